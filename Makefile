@@ -1,0 +1,41 @@
+# Each target makes its own environment when needed; Python 3.11 or newer with venv is all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 4
+
+.PHONY: demo test test-full check bench completions clean
+
+demo: $(READY)
+	$(BIN)/notifyctl demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not full"
+
+test-full: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry notifyctl
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks
+
+completions: $(READY)
+	$(BIN)/notifyctl completion show bash > completions/notifyctl.bash
+	$(BIN)/notifyctl completion show zsh > completions/_notifyctl
+	$(BIN)/notifyctl completion show fish > completions/notifyctl.fish
+	$(BIN)/notifyctl completion show powershell > completions/notifyctl.ps1
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

@@ -1,0 +1,432 @@
+"""The twelve tables of the schema document, and what the system needs beside them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+ID = sa.CHAR(36)
+
+# Milliseconds since the epoch, by the database's own clock.
+NOW_MS = {
+    "postgresql": "((extract(epoch from clock_timestamp()) * 1000)::bigint)",
+    "sqlite": "((CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))",
+}
+
+TABLES = (
+    "users",
+    "notifications",
+    "notification_dlq",
+    "notification_templates",
+    "notification_webhooks",
+    "webhook_deliveries",
+    "notification_preferences",
+    "provider_configs",
+    "notification_metrics",
+    "api_keys",
+    "rate_limits",
+    "audit_logs",
+    "contact_points",
+    "suppressions",
+    "provider_states",
+    "dispatchers",
+    "metrics_dirty_hours",
+)
+
+
+def upgrade() -> None:
+    _users()
+    _notifications()
+    _notification_dlq()
+    _notification_templates()
+    _notification_webhooks()
+    _webhook_deliveries()
+    _notification_preferences()
+    _provider_configs()
+    _notification_metrics()
+    _api_keys()
+    _rate_limits()
+    _audit_logs()
+    _contact_points()
+    _suppressions()
+    _provider_states()
+    _dispatchers()
+    _metrics_dirty_hours()
+
+
+def downgrade() -> None:
+    for name in reversed(TABLES):
+        op.drop_table(name)
+
+
+def _users() -> None:
+    _create(
+        "users",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("email", sa.String(255), nullable=False),
+        sa.Column("username", sa.String(100), nullable=False),
+        sa.Column("language", sa.String(35)),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+    )
+    op.create_index("idx_users_email", "users", ["email"], unique=True)
+    op.create_index("idx_users_username", "users", ["username"], unique=True)
+
+
+def _notifications() -> None:
+    _create(
+        "notifications",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("idempotency_key", sa.String(64), nullable=False),
+        sa.Column("message_type", sa.String(20), nullable=False),
+        sa.Column("provider", sa.String(20), nullable=False),
+        sa.Column("status", sa.String(20), nullable=False, server_default="pending"),
+        sa.Column("payload", sa.Text, nullable=False),
+        sa.Column("attempt_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("max_retries", sa.Integer, nullable=False, server_default=sa.text("5")),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("last_attempted", sa.BigInteger),
+        sa.Column("send_at", sa.BigInteger),
+        sa.Column("failed_at", sa.BigInteger),
+        sa.Column("sent_at", sa.BigInteger),
+        sa.Column("error_message", sa.Text),
+        sa.Column("provider_response", sa.Text),
+        sa.Column("due_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("lease_id", ID),
+        sa.Column("leased_by", ID),
+        sa.Column("is_critical", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("content_hash", sa.CHAR(64), nullable=False),
+        sa.Column("resent_from", ID),
+        sa.Column("provider_message_id", sa.String(255)),
+        sa.Column("retry_history", sa.Text),
+        _foreign_key("notifications", "user_id", "users.id"),
+        _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
+        _one_of("notifications", "message_type", "email", "sms", "push"),
+    )
+    op.create_index("idx_user_type", "notifications", ["user_id", "message_type"])
+    op.create_index("idx_user_status", "notifications", ["user_id", "status"])
+    op.create_index("idx_status_created", "notifications", ["status", "created_at"])
+    op.create_index("idx_idempotency", "notifications", ["idempotency_key"], unique=True)
+    op.create_index("idx_send_at", "notifications", ["send_at"])
+    _create_partial_index(
+        "idx_notifications_due",
+        "notifications",
+        ["provider", sa.text("is_critical DESC"), "due_at"],
+        where="status = 'pending'",
+    )
+    _create_partial_index(
+        "idx_notifications_provider_message",
+        "notifications",
+        ["provider_message_id"],
+        where="provider_message_id IS NOT NULL",
+    )
+
+
+def _notification_dlq() -> None:
+    _create(
+        "notification_dlq",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("notification_id", ID, nullable=False),
+        sa.Column("failure_reason", sa.Text, nullable=False),
+        sa.Column("retry_history", sa.Text),
+        sa.Column("moved_to_dlq_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("resolved", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("resolved_at", sa.BigInteger),
+        sa.Column("resolved_by", ID),
+        sa.Column("note", sa.Text),
+        _foreign_key("notification_dlq", "notification_id", "notifications.id"),
+        _foreign_key("notification_dlq", "resolved_by", "users.id", ondelete="SET NULL"),
+    )
+    op.create_index("idx_notification_dlq", "notification_dlq", ["notification_id"], unique=True)
+    op.create_index("idx_moved_at", "notification_dlq", ["moved_to_dlq_at"])
+    op.create_index("idx_resolved", "notification_dlq", ["resolved"])
+    op.create_index("idx_dlq_resolved_by", "notification_dlq", ["resolved_by"])
+
+
+def _notification_templates() -> None:
+    _create(
+        "notification_templates",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("message_type", sa.String(20), nullable=False),
+        sa.Column("subject", sa.String(255)),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("variables", sa.Text),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("created_by", ID, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("notification_templates", "created_by", "users.id", ondelete="SET NULL"),
+        _one_of("notification_templates", "message_type", "email", "sms", "push"),
+    )
+    op.create_index("idx_template_name", "notification_templates", ["name"], unique=True)
+    op.create_index("idx_template_type", "notification_templates", ["message_type"])
+    op.create_index("idx_template_active", "notification_templates", ["is_active"])
+    op.create_index("idx_template_created_by", "notification_templates", ["created_by"])
+
+
+def _notification_webhooks() -> None:
+    _create(
+        "notification_webhooks",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("url", sa.String(500), nullable=False),
+        sa.Column("secret_key", sa.String(64), nullable=False),
+        sa.Column("events", sa.Text, nullable=False),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("retry_count", sa.Integer, nullable=False, server_default=sa.text("3")),
+        sa.Column("timeout_seconds", sa.Integer, nullable=False, server_default=sa.text("10")),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("notification_webhooks", "user_id", "users.id"),
+    )
+    op.create_index("idx_webhook_user", "notification_webhooks", ["user_id"])
+    op.create_index("idx_webhook_active", "notification_webhooks", ["is_active"])
+
+
+def _webhook_deliveries() -> None:
+    _create(
+        "webhook_deliveries",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("webhook_id", ID, nullable=False),
+        sa.Column("notification_id", ID, nullable=False),
+        sa.Column("event_type", sa.String(50), nullable=False),
+        sa.Column("payload", sa.Text, nullable=False),
+        sa.Column("response_status", sa.Integer),
+        sa.Column("response_body", sa.Text),
+        sa.Column("attempt_count", sa.Integer, nullable=False, server_default=sa.text("1")),
+        sa.Column("delivered", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("delivered_at", sa.BigInteger),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("next_retry_at", sa.BigInteger),
+        _foreign_key("webhook_deliveries", "webhook_id", "notification_webhooks.id"),
+        _foreign_key("webhook_deliveries", "notification_id", "notifications.id"),
+    )
+    op.create_index("idx_webhook_delivery", "webhook_deliveries", ["webhook_id", "notification_id"])
+    op.create_index("idx_delivery_status", "webhook_deliveries", ["delivered"])
+    op.create_index("idx_next_retry", "webhook_deliveries", ["next_retry_at"])
+    op.create_index("idx_delivery_notification", "webhook_deliveries", ["notification_id"])
+
+
+def _notification_preferences() -> None:
+    _create(
+        "notification_preferences",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("channel", sa.String(20), nullable=False),
+        sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("frequency_cap", sa.Integer),
+        sa.Column("quiet_hours_start", sa.Time),
+        sa.Column("quiet_hours_end", sa.Time),
+        sa.Column("timezone", sa.String(50), nullable=False, server_default="UTC"),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("notification_preferences", "user_id", "users.id"),
+    )
+    op.create_index("idx_user_channel", "notification_preferences", ["user_id", "channel"], unique=True)
+    op.create_index("idx_preference_enabled", "notification_preferences", ["enabled"])
+
+
+def _provider_configs() -> None:
+    _create(
+        "provider_configs",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("provider_name", sa.String(50), nullable=False),
+        sa.Column("api_key", sa.String(255), nullable=False),
+        sa.Column("api_secret", sa.String(255)),
+        sa.Column("config_json", sa.Text),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("rate_limit", sa.Integer),
+        sa.Column("timeout_seconds", sa.Integer, nullable=False, server_default=sa.text("30")),
+        sa.Column("priority", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+    )
+    op.create_index("idx_provider_name", "provider_configs", ["provider_name"], unique=True)
+    op.create_index("idx_provider_active", "provider_configs", ["is_active"])
+    op.create_index("idx_provider_priority", "provider_configs", ["priority"])
+
+
+def _notification_metrics() -> None:
+    _create(
+        "notification_metrics",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("date", sa.Date, nullable=False),
+        sa.Column("hour", sa.Integer),
+        sa.Column("provider", sa.String(20), nullable=False),
+        sa.Column("message_type", sa.String(20), nullable=False),
+        sa.Column("total_sent", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("total_failed", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("total_pending", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("avg_delivery_ms", sa.BigInteger),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("rolled_at", sa.BigInteger),
+        sa.Column("erased_sent", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("erased_failed", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("erased_delivery_ms", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+    )
+    op.create_index("idx_metrics_date", "notification_metrics", ["date", "hour"])
+    op.create_index("idx_metrics_provider", "notification_metrics", ["provider"])
+    op.create_index("idx_metrics_type", "notification_metrics", ["message_type"])
+    op.create_index(
+        "idx_metrics_bucket",
+        "notification_metrics",
+        ["date", sa.text("coalesce(hour, -1)"), "provider", "message_type"],
+        unique=True,
+    )
+
+
+def _api_keys() -> None:
+    _create(
+        "api_keys",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("key_hash", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("scopes", sa.Text),
+        sa.Column("is_active", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("expires_at", sa.BigInteger),
+        sa.Column("last_used_at", sa.BigInteger),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("prefix", sa.String(32), nullable=False),
+        sa.Column("last_four", sa.CHAR(4), nullable=False),
+        _foreign_key("api_keys", "user_id", "users.id"),
+    )
+    op.create_index("idx_api_key_hash", "api_keys", ["key_hash"], unique=True)
+    op.create_index("idx_api_key_user", "api_keys", ["user_id"])
+    op.create_index("idx_api_key_active", "api_keys", ["is_active"])
+
+
+def _rate_limits() -> None:
+    _create(
+        "rate_limits",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("window_start", sa.BigInteger, nullable=False),
+        sa.Column("request_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("limit_type", sa.String(20), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("rate_limits", "user_id", "users.id"),
+    )
+    op.create_index(
+        "idx_rate_limit_user_window", "rate_limits", ["user_id", "window_start", "limit_type"], unique=True
+    )
+
+
+def _audit_logs() -> None:
+    _create(
+        "audit_logs",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID),
+        sa.Column("action", sa.String(100), nullable=False),
+        sa.Column("resource_type", sa.String(50), nullable=False),
+        sa.Column("resource_id", ID),
+        sa.Column("ip_address", sa.String(45)),
+        sa.Column("user_agent", sa.Text),
+        sa.Column("changes", sa.Text),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("audit_logs", "user_id", "users.id", ondelete="SET NULL"),
+    )
+    op.create_index("idx_audit_user", "audit_logs", ["user_id"])
+    op.create_index("idx_audit_action", "audit_logs", ["action"])
+    op.create_index("idx_audit_resource", "audit_logs", ["resource_type", "resource_id"])
+    op.create_index("idx_audit_created", "audit_logs", ["created_at"])
+
+
+def _contact_points() -> None:
+    _create(
+        "contact_points",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("channel", sa.String(20), nullable=False),
+        sa.Column("address", sa.String(1024), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("contact_points", "user_id", "users.id"),
+        _one_of("contact_points", "channel", "email", "sms", "push"),
+    )
+    op.create_index("idx_contact_user_channel", "contact_points", ["user_id", "channel", "address"], unique=True)
+    op.create_index("idx_contact_address", "contact_points", ["address"])
+
+
+def _suppressions() -> None:
+    _create(
+        "suppressions",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("channel", sa.String(20), nullable=False),
+        sa.Column("address", sa.String(1024), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("notification_id", ID),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _one_of("suppressions", "channel", "email", "sms", "push"),
+    )
+    op.create_index("idx_suppression_address", "suppressions", ["channel", "address"], unique=True)
+
+
+def _provider_states() -> None:
+    _create(
+        "provider_states",
+        sa.Column("provider_id", ID, nullable=False),
+        sa.Column("paused_at", sa.BigInteger),
+        sa.Column("paused_until", sa.BigInteger),
+        sa.Column("pause_reason", sa.Text),
+        sa.Column("next_permit_at", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        _foreign_key("provider_states", "provider_id", "provider_configs.id"),
+        key="provider_id",
+    )
+
+
+def _dispatchers() -> None:
+    _create(
+        "dispatchers",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("pid", sa.Integer, nullable=False),
+        sa.Column("started_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("heartbeat_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("in_flight", sa.Integer, nullable=False, server_default=sa.text("0")),
+    )
+
+
+def _metrics_dirty_hours() -> None:
+    _create(
+        "metrics_dirty_hours",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("hour_start", sa.BigInteger, nullable=False),
+    )
+
+
+def _now_ms() -> sa.TextClause:
+    return sa.text(NOW_MS[op.get_context().dialect.name])
+
+
+def _create(name: str, *items: sa.schema.SchemaItem, key: str = "id") -> None:
+    """Create a table with its primary key; on SQLite CHECKs keep the lengths, which PostgreSQL keeps by itself."""
+    lengths = [
+        sa.CheckConstraint(
+            f"length({column.name}) <= {column.type.length}", name=op.f(f"{name}_{column.name}_length_check")
+        ).ddl_if(dialect="sqlite")
+        for column in items
+        if isinstance(column, sa.Column) and getattr(column.type, "length", None) is not None
+    ]
+    op.create_table(name, *items, sa.PrimaryKeyConstraint(key, name=op.f(f"{name}_pkey")), *lengths)
+
+
+def _create_partial_index(name: str, table: str, columns: list[str | sa.TextClause], where: str) -> None:
+    op.create_index(name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
+
+
+def _foreign_key(table: str, column: str, target: str, ondelete: str = "CASCADE") -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        [column], [target], name=op.f(f"{table}_{column}_fkey"), onupdate="CASCADE", ondelete=ondelete
+    )
+
+
+def _one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({allowed})", name=op.f(f"{table}_{column}_check"))

@@ -1,0 +1,115 @@
+"""The root command. Nouns are loaded when they are called, so that help and completion stay quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from notifyctl import __version__
+from notifyctl.cli.errors import exit_code_of, reader_gone
+from notifyctl.cli.noun import Root as RootGroup
+
+# Name, module, help; in the order an operator meets them.
+COMMANDS = (
+    ("migrate", "migrate", "Create and upgrade the database's schema."),
+    ("users", "users", "People who receive notifications, and their contact points."),
+    ("keys", "keys", "API keys that say who is acting."),
+    ("providers", "providers", "Who delivers: credentials, settings, pause and resume."),
+    ("send", "send", "Submit one notification."),
+    ("schedule", "schedule", "Submit one notification for later."),
+    ("notifications", "notifications", "Look at, cancel, reschedule and resend notifications."),
+    ("dispatch", "dispatch", "Send what is due."),
+    ("dlq", "dlq", "Dead letters: look, retry, resolve."),
+    ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
+    ("status", "status", "The whole system at a glance."),
+    ("secrets", "secrets", "Encryption keys for the providers' credentials."),
+    ("sandbox", "sandbox", "A local server that speaks the providers' protocols."),
+    ("demo", "demo", "The whole story in half a minute."),
+    ("config", "config", "The settings in force, and where they come from."),
+    ("completion", "completion", "Completion scripts for shells."),
+)
+
+FIRST_STEPS = """\
+First steps:
+
+\b
+  notifyctl demo                       see it all, on a sandbox
+  notifyctl migrate up                 create the database
+  notifyctl secrets generate-key --save
+  notifyctl users create anna --email anna@example.org
+  notifyctl status
+"""
+
+
+class _Stub(TyperCommand):
+    """Stands for a noun in help and suggestions until the noun is called."""
+
+
+class Root(RootGroup):
+    """The root group: names and help are known at once, modules are imported on use."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = {name: _Stub(name, help=text, rich_markup_mode=None) for name, _, text in COMMANDS}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Replace the stub by the real command."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and isinstance(command, _Stub):
+            command = self.commands[name] = _load(name)
+        return name, command, rest
+
+
+def _load(name: str) -> Any:
+    module = next(module for noun, module, _ in COMMANDS if noun == name)
+    command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=Root,
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=FIRST_STEPS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Administer and dispatch a notification system."""
+    if version:
+        print(f"notifyctl {__version__}")  # noqa: T201
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())  # noqa: T201
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line and return its exit code. The only place that catches."""
+    if argv == ["--version"]:
+        print(f"notifyctl {__version__}")  # noqa: T201
+        return 0
+    try:
+        code = get_command(app).main(args=argv, prog_name="notifyctl", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return reader_gone()
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error, argv)
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main(sys.argv[1:]))

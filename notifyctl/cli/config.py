@@ -1,0 +1,86 @@
+"""`config`: the settings in force, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import make_url
+
+from notifyctl.cli.invocation import invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field
+from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, user_file
+
+app = Noun("The settings in force, and where they come from.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as it is shown."""
+
+    name: str
+    value: str | None
+    origin: str
+
+
+_PLAIN = (Field("name", title="SETTING"), Field("value", title="VALUE"))
+_WITH_ORIGIN = (*_PLAIN, Field("origin", title="FROM"))
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
+) -> None:
+    """Show the settings in force; secrets are not shown."""
+    with invocation(ctx) as run:
+        run.out.records(_listed(run.settings), _WITH_ORIGIN if origin else _PLAIN, id_name="name")
+
+
+@app.command()
+def path(ctx: typer.Context) -> None:
+    """Show which files are read."""
+    with invocation(ctx) as run:
+        settings = run.settings
+        rows = [
+            Setting("user's configuration", str(user_file()), _presence(user_file())),
+            Setting("system's configuration", str(SYSTEM_FILE), _presence(SYSTEM_FILE)),
+            Setting("encryption keys", str(settings.encryption_keys_file or default_keys_file()), ""),
+            Setting("database", _without_password(settings.database_url), ""),
+        ]
+        run.out.records(rows, _PLAIN, id_name="value")
+
+
+def _presence(file: Any) -> str:
+    return "present" if file.is_file() else "absent"
+
+
+def _listed(settings: Settings) -> list[Setting]:
+    rows: list[Setting] = []
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if item.name == "origins":
+            continue
+        if isinstance(value, Mapping):
+            rows += [
+                Setting(f"{item.name}.{key}", str(inner), settings.origins.get(f"{item.name}.{key}", "default"))
+                for key, inner in value.items()
+            ]
+        else:
+            rows.append(Setting(item.name, _shown(item.name, value), settings.origins.get(item.name, "default")))
+    return rows
+
+
+def _shown(name: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if name in ("api_key", "encryption_keys"):
+        return "set, not shown"
+    return _without_password(value) if name == "database_url" else str(value)
+
+
+def _without_password(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)

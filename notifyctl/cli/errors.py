@@ -1,0 +1,68 @@
+"""From an exception to two lines on stderr and an exit code."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import traceback
+
+import typer
+
+from notifyctl.core.errors import NotifyctlError
+
+INTERRUPTED = 130
+READER_GONE = 141
+
+_UsageError = typer.BadParameter.__base__  # Typer exports only the subclass
+
+
+def exit_code_of(error: BaseException, argv: list[str]) -> int:
+    """Tell the person what is wrong and return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return reader_gone()
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if "--debug" in argv:
+        traceback.print_exception(error, file=sys.stderr)
+    code, name, message, hint = _facts(error, argv)
+    _say(name, message, hint, as_json=_wants_json(argv))
+    return code
+
+
+def reader_gone() -> int:
+    """Return the exit code for a closed pipe, and keep Python's own flush at exit from complaining."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return READER_GONE
+
+
+def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | None]:
+    if isinstance(error, NotifyctlError):
+        return error.exit_code, error.code, error.message, error.hint
+    if _UsageError is not None and isinstance(error, _UsageError):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "notifyctl"
+        return 2, "usage", error.format_message().rstrip("."), f"{path} --help"  # type: ignore[attr-defined]
+    message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
+
+
+def _say(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
+    if as_json:
+        problem = {"code": code, "message": message, "hint": hint}
+        print(json.dumps({"error": problem}, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+        return
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+
+
+def _wants_json(argv: list[str]) -> bool:
+    pairs = itertools.pairwise(argv)
+    return any((flag in ("-o", "--output") and value in ("json", "ndjson")) for flag, value in pairs) or any(
+        word in ("-ojson", "-ondjson", "--output=json", "--output=ndjson") for word in argv
+    )

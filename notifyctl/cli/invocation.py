@@ -1,0 +1,99 @@
+"""What a command has at hand: the options given, the settings, the output, the system behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import typer
+
+from notifyctl.cli.noun import GIVEN
+from notifyctl.cli.output import Output
+from notifyctl.config import Settings, load
+from notifyctl.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Given:
+    """The global options as they were given."""
+
+    output: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    utc: bool = False
+    no_input: bool = False
+    profile: str | None = None
+    config: str | None = None
+    database_url: str | None = None
+
+
+class Invocation:
+    """One run of one command. The database is opened on first use."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.out = Output(given.output, quiet=given.quiet, utc=given.utc)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return load(profile=self.given.profile, config=self.given.config, database_url=self.given.database_url)
+
+    @cached_property
+    def system(self) -> Any:
+        """The store, the keys and the actor (`wiring.System`), the schema's version checked."""
+        from notifyctl.wiring import System
+
+        return System(self.settings)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a person sits there to be asked."""
+        return not self.given.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(self, question: str, *, yes: bool, confirm: str | None = None, typed: str | None = None) -> None:
+        """Ask before an act that cannot be taken back; raise UsageError unless it is agreed to.
+
+        `yes` is the script's agreement, `confirm` what `--confirm` was given: a protected profile takes its own name
+        there and no `--yes`. `typed`: the person has to type this text rather than "y".
+        """
+        settings = self.settings
+        if settings.protected:
+            if confirm == settings.profile:
+                return
+            if yes:
+                raise UsageError(f"profile {settings.profile} is protected", f"--confirm {settings.profile}")
+            typed = settings.profile
+        elif yes:
+            return
+        if not self.may_ask:
+            agree = f"--confirm {settings.profile}" if settings.protected else "--yes"
+            raise UsageError(f"{question} Nobody is here to say yes", f"repeat it with {agree}")
+        self.out.say(question)
+        answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")
+        if answer != (typed or "y") and not (typed is None and answer.lower() == "yes"):
+            raise UsageError("not confirmed; nothing was done", "")
+
+    def _ask(self, prompt: str) -> str:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        return sys.stdin.readline().strip()
+
+
+@contextmanager
+def invocation(ctx: typer.Context) -> Iterator[Invocation]:
+    """Yield what the command has at hand, and close what it opened."""
+    from notifyctl.cli.logs import configure
+
+    run = Invocation(Given(**ctx.meta.get(GIVEN, {})))
+    configure(run.settings, debug=run.given.debug, verbose=run.given.verbose)
+    try:
+        yield run
+    finally:
+        if "system" in vars(run):
+            run.system.close()

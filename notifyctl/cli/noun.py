@@ -1,0 +1,117 @@
+"""How a noun and its verbs are declared, with the options that every command takes.
+
+A noun's module holds `app = Noun("What it is about.")` and its verbs `@app.command()`. Global options may stand before
+the noun and after the verb; what stands later wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_params_convertors_ctx_param_name_from_function
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+GIVEN = "notifyctl.given"
+FORMATS = ("table", "plain", "json", "ndjson", "csv", "markdown", "id", "secret")
+_ALIASES = {"add": "create", "create": "add", "remove": "delete", "delete": "remove"}
+
+
+def _format(value: str | None) -> str | None:
+    if value is not None and value not in FORMATS:
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(FORMATS)}")
+    return value
+
+
+def _globals(
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but data and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Log at DEBUG, show tracebacks.")] = False,
+    utc: Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of local time.")] = False,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Never ask.")] = False,
+    profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of the file.")] = None,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Another configuration file.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", metavar="URL", help="Another database; no password here.")
+    ] = None,
+) -> None:
+    """Declare the options that every command takes."""
+
+
+def _remember(ctx: Any, param: Any, value: Any) -> Any:
+    if param.name == "output":
+        value = _format(value)
+    if value not in (None, False):
+        ctx.meta.setdefault(GIVEN, {})[param.name] = value
+    return value
+
+
+def _global_params(*, hidden: bool) -> list[Any]:
+    params, _, _ = get_params_convertors_ctx_param_name_from_function(_globals)
+    for param in params:
+        param.expose_value = False
+        param.callback = _remember
+        param.hidden = hidden and param.name != "output"
+    return list(params)
+
+
+class Leaf(TyperCommand):
+    """A verb: takes the global options as well."""
+
+    def __init__(self, name: str | None, **attrs: Any) -> None:
+        attrs["params"] = [*(attrs.get("params") or []), *_global_params(hidden=True)]
+        super().__init__(name, **attrs)
+
+
+class Group(TyperGroup):
+    """A noun: `add` and `create`, `remove` and `delete` mean the same."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the verb of that name, or of its alias."""
+        return self.commands.get(cmd_name) or self.commands.get(_ALIASES.get(cmd_name, ""))
+
+
+class Root(Group):
+    """The outermost group takes the global options before the noun."""
+
+    def __init__(self, **attrs: Any) -> None:
+        attrs["params"] = [*(attrs.get("params") or []), *_global_params(hidden=False)]
+        super().__init__(**attrs)
+
+
+class Noun(typer.Typer):
+    """A noun of the command line."""
+
+    def __init__(self, help: str) -> None:
+        super().__init__(
+            cls=Group,
+            help=help,
+            add_completion=False,
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            callback=_no_options,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+
+    def command(self, name: str | None = None, **attrs: Any) -> Callable[[F], F]:
+        """Declare a verb."""
+        attrs.setdefault("cls", Leaf)
+        attrs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        return super().command(name, **attrs)
+
+
+def single(help: str, function: F) -> typer.Typer:
+    """Return the app of a top-level command without verbs."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(help=help, cls=Leaf, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return app
+
+
+def _no_options() -> None:
+    """Make it a group even with one verb."""

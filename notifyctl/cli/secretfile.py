@@ -1,0 +1,41 @@
+"""Secrets in and out, never through the command line's arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from notifyctl.core.errors import Conflict, UsageError
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a new file that only its owner reads. Raises Conflict when there is one already."""
+    path = path.expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise Conflict(
+            f"{path} exists already; it was left as it is", "name another file, or move this one away"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{text}\n")
+
+
+def read_secret(source: str, option: str) -> str:
+    """Return the secret of `-` (stdin's first line) or `@FILE`. Raises UsageError for anything else."""
+    if source == "-":
+        text = sys.stdin.readline()
+    elif source.startswith("@"):
+        try:
+            text = Path(source[1:]).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise UsageError(f"{option}: {source[1:]}: {getattr(error, 'strerror', None) or 'not text'}") from error
+    else:
+        raise UsageError(f"{option} takes - (stdin) or @FILE: an argument can be read in the process list")
+    if not text.strip():
+        raise UsageError(f"{option}: nothing was given")
+    return text.strip()

@@ -1,0 +1,44 @@
+"""`secrets`: encryption keys for the providers' credentials."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli.invocation import invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.secretfile import write_secret
+from notifyctl.config import default_keys_file
+from notifyctl.core.errors import UsageError
+from notifyctl.core.sealing import KEY_BYTES, format_key, parse_keys
+
+app = Noun("Encryption keys for the providers' credentials.")
+
+
+@app.command("generate-key")
+def generate_key(
+    ctx: typer.Context,
+    kid: Annotated[str, typer.Option("--kid", metavar="ID", help="The key's id: 1 to 6 of a-z 0-9.")] = "k1",
+    secret_file: Annotated[
+        Path | None, typer.Option("--secret-file", metavar="F", help="Write it there, readable by you only.")
+    ] = None,
+    save: Annotated[bool, typer.Option("--save", help="Write it where notifyctl looks for keys.")] = False,
+) -> None:
+    """Make a new encryption key: `kid:base64` of 64 random bytes.
+
+    Keep it: without it the stored credentials cannot be read. The first of several keys seals, all of them open.
+    """
+    with invocation(ctx) as run:
+        if save and secret_file:
+            raise UsageError("--save and --secret-file exclude each other")
+        key = format_key(kid, secrets.token_bytes(KEY_BYTES))
+        parse_keys(key, "--kid")
+        target = (run.settings.encryption_keys_file or default_keys_file()) if save else secret_file
+        if target is None:
+            run.out.write(key)
+            return
+        write_secret(target, key)
+        run.out.say(f"wrote key {kid} to {target}; back it up: stored credentials cannot be read without it")

@@ -1,0 +1,252 @@
+"""Settings: flag, then environment, then profile, then the user's file, then /etc, then default.
+
+The only module that reads the environment and configuration files.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from notifyctl import __version__
+from notifyctl.core.errors import NotAllowed, UsageError
+from notifyctl.core.model import Channel, OnUnknown
+
+SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
+PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
+_DISPATCH = {"concurrency": int, "batch_size": int, "lease": str, "poll": str, "drain": str}
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that is configured. `origins` says of each name where its value came from."""
+
+    database_url: str
+    profile: str | None = None
+    encryption_keys: str | None = field(default=None, repr=False)
+    encryption_keys_file: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+    operator: str | None = None
+    protected: bool = False
+    require_api_key: bool = False
+    provider_urls: Mapping[str, str] = field(default_factory=dict)
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    dispatch: Mapping[str, Any] = field(default_factory=dict)
+    log_format: str = "text"
+    log_level: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def user_file() -> Path:
+    """Return the path of the user's configuration file."""
+    return Path(platformdirs.user_config_dir("notifyctl")) / "config.toml"
+
+
+def default_keys_file() -> Path:
+    """Return the path where encryption keys are looked for when nothing else is said."""
+    return Path(platformdirs.user_config_dir("notifyctl")) / "keys"
+
+
+def default_database_url() -> str:
+    """Return the URL of the SQLite file in the user's data folder."""
+    return f"sqlite:///{Path(platformdirs.user_data_dir('notifyctl')) / 'notifyctl.db'}"
+
+
+def load(
+    *,
+    profile: str | None = None,
+    config: str | None = None,
+    database_url: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings in force. Raises UsageError for what cannot be meant, naming the file and the key."""
+    env = os.environ if env is None else env
+    if database_url is not None:
+        _refuse_password(database_url)
+    files = _files(config or env.get("NOTIFYCTL_CONFIG"))
+    name, name_origin = _profile(profile, env, files)
+    layers = [
+        ({"database_url": database_url} if database_url else {}, "flag --database-url"),
+        (_from_environment(env), "environment"),
+        *((_of_profile(data, name), f"{path} [profiles.{name}]") for path, data in files if name),
+        *((_of_file(data), str(path)) for path, data in files),
+        ({"database_url": default_database_url(), "encryption_keys_file": str(default_keys_file())}, "default"),
+    ]
+    if name and not any(name in data.get("profiles", {}) for _, data in files):
+        raise UsageError(f"there is no profile {name}", "notifyctl config path")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {"profile": name_origin} if name else {}
+    for layer, origin in layers:
+        for key, value in _checked(layer, origin).items():
+            _merge(values, origins, key, value, origin)
+    return Settings(profile=name, origins=MappingProxyType(origins), **_frozen(values))
+
+
+def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
+    if isinstance(value, dict):
+        for inner, inner_value in value.items():
+            if inner not in values.setdefault(key, {}):
+                values[key][inner] = inner_value
+                origins[f"{key}.{inner}"] = origin
+        return
+    # Keys given directly in a nearer layer stand above a file named in a farther one.
+    if key == "encryption_keys_file" and "encryption_keys" in values:
+        return
+    if key not in values:
+        values[key] = value
+        origins[key] = origin
+
+
+def _frozen(values: dict[str, Any]) -> dict[str, Any]:
+    if "encryption_keys_file" in values:
+        values["encryption_keys_file"] = Path(values["encryption_keys_file"]).expanduser()
+    return {key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def _refuse_password(url: str) -> None:
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = None
+    if password:
+        raise UsageError(
+            "a password in --database-url can be read by everyone in the process list",
+            "put it into NOTIFYCTL_DATABASE_URL, ~/.pgpass or a service file",
+        )
+
+
+def _files(explicit: str | None) -> list[tuple[Path, dict[str, Any]]]:
+    if explicit is not None:
+        path = Path(explicit).expanduser()
+        if not path.is_file():
+            raise UsageError(f"there is no configuration file {path}")
+        return [(path, _parsed(path))]
+    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if path.is_file()]
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _profile(
+    flag: str | None, env: Mapping[str, str], files: list[tuple[Path, dict[str, Any]]]
+) -> tuple[str | None, str]:
+    if flag:
+        return flag, "flag --profile"
+    if env.get("NOTIFYCTL_PROFILE"):
+        return env["NOTIFYCTL_PROFILE"], "environment"
+    for path, data in files:
+        if data.get("profile"):
+            return str(data["profile"]), str(path)
+    return None, ""
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    names = {
+        "database_url": "NOTIFYCTL_DATABASE_URL",
+        "encryption_keys": "NOTIFYCTL_ENCRYPTION_KEYS",
+        "encryption_keys_file": "NOTIFYCTL_ENCRYPTION_KEYS_FILE",
+        "api_key": "NOTIFYCTL_API_KEY",
+        "log_format": "NOTIFYCTL_LOG_FORMAT",
+        "log_level": "NOTIFYCTL_LOG_LEVEL",
+    }
+    values: dict[str, Any] = {key: env[name] for key, name in names.items() if env.get(name)}
+    urls = {
+        name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
+    }
+    if urls:
+        values["provider_urls"] = urls
+    return values
+
+
+def _of_profile(data: dict[str, Any], name: str) -> dict[str, Any]:
+    profile = data.get("profiles", {}).get(name, {})
+    return _flat(profile)
+
+
+def _of_file(data: dict[str, Any]) -> dict[str, Any]:
+    return _flat({key: value for key, value in data.items() if key not in ("profile", "profiles")})
+
+
+def _flat(section: dict[str, Any]) -> dict[str, Any]:
+    """Lift `[policy]`, where the file groups what is decided about notifications."""
+    policy = section.get("policy", {})
+    return {**{key: value for key, value in section.items() if key != "policy"}, **policy}
+
+
+def _checked(layer: dict[str, Any], origin: str) -> dict[str, Any]:
+    return {key: _value(key, value, origin) for key, value in layer.items()}
+
+
+def _value(key: str, value: Any, origin: str) -> Any:
+    try:
+        if key in ("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"):
+            return _typed(value, str)
+        if key in ("protected", "require_api_key"):
+            return _typed(value, bool)
+        if key == "provider_urls":
+            return {str(name): _typed(url, str).rstrip("/") for name, url in value.items()}
+        if key == "on_unknown":
+            return {Channel(channel): OnUnknown(act) for channel, act in value.items()}
+        if key == "dispatch":
+            return {name: _DISPATCH[name](item) for name, item in value.items()}
+        if key == "log_format":
+            return _one_of(value, ("text", "json"))
+        if key == "log_level":
+            return _one_of(str(value).upper(), _LOG_LEVELS)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{origin}: {key}: {error}", "notifyctl config show --origin") from error
+    raise UsageError(f"{origin}: {key} is no setting", "notifyctl config show lists them")
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
+    return value
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+def read_keys(settings: Settings) -> tuple[str, str]:
+    """Return the encryption keys' text and where it is from; empty when no keys file exists."""
+    if settings.encryption_keys is not None:
+        return settings.encryption_keys, "NOTIFYCTL_ENCRYPTION_KEYS"
+    path = settings.encryption_keys_file
+    if path is None or (not path.exists() and settings.origins.get("encryption_keys_file") == "default"):
+        return "", "no keys file"
+    try:
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}")
+        return path.read_text(encoding="ascii"), str(path)
+    except (OSError, UnicodeError) as error:
+        raise NotAllowed(f"{path}: {getattr(error, 'strerror', None) or 'not a keys file'}", _KEYS_HINT) from error
+
+
+_KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
+
+
+def agent() -> str:
+    """Return which program runs where, for the audit trail."""
+    try:
+        person = getpass.getuser()
+    except (KeyError, OSError):
+        person = str(os.getuid())
+    return f"notifyctl/{__version__} {person}@{socket.gethostname()}"

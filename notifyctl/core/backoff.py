@@ -1,0 +1,22 @@
+"""How long to wait before the next attempt."""
+
+from __future__ import annotations
+
+BASE_MS = 2_000
+CEILING_MS = 15 * 60_000
+RETRY_AFTER_MIN_MS = 1_000
+RETRY_AFTER_MAX_MS = 3_600_000
+
+
+def backoff_ms(attempt: int, chance: float, retry_after_ms: int | None = None) -> int:
+    """Return the wait in milliseconds after attempt number `attempt` (1 for the first).
+
+    Exponential with full jitter: uniform between 0 and min(15 min, 2 s * 2^(attempt-1)), `chance` being the uniform
+    draw from [0, 1). The provider's own wish is a minimum, clamped to 1 s .. 1 h.
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = min(CEILING_MS, BASE_MS << min(max(attempt, 1) - 1, 20))
+    wait = int(chance * ceiling)
+    if retry_after_ms is None:
+        return wait
+    return max(wait, min(max(retry_after_ms, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS))

@@ -1,0 +1,108 @@
+"""What can go wrong for an operator, as one tree.
+
+Each class owns its exit code, its machine-readable code and, where one serves all its cases, its hint::
+
+    NotifyctlError                 1  failed
+    ├── CommitUnknown              1  commit_unknown
+    ├── UsageError                 2  usage
+    ├── NotFound                   3  not_found
+    ├── NotAllowed                 4  not_allowed
+    ├── Conflict                   5  conflict
+    ├── PartlyDone                 6  partly_done
+    ├── AnswerIsNo                 7  no
+    ├── SchemaMismatch             8  schema
+    ├── DatabaseUnavailable       10  database_unavailable
+    └── TimedOut                  11  timeout
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class NotifyctlError(Exception):
+    """An expected failure: one sentence on what is wrong with what, and the command that helps.
+
+    `message` names the thing, without a full stop; `hint` says what to do about it.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "failed"
+    default_hint: ClassVar[str | None] = None
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else self.default_hint
+
+
+class CommitUnknown(NotifyctlError):
+    """The connection was lost during COMMIT: the change may or may not have been stored."""
+
+    code = "commit_unknown"
+    default_hint = "look before you repeat; a submission repeated with its idempotency key is stored once"
+
+
+class UsageError(NotifyctlError):
+    """An option or argument that cannot be meant."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class NotFound(NotifyctlError):
+    """A named thing does not exist."""
+
+    exit_code = 3
+    code = "not_found"
+
+
+class NotAllowed(NotifyctlError):
+    """The API key or the encryption key does not permit it."""
+
+    exit_code = 4
+    code = "not_allowed"
+
+
+class Conflict(NotifyctlError):
+    """The state of the thing does not allow it."""
+
+    exit_code = 5
+    code = "conflict"
+
+
+class PartlyDone(NotifyctlError):
+    """Some of many acts failed; each has its line in the output."""
+
+    exit_code = 6
+    code = "partly_done"
+
+
+class AnswerIsNo(NotifyctlError):
+    """A question was asked and the answer is no."""
+
+    exit_code = 7
+    code = "no"
+
+
+class SchemaMismatch(NotifyctlError):
+    """The database is not at the version this program needs, or does not exist yet."""
+
+    exit_code = 8
+    code = "schema"
+    default_hint = "notifyctl migrate up"
+
+
+class DatabaseUnavailable(NotifyctlError):
+    """The database cannot be reached, is full or read-only; nothing was changed."""
+
+    exit_code = 10
+    code = "database_unavailable"
+    default_hint = "nothing was changed; repeat when the database is back"
+
+
+class TimedOut(NotifyctlError):
+    """The time the caller gave is over; the work goes on."""
+
+    exit_code = 11
+    code = "timeout"

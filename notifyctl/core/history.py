@@ -1,0 +1,22 @@
+"""The stored list of attempts that did not succeed (`retry_history`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+KEPT_ENTRIES = 50
+
+
+def parse(history: str | None) -> list[dict[str, Any]]:
+    """Return the entries, oldest first; a damaged or absent history is an empty one."""
+    try:
+        entries = json.loads(history) if history else []
+    except ValueError:
+        return []
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def append(history: str | None, entry: dict[str, Any]) -> str:
+    """Return the history with `entry` at its end; only the newest `KEPT_ENTRIES` are kept, so that it cannot grow."""
+    return json.dumps([*parse(history), entry][-KEPT_ENTRIES:], separators=(",", ":"), ensure_ascii=False)

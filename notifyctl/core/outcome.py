@@ -1,0 +1,39 @@
+"""What one attempt came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from notifyctl.core.model import Category
+
+
+class Kind(StrEnum):
+    """The classes of outcomes; each leads to one act (`core.decide`)."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    PERMANENT = "permanent"
+    RECIPIENT = "recipient"
+    CONFIG = "config"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The reading of a provider's answer, or of its absence.
+
+    `code` is the provider's own code ("21211", "UNREGISTERED"), `message` one line for people, `response` what the
+    provider said (cut and cleaned before it is stored). `retry_after_ms` is the provider's own wish, unclamped.
+    `category` refines PERMANENT only.
+    """
+
+    kind: Kind
+    message: str = ""
+    code: str | None = None
+    http_status: int | None = None
+    provider_message_id: str | None = None
+    retry_after_ms: int | None = None
+    response: str | None = None
+    category: Category = Category.PROVIDER_REJECTED

@@ -1,0 +1,120 @@
+"""Secrets at rest: AES-SIV, bound to their row and column.
+
+A sealed value is `v1.KID.BASE64URL`. AES-SIV (RFC 5297) is deterministic and misuse-resistant: it needs no nonce and
+adds 16 bytes, so that sealed values fit the columns of the schema. The associated data `table|row id|column` makes a
+value that was copied to another row or column undecryptable.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from notifyctl.core.errors import NotAllowed, UsageError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+KEY_BYTES = 64
+_KID = re.compile(r"^[a-z0-9]{1,6}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a sealed value is stored; a value opens nowhere else."""
+
+    table: str
+    row_id: str
+    column: str
+
+    def associated_data(self) -> bytes:
+        """Return what the cipher binds."""
+        return f"{self.table}|{self.row_id}|{self.column}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Encryption keys by id, newest first: the first seals, all of them open."""
+
+    keys: dict[str, bytes] = field(repr=False)
+
+    def seal(self, plain: str, place: Place, width: int | None = None) -> str:
+        """Return the sealed value; `width` is the column's, in characters. Raises UsageError when it does not fit."""
+        if not self.keys:
+            raise no_keys()
+        kid, key = next(iter(self.keys.items()))
+        sealed = f"v1.{kid}.{_encoded(_cipher(key).encrypt(plain.encode(), [place.associated_data()]))}"
+        if width is not None and len(sealed) > width:
+            room = (width - len(f"v1.{kid}.")) * 3 // 4 - 16
+            raise UsageError(f"{place.column} is too long: {len(plain.encode())} bytes, at most {room} fit")
+        return sealed
+
+    def open(self, sealed: str, place: Place) -> str:
+        """Return the secret. Raises NotAllowed when no key opens it, or it belongs elsewhere."""
+        from cryptography.exceptions import InvalidTag
+
+        version, _, rest = sealed.partition(".")
+        kid, _, body = rest.partition(".")
+        if version != "v1" or not body:
+            raise NotAllowed(f"{place.table}.{place.column} is not a sealed value", "enter the credential again")
+        if kid not in self.keys:
+            raise NotAllowed(
+                f"{place.table}.{place.column} needs encryption key {kid!r}, which is not here", _KEYS_HINT
+            )
+        try:
+            return _cipher(self.keys[kid]).decrypt(_decoded(body), [place.associated_data()]).decode()
+        except (InvalidTag, binascii.Error, ValueError) as error:
+            raise NotAllowed(
+                f"{place.table}.{place.column} does not open with encryption key {kid!r}",
+                "another key has that id, or the value was moved or damaged: enter the credential again",
+            ) from error
+
+
+_KEYS_HINT = "set NOTIFYCTL_ENCRYPTION_KEYS_FILE to the file with it, newest first"
+
+
+def no_keys() -> NotAllowed:
+    """Return the error for sealing without a key."""
+    return NotAllowed("there is no encryption key to keep a credential with", "notifyctl secrets generate-key --save")
+
+
+def parse_keys(text: str, origin: str) -> Keyring:
+    """Return the keys of `kid:base64,...` (commas or lines), newest first. Raises UsageError without showing a key."""
+    keys: dict[str, bytes] = {}
+    for number, item in enumerate(filter(None, re.split(r"[,\s]+", text.strip())), 1):
+        kid, _, encoded = item.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not _KID.match(kid) or len(key) != KEY_BYTES:
+            raise UsageError(
+                f"{origin}: key {number} is not kid:base64 (kid: 1 to 6 of a-z 0-9; base64 of {KEY_BYTES} bytes)",
+                "notifyctl secrets generate-key",
+            )
+        if kid in keys:
+            raise UsageError(f"{origin}: two keys have the id {kid!r}")
+        keys[kid] = key
+    return Keyring(keys)
+
+
+def format_key(kid: str, key: bytes) -> str:
+    """Return `kid:base64` of a 64-byte key."""
+    return f"{kid}:{base64.b64encode(key).decode()}"
+
+
+def _cipher(key: bytes) -> AESSIV:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+    return AESSIV(key)
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

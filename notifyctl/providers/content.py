@@ -1,0 +1,133 @@
+"""What every adapter needs to build a request: fields of the content, checked, and settings, checked.
+
+The readers raise InvalidMessage with the field's name; they never change what a text says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from notifyctl.providers.contract import Credentials, InvalidMessage
+
+ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
+
+_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*?)\s*<(?P<inner>[^<>\s]+)>|(?P<bare>[^<>\s]+))")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN68 = re.compile(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
+
+
+def text(content: Mapping[str, Any], field: str) -> str | None:
+    """Return the text in `field`; None when it is absent, null or empty."""
+    value = content.get(field)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidMessage(f"{field}: must be text")
+    return value
+
+
+def header_text(content: Mapping[str, Any], field: str) -> str | None:
+    """Return the text in `field`, which becomes a header and so must be on one line."""
+    value = text(content, field)
+    if value is not None and _CONTROL.search(value):
+        raise InvalidMessage(f"{field}: must be on one line, without control characters")
+    return value
+
+
+def texts(content: Mapping[str, Any], field: str) -> list[str]:
+    """Return the texts in `field`, which may hold one or a list of them, each once, in their order."""
+    value = content.get(field)
+    if value is None or value == "":
+        return []
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Sequence) or not all(isinstance(item, str) and item for item in items):
+        raise InvalidMessage(f"{field}: must be text or a list of texts")
+    return list(dict.fromkeys(items))
+
+
+def mapping(content: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return a copy of the object in `field`; an empty one when it is absent or null."""
+    value = content.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidMessage(f"{field}: must be an object")
+    return dict(value)
+
+
+def strings(content: Mapping[str, Any], field: str) -> dict[str, str]:
+    """Return the object in `field` with its numbers and booleans written as JSON does; other values are refused."""
+    return {key: _string(f"{field}.{key}", value) for key, value in mapping(content, field).items()}
+
+
+def flag(content: Mapping[str, Any], field: str) -> bool:
+    """Return the boolean in `field`; False when it is absent or null."""
+    value = content.get(field)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidMessage(f"{field}: must be true or false")
+    return bool(value)
+
+
+def mailbox(field: str, value: str) -> dict[str, str]:
+    """Return `value` ("a@b" or "Name <a@b>") as {"email"} or {"email", "name"}; raise InvalidMessage if it is neither.
+
+    No more is checked than that something stands on both sides of one @: the rest is the mail system's business.
+    """
+    found = _MAILBOX.fullmatch(value.strip())
+    address = found and (found["inner"] or found["bare"])
+    if not found or not address or not _ADDRESS.fullmatch(address) or len(address) > ADDRESS_CHARS:
+        raise InvalidMessage(f"{field}: not an e-mail address")
+    name = (found["name"] or "").strip().strip('"')
+    if _CONTROL.search(name):
+        raise InvalidMessage(f"{field}: the name must be on one line, without control characters")
+    return {"email": address, "name": name} if name else {"email": address}
+
+
+def encode_json(payload: Mapping[str, Any]) -> bytes:
+    """Return compact JSON in UTF-8; raise InvalidMessage for what JSON or UTF-8 cannot hold (NaN, a lone surrogate)."""
+    try:
+        return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise InvalidMessage("the content holds half a surrogate pair, which is no character") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidMessage(f"the content cannot be written as JSON: {error}") from None
+
+
+def base_url(credentials: Credentials, default: str) -> str:
+    """Return where the provider is: the setting `base_url`, else `default`; without a slash at the end."""
+    return str(credentials.config.get("base_url") or default).rstrip("/")
+
+
+def problems_with_base_url(credentials: Credentials) -> list[str]:
+    """Return what is wrong with the setting `base_url`, if it is there."""
+    value = credentials.config.get("base_url")
+    if not value:
+        return []
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        fine = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    return [] if fine else ["base_url must be an http or https address"]
+
+
+def problems_with_secret(name: str, value: str | None) -> list[str]:
+    """Return what is wrong with a credential: absent, or with characters that cannot stand in a header."""
+    if not value:
+        return [f"the {name} is missing"]
+    if not _TOKEN68.fullmatch(value):
+        return [f"the {name} holds a space, a line break or another character that no key has"]
+    return []
+
+
+def _string(field: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise InvalidMessage(f"{field}: must be text, a number or a boolean")

@@ -1,0 +1,113 @@
+"""What every adapter needs to read an answer: safe JSON, safe text, and the wait the provider asks for.
+
+Nothing here raises, whatever the other side sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from notifyctl.core.model import Category
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.text import clean, one_line
+from notifyctl.providers.contract import Response
+
+ID_CHARS = 255
+
+_SECONDS = re.compile(r"[0-9]{1,12}")
+_EPOCH = re.compile(r"[0-9]{10}")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in `body`; an empty one for anything else (HTML, a list, broken or too deep JSON)."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects among the elements of `value`; none when it is not a list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """Return `value` on one line if it is text, else an empty string."""
+    return one_line(value) if isinstance(value, str) else ""
+
+
+def identifier(value: object) -> str | None:
+    """Return an id the provider gave, or None when it is absent, not text, or too long to be one."""
+    found = text(value)
+    return found if found and len(found) <= ID_CHARS else None
+
+
+def outcome(
+    kind: Kind,
+    response: Response,
+    message: str = "",
+    *,
+    code: str | None = None,
+    message_id: str | None = None,
+    retry_after: int | None = None,
+    category: Category = Category.PROVIDER_REJECTED,
+) -> Outcome:
+    """Return the outcome with what every reading keeps of the answer; `retry_after` is in milliseconds."""
+    return Outcome(
+        kind,
+        one_line(message) or (f"HTTP {response.status}" if kind is not Kind.ACCEPTED else ""),
+        code=code,
+        http_status=response.status,
+        provider_message_id=message_id,
+        retry_after_ms=retry_after,
+        response=clean(response.body.decode(errors="replace")) or None,
+        category=category,
+    )
+
+
+def kind_of_status(status: int) -> Kind:
+    """Return the class of a status that no adapter's table lists.
+
+    Another 4xx says that the request was refused, and repeating it would not help; 408 that it did not arrive whole.
+    Whatever else (1xx, an unexpected 2xx, a redirect, another 5xx) tells nothing about the message.
+    """
+    if status == 408:
+        return Kind.TRANSIENT
+    return Kind.PERMANENT if 400 <= status < 500 else Kind.UNKNOWN
+
+
+def retry_after_ms(headers: Mapping[str, str]) -> int | None:
+    """Return the wait in `Retry-After` (RFC 9110, 10.2.3), in milliseconds; None when absent or nonsense.
+
+    A date counts from the answer's own `Date`, so that neither clock needs to be right; without one it is ignored.
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return int(value) * 1000
+    return _wait(_epoch_ms(value), headers)
+
+
+def rate_limit_reset_ms(headers: Mapping[str, str]) -> int | None:
+    """Return the wait until `X-RateLimit-Reset` (epoch seconds), in milliseconds, from the answer's own `Date`."""
+    value = headers.get("x-ratelimit-reset", "").strip()
+    return _wait(int(value) * 1000, headers) if _EPOCH.fullmatch(value) else None
+
+
+def _wait(until: int | None, headers: Mapping[str, str]) -> int | None:
+    now = _epoch_ms(headers.get("date", ""))
+    return max(0, until - now) if until is not None and now is not None else None
+
+
+def _epoch_ms(http_date: str) -> int | None:
+    """Return an HTTP date as milliseconds since the epoch."""
+    try:
+        moment = parsedate_to_datetime(http_date)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

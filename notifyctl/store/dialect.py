@@ -1,0 +1,158 @@
+"""What truly differs between PostgreSQL and SQLite, in one object chosen once.
+
+Everything else is written once, as SQLAlchemy Core statements over one `MetaData`.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    CHAR,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import BigInteger, TypeEngine
+
+ID = CHAR(36)
+
+
+class epoch_ms(FunctionElement[int]):
+    """The database's own clock: milliseconds since the epoch, UTC, advancing within a transaction."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(epoch_ms, "postgresql")
+def _postgresql_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
+    return "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+
+
+@compiles(epoch_ms, "sqlite")
+def _sqlite_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
+    # unixepoch('subsec') needs SQLite 3.42; the Julian day has millisecond precision since 3.0.
+    return "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))"
+
+
+class Dialect(ABC):
+    """The differences between the two databases. Stateless."""
+
+    name: str
+    worker_threads: int
+    """How many threads of the dispatch loop may use the store at once."""
+
+    @abstractmethod
+    def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """Return an INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+
+    @abstractmethod
+    def is_any(self, col: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        """Return `col` = any of `values` as ONE bound parameter, whatever their number. `col` is CHAR(36)."""
+
+    @abstractmethod
+    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
+        """Return `rows` as a relation `name` with the columns of `types`, for `UPDATE ... FROM` and joins."""
+
+    @abstractmethod
+    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+        """Lock the selected rows of `of`, passing over those that somebody else has locked."""
+
+    @abstractmethod
+    def lock_row(self, statement: Select[Any]) -> Select[Any]:
+        """Lock the selected rows until the transaction ends, waiting for those that are locked."""
+
+    @abstractmethod
+    def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
+        """Return the moment that decides what is due, in milliseconds: the server's clock where there is a server."""
+
+    @abstractmethod
+    def serialize(self, conn: Connection, name: str) -> None:
+        """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
+
+
+class _PostgreSQL(Dialect):
+    name = "postgresql"
+    worker_threads = 4
+
+    def insert(self, table: Table) -> postgresql.Insert:
+        return postgresql.insert(table)
+
+    def is_any(self, col: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        # Bound as text[] the comparison casts the column, and the plan becomes a sequential scan.
+        array = cast(bindparam(None, list(values), type_=postgresql.ARRAY(ID)), postgresql.ARRAY(ID))
+        return col == func.any(array)
+
+    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
+        arrays = [
+            cast(bindparam(None, list(values), type_=postgresql.ARRAY(kind)), postgresql.ARRAY(kind))
+            for values, kind in zip(columns, types.values(), strict=True)
+        ]
+        typed = [column(key, kind) for key, kind in types.items()]
+        return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
+
+    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+        return statement.with_for_update(skip_locked=True, of=of)
+
+    def lock_row(self, statement: Select[Any]) -> Select[Any]:
+        return statement.with_for_update()
+
+    def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
+        return conn.execute(select(epoch_ms())).scalar_one()
+
+    def serialize(self, conn: Connection, name: str) -> None:
+        # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
+        conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
+class _SQLite(Dialect):
+    name = "sqlite"
+    worker_threads = 1
+
+    def insert(self, table: Table) -> sqlite.Insert:
+        return sqlite.insert(table)
+
+    def is_any(self, col: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+        each = func.json_each(bindparam(None, json.dumps(list(values)))).table_valued("value")
+        return col.in_(select(each.c.value))
+
+    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
+        each = func.json_each(bindparam(None, json.dumps([list(row) for row in rows]))).table_valued("value")
+        picked = [
+            func.json_extract(each.c.value, literal(f"$[{index}]"), type_=kind).label(key)
+            for index, (key, kind) in enumerate(types.items())
+        ]
+        return select(*picked).subquery(name)
+
+    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+        return statement  # one writer at a time: BEGIN IMMEDIATE has locked everything
+
+    def lock_row(self, statement: Select[Any]) -> Select[Any]:
+        return statement
+
+    def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
+        return host_clock()
+
+    def serialize(self, conn: Connection, name: str) -> None:
+        """One writer at a time already."""
+
+
+POSTGRESQL: Dialect = _PostgreSQL()
+SQLITE: Dialect = _SQLite()
