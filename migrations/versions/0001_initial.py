@@ -314,9 +314,7 @@ def _rate_limits() -> None:
         sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         _foreign_key("rate_limits", "user_id", "users.id"),
     )
-    op.create_index(
-        "idx_rate_limit_user_window", "rate_limits", ["user_id", "window_start", "limit_type"], unique=True
-    )
+    op.create_index("idx_rate_limit_user_window", "rate_limits", ["user_id", "window_start", "limit_type"], unique=True)
 
 
 def _audit_logs() -> None:
@@ -408,11 +406,11 @@ def _now_ms() -> sa.TextClause:
 def _create(name: str, *items: sa.schema.SchemaItem, key: str = "id") -> None:
     """Create a table with its primary key; on SQLite CHECKs keep the lengths, which PostgreSQL keeps by itself."""
     lengths = [
-        sa.CheckConstraint(
-            f"length({column.name}) <= {column.type.length}", name=op.f(f"{name}_{column.name}_length_check")
-        ).ddl_if(dialect="sqlite")
-        for column in items
-        if isinstance(column, sa.Column) and getattr(column.type, "length", None) is not None
+        sa.CheckConstraint(f"length({item.name}) <= {length}", name=op.f(f"{name}_{item.name}_length_check")).ddl_if(
+            dialect="sqlite"
+        )
+        for item in items
+        if isinstance(item, sa.Column) and (length := getattr(item.type, "length", None)) is not None
     ]
     op.create_table(name, *items, sa.PrimaryKeyConstraint(key, name=op.f(f"{name}_pkey")), *lengths)
 

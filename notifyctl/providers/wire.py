@@ -12,7 +12,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import BuilderError, PyreqwestError, RequestTimeoutError
+from pyreqwest.http import HeaderMap
 
 from notifyctl import __version__
 from notifyctl.core.outcome import Kind, Outcome
@@ -61,9 +62,8 @@ class Wire:
             return Failure(FailureKind.UNSENT, f"{_host(request)}: the request has an impossible address or header")
         try:
             async with built as answer:
-                headers = {name.lower(): value for name, value in answer.headers.items()}
                 body = await answer.body_reader.read(BODY_BYTES)
-                return Response(answer.status, headers, bytes(body or b""))
+                return Response(answer.status, _headers(answer.headers), bytes(body or b""))
         except PyreqwestError as error:
             return _failure(request, error, timeout_s)
 
@@ -86,7 +86,7 @@ class Wire:
 def outcome_of(failure: Failure) -> Outcome:
     """Return what the absence of an answer means: nothing sent may be repeated, anything else is unknown."""
     kind = Kind.TRANSIENT if failure.kind is FailureKind.UNSENT else Kind.UNKNOWN
-    return Outcome(kind, one_line(failure.message), code=failure.kind.value)
+    return Outcome(kind, one_line(failure.message))
 
 
 def _new_client(connect_s: float) -> Client:
@@ -111,9 +111,24 @@ def _new_client(connect_s: float) -> Client:
     )
 
 
+def _headers(headers: HeaderMap) -> dict[str, str]:
+    """Return the headers that are text, names in lower case; of several with one name, the last."""
+    try:
+        return dict(headers.items())
+    except ValueError:  # a value that is not ASCII, which the library refuses to hand out
+        return {name: value for name in headers for value in _readable(headers, name)}
+
+
+def _readable(headers: HeaderMap, name: str) -> list[str]:
+    try:
+        return [headers[name]]
+    except ValueError:
+        return []
+
+
 def _failure(request: Request, error: PyreqwestError, timeout_s: float) -> Failure:
     causes = _causes(error)
-    if _NOTHING_WRITTEN.intersection(causes):
+    if isinstance(error, BuilderError) or _NOTHING_WRITTEN.intersection(causes):
         return Failure(FailureKind.UNSENT, f"{_host(request)}: not connected: {_reason(causes)}")
     if isinstance(error, RequestTimeoutError):
         return Failure(FailureKind.AMBIGUOUS, f"{_host(request)}: no whole answer within {timeout_s:g} s")

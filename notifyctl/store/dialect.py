@@ -86,6 +86,18 @@ class Dialect(ABC):
     def serialize(self, conn: Connection, name: str) -> None:
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
 
+    @abstractmethod
+    def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
+        """Give up waiting for a lock after that time, in this transaction."""
+
+    @abstractmethod
+    def dangling(self, conn: Connection) -> list[str]:
+        """Return the tables with rows whose references point nowhere."""
+
+    @abstractmethod
+    def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
+        """Return table, name and CREATE INDEX statement of the indexes that are there, but for those of keys."""
+
 
 class _PostgreSQL(Dialect):
     name = "postgresql"
@@ -121,6 +133,22 @@ class _PostgreSQL(Dialect):
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
         conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
+    def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
+        conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
+
+    def dangling(self, conn: Connection) -> list[str]:
+        return []  # its constraints hold at every moment
+
+    def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
+        # Unqualified names are looked up in the search path, and so are these.
+        rows = conn.exec_driver_sql(
+            "SELECT c.relname, i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
+            " JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
+            " WHERE pg_table_is_visible(c.oid) AND NOT EXISTS"
+            " (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))"
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
 
 class _SQLite(Dialect):
     name = "sqlite"
@@ -152,6 +180,16 @@ class _SQLite(Dialect):
 
     def serialize(self, conn: Connection, name: str) -> None:
         """One writer at a time already."""
+
+    def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
+        """Whoever is here holds the only lock."""
+
+    def dangling(self, conn: Connection) -> list[str]:
+        return sorted({row[0] for row in conn.exec_driver_sql("PRAGMA foreign_key_check")})
+
+    def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
+        rows = conn.exec_driver_sql("SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''")
+        return [(row[0], row[1], row[2]) for row in rows]
 
 
 POSTGRESQL: Dialect = _PostgreSQL()

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 
 from notifyctl.core.errors import (
     CommitUnknown,
     DatabaseUnavailable,
+    NotAllowed,
     NotifyctlError,
     SchemaMismatch,
     UsageError,
@@ -34,8 +36,11 @@ CONNECT_TIMEOUT_S = 5
 WRITE_LOCK_TIMEOUT_S = 30
 TRIES = 5
 
-_RETRYABLE = ("40001", "40P01", "57P01", "57P02", "08")
+_ROLLED_BACK = ("40001", "40P01")
+_GONE = ("57P01", "57P02", "57P03", "08")
 _SCHEMA = ("42P01", "42703")
+_UNAVAILABLE = ("08", "25006", "28", "3D", "53", "57", "58")
+_LOCK_TIMEOUT = "55P03"
 _SQLITE_UNAVAILABLE = (
     "locked",
     "readonly",
@@ -53,7 +58,10 @@ def host_clock_ms() -> int:
 
 
 class Database:
-    """One database, opened lazily. Safe to use from several threads."""
+    """One database, opened lazily. Safe to use from several threads.
+
+    On SQLite a `write` inside a `write` waits for itself, until WRITE_LOCK_TIMEOUT_S.
+    """
 
     def __init__(self, url: str, *, clock: Callable[[], int] = host_clock_ms, pool_size: int = 5) -> None:
         self.url = _parse(url)
@@ -69,7 +77,8 @@ class Database:
     @property
     def label(self) -> str:
         """The URL for people, without its password."""
-        return self.url.render_as_string(hide_password=True)
+        secret = {key: "***" for key in self.url.query if "password" in key.lower()}
+        return self.url.update_query_dict(secret).render_as_string(hide_password=True)
 
     def now(self, conn: Connection) -> int:
         """Return the moment that decides what is due, in milliseconds since the epoch."""
@@ -78,6 +87,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for reading; what it did is rolled back."""
+        self._require_file()
         with _translated(self), self._engine.connect() as conn:
             yield conn
 
@@ -87,24 +97,42 @@ class Database:
         After a deadlock, a serialization failure or a lost connection the whole of it is run again: it must do nothing
         but use its connection. Raises CommitUnknown when the connection is lost during COMMIT.
         """
+        return self._transact(work, {"notifyctl_write": True})
+
+    def alter(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which changes the schema, like `write`.
+
+        SQLite changes a table by making another and dropping the first: meanwhile references are not followed, or the
+        rows that point there would be deleted. They are checked before the commit.
+        """
+
+        def checked(conn: Connection) -> T:
+            result = work(conn)
+            if dangling := self.dialect.dangling(conn):
+                raise NotifyctlError(f"{self.label}: rows of {', '.join(dangling)} would point at rows that are gone")
+            return result
+
+        return self._transact(checked, {"notifyctl_write": True, "notifyctl_alter": True})
+
+    def _transact(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
         with _translated(self):
             for attempt in range(1, TRIES):
                 try:
-                    return self._write_once(work)
+                    return self._transact_once(work, options)
                 except DBAPIError as error:
-                    if not _is_retryable(error):
+                    if not (_sqlstate(error).startswith(_ROLLED_BACK) or _is_lost(error)):
                         raise
                     time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
-            return self._write_once(work)
+            return self._transact_once(work, options)
 
-    def _write_once(self, work: Callable[[Connection], T]) -> T:
-        with self._only_writer(), self._engine.connect().execution_options(notifyctl_write=True) as conn:
+    def _transact_once(self, work: Callable[[Connection], T], options: dict[str, Any]) -> T:
+        with self._only_writer(), self._engine.connect().execution_options(**options) as conn:
             conn.begin()
             result = work(conn)
             try:
                 conn.commit()
             except DBAPIError as error:
-                if error.connection_invalidated and not _is_retryable(error):
+                if _is_lost(error):  # the server may have stored it before it, or its answer, got lost
                     raise CommitUnknown(
                         f"the connection to {self.label} was lost while it stored the change"
                     ) from error
@@ -116,11 +144,11 @@ class Database:
         if self.path is None:
             yield
             return
-        if not self.path.exists():
-            raise missing_file(self.path)
+        self._require_file()
         with ExitStack() as stack:
             try:
-                stack.enter_context(exclusive(f"{self.path}.lock", WRITE_LOCK_TIMEOUT_S))
+                mode = self.path.stat().st_mode & 0o666  # who shares the database shares its lock
+                stack.enter_context(exclusive(f"{self.path}.lock", WRITE_LOCK_TIMEOUT_S, mode))
             except TimeoutError as error:
                 raise DatabaseUnavailable(
                     f"another process has been writing to {self.path} for {WRITE_LOCK_TIMEOUT_S} s"
@@ -129,14 +157,19 @@ class Database:
                 raise DatabaseUnavailable(f"{self.path}.lock: {error.strerror}") from error
             yield
 
-    def require_version(self) -> None:
-        """Raise SchemaMismatch unless the schema is the one this program works with."""
+    def _require_file(self) -> None:
         if self.path is not None and not self.path.exists():
             raise missing_file(self.path)
+
+    def require_version(self) -> None:
+        """Raise SchemaMismatch unless the schema is the one this program works with."""
         with self.read() as conn:
             found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        if found != SCHEMA_VERSION:
-            raise SchemaMismatch(f"{self.label} has schema {found or 'none'}, this program needs {SCHEMA_VERSION}")
+        if found == SCHEMA_VERSION:
+            return
+        if found is not None and found > SCHEMA_VERSION:  # revisions are numbered
+            raise newer_schema(self.label, found)
+        raise SchemaMismatch(f"{self.label} has schema {found or 'none'}, this program needs {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close all connections."""
@@ -148,39 +181,64 @@ def missing_file(path: Path) -> SchemaMismatch:
     return SchemaMismatch(f"there is no database at {path} yet")
 
 
+def newer_schema(label: str, found: str) -> SchemaMismatch:
+    """Return the error for a database that a later version of this program has upgraded."""
+    return SchemaMismatch(
+        f"{label} has schema {found}, newer than this program, which knows {SCHEMA_VERSION}", "upgrade notifyctl"
+    )
+
+
+_URL_HINT = "sqlite:///path or postgresql://host/name"
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise UsageError("the database URL is not understood", "sqlite:///path or postgresql://host/name") from error
+        raise UsageError("the database URL is not understood", _URL_HINT) from error
     if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and parsed.database:
-        return parsed
-    raise UsageError(f"{backend} is not supported", "sqlite:///path or postgresql://host/name")
+        return parsed.set(drivername="postgresql")
+    if backend != "sqlite":
+        raise UsageError(f"{backend} is not supported", _URL_HINT)
+    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+        raise UsageError("a SQLite URL names a file by its path", _URL_HINT)
+    return parsed.set(drivername="sqlite")
 
 
 def _postgresql_engine(url: URL, pool_size: int) -> Engine:
     # prepare_threshold=None and no `options`: PgBouncer in transaction mode loses or refuses both.
+    # The keepalives notice within half a minute that the server's machine is gone.
+    settings = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "notifyctl",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
     return create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=False,
         hide_parameters=True,
+        use_native_hstore=False,  # saves a query a connection
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_S,
             "prepare_threshold": None,
-            "application_name": "notifyctl",
+            **{key: value for key, value in settings.items() if key not in url.query},
         },
     )
 
 
 def _sqlite_engine(url: URL) -> Engine:
+    # mode=rw: to open a file must never create it.
+    name = f"file:{quote(str(Path(url.database or '').absolute()))}"
     engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": CONNECT_TIMEOUT_S, "check_same_thread": False}
+        url.set(database=name).update_query_dict({"mode": "rw", "uri": "true"}),
+        hide_parameters=True,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
@@ -193,8 +251,11 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        writes = conn.get_execution_options().get("notifyctl_write", False)
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        options = conn.get_execution_options()
+        if options.get("notifyctl_alter"):
+            conn.detach()  # nobody else shall get a connection that follows no references
+            conn.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        conn.exec_driver_sql("BEGIN IMMEDIATE" if options.get("notifyctl_write") else "BEGIN")
 
     return engine
 
@@ -203,8 +264,8 @@ def _sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
 
 
-def _is_retryable(error: DBAPIError) -> bool:
-    return _sqlstate(error).startswith(_RETRYABLE)
+def _is_lost(error: DBAPIError) -> bool:
+    return error.connection_invalidated or _sqlstate(error).startswith(_GONE)
 
 
 @contextmanager
@@ -219,11 +280,32 @@ def _translated(database: Database) -> Iterator[None]:
 
 def _meaning(database: Database, error: DBAPIError) -> Exception:
     state, words = _sqlstate(error), str(error.orig).strip().splitlines()[0] if str(error.orig) else ""
-    if state in _SCHEMA or words.startswith(("no such table", "no such column")):
+    message = f"{database.label}: {words}"
+    if state in _SCHEMA or words.startswith("no such table") or "no such column" in words or "no column named" in words:
         return SchemaMismatch(f"{database.label} has no schema of this program, or an older one")
-    unreachable = not state and database.dialect is POSTGRESQL and type(error.orig).__name__ == "OperationalError"
-    if unreachable or state[:2] in ("08", "25", "28", "3D", "53", "57") or error.connection_invalidated:
-        return DatabaseUnavailable(f"{database.label}: {words}")
-    if database.dialect is SQLITE and any(mark in words for mark in _SQLITE_UNAVAILABLE):
-        return DatabaseUnavailable(f"{database.label}: {words}")
-    return NotifyctlError(f"{database.label}: {words}", "this should not happen; --debug shows where")
+    if database.dialect is SQLITE:
+        known = any(mark in words for mark in _SQLITE_UNAVAILABLE)
+        return DatabaseUnavailable(message) if known else _defect(message)
+    if state == "42501":
+        return NotAllowed(message, "connect as a role that may do this")
+    if state == _LOCK_TIMEOUT:
+        return DatabaseUnavailable(
+            f"{database.label}: somebody else uses a table; its lock was not granted in time",
+            "nothing was changed; repeat later, or with a longer lock timeout",
+        )
+    if not state and isinstance(error, OperationalError):
+        return _unreachable(message, database.url.database)
+    if state.startswith(_UNAVAILABLE) or error.connection_invalidated:
+        return DatabaseUnavailable(message)
+    return _defect(message)
+
+
+def _unreachable(message: str, name: str | None) -> DatabaseUnavailable:
+    # libpq gives no SQLSTATE for a connection that was refused.
+    if f'database "{name}" does not exist' in message:
+        return DatabaseUnavailable(message, f"createdb {name}, then notifyctl migrate up")
+    return DatabaseUnavailable(message)
+
+
+def _defect(message: str) -> NotifyctlError:
+    return NotifyctlError(message, "this should not happen; --debug shows where")

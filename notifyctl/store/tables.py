@@ -48,8 +48,11 @@ def _auto(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default=epoch_ms())
 
 
-def _ref(name: str, target: str, *, nullable: bool = False, ondelete: str = "CASCADE") -> Column[str]:
-    return Column(name, ID, ForeignKey(target, onupdate="CASCADE", ondelete=ondelete), nullable=nullable)
+def _ref(
+    name: str, target: str, *, nullable: bool = False, ondelete: str = "CASCADE", primary_key: bool = False
+) -> Column[str]:
+    action = ForeignKey(target, onupdate="CASCADE", ondelete=ondelete)
+    return Column(name, ID, action, nullable=nullable, primary_key=primary_key)
 
 
 def _flag(name: str, *, default: bool) -> Column[bool]:
@@ -353,7 +356,7 @@ suppressions = Table(
 provider_states = Table(
     "provider_states",
     metadata,
-    Column("provider_id", ID, ForeignKey("provider_configs.id", ondelete="CASCADE"), primary_key=True),
+    _ref("provider_id", "provider_configs.id", primary_key=True),
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
     Column("pause_reason", Text),

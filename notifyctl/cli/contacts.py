@@ -1,0 +1,111 @@
+"""`users contacts`: where users can be reached, and where they must not be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli.invocation import invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.types import ChannelArgument, IfNotExists, UserArgument
+from notifyctl.core.model import Channel
+from notifyctl.services import contacts
+
+app = Noun("Where users can be reached, and where they must not be.")
+
+_ADDRESS = Field("address", title="ADDRESS")
+_CHANNEL = Field("channel", title="CHANNEL")
+FIELDS = (
+    Field("id", Kind.ID, "ID"),
+    Field("user_id", Kind.ID),
+    Field("username"),
+    _CHANNEL,
+    _ADDRESS,
+    Field("source", title="SOURCE"),
+    Field("used", Kind.BOOL, "USED"),
+    Field("suppressed", Kind.BOOL),
+    Field("suppressed_reason", title="SUPPRESSED"),
+    Field("suppressed_at", Kind.TIME, "SINCE"),
+    Field("created_at", Kind.TIME),
+)
+_ADDED = (*FIELDS, Field("created", Kind.BOOL))
+_SUPPRESSED = (
+    Field("id", Kind.ID),
+    _CHANNEL,
+    _ADDRESS,
+    Field("reason"),
+    Field("created_at", Kind.TIME),
+    Field("created", Kind.BOOL),
+)
+_LIFTED = (_CHANNEL, _ADDRESS, Field("reason"))
+
+_Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="E-mail address, number with +, or push token.")]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    user: UserArgument,
+    channel: ChannelArgument,
+    address: _Address,
+    if_not_exists: IfNotExists = False,
+) -> None:
+    """Add an address to a user; the newest one of a channel that is not suppressed is used."""
+    with invocation(ctx) as run:
+        act = contacts.ensure if if_not_exists else contacts.add
+        point = act(run.system.db, run.system.actor, user, channel, address)
+        run.out.record(point, _ADDED)
+        if point.suppressed:
+            run.out.say(f"{point.address} is suppressed: {point.suppressed_reason}")
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    user: UserArgument,
+    channel: Annotated[
+        Channel | None, typer.Option("--channel", metavar="CHANNEL", help="email, sms or push only.")
+    ] = None,
+) -> None:
+    """List a user's addresses, the user's own e-mail address too."""
+    with invocation(ctx) as run:
+        points = contacts.listed(run.system.db, user, channel)
+        # The user's own address has no id to print.
+        run.out.records([point for point in points if point.id or run.out.form != "id"], FIELDS)
+
+
+@app.command()
+def remove(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
+    """Remove an address from a user; if it is suppressed it stays so."""
+    with invocation(ctx) as run:
+        run.out.record(contacts.remove(run.system.db, run.system.actor, user, channel, address), FIELDS)
+
+
+@app.command()
+def suppress(
+    ctx: typer.Context,
+    user: UserArgument,
+    channel: ChannelArgument,
+    address: _Address,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why nobody shall write there.")],
+) -> None:
+    """Write to an address no more, whoever has it and even if it is added again."""
+    with invocation(ctx) as run:
+        done = contacts.suppress(run.system.db, run.system.actor, user, channel, address, reason)
+        run.out.record(done, _SUPPRESSED)
+        if not done.created:
+            run.out.say(f"{done.address} was suppressed already: {done.reason}")
+        if not done.theirs:
+            run.out.say(f"{done.address} is no {done.channel} address of {user}; it is suppressed all the same")
+
+
+@app.command()
+def unsuppress(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
+    """Let an address be written to again."""
+    with invocation(ctx) as run:
+        lifted = contacts.unsuppress(run.system.db, run.system.actor, user, channel, address)
+        run.out.record(lifted, _LIFTED, id_name="address")
+        if lifted.reason is None:
+            run.out.say(f"{lifted.address} was not suppressed")

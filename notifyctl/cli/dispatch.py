@@ -1,0 +1,212 @@
+"""`dispatch`: send what is due."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import single
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.types import duration
+from notifyctl.core.duration import parse_ms
+from notifyctl.core.errors import PartlyDone, UsageError
+from notifyctl.core.model import Channel
+from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.dispatch.options import DispatchOptions
+
+INTERRUPTED = 130
+FASTEST_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """What a run did for one provider."""
+
+    provider: str
+    accepted: int
+    retried: int
+    dead: int
+    cancelled: int
+    deferred: int
+    stale: int
+    held: str | None
+
+
+FIELDS = (
+    Field("provider", title="PROVIDER"),
+    Field("accepted", Kind.NUMBER, title="ACCEPTED"),
+    Field("retried", Kind.NUMBER, title="RETRIED"),
+    Field("dead", Kind.NUMBER, title="DEAD"),
+    Field("cancelled", Kind.NUMBER, title="CANCELLED"),
+    Field("deferred", Kind.NUMBER, title="DEFERRED"),
+    Field("stale", Kind.NUMBER),
+    Field("held", title="HELD"),
+)
+
+
+def dispatch(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Work on what is due now, then exit: for cron.")] = False,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, max=10_000, help="Calls in flight per provider.  [64]")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, max=10_000, help="Most notifications of a claim.  [128]")
+    ] = None,
+    lease: Annotated[
+        int | None, typer.Option("--lease", metavar="D", parser=duration, help="Least lease of a claim.  [65s]")
+    ] = None,
+    poll: Annotated[
+        int | None, typer.Option("--poll", metavar="D", parser=duration, help="Wait between looks.  [1s]")
+    ] = None,
+    drain: Annotated[
+        int | None,
+        typer.Option("--drain", metavar="D", parser=duration, help="Most time for running calls at the end.  [30s]"),
+    ] = None,
+    max_time: Annotated[
+        int | None, typer.Option("--max-time", metavar="D", parser=duration, help="Stop after this time.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.")] = None,
+    channel: Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.")] = None,
+    fail_on_dlq: Annotated[bool, typer.Option("--fail-on-dlq", help="Exit 6 if something was dead-lettered.")] = False,
+) -> None:
+    """Send what is due, until told to stop; SIGTERM and Ctrl-C drain, a second Ctrl-C leaves at once."""
+    with invocation(ctx) as run:
+        given = {
+            "concurrency": concurrency,
+            "batch_size": batch_size,
+            "lease": lease,
+            "poll": poll,
+            "drain": drain,
+        }
+        options = _options(run, given, once=once, max_time=max_time, limit=limit, channels=channel)
+        dispatcher = Dispatcher(
+            run.system.db, run.system.keyring, options, agent=run.system.actor.agent, notice=run.out.say
+        )
+        interrupted = _run(dispatcher, run)
+        _report(dispatcher, run, once=once)
+        if interrupted:
+            raise typer.Exit(INTERRUPTED)
+        if fail_on_dlq and dispatcher.tally.dead:
+            raise PartlyDone(f"{dispatcher.tally.dead} became dead letters", "notifyctl dlq list")
+
+
+def _options(
+    run: Invocation,
+    given: dict[str, Any],
+    *,
+    once: bool,
+    max_time: int | None,
+    limit: int | None,
+    channels: list[Channel] | None,
+) -> DispatchOptions:
+    """Return the options: the flag, else the profile's `[dispatch]`, else the default."""
+    chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
+    counts = {key: chosen[key] for key in ("concurrency", "batch_size") if key in chosen}
+    times = {f"{key}_s": _seconds(chosen[key]) for key in ("lease", "poll", "drain") if key in chosen}
+    if times.get("poll_s", FASTEST_POLL_S) < FASTEST_POLL_S:
+        raise UsageError("--poll is too short: the database would do nothing else", "10ms at the least")
+    return DispatchOptions(
+        once=once,
+        max_time_s=None if max_time is None else max_time / 1_000,
+        limit=limit,
+        channels=frozenset(channels or Channel),
+        on_unknown=run.settings.on_unknown,
+        provider_urls=run.settings.provider_urls,
+        **counts,
+        **times,
+    )
+
+
+def _seconds(time: int | str) -> float:
+    return (time if isinstance(time, int) else parse_ms(time)) / 1_000
+
+
+def _run(dispatcher: Dispatcher, run: Invocation) -> bool:
+    """Run it to its end; return whether it was interrupted from the keyboard."""
+    interrupts: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, dispatcher.stop)
+        loop.add_signal_handler(signal.SIGINT, _interrupt, dispatcher, interrupts, run.out.say)
+        view = asyncio.create_task(_view(dispatcher, run))
+        try:
+            await dispatcher.run()
+        finally:
+            view.cancel()
+            await asyncio.gather(view, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+    return bool(interrupts)
+
+
+def _interrupt(dispatcher: Dispatcher, interrupts: list[int], say: Callable[[str], None]) -> None:
+    interrupts.append(1)
+    if len(interrupts) > 1:
+        # At once means at once: no exit handler may wait for a call. Leases expire by themselves.
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+    say("draining; Ctrl-C again leaves at once")
+    dispatcher.stop()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform
+        return None
+    return uvloop.new_event_loop
+
+
+async def _view(dispatcher: Dispatcher, run: Invocation) -> None:
+    if run.out.on_terminal and not run.given.quiet and run.given.output is None:
+        from notifyctl.cli.live import watch
+
+        await watch(dispatcher, run.settings.profile or run.system.database.label)
+
+
+def _report(dispatcher: Dispatcher, run: Invocation, *, once: bool) -> None:
+    """Say what was done: records when they were asked for or a person watches, a line with `-v`, else nothing."""
+    rows = [
+        ProviderReport(
+            provider,
+            tally.accepted,
+            tally.retried,
+            tally.dead,
+            tally.cancelled,
+            tally.deferred,
+            tally.stale,
+            tally.held,
+        )
+        for provider, tally in sorted(dispatcher.tally.providers.items())
+    ]
+    if run.given.output == "json":
+        tally = dispatcher.tally
+        run.out.document(
+            {
+                "attempts": tally.attempts,
+                "accepted": tally.accepted,
+                "dead": tally.dead,
+                "providers": [asdict(row) for row in rows],
+            }
+        )
+    elif run.given.output is not None or (run.out.on_terminal and not run.given.quiet):
+        run.out.records(rows, FIELDS, id_name="provider")
+    elif run.given.verbose:
+        run.out.say(
+            f"{dispatcher.tally.accepted} sent, {sum(r.retried for r in rows)} to be retried, "
+            f"{dispatcher.tally.dead} dead"
+        )
+
+
+app = single("Send what is due.", dispatch)

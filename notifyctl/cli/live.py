@@ -1,0 +1,94 @@
+"""The dispatcher at work, redrawn a few times a second on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from notifyctl.cli.bars import sparkline
+from notifyctl.cli.output import escaped
+from notifyctl.core.duration import show_ms
+from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.dispatch.tally import ProviderTally
+
+REFRESH_S = 0.5
+SPARKS = 8
+
+
+class View:
+    """Draws a dispatcher; `name` is what it works on (profile or database)."""
+
+    def __init__(self, dispatcher: Dispatcher, name: str) -> None:
+        self._dispatcher = dispatcher
+        self._name = name
+        self._began = time.monotonic()
+        self._seen = (self._began, 0)
+        self._rates: deque[float] = deque(maxlen=SPARKS)
+
+    def draw(self) -> Group:
+        """Return the picture of this moment."""
+        self._measure()
+        return Group(self._heading(), self._pace(), Text(), self._providers(), *self._notices())
+
+    def _measure(self) -> None:
+        now, done = time.monotonic(), self._dispatcher.tally.attempts
+        before, done_before = self._seen
+        if now - before >= REFRESH_S / 2:
+            self._rates.append((done - done_before) / (now - before))
+            self._seen = (now, done)
+
+    def _heading(self) -> Text:
+        options = self._dispatcher.options
+        up = show_ms(int((time.monotonic() - self._began) * 1_000))
+        lease = show_ms(int(options.lease_s * 1_000))
+        return Text(f"{self._name}  up {up}  lease {lease}  Ctrl-C drains, twice leaves", style="bold")
+
+    def _pace(self) -> Text:
+        tally, options = self._dispatcher.tally, self._dispatcher.options
+        places = options.concurrency * max(1, len(tally.providers))
+        rate = self._rates[-1] if self._rates else 0.0
+        return Text(f"{rate:,.0f}/s {sparkline(list(self._rates))}  in flight {tally.in_flight}/{places}")
+
+    def _providers(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("PROVIDER", no_wrap=True)
+        table.add_column("STATE", no_wrap=True, min_width=10)
+        for title in ("ACCEPTED", "RETRIED", "DEAD", "IN FLIGHT", "P99"):
+            table.add_column(title, justify="right", no_wrap=True)
+        for name, tally in sorted(self._dispatcher.tally.providers.items()):
+            table.add_row(*_cells(name, tally))
+        return table
+
+    def _notices(self) -> list[Text]:
+        return [Text(escaped(notice), overflow="ellipsis", no_wrap=True) for notice in self._dispatcher.tally.notices]
+
+
+def _cells(name: str, tally: ProviderTally) -> list[str]:
+    p99 = tally.p99_ms()
+    return [
+        name,
+        tally.held or "sending",
+        f"{tally.accepted:,}",
+        f"{tally.retried:,}",
+        f"{tally.dead:,}",
+        str(tally.in_flight),
+        "-" if p99 is None else f"{p99:,.0f}ms",
+    ]
+
+
+async def watch(dispatcher: Dispatcher, name: str, console: Console | None = None) -> None:
+    """Redraw until cancelled; the last picture stays."""
+    view = View(dispatcher, name)
+    with Live(view.draw(), console=console, auto_refresh=False, transient=False) as live:
+        try:
+            while True:
+                await asyncio.sleep(REFRESH_S)
+                live.update(view.draw(), refresh=True)
+        finally:
+            live.update(view.draw(), refresh=True)

@@ -1,0 +1,30 @@
+"""Types of arguments and options that several nouns take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from notifyctl.core.duration import parse_ms
+from notifyctl.core.model import Channel
+
+
+def duration(text: str) -> int:
+    """Return the milliseconds of a DURATION on the command line: `typer.Option(parser=duration, metavar="DURATION")`.
+
+    Raises UsageError (exit 2) for what is no positive duration.
+    """
+    return parse_ms(text)
+
+
+ChannelArgument = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="email, sms or push.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Id, username or e-mail address.")]
+IfNotExists = Annotated[
+    bool, typer.Option("--if-not-exists", help="Exit 0 if it is there already with the same values.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Confirm = Annotated[str | None, typer.Option("--confirm", metavar="PROFILE", help="Agree for this protected profile.")]
+SecretFile = Annotated[
+    str | None, typer.Option("--secret-file", metavar="F", help="Write the secret there, readable by you only.")
+]

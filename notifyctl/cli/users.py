@@ -1,0 +1,123 @@
+"""`users`: people who receive notifications."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli import contacts, listing
+from notifyctl.cli.invocation import invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.types import Confirm, IfNotExists, UserArgument, Yes
+from notifyctl.services import users
+from notifyctl.services.users import Removal
+
+app = Noun("People who receive notifications, and their contact points.")
+app.add_typer(contacts.app, name="contacts")
+
+FIELDS = (
+    Field("id", Kind.ID, "ID"),
+    Field("username", title="USERNAME"),
+    Field("email", title="EMAIL"),
+    Field("language", title="LANG"),
+    Field("created_at", Kind.TIME, "CREATED"),
+    Field("updated_at", Kind.TIME),
+)
+_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+_REMOVED = (
+    Field("id", Kind.ID, "ID"),
+    Field("username", title="USERNAME"),
+    Field("notifications", Kind.NUMBER, "NOTIFICATIONS"),
+    Field("api_keys", Kind.NUMBER, "KEYS"),
+    Field("webhooks", Kind.NUMBER, "WEBHOOKS"),
+)
+
+_Language = Annotated[str | None, typer.Option("--language", metavar="L", help="A language tag: en, de-AT.")]
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The username; no @, no blanks.")],
+    email: Annotated[str, typer.Option("--email", metavar="E", help="The e-mail address.")],
+    language: _Language = None,
+    if_not_exists: IfNotExists = False,
+) -> None:
+    """Create a user."""
+    with invocation(ctx) as run:
+        act = users.ensure if if_not_exists else users.create
+        run.out.record(act(run.system.db, run.system.actor, name, email, language), _CREATED)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
+) -> None:
+    """List users, newest first."""
+    with invocation(ctx) as run:
+        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
+        listing.show(run, wanted, partial(users.listed, db), FIELDS, count=partial(users.count, db))
+
+
+@app.command()
+def show(ctx: typer.Context, user: UserArgument) -> None:
+    """Show a user."""
+    with invocation(ctx) as run:
+        run.out.record(users.get(run.system.db, user), FIELDS)
+
+
+@app.command()
+def update(
+    ctx: typer.Context,
+    user: UserArgument,
+    username: Annotated[str | None, typer.Option("--username", metavar="NAME", help="Another username.")] = None,
+    email: Annotated[str | None, typer.Option("--email", metavar="E", help="Another e-mail address.")] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", metavar="L", help="Another language tag; empty removes it.")
+    ] = None,
+) -> None:
+    """Change a user's name, address or language."""
+    with invocation(ctx) as run:
+        db, actor = run.system.db, run.system.actor
+        run.out.record(users.update(db, actor, user, username=username, email=email, language=language), FIELDS)
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    user: UserArgument,
+    cancel_pending: Annotated[
+        bool, typer.Option("--cancel-pending", help="Give up notifications that are not sent yet.")
+    ] = False,
+    reassign_templates_to: Annotated[
+        str | None, typer.Option("--reassign-templates-to", metavar="USER", help="Who takes over the user's templates.")
+    ] = None,
+    yes: Yes = False,
+    confirm: Confirm = None,
+) -> None:
+    """Delete a user with notifications, contact points, API keys and webhooks; what was sent stays in the metrics."""
+    with invocation(ctx) as run:
+        db, actor = run.system.db, run.system.actor
+        plan = users.removal(db, user)
+        users.refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_templates_to is not None)
+        run.confirm(_question(plan), yes=yes, confirm=confirm)
+        gone = users.delete(db, actor, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
+        run.out.record(gone, _REMOVED)
+
+
+def _question(plan: Removal) -> str:
+    found = plan.footprint
+    parts = [
+        f"{number:,} {what}"
+        for number, what in (
+            (found.notifications, f"notifications ({found.pending:,} pending)"),
+            (found.api_keys, "API keys"),
+            (found.webhooks, "webhooks"),
+        )
+        if number
+    ]
+    extent = f" with {', '.join(parts)}" if parts else ""
+    return f"Delete user {plan.user.username} ({plan.user.id}){extent}?"

@@ -1,0 +1,87 @@
+"""Addresses by channel, brought to the one form in which they are stored and compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+
+TOKEN_MAX = 1_024
+
+_DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
+
+
+def normalised(channel: Channel, address: str) -> str:
+    """Return the address as it is stored on that channel. Raises UsageError for one that cannot be meant."""
+    return _BY_CHANNEL[channel](address)
+
+
+def email(address: str) -> str:
+    """Return an e-mail address: its domain in lower case and in Unicode, the local part as it was given.
+
+    Only the form is looked at, nothing is asked of the network. Reserved domains (`example.org`, `.test`, `.invalid`,
+    `.local`) pass, because test systems and closed networks use them. Raises UsageError.
+    """
+    from email_validator import EmailNotValidError, validate_email
+
+    text = address.strip()
+    try:
+        found = validate_email(text, check_deliverability=False, globally_deliverable=False, strict=True)
+    except EmailNotValidError as error:
+        raise UsageError(f"{_shown(address)} is no e-mail address: {_sentence(error)}", _EMAIL_HINT) from error
+    if "." not in found.domain:
+        raise UsageError(f"{_shown(address)} is no e-mail address: its domain has no dot", _EMAIL_HINT)
+    return found.normalized
+
+
+def phone(address: str) -> str:
+    """Return a telephone number in E.164: `+`, country code, number; at most 15 digits.
+
+    A number has to be *possible* (a known country code and a length that is in use there), not *valid*: the ranges in
+    use change faster than the library that lists them, and fictional or test numbers are in none of them. Raises
+    UsageError.
+    """
+    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
+
+    text = address.strip()
+    if not _DIALLED.fullmatch(text):
+        raise UsageError(f"{_shown(address)} is no telephone number with a country code", _PHONE_HINT)
+    try:
+        number = parse(text)
+    except NumberParseException as error:
+        raise UsageError(f"{_shown(address)} is no telephone number", _PHONE_HINT) from error
+    if not is_possible_number(number):
+        raise UsageError(f"{_shown(address)} is too short or too long for its country", _PHONE_HINT)
+    return str(format_number(number, PhoneNumberFormat.E164))
+
+
+def push_token(address: str) -> str:
+    """Return a device's token as it was given: 1 to 1024 printable characters, none of them a blank."""
+    text = address.strip()
+    if not text:
+        raise UsageError("the push token is empty")
+    if len(text) > TOKEN_MAX:
+        raise UsageError(f"the push token has {len(text)} characters, at most {TOKEN_MAX} are stored")
+    if not text.isprintable() or any(char.isspace() for char in text):
+        raise UsageError("the push token has a blank or a control character in it")
+    return text
+
+
+_BY_CHANNEL: dict[Channel, Callable[[str], str]] = {
+    Channel.EMAIL: email,
+    Channel.SMS: phone,
+    Channel.PUSH: push_token,
+}
+_EMAIL_HINT = "like anna@example.org"
+_PHONE_HINT = "like +14155552345"
+
+
+def _shown(address: str) -> str:
+    return repr(address if len(address) <= 80 else f"{address[:79]}…")
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,28 @@
+"""Whom a notification goes to: what its payload names itself, else the user's own address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from notifyctl.core.model import Channel, Message
+
+_OWN = {Channel.EMAIL: ("to",), Channel.SMS: ("to",), Channel.PUSH: ("token", "fid")}
+_GROUPS = ("topic", "condition")
+
+
+def own_address(channel: Channel, content: Mapping[str, Any]) -> str | None:
+    """Return the address that the payload itself names; it goes before the user's contact points."""
+    named = (content.get(key) for key in _OWN[channel])
+    return next((value for value in named if isinstance(value, str) and value), None)
+
+
+def needs_address(channel: Channel, content: Mapping[str, Any]) -> bool:
+    """Return whether one address is to be found: not for a push topic or condition."""
+    return not (channel is Channel.PUSH and any(content.get(key) for key in _GROUPS))
+
+
+def message(notification_id: str, channel: Channel, content: Mapping[str, Any], contact: str | None) -> Message:
+    """Return what a provider is to deliver: to the payload's own address, else to `contact`, the user's."""
+    to = own_address(channel, content) or contact if needs_address(channel, content) else None
+    return Message(notification_id, channel, to, content)

@@ -1,0 +1,195 @@
+"""What a notification says: its payload, from options and `--data` to the stored text and back.
+
+A payload is a JSON object of `PAYLOAD_VERSION` with the fields of its channel. It is stored as canonical JSON, so that
+the same content is the same text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from notifyctl.core.address import normalised
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import PAYLOAD_VERSION, Channel
+
+FIELDS: Mapping[Channel, tuple[str, ...]] = {
+    Channel.EMAIL: (
+        "to",
+        "subject",
+        "text",
+        "html",
+        "from",
+        "reply_to",
+        "cc",
+        "bcc",
+        "attachments",
+        "headers",
+        "categories",
+        "custom_args",
+        "template_id",
+        "template_data",
+    ),
+    Channel.SMS: ("to", "body", "from", "media", "validity_seconds"),
+    Channel.PUSH: (
+        "token",
+        "fid",
+        "topic",
+        "condition",
+        "title",
+        "body",
+        "image",
+        "data",
+        "android",
+        "apns",
+        "webpush",
+        "validate_only",
+    ),
+}
+ADDRESS_FIELD: Mapping[Channel, str] = {Channel.EMAIL: "to", Channel.SMS: "to", Channel.PUSH: "token"}
+"""The field that `--to` goes into; without one the user's own address is taken (`core.audience`)."""
+
+_AUDIENCE = ("to", "token", "fid", "topic", "condition")
+_SUBJECT: Mapping[Channel, str] = {Channel.EMAIL: "subject", Channel.PUSH: "title"}
+_BODY: Mapping[Channel, str] = {Channel.EMAIL: "text", Channel.SMS: "body", Channel.PUSH: "body"}
+
+
+class InvalidPayload(Exception):
+    """The stored payload is no payload; the text says why. It can never be sent."""
+
+
+class NewerPayload(Exception):
+    """The stored payload is of a version this program does not know: left alone for a program that does."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the payload has version {version}, this program knows {PAYLOAD_VERSION}")
+        self.version = version
+
+
+def build(
+    channel: Channel,
+    *,
+    subject: str | None = None,
+    body: str | None = None,
+    to: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the payload that `--subject`, `--body`, `--to` and `--data` make together.
+
+    The address is brought to the form in which addresses are stored. Raises UsageError for a field the channel does not
+    have, one that is given twice with two values, an address that is none, and text that is no Unicode.
+    """
+    if subject is not None and channel not in _SUBJECT:
+        raise UsageError(f"--subject: {channel} has no subject", "put everything into --body")
+    given = {_SUBJECT.get(channel, "subject"): subject, _BODY[channel]: body, ADDRESS_FIELD[channel]: to}
+    payload: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    _merge(payload, _checked_data(channel, data or {}))
+    if wrong := _unfit_audience(channel, payload):
+        raise UsageError(f"{wrong}: must be text, and not empty")
+    if (own := ADDRESS_FIELD[channel]) in payload:
+        payload[own] = normalised(channel, payload[own])
+    payload["v"] = PAYLOAD_VERSION
+    _refuse_half_characters(payload)
+    return payload
+
+
+def parse_data(text: str) -> dict[str, Any]:
+    """Return what `--data` was given; raise UsageError unless it is a JSON object."""
+    try:
+        data = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--data is not JSON: {_reason(error)}", _DATA_HINT) from None
+    if not isinstance(data, dict):
+        raise UsageError("--data must be a JSON object", _DATA_HINT)
+    return data
+
+
+def parse(payload: str, channel: Channel) -> dict[str, Any]:
+    """Return a stored payload. Raises NewerPayload for a version not known here, InvalidPayload for what is none.
+
+    Of its fields only those that say to whom are looked at: what the others may hold is the provider's to say.
+    """
+    try:
+        content = json.loads(payload, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"not JSON: {_reason(error)}") from None
+    if not isinstance(content, dict):
+        raise InvalidPayload("not a JSON object")
+    version = content.get("v")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise InvalidPayload("v is missing or no version")
+    if version > PAYLOAD_VERSION:
+        raise NewerPayload(version)
+    if wrong := _unfit_audience(channel, content):
+        raise InvalidPayload(f"{wrong}: must be text")
+    return content
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """Return `value` as canonical JSON: keys sorted, no spaces, characters as they are."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_hash(user_id: str, channel: Channel, content: Mapping[str, Any], provider: str | None = None) -> str:
+    """Return what tells a repeated submission from another one: SHA-256 over user, channel and content.
+
+    The address counts where the content names one, `provider` only where it was asked for; times, retries and the
+    payload's version do not count.
+    """
+    said = {key: value for key, value in content.items() if key != "v"}
+    facts: dict[str, Any] = {"user": user_id, "channel": channel.value, "content": said}
+    if provider is not None:
+        facts["provider"] = provider
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def idempotency_key(user_id: str, key: str) -> str:
+    """Return what is stored for a user's `key`: SHA-256 of the user's id, NUL and the key, in hexadecimal."""
+    return hashlib.sha256(f"{user_id}\0{key}".encode()).hexdigest()
+
+
+_DATA_HINT = """--data '{"subject": "Hello", "text": "It works"}'"""
+
+
+def _checked_data(channel: Channel, data: Mapping[str, Any]) -> dict[str, Any]:
+    version = data.get("v", PAYLOAD_VERSION)
+    if version != PAYLOAD_VERSION or isinstance(version, bool):
+        raise UsageError(f"--data: v is {PAYLOAD_VERSION}, no other version is written by this program")
+    unknown = sorted(data.keys() - {*FIELDS[channel], "v"})
+    if unknown:
+        names = ", ".join(unknown)
+        more = """; an app's own pairs stand under "data": {...}""" if channel is Channel.PUSH else ""
+        raise UsageError(f"--data: {channel} has no {names}", f"it has {', '.join(FIELDS[channel])}{more}")
+    return {key: value for key, value in data.items() if key != "v" and value is not None}
+
+
+def _merge(payload: dict[str, Any], data: Mapping[str, Any]) -> None:
+    for key, value in data.items():
+        if payload.setdefault(key, value) != value:
+            raise UsageError(f"{key} is given twice, in --data and by an option of its own", "give it once")
+
+
+def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
+    """Return a field that says to whom and is not text: passed over, it would go to another address."""
+    named = (key for key in _AUDIENCE if key in FIELDS[channel] and content.get(key) is not None)
+    return next((key for key in named if not isinstance(content[key], str) or not content[key]), None)
+
+
+def _refuse_half_characters(payload: Mapping[str, Any]) -> None:
+    for key, value in payload.items():
+        try:
+            canonical({key: value}).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{key}: holds bytes that are no text in UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{key}: cannot be written as JSON: {_reason(error)}") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,226 @@
+"""One provider's lane: claim as much as has room in flight, send it, hand the results to the recorder.
+
+Each provider has its own lane and its own places in flight, so that one that is slow, throttled, paused or down never
+starves another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
+from notifyctl.core.model import Claim, OnUnknown
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.dispatch.clock import Lease
+from notifyctl.dispatch.courier import Courier
+from notifyctl.dispatch.crossing import Crossing
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.recorder import Recorder
+from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.store.claims import Batch, Order, claim
+from notifyctl.store.records import Release, Result
+
+GATHER_S = 0.005
+MARGIN_MS = 1_000
+
+
+class Budget:
+    """How many attempts the whole run may still make; None: any number."""
+
+    def __init__(self, left: int | None) -> None:
+        self._left = left
+
+    def reserve(self, wanted: int) -> int:
+        """Take up to `wanted` attempts and return how many were taken."""
+        if self._left is None:
+            return wanted
+        taken = min(wanted, self._left)
+        self._left -= taken
+        return taken
+
+    def give_back(self, unused: int) -> None:
+        """Return what was reserved and not used."""
+        if self._left is not None:
+            self._left += unused
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self._left == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all lanes of a dispatcher have in common."""
+
+    id: str
+    options: DispatchOptions
+    crossing: Crossing
+    recorder: Recorder
+    budget: Budget
+    notice: Callable[[str], None]
+    couriers: Callable[[str, int], Courier]
+    """Returns the courier of a provider at a version of its configuration; raises NotAllowed without the right key."""
+    due_by: int | None
+
+
+class Lane:
+    """Works for one provider until it is stopped, or with `once` until nothing is left."""
+
+    def __init__(self, provider: str, shared: Shared, tally: ProviderTally) -> None:
+        self.provider = provider
+        self._shared = shared
+        self._tally = tally
+        self._courier: Courier | None = None
+        self._version = -1
+        self._calls: dict[asyncio.Task[None], Claim] = {}
+        self._freed = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim no more."""
+        self._stopping.set()
+        self._freed.set()
+
+    def settled(self) -> None:
+        """Take note that a result was recorded: its place in flight is free."""
+        self._tally.in_flight -= 1
+        self._freed.set()
+
+    async def run(self) -> None:
+        """Claim and send; returns when stopped or done, with calls possibly still running."""
+        while not self._stopping.is_set():
+            room = await self._room()
+            if self._stopping.is_set():
+                return
+            if self._shared.budget.spent:
+                await self._idle()
+                return
+            batch, lease = await self._claim(room)
+            if batch.claims:
+                self._begin(batch, lease)
+            elif sum(batch.settled.values()) == 0:
+                if self._shared.options.once:
+                    await self._idle()
+                    return
+                await self._pause(self._shared.options.poll_s)
+
+    async def drain(self, until: float) -> None:
+        """Wait for the running calls, at most until the monotonic moment `until`; then break them off."""
+        running = set(self._calls)
+        if running:
+            _, late = await asyncio.wait(running, timeout=max(0.0, until - time.monotonic()))
+            for call in late:
+                call.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _idle(self) -> None:
+        """Wait until no call is running, or until told to stop. Each call has a deadline of its own."""
+        while self._calls and not self._stopping.is_set():
+            self._freed.clear()
+            await self._freed.wait()
+
+    async def _room(self) -> int:
+        """Return how many places are free. Waits a moment for more of them, so that claims come in batches."""
+        options = self._shared.options
+        while (free := options.concurrency - self._tally.in_flight) <= 0 and not self._stopping.is_set():
+            self._freed.clear()
+            await self._freed.wait()
+        if self._tally.in_flight and free < max(1, options.concurrency // 4):
+            await asyncio.sleep(GATHER_S)
+            free = options.concurrency - self._tally.in_flight
+        return min(free, options.batch_size)
+
+    async def _claim(self, room: int) -> tuple[Batch, Lease]:
+        reserved = self._shared.budget.reserve(room)
+        began = time.monotonic()
+        try:
+            batch = await self._patiently(reserved)
+        except BaseException:
+            self._shared.budget.give_back(reserved)
+            raise
+        self._shared.budget.give_back(reserved - len(batch.claims))
+        self._note(batch)
+        return batch, Lease(batch.now, began, batch.lease_ms)
+
+    async def _patiently(self, limit: int) -> Batch:
+        """Claim, riding out a database that is away. A run with `once` does not wait for it."""
+        options = self._shared.options
+        order = Order(
+            provider=self.provider,
+            holder=self._shared.id,
+            limit=limit,
+            lease_ms=int(options.lease_s * 1_000),
+            due_by=self._shared.due_by,
+            on_unknown=options.on_unknown,
+        )
+        db = self._shared.crossing.db
+
+        def work(conn: Connection) -> Batch:
+            return claim(conn, db.dialect, order, db.now(conn))
+
+        try:
+            return await self._shared.crossing.write(work)
+        except (DatabaseUnavailable, CommitUnknown) as error:
+            if options.once:
+                raise
+            self._shared.notice(error.message)
+            await self._pause(random.uniform(0.5, 1.5))  # noqa: S311
+            return Batch(0)
+
+    def _note(self, batch: Batch) -> None:
+        self._tally.held = batch.held
+        self._tally.dead += batch.settled.get("dead", 0)
+        self._tally.cancelled += batch.settled.get("cancelled", 0)
+        self._tally.deferred += batch.settled.get("deferred", 0)
+
+    def _begin(self, batch: Batch, lease: Lease) -> None:
+        self._tally.in_flight += len(batch.claims)
+        courier = self._courier_for(batch.version)
+        for each in batch.claims:
+            if courier is None:
+                self._shared.recorder.put(Result(each, Release()))
+                continue
+            call = asyncio.create_task(self._attempt(each, courier, lease, batch.deadline_ms))
+            self._calls[call] = each
+            call.add_done_callback(self._calls.pop)
+
+    def _courier_for(self, version: int) -> Courier | None:
+        if version != self._version:
+            try:
+                self._courier = self._shared.couriers(self.provider, version)
+            except NotAllowed as error:
+                self._shared.notice(f"{self.provider}: {error.message}; this dispatcher leaves it alone")
+                self.stop()
+                return None
+            self._version = version
+        return self._courier
+
+    async def _attempt(self, each: Claim, courier: Courier, lease: Lease, deadline_ms: int) -> None:
+        if lease.left_ms() < deadline_ms + MARGIN_MS:
+            self._shared.recorder.put(Result(each, Release()))
+            return
+        began_at, began = lease.moment(), time.monotonic()
+        try:
+            outcome = await courier.deliver(each.message, deadline_ms / 1_000)
+        except asyncio.CancelledError:
+            # Broken off at the end of the drain: it may have been delivered, and the history says so.
+            outcome = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
+        self._tally.latencies.append((time.monotonic() - began) * 1_000)
+        attempt = Attempt(each.attempt, each.max_retries, each.provider, began_at, lease.moment())
+        policy = self._shared.options.on_unknown.get(each.message.channel, OnUnknown.RETRY)
+        self._shared.recorder.put(Result(each, decide(attempt, outcome, random.random(), policy)))  # noqa: S311
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,229 @@
+"""The dispatcher: one lane for each active provider, a recorder, a heartbeat.
+
+The way of a notification: claim (with the gate) → build → send → read → decide → record. One direction, no way back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from sqlalchemy import Connection
+
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.core.model import Actor
+from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.courier import Courier
+from notifyctl.dispatch.crossing import Crossing
+from notifyctl.dispatch.lane import Budget, Lane, Shared
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.recorder import Recorder
+from notifyctl.dispatch.tally import Tally
+from notifyctl.providers import registry
+from notifyctl.providers.oauth import TokenSource
+from notifyctl.providers.wire import Wire
+from notifyctl.store import dispatchers, metrics
+from notifyctl.store.engine import Database
+from notifyctl.store.providers import ProviderConfig, load_active, open_credentials
+from notifyctl.store.records import Release, Result
+
+HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
+ROLLUP_S = 60.0
+LAST_RECORDS_S = 5.0
+LOOK_FOR_PROVIDERS_S = 2.0
+
+
+class Dispatcher:
+    """Sends what is due. Make it, `await run()` it once; `stop()` ends it gently."""
+
+    def __init__(
+        self,
+        db: Database,
+        keyring: Keyring,
+        options: DispatchOptions,
+        *,
+        agent: str | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.id = str(uuid.uuid4())
+        self.options = options
+        self.tally = Tally()
+        self._db = db
+        self._keyring = keyring
+        self._actor = Actor(agent=agent)
+        self._notify = notice
+        self._crossing = Crossing(db)
+        self._recorder = Recorder(self._crossing, self._actor, self._recorded, self._notice)
+        self._wire = Wire()
+        self._tokens = TokenSource()
+        self._configs: dict[str, ProviderConfig] = {}
+        self._lanes: dict[str, tuple[Lane, asyncio.Task[None]]] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim no more, let the running calls end for at most the drain's time, record, and leave."""
+        self._stopping.set()
+        for lane, _ in self._lanes.values():
+            lane.stop()
+
+    async def run(self) -> None:
+        """Dispatch until stopped; with `once` until what was due is worked off.
+
+        Raises NotAllowed when a provider's credentials do not open, DatabaseUnavailable when the database is away at
+        the start (with `once`: at any claim).
+        """
+        started = await self._crossing.write(self._enter)
+        shared = self._shared(started)
+        background = [asyncio.create_task(each) for each in (self._beat(), self._rollup())]
+        recording = asyncio.create_task(self._recorder.run())
+        try:
+            await self._work(shared)
+        finally:
+            until = time.monotonic() + self.options.drain_s
+            self.stop()
+            for lane, task in self._lanes.values():
+                await asyncio.gather(task, return_exceptions=True)
+                await lane.drain(until)
+            self._recorder.finish()
+            await self._last_records(recording, until)
+            await _cancelled(background)
+            await self._leave()
+
+    async def _work(self, shared: Shared) -> None:
+        """Keep one lane for each active provider, until the end."""
+        end = None if self.options.max_time_s is None else time.monotonic() + self.options.max_time_s
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            while not self._stopping.is_set():
+                self._open_lanes(shared)
+                running = {task for _, task in self._lanes.values() if not task.done()}
+                if shared.budget.spent or (self.options.once and not running):
+                    return
+                await asyncio.wait({stopped, *running}, timeout=self._patience(end), return_when="FIRST_COMPLETED")
+                if end is not None and time.monotonic() >= end:
+                    return
+                self._raise_from_lanes()
+                if not self.options.once:
+                    await self._look_for_providers()
+        finally:
+            stopped.cancel()
+
+    def _patience(self, end: float | None) -> float | None:
+        left = None if end is None else max(0.0, end - time.monotonic())
+        if self.options.once:
+            return left
+        return LOOK_FOR_PROVIDERS_S if left is None else min(left, LOOK_FOR_PROVIDERS_S)
+
+    def _raise_from_lanes(self) -> None:
+        for _, task in self._lanes.values():
+            if task.done():
+                task.result()
+
+    # Providers
+
+    async def _look_for_providers(self) -> None:
+        with suppress(DatabaseUnavailable, CommitUnknown):
+            self._know(await self._crossing.read(load_active))
+
+    def _know(self, configs: list[ProviderConfig]) -> None:
+        channels = self.options.channels
+        known = set(registry.names())
+        self._configs = {
+            each.provider_name: each
+            for each in configs
+            if each.provider_name in known and registry.get(each.provider_name).channel in channels
+        }
+
+    def _courier(self, provider: str, version: int) -> Courier:
+        """Return the courier of a provider. Called again whenever the configuration's version changes."""
+        config = self._configs[provider]
+        credentials = open_credentials(config, self._keyring, self.options.provider_urls)
+        return Courier(registry.get(provider), credentials, self._wire, self._tokens)
+
+    # Lanes
+
+    def _shared(self, started: int) -> Shared:
+        return Shared(
+            id=self.id,
+            options=self.options,
+            crossing=self._crossing,
+            recorder=self._recorder,
+            budget=Budget(self.options.limit),
+            notice=self._notice,
+            couriers=self._courier,
+            due_by=started if self.options.once else None,
+        )
+
+    def _open_lanes(self, shared: Shared) -> None:
+        for provider in self._configs:
+            if provider not in self._lanes:
+                lane = Lane(provider, shared, self.tally.of(provider))
+                self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
+
+    def _recorded(self, result: Result, stale: bool) -> None:
+        tally = self.tally.of(result.claim.provider)
+        if stale:
+            tally.stale += 1
+        elif not isinstance(result.transition, Release):
+            tally.count(result.transition)
+        self._lanes[result.claim.provider][0].settled()
+
+    # Presence
+
+    def _enter(self, conn: Connection) -> int:
+        """Enter this dispatcher among those alive; learn the providers and check that their credentials open."""
+        now = self._db.now(conn)
+        self._know(load_active(conn))
+        for config in self._configs.values():
+            open_credentials(config, self._keyring, self.options.provider_urls)
+        dispatchers.beat(conn, self._db.dialect, self.id, socket.gethostname(), os.getpid(), 0, now)
+        return now
+
+    async def _beat(self) -> None:
+        def work(conn: Connection) -> None:
+            host, pid = socket.gethostname(), os.getpid()
+            now = self._db.now(conn)
+            dispatchers.beat(conn, self._db.dialect, self.id, host, pid, self.tally.in_flight, now)
+
+        await self._regularly(HEARTBEAT_S, lambda: self._crossing.write(work))
+
+    async def _rollup(self) -> None:
+        if not self.options.once:
+            await self._regularly(ROLLUP_S, lambda: asyncio.to_thread(metrics.rollup, self._db))
+
+    async def _regularly(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            with suppress(DatabaseUnavailable, CommitUnknown):
+                await act()
+
+    async def _last_records(self, recording: asyncio.Task[None], until: float) -> None:
+        """Wait for the last results to be recorded, a moment longer than the drain."""
+        left = max(0.0, until - time.monotonic()) + LAST_RECORDS_S
+        _, late = await asyncio.wait({recording}, timeout=left)
+        if late:
+            recording.cancel()
+            self._notice(f"{self.tally.in_flight} results could not be recorded; their leases expire")
+        await asyncio.gather(recording, return_exceptions=True)
+
+    async def _leave(self) -> None:
+        with suppress(DatabaseUnavailable, CommitUnknown):
+            await self._crossing.write(lambda conn: dispatchers.leave(conn, self.id, self._db.now(conn)))
+        await self._wire.aclose()
+        await self._tokens.aclose()
+        await asyncio.to_thread(self._crossing.close)
+
+    def _notice(self, text: str) -> None:
+        self.tally.notices.append(text)
+        self._notify(text)
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

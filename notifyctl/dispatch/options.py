@@ -1,0 +1,29 @@
+"""How a dispatcher is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from notifyctl.core.model import Channel, OnUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchOptions:
+    """`concurrency` is the number of calls in flight for each provider, so that a slow one never starves another.
+
+    Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
+    at its start can be sent any more.
+    """
+
+    once: bool = False
+    concurrency: int = 64
+    batch_size: int = 128
+    lease_s: float = 65.0
+    poll_s: float = 1.0
+    drain_s: float = 30.0
+    max_time_s: float | None = None
+    limit: int | None = None
+    channels: frozenset[Channel] = frozenset(Channel)
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    provider_urls: Mapping[str, str] = field(default_factory=dict)

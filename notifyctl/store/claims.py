@@ -1,0 +1,316 @@
+"""Claiming: take what is due for one provider, put it through the gate, lease what may be sent. One short transaction.
+
+Claims are per provider, critical first, then oldest due, on the partial index `idx_notifications_due`; a paused
+provider's backlog is never looked at. An expired lease is simply due again: what the attempt before came to is unknown.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, String, func, select
+
+from notifyctl.core import content, history
+from notifyctl.core.audience import message, needs_address
+from notifyctl.core.content import InvalidPayload, NewerPayload
+from notifyctl.core.decide import Attempt, Bury, Retry, Sent, decide
+from notifyctl.core.gate import Cancel, Defer, Facts, Fail, Send, Verdict, gate
+from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.permits import take
+from notifyctl.store import metrics, transitions
+from notifyctl.store.addresses import best_address
+from notifyctl.store.dialect import Dialect
+from notifyctl.store.tables import notifications, provider_configs, provider_states, suppressions, users
+from notifyctl.store.transitions import PENDING, Burial, Cancellation, Lease, Return
+
+NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
+LEASE_MARGIN_MS = 5_000
+
+Gate = Callable[[Facts], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked for. `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now)."""
+
+    provider: str
+    holder: str
+    limit: int
+    lease_ms: int
+    due_by: int | None = None
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    gate: Gate = gate
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was taken. `now` is the database's moment of the claim, `lease_ms` and `deadline_ms` count from before it.
+
+    `held` says why nothing may be sent now (paused, disabled, rate limit). `version` changes whenever the provider's
+    configuration does. `settled` counts what the gate and lost attempts ended, by what became of it.
+    """
+
+    now: int
+    claims: tuple[Claim, ...] = ()
+    held: str | None = None
+    lease_ms: int = 0
+    deadline_ms: int = 0
+    version: int = 0
+    settled: Mapping[str, int] = field(default_factory=dict)
+
+
+def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
+    """Take at most `order.limit` notifications that are due."""
+    provider = _provider(conn, dialect, order.provider)
+    held = _hold(provider, now)
+    if provider is None or held is not None:
+        return Batch(now, held=held)
+    allowed = _allowed(provider, now, order.limit)
+    if allowed == 0:
+        return Batch(now, held="rate limit", version=provider.updated_at)
+    due = [_read(row) for row in conn.execute(_due(dialect, order, now, allowed))]
+    deadline = provider.timeout_seconds * 1_000
+    length = max(order.lease_ms, 2 * deadline + LEASE_MARGIN_MS)
+    sorting = _Sorting(order, now, _suppressed(conn, dialect, due))
+    for each in due:
+        sorting.sort(each)
+    claims = sorting.write(conn, dialect, until=now + length)
+    if claims and provider.rate_limit:
+        _take_permits(conn, dialect, provider, now, len(claims))
+    return Batch(now, claims, None, length, deadline, provider.updated_at, sorting.settled())
+
+
+def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
+    statement = (
+        select(
+            provider_configs.c.id,
+            provider_configs.c.is_active,
+            provider_configs.c.rate_limit,
+            provider_configs.c.timeout_seconds,
+            provider_configs.c.updated_at,
+            provider_states.c.paused_at,
+            provider_states.c.paused_until,
+            func.coalesce(provider_states.c.next_permit_at, 0).label("next_permit_at"),
+        )
+        .select_from(provider_configs.outerjoin(provider_states))
+        .where(provider_configs.c.provider_name == name)
+    )
+    row = conn.execute(statement).one_or_none()
+    if row is not None and row.rate_limit:
+        # Permits are shared by all dispatchers: one at a time may count them.
+        dialect.serialize(conn, f"permits of {name}")
+        row = conn.execute(statement).one_or_none()
+    return row
+
+
+def _hold(provider: Any, now: int) -> str | None:
+    if provider is None:
+        return "not configured"
+    if not provider.is_active:
+        return "disabled"
+    if provider.paused_at is not None and (provider.paused_until is None or provider.paused_until > now):
+        return "paused"
+    return None
+
+
+def _allowed(provider: Any, now: int, limit: int) -> int:
+    if not provider.rate_limit:
+        return limit
+    return take(provider.next_permit_at, now, provider.rate_limit, limit)[0]
+
+
+def _take_permits(conn: Connection, dialect: Dialect, provider: Any, now: int, count: int) -> None:
+    _, next_permit_at = take(provider.next_permit_at, now, provider.rate_limit, count)
+    state = dialect.insert(provider_states).values(provider_id=provider.id, next_permit_at=next_permit_at)
+    conn.execute(state.on_conflict_do_update(index_elements=["provider_id"], set_={"next_permit_at": next_permit_at}))
+
+
+def _due(dialect: Dialect, order: Order, now: int, limit: int) -> Select[Any]:
+    c = notifications.c
+    picked = (
+        select(
+            c.id,
+            c.user_id,
+            c.message_type,
+            c.payload,
+            c.attempt_count,
+            c.max_retries,
+            c.due_at,
+            c.lease_id,
+            c.last_attempted,
+            c.expires_at,
+            c.created_at,
+            c.send_at,
+            c.retry_history,
+            c.is_critical,
+        )
+        .where(c.provider == order.provider, c.status == PENDING, c.due_at <= min(now, order.due_by or now))
+        .order_by(c.is_critical.desc(), c.due_at)
+        .limit(limit)
+    )
+    # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
+    due = dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
+    return (
+        select(due, best_address(due.c.user_id, due.c.message_type, users.c.email).label("address"))
+        .join_from(due, users, users.c.id == due.c.user_id)
+        .order_by(due.c.is_critical.desc(), due.c.due_at)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A row that is due, its payload read; `problem` is why it could not be."""
+
+    row: Any
+    message: Message
+    problem: InvalidPayload | NewerPayload | None = None
+
+
+def _read(row: Any) -> _Due:
+    channel = Channel(row.message_type)
+    try:
+        payload = content.parse(row.payload, channel)
+    except (InvalidPayload, NewerPayload) as problem:
+        return _Due(row, Message(row.id, channel, None, {}), problem)
+    return _Due(row, message(row.id, channel, payload, row.address))
+
+
+def _suppressed(conn: Connection, dialect: Dialect, due: Sequence[_Due]) -> dict[tuple[str, str], str]:
+    """Return why, for those addresses that are suppressed."""
+    addresses = {(each.message.channel.value, each.message.to) for each in due if each.message.to}
+    if not addresses:
+        return {}
+    v = dialect.rowset("v", {"channel": String(20), "address": String(1024)}, sorted(addresses))
+    same = (suppressions.c.channel == v.c.channel) & (suppressions.c.address == v.c.address)
+    c = suppressions.c
+    found = conn.execute(select(c.channel, c.address, c.reason).join_from(v, suppressions, same))
+    return {(row.channel, row.address): row.reason for row in found}
+
+
+class _Sorting:
+    """Puts each row that is due where it belongs, then writes each heap with one statement."""
+
+    def __init__(self, order: Order, now: int, suppressed: Mapping[tuple[str, str], str]) -> None:
+        self._order = order
+        self._now = now
+        self._suppressed = suppressed
+        self._lease_id = str(uuid.uuid4())
+        self._leases: list[Lease] = []
+        self._claims: list[Claim] = []
+        self._burials: list[Burial] = []
+        self._cancellations: list[Cancellation] = []
+        self._returns: list[Return] = []
+        self._metric_at: dict[str, int] = {}
+
+    def sort(self, due: _Due) -> None:
+        row = due.row
+        self._metric_at[row.id] = row.send_at if row.send_at is not None else row.created_at
+        past = row.retry_history
+        if row.lease_id is not None:
+            lost = self._lost_attempt(due)
+            past = history.append(past, lost.entry)
+            if isinstance(lost, Bury):
+                self._bury(row, lost.category, lost.error, past)
+                return
+        if due.problem is not None:
+            self._unreadable(row, due.problem, past)
+            return
+        self._gated(due, past)
+
+    def _lost_attempt(self, due: _Due) -> Bury | Retry:
+        """Decide what an expired lease means: nobody knows what the attempt came to."""
+        row = due.row
+        attempt = Attempt(
+            number=row.attempt_count,
+            max_retries=row.max_retries,
+            provider=self._order.provider,
+            began_at=row.last_attempted or row.due_at,
+            ended_at=self._now,
+        )
+        outcome = Outcome(Kind.UNKNOWN, "the dispatcher was lost in the call; nobody knows what came of it")
+        lost = decide(attempt, outcome, 0.0, self._order.on_unknown.get(due.message.channel, OnUnknown.RETRY))
+        assert not isinstance(lost, Sent)  # noqa: S101 - an unknown outcome is never an accepted one
+        return lost
+
+    def _unreadable(self, row: Any, problem: InvalidPayload | NewerPayload, past: str | None) -> None:
+        if isinstance(problem, NewerPayload):
+            self._return(row, self._now + NEWER_PAYLOAD_WAIT_MS, str(problem), past)
+        else:
+            self._bury(row, Category.INVALID_PAYLOAD, str(problem), past)
+
+    def _gated(self, due: _Due, past: str | None) -> None:
+        row, to_send = due.row, due.message
+        facts = Facts(
+            now=self._now,
+            expires_at=row.expires_at,
+            needs_address=needs_address(to_send.channel, to_send.content),
+            address=to_send.to,
+            suppression=self._suppressed.get((to_send.channel.value, to_send.to or "")),
+        )
+        match self._order.gate(facts):
+            case Send():
+                self._leases.append(Lease(row.id, row.lease_id, past))
+                self._claims.append(self._claim(due, past))
+            case Defer(until, reason):
+                self._return(row, until, reason, past)
+            case Cancel(reason):
+                self._cancellations.append(Cancellation(row.id, row.lease_id, reason))
+            case Fail(category, reason):
+                self._bury(row, category, reason, past)
+
+    def _claim(self, due: _Due, past: str | None) -> Claim:
+        row = due.row
+        return Claim(
+            id=row.id,
+            user_id=row.user_id,
+            lease_id=self._lease_id,
+            provider=self._order.provider,
+            message=due.message,
+            attempt=row.attempt_count + 1,
+            max_retries=row.max_retries,
+            due_at=row.due_at,
+            metric_at=self._metric_at[row.id],
+            retry_history=past,
+        )
+
+    def _bury(self, row: Any, category: Category, reason: str, past: str | None) -> None:
+        self._burials.append(Burial(row.id, row.lease_id, self._now, category, reason, None, past))
+
+    def _return(self, row: Any, due_at: int, reason: str, past: str | None) -> None:
+        self._returns.append(Return(row.id, row.lease_id, due_at, row.attempt_count, reason, None, past))
+
+    def write(self, conn: Connection, dialect: Dialect, until: int) -> tuple[Claim, ...]:
+        """Write the heaps and return the claims whose lease is held."""
+        ended = [*self._burials, *self._cancellations]
+        if self._burials:
+            transitions.bury(conn, dialect, self._burials)
+        if self._cancellations:
+            transitions.cancel(conn, dialect, self._cancellations)
+        if self._returns:
+            transitions.give_back(conn, dialect, self._returns)
+        if ended:
+            metrics.mark_dirty(conn, [self._metric_at[each.id] for each in ended], self._now)
+        if not self._leases:
+            return ()
+        held = transitions.lease(
+            conn,
+            dialect,
+            self._leases,
+            lease_id=self._lease_id,
+            holder=self._order.holder,
+            now=self._now,
+            until=until,
+        )
+        return tuple(each for each in self._claims if each.id in held)
+
+    def settled(self) -> dict[str, int]:
+        """Return how many were ended or put off without being sent."""
+        return {
+            "dead": len(self._burials),
+            "cancelled": len(self._cancellations),
+            "deferred": len(self._returns),
+        }

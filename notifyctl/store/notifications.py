@@ -1,0 +1,312 @@
+"""Notifications: submitting, finding, and what an operator does to pending ones.
+
+Cancelling and rescheduling are compare-and-set: they hold only while no lease is running, and they take a lease that
+has ended away from whoever held it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Text,
+    and_,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
+
+from notifyctl.core import history
+from notifyctl.core.content import ADDRESS_FIELD
+from notifyctl.core.decide import Attempt, entry_of
+from notifyctl.core.model import Channel, Status
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.store.dialect import ID, Dialect
+from notifyctl.store.page import Cursor, newest_first
+from notifyctl.store.states import PENDING, State, predicates, state_expression, stuck
+from notifyctl.store.tables import contact_points, notifications, users
+
+n = notifications.c
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification: its row, its user's name, and what it is doing (`state`: a `State`, else the status).
+
+    Times are milliseconds since the epoch; `payload` and `retry_history` are JSON.
+    """
+
+    id: str
+    user_id: str
+    idempotency_key: str
+    message_type: str
+    provider: str
+    status: str
+    payload: str
+    attempt_count: int
+    max_retries: int
+    created_at: int
+    last_attempted: int | None
+    send_at: int | None
+    failed_at: int | None
+    sent_at: int | None
+    error_message: str | None
+    provider_response: str | None
+    due_at: int
+    lease_id: str | None
+    leased_by: str | None
+    is_critical: bool
+    expires_at: int | None
+    content_hash: str
+    resent_from: str | None
+    provider_message_id: str | None
+    retry_history: str | None
+    username: str
+    state: str
+
+    @property
+    def metric_at(self) -> int:
+        """The moment that says to which hour of the metrics it belongs."""
+        return self.created_at if self.send_at is None else self.send_at
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A notification to insert; it starts `pending`."""
+
+    id: str
+    user_id: str
+    idempotency_key: str
+    message_type: str
+    provider: str
+    payload: str
+    max_retries: int
+    created_at: int
+    send_at: int | None
+    due_at: int
+    expires_at: int | None
+    content_hash: str
+    resent_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which notifications. Times are milliseconds since the epoch; None narrows nothing.
+
+    `stuck_ms`: pending for longer than that. `address` is the one in the payload, or a contact point of the user's
+    where the payload names none.
+    """
+
+    status: Status | None = None
+    state: State | None = None
+    channel: Channel | None = None
+    provider: str | None = None
+    user_id: str | None = None
+    address: str | None = None
+    provider_message_id: str | None = None
+    since: int | None = None
+    until: int | None = None
+    stuck_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What decides whether an operator's act is allowed, read with the row locked."""
+
+    id: str
+    status: str
+    lease_id: str | None
+    due_at: int
+    created_at: int
+    send_at: int | None
+    expires_at: int | None
+    attempt_count: int
+    max_retries: int
+    last_attempted: int | None
+    provider: str
+    retry_history: str | None
+
+    @property
+    def metric_at(self) -> int:
+        """The moment that says to which hour of the metrics it belongs."""
+        return self.created_at if self.send_at is None else self.send_at
+
+    def lease_running(self, now: int) -> bool:
+        """Return whether somebody works on it."""
+        return self.lease_id is not None and self.due_at > now
+
+    def history_without_lease(self, now: int) -> str | None:
+        """Return the history after the lease, if there is one, is taken away: its attempt's outcome stays unknown."""
+        if self.lease_id is None:
+            return self.retry_history
+        attempt = Attempt(
+            number=self.attempt_count,
+            max_retries=self.max_retries,
+            provider=self.provider,
+            began_at=self.last_attempted or self.due_at,
+            ended_at=now,
+        )
+        outcome = Outcome(Kind.UNKNOWN, "the dispatcher was lost in the call; an operator took it over")
+        return history.append(self.retry_history, entry_of(attempt, outcome, None))
+
+
+# Submitting
+
+
+def insert(conn: Connection, dialect: Dialect, rows: Sequence[New]) -> set[str]:
+    """Insert those whose idempotency key is new and return their ids; the others change nothing.
+
+    Waits for another transaction that inserts the same key until that one has ended.
+    """
+    if not rows:
+        return set()
+    # In the order of the key, so that two that insert the same keys wait for each other one way only.
+    ordered = sorted((asdict(row) for row in rows), key=lambda row: row["idempotency_key"])
+    statement = dialect.insert(notifications).on_conflict_do_nothing(index_elements=[n.idempotency_key])
+    return set(conn.execute(statement.returning(n.id), ordered).scalars())
+
+
+def ids_by_key(conn: Connection, dialect: Dialect, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return id and content hash of the notifications with these stored idempotency keys, by key."""
+    v = dialect.rowset("v", {"key": String(64)}, [(key,) for key in keys])
+    found = conn.execute(select(n.idempotency_key, n.id, n.content_hash).where(n.idempotency_key == v.c.key))
+    return {row.idempotency_key: (row.id, row.content_hash) for row in found}
+
+
+# Finding
+
+
+def get(conn: Connection, dialect: Dialect, ids: Sequence[str], now: int) -> dict[str, Notification]:
+    """Return the notifications with these ids, by id; those that do not exist are left out."""
+    found = conn.execute(_select(now).where(dialect.is_any(n.id, ids)))
+    return {row.id: Notification(*row) for row in found}
+
+
+def page(conn: Connection, wanted: Filter, now: int, after: Cursor | None, limit: int) -> list[Notification]:
+    """Return at most `limit` of those wanted after the cursor, newest first."""
+    statement = newest_first(_select(now).where(*conditions(wanted, now)), n.created_at, n.id, after, limit)
+    return [Notification(*row) for row in conn.execute(statement)]
+
+
+def count(conn: Connection, wanted: Filter, now: int) -> int:
+    """Return how many match."""
+    return conn.execute(select(func.count()).select_from(notifications).where(*conditions(wanted, now))).scalar_one()
+
+
+def ended_status(conn: Connection, notification_id: str) -> Status:
+    """Return the status of a notification that exists."""
+    return Status(conn.execute(select(n.status).where(n.id == notification_id)).scalar_one())
+
+
+def any_of_provider(conn: Connection, provider: str) -> bool:
+    """Return whether a notification of this provider exists."""
+    return bool(conn.execute(select(exists().where(n.provider == provider))).scalar())
+
+
+def conditions(wanted: Filter, now: int) -> list[ColumnElement[bool]]:
+    """Return the filter as conditions on `notifications`."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.status is not None:
+        # A literal finds the partial index of what is pending.
+        found.append(PENDING if wanted.status is Status.PENDING else n.status == wanted.status.value)
+    if wanted.state is not None:
+        found.append(predicates(now)[wanted.state])
+    equal = {
+        n.message_type: wanted.channel.value if wanted.channel else None,
+        n.provider: wanted.provider,
+        n.user_id: wanted.user_id,
+        n.provider_message_id: wanted.provider_message_id,
+    }
+    found += [column == value for column, value in equal.items() if value is not None]
+    if wanted.since is not None:
+        found.append(n.created_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(n.created_at < wanted.until)
+    if wanted.stuck_ms is not None:
+        found.append(stuck(now, wanted.stuck_ms))
+    if wanted.address is not None:
+        found.append(_goes_to(wanted.address))
+    return found
+
+
+# What an operator does
+
+
+def lock(conn: Connection, dialect: Dialect, ids: Sequence[str]) -> dict[str, Held]:
+    """Return those that exist, by id, locked until the transaction ends."""
+    columns = [n[field.name] for field in fields(Held)]
+    statement = select(*columns).where(dialect.is_any(n.id, ids)).order_by(n.id)
+    return {row.id: Held(*row) for row in conn.execute(dialect.lock_row(statement))}
+
+
+def cancel(conn: Connection, dialect: Dialect, rows: Sequence[Held], reason: str, now: int) -> set[str]:
+    """Set `cancelled` with the reason; return the ids that still were as `rows` say."""
+    return _take(conn, dialect, rows, now, status=Status.CANCELLED.value, error_message=reason)
+
+
+def reschedule(conn: Connection, dialect: Dialect, rows: Sequence[Held], send_at: int, now: int) -> set[str]:
+    """Move the time to send to `send_at`; return the ids that still were as `rows` say."""
+    return _take(conn, dialect, rows, now, send_at=send_at, due_at=send_at)
+
+
+def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **values: Any) -> set[str]:
+    known = [(row.id, row.lease_id, row.due_at, row.history_without_lease(now)) for row in rows]
+    v = dialect.rowset("v", {"id": ID, "lease_id": ID, "due_at": BigInteger(), "history": Text()}, known)
+    unchanged = and_(PENDING, n.lease_id.is_not_distinct_from(v.c.lease_id), n.due_at == v.c.due_at)
+    statement = (
+        update(notifications)
+        .values({"lease_id": null(), "leased_by": null(), "retry_history": v.c.history, **values})
+        .where(n.id == v.c.id, unchanged)
+        .returning(n.id)
+    )
+    return set(conn.execute(statement).scalars()) if rows else set()
+
+
+# Helpers
+
+_ROW = [n[field.name] for field in fields(Notification) if field.name in n]
+
+
+def _select(now: int) -> Select[Any]:
+    state = state_expression(now).label("state")
+    return select(*_ROW, users.c.username, state).join_from(notifications, users, users.c.id == n.user_id)
+
+
+def _goes_to(address: str) -> ColumnElement[bool]:
+    return or_(*(_names(channel, address) for channel in Channel), and_(~_names_somebody(), _is_contact(address)))
+
+
+def _names(channel: Channel, address: str) -> ColumnElement[bool]:
+    return and_(n.message_type == channel.value, _holds(_member(ADDRESS_FIELD[channel], address)))
+
+
+def _names_somebody() -> ColumnElement[bool]:
+    named = ("to", "token", "fid", "topic", "condition")
+    return or_(*(_holds(f'"{field}":"') for field in named))
+
+
+def _is_contact(address: str) -> ColumnElement[bool]:
+    own = and_(contact_points.c.user_id == n.user_id, contact_points.c.channel == n.message_type)
+    email = exists().where(users.c.id == n.user_id, users.c.email == address, n.message_type == Channel.EMAIL.value)
+    return or_(exists().where(own, contact_points.c.address == address), email)
+
+
+def _member(field: str, value: str) -> str:
+    """Return how a field of a payload is written: payloads are canonical JSON, and `v` follows `to` and `token`."""
+    return f'"{field}":{json.dumps(value, ensure_ascii=False)},"v":'
+
+
+def _holds(text: str) -> ColumnElement[bool]:
+    # Not LIKE: its case counts on PostgreSQL only, and it would need its own escapes.
+    return func.replace(n.payload, text, "") != n.payload

@@ -1,0 +1,187 @@
+"""The roll-up: counts finished hours into `notification_metrics`, a stretch of hours in a transaction.
+
+Newly finished hours are counted in their order, so that the newest counted hour stands for all before it, and then
+those that a change has marked dirty. The marks are deleted before the counting: a change that commits after it leaves
+its own mark, for the next roll-up. Counting again changes nothing where nothing changed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Select, and_, cast, delete, func, or_, select, union_all
+
+from notifyctl.store import metrics
+from notifyctl.store.dialect import Dialect
+from notifyctl.store.engine import Database
+from notifyctl.store.metrics import BUCKET, COUNTED, HOUR_MS, Bucket, hour_of, m, n
+from notifyctl.store.tables import metrics_dirty_hours, notification_metrics
+
+# A transaction that changed something in an hour's last moments has this long to commit.
+GRACE_MS = 60_000
+HOURS_AT_ONCE = 24
+_NEVER = 2**62
+_NUMBERS = ("total_sent", "total_failed", "total_pending", "avg_delivery_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class RolledUp:
+    """How many hours were counted: newly finished ones, and again because something in them had changed.
+
+    `until` is where the counted hours end, in milliseconds; None when none has been counted ever.
+    """
+
+    hours: int = 0
+    recounted: int = 0
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What one transaction counted; the next one goes on at `next_at`, when there is more."""
+
+    hours: int
+    recounted: int
+    next_at: int
+    more: bool
+
+
+def roll_up(db: Database, since: int | None = None) -> RolledUp:
+    """Count what has finished or changed since the last roll-up; from `since` on also what has not.
+
+    Several processes may do it at once: they take turns, and the numbers are the same.
+    """
+    newest = _newest(db)
+    at = 0 if newest is None else newest + HOUR_MS
+    at = at if since is None else max(0, min(at, hour_of(since)))
+    stretch = db.write(partial(_count_stretch, db=db, at=at, overlap=newest))
+    done = [stretch]
+    while stretch.more:
+        stretch = db.write(partial(_count_stretch, db=db, at=stretch.next_at))
+        done.append(stretch)
+    newest = _newest(db)
+    return RolledUp(
+        hours=sum(each.hours for each in done),
+        recounted=sum(each.recounted for each in done),
+        until=None if newest is None else newest + HOUR_MS,
+    )
+
+
+def _newest(db: Database) -> int | None:
+    with db.read() as conn:
+        return metrics.newest_counted(conn)
+
+
+def _count_stretch(conn: Connection, *, db: Database, at: int, overlap: int | None = None) -> _Stretch:
+    """Count the next hours from `at` on, and dirty ones before them.
+
+    `overlap` is an hour counted before: once again with the first new ones, for a change that needed longer than the
+    grace to commit.
+    """
+    db.dialect.serialize(conn, "metrics rollup")
+    now = db.now(conn)
+    finished = hour_of(now - GRACE_MS)
+    begin = min(_oldest_from(conn, at), finished)
+    stop = min(begin + HOURS_AT_ONCE * HOUR_MS, finished)
+    new = set(range(begin, stop, HOUR_MS))
+    dirty = _take_dirty(conn, stop)
+    again = dirty | {overlap} if new and overlap is not None else dirty
+    _save(conn, db.dialect, metrics.count(conn, db.dialect, new | again), now)
+    more = stop < finished or len(dirty) == HOURS_AT_ONCE
+    return _Stretch(len(new), len(dirty - new), max(stop, at), more)
+
+
+def _oldest_from(conn: Connection, at: int) -> int:
+    """Return the first hour from `at` on in which there is anything to count; far away when there is none."""
+    at_once = [
+        select(func.min(n.created_at).label("at")).where(n.status == status, n.created_at >= at, n.send_at.is_(None))
+        for status in COUNTED
+    ]
+    timed = select(func.min(n.send_at)).where(n.send_at >= at)
+    moments = [found for found in conn.execute(union_all(*at_once, timed)).scalars() if found is not None]
+    day, hour = metrics.date_and_hour(at)
+    stored = conn.execute(
+        select(m.date, m.hour)
+        .where(m.hour.is_not(None), or_(m.date > day, and_(m.date == day, m.hour >= hour)))
+        .order_by(m.date, m.hour)
+        .limit(1)
+    ).first()
+    if stored is not None:
+        moments.append(metrics.start_of(stored.date, stored.hour))
+    return hour_of(min(moments, default=_NEVER))
+
+
+def _take_dirty(conn: Connection, before: int) -> set[int]:
+    """Delete the visible marks of some hours before `before`, and return the hours."""
+    hour = metrics_dirty_hours.c.hour_start
+    oldest = select(hour).distinct().where(hour < before).order_by(hour).limit(HOURS_AT_ONCE)
+    hours = set(conn.execute(oldest).scalars())
+    if hours:
+        conn.execute(delete(metrics_dirty_hours).where(hour.in_(list(hours))))
+    return {found for found in hours if found >= 0}
+
+
+def _save(conn: Connection, dialect: Dialect, buckets: Collection[Bucket], now: int) -> None:
+    """Write the hours' rows, then those of their days."""
+    _upsert(conn, dialect, [_hour_row(bucket, now) for bucket in buckets])
+    days = {metrics.date_and_hour(bucket.hour_start)[0] for bucket in buckets}
+    _upsert(conn, dialect, [_day_row(row, now) for row in conn.execute(_of_days(days))] if days else [])
+
+
+def _hour_row(bucket: Bucket, now: int) -> dict[str, Any]:
+    return {
+        **metrics.key_of(bucket.hour_start, bucket.provider, bucket.message_type),
+        "total_sent": bucket.sent,
+        "total_failed": bucket.failed,
+        "total_pending": bucket.pending,
+        "avg_delivery_ms": metrics.average(bucket.delivery_ms, bucket.sent),
+        "rolled_at": now,
+    }
+
+
+def _of_days(days: Iterable[date]) -> Select[Any]:
+    delivery = func.sum(func.coalesce(m.avg_delivery_ms, 0) * m.total_sent)
+    key = (m.date, m.provider, m.message_type)
+    return (
+        select(
+            *key,
+            func.sum(m.total_sent).label("total_sent"),
+            func.sum(m.total_failed).label("total_failed"),
+            func.sum(m.total_pending).label("total_pending"),
+            cast(delivery, BigInteger).label("delivery_ms"),
+        )
+        .where(m.hour.is_not(None), m.rolled_at.is_not(None), m.date.in_(list(days)))
+        .group_by(*key)
+        .order_by(*key)
+    )
+
+
+def _day_row(row: Any, now: int) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "date": row.date,
+        "hour": None,
+        "provider": row.provider,
+        "message_type": row.message_type,
+        "total_sent": row.total_sent,
+        "total_failed": row.total_failed,
+        "total_pending": row.total_pending,
+        "avg_delivery_ms": metrics.average(row.delivery_ms, row.total_sent),
+        "rolled_at": now,
+    }
+
+
+def _upsert(conn: Connection, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that are new or have other numbers; leave those alone that are right."""
+    if not rows:
+        return
+    statement = dialect.insert(notification_metrics)
+    new = statement.excluded
+    differs = or_(m.rolled_at.is_(None), *(m[name].is_distinct_from(new[name]) for name in _NUMBERS))
+    values = {name: new[name] for name in (*_NUMBERS, "rolled_at")}
+    conn.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=values, where=differs), rows)

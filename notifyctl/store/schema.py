@@ -1,0 +1,206 @@
+"""The schema's versions: Alembic underneath, one transaction for all that a command changes.
+
+Imported by the commands that change or examine the schema and by nothing else: Alembic takes half a second to load.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+import notifyctl
+from notifyctl.core.errors import DatabaseUnavailable, UsageError
+from notifyctl.store import drift
+from notifyctl.store.drift import Difference
+from notifyctl.store.engine import WRITE_LOCK_TIMEOUT_S, Database, newer_schema
+from notifyctl.store.filelock import exclusive
+from notifyctl.store.version import SCHEMA_VERSION
+
+OPTIONS: dict[str, Any] = {**drift.OPTIONS, "transactional_ddl": True, "transaction_per_migration": False}
+"""What migrations/env.py configures Alembic with."""
+
+BASE = "base"
+HEAD = "head"
+_LOCK = "notifyctl.schema"
+_HISTORY = "notifyctl migrate history"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One migration. `previous` is None for the first."""
+
+    id: str
+    previous: str | None
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands.
+
+    `current` is None where nothing was ever migrated; `exists` is false for a SQLite file that was never created;
+    `pending` are the migrations that `up` would run, oldest first; `known` is false where a later version of this
+    program has upgraded the database.
+    """
+
+    database: str
+    current: str | None
+    head: str
+    pending: tuple[Revision, ...]
+    exists: bool = True
+    known: bool = True
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this program and the database fit each other."""
+        return self.current == self.head
+
+
+def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = None) -> tuple[Revision, ...]:
+    """Migrate to `revision` and return what ran, oldest first. All of it happens or nothing.
+
+    A SQLite file and its folder are created. Of several at once one works, the others wait for it and find nothing to
+    do. `lock_timeout_ms` limits how long a table that is in use is waited for (PostgreSQL), and with it how long
+    everybody else queues behind this command; the wait for another `up` is not limited.
+    Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program.
+    """
+    if database.path is not None:
+        _create_file(database.path)
+
+    def work(conn: Connection) -> tuple[Revision, ...]:
+        before = _begin(database, conn, lock_timeout_ms)
+        command.upgrade(_config(connection=conn), revision)
+        return tuple(reversed(_between(before, _current(conn))))
+
+    return _run(database, work)
+
+
+def down(database: Database, revision: str, lock_timeout_ms: int | None = None) -> tuple[Revision, ...]:
+    """Take back the migrations after `revision` (`base`: all) and return them, newest first. All of it or nothing.
+
+    Raises like `up`, and SchemaMismatch where there is no database.
+    """
+
+    def work(conn: Connection) -> tuple[Revision, ...]:
+        before = _begin(database, conn, lock_timeout_ms)
+        command.downgrade(_config(connection=conn), revision)
+        return tuple(_between(_current(conn), before))
+
+    return _run(database, work)
+
+
+def status(database: Database) -> Status:
+    """Return where the database stands. Changes and creates nothing."""
+    if database.path is not None and not database.path.exists():
+        return Status(database.label, None, SCHEMA_VERSION, tuple(reversed(_between(None, HEAD))), exists=False)
+    with database.read() as conn:
+        current = _current(conn)
+    known = _is_known(current)
+    pending = tuple(reversed(_between(current, HEAD))) if known else ()
+    return Status(database.label, current, SCHEMA_VERSION, pending, known=known)
+
+
+def history() -> tuple[Revision, ...]:
+    """Return all migrations, newest first."""
+    return tuple(_between(None, HEAD))
+
+
+def sql(database: Database, revision: str = HEAD) -> str:
+    """Return the SQL of `up` for somebody else to run. Does not connect.
+
+    It starts from an empty database, or with `FROM:TO` from that revision.
+    """
+    text = StringIO()
+    with _understood(revision):
+        command.upgrade(_config(text, dialect=database.dialect.name), revision, sql=True)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def check(database: Database) -> tuple[Difference, ...]:
+    """Return in what the database differs from the tables this program knows. Reads only.
+
+    Tables that are not this program's are passed over. Raises SchemaMismatch where there is no database.
+    """
+    with database.read() as conn:
+        return drift.differences(conn, database.dialect)
+
+
+def _run(database: Database, work: Any) -> tuple[Revision, ...]:
+    with _understood():
+        ran: tuple[Revision, ...] = database.alter(work)
+    return ran
+
+
+def _begin(database: Database, conn: Connection, lock_timeout_ms: int | None) -> str | None:
+    """Wait for others that migrate; return the revision from which to go on."""
+    database.dialect.serialize(conn, _LOCK)
+    if lock_timeout_ms is not None:
+        database.dialect.limit_lock_wait(conn, lock_timeout_ms)
+    current = _current(conn)
+    if current is not None and not _is_known(current):
+        raise newer_schema(database.label, current)
+    return current
+
+
+def _current(conn: Connection) -> str | None:
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def _is_known(revision: str | None) -> bool:
+    return revision is None or any(revision == known.id for known in history())
+
+
+def _between(older: str | None, newer: str | None) -> list[Revision]:
+    """Return the migrations after `older` up to `newer`, newest first."""
+    if newer is None or newer == older:
+        return []
+    scripts = ScriptDirectory.from_config(_config())
+    return [
+        Revision(script.revision, previous if isinstance(previous := script.down_revision, str) else None, script.doc)
+        for script in scripts.iterate_revisions(newer, older or BASE)
+    ]
+
+
+@contextmanager
+def _understood(revision: str = "") -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise UsageError(str(error).rstrip("."), _HISTORY) from error
+
+
+def _config(output: StringIO | None = None, **attributes: Any) -> Config:
+    config = Config(output_buffer=output, stdout=StringIO(), attributes=attributes)
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    return config
+
+
+def _migrations() -> Path:
+    package = Path(notifyctl.__file__).parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def _create_file(path: Path) -> None:
+    """Make an empty database in WAL mode, for its owner only. Leaves one that exists as it is, but for the mode."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with exclusive(f"{path}.lock", WRITE_LOCK_TIMEOUT_S):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            with closing(sqlite3.connect(path)) as conn:
+                conn.execute("PRAGMA journal_mode = WAL")
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseUnavailable(f"{path}: {getattr(error, 'strerror', None) or error}") from error

@@ -1,0 +1,84 @@
+"""What a pending notification is doing now: each state as one predicate, in one place.
+
+`status` says only `pending`; the state follows from the lease, `due_at` and the provider. At any moment a pending
+notification is in exactly one of them: the first that holds, in this order::
+
+    in_flight   a lease is running: an attempt is being made, until `due_at` at the latest
+    unknown     a lease has ended without a result: whoever held it is gone; due again
+    scheduled   waits for the moment it was submitted for (`send_at`)
+    retrying    waits for another attempt
+    held        due, but its provider is paused, disabled or gone
+    due         may start now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, case, literal, literal_column, or_, select
+
+from notifyctl.store.tables import notifications, provider_configs, provider_states
+
+
+class State(StrEnum):
+    """What a pending notification is doing now."""
+
+    IN_FLIGHT = "in-flight"
+    UNKNOWN = "unknown"
+    SCHEDULED = "scheduled"
+    RETRYING = "retrying"
+    HELD = "held"
+    DUE = "due"
+
+
+_n = notifications.c
+
+# A literal, not a parameter: PostgreSQL's partial index is for this very condition.
+PENDING = _n.status == literal_column("'pending'")
+
+
+def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:
+    """Return each state's condition on `notifications` at `now` (milliseconds), in order, without overlap."""
+    leased = _n.lease_id.is_not(None)
+    waits = _n.due_at > now
+    for_its_time = and_(_n.send_at.is_not(None), _n.send_at > now)
+    free = and_(PENDING, ~leased)
+    return {
+        State.IN_FLIGHT: and_(PENDING, leased, waits),
+        State.UNKNOWN: and_(PENDING, leased, ~waits),
+        State.SCHEDULED: and_(free, waits, for_its_time),
+        State.RETRYING: and_(free, waits, ~for_its_time),
+        State.HELD: and_(free, ~waits, ~_sending(now)),
+        State.DUE: and_(free, ~waits, _sending(now)),
+    }
+
+
+def state_expression(now: int) -> ColumnElement[str]:
+    """Return the state at `now` as a column; a notification that has ended has its status there."""
+    return case(*((condition, literal(state.value)) for state, condition in predicates(now).items()), else_=_n.status)
+
+
+def lease_running(now: int) -> ColumnElement[bool]:
+    """Return whether somebody works on the row at `now`."""
+    return and_(_n.lease_id.is_not(None), _n.due_at > now)
+
+
+def stuck(now: int, age_ms: int) -> ColumnElement[bool]:
+    """Return whether it is pending for longer than `age_ms` after the moment it was for, as the schema's query asks."""
+    return and_(PENDING, _n.created_at < now - age_ms, or_(_n.send_at.is_(None), _n.send_at < now - age_ms))
+
+
+def paused(now: int) -> ColumnElement[bool]:
+    """Return whether the provider of a `provider_states` row is paused at `now`."""
+    ends = provider_states.c.paused_until
+    return and_(provider_states.c.paused_at.is_not(None), or_(ends.is_(None), ends > now))
+
+
+def _sending(now: int) -> ColumnElement[bool]:
+    open_ones = (
+        select(provider_configs.c.provider_name)
+        .select_from(provider_configs.outerjoin(provider_states))
+        .where(provider_configs.c.is_active, or_(provider_states.c.provider_id.is_(None), ~paused(now)))
+    )
+    return _n.provider.in_(open_ones)

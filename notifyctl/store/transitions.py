@@ -1,0 +1,201 @@
+"""The transitions of notifications, each one statement for a whole batch.
+
+Every write is fenced: it holds only where the row still carries the lease id it was read with (NULL for none), so that
+a dispatcher that lost its lease cannot overwrite what happened since. Each function returns the ids that it changed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Text,
+    func,
+    literal_column,
+    null,
+    update,
+)
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core.model import Category, Status
+from notifyctl.store.dialect import ID, Dialect
+from notifyctl.store.tables import notification_dlq, notifications
+
+n = notifications.c
+
+# Literal, not bound: with a bound status a generic plan misses the partial index.
+PENDING: ColumnElement[str] = literal_column("'pending'")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row to change: its id and the lease it must still carry."""
+
+    id: str
+    lease_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance(Row):
+    """The provider took it."""
+
+    sent_at: int
+    provider_message_id: str | None
+    response: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Return(Row):
+    """Pending again, without a lease."""
+
+    due_at: int
+    attempts: int
+    error: str | None = None
+    response: str | None = None
+    history: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Burial(Row):
+    """A dead letter."""
+
+    at: int
+    category: Category
+    error: str
+    response: str | None = None
+    history: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation(Row):
+    """Cancelled by policy."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease(Row):
+    """Taken for one attempt; `history` carries what was learned of an attempt before."""
+
+    history: str | None = field(default=None)
+
+
+_KEY: dict[str, TypeEngine[Any]] = {"id": ID, "lease_id": ID}
+
+
+def accept(conn: Connection, dialect: Dialect, rows: Sequence[Acceptance]) -> set[str]:
+    """Set `sent`."""
+    v = dialect.rowset(
+        "v",
+        {**_KEY, "at": BigInteger(), "message_id": Text(), "response": Text()},
+        [(r.id, r.lease_id, r.sent_at, r.provider_message_id, r.response) for r in rows],
+    )
+    return _apply(
+        conn,
+        v,
+        status=Status.SENT.value,
+        sent_at=v.c.at,
+        provider_message_id=func.substr(v.c.message_id, 1, 255),
+        provider_response=v.c.response,
+        error_message=null(),
+    )
+
+
+def give_back(conn: Connection, dialect: Dialect, rows: Sequence[Return]) -> set[str]:
+    """Leave `pending`, due at the given moment, without a lease. An error or history that is None stays as it is."""
+    v = dialect.rowset(
+        "v",
+        {
+            **_KEY,
+            "due_at": BigInteger(),
+            "attempts": Integer(),
+            "error": Text(),
+            "response": Text(),
+            "history": Text(),
+        },
+        [(r.id, r.lease_id, r.due_at, r.attempts, r.error, r.response, r.history) for r in rows],
+    )
+    return _apply(
+        conn,
+        v,
+        due_at=v.c.due_at,
+        attempt_count=v.c.attempts,
+        error_message=func.coalesce(v.c.error, n.error_message),
+        provider_response=func.coalesce(v.c.response, n.provider_response),
+        retry_history=func.coalesce(v.c.history, n.retry_history),
+    )
+
+
+def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]:
+    """Set `failed` and write the dead letters."""
+    v = dialect.rowset(
+        "v",
+        {**_KEY, "at": BigInteger(), "error": Text(), "response": Text(), "history": Text()},
+        [(r.id, r.lease_id, r.at, r.error, r.response, r.history) for r in rows],
+    )
+    buried = _apply(
+        conn,
+        v,
+        status=Status.FAILED.value,
+        failed_at=v.c.at,
+        error_message=v.c.error,
+        provider_response=func.coalesce(v.c.response, n.provider_response),
+        retry_history=func.coalesce(v.c.history, n.retry_history),
+    )
+    letters = [
+        {
+            "id": str(uuid.uuid4()),
+            "notification_id": row.id,
+            "failure_reason": row.category.value,
+            "retry_history": row.history,
+            "moved_to_dlq_at": row.at,
+        }
+        for row in rows
+        if row.id in buried
+    ]
+    if letters:
+        conn.execute(notification_dlq.insert(), letters)
+    return buried
+
+
+def cancel(conn: Connection, dialect: Dialect, rows: Sequence[Cancellation]) -> set[str]:
+    """Set `cancelled`, with the reason."""
+    v = dialect.rowset("v", {**_KEY, "reason": Text()}, [(r.id, r.lease_id, r.reason) for r in rows])
+    return _apply(conn, v, status=Status.CANCELLED.value, error_message=v.c.reason)
+
+
+def lease(
+    conn: Connection, dialect: Dialect, rows: Sequence[Lease], *, lease_id: str, holder: str, now: int, until: int
+) -> set[str]:
+    """Begin an attempt on each: count it and lease the row to `holder` until `until`."""
+    v = dialect.rowset("v", {**_KEY, "history": Text()}, [(r.id, r.lease_id, r.history) for r in rows])
+    return _apply(
+        conn,
+        v,
+        lease_id=lease_id,
+        leased_by=holder,
+        attempt_count=n.attempt_count + 1,
+        last_attempted=now,
+        due_at=until,
+        retry_history=func.coalesce(v.c.history, n.retry_history),
+    )
+
+
+def _apply(conn: Connection, v: FromClause, **values: Any) -> set[str]:
+    # No lease outlives a transition, unless the transition sets one.
+    unleased: Mapping[str, Any] = {"lease_id": null(), "leased_by": null()}
+    statement = (
+        update(notifications)
+        .values({**unleased, **values})
+        .where(n.id == v.c.id, n.status == PENDING, n.lease_id.is_not_distinct_from(v.c.lease_id))
+        .returning(n.id)
+    )
+    return {row.id for row in conn.execute(statement)}

@@ -1,0 +1,232 @@
+"""Claiming: what is due and nothing else, once, in order, through the gate."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from notifyctl.core.gate import Defer
+from notifyctl.core.model import Channel, OnUnknown
+from notifyctl.store import providers, suppressions
+from notifyctl.store.claims import NEWER_PAYLOAD_WAIT_MS, Batch, Order, claim
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import contact_points, provider_states
+from tests.support import seed
+
+NOW = 10_000
+ME = "11111111-1111-4111-8111-111111111111"
+
+
+def take(db: Database, now: int = NOW, provider: str = "sendgrid", limit: int = 10, **order: Any) -> Batch:
+    """Claim in a transaction of its own."""
+    asked = Order(provider=provider, holder=ME, limit=limit, lease_ms=order.pop("lease_ms", 65_000), **order)
+    return db.write(lambda conn: claim(conn, db.dialect, asked, now))
+
+
+@pytest.fixture
+def anna(database: Database) -> str:
+    """A user, with sendgrid configured."""
+    seed.provider(database)
+    return seed.user(database)
+
+
+def test_takes_what_is_due_critical_first_then_oldest(database: Database, anna: str) -> None:
+    """Order is the promise: critical before the rest, the oldest due before the newer, nothing before its time."""
+    newer, older, critical = (
+        seed.pending(database, anna, due_at=due, is_critical=flag)[0]
+        for due, flag in ((9_000, False), (2_000, False), (9_500, True))
+    )
+    seed.pending(database, anna, due_at=NOW + 1)
+    assert [each.id for each in take(database).claims] == [critical, older, newer]
+
+
+def test_a_claim_leases_and_counts_the_attempt(database: Database, anna: str) -> None:
+    """The attempt is counted before the call, so that a process dying in it cannot loop for ever."""
+    (id_,) = seed.pending(database, anna)
+    (claimed,) = take(database).claims
+    row = seed.notification(database, id_)
+    assert (row.status, row.attempt_count, row.last_attempted, row.due_at) == ("pending", 1, NOW, NOW + 65_000)
+    assert (row.lease_id, row.leased_by) == (claimed.lease_id, ME)
+    assert (claimed.attempt, claimed.due_at, claimed.message.to) == (1, 1_000, "anna@example.org")
+    assert take(database, now=NOW + 64_999).claims == ()
+
+
+def test_the_limit_and_the_moment_bound_a_claim(database: Database, anna: str) -> None:
+    """No more is taken than has room, and `--once` takes nothing that became due after its start."""
+    seed.pending(database, anna, count=5)
+    seed.pending(database, anna, due_at=9_000)
+    assert len(take(database, limit=3).claims) == 3
+    assert len(take(database, due_by=8_999).claims) == 2
+    assert len(take(database).claims) == 1
+
+
+def test_each_provider_is_claimed_by_itself(database: Database, anna: str) -> None:
+    """A backlog of one provider is never looked at for another."""
+    seed.provider(database, "twilio")
+    seed.pending(database, anna, count=3)
+    (sms,) = seed.pending(database, anna, "twilio")
+    assert [each.id for each in take(database, provider="twilio").claims] == [sms]
+
+
+def test_the_lease_covers_two_deadlines(database: Database, anna: str) -> None:
+    """A provider's long deadline lengthens the lease, read anew at each claim."""
+    seed.provider(database, "twilio", timeout_seconds=300)
+    seed.pending(database, anna, "twilio")
+    batch = take(database, provider="twilio")
+    assert (batch.deadline_ms, batch.lease_ms) == (300_000, 605_000)
+
+
+def test_an_expired_lease_is_due_again_and_says_what_is_unknown(database: Database, anna: str) -> None:
+    """What a lost dispatcher did nobody knows: the history says so, and the next attempt is counted."""
+    (id_,) = seed.pending(database, anna)
+    take(database)
+    (again,) = take(database, now=NOW + 65_000).claims
+    assert again.attempt == 2
+    (entry,) = json.loads(seed.notification(database, id_).retry_history)
+    assert (entry["attempt"], entry["outcome"], entry["began_at"]) == (1, "unknown", NOW)
+    assert json.loads(again.retry_history or "[]") == [entry]
+
+
+@pytest.mark.parametrize(
+    ("values", "policy"), [({"max_retries": 0}, {}), ({"max_retries": 5}, {Channel.EMAIL: OnUnknown.HOLD})]
+)
+def test_a_lost_attempt_may_be_the_last(database: Database, anna: str, values: Any, policy: Any) -> None:
+    """With no attempt left, or where the channel's policy holds, an unknown outcome goes to a person."""
+    (id_,) = seed.pending(database, anna, **values)
+    take(database)
+    assert take(database, now=NOW + 65_000, on_unknown=policy).claims == ()
+    assert seed.notification(database, id_).status == "failed"
+    letter = seed.dead_letter(database, id_)
+    assert letter.failure_reason == "outcome_unknown"
+    assert len(json.loads(letter.retry_history)) == 1
+
+
+def test_what_expired_is_cancelled_without_a_dead_letter(database: Database, anna: str) -> None:
+    """An old message is not sent: policy cancels it and says why."""
+    (id_,) = seed.pending(database, anna, expires_at=NOW)
+    assert take(database).claims == ()
+    row = seed.notification(database, id_)
+    assert (row.status, row.attempt_count, row.error_message) == ("cancelled", 0, "expired before it was sent")
+    assert seed.dead_letter(database, id_) is None
+
+
+def test_without_an_address_it_is_a_dead_letter(database: Database, anna: str) -> None:
+    """A push to somebody without a device cannot be sent, and costs no attempt."""
+    seed.provider(database, "fcm")
+    (id_,) = seed.pending(database, anna, "fcm", payload='{"v":1,"body":"x"}')
+    assert take(database, provider="fcm").claims == ()
+    assert seed.dead_letter(database, id_).failure_reason == "no_address"
+    assert seed.notification(database, id_).attempt_count == 0
+
+
+def test_a_topic_needs_no_address(database: Database, anna: str) -> None:
+    """A push to a topic goes out without one."""
+    seed.provider(database, "fcm")
+    seed.pending(database, anna, "fcm", payload='{"v":1,"body":"x","topic":"news"}')
+    (claimed,) = take(database, provider="fcm").claims
+    assert claimed.message.to is None
+
+
+def _contact(db: Database, user_id: str, address: str, created_at: int) -> None:
+    row = {"id": address.ljust(36, "0")[:36], "user_id": user_id, "channel": "email", "address": address}
+    db.write(lambda conn: conn.execute(insert(contact_points).values(**row, created_at=created_at)))
+
+
+def _suppress(db: Database, address: str) -> None:
+    db.write(lambda conn: suppressions.add(conn, db.dialect, [("email", address, "bounced", None)], NOW))
+
+
+def test_the_newest_contact_point_that_is_not_suppressed_is_used(database: Database, anna: str) -> None:
+    """A dead address gives way to the one before it, at last to the user's own e-mail."""
+    _contact(database, anna, "old@example.org", 1)
+    _contact(database, anna, "new@example.org", 2)
+    used = []
+    for dead in ("new@example.org", "old@example.org", "anna@example.org"):
+        seed.pending(database, anna)
+        used += [each.message.to for each in take(database).claims]
+        _suppress(database, dead)
+    assert used == ["new@example.org", "old@example.org", "anna@example.org"]
+
+
+def test_a_suppressed_address_cancels(database: Database, anna: str) -> None:
+    """Nothing is sent to an address that is known to be dead, also when the payload names it itself."""
+    for address in ("anna@example.org", "other@example.org"):
+        _suppress(database, address)
+    (own,) = seed.pending(database, anna)
+    (named,) = seed.pending(database, anna, payload=json.dumps({**seed.CONTENT["email"], "to": "other@example.org"}))
+    assert take(database).claims == ()
+    for id_ in (own, named):
+        row = seed.notification(database, id_)
+        assert (row.status, row.error_message) == ("cancelled", "the address is suppressed: bounced")
+
+
+@pytest.mark.parametrize("payload", ["{", "[]", '"x"', '{"v":0}', '{"body":"no version"}'])
+def test_a_malformed_payload_is_a_dead_letter(database: Database, anna: str, payload: str) -> None:
+    """What cannot be read is put aside by itself, and the good ones beside it are sent."""
+    (bad,) = seed.pending(database, anna, payload=payload)
+    (good,) = seed.pending(database, anna)
+    assert [each.id for each in take(database).claims] == [good]
+    assert seed.dead_letter(database, bad).failure_reason == "invalid_payload"
+
+
+def test_a_newer_payload_is_left_alone(database: Database, anna: str) -> None:
+    """During a rolling upgrade an old dispatcher must not destroy what a new program submitted."""
+    (id_,) = seed.pending(database, anna, payload='{"v":2}')
+    assert take(database).claims == ()
+    row = seed.notification(database, id_)
+    assert (row.status, row.attempt_count, row.due_at) == ("pending", 0, NOW + NEWER_PAYLOAD_WAIT_MS)
+    assert "version 2" in row.error_message
+
+
+def test_a_deferral_costs_no_attempt(database: Database, anna: str) -> None:
+    """Policy may put off: the row waits, unleased, with all its attempts."""
+    (id_,) = seed.pending(database, anna)
+    assert take(database, gate=lambda facts: Defer(facts.now + 500, "later")).claims == ()
+    row = seed.notification(database, id_)
+    assert (row.status, row.attempt_count, row.due_at, row.lease_id) == ("pending", 0, NOW + 500, None)
+
+
+def test_a_paused_or_disabled_provider_holds_and_moves_nothing(database: Database, anna: str) -> None:
+    """Hold is not defer: no row changes, and the pause ends by itself at its time."""
+    (id_,) = seed.pending(database, anna)
+    before = seed.notification(database, id_)
+    database.write(lambda conn: providers.pause(conn, database.dialect, "sendgrid", "test", NOW, NOW + 1_000))
+    assert take(database).held == "paused"
+    assert seed.notification(database, id_) == before
+    assert len(take(database, now=NOW + 1_000).claims) == 1
+    seed.provider(database, "twilio", is_active=False)
+    assert take(database, provider="twilio").held == "disabled"
+
+
+def test_the_rate_limit_is_shared_and_smooth(database: Database, anna: str) -> None:
+    """120 a minute are two at once and then one each half second, whoever asks; what is not sent costs no permit."""
+    seed.provider(database, "twilio", rate_limit=120)
+    seed.pending(database, anna, "twilio", expires_at=5_000)
+    seed.pending(database, anna, "twilio", count=9, due_at=2_000)
+    assert len(take(database, provider="twilio").claims) == 1
+    taken = [len(take(database, now=NOW + 100 * step, provider="twilio").claims) for step in range(11)]
+    assert taken == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert take(database, now=NOW + 1_001, provider="twilio").held == "rate limit"
+    with database.read() as conn:
+        assert conn.execute(select(provider_states.c.next_permit_at)).scalar_one() == NOW + 1_500
+
+
+def test_claims_at_once_share_and_never_overlap(database: Database, anna: str) -> None:
+    """Four dispatchers claiming together take every row once."""
+    ids = seed.pending(database, anna, count=200)
+    taken: list[str] = []
+
+    def work() -> None:
+        while batch := take(database, limit=7).claims:
+            taken.extend(each.id for each in batch)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(ids)

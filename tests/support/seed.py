@@ -1,0 +1,68 @@
+"""Rows to start a test from, written straight into the tables."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import notification_dlq, notifications, provider_configs, users
+
+CHANNEL_OF = {"sendgrid": "email", "twilio": "sms", "fcm": "push"}
+CONTENT = {
+    "email": {"v": 1, "subject": "Hello", "text": "Hello there", "from": "alerts@example.com"},
+    "sms": {"v": 1, "body": "Hello", "from": "+15005550006", "to": "+14155552345"},
+    "push": {"v": 1, "title": "Hello", "body": "Hello there", "token": "device-1"},
+}
+
+
+def user(db: Database, name: str = "anna") -> str:
+    """Write a user and return the id."""
+    id_ = str(uuid.uuid4())
+    db.write(lambda conn: conn.execute(insert(users).values(id=id_, username=name, email=f"{name}@example.org")))
+    return id_
+
+
+def provider(db: Database, name: str = "sendgrid", **values: Any) -> str:
+    """Write a provider whose credentials nobody opens, and return the id."""
+    row = {"id": str(uuid.uuid4()), "provider_name": name, "api_key": "unused", "updated_at": 1, **values}
+    db.write(lambda conn: conn.execute(insert(provider_configs).values(row)))
+    return str(row["id"])
+
+
+def pending(db: Database, user_id: str, provider: str = "sendgrid", count: int = 1, **values: Any) -> list[str]:
+    """Write pending notifications, due at 1,000 unless said otherwise, and return their ids."""
+    channel = CHANNEL_OF[provider]
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "user_id": user_id,
+            "idempotency_key": uuid.uuid4().hex,
+            "message_type": channel,
+            "provider": provider,
+            "payload": json.dumps(CONTENT[channel]),
+            "content_hash": "0" * 64,
+            "created_at": 1_000,
+            "due_at": 1_000,
+            **values,
+        }
+        for _ in range(count)
+    ]
+    db.write(lambda conn: conn.execute(insert(notifications), rows))
+    return [row["id"] for row in rows]
+
+
+def notification(db: Database, id_: str) -> Any:
+    """Read a notification's row."""
+    with db.read() as conn:
+        return conn.execute(select(notifications).where(notifications.c.id == id_)).one()
+
+
+def dead_letter(db: Database, notification_id: str) -> Any:
+    """Read a notification's dead letter; None when there is none."""
+    with db.read() as conn:
+        where = notification_dlq.c.notification_id == notification_id
+        return conn.execute(select(notification_dlq).where(where)).one_or_none()
