@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.set_blocked("pytest_alembic")  # not used here; where installed, 0.13 breaks pytest 9
     inherited = getattr(config, "workerinput", None)
     if inherited is None:
-        folder = Path(tempfile.mkdtemp(prefix="notifyctl-tests-"))
-        folder.chmod(0o755)  # run by root, the server has a user of its own
-        config.stash[_FOLDER], config.stash[_OWNER] = folder, os.getpid()
+        config.stash[_FOLDER], config.stash[_OWNER] = postgres.folder(), os.getpid()
     else:
         config.stash[_FOLDER], config.stash[_OWNER] = Path(inherited["folder"]), inherited["owner"]
 
@@ -88,7 +85,7 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
 def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database that was never migrated; on SQLite there is no file yet."""
     if backend == "sqlite":
-        yield f"sqlite:///{tmp_path / 'notifyctl.db'}"
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
         return
     with request.getfixturevalue("postgresql_maker").empty() as url:
         yield url

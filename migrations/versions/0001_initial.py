@@ -12,8 +12,8 @@ ID = sa.CHAR(36)
 
 # Milliseconds since the epoch, by the database's own clock.
 NOW_MS = {
-    "postgresql": "((extract(epoch from clock_timestamp()) * 1000)::bigint)",
-    "sqlite": "((CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)))",
+    "postgresql": "(extract(epoch from clock_timestamp()) * 1000)::bigint",
+    "sqlite": "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))",
 }
 
 TABLES = (
@@ -373,7 +373,7 @@ def _provider_states() -> None:
         sa.Column("paused_at", sa.BigInteger),
         sa.Column("paused_until", sa.BigInteger),
         sa.Column("pause_reason", sa.Text),
-        sa.Column("next_permit_at", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         _foreign_key("provider_states", "provider_id", "provider_configs.id"),
         key="provider_id",
     )

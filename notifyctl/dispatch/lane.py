@@ -110,7 +110,7 @@ class Lane:
                 if self._shared.options.once:
                     await self._idle()
                     return
-                await self._pause(self._shared.options.poll_s)
+                await self._pause(self._until_next_look(batch))
 
     async def drain(self, until: float) -> None:
         """Wait for the running calls, at most until the monotonic moment `until`; then break them off."""
@@ -120,6 +120,10 @@ class Lane:
             for call in late:
                 call.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _until_next_look(self, batch: Batch) -> float:
+        poll = self._shared.options.poll_s
+        return poll if batch.wait_ms is None else min(poll, batch.wait_ms / 1_000)
 
     async def _idle(self) -> None:
         """Wait until no call is running, or until told to stop. Each call has a deadline of its own."""

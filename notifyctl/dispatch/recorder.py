@@ -77,7 +77,7 @@ class Recorder:
         self._settle([result], report)
 
     async def _persist(self, batch: list[Result]) -> Report:
-        """Write a batch, waiting for the database as long as it takes. An unknown COMMIT is repeated: the fence holds."""
+        """Write a batch, however long the database is away. An unknown COMMIT is repeated: the fence holds."""
 
         def work(conn: Connection) -> Report:
             return record(conn, self._crossing.db.dialect, batch, self._actor, self._crossing.db.now(conn))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from notifyctl.core.errors import NotFound, NotifyctlError
+from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
 from notifyctl.store.picks import Pick
 
+Row = TypeVar("Row")
+
 SAMPLES = 3
+SKIPPED = "skipped"
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,6 @@ class Acted:
         return self.error is None and self.result != SKIPPED
 
 
-SKIPPED = "skipped"
-FAILED = "failed"
-
-
 def selection(picks: Sequence[Pick], reason: str) -> Selection:
     """Return the picks as they are shown before the act; `reason` is what their reason is called."""
     return Selection(
@@ -63,24 +64,46 @@ def selection(picks: Sequence[Pick], reason: str) -> Selection:
     )
 
 
+class Standing(Conflict):
+    """An objection that no change meanwhile explains: a failure, whoever chose the notification."""
+
+
+def split(
+    chosen: Sequence[str],
+    found: Mapping[str, Row],
+    objection: Callable[[Row], NotifyctlError | None],
+    what: str,
+    *,
+    by_filter: bool,
+) -> tuple[list[Row], dict[str, Acted]]:
+    """Return the rows that may be acted on, and what became of the other ids.
+
+    What a filter chose and is no longer as the filter said is skipped; what was named has failed. `what` names such a
+    thing.
+    """
+    may, others = [], {}
+    for id_ in dict.fromkeys(chosen):
+        row = found.get(id_)
+        error = NotFound(f"there is no {what} {id_}") if row is None else objection(row)
+        if row is not None and error is None:
+            may.append(row)
+        elif error is not None:
+            passed_over = by_filter and not isinstance(error, Standing)
+            others[id_] = Acted(id_, SKIPPED, error.message) if passed_over else failed(id_, error)
+    return may, others
+
+
+def in_order(chosen: Sequence[str], done: set[str], result: str, others: Mapping[str, Acted]) -> list[Acted]:
+    """Return what became of each id, in the order in which they were chosen."""
+    lost = Conflict("something else changed it at this moment", "look at it and repeat")
+    return [
+        others.get(id_) or (Acted(id_, result) if id_ in done else failed(id_, lost)) for id_ in dict.fromkeys(chosen)
+    ]
+
+
 def failed(id_: str, error: NotifyctlError) -> Acted:
     """Return that it could not be done."""
     return Acted(id_, FAILED, error.message, error)
-
-
-def skipped(id_: str, why: str) -> Acted:
-    """Return that it was chosen by a filter that no longer holds."""
-    return Acted(id_, SKIPPED, why)
-
-
-def changed(id_: str, error: NotifyctlError, *, by_filter: bool) -> Acted:
-    """Return that its state does not allow the act: news if a filter chose it, a failure if it was named."""
-    return skipped(id_, error.message) if by_filter else failed(id_, error)
-
-
-def gone(id_: str, what: str, *, by_filter: bool) -> Acted:
-    """Return that there is no such thing, or no longer."""
-    return changed(id_, NotFound(f"there is no {what} {id_}"), by_filter=by_filter)
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:

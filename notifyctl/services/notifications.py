@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,7 @@ from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.model import Actor, Channel, Status
 from notifyctl.core.when import Point
 from notifyctl.services import acts
-from notifyctl.services.acts import Acted, Selection
+from notifyctl.services.acts import Acted, Selection, Standing
 from notifyctl.store import audit, ids, metrics, picks, providers, users
 from notifyctl.store import notifications as store
 from notifyctl.store.engine import Database
@@ -24,8 +24,6 @@ from notifyctl.store.notifications import Filter, Held, New, Notification
 from notifyctl.store.page import Cursor
 from notifyctl.store.states import PENDING, State, state_expression
 from notifyctl.store.tables import notifications
-
-Row = TypeVar("Row", Held, Notification)
 
 WHAT = "notification"
 BY_OPERATOR = "cancelled by an operator"
@@ -118,10 +116,10 @@ def cancel(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool
     def work(conn: Connection) -> list[Acted]:
         now = db.now(conn)
         held = store.lock(conn, db.dialect, chosen)
-        may, others = _split(chosen, held, lambda row: _not_free(row, now), by_filter)
+        may, others = acts.split(chosen, held, lambda row: _not_free(row, now), WHAT, by_filter=by_filter)
         done = store.cancel(conn, db.dialect, may, BY_OPERATOR, now)
         _account(conn, actor, "cancel", [(row, {"status": ["pending", "cancelled"]}) for row in may], done, now)
-        return _in_order(chosen, done, "cancelled", others)
+        return acts.in_order(chosen, done, "cancelled", others)
 
     return db.write(work)
 
@@ -135,10 +133,14 @@ def reschedule(
         now = db.now(conn)
         moment = now if send_at is None else when.not_past(send_at, now, "--at")
         held = store.lock(conn, db.dialect, chosen)
-        may, others = _split(chosen, held, lambda row: _not_free(row, now) or _expires_before(row, moment), by_filter)
+
+        def objection(row: Held) -> NotifyctlError | None:
+            return _not_free(row, now) or _expires_before(row, moment)
+
+        may, others = acts.split(chosen, held, objection, WHAT, by_filter=by_filter)
         done = store.reschedule(conn, db.dialect, may, moment, now)
         _account(conn, actor, "reschedule", [(row, {"send_at": [row.send_at, moment]}) for row in may], done, now)
-        return _in_order(chosen, done, "rescheduled", others)
+        return acts.in_order(chosen, done, "rescheduled", others)
 
     return db.write(work)
 
@@ -155,11 +157,11 @@ def resend(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool
         now = db.now(conn)
         active = {config.provider_name for config in providers.load_active(conn)}
         found = store.get(conn, db.dialect, chosen, now)
-        may, others = _split(chosen, found, lambda row: _not_resendable(row, active), by_filter)
+        may, others = acts.split(chosen, found, lambda row: _not_resendable(row, active), WHAT, by_filter=by_filter)
         store.insert(conn, db.dialect, [_copy(row, *fresh[row.id], now) for row in may])
         copies = [(fresh[row.id][0], {"resent_from": row.id}) for row in may]
         audit.record(conn, actor, "resend", WHAT, copies, now)
-        outcome = _in_order(chosen, {row.id for row in may}, "resent", others)
+        outcome = acts.in_order(chosen, {row.id for row in may}, "resent", others)
         return [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
 
     return db.write(work)
@@ -207,45 +209,12 @@ def _select(db: Database, query: Query, *, ended: bool) -> Selection:
     return acts.selection(found, "state")
 
 
-def _split(
-    chosen: Sequence[str],
-    found: Mapping[str, Row],
-    objection: Callable[[Row], NotifyctlError | None],
-    by_filter: bool,
-) -> tuple[list[Row], dict[str, Acted]]:
-    """Return the rows that may be acted on, and what to say of the others."""
-    may, others = [], {}
-    for id_ in dict.fromkeys(chosen):
-        row = found.get(id_)
-        if row is None:
-            others[id_] = acts.gone(id_, WHAT, by_filter=by_filter)
-        elif (error := objection(row)) is None:
-            may.append(row)
-        elif isinstance(error, _Busy):
-            others[id_] = acts.failed(id_, error)
-        else:
-            others[id_] = acts.changed(id_, error, by_filter=by_filter)
-    return may, others
-
-
-def _in_order(chosen: Sequence[str], done: set[str], result: str, others: Mapping[str, Acted]) -> list[Acted]:
-    unchosen = Conflict("something else changed it at this moment", "look at it and repeat")
-    return [
-        others.get(id_) or (Acted(id_, result) if id_ in done else acts.failed(id_, unchosen))
-        for id_ in dict.fromkeys(chosen)
-    ]
-
-
-class _Busy(Conflict):
-    """A lease is running: a reason to repeat later, whoever chose the notification."""
-
-
 def _not_free(row: Held, now: int) -> NotifyctlError | None:
     if row.status != Status.PENDING:
         return Conflict(f"notification {row.id} is {row.status}", f"notifyctl notifications show {row.id}")
     if row.lease_running(now):
         until = when.written(row.due_at)
-        return _Busy(f"notification {row.id} is being sent, its lease ends {until}", "repeat after that moment")
+        return Standing(f"notification {row.id} is being sent, its lease ends {until}", "repeat after that moment")
     return None
 
 
@@ -253,7 +222,7 @@ def _expires_before(row: Held, moment: int) -> NotifyctlError | None:
     if row.expires_at is None or moment < row.expires_at:
         return None
     expires = when.written(row.expires_at)
-    return _Busy(f"notification {row.id} expires {expires}, before that time", "cancel it, or name an earlier time")
+    return Standing(f"notification {row.id} expires {expires}, before that time", "cancel it, or name an earlier time")
 
 
 def _not_resendable(row: Notification, active: set[str]) -> NotifyctlError | None:
@@ -261,7 +230,7 @@ def _not_resendable(row: Notification, active: set[str]) -> NotifyctlError | Non
         return Conflict(f"notification {row.id} is still pending", f"notifyctl notifications show {row.id}")
     if row.provider not in active:
         hint = f"notifyctl providers enable {row.provider}, or submit it anew with send --provider"
-        return _Busy(f"notification {row.id} went by {row.provider}, which is disabled or gone", hint)
+        return Standing(f"notification {row.id} went by {row.provider}, which is disabled or gone", hint)
     return None
 
 

@@ -50,13 +50,15 @@ class Order:
 class Batch:
     """What was taken. `now` is the database's moment of the claim, `lease_ms` and `deadline_ms` count from before it.
 
-    `held` says why nothing may be sent now (paused, disabled, rate limit). `version` changes whenever the provider's
-    configuration does. `settled` counts what the gate and lost attempts ended, by what became of it.
+    `held` says why nothing may be sent now (paused, disabled, rate limit), `wait_ms` for how long that is sure.
+    `version` changes whenever the provider's configuration does. `settled` counts what the gate and lost attempts
+    ended, by what became of it.
     """
 
     now: int
     claims: tuple[Claim, ...] = ()
     held: str | None = None
+    wait_ms: int | None = None
     lease_ms: int = 0
     deadline_ms: int = 0
     version: int = 0
@@ -71,7 +73,7 @@ def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
         return Batch(now, held=held)
     allowed = _allowed(provider, now, order.limit)
     if allowed == 0:
-        return Batch(now, held="rate limit", version=provider.updated_at)
+        return Batch(now, held="rate limit", wait_ms=max(1, provider.next_permit_us // 1_000 - now))
     due = [_read(row) for row in conn.execute(_due(dialect, order, now, allowed))]
     deadline = provider.timeout_seconds * 1_000
     length = max(order.lease_ms, 2 * deadline + LEASE_MARGIN_MS)
@@ -81,7 +83,14 @@ def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
     claims = sorting.write(conn, dialect, until=now + length)
     if claims and provider.rate_limit:
         _take_permits(conn, dialect, provider, now, len(claims))
-    return Batch(now, claims, None, length, deadline, provider.updated_at, sorting.settled())
+    return Batch(
+        now,
+        claims,
+        lease_ms=length,
+        deadline_ms=deadline,
+        version=provider.updated_at,
+        settled=sorting.settled(),
+    )
 
 
 def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
@@ -94,7 +103,7 @@ def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
             provider_configs.c.updated_at,
             provider_states.c.paused_at,
             provider_states.c.paused_until,
-            func.coalesce(provider_states.c.next_permit_at, 0).label("next_permit_at"),
+            func.coalesce(provider_states.c.next_permit_us, 0).label("next_permit_us"),
         )
         .select_from(provider_configs.outerjoin(provider_states))
         .where(provider_configs.c.provider_name == name)
@@ -120,13 +129,13 @@ def _hold(provider: Any, now: int) -> str | None:
 def _allowed(provider: Any, now: int, limit: int) -> int:
     if not provider.rate_limit:
         return limit
-    return take(provider.next_permit_at, now, provider.rate_limit, limit)[0]
+    return take(provider.next_permit_us, now, provider.rate_limit, limit)[0]
 
 
 def _take_permits(conn: Connection, dialect: Dialect, provider: Any, now: int, count: int) -> None:
-    _, next_permit_at = take(provider.next_permit_at, now, provider.rate_limit, count)
-    state = dialect.insert(provider_states).values(provider_id=provider.id, next_permit_at=next_permit_at)
-    conn.execute(state.on_conflict_do_update(index_elements=["provider_id"], set_={"next_permit_at": next_permit_at}))
+    _, next_permit_us = take(provider.next_permit_us, now, provider.rate_limit, count)
+    state = dialect.insert(provider_states).values(provider_id=provider.id, next_permit_us=next_permit_us)
+    conn.execute(state.on_conflict_do_update(index_elements=["provider_id"], set_={"next_permit_us": next_permit_us}))
 
 
 def _due(dialect: Dialect, order: Order, now: int, limit: int) -> Select[Any]:

@@ -57,6 +57,8 @@ class Dialect(ABC):
     name: str
     worker_threads: int
     """How many threads of the dispatch loop may use the store at once."""
+    creation: str
+    """SQL that a new database needs before the schema's, outside a transaction."""
 
     @abstractmethod
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -102,6 +104,7 @@ class Dialect(ABC):
 class _PostgreSQL(Dialect):
     name = "postgresql"
     worker_threads = 4
+    creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
         return postgresql.insert(table)
@@ -153,6 +156,7 @@ class _PostgreSQL(Dialect):
 class _SQLite(Dialect):
     name = "sqlite"
     worker_threads = 1
+    creation = "PRAGMA journal_mode = WAL;"
 
     def insert(self, table: Table) -> sqlite.Insert:
         return sqlite.insert(table)

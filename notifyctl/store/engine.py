@@ -282,7 +282,7 @@ def _meaning(database: Database, error: DBAPIError) -> Exception:
     state, words = _sqlstate(error), str(error.orig).strip().splitlines()[0] if str(error.orig) else ""
     message = f"{database.label}: {words}"
     if state in _SCHEMA or words.startswith("no such table") or "no such column" in words or "no column named" in words:
-        return SchemaMismatch(f"{database.label} has no schema of this program, or an older one")
+        return SchemaMismatch(f"{database.label} has no schema of this program, or an older one ({words})")
     if database.dialect is SQLITE:
         known = any(mark in words for mark in _SQLITE_UNAVAILABLE)
         return DatabaseUnavailable(message) if known else _defect(message)

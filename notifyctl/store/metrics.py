@@ -1,92 +1,70 @@
-"""What was sent, failed and is pending, by hour, provider and channel.
+"""Keeping `notification_metrics` right: marks for what changed, what is deleted, and the roll-up.
 
-A notification belongs to the hour (UTC) of `coalesce(send_at, created_at)`, its metric moment. `notification_metrics`
-holds the hours that a roll-up has counted (`store.rollup`); what it cannot know is counted live: the hours after the
-newest counted one, and the older hours that a change has marked dirty since. Deleted notifications stay in the
-`erased_*` columns. Hours are given as their first millisecond since the epoch.
+The roll-up counts a stretch of hours in a transaction: newly finished ones in their order, so that the newest counted
+hour stands for all before it, and those that a change has marked dirty. The marks are deleted before the counting: a
+change that commits after it leaves its own mark, for the next roll-up. Counting again changes nothing where nothing
+changed. Deleted notifications stay in the `erased_*` columns.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
+from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Date,
-    Integer,
-    Select,
-    and_,
-    case,
-    cast,
-    false,
-    func,
-    insert,
-    literal,
-    null,
-    select,
-    text,
-    union_all,
-)
+from sqlalchemy import BigInteger, Connection, Select, and_, cast, delete, func, insert, or_, select, union_all
 
 from notifyctl.store.dialect import Dialect
-from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications
+from notifyctl.store.engine import Database
+from notifyctl.store.hours import (
+    BUCKET,
+    COUNTED,
+    HOUR_MS,
+    METRIC_AT,
+    Bucket,
+    average,
+    count,
+    date_and_hour,
+    hour_of,
+    key_of,
+    m,
+    n,
+    newest_counted,
+    start_of,
+    total,
+)
+from notifyctl.store.tables import metrics_dirty_hours, notification_metrics
 
-HOUR_MS = 3_600_000
-
-n = notifications.c
-m = notification_metrics.c
-
-METRIC_AT = func.coalesce(n.send_at, n.created_at, type_=BigInteger())
-# What `idx_metrics_bucket` is over.
-BUCKET = (m.date, func.coalesce(m.hour, text("-1")), m.provider, m.message_type)
-COUNTED = ("sent", "failed", "pending")
+# A transaction that changed something in an hour's last moments has this long to commit.
+GRACE_MS = 60_000
+HOURS_AT_ONCE = 24
+_NEVER = 2**62
+_NUMBERS = ("total_sent", "total_failed", "total_pending", "avg_delivery_ms")
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """One hour of one provider and channel. `delivery_ms` is the sum over those sent, in milliseconds."""
+class RolledUp:
+    """How many hours were counted: newly finished ones, and again because something in them had changed.
 
-    hour_start: int
-    provider: str
-    message_type: str
-    sent: int
-    failed: int
-    pending: int
-    delivery_ms: int
+    `until` is where the counted hours end, in milliseconds; None when none has been counted ever.
+    """
 
-
-def hour_of(moment: int) -> int:
-    """Return the hour in which `moment` lies."""
-    return moment // HOUR_MS * HOUR_MS
+    hours: int = 0
+    recounted: int = 0
+    until: int | None = None
 
 
-def date_and_hour(hour_start: int) -> tuple[date, int]:
-    """Return the date and the hour of the day, as `notification_metrics` keeps them."""
-    moment = datetime.fromtimestamp(hour_start // 1000, UTC)
-    return moment.date(), moment.hour
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What one transaction counted; the next one goes on at `next_at`, when there is more."""
 
-
-def start_of(day: date, hour: int) -> int:
-    """Return the hour's first millisecond."""
-    return int(datetime(day.year, day.month, day.day, hour, tzinfo=UTC).timestamp()) * 1000
-
-
-def key_of(hour_start: int, provider: str, message_type: str) -> dict[str, Any]:
-    """Return what a new row is for, and its id."""
-    day, hour = date_and_hour(hour_start)
-    return {"id": str(uuid.uuid4()), "date": day, "hour": hour, "provider": provider, "message_type": message_type}
-
-
-def average(total: int, number: int) -> int | None:
-    """Return the mean, rounded to whole milliseconds; None of nothing."""
-    return (2 * total + number) // (2 * number) if number else None
+    hours: int
+    recounted: int
+    next_at: int
+    more: bool
 
 
 def mark_dirty(conn: Connection, metric_ats: Iterable[int], now: int) -> None:
@@ -136,146 +114,147 @@ def _of_user(dialect: Dialect, user_id: str) -> Select[Any]:
     return (
         select(
             *key,
-            _sum(sent).label("erased_sent"),
-            _sum(locked.c.status == "failed").label("erased_failed"),
-            _sum(locked.c.status == "pending").label("pending"),
-            _sum(sent, locked.c.delivery_ms).label("erased_delivery_ms"),
+            total(sent).label("erased_sent"),
+            total(locked.c.status == "failed").label("erased_failed"),
+            total(locked.c.status == "pending").label("pending"),
+            total(sent, locked.c.delivery_ms).label("erased_delivery_ms"),
         )
         .group_by(*key)
         .order_by(*key)
     )
 
 
-def newest_counted(conn: Connection) -> int | None:
-    """Return the newest hour that a roll-up has counted; it has counted those before it, too."""
-    found = conn.execute(
+def rollup(db: Database, since: int | None = None) -> RolledUp:
+    """Count what has finished or changed since the last roll-up; from `since` on also what has not.
+
+    Several processes may do it at once: they take turns, and the numbers are the same.
+    """
+    newest = _newest(db)
+    at = 0 if newest is None else newest + HOUR_MS
+    at = at if since is None else max(0, min(at, hour_of(since)))
+    stretch = db.write(partial(_count_stretch, db=db, at=at, overlap=newest))
+    done = [stretch]
+    while stretch.more:
+        stretch = db.write(partial(_count_stretch, db=db, at=stretch.next_at))
+        done.append(stretch)
+    newest = _newest(db)
+    return RolledUp(
+        hours=sum(each.hours for each in done),
+        recounted=sum(each.recounted for each in done),
+        until=None if newest is None else newest + HOUR_MS,
+    )
+
+
+def _newest(db: Database) -> int | None:
+    with db.read() as conn:
+        return newest_counted(conn)
+
+
+def _count_stretch(conn: Connection, *, db: Database, at: int, overlap: int | None = None) -> _Stretch:
+    """Count the next hours from `at` on, and dirty ones before them.
+
+    `overlap` is an hour counted before: once again with the first new ones, for a change that needed longer than the
+    grace to commit.
+    """
+    db.dialect.serialize(conn, "metrics rollup")
+    now = db.now(conn)
+    finished = hour_of(now - GRACE_MS)
+    begin = min(_oldest_from(conn, at), finished)
+    stop = min(begin + HOURS_AT_ONCE * HOUR_MS, finished)
+    new = set(range(begin, stop, HOUR_MS))
+    dirty = _take_dirty(conn, stop)
+    again = dirty | {overlap} if new and overlap is not None else dirty
+    _save(conn, db.dialect, count(conn, db.dialect, new | again), now)
+    more = stop < finished or len(dirty) == HOURS_AT_ONCE
+    return _Stretch(len(new), len(dirty - new), max(stop, at), more)
+
+
+def _oldest_from(conn: Connection, at: int) -> int:
+    """Return the first hour from `at` on in which there is anything to count; far away when there is none."""
+    at_once = [
+        select(func.min(n.created_at).label("at")).where(n.status == status, n.created_at >= at, n.send_at.is_(None))
+        for status in COUNTED
+    ]
+    timed = select(func.min(n.send_at)).where(n.send_at >= at)
+    moments = [found for found in conn.execute(union_all(*at_once, timed)).scalars() if found is not None]
+    day, hour = date_and_hour(at)
+    stored = conn.execute(
         select(m.date, m.hour)
-        .where(m.rolled_at.is_not(None), m.hour.is_not(None))
-        .order_by(m.date.desc(), m.hour.desc())
+        .where(m.hour.is_not(None), or_(m.date > day, and_(m.date == day, m.hour >= hour)))
+        .order_by(m.date, m.hour)
         .limit(1)
     ).first()
-    return None if found is None else start_of(found.date, found.hour)
+    if stored is not None:
+        moments.append(start_of(stored.date, stored.hour))
+    return hour_of(min(moments, default=_NEVER))
 
 
-def read(conn: Connection, dialect: Dialect, since: int, until: int) -> list[Bucket]:
-    """Return the hours from `since` to before `until` (both the beginning of an hour), as they are at this moment."""
-    newest = newest_counted(conn)
-    live = since if newest is None else min(max(since, newest + HOUR_MS), until)
-    dirty = _dirty(conn, since, live)
-    return _buckets(
-        conn,
-        dialect,
-        [*_ranges(dirty), *([(live, until)] if live < until else [])],
-        (since, until),
-        is_live=lambda hour: hour >= live or hour in dirty,
-    )
-
-
-def count(conn: Connection, dialect: Dialect, hours: Collection[int]) -> list[Bucket]:
-    """Return these hours as they are at this moment, with zeros for rows of `notification_metrics` that have nothing.
-
-    What was erased is counted in the same statement, and so seen at the same moment.
-    """
-    if not hours:
-        return []
-    window = (min(hours), max(hours) + HOUR_MS)
-    counted = _buckets(conn, dialect, _ranges(hours), window, is_live=lambda _: True)
-    return [bucket for bucket in counted if bucket.hour_start in hours]
-
-
-def _dirty(conn: Connection, since: int, until: int) -> set[int]:
+def _take_dirty(conn: Connection, before: int) -> set[int]:
+    """Delete the visible marks of some hours before `before`, and return the hours."""
     hour = metrics_dirty_hours.c.hour_start
-    return set(conn.execute(select(hour).distinct().where(hour >= since, hour < until)).scalars())
+    oldest = select(hour).distinct().where(hour < before).order_by(hour).limit(HOURS_AT_ONCE)
+    hours = set(conn.execute(oldest).scalars())
+    if hours:
+        conn.execute(delete(metrics_dirty_hours).where(hour.in_(list(hours))))
+    return {found for found in hours if found >= 0}
 
 
-def _ranges(hours: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the hours as ranges: neighbours are one range."""
-    ranges: list[tuple[int, int]] = []
-    for hour in sorted(hours):
-        if ranges and ranges[-1][1] == hour:
-            ranges[-1] = (ranges[-1][0], hour + HOUR_MS)
-        else:
-            ranges.append((hour, hour + HOUR_MS))
-    return ranges
+def _save(conn: Connection, dialect: Dialect, buckets: Collection[Bucket], now: int) -> None:
+    """Write the hours' rows, then those of their days."""
+    _upsert(conn, dialect, [_hour_row(bucket, now) for bucket in buckets])
+    days = {date_and_hour(bucket.hour_start)[0] for bucket in buckets}
+    _upsert(conn, dialect, [_day_row(row, now) for row in conn.execute(_of_days(days))] if days else [])
 
 
-def _buckets(
-    conn: Connection,
-    dialect: Dialect,
-    ranges: Sequence[tuple[int, int]],
-    window: tuple[int, int],
-    *,
-    is_live: Callable[[int], bool],
-) -> list[Bucket]:
-    since, until = window
-    rows = conn.execute(union_all(_counts(dialect, ranges), _stored(since, until)))
-    sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for row in rows:
-        hour = row.hour_start if row.date is None else start_of(row.date, row.hour)
-        if not since <= hour < until:
-            continue
-        known = row.rolled and not is_live(hour)
-        values = row[5:9] if known else row[9:13]
-        sums[hour, row.provider, row.message_type] = [
-            a + b for a, b in zip(sums[hour, row.provider, row.message_type], values, strict=True)
-        ]
-    return [Bucket(*key, *values) for key, values in sorted(sums.items())]
+def _hour_row(bucket: Bucket, now: int) -> dict[str, Any]:
+    return {
+        **key_of(bucket.hour_start, bucket.provider, bucket.message_type),
+        "total_sent": bucket.sent,
+        "total_failed": bucket.failed,
+        "total_pending": bucket.pending,
+        "avg_delivery_ms": average(bucket.delivery_ms, bucket.sent),
+        "rolled_at": now,
+    }
 
 
-def _stored(since: int, until: int) -> Select[Any]:
-    """Return the rolled numbers of a window, and what stands beside a live count."""
-    first, last = date_and_hour(since)[0], date_and_hour(until - HOUR_MS)[0]
-    return select(
-        cast(null(), BigInteger),
-        m.date,
-        m.hour,
-        m.provider,
-        m.message_type,
-        m.total_sent,
-        m.total_failed,
-        m.total_pending,
-        func.coalesce(m.avg_delivery_ms, 0) * m.total_sent,
-        m.erased_sent,
-        m.erased_failed,
-        literal(0),
-        m.erased_delivery_ms,
-        m.rolled_at.is_not(None),
-    ).where(m.hour.is_not(None), m.date.between(first, last))
-
-
-def _counts(dialect: Dialect, ranges: Sequence[tuple[int, int]]) -> Select[Any]:
-    """Count the notifications of the ranges, through `idx_send_at` and `idx_status_created`.
-
-    The two branches meet only in the grouping: an index serves each, and none serves a coalesce.
-    """
-    r = dialect.rowset("r", {"since": BigInteger(), "until": BigInteger()}, ranges)
-    columns = (n.provider, n.message_type, n.status, n.sent_at)
-    timed = select(n.send_at.label("at"), *columns).join_from(
-        r, notifications, and_(n.send_at >= r.c.since, n.send_at < r.c.until, n.status.in_(COUNTED))
+def _of_days(days: Iterable[date]) -> Select[Any]:
+    delivery = func.sum(func.coalesce(m.avg_delivery_ms, 0) * m.total_sent)
+    key = (m.date, m.provider, m.message_type)
+    return (
+        select(
+            *key,
+            func.sum(m.total_sent).label("total_sent"),
+            func.sum(m.total_failed).label("total_failed"),
+            func.sum(m.total_pending).label("total_pending"),
+            cast(delivery, BigInteger).label("delivery_ms"),
+        )
+        .where(m.hour.is_not(None), m.rolled_at.is_not(None), m.date.in_(list(days)))
+        .group_by(*key)
+        .order_by(*key)
     )
-    at_once = select(n.created_at.label("at"), *columns).join_from(
-        r,
-        notifications,
-        and_(n.status.in_(COUNTED), n.created_at >= r.c.since, n.created_at < r.c.until, n.send_at.is_(None)),
-    )
-    found = union_all(timed, at_once).subquery("found").c
-    sent = found.status == "sent"
-    hour_start = (found.at // HOUR_MS * HOUR_MS).label("hour_start")
-    zero = literal(0, BigInteger)
-    return select(
-        hour_start,
-        cast(null(), Date).label("date"),
-        cast(null(), Integer).label("hour"),
-        found.provider,
-        found.message_type,
-        *(zero.label(f"total_{name}") for name in ("sent", "failed", "pending", "delivery")),
-        _sum(sent).label("live_sent"),
-        _sum(found.status == "failed").label("live_failed"),
-        _sum(found.status == "pending").label("live_pending"),
-        _sum(sent, found.sent_at - found.at).label("live_delivery"),
-        false().label("rolled"),
-    ).group_by(hour_start, found.provider, found.message_type)
 
 
-def _sum(condition: ColumnElement[bool], value: Any = 1) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(case((condition, value), else_=0)), 0), BigInteger)
+def _day_row(row: Any, now: int) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "date": row.date,
+        "hour": None,
+        "provider": row.provider,
+        "message_type": row.message_type,
+        "total_sent": row.total_sent,
+        "total_failed": row.total_failed,
+        "total_pending": row.total_pending,
+        "avg_delivery_ms": average(row.delivery_ms, row.total_sent),
+        "rolled_at": now,
+    }
+
+
+def _upsert(conn: Connection, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that are new or have other numbers; leave those alone that are right."""
+    if not rows:
+        return
+    statement = dialect.insert(notification_metrics)
+    new = statement.excluded
+    differs = or_(m.rolled_at.is_(None), *(m[name].is_distinct_from(new[name]) for name in _NUMBERS))
+    values = {name: new[name] for name in (*_NUMBERS, "rolled_at")}
+    conn.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=values, where=differs), rows)

@@ -77,8 +77,7 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
     everybody else queues behind this command; the wait for another `up` is not limited.
     Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program.
     """
-    if database.path is not None:
-        _create_file(database.path)
+    _create_file(database)
 
     def work(conn: Connection) -> tuple[Revision, ...]:
         before = _begin(database, conn, lock_timeout_ms)
@@ -124,9 +123,10 @@ def sql(database: Database, revision: str = HEAD) -> str:
     It starts from an empty database, or with `FROM:TO` from that revision.
     """
     text = StringIO()
-    with _understood(revision):
+    with _understood():
         command.upgrade(_config(text, dialect=database.dialect.name), revision, sql=True)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    creation = "" if ":" in revision else database.dialect.creation
+    return "\n".join(line.rstrip() for line in f"{creation}\n\n{text.getvalue()}".strip().splitlines()) + "\n"
 
 
 def check(database: Database) -> tuple[Difference, ...]:
@@ -175,7 +175,7 @@ def _between(older: str | None, newer: str | None) -> list[Revision]:
 
 
 @contextmanager
-def _understood(revision: str = "") -> Iterator[None]:
+def _understood() -> Iterator[None]:
     try:
         yield
     except CommandError as error:
@@ -194,13 +194,16 @@ def _migrations() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
-def _create_file(path: Path) -> None:
+def _create_file(database: Database) -> None:
     """Make an empty database in WAL mode, for its owner only. Leaves one that exists as it is, but for the mode."""
+    path = database.path
+    if path is None:
+        return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(f"{path}.lock", WRITE_LOCK_TIMEOUT_S):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             with closing(sqlite3.connect(path)) as conn:
-                conn.execute("PRAGMA journal_mode = WAL")
+                conn.execute(database.dialect.creation)
     except (OSError, sqlite3.Error) as error:
         raise DatabaseUnavailable(f"{path}: {getattr(error, 'strerror', None) or error}") from error

@@ -360,7 +360,9 @@ provider_states = Table(
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
     Column("pause_reason", Text),
-    Column("next_permit_at", BigInteger, nullable=False, server_default=text("0")),  # rate limit: GCRA's arrival time
+    Column(
+        "next_permit_us", BigInteger, nullable=False, server_default=text("0")
+    ),  # rate limit: when the next may go, in µs
 )
 
 dispatchers = Table(

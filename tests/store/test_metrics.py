@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, insert, select, update
 
-from notifyctl.store import metrics
+from notifyctl.store import hours, metrics
 from notifyctl.store.engine import Database
-from notifyctl.store.metrics import HOUR_MS, Bucket, hour_of
-from notifyctl.store.rollup import GRACE_MS, RolledUp, roll_up
+from notifyctl.store.hours import HOUR_MS, Bucket, hour_of
+from notifyctl.store.metrics import GRACE_MS, RolledUp, rollup
 from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications, users
 
 # A day's last hours and the next day's first ones.
@@ -87,14 +87,14 @@ def add(db: Database, *rows: dict[str, Any], user_id: str | None = None) -> str:
 def shown(db: Database, since: int = START - 48 * HOUR_MS, until: int = START + 48 * HOUR_MS) -> dict[Key, list[int]]:
     """Return what `metrics show` reads: sent, failed, pending, mean delivery time; without empty buckets."""
     with db.read() as conn:
-        return as_numbers(metrics.read(conn, db.dialect, since, until))
+        return as_numbers(hours.read(conn, db.dialect, since, until))
 
 
 def as_numbers(buckets: list[Bucket]) -> dict[Key, list[int]]:
     """Return the buckets by what they are for, without empty ones."""
     return {
         (b.hour_start, b.provider, b.message_type): [
-            b.sent, b.failed, b.pending, metrics.average(b.delivery_ms, b.sent) or 0,
+            b.sent, b.failed, b.pending, hours.average(b.delivery_ms, b.sent) or 0,
         ]
         for b in buckets
         if b.sent or b.failed or b.pending
@@ -119,7 +119,7 @@ class Ledger:
                 found = sums[hour_of(at), each["provider"], each["message_type"]]
                 found[("sent", "failed", "pending").index(each["status"])] += 1
                 found[3] += each["sent_at"] - at if each["status"] == "sent" else 0
-        return {key: [*found[:3], metrics.average(found[3], found[0]) or 0] for key, found in sums.items()}
+        return {key: [*found[:3], hours.average(found[3], found[0]) or 0] for key, found in sums.items()}
 
 
 Step = Callable[[Ledger, random.Random], None]
@@ -175,7 +175,7 @@ def erase(ledger: Ledger, chance: random.Random) -> None:
 
 def count(ledger: Ledger, chance: random.Random) -> None:
     """The roll-up runs, now and then as a repair."""
-    roll_up(ledger.db, since=chance.choice([None, None, ledger.db.at - chance.randrange(HOURS * HOUR_MS)]))
+    rollup(ledger.db, since=chance.choice([None, None, ledger.db.at - chance.randrange(HOURS * HOUR_MS)]))
 
 
 def wait(ledger: Ledger, chance: random.Random) -> None:
@@ -202,10 +202,10 @@ def test_shown_is_always_a_plain_count(clocked: Clocked, steps: list[Step], seed
         step(ledger, chance)
         assert_close(shown(clocked), ledger.expected())
     clocked.at += 3 * HOUR_MS
-    roll_up(clocked)
+    rollup(clocked)
     assert_close(shown(clocked), ledger.expected())
     assert_stored_agrees(clocked)
-    assert unchanged_by(clocked, roll_up)
+    assert unchanged_by(clocked, rollup)
 
 
 def wipe(conn: Connection) -> None:
@@ -226,19 +226,19 @@ def assert_stored_agrees(db: Clocked) -> None:
     with db.read() as conn:
         stored = conn.execute(select(notification_metrics)).mappings().all()
     finished = hour_of(db.at - GRACE_MS)
-    hours = {
-        (metrics.start_of(each["date"], each["hour"]), each["provider"], each["message_type"]): each
+    by_hour = {
+        (hours.start_of(each["date"], each["hour"]), each["provider"], each["message_type"]): each
         for each in stored
         if each["hour"] is not None
     }
     for key, numbers in shown(db).items():
         if key[0] < finished:
-            each = hours[key]
+            each = by_hour[key]
             assert [each["total_sent"], each["total_failed"], each["total_pending"]] == numbers[:3]
             assert (each["avg_delivery_ms"] or 0) == numbers[3]
     for each in stored:
         if each["hour"] is None:
-            parts = [hour for key, hour in hours.items() if same_day(each, hour)]
+            parts = [hour for hour in by_hour.values() if same_day(each, hour)]
             for name in ("total_sent", "total_failed", "total_pending"):
                 assert each[name] == sum(part[name] for part in parts)
 
@@ -273,7 +273,7 @@ def test_an_hour_belongs_to_its_first_millisecond(clocked: Clocked) -> None:
         (midnight + HOUR_MS, "sendgrid", "email"): [1, 0, 0, 1_500],
     }
     assert shown(clocked) == expected
-    roll_up(clocked)
+    rollup(clocked)
     assert shown(clocked) == expected
     with clocked.read() as conn:
         m = notification_metrics.c
@@ -285,16 +285,16 @@ def test_an_hour_is_counted_a_minute_after_its_end(clocked: Clocked) -> None:
     """A transaction that began within the hour has time to commit before the hour is counted."""
     add(clocked, row("", START))
     clocked.at = START + HOUR_MS + GRACE_MS - 1
-    assert roll_up(clocked) == RolledUp(0, 0, None)
+    assert rollup(clocked) == RolledUp(0, 0, None)
     clocked.at += 1
-    assert roll_up(clocked) == RolledUp(1, 0, START + HOUR_MS)
+    assert rollup(clocked) == RolledUp(1, 0, START + HOUR_MS)
 
 
 def test_the_window_is_cut_at_its_edges(clocked: Clocked) -> None:
     """Hours outside the window are not shown, whether they are rolled up or live."""
     add(clocked, *(row("", START + hour * HOUR_MS) for hour in range(6)))
     clocked.at = START + 4 * HOUR_MS
-    roll_up(clocked)
+    rollup(clocked)
     found = shown(clocked, START + HOUR_MS, START + 5 * HOUR_MS)
     assert [key[0] for key in found] == [START + hour * HOUR_MS for hour in range(1, 5)]
     assert shown(clocked, START + HOUR_MS, START + HOUR_MS) == {}
@@ -329,12 +329,12 @@ def test_a_change_that_commits_after_the_count(postgresql_url: str) -> None:
     thread = threading.Thread(target=db.write, args=(late,))
     thread.start()
     assert changed.wait(10)
-    assert roll_up(db).hours == 1
+    assert rollup(db).hours == 1
     assert shown(db) == {(START, "sendgrid", "email"): [0, 0, 1, 0]}
     counted.set()
     thread.join()
     assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0]}
-    assert roll_up(db) == RolledUp(0, 1, START + HOUR_MS)
+    assert rollup(db) == RolledUp(0, 1, START + HOUR_MS)
     assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0]}
     assert user_id
     db.close()
@@ -353,20 +353,20 @@ def test_a_deletion_that_commits_after_the_count(postgresql_url: str) -> None:
         deleted.set()
         assert counted.wait(10)
         # The upsert comes last here: the roll-up would wait for its row.
-        added = metrics.key_of(START, "sendgrid", "email") | {"erased_sent": 2, "erased_delivery_ms": 3_000}
+        added = hours.key_of(START, "sendgrid", "email") | {"erased_sent": 2, "erased_delivery_ms": 3_000}
         statement = db.dialect.insert(notification_metrics)
         sums = {name: notification_metrics.c[name] + statement.excluded[name] for name in list(added)[5:]}
-        conn.execute(statement.on_conflict_do_update(index_elements=metrics.BUCKET, set_=sums), [added])
+        conn.execute(statement.on_conflict_do_update(index_elements=hours.BUCKET, set_=sums), [added])
 
     thread = threading.Thread(target=db.write, args=(deletion,))
     thread.start()
     assert deleted.wait(10)
-    roll_up(db)
+    rollup(db)
     assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
     counted.set()
     thread.join()
     assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
-    roll_up(db, since=START)
+    rollup(db, since=START)
     assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
     db.close()
 
@@ -375,10 +375,10 @@ def test_a_commit_later_than_the_grace_is_picked_up(clocked: Clocked) -> None:
     """What commits into an hour after it was counted, unmarked, is found with the next hour's roll-up."""
     add(clocked, row("", START))
     clocked.at = START + HOUR_MS + GRACE_MS
-    roll_up(clocked)
+    rollup(clocked)
     user_id = add(clocked, row("", START + 5), row("", START + HOUR_MS))
     clocked.at += HOUR_MS
-    roll_up(clocked)
+    rollup(clocked)
     assert shown(clocked)[START, "sendgrid", "email"][0] == 2
     assert user_id
 
@@ -395,7 +395,7 @@ def test_deleted_before_ever_counted(clocked: Clocked) -> None:
     expected = {(START, "sendgrid", "email"): [1, 1, 0, 1_500]}
     assert shown(clocked) == expected
     clocked.at += 2 * HOUR_MS
-    assert roll_up(clocked).hours >= 1
+    assert rollup(clocked).hours >= 1
     assert shown(clocked) == expected
     assert_stored_agrees(clocked)
 
@@ -405,20 +405,20 @@ def test_months_of_history_in_stretches(clocked: Clocked) -> None:
     first = START - 400 * 24 * HOUR_MS
     add(clocked, *(row("", first + day * 24 * HOUR_MS) for day in range(0, 400, 20)))
     clocked.at = START + HOUR_MS
-    assert roll_up(clocked).hours >= 20
+    assert rollup(clocked).hours >= 20
     assert sum(numbers[0] for numbers in shown(clocked, first, START).values()) == 20
-    assert roll_up(clocked) == RolledUp(0, 0, first + 380 * 24 * HOUR_MS + HOUR_MS)
+    assert rollup(clocked) == RolledUp(0, 0, first + 380 * 24 * HOUR_MS + HOUR_MS)
 
 
 def test_repair_counts_again(clocked: Clocked) -> None:
     """`--since` puts right what somebody changed behind the program's back."""
     add(clocked, row("", START), row("", START + HOUR_MS))
     clocked.at = START + 5 * HOUR_MS
-    roll_up(clocked)
+    rollup(clocked)
     clocked.write(lambda conn: conn.execute(update(notification_metrics).values(total_sent=99)))
-    roll_up(clocked)
+    rollup(clocked)
     assert shown(clocked)[START, "sendgrid", "email"][0] == 99
-    roll_up(clocked, since=START)
+    rollup(clocked, since=START)
     assert {key: numbers[0] for key, numbers in shown(clocked).items()} == {
         (START, "sendgrid", "email"): 1,
         (START + HOUR_MS, "sendgrid", "email"): 1,
@@ -431,7 +431,7 @@ def roll_up_at(url: str, at: int, times: int) -> None:
     db = Clocked(url)
     db.at = at
     for _ in range(times):
-        roll_up(db, since=START)
+        rollup(db, since=START)
     db.close()
 
 
@@ -454,5 +454,5 @@ def test_two_processes_at_once(clocked: Clocked) -> None:
     assert [process.exitcode for process in both] == [0, 0]
     assert_close(shown(clocked), Ledger(clocked).expected())
     assert_stored_agrees(clocked)
-    assert unchanged_by(clocked, roll_up)
-    assert unchanged_by(clocked, lambda db: roll_up(db, since=START))
+    assert unchanged_by(clocked, rollup)
+    assert unchanged_by(clocked, lambda db: rollup(db, since=START))

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,15 @@ TUNING = {
     "checkpoint_timeout": "1h",
     "log_min_messages": "fatal",
 }
+
+
+def folder() -> Path:
+    """Make a folder for a server: in memory where there is room, which makes a database in a tenth of the time."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    made = Path(tempfile.mkdtemp(prefix="notifyctl-tests-", dir=memory if roomy else None))
+    made.chmod(0o755)  # run by root, the server has a user of its own
+    return made
 
 
 def obtain(folder: Path, owner: int) -> str:

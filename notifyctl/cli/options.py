@@ -1,0 +1,63 @@
+"""Options that several verbs of a noun take, declared once.
+
+A declaration is a function whose parameters are the options, as a verb's are; `@app.command(cls=taking(declaration))`
+gives a verb these options as well, and `given(ctx)` returns those that stood on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from typer.main import get_params_convertors_ctx_param_name_from_function
+
+from notifyctl.cli.noun import Leaf
+from notifyctl.core.errors import UsageError
+
+E = TypeVar("E", bound=StrEnum)
+
+_GIVEN = "notifyctl.options"
+
+
+def taking(*declarations: Callable[..., None]) -> type[Leaf]:
+    """Return the kind of command that also takes the options of these declarations."""
+
+    class Taking(Leaf):
+        def __init__(self, name: str | None, **attrs: Any) -> None:
+            more = [param for declaration in declarations for param in _params(declaration)]
+            attrs["params"] = [*(attrs.get("params") or []), *more]
+            super().__init__(name, **attrs)
+
+    return Taking
+
+
+def given(ctx: Any) -> dict[str, Any]:
+    """Return the declared options that were given, by parameter name."""
+    return dict(ctx.meta.get(_GIVEN, {}))
+
+
+def one_of(kind: type[E]) -> Callable[[str], E]:
+    """Return a parser for the words of `kind`; it raises UsageError, naming them, for another."""
+
+    def parse(text: str) -> E:
+        try:
+            return kind(text)
+        except ValueError:
+            raise UsageError(f"{text!r} is none of {', '.join(kind)}") from None
+
+    return parse
+
+
+def _params(declaration: Callable[..., None]) -> list[Any]:
+    params, _, _ = get_params_convertors_ctx_param_name_from_function(declaration)
+    for param in params:
+        param.expose_value = False
+        param.callback = _remember
+    return list(params)
+
+
+def _remember(ctx: Any, param: Any, value: Any) -> Any:
+    if value is not None and value is not False:
+        ctx.meta.setdefault(_GIVEN, {})[param.name] = value
+    return value

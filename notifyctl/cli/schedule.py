@@ -1,0 +1,8 @@
+"""`schedule`: `send` that insists on a time."""
+
+from __future__ import annotations
+
+from notifyctl.cli.noun import single
+from notifyctl.cli.send import submission
+
+app = single("Submit one notification for later: send with --at or --in.", submission(timed=True))

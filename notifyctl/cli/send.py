@@ -1,0 +1,218 @@
+"""`send`: submit one notification; `schedule` is the same with a time."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import single
+from notifyctl.cli.options import one_of
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.types import duration
+from notifyctl.core import content, when
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+from notifyctl.providers.contract import Request
+from notifyctl.services import notifications, sending
+from notifyctl.services.sending import Draft, Submitted
+
+WAIT_MS = 60_000
+MOST_RETRIES = 1_000
+
+FIELDS = (
+    Field("id", Kind.ID),
+    Field("user_id", Kind.ID),
+    Field("username"),
+    Field("message_type"),
+    Field("provider"),
+    Field("status"),
+    Field("state"),
+    Field("created_at", Kind.TIME),
+    Field("send_at", Kind.TIME),
+    Field("due_at", Kind.TIME),
+    Field("expires_at", Kind.TIME),
+    Field("sent_at", Kind.TIME),
+    Field("attempt_count", Kind.NUMBER),
+    Field("max_retries", Kind.NUMBER),
+    Field("error_message"),
+    Field("provider_message_id"),
+    Field("deduplicated", Kind.BOOL),
+)
+_REQUEST = (Field("method"), Field("url"), Field("headers", Kind.JSON), Field("body"))
+
+_User = Annotated[str, typer.Argument(metavar="USER", help="Who receives it: id, username or e-mail address.")]
+_Channel = Annotated[
+    Channel, typer.Option("--channel", metavar="C", parser=one_of(Channel), help="email, sms or push.")
+]
+_Subject = Annotated[str | None, typer.Option("--subject", metavar="S", help="Subject of a mail, title of a push.")]
+_Body = Annotated[str | None, typer.Option("--body", metavar="B", help="The text.")]
+_BodyFile = Annotated[
+    str | None, typer.Option("--body-file", metavar="F", help="The text is in this file; - is stdin.")
+]
+_Data = Annotated[
+    str | None, typer.Option("--data", metavar="JSON", help="An object with further fields of the payload.")
+]
+_To = Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="This address, not one of the user's.")]
+_Provider = Annotated[
+    str | None, typer.Option("--provider", metavar="P", help="This provider, not the channel's preferred one.")
+]
+_At = Annotated[str | None, typer.Option("--at", metavar="TIME", help=f"Not before: {when.EXAMPLE}.")]
+_In = Annotated[int | None, typer.Option("--in", metavar="D", parser=duration, help="Not before so long from now.")]
+_ExpiresIn = Annotated[
+    int | None,
+    typer.Option("--expires-in", metavar="D", parser=duration, help="Not sent later than this after its time."),
+]
+_Key = Annotated[
+    str | None, typer.Option("--idempotency-key", metavar="K", help="A repetition with the same key is stored once.")
+]
+_MaxRetries = Annotated[
+    int, typer.Option("--max-retries", metavar="N", min=0, max=MOST_RETRIES, help="Attempts after the first.")
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request to the provider; store nothing.")]
+_Wait = Annotated[bool, typer.Option("--wait", help="Wait until it was sent; exit 7 if it ends otherwise.")]
+_Timeout = Annotated[
+    int | None, typer.Option("--timeout", metavar="D", parser=duration, help="Wait at most so long (60s); exit 11.")
+]
+
+
+def submission(*, timed: bool) -> Callable[..., None]:
+    """Return the command; with `timed` it insists on a time."""
+
+    def submit(
+        ctx: typer.Context,
+        user: _User,
+        channel: _Channel,
+        subject: _Subject = None,
+        body: _Body = None,
+        body_file: _BodyFile = None,
+        data: _Data = None,
+        to: _To = None,
+        provider: _Provider = None,
+        at: _At = None,
+        in_: _In = None,
+        expires_in: _ExpiresIn = None,
+        idempotency_key: _Key = None,
+        max_retries: _MaxRetries = sending.MAX_RETRIES,
+        dry_run: _DryRun = False,
+        wait: _Wait = False,
+        timeout: _Timeout = None,
+    ) -> None:
+        with invocation(ctx) as run:
+            _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
+            payload = content.build(
+                channel,
+                subject=subject,
+                body=_text(body, body_file),
+                to=to,
+                data=content.parse_data(data) if data is not None else None,
+            )
+            draft = Draft(
+                user=user,
+                channel=channel,
+                payload=payload,
+                key=_key(idempotency_key),
+                provider=provider,
+                send_at=when.moment(at, "--at") if at is not None else None,
+                delay_ms=in_,
+                expires_in_ms=expires_in,
+                max_retries=max_retries,
+            )
+            if dry_run:
+                _show_request(run, draft)
+            else:
+                _submit(run, draft, WAIT_MS if timeout is None else timeout, wait=wait)
+
+    return submit
+
+
+app = single(
+    "Submit one notification. USER's own address is used unless --to names another.", submission(timed=False)
+)
+
+
+def _refuse_contradictions(
+    timed: bool, at: str | None, in_: int | None, dry_run: bool, wait: bool, timeout: int | None
+) -> None:
+    if at is not None and in_ is not None:
+        raise UsageError("--at and --in exclude each other")
+    if timed and at is None and in_ is None:
+        raise UsageError("schedule needs a time", f"--at {when.EXAMPLE} or --in 2h30m; send submits it at once")
+    if wait and dry_run:
+        raise UsageError("--wait and --dry-run exclude each other")
+    if timeout is not None and not wait:
+        raise UsageError("--timeout goes with --wait")
+
+
+def _text(body: str | None, body_file: str | None) -> str | None:
+    if body_file is None:
+        return body
+    if body is not None:
+        raise UsageError("--body and --body-file exclude each other")
+    try:
+        raw = sys.stdin.buffer.read() if body_file == "-" else Path(body_file).expanduser().read_bytes()
+        return raw.decode()
+    except OSError as error:
+        raise UsageError(f"--body-file: {body_file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--body-file: {body_file}: is no text in UTF-8") from error
+
+
+def _key(given: str | None) -> str:
+    if given is None:
+        # Random, but known: after an unknown COMMIT the submission can be repeated with it.
+        return str(uuid.uuid4())
+    if not given.strip():
+        raise UsageError("--idempotency-key: the key is empty")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--idempotency-key: holds bytes that are no text in UTF-8") from None
+    return given
+
+
+def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:
+    db = run.system.db
+    submitted = sending.submit(db, run.system.actor, draft, run.settings.provider_urls)
+    if submitted.remark:
+        run.out.say(f"warning: {submitted.remark}")
+    if not wait:
+        run.out.record(_row(submitted), FIELDS)
+        return
+    id_ = submitted.notification.id
+    try:
+        sending.wait(db, id_, timeout_ms)
+    finally:
+        # Also when time is up or the person has had enough: the notification is stored, and this is its id.
+        [latest] = notifications.show(db, [id_])
+        run.out.record(_row(Submitted(latest, submitted.deduplicated)), FIELDS)
+    sending.require_sent(latest)
+
+
+def _row(submitted: Submitted) -> SimpleNamespace:
+    found = submitted.notification
+    values: dict[str, Any] = {field.name: getattr(found, field.name) for field in fields(found)}
+    return SimpleNamespace(**values, deduplicated=submitted.deduplicated)
+
+
+def _show_request(run: Invocation, draft: Draft) -> None:
+    request = sending.preview(run.system.db, run.system.keyring, draft, run.settings.provider_urls)
+    if run.out.asked_form in (None, "table", "plain"):
+        run.out.write(_as_http(request))
+        return
+    shown = SimpleNamespace(
+        method=request.method, url=request.url, headers=dict(request.headers), body=request.body.decode()
+    )
+    run.out.record(shown, _REQUEST, id_name="url")
+
+
+def _as_http(request: Request) -> str:
+    head = [f"{request.method} {request.url}", *(f"{name}: {value}" for name, value in request.headers.items())]
+    return "\n".join([*head, "", request.body.decode()])

@@ -1,0 +1,253 @@
+"""API keys: who is acting."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+
+from sqlalchemy import Connection
+
+from notifyctl.core import apikey, names
+from notifyctl.core.apikey import ApiKey
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
+from notifyctl.core.model import Actor
+from notifyctl.store import audit, ids, users
+from notifyctl.store import keys as store
+from notifyctl.store.engine import Database
+from notifyctl.store.keys import ACTIVE, REVOKED, Key
+from notifyctl.store.page import Cursor
+from notifyctl.store.tables import api_keys
+
+USE_NOTED_EVERY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey(Key):
+    """A key and, only when it is new, the key itself."""
+
+    key: str | None = field(repr=False)
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a key is valid; if not, `reason` says why. The rest is None for a key that is not known."""
+
+    valid: bool
+    reason: str | None
+    id: str | None = None
+    user_id: str | None = None
+    username: str | None = None
+    name: str | None = None
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What became of one key that was to be revoked; `asked` names it without showing it.
+
+    `result` is `revoked`, `was revoked` or `failed`; then `error` says why.
+    """
+
+    asked: str
+    result: str
+    id: str | None = None
+    username: str | None = None
+    name: str | None = None
+    error: NotifyctlError | None = None
+
+    @property
+    def message(self) -> str | None:
+        """Why it failed."""
+        return self.error.message if self.error else None
+
+
+def authenticate(db: Database, secret: str, agent: str) -> Actor:
+    """Return who acts with this key. Raises NotAllowed for a key that is wrong, revoked or expired.
+
+    That the key was used is noted at most once a minute, and not at all where the database takes no writes.
+    """
+    with db.read() as conn:
+        now = db.now(conn)
+        key = store.by_hash(conn, apikey.hash_of(secret), now)
+    if key is None or key.state != ACTIVE:
+        raise NotAllowed(f"NOTIFYCTL_API_KEY: {_objection(key, secret)}", "notifyctl keys create, by an operator")
+    if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
+        with suppress(NotifyctlError):
+            db.write(lambda conn: store.touch(conn, key.id, now, USE_NOTED_EVERY_MS))
+    return Actor(key.user_id, agent)
+
+
+def verify(db: Database, secret: str) -> Verdict:
+    """Say whether a key is valid, without using it."""
+    with db.read() as conn:
+        key = store.by_hash(conn, apikey.hash_of(secret), db.now(conn))
+    if key is None:
+        return Verdict(valid=False, reason=_objection(key, secret))
+    valid = key.state == ACTIVE
+    reason = None if valid else _objection(key, secret)
+    return Verdict(valid, reason, key.id, key.user_id, key.username, key.name, key.expires_at)
+
+
+def create(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> CreatedKey:
+    """Store a new key for a user. Raises UsageError for the name, NotFound for the user."""
+    label = names.label(name, "key's name")
+
+    def work(conn: Connection) -> CreatedKey:
+        user = users.lock(conn, db.dialect, users.find(conn, db.dialect, ref).id)
+        return _create(conn, db, actor, user.id, key, label, None, expires_in_ms)
+
+    return db.write(work)
+
+
+def ensure(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> CreatedKey:
+    """Store a new key for a user unless there is an active one of that name. Raises as `create`."""
+    label = names.label(name, "key's name")
+
+    def work(conn: Connection) -> CreatedKey:
+        user = users.lock(conn, db.dialect, users.find(conn, db.dialect, ref).id)
+        present = store.named(conn, user.id, label, db.now(conn))
+        if present is not None:
+            return CreatedKey(**asdict(present), key=None, created=False)
+        return _create(conn, db, actor, user.id, key, label, None, expires_in_ms)
+
+    return db.write(work)
+
+
+def rotate(
+    db: Database, actor: Actor, text: str, key: ApiKey, expires_in_ms: int | None, overlap_ms: int | None
+) -> CreatedKey:
+    """Put a new key in the place of an active one: same user, name and scopes.
+
+    Without `expires_in_ms` it lives as long as the old one was to live. The old one ends now, or after `overlap_ms`.
+    Raises UsageError and NotFound for the id, Conflict when the old key is not active.
+    """
+
+    def work(conn: Connection) -> CreatedKey:
+        now = db.now(conn)
+        old = _get(conn, db, text, now)
+        if old.state != ACTIVE:
+            raise Conflict(f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {old.username}")
+        lives = old.expires_at - old.created_at if old.expires_at is not None else None
+        new = _create(conn, db, actor, old.user_id, key, old.name, old.scopes, expires_in_ms or lives)
+        if overlap_ms is None:
+            store.revoke(conn, db.dialect, [old.id])
+        else:
+            store.expire(conn, old.id, now + overlap_ms)
+        audit.record(
+            conn, actor, "rotate", "api_key", [(old.id, {"replaced_by": new.id, "overlap_ms": overlap_ms})], now
+        )
+        return new
+
+    return db.write(work)
+
+
+def get(db: Database, text: str) -> Key:
+    """Return the key with this id. Raises NotFound, UsageError."""
+    with db.read() as conn:
+        return _get(conn, db, text, db.now(conn))
+
+
+def find_user(db: Database, ref: str) -> str:
+    """Return the id of the user that a list is narrowed to. Raises NotFound."""
+    with db.read() as conn:
+        return users.find(conn, db.dialect, ref).id
+
+
+def listed(db: Database, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
+    """Return at most `limit` keys after the cursor, newest first."""
+    with db.read() as conn:
+        return store.page(conn, db.now(conn), user_id, after, limit)
+
+
+def count(db: Database, user_id: str | None) -> int:
+    """Return how many keys there are, of one user or of all."""
+    with db.read() as conn:
+        return store.count(conn, user_id)
+
+
+def revoke(db: Database, actor: Actor, asked: Sequence[str]) -> list[Revocation]:
+    """Revoke keys by id, by a unique beginning of one, or by the leaked keys themselves; one result for each."""
+
+    def work(conn: Connection) -> list[Revocation]:
+        now = db.now(conn)
+        found = _asked_for(conn, db, list(dict.fromkeys(asked)), now)
+        present = {each.id for each in found.values() if isinstance(each, Key)}
+        changed = store.revoke(conn, db.dialect, sorted(present))
+        audit.record(
+            conn,
+            actor,
+            "revoke",
+            "api_key",
+            [(key_id, {"is_active": [True, False]}) for key_id in sorted(changed)],
+            now,
+        )
+        return [_revocation(text, each, changed) for text, each in found.items()]
+
+    return db.write(work)
+
+
+def _asked_for(conn: Connection, db: Database, asked: Sequence[str], now: int) -> dict[str, Key | NotifyctlError]:
+    hashes = {apikey.hash_of(text): text for text in asked if apikey.looks_like_one(text)}
+    plain = [text for text in asked if not apikey.looks_like_one(text)]
+    by_hash = store.by_hashes(conn, db.dialect, list(hashes), now)
+    resolved = ids.resolve_many(conn, db.dialect, api_keys, plain, "API key")
+    by_id = {
+        key.id: key for key in store.by_ids(conn, db.dialect, [r for r in resolved.values() if isinstance(r, str)], now)
+    }
+    found: dict[str, Key | NotifyctlError] = {}
+    for text in asked:
+        if apikey.looks_like_one(text):
+            found[text] = by_hash.get(apikey.hash_of(text)) or NotFound(_objection(None, text))
+        else:
+            meant = resolved[text]
+            found[text] = by_id[meant] if isinstance(meant, str) else meant
+    return found
+
+
+def _revocation(text: str, found: Key | NotifyctlError, changed: set[str]) -> Revocation:
+    asked = f"{text[:14]}…" if apikey.looks_like_one(text) else text
+    if isinstance(found, NotifyctlError):
+        return Revocation(asked, "failed", error=found)
+    result = "revoked" if found.id in changed else "was revoked"
+    return Revocation(asked, result, found.id, found.username, found.name)
+
+
+def _create(
+    conn: Connection,
+    db: Database,
+    actor: Actor,
+    user_id: str,
+    key: ApiKey,
+    name: str,
+    scopes: str | None,
+    expires_in_ms: int | None,
+) -> CreatedKey:
+    row_id, now = str(uuid.uuid4()), db.now(conn)
+    expires_at = None if expires_in_ms is None else now + expires_in_ms
+    store.create(conn, row_id, user_id, key, name, scopes, expires_at, now)
+    facts = {"user_id": user_id, "name": [None, name], "prefix": key.prefix, "expires_at": expires_at}
+    audit.record(conn, actor, "create", "api_key", [(row_id, facts)], now)
+    (stored,) = store.by_ids(conn, db.dialect, [row_id], now)
+    return CreatedKey(**asdict(stored), key=key.secret, created=True)
+
+
+def _get(conn: Connection, db: Database, text: str, now: int) -> Key:
+    key_id = ids.resolve(conn, api_keys, text, "API key")
+    (key,) = store.by_ids(conn, db.dialect, [key_id], now)
+    return key
+
+
+def _objection(key: Key | None, secret: str) -> str:
+    """Say why a key is not valid, without showing it."""
+    if key is not None:
+        return f"the key {key.name} ({key.prefix}…) is revoked" if key.state == REVOKED else _expired(key)
+    if apikey.parse(secret) is None:
+        return "that is no API key of notifyctl, or it is mistyped: its checksum does not fit"
+    return "the API key is not known here"
+
+
+def _expired(key: Key) -> str:
+    return f"the key {key.name} ({key.prefix}…) has expired"

@@ -1,0 +1,224 @@
+"""What was sent, failed and is pending, by hour, provider and channel: reading and counting.
+
+A notification belongs to the hour (UTC) of `coalesce(send_at, created_at)`, its metric moment. `notification_metrics`
+holds the hours that a roll-up has counted (`store.metrics`); what it cannot know is counted live: the hours after the
+newest counted one, and the older hours that a change has marked dirty since. Hours are given as their first
+millisecond since the epoch.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Date,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    select,
+    text,
+    union_all,
+)
+
+from notifyctl.store.dialect import Dialect
+from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications
+
+HOUR_MS = 3_600_000
+
+n = notifications.c
+m = notification_metrics.c
+
+METRIC_AT = func.coalesce(n.send_at, n.created_at, type_=BigInteger())
+# What `idx_metrics_bucket` is over.
+BUCKET = (m.date, func.coalesce(m.hour, text("-1")), m.provider, m.message_type)
+COUNTED = ("sent", "failed", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One hour of one provider and channel. `delivery_ms` is the sum over those sent, in milliseconds."""
+
+    hour_start: int
+    provider: str
+    message_type: str
+    sent: int
+    failed: int
+    pending: int
+    delivery_ms: int
+
+
+def hour_of(moment: int) -> int:
+    """Return the hour in which `moment` lies."""
+    return moment // HOUR_MS * HOUR_MS
+
+
+def date_and_hour(hour_start: int) -> tuple[date, int]:
+    """Return the date and the hour of the day, as `notification_metrics` keeps them."""
+    moment = datetime.fromtimestamp(hour_start // 1000, UTC)
+    return moment.date(), moment.hour
+
+
+def start_of(day: date, hour: int) -> int:
+    """Return the hour's first millisecond."""
+    return int(datetime(day.year, day.month, day.day, hour, tzinfo=UTC).timestamp()) * 1000
+
+
+def key_of(hour_start: int, provider: str, message_type: str) -> dict[str, Any]:
+    """Return what a new row is for, and its id."""
+    day, hour = date_and_hour(hour_start)
+    return {"id": str(uuid.uuid4()), "date": day, "hour": hour, "provider": provider, "message_type": message_type}
+
+
+def average(total: int, number: int) -> int | None:
+    """Return the mean, rounded to whole milliseconds; None of nothing."""
+    return (2 * total + number) // (2 * number) if number else None
+
+
+def newest_counted(conn: Connection) -> int | None:
+    """Return the newest hour that a roll-up has counted; it has counted those before it, too."""
+    found = conn.execute(
+        select(m.date, m.hour)
+        .where(m.rolled_at.is_not(None), m.hour.is_not(None))
+        .order_by(m.date.desc(), m.hour.desc())
+        .limit(1)
+    ).first()
+    return None if found is None else start_of(found.date, found.hour)
+
+
+def read(conn: Connection, dialect: Dialect, since: int, until: int) -> list[Bucket]:
+    """Return the hours from `since` to before `until` (both the beginning of an hour), as they are at this moment."""
+    newest = newest_counted(conn)
+    live = since if newest is None else min(max(since, newest + HOUR_MS), until)
+    dirty = _dirty(conn, since, live)
+    return _buckets(
+        conn,
+        dialect,
+        [*_ranges(dirty), *([(live, until)] if live < until else [])],
+        (since, until),
+        is_live=lambda hour: hour >= live or hour in dirty,
+    )
+
+
+def count(conn: Connection, dialect: Dialect, hours: Collection[int]) -> list[Bucket]:
+    """Return these hours as they are at this moment, with zeros for rows of `notification_metrics` that have nothing.
+
+    What was erased is counted in the same statement, and so seen at the same moment.
+    """
+    if not hours:
+        return []
+    window = (min(hours), max(hours) + HOUR_MS)
+    counted = _buckets(conn, dialect, _ranges(hours), window, is_live=lambda _: True)
+    return [bucket for bucket in counted if bucket.hour_start in hours]
+
+
+def _dirty(conn: Connection, since: int, until: int) -> set[int]:
+    hour = metrics_dirty_hours.c.hour_start
+    return set(conn.execute(select(hour).distinct().where(hour >= since, hour < until)).scalars())
+
+
+def _ranges(hours: Iterable[int]) -> list[tuple[int, int]]:
+    """Return the hours as ranges: neighbours are one range."""
+    ranges: list[tuple[int, int]] = []
+    for hour in sorted(hours):
+        if ranges and ranges[-1][1] == hour:
+            ranges[-1] = (ranges[-1][0], hour + HOUR_MS)
+        else:
+            ranges.append((hour, hour + HOUR_MS))
+    return ranges
+
+
+def _buckets(
+    conn: Connection,
+    dialect: Dialect,
+    ranges: Sequence[tuple[int, int]],
+    window: tuple[int, int],
+    *,
+    is_live: Callable[[int], bool],
+) -> list[Bucket]:
+    since, until = window
+    rows = conn.execute(union_all(_counts(dialect, ranges), _stored(since, until)))
+    sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    for row in rows:
+        hour = row.hour_start if row.date is None else start_of(row.date, row.hour)
+        if not since <= hour < until:
+            continue
+        known = row.rolled and not is_live(hour)
+        values = row[5:9] if known else row[9:13]
+        sums[hour, row.provider, row.message_type] = [
+            a + b for a, b in zip(sums[hour, row.provider, row.message_type], values, strict=True)
+        ]
+    return [Bucket(*key, *values) for key, values in sorted(sums.items())]
+
+
+def _stored(since: int, until: int) -> Select[Any]:
+    """Return the rolled numbers of a window, and what stands beside a live count."""
+    first, last = date_and_hour(since)[0], date_and_hour(until - HOUR_MS)[0]
+    return select(
+        cast(null(), BigInteger),
+        m.date,
+        m.hour,
+        m.provider,
+        m.message_type,
+        m.total_sent,
+        m.total_failed,
+        m.total_pending,
+        func.coalesce(m.avg_delivery_ms, 0) * m.total_sent,
+        m.erased_sent,
+        m.erased_failed,
+        literal(0),
+        m.erased_delivery_ms,
+        m.rolled_at.is_not(None),
+    ).where(m.hour.is_not(None), m.date.between(first, last))
+
+
+def _counts(dialect: Dialect, ranges: Sequence[tuple[int, int]]) -> Select[Any]:
+    """Count the notifications of the ranges, through `idx_send_at` and `idx_status_created`.
+
+    The two branches meet only in the grouping: an index serves each, and none serves a coalesce.
+    """
+    r = dialect.rowset("r", {"since": BigInteger(), "until": BigInteger()}, ranges)
+    columns = (n.provider, n.message_type, n.status, n.sent_at)
+    timed = select(n.send_at.label("at"), *columns).join_from(
+        r, notifications, and_(n.send_at >= r.c.since, n.send_at < r.c.until, n.status.in_(COUNTED))
+    )
+    at_once = select(n.created_at.label("at"), *columns).join_from(
+        r,
+        notifications,
+        and_(n.status.in_(COUNTED), n.created_at >= r.c.since, n.created_at < r.c.until, n.send_at.is_(None)),
+    )
+    found = union_all(timed, at_once).subquery("found").c
+    sent = found.status == "sent"
+    hour_start = (found.at // HOUR_MS * HOUR_MS).label("hour_start")
+    zero = literal(0, BigInteger)
+    return select(
+        hour_start,
+        cast(null(), Date).label("date"),
+        cast(null(), Integer).label("hour"),
+        found.provider,
+        found.message_type,
+        *(zero.label(f"total_{name}") for name in ("sent", "failed", "pending", "delivery")),
+        total(sent).label("live_sent"),
+        total(found.status == "failed").label("live_failed"),
+        total(found.status == "pending").label("live_pending"),
+        total(sent, found.sent_at - found.at).label("live_delivery"),
+        false().label("rolled"),
+    ).group_by(hour_start, found.provider, found.message_type)
+
+
+def total(condition: ColumnElement[bool], value: Any = 1) -> ColumnElement[int]:
+    """Return the sum of `value` over the rows where `condition` holds; 0 of none."""
+    return cast(func.coalesce(func.sum(case((condition, value), else_=0)), 0), BigInteger)

@@ -1,0 +1,117 @@
+"""From outcome to transition: every outcome leads to one act, and attempts are never lost or invented."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifyctl.core.backoff import BASE_MS, CEILING_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, backoff_ms
+from notifyctl.core.decide import Attempt, Bury, Retry, Sent, decide
+from notifyctl.core.history import KEPT_ENTRIES, append, parse
+from notifyctl.core.model import Category, OnUnknown
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.text import STORED_RESPONSE_BYTES
+
+KEYS = {"attempt", "provider", "began_at", "ended_at", "outcome", "code", "http_status", "message", "wait_ms"}
+
+chances = st.floats(0, 1, exclude_max=True)
+wishes = st.none() | st.integers(-(10**12), 10**12)
+outcomes = st.builds(
+    Outcome,
+    kind=st.sampled_from(Kind),
+    message=st.text(),
+    code=st.none() | st.text(max_size=40),
+    http_status=st.none() | st.integers(0, 999),
+    retry_after_ms=wishes,
+    response=st.none() | st.text(max_size=4_000),
+)
+attempts = st.builds(
+    Attempt,
+    number=st.integers(1, 40),
+    max_retries=st.integers(0, 30),
+    provider=st.just("sendgrid"),
+    began_at=st.just(1_000),
+    ended_at=st.just(2_000),
+)
+
+
+@given(st.integers(1, 1_000), chances, wishes)
+def test_backoff_stays_in_its_bounds(attempt: int, chance: float, wish: int | None) -> None:
+    """Full jitter under an exponential ceiling of 15 minutes; the provider's wish is a minimum, clamped to an hour."""
+    wait = backoff_ms(attempt, chance, wish)
+    ceiling = min(CEILING_MS, BASE_MS * 2 ** (attempt - 1))
+    assert 0 <= wait <= max(ceiling, RETRY_AFTER_MAX_MS)
+    if wish is None:
+        assert wait <= ceiling
+    else:
+        assert wait >= min(max(wish, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+
+
+def test_backoff_uses_the_whole_range() -> None:
+    """Waits are spread from nothing to the ceiling, so that those which failed together do not return together."""
+    assert [backoff_ms(3, chance) for chance in (0.0, 0.25, 0.5, 0.999)] == [0, 2_000, 4_000, 7_992]
+
+
+@given(attempts, outcomes, chances, st.sampled_from(OnUnknown))
+def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: float, policy: OnUnknown) -> None:
+    """Accepted is sent and nothing else is; the rest is retried within its attempts or buried with a category."""
+    act = decide(attempt, outcome, chance, policy)
+    assert isinstance(act, Sent) == (outcome.kind is Kind.ACCEPTED)
+    if isinstance(act, Retry):
+        given_back = outcome.kind in (Kind.THROTTLED, Kind.CONFIG)
+        assert act.attempts == attempt.number - given_back
+        assert given_back or attempt.number <= attempt.max_retries
+        assert act.due_at == attempt.ended_at + act.entry["wait_ms"]
+        assert (act.pause is not None) == (outcome.kind is Kind.CONFIG)
+    if isinstance(act, Bury):
+        assert act.suppress == (outcome.kind is Kind.RECIPIENT)
+        assert outcome.kind not in (Kind.THROTTLED, Kind.CONFIG, Kind.ACCEPTED)
+
+
+@given(attempts, outcomes, chances)
+def test_what_is_stored_is_small_and_clean(attempt: Attempt, outcome: Outcome, chance: float) -> None:
+    """An oversized or dirty answer must not make recording fail: the send would be repeated for ever."""
+    act = decide(attempt, outcome, chance)
+    assert len((act.response or "").encode()) <= STORED_RESPONSE_BYTES
+    assert "\x00" not in (act.response or "")
+    if not isinstance(act, Sent):
+        assert set(act.entry) == KEYS
+        assert "\x00" not in json.dumps(act.entry)
+        assert "\n" not in act.error
+
+
+@pytest.mark.parametrize(
+    ("kind", "category"),
+    [
+        (Kind.RECIPIENT, Category.INVALID_RECIPIENT),
+        (Kind.PERMANENT, Category.PROVIDER_REJECTED),
+        (Kind.TRANSIENT, Category.RETRIES_EXHAUSTED),
+        (Kind.UNKNOWN, Category.OUTCOME_UNKNOWN),
+    ],
+)
+def test_the_last_attempt_is_buried_under_its_category(kind: Kind, category: Category) -> None:
+    """1 + max_retries attempts, then a dead letter that says why."""
+    act = decide(Attempt(6, 5, "twilio", 1, 2), Outcome(kind, "no"), 0.5)
+    assert isinstance(act, Bury)
+    assert act.category is category
+
+
+def test_hold_leaves_the_unknown_to_a_person() -> None:
+    """Where a duplicate is worse than a delay, an ambiguous answer is not repeated by itself."""
+    first = Attempt(1, 5, "twilio", 1, 2)
+    assert isinstance(decide(first, Outcome(Kind.UNKNOWN), 0.5, OnUnknown.HOLD), Bury)
+    assert isinstance(decide(first, Outcome(Kind.UNKNOWN), 0.5, OnUnknown.RETRY), Retry)
+
+
+@given(st.text() | st.none(), st.integers(1, 120))
+def test_history_survives_damage_and_stays_bounded(damaged: str | None, count: int) -> None:
+    """A throttled notification is tried for days: its history must not grow without end."""
+    past = damaged
+    for number in range(count):
+        past = append(past, {"attempt": number})
+    kept = parse(past)
+    assert len(kept) <= KEPT_ENTRIES
+    assert kept[-1] == {"attempt": count - 1}
