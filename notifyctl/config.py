@@ -250,3 +250,8 @@ def agent() -> str:
     except (KeyError, OSError):
         person = str(os.getuid())
     return f"notifyctl/{__version__} {person}@{socket.gethostname()}"
+
+
+def outside_environment() -> dict[str, str]:
+    """Return the environment without what configures notifyctl, for commands that shall not be configured by it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("NOTIFYCTL_")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from notifyctl.store.engine import Database
 from tests.support import postgres
 from tests.support.command import Cli
 from tests.support.databases import PostgreSQLMaker, SQLiteMaker
+from tests.support.sandbox import Sandbox
 
 _FOLDER = pytest.StashKey[Path]()
 _OWNER = pytest.StashKey[int]()
@@ -122,6 +123,30 @@ def cli(database_url: str, tmp_path: Path) -> Cli:
 def bare_cli(tmp_path: Path) -> Cli:
     """The command line of a person who has configured nothing."""
     return Cli(home=_home(tmp_path), database_url=None)
+
+
+@pytest.fixture
+def sandbox_with(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Starts provider sandboxes with the options given, each a process of its own."""
+    started: list[Sandbox] = []
+
+    def start(*options: str) -> Sandbox:
+        folder = tmp_path / f"sandbox-{len(started)}"
+        folder.mkdir()
+        started.append(Sandbox(Cli(home=folder, database_url=None), *options))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for sandbox in started:
+            sandbox.stop()
+
+
+@pytest.fixture
+def sandbox(sandbox_with: Callable[..., Sandbox]) -> Sandbox:
+    """A provider sandbox without faults."""
+    return sandbox_with()
 
 
 def _home(tmp_path: Path) -> Path:

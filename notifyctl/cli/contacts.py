@@ -16,14 +16,14 @@ from notifyctl.services import contacts
 app = Noun("Where users can be reached, and where they must not be.")
 
 _ADDRESS = Field("address", title="ADDRESS")
-_CHANNEL = Field("channel", title="CHANNEL")
+_CHANNEL = Field("channel", title="CH")
 FIELDS = (
     Field("id", Kind.ID, "ID"),
     Field("user_id", Kind.ID),
     Field("username"),
     _CHANNEL,
     _ADDRESS,
-    Field("source", title="SOURCE"),
+    Field("source"),
     Field("used", Kind.BOOL, "USED"),
     Field("suppressed", Kind.BOOL),
     Field("suppressed_reason", title="SUPPRESSED"),

@@ -110,8 +110,8 @@ def _options(
 ) -> DispatchOptions:
     """Return the options: the flag, else the profile's `[dispatch]`, else the default."""
     chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
-    counts = {key: chosen[key] for key in ("concurrency", "batch_size") if key in chosen}
-    times = {f"{key}_s": _seconds(chosen[key]) for key in ("lease", "poll", "drain") if key in chosen}
+    counts: dict[str, Any] = {key: chosen[key] for key in ("concurrency", "batch_size") if key in chosen}
+    times: dict[str, Any] = {f"{key}_s": _seconds(chosen[key]) for key in ("lease", "poll", "drain") if key in chosen}
     if times.get("poll_s", FASTEST_POLL_S) < FASTEST_POLL_S:
         raise UsageError("--poll is too short: the database would do nothing else", "10ms at the least")
     return DispatchOptions(

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import listing
+from notifyctl.cli import attempts, listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
-from notifyctl.cli.output import Field, Kind, iso
-from notifyctl.cli.selection import COPIES, Ids, agreement, choose, filters, finish
+from notifyctl.cli.output import Field, Kind, escaped_lines
+from notifyctl.cli.selection import COPIES, Chosen, Ids, agreement, choose, filters, finish
 from notifyctl.cli.types import duration
-from notifyctl.core import history, when
+from notifyctl.core import when
 from notifyctl.core.model import Channel, Status
 from notifyctl.services import notifications as service
+from notifyctl.services.acts import Selection
 from notifyctl.services.notifications import Query
+from notifyctl.store.engine import Database
 from notifyctl.store.notifications import Notification
 from notifyctl.store.states import State
 
@@ -61,8 +64,8 @@ SHOWN = (
     Field("payload", Kind.JSON),
     Field("provider_response"),
     Field("retry_history", Kind.JSON),
+    Field("attempts", Kind.JSON),
 )
-"""""" 
 
 
 def _filters(
@@ -102,12 +105,9 @@ def list_(
 ) -> None:
     """List notifications, newest first."""
     with invocation(ctx) as run:
-        wanted, query = listing.Wanted(limit, everything, cursor), _query(ctx)
-        db = run.system.db
-        asked = service.ask(db, query)
-        listing.show(
-            run, wanted, partial(service.page, db, asked), LISTED, count=partial(service.count, db, asked)
-        )
+        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
+        asked = service.ask(db, _query(given(ctx)))
+        listing.show(run, wanted, partial(service.page, db, asked), LISTED, count=partial(service.count, db, asked))
 
 
 @app.command()
@@ -115,14 +115,78 @@ def show(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or their first 8 characters or more.")],
 ) -> None:
-    """Show notifications whole, with every attempt; JSON is an object for one id, an array for several."""
+    """Show notifications whole, with every attempt; as JSON an object for one ID, an array for several."""
     with invocation(ctx) as run:
-        found = service.show(run.system.db, ids)
+        rows = [_with_attempts(row) for row in service.show(run.system.db, ids)]
         if run.out.form == "table":
-            for row in found:
+            for row in rows:
                 _show_one(run, row)
         elif len(ids) == 1:
-            run.out.record(_Whole(found[0]), _WHOLE)
+            run.out.record(rows[0], SHOWN)
         else:
-            run.out.records([_Whole(row) for row in found], _WHOLE)
-"""""" 
+            run.out.records(rows, SHOWN)
+
+
+@app.command(cls=_Acting)
+def cancel(ctx: typer.Context, ids: Ids = None) -> None:
+    """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
+    with invocation(ctx) as run:
+        chosen = _choose(run, ctx, ids, "cancel", service.select_pending)
+        acted = service.cancel(run.system.db, run.system.actor, chosen.ids, by_filter=chosen.by_filter)
+        finish(run, chosen, acted)
+
+
+@app.command(cls=_Acting)
+def reschedule(
+    ctx: typer.Context,
+    at: Annotated[str, typer.Option("--at", metavar="TIME|now", help=f"The new time: {when.EXAMPLE}, or now.")],
+    ids: Ids = None,
+) -> None:
+    """Move pending notifications to another time; one that is being sent right now cannot be moved."""
+    with invocation(ctx) as run:
+        moment = when.moment_or_now(at, "--at")
+        chosen = _choose(run, ctx, ids, "reschedule", service.select_pending)
+        acted = service.reschedule(run.system.db, run.system.actor, chosen.ids, moment, by_filter=chosen.by_filter)
+        finish(run, chosen, acted)
+
+
+@app.command(cls=_Acting)
+def resend(ctx: typer.Context, ids: Ids = None) -> None:
+    """Submit copies of notifications that have ended, linked to the first; -o id prints the copies' ids."""
+    with invocation(ctx) as run:
+        chosen = _choose(run, ctx, ids, "resend", service.select_ended)
+        acted = service.resend(run.system.db, run.system.actor, chosen.ids, by_filter=chosen.by_filter)
+        finish(run, chosen, acted, COPIES, id_name="new_id")
+
+
+def _choose(
+    run: Invocation,
+    ctx: typer.Context,
+    ids: list[str] | None,
+    verb: str,
+    select: Callable[[Database, Query], Selection],
+) -> Chosen:
+    db = run.system.db
+    return choose(
+        run, ctx, ids, verb, resolve=partial(service.resolve, db), select=lambda: select(db, _query(filters(ctx)))
+    )
+
+
+def _query(options: dict[str, Any]) -> Query:
+    moments: dict[str, Any] = {
+        name: when.point(options[name], f"--{name}") for name in ("since", "until") if name in options
+    }
+    return Query(**{**options, **moments})
+
+
+def _with_attempts(row: Notification) -> SimpleNamespace:
+    return SimpleNamespace(**asdict(row), attempts=attempts.of(row))
+
+
+def _show_one(run: Invocation, row: SimpleNamespace) -> None:
+    told = [field for field in SHOWN if field.kind is not Kind.JSON and getattr(row, field.name) not in (None, "")]
+    run.out.record(row, told)
+    run.out.write(f"\n{escaped_lines(attempts.pretty(row.payload))}\n")
+    if row.attempts:
+        attempts.write(run, row.attempts)
+        run.out.write("")

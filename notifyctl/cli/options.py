@@ -10,10 +10,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar
 
+import typer
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
 from notifyctl.cli.noun import Leaf
-from notifyctl.core.errors import UsageError
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -38,13 +38,13 @@ def given(ctx: Any) -> dict[str, Any]:
 
 
 def one_of(kind: type[E]) -> Callable[[str], E]:
-    """Return a parser for the words of `kind`; it raises UsageError, naming them, for another."""
+    """Return a parser for the words of `kind`; it names them where another was given."""
 
     def parse(text: str) -> E:
         try:
             return kind(text)
         except ValueError:
-            raise UsageError(f"{text!r} is none of {', '.join(kind)}") from None
+            raise typer.BadParameter(f"{text!r} is none of {', '.join(kind)}") from None
 
     return parse
 

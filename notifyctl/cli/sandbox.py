@@ -28,9 +28,8 @@ def sandbox(
         typer.Option("--inject", metavar="FAULT", help="PROVIDER=STATUS|timeout|reset|html[:PROBABILITY][xCOUNT]."),
     ] = None,
     latency: Annotated[
-        int,
-        typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.", show_default=False),
-    ] = 0,
+        int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
+    ] = None,
     log: Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON line for each request.")] = None,
     service_account: Annotated[
         Path, typer.Option("--service-account", metavar="FILE", help="Where FCM's key file is written.")
@@ -42,7 +41,7 @@ def sandbox(
         config = service.SandboxConfig(
             port=port,
             rules=tuple(service.parse_rule(text) for text in inject or ()),
-            latency_s=latency / 1_000,
+            latency_s=(latency or 0) / 1_000,
             log=log,
             service_account=service_account,
             seed=seed,

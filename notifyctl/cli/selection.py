@@ -19,7 +19,9 @@ from notifyctl.services.acts import Acted, Selection
 TYPED_FROM = 100
 SHOWN_PARTS = 6
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID...]", help="Ids, or - for ids on stdin.", show_default=False)]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID...]", help="Ids, or - for ids on stdin.", show_default=False)
+]
 
 FIELDS = (
     Field("id", Kind.ID, "ID"),
@@ -107,7 +109,9 @@ def finish(
     if len(failures) == len(everything) and len({error.exit_code for error in failures}) == 1:
         others = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
         raise type(first)(f"{first.message}{others}", first.hint)
-    raise PartlyDone(f"{len(done):,} of {len(everything):,} were done; the first that failed: {first.message}", first.hint)
+    raise PartlyDone(
+        f"{len(done):,} of {len(everything):,} were done; the first that failed: {first.message}", first.hint
+    )
 
 
 def _read(texts: Sequence[str]) -> list[str]:
@@ -122,7 +126,9 @@ def _read(texts: Sequence[str]) -> list[str]:
 
 
 def _named(
-    texts: Sequence[str], resolve: Callable[[Sequence[str]], Mapping[str, str | NotifyctlError]], options: dict[str, Any]
+    texts: Sequence[str],
+    resolve: Callable[[Sequence[str]], Mapping[str, str | NotifyctlError]],
+    options: dict[str, Any],
 ) -> Chosen:
     known = resolve(texts) if texts else {}
     ids = list(dict.fromkeys(id_ for id_ in known.values() if isinstance(id_, str)))

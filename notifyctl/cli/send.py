@@ -21,7 +21,7 @@ from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.providers.contract import Request
-from notifyctl.services import notifications, sending
+from notifyctl.services import sending
 from notifyctl.services.sending import Draft, Submitted
 
 WAIT_MS = 60_000
@@ -133,9 +133,7 @@ def submission(*, timed: bool) -> Callable[..., None]:
     return submit
 
 
-app = single(
-    "Submit one notification. USER's own address is used unless --to names another.", submission(timed=False)
-)
+app = single("Submit one notification. USER's own address is used unless --to names another.", submission(timed=False))
 
 
 def _refuse_contradictions(
@@ -186,12 +184,11 @@ def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> No
     if not wait:
         run.out.record(_row(submitted), FIELDS)
         return
-    id_ = submitted.notification.id
+    latest = submitted.notification
     try:
-        sending.wait(db, id_, timeout_ms)
+        latest = sending.wait(db, latest, timeout_ms)
     finally:
-        # Also when time is up or the person has had enough: the notification is stored, and this is its id.
-        [latest] = notifications.show(db, [id_])
+        # Also when the person has had enough: the notification is stored, and this is its id.
         run.out.record(_row(Submitted(latest, submitted.deduplicated)), FIELDS)
     sending.require_sent(latest)
 

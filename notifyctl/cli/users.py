@@ -111,11 +111,11 @@ def delete(
 def _question(plan: Removal) -> str:
     found = plan.footprint
     parts = [
-        f"{number:,} {what}"
-        for number, what in (
-            (found.notifications, f"notifications ({found.pending:,} pending)"),
-            (found.api_keys, "API keys"),
-            (found.webhooks, "webhooks"),
+        f"{number:,} {what if number == 1 else f'{what}s'}{more}"
+        for number, what, more in (
+            (found.notifications, "notification", f" ({found.pending:,} pending)"),
+            (found.api_keys, "API key", ""),
+            (found.webhooks, "webhook", ""),
         )
         if number
     ]

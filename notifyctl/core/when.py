@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import UsageError
 
-EXAMPLE = "2026-10-25T09:00:00+01:00"
+EXAMPLE = "2030-10-25T09:00:00+01:00"
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, the last that ISO 8601 writes with four digits."""
 
@@ -29,7 +29,7 @@ def moment(text: str, option: str) -> int:
     if not _MOMENT.fullmatch(stripped):
         raise UsageError(f"{option}: {text!r} is no moment in ISO 8601", hint)
     if not _ZONED.search(stripped[10:]):
-        raise UsageError(f"{option}: {text!r} has no offset, so it names no moment", f"{option} {stripped}+01:00 or Z")
+        raise UsageError(f"{option}: {text!r} has no offset, so it names no moment", hint)
     try:
         parsed = datetime.fromisoformat(stripped.upper().replace(",", ".").replace(" ", "T", 1).replace(" ", ""))
         milliseconds = (parsed - _EPOCH) // _MILLISECOND

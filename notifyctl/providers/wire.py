@@ -43,7 +43,8 @@ class Wire:
         """Send `request` once and return the answer, its body cut at `BODY_BYTES`.
 
         `timeout_s` is the deadline in seconds for everything, from the name's resolution to the body's end. Every
-        trouble on the way is a Failure; only being cancelled raises.
+        trouble on the way is a Failure; only being cancelled raises, and that does not recall the request: it may
+        still go out, and be accepted, until the deadline.
         """
         if self._closed:
             return Failure(FailureKind.UNSENT, "the connections are closed already")

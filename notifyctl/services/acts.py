@@ -43,6 +43,11 @@ class Acted:
     new_id: str | None = None
 
     @property
+    def code(self) -> str | None:
+        """The machine-readable reason why it failed."""
+        return None if self.error is None else self.error.code
+
+    @property
     def done(self) -> bool:
         """Whether the act was done."""
         return self.error is None and self.result != SKIPPED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -99,7 +99,7 @@ def remove(db: Database, actor: Actor, ref: str, channel: Channel, address: str)
             )
         changes = {"user_id": user.id, "channel": channel.value, "address": [normal, None]}
         audit.record(conn, actor, "delete", "contact_point", [(row_id, changes)], db.now(conn))
-        return found[0]
+        return replace(found[0], used=False)
 
     return db.write(work)
 

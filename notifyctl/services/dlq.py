@@ -137,7 +137,7 @@ def retry(
     force: bool = False,
     by_filter: bool = False,
 ) -> Retried:
-    """Send the dead letters' notifications once more, with `retries` further attempts each.
+    """Send the dead letters' notifications once more, each with `retries` attempts after the next one.
 
     `interval_ms` spaces the moments from which they are due. `force` takes resolved ones as well.
     """

@@ -24,11 +24,17 @@ USE_NOTED_EVERY_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class CreatedKey(Key):
-    """A key and, only when it is new, the key itself."""
+class ReadyKey(Key):
+    """A key, and whether it is new."""
 
-    key: str | None = field(repr=False)
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey(ReadyKey):
+    """A key that was just made: the only time it is known."""
+
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,43 +97,39 @@ def verify(db: Database, secret: str) -> Verdict:
     return Verdict(valid, reason, key.id, key.user_id, key.username, key.name, key.expires_at)
 
 
-def create(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> CreatedKey:
+def create(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> NewKey:
     """Store a new key for a user. Raises UsageError for the name, NotFound for the user."""
     label = names.label(name, "key's name")
 
-    def work(conn: Connection) -> CreatedKey:
+    def work(conn: Connection) -> NewKey:
         user = users.lock(conn, db.dialect, users.find(conn, db.dialect, ref).id)
         return _create(conn, db, actor, user.id, key, label, None, expires_in_ms)
 
     return db.write(work)
 
 
-def ensure(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> CreatedKey:
-    """Store a new key for a user unless there is an active one of that name. Raises as `create`."""
+def active(db: Database, ref: str, name: str) -> ReadyKey | None:
+    """Return the user's newest active key of that name. Raises UsageError for the name, NotFound for the user."""
     label = names.label(name, "key's name")
-
-    def work(conn: Connection) -> CreatedKey:
-        user = users.lock(conn, db.dialect, users.find(conn, db.dialect, ref).id)
+    with db.read() as conn:
+        user = users.find(conn, db.dialect, ref)
         present = store.named(conn, user.id, label, db.now(conn))
-        if present is not None:
-            return CreatedKey(**asdict(present), key=None, created=False)
-        return _create(conn, db, actor, user.id, key, label, None, expires_in_ms)
-
-    return db.write(work)
+    return None if present is None else ReadyKey(**asdict(present), created=False)
 
 
 def rotate(
     db: Database, actor: Actor, text: str, key: ApiKey, expires_in_ms: int | None, overlap_ms: int | None
-) -> CreatedKey:
+) -> NewKey:
     """Put a new key in the place of an active one: same user, name and scopes.
 
     Without `expires_in_ms` it lives as long as the old one was to live. The old one ends now, or after `overlap_ms`.
     Raises UsageError and NotFound for the id, Conflict when the old key is not active.
     """
 
-    def work(conn: Connection) -> CreatedKey:
+    def work(conn: Connection) -> NewKey:
         now = db.now(conn)
-        old = _get(conn, db, text, now)
+        key_id = ids.resolve(conn, api_keys, text, "API key")
+        old = store.lock(conn, db.dialect, key_id, now)
         if old.state != ACTIVE:
             raise Conflict(f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {old.username}")
         lives = old.expires_at - old.created_at if old.expires_at is not None else None
@@ -224,14 +226,14 @@ def _create(
     name: str,
     scopes: str | None,
     expires_in_ms: int | None,
-) -> CreatedKey:
+) -> NewKey:
     row_id, now = str(uuid.uuid4()), db.now(conn)
     expires_at = None if expires_in_ms is None else now + expires_in_ms
     store.create(conn, row_id, user_id, key, name, scopes, expires_at, now)
     facts = {"user_id": user_id, "name": [None, name], "prefix": key.prefix, "expires_at": expires_at}
     audit.record(conn, actor, "create", "api_key", [(row_id, facts)], now)
     (stored,) = store.by_ids(conn, db.dialect, [row_id], now)
-    return CreatedKey(**asdict(stored), key=key.secret, created=True)
+    return NewKey(**asdict(stored), created=True, key=key.secret)
 
 
 def _get(conn: Connection, db: Database, text: str, now: int) -> Key:

@@ -81,25 +81,15 @@ def submit(db: Database, actor: Actor, draft: Draft, urls: Mapping[str, str]) ->
     def work(conn: Connection) -> Submitted:
         now = db.now(conn)
         user = users.find(conn, db.dialect, draft.user)
-        key = content.idempotency_key(user.id, draft.key)
         digest = content.content_hash(user.id, draft.channel, draft.payload, draft.provider)
-        if (before := _stored(conn, db, key, digest, draft)) is not None:
-            return _result(conn, db, before, new_id, now)
-        config = _provider(conn, draft)
-        to = _address(conn, user, draft)
-        _refuse_what_it_would(registry.get(config.provider_name), _message(new_id, draft, to), config, urls)
-        row = _row(draft, user, config, new_id, key, digest, now)
-        if store.insert(conn, db.dialect, [row]):
-            audit.record(conn, actor, "create", "notification", [(new_id, _facts(row))], now)
-        else:
-            # Somebody else's transaction stored the key between the look and the insert.
-            before = _stored(conn, db, key, digest, draft)
-        result = _result(conn, db, before or new_id, new_id, now)
-        return (
-            result
-            if to or not needs_address(draft.channel, draft.payload)
-            else replace(result, remark=_no_address(user, draft))
-        )
+        identity = _Identity(new_id, content.idempotency_key(user.id, draft.key), digest)
+        before = _stored(conn, db, identity, draft)
+        remark = None
+        if before is None:
+            config = _provider(conn, draft)
+            remark = _checked(conn, user, draft, new_id, config, urls)
+            before = _insert(conn, db, actor, _row(draft, user, config, identity, now), draft, now)
+        return _result(conn, db, before or new_id, identity, remark, now)
 
     try:
         return db.write(work)
@@ -129,46 +119,51 @@ def preview(db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str
     return _hidden(request, credentials)
 
 
-def wait(db: Database, notification_id: str, timeout_ms: int, sleep: Callable[[float], None] = time.sleep) -> Status:
-    """Return the status with which the notification ended. Raises TimedOut after `timeout_ms`.
+def wait(
+    db: Database, notification: Notification, timeout_ms: int, sleep: Callable[[float], None] = time.sleep
+) -> Notification:
+    """Return the notification as it is when it has ended, or when `timeout_ms` are over.
 
     A database that goes away meanwhile is asked again: the notification is stored.
     """
     deadline = time.monotonic() + timeout_ms / 1000
     pause = FIRST_POLL_S
-    while True:
-        status = _status(db, notification_id)
-        if status is not Status.PENDING:
-            return status
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimedOut(
-                f"notification {notification_id} is still pending after {timeout_ms / 1000:g} s",
-                f"notifyctl notifications show {notification_id}",
-            )
+    while notification.status == Status.PENDING and (left := deadline - time.monotonic()) > 0:
         sleep(min(pause, left))
         pause = min(pause * 1.5, LONGEST_POLL_S)
+        notification = _latest(db, notification)
+    return notification
 
 
 def require_sent(notification: Notification) -> None:
-    """Raise AnswerIsNo unless the notification was sent."""
+    """Raise TimedOut for a notification that is still pending, AnswerIsNo for one that ended otherwise than sent."""
+    hint = f"notifyctl notifications show {notification.id}"
+    if notification.status == Status.PENDING:
+        raise TimedOut(f"notification {notification.id} is still pending ({notification.state})", hint)
     if notification.status != Status.SENT:
         why = f": {notification.error_message}" if notification.error_message else ""
-        raise AnswerIsNo(
-            f"notification {notification.id} ended as {notification.status}{why}",
-            f"notifyctl notifications show {notification.id}",
-        )
+        raise AnswerIsNo(f"notification {notification.id} ended as {notification.status}{why}", hint)
 
 
 # Helpers
 
 
-def _stored(conn: Connection, db: Database, key: str, digest: str, draft: Draft) -> str | None:
-    found = store.ids_by_key(conn, db.dialect, [key]).get(key)
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """The id for a new row, and what tells whether the submission was stored before."""
+
+    new_id: str
+    key: str
+    digest: str
+
+
+def _stored(conn: Connection, db: Database, identity: _Identity, draft: Draft) -> str | None:
+    """Return the id of the notification that the same submission stored before."""
+    found = store.ids_by_key(conn, db.dialect, [identity.key]).get(identity.key)
     if found is None:
         return None
-    before, its_digest = found
-    if its_digest != digest:
+    before, digest = found
+    if digest != identity.digest:
         raise Conflict(
             f"the idempotency key {draft.key!r} was used for notification {before}, with other content",
             f"notifyctl notifications show {before}, or choose another key",
@@ -176,11 +171,39 @@ def _stored(conn: Connection, db: Database, key: str, digest: str, draft: Draft)
     return before
 
 
-def _result(conn: Connection, db: Database, id_: str, new_id: str, now: int) -> Submitted:
+def _insert(conn: Connection, db: Database, actor: Actor, row: New, draft: Draft, now: int) -> str | None:
+    """Store it; return the id of another one that stored the same submission at this moment."""
+    if store.insert(conn, db.dialect, [row]):
+        audit.record(conn, actor, "create", "notification", [(row.id, _facts(row))], now)
+        return None
+    return _stored(conn, db, _Identity(row.id, row.idempotency_key, row.content_hash), draft)
+
+
+def _result(conn: Connection, db: Database, id_: str, identity: _Identity, remark: str | None, now: int) -> Submitted:
     found = store.get(conn, db.dialect, [id_], now)
     if id_ not in found:
         raise Conflict(f"notification {id_} was deleted at this moment", "repeat the command")
-    return Submitted(found[id_], deduplicated=id_ != new_id)
+    return Submitted(found[id_], deduplicated=id_ != identity.new_id, remark=remark)
+
+
+def _checked(
+    conn: Connection, user: User, draft: Draft, id_: str, config: ProviderConfig, urls: Mapping[str, str]
+) -> str | None:
+    """Return what to warn of. Raises UsageError for content the provider's API would refuse.
+
+    No secret is needed to know that: a host that only submits has no keys.
+    """
+    to = _address(conn, user, draft)
+    if to is None and needs_address(draft.channel, draft.payload):
+        return (
+            f"{user.username} has no {draft.channel} address: without one it becomes a dead letter (no_address)\n"
+            f"hint: {_address_hint(user, draft)}"
+        )
+    settings = dict(config.config)
+    if config.provider_name in urls:
+        settings["base_url"] = urls[config.provider_name]
+    _built(registry.get(config.provider_name), _message(id_, draft, to), Credentials(api_key="", config=settings))
+    return None
 
 
 def _provider(conn: Connection, draft: Draft) -> ProviderConfig:
@@ -218,14 +241,6 @@ def _message(id_: str, draft: Draft, to: str | None) -> Message:
     return Message(id_, draft.channel, to if needs_address(draft.channel, draft.payload) else None, draft.payload)
 
 
-def _refuse_what_it_would(adapter: Adapter, message: Message, config: ProviderConfig, urls: Mapping[str, str]) -> None:
-    """Raise UsageError for content the provider's API would refuse; no secret is needed to know that."""
-    if message.to is None and needs_address(message.channel, message.content):
-        return
-    settings = {**config.config, "base_url": urls.get(config.provider_name) or config.config.get("base_url")}
-    _built(adapter, message, Credentials(api_key="", config=settings))
-
-
 def _built(adapter: Adapter, message: Message, credentials: Credentials) -> Request:
     try:
         return adapter.build(message, credentials)
@@ -257,12 +272,12 @@ def _times(draft: Draft, now: int) -> tuple[int | None, int | None]:
     return send_at, when.after(now if send_at is None else send_at, draft.expires_in_ms, "--expires-in")
 
 
-def _row(draft: Draft, user: User, config: ProviderConfig, id_: str, key: str, digest: str, now: int) -> New:
+def _row(draft: Draft, user: User, config: ProviderConfig, identity: _Identity, now: int) -> New:
     send_at, expires_at = _times(draft, now)
     return New(
-        id=id_,
+        id=identity.new_id,
         user_id=user.id,
-        idempotency_key=key,
+        idempotency_key=identity.key,
         message_type=draft.channel.value,
         provider=config.provider_name,
         payload=content.canonical(draft.payload),
@@ -271,7 +286,7 @@ def _row(draft: Draft, user: User, config: ProviderConfig, id_: str, key: str, d
         send_at=send_at,
         due_at=now if send_at is None else send_at,
         expires_at=expires_at,
-        content_hash=digest,
+        content_hash=identity.digest,
     )
 
 
@@ -279,20 +294,16 @@ def _facts(row: New) -> dict[str, Any]:
     return {"user_id": row.user_id, "message_type": row.message_type, "provider": row.provider, "send_at": row.send_at}
 
 
-def _no_address(user: User, draft: Draft) -> str:
-    return (
-        f"{user.username} has no {draft.channel} address: without one it becomes a dead letter (no_address)\n"
-        f"hint: {_address_hint(user, draft)}"
-    )
-
-
 def _address_hint(user: User, draft: Draft) -> str:
     return f"notifyctl users contacts add {user.username} {draft.channel} ADDRESS, or send --to ADDRESS"
 
 
-def _status(db: Database, notification_id: str) -> Status:
+def _latest(db: Database, notification: Notification) -> Notification:
     try:
         with db.read() as conn:
-            return store.ended_status(conn, notification_id)
+            found = store.get(conn, db.dialect, [notification.id], db.now(conn))
     except DatabaseUnavailable:
-        return Status.PENDING
+        return notification
+    if notification.id not in found:
+        raise NotFound(f"notification {notification.id} was deleted")
+    return found[notification.id]

@@ -200,7 +200,11 @@ def _refuse_taken(conn: Connection, user: User) -> None:
 
 def _taken(present: User, wanted: User) -> Conflict:
     if present.username == wanted.username:
-        return Conflict(f"there is a user {present.username} already", f"notifyctl users show {present.username}")
+        other = [what for what in ("email", "language") if getattr(wanted, what) not in (None, getattr(present, what))]
+        values = f", with another {' and another '.join(other)}" if other else ""
+        return Conflict(
+            f"there is a user {present.username} already{values}", f"notifyctl users show {present.username}"
+        )
     return Conflict(
         f"{wanted.email} belongs to the user {present.username}", f"notifyctl users show {present.username}"
     )

@@ -94,7 +94,7 @@ def _facts(
         channel.label("channel"),
         address.label("address"),
         literal(source, String).label("source"),
-        (address == best).label("used"),
+        and_(address == best, suppressions.c.id.is_(None)).label("used"),
         suppressions.c.id.is_not(None).label("suppressed"),
         suppressions.c.reason.label("suppressed_reason"),
         suppressions.c.created_at.label("suppressed_at"),

@@ -89,7 +89,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Revival:
-    """A dead letter to send once more: due at `due_at`, with `retries` attempts."""
+    """A dead letter to send once more: due at `due_at`, with `retries` attempts after the next."""
 
     letter: DeadLetter
     due_at: int

@@ -14,7 +14,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Connection, Table, inspect
+from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from notifyctl.store.dialect import Dialect
@@ -29,10 +29,8 @@ class Difference:
     how: str
 
 
-def _include(_object: object, name: str | None, kind: str, reflected: bool, _compared: object) -> bool:
-    if kind == "table":
-        return not reflected or name in metadata.tables
-    return kind not in ("index", "unique_constraint")
+def _is_ours(_object: object, name: str | None, kind: str, reflected: bool, _compared: object) -> bool:
+    return kind != "table" or not reflected or name in metadata.tables
 
 
 def _default_differs(
@@ -43,7 +41,7 @@ def _default_differs(
 
 OPTIONS: Mapping[str, Any] = {
     "target_metadata": metadata,
-    "include_object": _include,
+    "include_object": _is_ours,
     "compare_type": True,
     "compare_server_default": _default_differs,
 }
@@ -52,13 +50,28 @@ OPTIONS: Mapping[str, Any] = {
 
 def differences(conn: Connection, dialect: Dialect) -> tuple[Difference, ...]:
     """Return in what the database differs, in no particular order. Reads only."""
-    context = MigrationContext.configure(conn, opts=dict(OPTIONS))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*expression-based index")  # compared below
-        found = [_told(item) for item in _flat(compare_metadata(context, metadata))]
+    found = [_told(item) for item in _compared_by_alembic(conn)]
     missing = {difference.what for difference in found if difference.how == "missing"}
     tables = [table for name, table in metadata.tables.items() if name not in missing]
     return (*found, *_indexes(conn, dialect, tables), *_checks(conn, tables))
+
+
+def _compared_by_alembic(conn: Connection) -> Iterator[tuple[Any, ...]]:
+    def is_compared(thing: object, name: str | None, kind: str, reflected: bool, other: object) -> bool:
+        return kind not in ("index", "unique_constraint") and _is_ours(thing, name, kind, reflected, other)
+
+    context = MigrationContext.configure(conn, opts={**OPTIONS, "include_object": is_compared})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*expression-based index")
+        return _flat(compare_metadata(context, _without_indexes()))
+
+
+def _without_indexes() -> MetaData:
+    # Alembic complains about those it cannot compare even where it is told to leave them out.
+    bare = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.tables.values():
+        table.to_metadata(bare).indexes.clear()
+    return bare
 
 
 def _flat(items: list[Any]) -> Iterator[tuple[Any, ...]]:

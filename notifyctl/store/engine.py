@@ -77,8 +77,8 @@ class Database:
     @property
     def label(self) -> str:
         """The URL for people, without its password."""
-        secret = {key: "***" for key in self.url.query if "password" in key.lower()}
-        return self.url.update_query_dict(secret).render_as_string(hide_password=True)
+        secrets = [key for key in self.url.query if "password" in key.lower()]
+        return self.url.difference_update_query(secrets).render_as_string(hide_password=True)
 
     def now(self, conn: Connection) -> int:
         """Return the moment that decides what is due, in milliseconds since the epoch."""
@@ -238,7 +238,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url.set(database=name).update_query_dict({"mode": "rw", "uri": "true"}),
         hide_parameters=True,
-        connect_args={"timeout": CONNECT_TIMEOUT_S, "check_same_thread": False},
+        connect_args={"check_same_thread": False, **({} if "timeout" in url.query else {"timeout": CONNECT_TIMEOUT_S})},
     )
 
     @event.listens_for(engine, "connect")
@@ -295,7 +295,7 @@ def _meaning(database: Database, error: DBAPIError) -> Exception:
         )
     if not state and isinstance(error, OperationalError):
         return _unreachable(message, database.url.database)
-    if state.startswith(_UNAVAILABLE) or error.connection_invalidated:
+    if state.startswith((*_UNAVAILABLE, *_ROLLED_BACK)) or error.connection_invalidated:
         return DatabaseUnavailable(message)
     return _defect(message)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,6 @@ from sqlalchemy import (
     Date,
     Integer,
     Select,
-    and_,
     case,
     cast,
     false,
@@ -34,7 +34,6 @@ from sqlalchemy import (
     union_all,
 )
 
-from notifyctl.store.dialect import Dialect
 from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications
 
 HOUR_MS = 3_600_000
@@ -46,6 +45,10 @@ METRIC_AT = func.coalesce(n.send_at, n.created_at, type_=BigInteger())
 # What `idx_metrics_bucket` is over.
 BUCKET = (m.date, func.coalesce(m.hour, text("-1")), m.provider, m.message_type)
 COUNTED = ("sent", "failed", "pending")
+MOST_RANGES = 50
+
+Range = tuple[int, int]
+"""From the first millisecond to before the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,30 +102,23 @@ def newest_counted(conn: Connection) -> int | None:
     return None if found is None else start_of(found.date, found.hour)
 
 
-def read(conn: Connection, dialect: Dialect, since: int, until: int) -> list[Bucket]:
+def read(conn: Connection, since: int, until: int) -> list[Bucket]:
     """Return the hours from `since` to before `until` (both the beginning of an hour), as they are at this moment."""
     newest = newest_counted(conn)
-    live = since if newest is None else min(max(since, newest + HOUR_MS), until)
-    dirty = _dirty(conn, since, live)
-    return _buckets(
-        conn,
-        dialect,
-        [*_ranges(dirty), *([(live, until)] if live < until else [])],
-        (since, until),
-        is_live=lambda hour: hour >= live or hour in dirty,
-    )
+    fresh = since if newest is None else min(max(since, newest + HOUR_MS), until)
+    live = _ranges(_dirty(conn, since, fresh))
+    return _buckets(conn, [*live, (fresh, until)] if fresh < until else live, since, until)
 
 
-def count(conn: Connection, dialect: Dialect, hours: Collection[int]) -> list[Bucket]:
+def count(conn: Connection, hours: Collection[int]) -> list[Bucket]:
     """Return these hours as they are at this moment, with zeros for rows of `notification_metrics` that have nothing.
 
     What was erased is counted in the same statement, and so seen at the same moment.
     """
     if not hours:
         return []
-    window = (min(hours), max(hours) + HOUR_MS)
-    counted = _buckets(conn, dialect, _ranges(hours), window, is_live=lambda _: True)
-    return [bucket for bucket in counted if bucket.hour_start in hours]
+    found = _buckets(conn, _ranges(hours), min(hours), max(hours) + HOUR_MS)
+    return [bucket for bucket in found if bucket.hour_start in hours]
 
 
 def _dirty(conn: Connection, since: int, until: int) -> set[int]:
@@ -130,45 +126,38 @@ def _dirty(conn: Connection, since: int, until: int) -> set[int]:
     return set(conn.execute(select(hour).distinct().where(hour >= since, hour < until)).scalars())
 
 
-def _ranges(hours: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the hours as ranges: neighbours are one range."""
-    ranges: list[tuple[int, int]] = []
-    for hour in sorted(hours):
-        if ranges and ranges[-1][1] == hour:
+def _ranges(hours: Iterable[int]) -> list[Range]:
+    """Return ranges that cover the hours, at most `MOST_RANGES`: beyond that the narrowest gaps are closed."""
+    ordered = sorted(hours)
+    gaps = sorted((b - a for a, b in pairwise(ordered)), reverse=True)
+    closed = max([HOUR_MS, *gaps[MOST_RANGES - 1 : MOST_RANGES]])
+    ranges: list[Range] = []
+    for hour in ordered:
+        if ranges and hour + HOUR_MS - ranges[-1][1] <= closed:
             ranges[-1] = (ranges[-1][0], hour + HOUR_MS)
         else:
             ranges.append((hour, hour + HOUR_MS))
     return ranges
 
 
-def _buckets(
-    conn: Connection,
-    dialect: Dialect,
-    ranges: Sequence[tuple[int, int]],
-    window: tuple[int, int],
-    *,
-    is_live: Callable[[int], bool],
-) -> list[Bucket]:
-    since, until = window
-    rows = conn.execute(union_all(_counts(dialect, ranges), _stored(since, until)))
+def _buckets(conn: Connection, live: Sequence[Range], since: int, until: int) -> list[Bucket]:
+    """Count the live ranges, take the rolled numbers for the rest of the window; in one statement, at one moment."""
+    stored = _stored(since, until)
     sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for row in rows:
+    for row in conn.execute(union_all(_counts(live), stored) if live else stored):
         hour = row.hour_start if row.date is None else start_of(row.date, row.hour)
-        if not since <= hour < until:
-            continue
-        known = row.rolled and not is_live(hour)
-        values = row[5:9] if known else row[9:13]
-        sums[hour, row.provider, row.message_type] = [
-            a + b for a, b in zip(sums[hour, row.provider, row.message_type], values, strict=True)
-        ]
+        if since <= hour < until:
+            known = row.rolled and not any(begin <= hour < end for begin, end in live)
+            key = (hour, row.provider, row.message_type)
+            sums[key] = [a + b for a, b in zip(sums[key], row[5:9] if known else row[9:13], strict=True)]
     return [Bucket(*key, *values) for key, values in sorted(sums.items())]
 
 
 def _stored(since: int, until: int) -> Select[Any]:
-    """Return the rolled numbers of a window, and what stands beside a live count."""
+    """Return a window's rolled numbers, and those of the erased that stand beside a live count."""
     first, last = date_and_hour(since)[0], date_and_hour(until - HOUR_MS)[0]
     return select(
-        cast(null(), BigInteger),
+        cast(null(), BigInteger).label("hour_start"),
         m.date,
         m.hour,
         m.provider,
@@ -181,26 +170,17 @@ def _stored(since: int, until: int) -> Select[Any]:
         m.erased_failed,
         literal(0),
         m.erased_delivery_ms,
-        m.rolled_at.is_not(None),
+        m.rolled_at.is_not(None).label("rolled"),
     ).where(m.hour.is_not(None), m.date.between(first, last))
 
 
-def _counts(dialect: Dialect, ranges: Sequence[tuple[int, int]]) -> Select[Any]:
-    """Count the notifications of the ranges, through `idx_send_at` and `idx_status_created`.
+def _counts(ranges: Sequence[Range]) -> Select[Any]:
+    """Count the notifications of the ranges.
 
-    The two branches meet only in the grouping: an index serves each, and none serves a coalesce.
+    Each range is two branches of its own, with its bounds in them, that meet only in the grouping: so `idx_send_at`
+    and `idx_status_created` serve. Neither serves a coalesce, nor a join with the ranges.
     """
-    r = dialect.rowset("r", {"since": BigInteger(), "until": BigInteger()}, ranges)
-    columns = (n.provider, n.message_type, n.status, n.sent_at)
-    timed = select(n.send_at.label("at"), *columns).join_from(
-        r, notifications, and_(n.send_at >= r.c.since, n.send_at < r.c.until, n.status.in_(COUNTED))
-    )
-    at_once = select(n.created_at.label("at"), *columns).join_from(
-        r,
-        notifications,
-        and_(n.status.in_(COUNTED), n.created_at >= r.c.since, n.created_at < r.c.until, n.send_at.is_(None)),
-    )
-    found = union_all(timed, at_once).subquery("found").c
+    found = union_all(*(branch for each in ranges for branch in _branches(each))).subquery("found").c
     sent = found.status == "sent"
     hour_start = (found.at // HOUR_MS * HOUR_MS).label("hour_start")
     zero = literal(0, BigInteger)
@@ -210,13 +190,26 @@ def _counts(dialect: Dialect, ranges: Sequence[tuple[int, int]]) -> Select[Any]:
         cast(null(), Integer).label("hour"),
         found.provider,
         found.message_type,
-        *(zero.label(f"total_{name}") for name in ("sent", "failed", "pending", "delivery")),
+        *(zero.label(f"total_{name}") for name in (*COUNTED, "delivery")),
         total(sent).label("live_sent"),
         total(found.status == "failed").label("live_failed"),
         total(found.status == "pending").label("live_pending"),
         total(sent, found.sent_at - found.at).label("live_delivery"),
         false().label("rolled"),
     ).group_by(hour_start, found.provider, found.message_type)
+
+
+def _branches(within: Range) -> tuple[Select[Any], Select[Any]]:
+    since, until = within
+    columns = (n.provider, n.message_type, n.status, n.sent_at)
+    # Given a list of statuses here as well, SQLite would take the index on the status.
+    timed = select(n.send_at.label("at"), *columns).where(
+        n.send_at >= since, n.send_at < until, n.status != "cancelled"
+    )
+    at_once = select(n.created_at.label("at"), *columns).where(
+        n.status.in_(COUNTED), n.created_at >= since, n.created_at < until, n.send_at.is_(None)
+    )
+    return timed, at_once
 
 
 def total(condition: ColumnElement[bool], value: Any = 1) -> ColumnElement[int]:

@@ -62,6 +62,12 @@ def by_ids(conn: Connection, dialect: Dialect, ids: Sequence[str], now: int) -> 
     return _many(conn, _select(now).where(dialect.is_any(_C.id, ids)))
 
 
+def lock(conn: Connection, dialect: Dialect, key_id: str, now: int) -> Key:
+    """Return the key, locked until the transaction ends."""
+    conn.execute(dialect.lock_row(select(_C.id).where(_C.id == key_id)))
+    return _many(conn, _select(now).where(_C.id == key_id))[0]
+
+
 def page(conn: Connection, now: int, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
     """Return at most `limit` keys, of one user or of all, after the cursor, newest first."""
     return _many(conn, newest_first(_select(now).where(*_of(user_id)), _C.created_at, _C.id, after, limit))

@@ -164,7 +164,7 @@ def _count_stretch(conn: Connection, *, db: Database, at: int, overlap: int | No
     new = set(range(begin, stop, HOUR_MS))
     dirty = _take_dirty(conn, stop)
     again = dirty | {overlap} if new and overlap is not None else dirty
-    _save(conn, db.dialect, count(conn, db.dialect, new | again), now)
+    _save(conn, db.dialect, count(conn, new | again), now)
     more = stop < finished or len(dirty) == HOURS_AT_ONCE
     return _Stretch(len(new), len(dirty - new), max(stop, at), more)
 

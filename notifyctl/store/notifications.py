@@ -204,11 +204,6 @@ def count(conn: Connection, wanted: Filter, now: int) -> int:
     return conn.execute(select(func.count()).select_from(notifications).where(*conditions(wanted, now))).scalar_one()
 
 
-def ended_status(conn: Connection, notification_id: str) -> Status:
-    """Return the status of a notification that exists."""
-    return Status(conn.execute(select(n.status).where(n.id == notification_id)).scalar_one())
-
-
 def any_of_provider(conn: Connection, provider: str) -> bool:
     """Return whether a notification of this provider exists."""
     return bool(conn.execute(select(exists().where(n.provider == provider))).scalar())
@@ -261,6 +256,8 @@ def reschedule(conn: Connection, dialect: Dialect, rows: Sequence[Held], send_at
 
 
 def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **values: Any) -> set[str]:
+    if not rows:
+        return set()
     known = [(row.id, row.lease_id, row.due_at, row.history_without_lease(now)) for row in rows]
     v = dialect.rowset("v", {"id": ID, "lease_id": ID, "due_at": BigInteger(), "history": Text()}, known)
     unchanged = and_(PENDING, n.lease_id.is_not_distinct_from(v.c.lease_id), n.due_at == v.c.due_at)
@@ -268,9 +265,8 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
         update(notifications)
         .values({"lease_id": null(), "leased_by": null(), "retry_history": v.c.history, **values})
         .where(n.id == v.c.id, unchanged)
-        .returning(n.id)
     )
-    return set(conn.execute(statement).scalars()) if rows else set()
+    return set(conn.execute(statement.returning(n.id)).scalars())
 
 
 # Helpers
@@ -284,27 +280,29 @@ def _select(now: int) -> Select[Any]:
 
 
 def _goes_to(address: str) -> ColumnElement[bool]:
-    return or_(*(_names(channel, address) for channel in Channel), and_(~_names_somebody(), _is_contact(address)))
-
-
-def _names(channel: Channel, address: str) -> ColumnElement[bool]:
-    return and_(n.message_type == channel.value, _holds(_member(ADDRESS_FIELD[channel], address)))
+    named = (and_(n.message_type == channel.value, _says(ADDRESS_FIELD[channel], address)) for channel in Channel)
+    return or_(*named, and_(~_names_somebody(), _is_contact(address)))
 
 
 def _names_somebody() -> ColumnElement[bool]:
-    named = ("to", "token", "fid", "topic", "condition")
-    return or_(*(_holds(f'"{field}":"') for field in named))
+    return or_(*(_holds(f'"{field}":') for field in ("to", "token", "fid", "topic", "condition")))
 
 
 def _is_contact(address: str) -> ColumnElement[bool]:
-    own = and_(contact_points.c.user_id == n.user_id, contact_points.c.channel == n.message_type)
-    email = exists().where(users.c.id == n.user_id, users.c.email == address, n.message_type == Channel.EMAIL.value)
-    return or_(exists().where(own, contact_points.c.address == address), email)
+    owner = users.alias("owner")
+    point = exists().where(
+        contact_points.c.user_id == n.user_id,
+        contact_points.c.channel == n.message_type,
+        contact_points.c.address == address,
+    )
+    own = exists().where(owner.c.id == n.user_id, owner.c.email == address)
+    return or_(point, and_(n.message_type == Channel.EMAIL.value, own))
 
 
-def _member(field: str, value: str) -> str:
-    """Return how a field of a payload is written: payloads are canonical JSON, and `v` follows `to` and `token`."""
-    return f'"{field}":{json.dumps(value, ensure_ascii=False)},"v":'
+def _says(field: str, value: str) -> ColumnElement[bool]:
+    # As text: of a payload that is no JSON the databases' own functions make an error.
+    written = json.dumps(value, ensure_ascii=False)
+    return or_(_holds(f'"{field}":{written}'), _holds(f'"{field}": {written}'))
 
 
 def _holds(text: str) -> ColumnElement[bool]:

@@ -6,6 +6,7 @@ Imported by the commands that change or examine the schema and by nothing else: 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
@@ -101,6 +103,16 @@ def down(database: Database, revision: str, lock_timeout_ms: int | None = None) 
     return _run(database, work)
 
 
+def taken_back(database: Database, revision: str) -> tuple[Revision, ...]:
+    """Return what `down` would take back, newest first. Changes nothing; raises as `down` does."""
+    with database.read() as conn:
+        current = _known(database, conn)
+    if re.fullmatch(r"-\d+", revision):
+        return tuple(_between(None, current))[: -int(revision)]
+    with _understood():
+        return tuple(_between(revision, current))
+
+
 def status(database: Database) -> Status:
     """Return where the database stands. Changes and creates nothing."""
     if database.path is not None and not database.path.exists():
@@ -130,12 +142,16 @@ def sql(database: Database, revision: str = HEAD) -> str:
 
 
 def check(database: Database) -> tuple[Difference, ...]:
-    """Return in what the database differs from the tables this program knows. Reads only.
+    """Return in what the database differs from what this program knows: its version, then its tables. Reads only.
 
     Tables that are not this program's are passed over. Raises SchemaMismatch where there is no database.
     """
     with database.read() as conn:
-        return drift.differences(conn, database.dialect)
+        current = _current(conn)
+        tables = drift.differences(conn, database.dialect)
+    if current == SCHEMA_VERSION:
+        return tables
+    return (Difference("version", f"{current or 'none'} instead of {SCHEMA_VERSION}"), *tables)
 
 
 def _run(database: Database, work: Any) -> tuple[Revision, ...]:
@@ -149,6 +165,10 @@ def _begin(database: Database, conn: Connection, lock_timeout_ms: int | None) ->
     database.dialect.serialize(conn, _LOCK)
     if lock_timeout_ms is not None:
         database.dialect.limit_lock_wait(conn, lock_timeout_ms)
+    return _known(database, conn)
+
+
+def _known(database: Database, conn: Connection) -> str | None:
     current = _current(conn)
     if current is not None and not _is_known(current):
         raise newer_schema(database.label, current)
@@ -178,7 +198,7 @@ def _between(older: str | None, newer: str | None) -> list[Revision]:
 def _understood() -> Iterator[None]:
     try:
         yield
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise UsageError(str(error).rstrip("."), _HISTORY) from error
 
 

@@ -87,7 +87,7 @@ def add(db: Database, *rows: dict[str, Any], user_id: str | None = None) -> str:
 def shown(db: Database, since: int = START - 48 * HOUR_MS, until: int = START + 48 * HOUR_MS) -> dict[Key, list[int]]:
     """Return what `metrics show` reads: sent, failed, pending, mean delivery time; without empty buckets."""
     with db.read() as conn:
-        return as_numbers(hours.read(conn, db.dialect, since, until))
+        return as_numbers(hours.read(conn, since, until))
 
 
 def as_numbers(buckets: list[Bucket]) -> dict[Key, list[int]]:

@@ -6,10 +6,12 @@ import io
 import json
 import logging
 import os
+import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,28 @@ class Cli:
             self.command(*args), env={**self.env, **(env or {})}, cwd=self.home, text=True, **{**streams, **options}
         )
 
+    def type(self, *args: str, keys: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
+        """Run it as a process for a person at a terminal who types `keys`; only stdout is a pipe.
+
+        `stderr` is what the terminal shows, the keys' echo among it.
+        """
+        person, terminal = pty.openpty()
+        try:
+            process = self.start(*args, env=env, stdin=terminal, stderr=terminal)
+        finally:
+            os.close(terminal)
+        os.write(person, keys.encode())
+        shown: list[bytes] = []
+        reader = threading.Thread(target=_drain, args=(person, shown))
+        reader.start()
+        try:
+            stdout, _ = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+            reader.join()
+            os.close(person)
+        return Result(process.returncode, stdout, b"".join(shown).decode().replace("\r\n", "\n"))
+
     def command(self, *args: str) -> list[str]:
         """Return the argument vector that runs it."""
         return [sys.executable, "-m", "notifyctl", *args]
@@ -105,6 +129,12 @@ class Cli:
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(environment)
+
+
+def _drain(terminal: int, into: list[bytes]) -> None:
+    with suppress(OSError):  # what Linux says when the last writer is gone
+        while chunk := os.read(terminal, 65_536):
+            into.append(chunk)
 
 
 @contextmanager

@@ -1,0 +1,67 @@
+"""The attempts of one notification, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from notifyctl.cli.invocation import Invocation
+from notifyctl.cli.output import escaped_lines, iso
+from notifyctl.core import history
+from notifyctl.core.duration import show_ms
+from notifyctl.core.outcome import Kind as OutcomeKind
+from notifyctl.core.text import one_line
+from notifyctl.store.notifications import Notification
+from notifyctl.store.states import State
+
+Entry = dict[str, Any]
+
+
+def of(row: Notification) -> list[Entry]:
+    """Return every attempt and event, oldest first: the history, and the attempt that ended well or still runs."""
+    began = None if row.last_attempted is None else iso(row.last_attempted)
+    last = {"attempt": row.attempt_count, "provider": row.provider, "began_at": began}
+    if row.sent_at is not None:
+        return [*past(row.retry_history), {**last, "ended_at": iso(row.sent_at), "outcome": OutcomeKind.ACCEPTED.value}]
+    if row.state in (State.IN_FLIGHT, State.UNKNOWN):
+        return [*past(row.retry_history), {**last, "ended_at": None, "outcome": row.state}]
+    return past(row.retry_history)
+
+
+def past(retry_history: str | None) -> list[Entry]:
+    """Return the entries of a stored history, their times as ISO 8601."""
+    return [{key: _shown(key, value) for key, value in entry.items()} for entry in history.parse(retry_history)]
+
+
+def write(run: Invocation, entries: Sequence[Entry]) -> None:
+    """Write the attempts for a person, each with its message on a line of its own."""
+    for entry in entries:
+        run.out.write(escaped_lines(_lines(run, entry)))
+
+
+def pretty(text: str) -> str:
+    """Return a payload to be read; one that is no JSON as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _lines(run: Invocation, entry: Entry) -> str:
+    began, ended = _ms(entry.get("began_at")), _ms(entry.get("ended_at"))
+    at = began if began is not None else _ms(entry.get("retried_at"))
+    took = show_ms(ended - began) if began is not None and ended is not None else "-"
+    outcome = entry.get("outcome") or entry.get("event") or "-"
+    why = entry.get("code") or entry.get("http_status") or entry.get("reason") or ""
+    line = f"{entry.get('attempt') or '-':>3}  {run.out.time(at)}  {took:>6}  {outcome:<12}  {why}".rstrip()
+    return f"{line}\n     {one_line(entry['message'])}" if entry.get("message") else line
+
+
+def _ms(moment: Any) -> int | None:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) if isinstance(moment, str) else None
+
+
+def _shown(key: str, value: Any) -> Any:
+    return iso(value) if key.endswith("_at") and isinstance(value, int) else value

@@ -1,0 +1,223 @@
+"""`keys`: API keys that say who is acting."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli import listing
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.prompt import hidden, kept
+from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
+from notifyctl.core import apikey
+from notifyctl.core.apikey import ApiKey
+from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
+from notifyctl.services import keys
+from notifyctl.services.keys import NewKey, ReadyKey, Revocation
+
+app = Noun("API keys that say who is acting.")
+
+FIELDS = (
+    Field("id", Kind.ID, "ID"),
+    Field("user_id", Kind.ID),
+    Field("username", title="USER"),
+    Field("name", title="NAME"),
+    Field("prefix"),
+    Field("last_four", title="KEY", show=lambda key: f"…{key.last_four}"),
+    Field("scopes", Kind.JSON),
+    Field("state", title="STATE"),
+    Field("expires_at", Kind.TIME, "EXPIRES"),
+    Field("last_used_at", Kind.TIME),
+    Field("created_at", Kind.TIME),
+)
+_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+_WITH_KEY = (*_CREATED, Field("key"))
+_REVOKED = (
+    Field("asked", title="ASKED"),
+    Field("id", Kind.ID, "ID"),
+    Field("username", title="USER"),
+    Field("name", title="NAME"),
+    Field("result", title="RESULT"),
+    Field("message", title="MESSAGE"),
+)
+_VERDICT = (
+    Field("valid", Kind.BOOL),
+    Field("reason"),
+    Field("id", Kind.ID),
+    Field("user_id", Kind.ID),
+    Field("username"),
+    Field("name"),
+    Field("expires_at", Kind.TIME),
+)
+
+_KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, or a unique beginning of it.")]
+_ExpiresIn = Annotated[
+    int | None, typer.Option("--expires-in", metavar="DURATION", parser=duration, help="How long it lives: 90d.")
+]
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    user: UserArgument,
+    name: Annotated[str, typer.Option("--name", metavar="N", help="What the key is for.")],
+    expires_in: _ExpiresIn = None,
+    secret_file: SecretFile = None,
+    if_not_exists: IfNotExists = False,
+) -> None:
+    """Create an API key for a user. It is shown once: now.
+
+    With --if-not-exists an active key of that name is left as it is, and not shown.
+    """
+    with invocation(ctx) as run:
+        _refuse_losing_it(run, secret_file)
+        db, actor, key = run.system.db, run.system.actor, _new_key(run)
+        present = keys.active(db, user, name) if if_not_exists else None
+        if present is not None:
+            _leave(run, present)
+            return
+        with kept(secret_file, key.secret):
+            made = keys.create(db, actor, user, key, name, expires_in)
+        _hand_over(run, made, secret_file)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's keys only.")] = None,
+    limit: listing.Limit = None,
+    everything: listing.All = False,
+    cursor: listing.After = None,
+) -> None:
+    """List API keys, newest first."""
+    with invocation(ctx) as run:
+        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
+        whose = None if user is None else keys.find_user(db, user)
+        listing.show(run, wanted, partial(keys.listed, db, whose), FIELDS, count=partial(keys.count, db, whose))
+
+
+@app.command()
+def show(ctx: typer.Context, key_id: _KeyId) -> None:
+    """Show an API key; not the key itself, which is not stored."""
+    with invocation(ctx) as run:
+        run.out.record(keys.get(run.system.db, _refuse_key(key_id)), FIELDS)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or - for ids or leaked keys on stdin.")],
+) -> None:
+    """Revoke API keys at once and for good."""
+    with invocation(ctx) as run:
+        asked = _asked(ids)
+        results = keys.revoke(run.system.db, run.system.actor, asked) if asked else []
+        failures = [result.error for result in results if result.error is not None]
+        if len(results) == 1 and failures:
+            raise failures[0]
+        run.out.records(results, _REVOKED)
+        _raise_for(results, failures)
+
+
+@app.command()
+def rotate(
+    ctx: typer.Context,
+    key_id: _KeyId,
+    expires_in: _ExpiresIn = None,
+    overlap: Annotated[
+        int | None,
+        typer.Option("--overlap", metavar="DURATION", parser=duration, help="How long the old key still works."),
+    ] = None,
+    secret_file: SecretFile = None,
+) -> None:
+    """Replace an API key by a new one with the same user and name; without --overlap the old one ends at once."""
+    with invocation(ctx) as run:
+        _refuse_losing_it(run, secret_file)
+        _refuse_key(key_id)
+        db, actor, key = run.system.db, run.system.actor, _new_key(run)
+        with kept(secret_file, key.secret):
+            made = keys.rotate(db, actor, key_id, key, expires_in, overlap)
+        _hand_over(run, made, secret_file)
+
+
+@app.command()
+def verify(ctx: typer.Context) -> None:
+    """Say whether the API key on stdin is valid; exit 7 when it is not."""
+    with invocation(ctx) as run:
+        secret = _secret_of_stdin(run)
+        verdict = keys.verify(run.system.db, secret)
+        run.out.record(verdict, _VERDICT)
+        if not verdict.valid:
+            raise AnswerIsNo(verdict.reason or "the key is not valid")
+
+
+def _new_key(run: Invocation) -> ApiKey:
+    return apikey.generate(run.settings.profile or apikey.DEFAULT_ENVIRONMENT, secrets.token_bytes(apikey.RANDOM_BYTES))
+
+
+def _refuse_losing_it(run: Invocation, secret_file: str | None) -> None:
+    if run.out.form == "id" and secret_file is None:
+        raise UsageError("-o id would lose the key, which is shown only once", "add --secret-file F")
+
+
+def _hand_over(run: Invocation, made: NewKey, secret_file: str | None) -> None:
+    if run.out.form == "secret":
+        run.out.write(made.key)
+    elif secret_file is not None:
+        run.out.record(made, _CREATED)
+        run.out.say(f"wrote the key to {secret_file}; it is nowhere else")
+    else:
+        run.out.record(made, _WITH_KEY)
+        run.out.say("this is the only time the key is shown")
+
+
+def _leave(run: Invocation, present: ReadyKey) -> None:
+    if run.out.form != "secret":
+        run.out.record(present, _CREATED)
+    run.out.say(f"there is an active key {present.name} of {present.username}; a key is shown only when it is made")
+
+
+def _asked(ids: Sequence[str]) -> list[str]:
+    for text in ids:
+        _refuse_key(text)
+    if list(ids) != ["-"]:
+        if "-" in ids:
+            raise UsageError("- stands alone: either ids, or stdin")
+        return list(ids)
+    return sys.stdin.buffer.read().decode(errors="surrogateescape").split()
+
+
+def _refuse_key(text: str) -> str:
+    if apikey.looks_like_one(text):
+        raise UsageError(
+            "that is a key, not its id: an argument can be read in the process list and in the shell's history",
+            "notifyctl keys revoke - reads leaked keys from stdin",
+        )
+    return text
+
+
+def _raise_for(results: Sequence[Revocation], failures: Sequence[NotifyctlError]) -> None:
+    if not failures:
+        return
+    summary, kinds = f"{len(failures):,} of {len(results):,} failed", {type(error) for error in failures}
+    if len(failures) < len(results) or len(kinds) > 1:
+        raise PartlyDone(summary)
+    raise kinds.pop()(summary)
+
+
+def _secret_of_stdin(run: Invocation) -> str:
+    secret = hidden(run, "API key", "") if run.may_ask else _line_of_stdin()
+    if not secret:
+        raise UsageError("no API key was given", "it is read from stdin: notifyctl keys verify < FILE")
+    return secret
+
+
+def _line_of_stdin() -> str:
+    return sys.stdin.buffer.readline().decode(errors="surrogateescape").strip()

@@ -1,0 +1,157 @@
+"""`metrics`: what was sent, by provider, channel, hour and day."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from notifyctl.cli.bars import bar, short_time, sparkline
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind, escaped
+from notifyctl.cli.types import duration
+from notifyctl.core.model import Channel
+from notifyctl.core.when import point, written
+from notifyctl.services import metrics
+from notifyctl.services.metrics import By, Query, Report, Totals
+
+app = Noun("What was sent, by provider, channel, hour and day.")
+
+HOUR_MS = 3_600_000
+SPARKS = 24
+_LEAST_SPARKS = 8
+
+_NUMBERS = (
+    Field("total_sent", Kind.NUMBER),
+    Field("total_failed", Kind.NUMBER),
+    Field("total_pending", Kind.NUMBER),
+    Field("ok_percent", Kind.NUMBER),
+    Field("avg_delivery_ms", Kind.NUMBER),
+)
+_FIELDS = {
+    By.PROVIDER: (Field("provider"), Field("message_type"), *_NUMBERS),
+    By.CHANNEL: (Field("message_type"), *_NUMBERS),
+    By.HOUR: (Field("start", Kind.TIME), Field("date"), Field("hour", Kind.NUMBER), *_NUMBERS),
+    By.DAY: (Field("start", Kind.TIME), Field("date"), *_NUMBERS),
+}
+_ROLLED_UP = (Field("hours", Kind.NUMBER), Field("recounted", Kind.NUMBER), Field("until", Kind.TIME))
+
+_Heads = tuple[tuple[str, Callable[[Totals], str]], ...]
+_LABELS: dict[By, _Heads] = {
+    By.PROVIDER: (("PROVIDER", lambda row: row.provider or "total"), ("CHANNEL", lambda row: row.message_type or "")),
+    By.CHANNEL: (("CHANNEL", lambda row: row.message_type or "total"),),
+    By.HOUR: (("HOUR, UTC", lambda row: f"{row.date} {row.hour:02}:00" if row.date else "total"),),
+    By.DAY: (("DAY, UTC", lambda row: row.date or "total"),),
+}
+_COUNTS: _Heads = (
+    ("SENT", lambda row: f"{row.total_sent:,}"),
+    ("FAILED", lambda row: f"{row.total_failed:,}"),
+    ("PENDING", lambda row: f"{row.total_pending:,}"),
+    ("OK %", lambda row: "-" if row.ok_percent is None else f"{row.ok_percent:.1f}"),
+    ("AVG", lambda row: short_time(row.avg_delivery_ms)),
+)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.PROVIDER,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="From then on: ISO 8601, or 2h for two hours ago.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", metavar="DURATION", parser=duration, help="The last hours: 24h (by day: 7d)."),
+    ] = None,
+    provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of one provider.")] = None,
+    channel: Annotated[Channel | None, typer.Option("--channel", help="Of one channel.")] = None,
+) -> None:
+    """Show what was sent, failed and is pending, over whole hours.
+
+    A notification counts in the hour it was for. The running hour is counted as well; in the numbers are those whose
+    user was deleted since.
+    """
+    with invocation(ctx) as run:
+        query = Query(
+            by=by,
+            since=None if since is None else point(since, "--since"),
+            until=None if until is None else point(until, "--until"),
+            last_ms=last,
+            provider=provider,
+            channel=channel,
+        )
+        report = metrics.show(run.system.db, query)
+        if run.out.form == "table":
+            _picture(run, by, report)
+        else:
+            run.out.records(report.rows, _FIELDS[by], id_name="date" if by in (By.HOUR, By.DAY) else _by_name(by))
+
+
+@app.command()
+def rollup(
+    ctx: typer.Context,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Count everything again from then on.")
+    ] = None,
+) -> None:
+    """Count the hours that have finished, and those in which something changed.
+
+    The dispatcher does it by itself. Doing it again changes nothing.
+    """
+    with invocation(ctx) as run:
+        done = metrics.rollup(run.system.db, None if since is None else point(since, "--since"))
+        if run.out.asked_form is not None:
+            run.out.record(done, _ROLLED_UP, id_name="until")
+        if run.given.verbose or run.out.on_terminal:
+            until = "" if done.until is None else f"; counted up to {written(done.until)}"
+            run.out.say(f"{done.hours:,} hours counted, {done.recounted:,} again{until}")
+
+
+def _by_name(by: By) -> str:
+    return "message_type" if by is By.CHANNEL else "provider"
+
+
+def _picture(run: Invocation, by: By, report: Report) -> None:
+    run.out.write(_window(by, report))
+    if not report.rows:
+        run.out.say("nothing was sent, failed or is pending")
+        return
+    rows = [*report.rows, report.total] if len(report.rows) > 1 else report.rows
+    heads = (*_LABELS[by], *_COUNTS)
+    cells = [[escaped(text(row)) for _, text in heads] for row in rows]
+    widths = [max(len(head), *(len(line[column]) for line in cells)) for column, (head, _) in enumerate(heads)]
+    room = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
+    title, drawings = _drawings(by, report, min(room, SPARKS))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
+    for column, (head, _) in enumerate(heads):
+        right = column >= len(_LABELS[by])
+        table.add_column(head, justify="right" if right else "left", no_wrap=True, min_width=widths[column])
+    if title:
+        table.add_column(title, no_wrap=True, overflow="crop")
+    for line, drawing in zip(cells, [*drawings, ""], strict=False):
+        table.add_row(*map(Text, line), *([Text(drawing)] if title else []))
+    run.out.rich(table)
+
+
+def _window(by: By, report: Report) -> str:
+    end = written(min(report.until, report.now))
+    if by is By.DAY:
+        return f"{-(-(report.until - report.since) // (24 * HOUR_MS))} days to {end[:10]} {end[11:16]} UTC"
+    return f"{(report.until - report.since) // HOUR_MS:,} h to {end[:10]} {end[11:16]} UTC"
+
+
+def _drawings(by: By, report: Report, cells: int) -> tuple[str, Sequence[str]]:
+    if cells < _LEAST_SPARKS:
+        return "", ["" for _ in report.rows]
+    if by in (By.HOUR, By.DAY):
+        top = max(row.total_sent for row in report.rows)
+        return "SENT", [bar(row.total_sent, top, cells) for row in report.rows]
+    hours = (report.until - report.since) // HOUR_MS
+    title = "PER HOUR" if hours <= cells else "OVER TIME"
+    return title, [sparkline(row.per_hour, cells) for row in report.rows]

@@ -1,0 +1,44 @@
+"""Secrets asked of a person, and secrets shown or kept once."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from notifyctl.cli.invocation import Invocation
+from notifyctl.cli.secretfile import write_secret
+from notifyctl.core.errors import UsageError
+
+
+def hidden(run: Invocation, what: str, otherwise: str) -> str:
+    """Ask for a secret without showing it; raise UsageError with the hint `otherwise` where nobody can be asked."""
+    if not run.may_ask:
+        raise UsageError(f"the {what} is missing", otherwise)
+    return getpass.getpass(f"{what}: ", stream=sys.stderr).strip()
+
+
+@contextmanager
+def kept(path: str | None, secret: str) -> Iterator[None]:
+    """Write a secret to a new file before it is stored elsewhere; the file goes again if that fails.
+
+    Raises Conflict when the file is there already.
+    """
+    if path is None:
+        yield
+        return
+    file = Path(path)
+    write_secret(file, secret)
+    try:
+        yield
+    except BaseException:
+        forget(path)
+        raise
+
+
+def forget(path: str | None) -> None:
+    """Remove the file of a secret that came to nothing."""
+    if path is not None:
+        Path(path).expanduser().unlink(missing_ok=True)

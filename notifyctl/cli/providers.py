@@ -1,0 +1,233 @@
+"""`providers`: who delivers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.prompt import hidden
+from notifyctl.cli.secretfile import read_secret
+from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
+from notifyctl.core.errors import UsageError
+from notifyctl.services import credentials, providers
+from notifyctl.services.credentials import Given
+
+app = Noun("Who delivers: credentials, settings, pause and resume.")
+
+LIST_FIELDS = (
+    Field("id", Kind.ID, "ID"),
+    Field("provider_name", title="PROVIDER"),
+    Field("channel", title="CHANNEL"),
+    Field("state", title="STATE"),
+    Field("is_active", Kind.BOOL),
+    Field("rate_limit", Kind.NUMBER, "/MIN"),
+    Field("timeout_seconds", Kind.NUMBER, "SECS"),
+    Field("priority", Kind.NUMBER, "PRIO"),
+    Field("config", Kind.JSON),
+    Field("paused_at", Kind.TIME),
+    Field("paused_until", Kind.TIME),
+    Field("pause_reason", title="WHY"),
+    Field("created_at", Kind.TIME),
+    Field("updated_at", Kind.TIME),
+)
+FIELDS = (*LIST_FIELDS, Field("api_key"), Field("api_secret"), Field("service_account"))
+_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+
+# An argument can be read in the process list, and `config_json` is not encrypted.
+_SECRET_WORDS = ("api_key", "api_secret", "password", "private_key", "service_account", "token", "secret")
+_INT32 = 2**31 - 1
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name, or the id of its row.")]
+_ApiKey = Annotated[str | None, typer.Option("--api-key", metavar="-|@FILE", help="The API key: stdin or a file.")]
+_ApiSecret = Annotated[
+    str | None, typer.Option("--api-secret", metavar="-|@FILE", help="The API secret: stdin (its next line) or a file.")
+]
+_Credentials = Annotated[
+    Path | None, typer.Option("--credentials", metavar="FILE", help="fcm: the key file of a service account.")
+]
+_Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; an empty value removes it.")
+]
+_RateLimit = Annotated[
+    int | None, typer.Option("--rate-limit", metavar="N", min=0, max=_INT32, help="Requests a minute; 0: no limit.")
+]
+_Timeout = Annotated[int | None, typer.Option("--timeout", metavar="N", min=1, max=300, help="Seconds for a request.")]
+_Priority = Annotated[
+    int | None, typer.Option("--priority", metavar="N", min=-_INT32, max=_INT32, help="Higher is preferred.")
+]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="sendgrid, twilio, fcm, or another that is installed.")],
+    api_key: _ApiKey = None,
+    api_secret: _ApiSecret = None,
+    key_file: _Credentials = None,
+    settings: _Set = None,
+    rate_limit: _RateLimit = None,
+    timeout: _Timeout = None,
+    priority: _Priority = None,
+    if_not_exists: IfNotExists = False,
+) -> None:
+    """Add a provider; its credentials are encrypted and never shown again."""
+    with invocation(ctx) as run:
+        providers.known(name)
+        given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
+        if given.api_key is None and given.service_account is None and run.may_ask:
+            given = _asked(run, given)
+        act = providers.ensure if if_not_exists else providers.add
+        run.out.record(act(run.system.db, run.system.actor, run.system.keyring, name, given), _CREATED)
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List the providers, newest first."""
+    with invocation(ctx) as run:
+        run.out.records(providers.listed(run.system.db), LIST_FIELDS)
+
+
+@app.command()
+def show(ctx: typer.Context, name: _Name) -> None:
+    """Show a provider; of its secrets only whether they are set."""
+    with invocation(ctx) as run:
+        run.out.record(providers.get(run.system.db, name), FIELDS)
+
+
+@app.command()
+def update(
+    ctx: typer.Context,
+    name: _Name,
+    api_key: _ApiKey = None,
+    api_secret: _ApiSecret = None,
+    key_file: _Credentials = None,
+    settings: _Set = None,
+    rate_limit: _RateLimit = None,
+    timeout: _Timeout = None,
+    priority: _Priority = None,
+    resume: Annotated[bool, typer.Option("--resume", help="End its pause as well.")] = False,
+) -> None:
+    """Change a provider's credentials or settings; running dispatchers take them up by themselves."""
+    with invocation(ctx) as run:
+        db, actor = run.system.db, run.system.actor
+        given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
+        changed = providers.update(db, actor, run.system.keyring, name, given)
+        if resume:
+            changed, _ = providers.resume(db, actor, name)
+        run.out.record(changed, FIELDS)
+        if changed.state == "paused":
+            what = changed.provider_name
+            run.out.say(f"{what} stays paused ({changed.pause_reason}): notifyctl providers resume {what}")
+
+
+@app.command()
+def enable(ctx: typer.Context, name: _Name) -> None:
+    """Let a provider be used again."""
+    with invocation(ctx) as run:
+        run.out.record(providers.enable(run.system.db, run.system.actor, name), FIELDS)
+
+
+@app.command()
+def disable(ctx: typer.Context, name: _Name) -> None:
+    """Take a provider out of use; what waits for it stays pending. For a while only: pause."""
+    with invocation(ctx) as run:
+        run.out.record(providers.disable(run.system.db, run.system.actor, name), FIELDS)
+
+
+@app.command()
+def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm = None) -> None:
+    """Delete a provider and its credentials; notifications must not wait for it."""
+    with invocation(ctx) as run:
+        doomed = providers.refuse_removal(run.system.db, name)
+        run.confirm(f"Delete provider {doomed.provider_name} and its credentials?", yes=yes, confirm=confirm)
+        run.out.record(providers.remove(run.system.db, run.system.actor, doomed.id), FIELDS)
+
+
+@app.command()
+def pause(
+    ctx: typer.Context,
+    name: _Name,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why; status shows it.")],
+    for_: Annotated[
+        int | None,
+        typer.Option("--for", metavar="DURATION", parser=duration, help="How long: 30m; else until it is resumed."),
+    ] = None,
+) -> None:
+    """Hold what waits for a provider; submissions go on."""
+    with invocation(ctx) as run:
+        run.out.record(providers.pause(run.system.db, run.system.actor, name, reason, for_), FIELDS)
+
+
+@app.command()
+def resume(ctx: typer.Context, name: _Name) -> None:
+    """End a provider's pause."""
+    with invocation(ctx) as run:
+        provider, was_paused = providers.resume(run.system.db, run.system.actor, name)
+        run.out.record(provider, FIELDS)
+        if not was_paused:
+            run.out.say(f"{provider.provider_name} was not paused")
+
+
+def _given(
+    run: Invocation,
+    api_key: str | None,
+    api_secret: str | None,
+    key_file: Path | None,
+    settings: Sequence[str] | None,
+    rate_limit: int | None,
+    timeout: int | None,
+    priority: int | None,
+) -> Given:
+    if api_key is not None and key_file is not None:
+        raise UsageError("--api-key and --credentials exclude each other: the key file holds the key")
+    chosen = _settings(settings or ())
+    return Given(
+        api_key=_secret(run, api_key, "--api-key"),
+        api_secret=_secret(run, api_secret, "--api-secret"),
+        service_account=None if key_file is None else _service_account(key_file),
+        settings=chosen,
+        rate_limit=rate_limit,
+        timeout_seconds=timeout,
+        priority=priority,
+    )
+
+
+def _secret(run: Invocation, source: str | None, option: str) -> str | None:
+    if source is None:
+        return None
+    if source == "-" and run.may_ask:  # a person would see what is typed
+        return hidden(run, option, "")
+    return read_secret(source, option)
+
+
+def _asked(run: Invocation, given: Given) -> Given:
+    api_key = hidden(run, "API key (or the account's SID)", "--api-key - reads it from stdin")
+    secret = given.api_secret or hidden(run, "API secret, empty for none", "") or None
+    return Given(api_key, secret, None, given.settings, given.rate_limit, given.timeout_seconds, given.priority)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, str | bool | None]:
+    settings: dict[str, str | bool | None] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise UsageError("--set takes KEY=VALUE", "--set from=alerts@example.org")
+        if key in _SECRET_WORDS:
+            raise UsageError(f"--set {key}: settings are not encrypted", "--api-key, --api-secret or --credentials")
+        settings[key] = {"": None, "true": True, "false": False}.get(value, value)
+    return settings
+
+
+def _service_account(path: Path) -> dict[str, object]:
+    try:
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--credentials: {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
+    return credentials.parse_service_account(text, str(path))

@@ -1,0 +1,227 @@
+"""`status`: the whole system at a glance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from notifyctl.cli.bars import can_show, short_time
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import single
+from notifyctl.cli.output import escaped, iso
+from notifyctl.cli.types import duration
+from notifyctl.core.duration import show_ms
+from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.sealing import Keyring
+from notifyctl.services import status
+from notifyctl.services.status import InState, ProviderLine, Status
+from notifyctl.store.states import State
+
+_LEFT = 22
+_WORDS = {
+    State.IN_FLIGHT: "in flight",
+    State.DUE: "due",
+    State.UNKNOWN: "unknown",
+    State.RETRYING: "retrying",
+    State.SCHEDULED: "scheduled",
+    State.HELD: "held",
+}
+_ALWAYS = (State.IN_FLIGHT, State.DUE, State.RETRYING, State.SCHEDULED, State.HELD)
+
+
+def _status(
+    ctx: typer.Context,
+    watch: Annotated[
+        int | None,
+        typer.Option("--watch", metavar="DURATION", parser=duration, help="Again and again, so far apart: 5s."),
+    ] = None,
+) -> None:
+    """Show what runs, what waits, what is wrong and the command that helps."""
+    with invocation(ctx) as run:
+        if run.out.form not in ("table", "plain", "json", "ndjson"):
+            raise UsageError(f"status is no list: -o {run.out.form} cannot be had", "notifyctl status -o json")
+        if watch is None:
+            _write(run, _read(run))
+        else:
+            _watch(run, watch / 1_000)
+
+
+app = single("The whole system at a glance.", _status)
+
+
+def _read(run: Invocation) -> Status:
+    return status.read(run.system.db, _keyring(run), run.settings.provider_urls)
+
+
+def _keyring(run: Invocation) -> Keyring | NotifyctlError:
+    """Return the keys, or why there are none: status shows that, and goes on."""
+    try:
+        keyring: Keyring = run.system.keyring
+    except NotifyctlError as error:
+        return error
+    return keyring
+
+
+def _write(run: Invocation, report: Status) -> None:
+    if run.out.form in ("json", "ndjson"):
+        run.out.document(_document(run, report))
+    elif run.out.form == "plain":
+        run.out.write("\n".join(line.plain for line in _lines(run, report)))
+    else:
+        run.out.rich(Text("\n").join(_lines(run, report)))
+
+
+def _watch(run: Invocation, seconds: float) -> None:
+    """Draw again and again until somebody interrupts it."""
+    if run.out.form != "table" or not run.out.on_terminal:
+        while True:
+            _write(run, _read(run))
+            time.sleep(seconds)
+    from rich.live import Live
+
+    with Live(auto_refresh=False, vertical_overflow="ellipsis") as live:
+        while True:
+            live.update(Text("\n").join(_lines(run, _read(run))), refresh=True)
+            time.sleep(seconds)
+
+
+# For people
+
+
+def _lines(run: Invocation, report: Status) -> Iterator[Text]:
+    yield _head(run, report)
+    mark = "✗" if can_show("✗") else "!"
+    for problem in report.problems:
+        yield Text()
+        yield Text(f"{mark} {escaped(problem.message)}", style="red")
+        yield Text(f"    {escaped(problem.hint)}")
+    yield Text()
+    left = ["LAST 24 H", *_counts(report)]
+    right = ["PENDING NOW", *_pending(run, report)]
+    for number, (one, other) in enumerate(zip_longest(left, right, fillvalue="")):
+        yield Text(f"{one:<{_LEFT}} {other}".rstrip(), style="bold" if number == 0 else "")
+    if report.providers:
+        yield Text()
+        yield from _providers(report)
+
+
+def _head(run: Invocation, report: Status) -> Text:
+    number = len(report.dispatchers)
+    moment = datetime.fromtimestamp(report.now / 1_000, UTC)
+    local = moment if run.out.utc else moment.astimezone()
+    parts = [
+        run.settings.profile or "",
+        _label(run).partition("?")[0],
+        "schema ok",
+        f"{number} dispatcher{'' if number == 1 else 's'}",
+        local.strftime("%a %H:%M %Z"),
+    ]
+    return Text(escaped("  ".join(filter(None, parts))), style="bold")
+
+
+def _label(run: Invocation) -> str:
+    label: str = run.system.db.label
+    return label.replace("+psycopg", "")
+
+
+def _counts(report: Status) -> list[str]:
+    order = ("sent", "failed", "cancelled", "pending")
+    return [f"{name:<9}{report.last_day[name]:>9,}" for name in order]
+
+
+def _pending(run: Invocation, report: Status) -> list[str]:
+    shown = [state for state in _WORDS if state in _ALWAYS or report.pending[state].count]
+    rows = [
+        f"{_WORDS[state]:<10}{report.pending[state].count:>9,}   {_remark(run, state, report)}".rstrip()
+        for state in shown
+    ]
+    return [*rows, f"{'over 1 h':<10}{report.over_an_hour:>9,}   unexplained {report.unexplained:,}"]
+
+
+def _remark(run: Invocation, state: State, report: Status) -> str:
+    found = report.pending[state]
+    if found.first_due_at is None:
+        return ""
+    if state in (State.DUE, State.UNKNOWN):
+        return f"oldest {show_ms(report.now - found.first_due_at)}"
+    if state is State.RETRYING:
+        return f"next in {show_ms(found.first_due_at - report.now)}"
+    if state is State.SCHEDULED:
+        return f"next {_clock(run, found.first_due_at, report.now)}"
+    return _split(found) if state is State.HELD else ""
+
+
+def _split(found: InState) -> str:
+    if len(found.by_provider) == 1:
+        return next(iter(found.by_provider))
+    most = sorted(found.by_provider.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} {name}" for name, count in most)
+
+
+def _clock(run: Invocation, moment: int, now: int) -> str:
+    """Return a moment of the next day as a time of day, a later one with its date."""
+    at, today = (datetime.fromtimestamp(ms / 1_000, UTC) for ms in (moment, now))
+    if not run.out.utc:
+        at, today = at.astimezone(), today.astimezone()
+    return at.strftime("%H:%M" if (at - today).days < 1 else "%Y-%m-%d %H:%M")
+
+
+def _providers(report: Status) -> Iterator[Text]:
+    heads = ("PROVIDER, 1 H", "STATE", "SENT", "FAILED", "/MIN", "P50")
+    rows = [heads, *(_cells(line) for line in report.providers)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    for number, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield Text("   ".join(cells).rstrip(), style="bold" if number == 0 else "")
+
+
+def _cells(line: ProviderLine) -> tuple[str, ...]:
+    rate = f"{line.per_minute:,}" if line.state == "ok" else "-"
+    return line.provider, line.state, f"{line.sent:,}", f"{line.failed:,}", rate, short_time(line.p50_ms)
+
+
+# For programs
+
+
+def _document(run: Invocation, report: Status) -> dict[str, Any]:
+    return {
+        "profile": run.settings.profile,
+        "database": _label(run),
+        "schema_ok": True,
+        "now": iso(report.now),
+        "problems": [asdict(problem) for problem in report.problems],
+        "dispatchers": [
+            {**asdict(each), "started_at": iso(each.started_at), "heartbeat_at": iso(each.heartbeat_at)}
+            for each in report.dispatchers
+        ],
+        "last_24h": dict(report.last_day),
+        "pending": {state.value.replace("-", "_"): _state_document(report.pending[state]) for state in State},
+        "over_1h": {"count": report.over_an_hour, "unexplained": report.unexplained},
+        "dlq": asdict(report.dead_letters),
+        "providers_1h": [
+            {**asdict(line), "paused_at": _moment(line.paused_at), "paused_until": _moment(line.paused_until)}
+            for line in report.providers
+        ],
+    }
+
+
+def _state_document(found: InState) -> dict[str, Any]:
+    return {
+        "count": found.count,
+        "first_due_at": _moment(found.first_due_at),
+        "by_provider": dict(found.by_provider),
+    }
+
+
+def _moment(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else iso(milliseconds)

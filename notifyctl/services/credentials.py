@@ -1,0 +1,95 @@
+"""What a provider's credentials and settings become when some of them are given anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.sealing import Keyring
+from notifyctl.providers import registry
+from notifyctl.providers.contract import Credentials
+from notifyctl.store.providers import SECRET_WIDTH, ProviderConfig, open_credentials, place
+
+_HINT = "--api-key, --api-secret, --credentials and --set KEY=VALUE give them"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is to be set; None leaves a thing as it is. A setting of None is removed, a rate limit of 0 too."""
+
+    api_key: str | None = field(default=None, repr=False)
+    api_secret: str | None = field(default=None, repr=False)
+    service_account: Mapping[str, Any] | None = field(default=None, repr=False)
+    settings: Mapping[str, str | bool | None] = field(default_factory=dict)
+    rate_limit: int | None = None
+    timeout_seconds: int | None = None
+    priority: int | None = None
+
+    @property
+    def touches_credentials(self) -> bool:
+        """Whether the adapter has to look at it."""
+        secrets = (self.api_key, self.api_secret, self.service_account)
+        return bool(self.settings) or any(each is not None for each in secrets)
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is set of the columns that are no secret."""
+        values = {
+            "rate_limit": self.rate_limit,
+            "timeout_seconds": self.timeout_seconds,
+            "priority": self.priority,
+        }
+        chosen: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+        if chosen.get("rate_limit") == 0:
+            chosen["rate_limit"] = None
+        return chosen
+
+
+def applied(config: ProviderConfig, given: Given, keyring: Keyring) -> ProviderConfig:
+    """Return `config` with what is given in it, secrets sealed; what is not given keeps its sealed form.
+
+    Of a service account's key file the `private_key_id` is the API key. Raises UsageError for a secret that is too
+    long, NotAllowed without an encryption key.
+    """
+    settings = {**config.config, **given.settings}
+    api_key, api_secret, account = config.api_key, config.api_secret, config.service_account
+    plain_key = given.api_key if given.service_account is None else given.service_account["private_key_id"]
+    if plain_key is not None:
+        api_key = keyring.seal(plain_key, place(config.id, "api_key"), SECRET_WIDTH)
+    if given.api_secret is not None:
+        api_secret = keyring.seal(given.api_secret, place(config.id, "api_secret"), SECRET_WIDTH)
+    if given.service_account is not None:
+        account = keyring.seal(json.dumps(dict(given.service_account)), place(config.id, "config_json"))
+    return replace(
+        config,
+        api_key=api_key,
+        api_secret=api_secret,
+        service_account=account,
+        config={key: value for key, value in settings.items() if value is not None},
+        **given.plain(),
+    )
+
+
+def checked(config: ProviderConfig, keyring: Keyring) -> Credentials:
+    """Return the credentials in plain; raise UsageError with all that the provider's adapter objects to.
+
+    Raises NotAllowed for a secret that does not open.
+    """
+    opened = open_credentials(config, keyring, {})
+    problems = registry.get(config.provider_name).check(opened)
+    if problems:
+        raise UsageError(f"{config.provider_name}: {'; '.join(problems)}", _HINT)
+    return opened
+
+
+def parse_service_account(text: str, source: str) -> dict[str, Any]:
+    """Return the key file of a service account. Raises UsageError without showing it."""
+    try:
+        account = json.loads(text)
+    except ValueError:
+        account = None
+    if not isinstance(account, dict) or not isinstance(account.get("private_key_id"), str):
+        raise UsageError(f"{source} is no key file of a service account: JSON with a private_key_id")
+    return account

@@ -1,0 +1,238 @@
+"""The whole system at a glance: what it does, what is wrong, and the command that helps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from notifyctl.core.duration import show_ms
+from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.sealing import Keyring
+from notifyctl.store import providers
+from notifyctl.store import status as store
+from notifyctl.store.engine import Database
+from notifyctl.store.providers import ProviderConfig
+from notifyctl.store.states import State
+from notifyctl.store.status import Alive, DeadLetters, LastHour, Waiting
+
+_OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
+_UNEXPLAINED = (State.DUE, State.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and the command that helps. `code` names the kind for programs."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class InState:
+    """What is pending in one state: how many, the least `due_at` (ms), and how many of each provider."""
+
+    count: int
+    first_due_at: int | None
+    by_provider: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLine:
+    """A provider and its last hour. `state` is ok, paused, disabled or missing; `base_url` is set where overridden."""
+
+    provider: str
+    state: str
+    paused_at: int | None
+    paused_until: int | None
+    pause_reason: str | None
+    base_url: str | None
+    held: int
+    total: int
+    sent: int
+    failed: int
+    per_minute: int
+    p50_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one moment `now` (milliseconds)."""
+
+    now: int
+    dispatchers: list[Alive]
+    problems: list[Problem]
+    last_day: Mapping[str, int]
+    pending: Mapping[State, InState]
+    over_an_hour: int
+    unexplained: int
+    dead_letters: DeadLetters
+    providers: list[ProviderLine]
+
+
+def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str]) -> Status:
+    """Return the state of the system. `urls` are the base URLs by provider that stand above the configured ones.
+
+    `keyring` may be the reason why there is none: then that is among the problems.
+    """
+    with db.read() as conn:
+        now = db.now(conn)
+        alive = store.alive(conn, now)
+        waiting = store.waiting(conn, now)
+        letters = store.dead_letters(conn, now)
+        configs = sorted(providers.listed(conn), key=lambda config: (-config.priority, config.provider_name))
+        day, hour = store.last_day(conn, now), store.last_hour(conn, now)
+    lines = _lines(configs, hour, waiting, urls, now)
+    pending = {state: _in_state(waiting, state) for state in State}
+    unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
+    return Status(
+        now=now,
+        dispatchers=alive,
+        problems=[
+            *(problem for line in lines for problem in _of_provider(line, now)),
+            *_of_keys(configs, keyring),
+            *_of_dispatching(alive, pending, unexplained, now),
+            *_of_dead_letters(letters),
+        ],
+        last_day=day,
+        pending=pending,
+        over_an_hour=sum(each.old for each in waiting),
+        unexplained=unexplained,
+        dead_letters=letters,
+        providers=lines,
+    )
+
+
+def _in_state(waiting: list[Waiting], state: State) -> InState:
+    mine = [each for each in waiting if each.state is state]
+    return InState(
+        count=sum(each.count for each in mine),
+        first_due_at=min((each.first_due_at for each in mine), default=None),
+        by_provider={each.provider: each.count for each in mine},
+    )
+
+
+def _lines(
+    configs: list[ProviderConfig],
+    hour: list[LastHour],
+    waiting: list[Waiting],
+    urls: Mapping[str, str],
+    now: int,
+) -> list[ProviderLine]:
+    """Return the configured providers, then those that only notifications name."""
+    did = {each.provider: each for each in hour}
+    held = {each.provider: each.count for each in waiting if each.state is State.HELD}
+    known = {config.provider_name: config for config in configs}
+    names = [*known, *sorted({*did, *held} - set(known))]
+    return [
+        _line(
+            name,
+            known.get(name),
+            did.get(name) or LastHour(name, 0, 0, 0, None),
+            held.get(name, 0),
+            urls.get(name),
+            now,
+        )
+        for name in names
+    ]
+
+
+def _line(
+    name: str, config: ProviderConfig | None, did: LastHour, held: int, url: str | None, now: int
+) -> ProviderLine:
+    state = _state(config, now)
+    paused = config if config is not None and state == "paused" else None
+    configured = None if config is None else config.config.get("base_url")
+    return ProviderLine(
+        provider=name,
+        state=state,
+        paused_at=paused.paused_at if paused else None,
+        paused_until=paused.paused_until if paused else None,
+        pause_reason=paused.pause_reason if paused else None,
+        base_url=url or (str(configured) if configured else None),
+        held=held,
+        total=did.total,
+        sent=did.sent,
+        failed=did.failed,
+        per_minute=round(did.sent / 60),
+        p50_ms=did.p50_ms,
+    )
+
+
+def _state(config: ProviderConfig | None, now: int) -> str:
+    if config is None:
+        return "missing"
+    if not config.is_active:
+        return "disabled"
+    return "paused" if config.paused(now) else "ok"
+
+
+def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
+    name, held = line.provider, f"; {line.held:,} held" if line.held else ""
+    problems = []
+    if line.state == "paused":
+        ago = show_ms(now - (line.paused_at or now))
+        left = "" if line.paused_until is None else f", {show_ms(line.paused_until - now)} to go"
+        message = f"{name} paused {ago}{left}: {line.pause_reason or 'no reason given'}{held}"
+        problems.append(Problem("provider_paused", message, _out_of_pause(line)))
+    elif line.state == "disabled" and line.held:
+        problems.append(Problem("provider_disabled", f"{name} disabled{held}", f"notifyctl providers enable {name}"))
+    elif line.state == "missing" and line.held:
+        problems.append(
+            Problem("provider_missing", f"{name} is not configured{held}", f"notifyctl providers add {name}")
+        )
+    if line.base_url is not None:
+        problems.append(Problem("provider_url", f"{name} goes to {line.base_url}", "notifyctl config show --origin"))
+    return problems
+
+
+def _out_of_pause(line: ProviderLine) -> str:
+    if not _OF_CREDENTIALS.search(line.pause_reason or ""):
+        return f"notifyctl providers resume {line.provider}"
+    option = "--credentials FILE" if line.provider == "fcm" else "--api-key -"
+    return f"notifyctl providers update {line.provider} {option} --resume"
+
+
+def _of_keys(configs: list[ProviderConfig], keyring: Keyring | NotifyctlError) -> list[Problem]:
+    """Return why credentials in use cannot be read; a reason that several share once."""
+    reasons: dict[str, tuple[str | None, list[str]]] = {}
+    for config in configs:
+        error = _unreadable(config, keyring)
+        if error is not None:
+            reasons.setdefault(error.message, (error.hint, []))[1].append(config.provider_name)
+    return [
+        Problem("credentials", f"{', '.join(names)}: {message}", hint or f"notifyctl providers update {names[0]}")
+        for message, (hint, names) in reasons.items()
+    ]
+
+
+def _unreadable(config: ProviderConfig, keyring: Keyring | NotifyctlError) -> NotifyctlError | None:
+    if not config.is_active:
+        return None
+    if isinstance(keyring, NotifyctlError):
+        return keyring
+    try:
+        providers.open_credentials(config, keyring, {})
+    except NotifyctlError as error:
+        return error
+    return None
+
+
+def _of_dispatching(alive: list[Alive], pending: Mapping[State, InState], unexplained: int, now: int) -> list[Problem]:
+    ready = pending[State.DUE].count + pending[State.UNKNOWN].count
+    if ready and not alive:
+        oldest = min(pending[state].first_due_at or now for state in _UNEXPLAINED if pending[state].count)
+        message = f"no dispatcher is running; {ready:,} due, the oldest for {show_ms(now - oldest)}"
+        return [Problem("no_dispatcher", message, "notifyctl dispatch")]
+    if unexplained:
+        message = f"{unexplained:,} due for over an hour, and nothing holds them"
+        return [Problem("unexplained", message, "notifyctl notifications list --state due --stuck 1h")]
+    return []
+
+
+def _of_dead_letters(letters: DeadLetters) -> list[Problem]:
+    if not letters.unresolved:
+        return []
+    message = f"DLQ {letters.unresolved:,} unresolved, {letters.last_hour:,} in the last hour"
+    return [Problem("dead_letters", message, "notifyctl dlq list")]

@@ -1,0 +1,150 @@
+"""What `status` counts: the schema document's monitoring queries, and what is pending now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, select
+
+from notifyctl.core.model import Status
+from notifyctl.store.dispatchers import ALIVE_MS
+from notifyctl.store.states import PENDING, State, state_expression, stuck
+from notifyctl.store.tables import dispatchers, notification_dlq, notifications
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+_n = notifications.c
+_d = dispatchers.c
+_STATUSES = [status.value for status in Status]
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A dispatcher whose heartbeat is recent. Times are milliseconds since the epoch."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: int
+    heartbeat_at: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Pending notifications of one state and provider. `first_due_at` is the least of them.
+
+    `old` are those that are pending for over an hour, as the schema document's query asks.
+    """
+
+    state: State
+    provider: str
+    count: int
+    first_due_at: int
+    old: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Dead letters that nobody has resolved."""
+
+    unresolved: int
+    last_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastHour:
+    """One provider's notifications that were created within the last hour.
+
+    `p50_ms` is the median time from the last attempt's beginning until the provider took it.
+    """
+
+    provider: str
+    total: int
+    sent: int
+    failed: int
+    p50_ms: int | None
+
+
+def alive(conn: Connection, now: int) -> list[Alive]:
+    """Return the dispatchers at work, the oldest first."""
+    rows = conn.execute(
+        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight)
+        .where(_d.heartbeat_at >= now - ALIVE_MS)
+        .order_by(_d.started_at, _d.id)
+    )
+    return [Alive(*row) for row in rows]
+
+
+def last_day(conn: Connection, now: int) -> dict[str, int]:
+    """Return how many of each status were created within 24 hours."""
+    rows = conn.execute(
+        select(_n.status, func.count())
+        .where(_n.status.in_(_STATUSES), _n.created_at > now - DAY_MS)
+        .group_by(_n.status)
+    )
+    found = {row.status: row[1] for row in rows}
+    return {status: found.get(status, 0) for status in _STATUSES}
+
+
+def waiting(conn: Connection, now: int) -> list[Waiting]:
+    """Return what is pending, by state and provider."""
+    state = state_expression(now).label("state")
+    rows = conn.execute(
+        select(state, _n.provider, func.count(), func.min(_n.due_at), _sum(stuck(now, HOUR_MS)))
+        .where(PENDING)
+        .group_by(state, _n.provider)
+        .order_by(_n.provider)
+    )
+    return [Waiting(State(row[0]), *row[1:]) for row in rows]
+
+
+def dead_letters(conn: Connection, now: int) -> DeadLetters:
+    """Return how many dead letters wait for somebody."""
+    letters = notification_dlq.c
+    unresolved = ~letters.resolved
+    total = select(func.count()).select_from(notification_dlq).where(unresolved).scalar_subquery()
+    recent = (
+        select(func.count())
+        .select_from(notification_dlq)
+        .where(unresolved, letters.moved_to_dlq_at > now - HOUR_MS)
+        .scalar_subquery()
+    )
+    return DeadLetters(*conn.execute(select(total, recent)).one())
+
+
+def last_hour(conn: Connection, now: int) -> list[LastHour]:
+    """Return how the providers did with what was created within the last hour."""
+    recent = (_n.status.in_(_STATUSES), _n.created_at > now - HOUR_MS)
+    medians = _medians(conn, now)
+    rows = conn.execute(
+        select(_n.provider, func.count(), _sum(_n.status == "sent"), _sum(_n.status == "failed"))
+        .where(*recent)
+        .group_by(_n.provider)
+        .order_by(_n.provider)
+    )
+    return [LastHour(name, all_, sent, failed, medians.get(name)) for name, all_, sent, failed in rows]
+
+
+def _medians(conn: Connection, now: int) -> Mapping[str, int]:
+    took = _n.sent_at - _n.last_attempted
+    ranked = (
+        select(
+            _n.provider,
+            took.label("took"),
+            func.row_number().over(partition_by=_n.provider, order_by=took).label("place"),
+            func.count().over(partition_by=_n.provider).label("all_of_them"),
+        )
+        .where(_n.status == "sent", _n.created_at > now - HOUR_MS, _n.last_attempted.is_not(None))
+        .subquery()
+    )
+    middle = ranked.c.place == (ranked.c.all_of_them + 1) // 2
+    rows = conn.execute(select(ranked.c.provider, ranked.c.took).where(middle))
+    return {row.provider: row.took for row in rows}
+
+
+def _sum(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    return cast(func.sum(case((condition, 1), else_=0)), BigInteger)

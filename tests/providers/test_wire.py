@@ -1,0 +1,472 @@
+"""The HTTP engine against real sockets on loopback: every way in which the other side can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from notifyctl import __version__
+from notifyctl.core.outcome import Kind
+from notifyctl.providers.contract import Failure, FailureKind, Request, Response
+from notifyctl.providers.wire import BODY_BYTES, Wire, outcome_of
+
+BODY = b'{"text":"hello"}'
+SECRET = "AC0123456789abcdef0123456789abcdef"
+PATH = f"/2010-04-01/Accounts/{SECRET}/Messages.json"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Answer = Callable[["Peer"], Awaitable[None]]
+
+
+@dataclass
+class Peer:
+    """One connection, after a whole request arrived on it."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    number: int
+    head: bytes
+    server: Server
+
+    async def say(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Drop the connection with a TCP reset."""
+        plug = self.writer.get_extra_info("socket")
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+@dataclass
+class Server:
+    """What arrived: the head of each request, and how many connections there were."""
+
+    url: str = ""
+    heads: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@asynccontextmanager
+async def serving(answer: Answer) -> Any:
+    """Answer each request as `answer` does, on one port of loopback."""
+    server, tasks = Server(), set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        server.connections += 1
+        number = 0
+        try:
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(len(BODY))
+                number += 1
+                server.heads.append(head)
+                server.asked.set()
+                await answer(Peer(reader, writer, number, head, server))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            server.left.set()
+        finally:
+            writer.close()
+            tasks.discard(asyncio.current_task())
+
+    listening = await asyncio.start_server(lambda *both: asyncio.ensure_future(talk(*both)) and None, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        listening.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def wired() -> Any:
+    """A wire that is closed afterwards."""
+    wire = Wire()
+    try:
+        yield wire
+    finally:
+        await wire.aclose()
+
+
+def request(base: str, path: str = PATH, headers: dict[str, str] | None = None) -> Request:
+    return Request("POST", base + path, {"Content-Type": "application/json", **(headers or {})}, BODY)
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(main, 30))
+
+
+def exchange(answer: Answer, times: int = 1, timeout_s: float = 5) -> tuple[list[Response | Failure], Server]:
+    """Send `times` requests, one after the other, to a server that answers like this."""
+
+    async def main() -> tuple[list[Response | Failure], Server]:
+        async with serving(answer) as server, wired() as wire:
+            return [await wire.send(request(server.url), timeout_s) for _ in range(times)], server
+
+    return run(main())
+
+
+async def ok(peer: Peer) -> None:
+    await peer.say(OK)
+
+
+def says(data: bytes) -> Answer:
+    async def answer(peer: Peer) -> None:
+        await peer.say(data)
+
+    return answer
+
+
+async def close(peer: Peer) -> None:
+    peer.writer.close()
+
+
+async def reset(peer: Peer) -> None:
+    peer.reset()
+
+
+async def half_a_head(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-")
+    peer.writer.close()
+
+
+async def half_a_body(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\nhalf")
+    peer.reset()
+
+
+async def hang(peer: Peer) -> None:
+    await peer.reader.read()
+    peer.server.left.set()
+
+
+async def drip(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        await peer.say(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def endless(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await peer.say(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+
+async def endless_headers(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await peer.say(b"X-Filler: " + b"x" * 1000 + b"\r\n")
+
+
+def test_round_trip() -> None:
+    """What the adapter built goes over the wire, once and unchanged; the answer's header names are in lower case."""
+
+    async def created(peer: Peer) -> None:
+        await peer.say(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nX-Message-Id: abc\r\n\r\n{}")
+
+    [response], server = exchange(created)
+    assert response == Response(201, {"content-length": "2", "x-message-id": "abc"}, b"{}")
+    [head] = server.heads
+    lines = head.decode().split("\r\n")
+    assert lines[0] == f"POST {PATH} HTTP/1.1"
+    sent = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    assert sent.pop("host").startswith("127.0.0.1:")
+    assert sent == {
+        "content-type": "application/json",
+        "content-length": str(len(BODY)),
+        "accept": "*/*",
+        "user-agent": f"notifyctl/{__version__}",
+    }
+
+
+def test_one_accept_header() -> None:
+    """An adapter's own Accept replaces the library's, so that there are not two."""
+
+    async def main() -> bytes:
+        async with serving(ok) as server, wired() as wire:
+            await wire.send(request(server.url, headers={"Accept": "application/json"}), 5)
+            return server.heads[0]
+
+    head = run(main()).lower()
+    assert head.count(b"accept:") == 1 and b"accept: application/json" in head
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(close, id="closed at once"),
+        pytest.param(reset, id="reset at once"),
+        pytest.param(half_a_head, id="closed within the headers"),
+        pytest.param(half_a_body, id="reset within the body"),
+        pytest.param(endless_headers, id="headers without end"),
+        pytest.param(says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), id="another protocol"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), id="impossible length"),
+        pytest.param(says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), id="impossible chunk"),
+    ],
+)
+def test_no_whole_answer_is_ambiguous(answer: Answer) -> None:
+    """Once the request was written, all but a whole answer means that it may have been accepted; it is sent once."""
+    [failure], server = exchange(answer)
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.AMBIGUOUS
+    assert failure.message.startswith("127.0.0.1: ")
+    assert SECRET not in failure.message and "://" not in failure.message
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("answer", [pytest.param(hang, id="silence"), pytest.param(drip, id="a byte now and then")])
+def test_deadline_covers_everything(answer: Answer) -> None:
+    """No provider holds a place longer than the deadline, not even one that keeps sending."""
+    began = time.monotonic()
+    [failure], _ = exchange(answer, timeout_s=1)
+    assert failure == Failure(FailureKind.AMBIGUOUS, "127.0.0.1: no whole answer within 1 s")
+    assert time.monotonic() - began < 5
+
+
+def test_endless_body_is_cut() -> None:
+    """Of a body without end the first 64 KB are read; then the connection is closed, and not used again."""
+
+    async def main() -> Response:
+        async with serving(endless) as server, wired() as wire:
+            response = await wire.send(request(server.url), 5)
+            await server.left.wait()
+            return response
+
+    assert run(main()) == Response(200, {"transfer-encoding": "chunked"}, b"x" * BODY_BYTES)
+
+
+def test_compressed_bodies_stay_compressed() -> None:
+    """A bomb of 100 MB is handed on as the 100 KB it is, cut: nothing here inflates what a stranger sent."""
+    bomb = gzip.compress(b"\x00" * 100_000_000, compresslevel=1)
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+    [response], _ = exchange(says(head + bomb))
+    assert isinstance(response, Response)
+    assert response.body == bomb[:BODY_BYTES]
+
+
+def test_redirects_are_not_followed() -> None:
+    """A redirect is an answer like any other: credentials go only where the configuration sends them."""
+    [response], server = exchange(says(b"HTTP/1.1 307 Moved\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n"))
+    assert isinstance(response, Response)
+    assert (response.status, response.headers["location"]) == (307, "/other")
+    assert len(server.heads) == 1
+
+
+def test_cookies_are_not_kept() -> None:
+    """Nothing that a provider sets comes back with the next request."""
+    _, server = exchange(says(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"), times=2)
+    assert b"cookie" not in server.heads[1].lower()
+
+
+def test_connections_are_kept() -> None:
+    """Requests one after the other share a connection, whatever the body's framing."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    for answer in (ok, says(chunked), says(b"HTTP/1.1 204 No Content\r\n\r\n")):
+        responses, server = exchange(answer, times=3)
+        assert all(isinstance(response, Response) for response in responses)
+        assert (len(server.heads), server.connections) == (3, 1)
+
+
+def test_connection_closed_while_idle() -> None:
+    """A pooled connection that the server closed meanwhile costs nothing: the request goes out, once, on a new one."""
+
+    async def once(peer: Peer) -> None:
+        await peer.say(OK)
+        peer.writer.close()
+
+    async def main() -> tuple[list[Response | Failure], Server]:
+        async with serving(once) as server, wired() as wire:
+            answers = []
+            for _ in range(5):
+                answers.append(await wire.send(request(server.url), 5))
+                await asyncio.sleep(0.02)
+            return answers, server
+
+    answers, server = run(main())
+    assert [answer.status for answer in answers] == [200] * 5
+    assert (len(server.heads), server.connections) == (5, 5)
+
+
+def test_post_is_never_repeated() -> None:
+    """A server that closes a reused connection without an answer got the request; it must not be sent again."""
+
+    async def first_only(peer: Peer) -> None:
+        if peer.number == 1:
+            await peer.say(OK)
+        else:
+            peer.writer.close()
+
+    [first, second], server = exchange(first_only, times=2)
+    assert isinstance(first, Response)
+    assert isinstance(second, Failure) and second.kind is FailureKind.AMBIGUOUS
+    assert len(server.heads) == 2
+
+
+def test_refused_is_unsent() -> None:
+    """Where nobody listens nothing was sent."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: refused, and nobody else can take it
+        failure = _send(f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+    assert failure.message.startswith("127.0.0.1: not connected: Connection refused")
+
+
+def test_unknown_name_is_unsent() -> None:
+    """A name that cannot be resolved, or not in time, sends nothing."""
+    failure = _send("https://api.nobody.invalid", timeout_s=4)
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+    assert failure.message.startswith("api.nobody.invalid: not connected: ")
+    assert SECRET not in failure.message
+
+
+def test_tls_that_fails_is_unsent() -> None:
+    """A peer that speaks no TLS got a handshake, but no message."""
+
+    async def main() -> Response | Failure:
+        async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(plain, "127.0.0.1", 0) as server, wired() as wire:
+            return await wire.send(request(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"), 5)
+
+    failure = run(main())
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+
+
+def test_slow_connecting_is_unsent() -> None:
+    """A peer that lets us wait in the handshake leaves enough of the deadline to know that nothing was sent."""
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        failure = _send(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout_s=2)
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("base", "headers"),
+    [
+        ("", {}),
+        ("ftp://127.0.0.1", {}),
+        ("http://[::1", {}),
+        ("http://127.0.0.1:99999", {}),
+        ("http://127.0.0.1:1", {"Authorization": f"Bearer {SECRET}\r\nX: y"}),
+        ("http://127.0.0.1:1", {f"X {SECRET}": "y"}),
+    ],
+)
+def test_impossible_requests_are_unsent(base: str, headers: dict[str, str]) -> None:
+    """An address or header that cannot be sent is a failure like any other, and its text is not shown."""
+
+    async def main() -> Response | Failure:
+        async with wired() as wire:
+            return await wire.send(request(base, headers=headers), 5)
+
+    failure = run(main())
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+    assert SECRET not in failure.message
+
+
+def test_unreadable_headers_are_left_out() -> None:
+    """A header that is no text does not cost the answer, nor the other headers."""
+    answer = b"HTTP/1.1 202 Accepted\r\nX-Odd: \xff\xfe\r\nX-Message-Id: abc\r\nContent-Length: 0\r\n\r\n"
+    [response], _ = exchange(says(answer))
+    assert response == Response(202, {"x-message-id": "abc", "content-length": "0"}, b"")
+
+
+def test_environment_does_not_reroute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment is not used: a refused proxy must not look like a refused provider."""
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    [response], _ = exchange(ok)
+    assert isinstance(response, Response)
+
+
+def test_many_at_once() -> None:
+    """A thousand calls are in flight together: nobody is answered before all have arrived."""
+    many = 1_000
+
+    async def main() -> list[Response | Failure]:
+        arrived = asyncio.Event()
+
+        async def together(peer: Peer) -> None:
+            if len(peer.server.heads) == many:
+                arrived.set()
+            await arrived.wait()
+            await peer.say(OK)
+
+        async with serving(together) as server, wired() as wire:
+            return await asyncio.gather(*(wire.send(request(server.url), 20) for _ in range(many)))
+
+    assert all(isinstance(response, Response) for response in run(main()))
+
+
+def test_cancelled_call_ends_with_its_deadline() -> None:
+    """A call that nobody waits for any more leaves the wire usable, and holds its connection until the deadline."""
+
+    async def main() -> Response | Failure:
+        async def first_hangs(peer: Peer) -> None:
+            await (hang(peer) if peer.server.connections == 1 else ok(peer))
+
+        async with serving(first_hangs) as server, wired() as wire:
+            task = asyncio.create_task(wire.send(request(server.url), 1))
+            await server.asked.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            answer = await wire.send(request(server.url), 5)
+            await asyncio.wait_for(server.left.wait(), 5)
+            return answer
+
+    assert isinstance(run(main()), Response)
+
+
+def test_closed() -> None:
+    """Closing ends what is under way as unknown, and refuses what comes afterwards as unsent; twice does no harm."""
+
+    async def main() -> list[Response | Failure]:
+        async with serving(hang) as server:
+            wire = Wire()
+            task = asyncio.create_task(wire.send(request(server.url), 20))
+            await server.asked.wait()
+            await wire.aclose()
+            await wire.aclose()
+            return [await task, await wire.send(request(server.url), 5)]
+
+    assert [failure.kind for failure in run(main())] == [FailureKind.AMBIGUOUS, FailureKind.UNSENT]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [(FailureKind.UNSENT, Kind.TRANSIENT), (FailureKind.AMBIGUOUS, Kind.UNKNOWN)],
+)
+def test_outcomes_of_failures(failure: FailureKind, kind: Kind) -> None:
+    """What was not sent may be repeated freely; of anything else nobody knows."""
+    outcome = outcome_of(Failure(failure, "host:\nreason"))
+    assert (outcome.kind, outcome.message, outcome.http_status) == (kind, "host: reason", None)
+
+
+def _send(base: str, timeout_s: float = 5) -> Response | Failure:
+    async def main() -> Response | Failure:
+        async with wired() as wire:
+            return await wire.send(request(base), timeout_s)
+
+    return run(main())

@@ -1,0 +1,52 @@
+"""A provider sandbox in a process of its own, and what it was asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.support.command import Cli
+
+
+class Sandbox:
+    """`notifyctl sandbox` on a free port.
+
+    `url` is the base URL of every provider, `facts` the document it printed at its start: credentials by provider.
+    """
+
+    def __init__(self, cli: Cli, *options: str) -> None:
+        self.log = cli.home / "requests.ndjson"
+        self.service_account = cli.home / "service-account.json"
+        files = ("--log", str(self.log), "--service-account", str(self.service_account))
+        # A pipe that nobody reads would stop it one day.
+        self._process = cli.start("sandbox", "--port", "0", *files, "-o", "json", *options, stderr=subprocess.DEVNULL)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"the sandbox ended with exit code {self._process.wait(10)}"
+        self.facts: dict[str, Any] = json.loads(line)
+        self.url: str = self.facts["url"]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment that makes it every provider."""
+        return {f"NOTIFYCTL_{name}_URL": self.url for name in ("SENDGRID", "TWILIO", "FCM")}
+
+    def requests(self, provider: str | None = None) -> list[dict[str, Any]]:
+        """Return what it was asked so far, oldest first; of one provider, or of all but the token endpoint."""
+        wanted = (provider,) if provider else ("sendgrid", "twilio", "fcm")
+        return [line for line in _lines(self.log) if line["provider"] in wanted]
+
+    def stop(self) -> int:
+        """End it and return its exit code."""
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=10)
+        finally:
+            self._process.kill()
+        return self._process.returncode
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
