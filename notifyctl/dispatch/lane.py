@@ -32,23 +32,28 @@ MARGIN_MS = 1_000
 
 
 class Budget:
-    """How many attempts the whole run may still make; None: any number."""
+    """How many attempts the whole run may still make; None: any number.
+
+    A claim reserves before it knows how much is due, so that all lanes together never take too much.
+    """
 
     def __init__(self, left: int | None) -> None:
         self._left = left
+        self._reserved = 0
 
     def reserve(self, wanted: int) -> int:
-        """Take up to `wanted` attempts and return how many were taken."""
+        """Reserve up to `wanted` attempts and return how many; 0 when other lanes' claims have reserved the rest."""
         if self._left is None:
             return wanted
-        taken = min(wanted, self._left)
-        self._left -= taken
+        taken = min(wanted, self._left - self._reserved)
+        self._reserved += taken
         return taken
 
-    def give_back(self, unused: int) -> None:
-        """Return what was reserved and not used."""
+    def settle(self, reserved: int, used: int) -> None:
+        """Use some of what was reserved, and let go of the rest."""
         if self._left is not None:
-            self._left += unused
+            self._left -= used
+            self._reserved -= reserved
 
     @property
     def spent(self) -> bool:
@@ -143,14 +148,18 @@ class Lane:
         return min(free, options.batch_size)
 
     async def _claim(self, room: int) -> tuple[Batch, Lease]:
-        reserved = self._shared.budget.reserve(room)
+        budget = self._shared.budget
+        while (reserved := budget.reserve(room)) == 0:
+            await asyncio.sleep(GATHER_S)  # another lane's claim has it, and may not need it
+            if budget.spent or self._stopping.is_set():
+                return Batch(0), Lease(0, 0.0, 0)
         began = time.monotonic()
+        used = 0
         try:
             batch = await self._patiently(reserved)
-        except BaseException:
-            self._shared.budget.give_back(reserved)
-            raise
-        self._shared.budget.give_back(reserved - len(batch.claims))
+            used = len(batch.claims)
+        finally:
+            budget.settle(reserved, used)
         self._note(batch)
         return batch, Lease(batch.now, began, batch.lease_ms)
 

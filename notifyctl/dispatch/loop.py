@@ -102,7 +102,7 @@ class Dispatcher:
             while not self._stopping.is_set():
                 self._open_lanes(shared)
                 running = {task for _, task in self._lanes.values() if not task.done()}
-                if shared.budget.spent or (self.options.once and not running):
+                if not running and (self.options.once or shared.budget.spent):
                     return
                 await asyncio.wait({stopped, *running}, timeout=self._patience(end), return_when="FIRST_COMPLETED")
                 if end is not None and time.monotonic() >= end:

@@ -16,6 +16,7 @@ from notifyctl.core.outcome import Outcome
 TIMEOUT_SECONDS = 10.0
 EARLY_SECONDS = 225  # as google-auth does: a token that ends during a call is of no use
 FAILURE_SECONDS = 5.0
+LONGEST_REST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class TokenSource:
         """Return a token that is valid now, or why there is none: CONFIG (key refused or malformed) or TRANSIENT.
 
         Shortly before its end the old token is handed out while a new one is fetched. After a failure the token
-        endpoint is left in peace for `FAILURE_SECONDS`, or as long as it asks, and the failure is returned meanwhile.
+        endpoint is left in peace for `FAILURE_SECONDS`, or as long as it asks (at most `LONGEST_REST_SECONDS`), and the
+        failure is returned meanwhile.
         """
         account = self._accounts.setdefault(_key(service_account), _Account())
         token = account.token
@@ -96,7 +98,7 @@ class TokenSource:
         if account.failure is None:
             return False
         rest_s = max(FAILURE_SECONDS, (account.failure.retry_after_ms or 0) / 1000)
-        return 0 <= self._now() - account.failed_at < min(rest_s, 60)
+        return 0 <= self._now() - account.failed_at < min(rest_s, LONGEST_REST_SECONDS)
 
     async def _refresh(self, account: _Account, service_account: Mapping[str, Any]) -> None:
         try:

@@ -328,7 +328,7 @@ def test_signals_end_it(number: signal.Signals, tmp_path: Path) -> None:
 async def _waiting(sandbox: Running, act: Callable[[], None]) -> Outcome:
     """Text somebody who gets no answer, act when the request is there, and return what it came to."""
     task = asyncio.create_task(_texts(sandbox, (ANN,), 20, at_once=1))
-    while not sandbox.log:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110  # another process's file
+    while not sandbox.log:  # noqa: ASYNC110  # another process writes it
+        await asyncio.sleep(0.01)
     act()
     return (await task)[0]

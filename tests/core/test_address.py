@@ -1,0 +1,91 @@
+"""Addresses: one stored form, reached from everything that means the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifyctl.core import address
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+
+# Email-like, phone-like and any text, so that the checks see more than refusals at the first character.
+ANYTHING = st.one_of(
+    st.text(max_size=60),
+    st.from_regex(r"[a-zA-Z0-9.+_-]{1,20}@[a-zA-Z0-9.-]{1,20}", fullmatch=True),
+    st.from_regex(r"\+[0-9 ()./-]{1,20}", fullmatch=True),
+)
+
+
+@given(st.sampled_from(Channel), ANYTHING)
+def test_the_stored_form_is_the_end_of_it(channel: Channel, text: str) -> None:
+    """Any text is either refused as usage, or has a stored form that is its own stored form and fits its column."""
+    try:
+        stored = address.normalised(channel, text)
+    except UsageError:
+        return
+    assert address.normalised(channel, stored) == stored
+    assert 0 < len(stored) <= 1_024
+    assert stored.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("given_as", "stored"),
+    [
+        ("anna@example.org", "anna@example.org"),
+        ("  Anna.B@EXAMPLE.Org ", "Anna.B@example.org"),
+        ("a+tag@mail.test", "a+tag@mail.test"),
+        ("ä@exämple.com", "ä@exämple.com"),
+        ("info@xn--exmple-cua.com", "info@exämple.com"),
+    ],
+)
+def test_email(given_as: str, stored: str) -> None:
+    """The domain is lower case and Unicode, the local part as given; domains for examples and tests pass."""
+    assert address.email(given_as) == stored
+
+
+@pytest.mark.parametrize(
+    "text", ["", "anna", "anna@", "@example.org", "a@b", "a@x.local", "Anna <a@b.org>", "a b@c.org", "a\n@b.org"]
+)
+def test_no_email(text: str) -> None:
+    """What no provider could deliver to is refused with the address in the message."""
+    with pytest.raises(UsageError, match="is no e-mail address"):
+        address.email(text)
+
+
+@pytest.mark.parametrize(
+    ("given_as", "stored"),
+    [
+        ("+15005550006", "+15005550006"),
+        ("+14155552345", "+14155552345"),
+        ("+1 (415) 555-2345", "+14155552345"),
+        (" +49 1511 234567 ", "+491511234567"),
+        ("+44 20 7946 0018", "+442079460018"),
+    ],
+)
+def test_phone(given_as: str, stored: str) -> None:
+    """Numbers are kept in E.164; test and fictional numbers, which no plan lists as valid, pass."""
+    assert address.phone(given_as) == stored
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "4155552345", "0049151234", "+", "+999123456789", "+1", "+1500555000612345", "+1-800-FLOWERS", "+1 ext 5"],
+)
+def test_no_phone(text: str) -> None:
+    """Without a country code, too short, too long, with letters: not a number that can be dialled."""
+    with pytest.raises(UsageError, match=r"telephone number|too short or too long"):
+        address.phone(text)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "tok en", "tok\x00en", "x" * 1_025, "a\u2028b"])
+def test_no_push_token(text: str) -> None:
+    """A token is one printable word that fits its column."""
+    with pytest.raises(UsageError, match="push token"):
+        address.push_token(text)
+
+
+def test_the_longest_push_token() -> None:
+    """1024 characters are stored as they came."""
+    assert address.push_token("x:-_" * 256) == "x:-_" * 256
