@@ -8,6 +8,7 @@ HTTP/1.1 only: a lost connection then leaves one outcome unknown, and not those 
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ BODY_BYTES = 65_536
 IDLE_CONNECTIONS = 1_024
 IDLE_SECONDS = 55  # shorter than the 60 s after which common load balancers close, so that we close first
 CONNECT_SECONDS = (10.0, 5.0, 2.0, 1.0, 0.5)
+SETTLE_SECONDS = 0.05
 
 # What hyper says when the connection was never made (refused, name not known, TLS failed, too slow), and when it gave
 # the request back because the pooled connection had closed before a byte was written. pyreqwest's exception classes
@@ -49,10 +51,12 @@ class Wire:
         if self._closed:
             return Failure(FailureKind.UNSENT, "the connections are closed already")
         try:
-            # The library sets Accept-Encoding and undoes compression unless told otherwise; a body is never inflated.
+            client = self._client(timeout_s)
+        except PyreqwestError as error:
+            return Failure(FailureKind.UNSENT, f"the HTTP client cannot be made: {_reason(_causes(error))}")
+        try:
             built = (
-                self._client(timeout_s)
-                .request(request.method, request.url)
+                client.request(request.method, request.url)
                 .headers(request.headers)
                 .body_bytes(request.body)
                 .timeout(timedelta(seconds=timeout_s))
@@ -71,9 +75,13 @@ class Wire:
     async def aclose(self) -> None:
         """Close every connection; requests still under way fail as AMBIGUOUS."""
         self._closed = True
-        while self._clients:
-            _, client = self._clients.popitem()
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.close()
+        if clients:
+            # The library's thread may still be putting away Python objects, and does not say when it is done. An
+            # interpreter that ended meanwhile would abort the process (exit status 134).
+            await asyncio.sleep(SETTLE_SECONDS)
 
     def _client(self, timeout_s: float) -> Client:
         # At most half the deadline goes into connecting: else the deadline would end first, and a host that cannot be
@@ -98,7 +106,8 @@ def _new_client(connect_s: float) -> Client:
         .follow_redirects(False)
         .referer(False)
         .default_cookie_store(False)
-        .no_proxy()
+        
+        # Neither asked for nor undone where it comes unasked: a body is never inflated.
         .gzip(False)
         .brotli(False)
         .zstd(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -95,7 +96,8 @@ def submit(db: Database, actor: Actor, draft: Draft, urls: Mapping[str, str]) ->
         return db.write(work)
     except CommitUnknown as error:
         raise CommitUnknown(
-            error.message, f"repeat it with --idempotency-key {draft.key}: it is stored once, whatever happened"
+            error.message,
+            f"repeat it with --idempotency-key {shlex.quote(draft.key)}: it is stored once, whatever happened",
         ) from error
 
 

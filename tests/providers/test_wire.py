@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from notifyctl import __version__
 from notifyctl.core.outcome import Kind
@@ -350,6 +360,68 @@ def test_tls_that_fails_is_unsent() -> None:
 
     failure = run(main())
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate and its key, which nobody trusts, in one file."""
+    key = generate_private_key(public_exponent=65_537, key_size=2_048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1)
+    ).sign(key, SHA256())
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(encoded + made.public_bytes(Encoding.PEM))
+    return path
+
+
+STRANGER = """
+import asyncio, ssl, sys
+from notifyctl.providers.contract import Request
+from notifyctl.providers.wire import Wire
+
+async def talk(reader, writer):
+    writer.close()
+
+async def main():
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(sys.argv[1])
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
+    wire = Wire()
+    print(await wire.send(Request("POST", f"https://localhost:{server.sockets[0].getsockname()[1]}/", {}, b""), 5))
+    await wire.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_stranger_gets_nothing_and_the_process_ends_well(certificate: Path) -> None:
+    """A certificate that nobody trusts ends the handshake; and a process may end right after closing the wire.
+
+    The library's own thread outlives the loop: without a pause in closing, one process in two aborted (status 134).
+    """
+    for _ in range(6):
+        done = subprocess.run(
+            [sys.executable, "-c", STRANGER, str(certificate)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "FailureKind.UNSENT" in done.stdout and "invalid peer certificate" in done.stdout
+
+
+def test_machine_without_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no certificate authorities are installed, the reason is said, and it is not the request's fault."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
+    failure = _send("https://api.nobody.invalid")
+    assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
+    assert failure.message.startswith("the HTTP client cannot be made: ")
 
 
 def test_slow_connecting_is_unsent() -> None:

@@ -23,7 +23,6 @@ from notifyctl.store.states import State, predicates
 from notifyctl.store.tables import (
     audit_logs,
     contact_points,
-    metrics_dirty_hours,
     notifications,
     provider_states,
 )
@@ -344,6 +343,4 @@ def test_reschedule_moves_both_times(database: Database) -> None:
     act(database, [id_], lambda conn, rows: store.reschedule(conn, database.dialect, rows, NOW + 7, NOW))
     row: Mapping[str, Any] = seed.notification(database, id_)._mapping
     assert (row["send_at"], row["due_at"], row["attempt_count"], row["status"]) == (NOW + 7, NOW + 7, 2, "pending")
-    with database.read() as conn:
-        assert conn.execute(select(func.count()).select_from(metrics_dirty_hours)).scalar_one() == 0
     assert ids(database, Filter(state=State.SCHEDULED)) == {id_}

@@ -1,0 +1,55 @@
+"""Pages by key."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from sqlalchemy import insert
+
+from notifyctl.core.errors import UsageError
+from notifyctl.store import users as store
+from notifyctl.store.engine import Database
+from notifyctl.store.page import Cursor
+from notifyctl.store.tables import users
+
+
+def _stored(database: Database, moments: list[int]) -> list[str]:
+    rows = [
+        {"id": str(uuid.uuid4()), "username": f"u{n}", "email": f"u{n}@example.org", "created_at": at}
+        for n, at in enumerate(moments)
+    ]
+    database.write(lambda conn: conn.execute(insert(users), rows))
+    return [row["id"] for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]), reverse=True)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_pages_together_are_the_list(database: Database, size: int) -> None:
+    """Whatever the size of a page, also where many rows share a moment, each row comes once and in order."""
+    expected = _stored(database, [5, 5, 5, 5, 9, 1, 5])
+    found: list[str] = []
+    after = None
+    with database.read() as conn:
+        while page := store.page(conn, after, size):
+            found += [user.id for user in page]
+            after = Cursor.parse(str(Cursor(page[-1].created_at, page[-1].id)))
+    assert found == expected
+
+
+def test_a_page_goes_on_where_its_row_was_deleted(database: Database) -> None:
+    """A cursor stays good when its row is gone and new rows arrive meanwhile."""
+    expected = _stored(database, [1, 2, 3, 4])
+    with database.read() as conn:
+        last = store.page(conn, None, 2)[-1]
+    database.write(lambda conn: store.remove(conn, last.id))
+    _new = {"id": str(uuid.uuid4()), "username": "new", "email": "new@example.org", "created_at": 99}
+    database.write(lambda conn: conn.execute(insert(users).values(_new)))
+    with database.read() as conn:
+        assert [user.id for user in store.page(conn, Cursor(last.created_at, last.id), 10)] == expected[2:]
+
+
+@pytest.mark.parametrize("text", ["", "1", "1_x", "x_3f9c2a71-4b4b-4b4b-8b8b-123456789012", "9" * 30 + "_" + "a" * 36])
+def test_what_is_no_cursor(text: str) -> None:
+    """A damaged cursor is a usage error, not an empty list."""
+    with pytest.raises(UsageError, match="is no cursor"):
+        Cursor.parse(text)
