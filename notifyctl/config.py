@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -26,6 +25,17 @@ SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _DISPATCH = {"concurrency": int, "batch_size": int, "lease": str, "poll": str, "drain": str}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_KEYS = ("encryption_keys", "encryption_keys_file")
+_ENVIRONMENT = {
+    "database_url": "NOTIFYCTL_DATABASE_URL",
+    "encryption_keys": "NOTIFYCTL_ENCRYPTION_KEYS",
+    "encryption_keys_file": "NOTIFYCTL_ENCRYPTION_KEYS_FILE",
+    "api_key": "NOTIFYCTL_API_KEY",
+    "log_format": "NOTIFYCTL_LOG_FORMAT",
+    "log_level": "NOTIFYCTL_LOG_LEVEL",
+}
+_SETTINGS = (*_ENVIRONMENT, "operator", "protected", "require_api_key", "provider_urls", "dispatch", "on_unknown")
+_WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -76,15 +86,15 @@ def load(
         _refuse_password(database_url)
     files = _files(config or env.get("NOTIFYCTL_CONFIG"))
     name, name_origin = _profile(profile, env, files)
+    if name:
+        _require_profile(name, files)
     layers = [
         ({"database_url": database_url} if database_url else {}, "flag --database-url"),
         (_from_environment(env), "environment"),
-        *((_of_profile(data, name), f"{path} [profiles.{name}]") for path, data in files if name),
-        *((_of_file(data), str(path)) for path, data in files),
+        *((_of_profile(path, data, name), f"{path} [profiles.{name}]") for path, data in files if name),
+        *((_of_file(path, data), str(path)) for path, data in files),
         ({"database_url": default_database_url(), "encryption_keys_file": str(default_keys_file())}, "default"),
     ]
-    if name and not any(name in data.get("profiles", {}) for _, data in files):
-        raise UsageError(f"there is no profile {name}", "notifyctl config path")
     values: dict[str, Any] = {}
     origins: dict[str, str] = {"profile": name_origin} if name else {}
     for layer, origin in layers:
@@ -100,8 +110,8 @@ def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any
                 values[key][inner] = inner_value
                 origins[f"{key}.{inner}"] = origin
         return
-    # Keys given directly in a nearer layer stand above a file named in a farther one.
-    if key == "encryption_keys_file" and "encryption_keys" in values:
+    # Keys and the file with them are one setting in two shapes: the nearer layer's stands.
+    if key in _KEYS and any(other in values for other in _KEYS):
         return
     if key not in values:
         values[key] = value
@@ -110,15 +120,20 @@ def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
     if "encryption_keys_file" in values:
-        values["encryption_keys_file"] = Path(values["encryption_keys_file"]).expanduser()
+        values["encryption_keys_file"] = _path(values["encryption_keys_file"])
     return {key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()}
 
 
 def _refuse_password(url: str) -> None:
+    # By the rules of whoever opens it, which takes more for a password than the rules for URLs do.
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        password = urlsplit(url).password
-    except ValueError:
-        password = None
+        parsed = make_url(url)
+        password = parsed.password or any("password" in key.lower() for key in parsed.query)
+    except (ArgumentError, ValueError):
+        password = "@" in url
     if password:
         raise UsageError(
             "a password in --database-url can be read by everyone in the process list",
@@ -128,18 +143,34 @@ def _refuse_password(url: str) -> None:
 
 def _files(explicit: str | None) -> list[tuple[Path, dict[str, Any]]]:
     if explicit is not None:
-        path = Path(explicit).expanduser()
-        if not path.is_file():
-            raise UsageError(f"there is no configuration file {path}")
+        path = _path(explicit)
+        if not _is_file(path):
+            raise UsageError(f"there is no configuration file {path}", "--config or NOTIFYCTL_CONFIG names it")
         return [(path, _parsed(path))]
-    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if path.is_file()]
+    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if _is_file(path)]
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: nobody knows whose home that is") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder that may not be looked into is not the same as no file
+        raise UsageError(f"{path}: {error.strerror}") from error
 
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
 
 
 def _profile(
@@ -156,15 +187,7 @@ def _profile(
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
-    names = {
-        "database_url": "NOTIFYCTL_DATABASE_URL",
-        "encryption_keys": "NOTIFYCTL_ENCRYPTION_KEYS",
-        "encryption_keys_file": "NOTIFYCTL_ENCRYPTION_KEYS_FILE",
-        "api_key": "NOTIFYCTL_API_KEY",
-        "log_format": "NOTIFYCTL_LOG_FORMAT",
-        "log_level": "NOTIFYCTL_LOG_LEVEL",
-    }
-    values: dict[str, Any] = {key: env[name] for key, name in names.items() if env.get(name)}
+    values: dict[str, Any] = {key: env[name] for key, name in _ENVIRONMENT.items() if env.get(name)}
     urls = {
         name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
     }
@@ -173,19 +196,36 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _of_profile(data: dict[str, Any], name: str) -> dict[str, Any]:
-    profile = data.get("profiles", {}).get(name, {})
-    return _flat(profile)
+def _require_profile(name: str, files: list[tuple[Path, dict[str, Any]]]) -> None:
+    known = [each for path, data in files for each in _profiles(path, data)]
+    if name not in known:
+        hint = f"there are: {', '.join(known)}" if known else "notifyctl config path shows where profiles are kept"
+        raise UsageError(f"there is no profile {name}", hint)
 
 
-def _of_file(data: dict[str, Any]) -> dict[str, Any]:
-    return _flat({key: value for key, value in data.items() if key not in ("profile", "profiles")})
+def _profiles(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    return _table(data.get("profiles", {}), f"{path}: profiles")
 
 
-def _flat(section: dict[str, Any]) -> dict[str, Any]:
+def _of_profile(path: Path, data: dict[str, Any], name: str) -> dict[str, Any]:
+    return _flat(_profiles(path, data).get(name, {}), f"{path}: profiles.{name}")
+
+
+def _of_file(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    return _flat({key: value for key, value in data.items() if key not in ("profile", "profiles")}, str(path))
+
+
+def _flat(section: Any, where: str) -> dict[str, Any]:
     """Lift `[policy]`, where the file groups what is decided about notifications."""
-    policy = section.get("policy", {})
-    return {**{key: value for key, value in section.items() if key != "policy"}, **policy}
+    values = _table(section, where)
+    policy = _table(values.get("policy", {}), f"{where}: policy")
+    return {**{key: value for key, value in values.items() if key != "policy"}, **policy}
+
+
+def _table(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{what} is not a table")
+    return value
 
 
 def _checked(layer: dict[str, Any], origin: str) -> dict[str, Any]:
@@ -199,23 +239,26 @@ def _value(key: str, value: Any, origin: str) -> Any:
         if key in ("protected", "require_api_key"):
             return _typed(value, bool)
         if key == "provider_urls":
-            return {str(name): _typed(url, str).rstrip("/") for name, url in value.items()}
+            return {str(name): _typed(url, str).rstrip("/") for name, url in _typed(value, dict).items()}
         if key == "on_unknown":
-            return {Channel(channel): OnUnknown(act) for channel, act in value.items()}
+            return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
         if key == "dispatch":
-            return {name: _DISPATCH[name](item) for name, item in value.items()}
+            return {name: _DISPATCH[name](item) for name, item in _typed(value, dict).items()}
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
             return _one_of(str(value).upper(), _LOG_LEVELS)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{origin}: {key}: {error}", "notifyctl config show --origin") from error
-    raise UsageError(f"{origin}: {key} is no setting", "notifyctl config show lists them")
+    except KeyError as error:
+        raise UsageError(f"{origin}: {key}.{error.args[0]} is no setting", f"{key}: {', '.join(_DISPATCH)}") from error
+    except (ValueError, TypeError) as error:
+        where = _ENVIRONMENT[key] if origin == "environment" and key in _ENVIRONMENT else f"{origin}: {key}"
+        raise UsageError(f"{where}: {error}") from error
+    raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
 
 
 def _typed(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
-        raise TypeError(f"{value!r} is not a {kind.__name__}")
+        raise TypeError(f"is not {_WORDS[kind]}")  # without the value: it may be a secret
     return value
 
 
@@ -228,11 +271,12 @@ def _one_of(value: str, allowed: tuple[str, ...]) -> str:
 def read_keys(settings: Settings) -> tuple[str, str]:
     """Return the encryption keys' text and where it is from; empty when no keys file exists."""
     if settings.encryption_keys is not None:
-        return settings.encryption_keys, "NOTIFYCTL_ENCRYPTION_KEYS"
+        origin = settings.origins.get("encryption_keys", "environment")
+        return settings.encryption_keys, _ENVIRONMENT["encryption_keys"] if origin == "environment" else origin
     path = settings.encryption_keys_file
-    if path is None or (not path.exists() and settings.origins.get("encryption_keys_file") == "default"):
-        return "", "no keys file"
     try:
+        if path is None or (settings.origins.get("encryption_keys_file") == "default" and not path.exists()):
+            return "", "no keys file"
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}")
         return path.read_text(encoding="ascii"), str(path)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer._completion_classes import completion_init
 from typer.core import TyperCommand
 from typer.main import get_command
 
@@ -100,6 +103,7 @@ def main(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(f"notifyctl {__version__}")  # noqa: T201
         return 0
+    completion_init()  # the shells' protocols; Typer does it only where it adds options of its own to the command
     try:
         code = get_command(app).main(args=argv, prog_name="notifyctl", standalone_mode=False)
         sys.stdout.flush()
@@ -112,4 +116,15 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
+    _open_streams()
     sys.exit(main(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """Stand in for streams that the caller closed, and let no character that stdout cannot show end a command."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import make_url
 
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field
 from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, user_file
+from notifyctl.core.errors import UsageError
+from notifyctl.store.engine import label
 
 app = Noun("The settings in force, and where they come from.")
 
@@ -83,4 +84,7 @@ def _shown(name: str, value: Any) -> str | None:
 
 
 def _without_password(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
+    try:
+        return label(url)
+    except UsageError as error:  # what is in force is shown, also where it cannot work
+        return f"({error.message})"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
+import re
 import sys
 import traceback
 
@@ -52,17 +51,18 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
 
 
 def _say(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
+    from notifyctl.cli.output import as_json_text, escaped
+
     if as_json:
         problem = {"code": code, "message": message, "hint": hint}
-        print(json.dumps({"error": problem}, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+        print(as_json_text({"error": problem}), file=sys.stderr)  # noqa: T201
         return
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    print(f"error: {escaped(message)}", file=sys.stderr)  # noqa: T201
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+        print(f"hint: {escaped(hint)}", file=sys.stderr)  # noqa: T201
 
 
 def _wants_json(argv: list[str]) -> bool:
-    pairs = itertools.pairwise(argv)
-    return any((flag in ("-o", "--output") and value in ("json", "ndjson")) for flag, value in pairs) or any(
-        word in ("-ojson", "-ondjson", "--output=json", "--output=ndjson") for word in argv
-    )
+    # By the words: where the command line was not understood, there is nothing else to go by.
+    spelled = " ".join(argv)
+    return re.search(r"(?<!\S)(-[a-z]*o ?|--output[ =])(nd)?json(?!\S)", spelled) is not None

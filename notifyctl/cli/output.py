@@ -12,13 +12,20 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 SHORT_ID = 8
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 PAGE = 50
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Control characters, those that change the direction of text, and halves of surrogate pairs, which no encoding has.
+_UNSAFE = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_CONTROL = re.compile(rf"[\x00-\x1f{_UNSAFE}]")
+_UNSAFE_IN_JSON = re.compile(rf"[{_UNSAFE}]")
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_OUTER_BLANKS = re.compile(r"^ +| +$")
 
 
 class Kind(StrEnum):
@@ -47,8 +54,11 @@ class Field:
 
 
 def iso(milliseconds: int) -> str:
-    """Return ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """Return ISO 8601 in UTC with milliseconds; a moment that no calendar has as its number."""
+    try:
+        moment = _EPOCH + milliseconds * _MILLISECOND
+    except OverflowError:
+        return str(milliseconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -84,7 +94,7 @@ class Output:
 
     def document(self, value: Any) -> None:
         """Write one JSON document, whatever the format (for commands whose data is a document)."""
-        self.write(json.dumps(value, ensure_ascii=False, indent=2 if self.on_terminal else None, default=str))
+        self.write(as_json_text(value, indent=2 if self.on_terminal else None))
 
     def records(self, rows: Iterable[Any], fields: Sequence[Field], *, id_name: str = "id") -> None:
         """Write many records."""
@@ -101,7 +111,7 @@ class Output:
     def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id") -> None:
         """Write one record: an object in JSON, a line a field in table and plain."""
         if self.form == "json":
-            self.write(json.dumps(self.as_json(row, fields), ensure_ascii=False))
+            self.write(as_json_text(self.as_json(row, fields)))
         elif self.form in ("table", "plain"):
             shown = [(field.name, self.text(row, field)) for field in fields]
             width = max(len(name) for name, _ in shown)
@@ -130,8 +140,11 @@ class Output:
         """Return a moment for people, in local time or UTC, to the second."""
         if milliseconds is None:
             return "-"
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-        moment = moment if self.utc else moment.astimezone()
+        try:
+            moment = _EPOCH + milliseconds * _MILLISECOND
+            moment = moment if self.utc else moment.astimezone()
+        except (OverflowError, ValueError, OSError):
+            return str(milliseconds)
         return moment.strftime("%Y-%m-%d %H:%M:%S") + ("Z" if self.utc else "")
 
     # Formats
@@ -140,32 +153,34 @@ class Output:
         written = False
         for row in rows:
             sys.stdout.write(",\n" if written else "[\n")
-            sys.stdout.write(json.dumps(self.as_json(row, fields), ensure_ascii=False))
+            sys.stdout.write(as_json_text(self.as_json(row, fields)))
             written = True
         self.write("\n]" if written else "[]")
 
     def _ndjson(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
         for row in rows:
-            sys.stdout.write(json.dumps(self.as_json(row, fields), ensure_ascii=False) + "\n")
+            sys.stdout.write(as_json_text(self.as_json(row, fields)) + "\n")
         sys.stdout.flush()
 
     def _csv(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(_CsvLines())
+        shown = escaped if self.on_terminal else str  # a file gets every byte, a terminal none that it would obey
         writer.writerow([field.name for field in fields])
         for row in rows:
-            writer.writerow([_csv_value(getattr(row, field.name), field.kind) for field in fields])
+            writer.writerow([shown(_csv_value(getattr(row, field.name), field.kind)) for field in fields])
         sys.stdout.flush()
 
     def _ids(self, rows: Iterable[Any], id_name: str) -> None:
         for row in rows:
-            sys.stdout.write(f"{getattr(row, id_name)}\n")
+            value = getattr(row, id_name)
+            sys.stdout.write(f"{'-' if value is None else escaped(str(value))}\n")
         sys.stdout.flush()
 
     def _plain(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
         from tabulate import tabulate
 
         heads = [field.name for field in fields]
-        table = [[self.text(row, field) for field in fields] for row in rows]
+        table = [[_kept(self.text(row, field)) for field in fields] for row in rows]
         # Without disable_numparse an id like 12345678 is printed as 1.23457e+07.
         self.write(tabulate(table, heads, tablefmt="plain", disable_numparse=True))
 
@@ -173,7 +188,7 @@ class Output:
         from tabulate import tabulate
 
         heads = [field.name for field in fields]
-        table = [[self.text(row, field).replace("|", "\\|") for field in fields] for row in rows]
+        table = [[_MARKDOWN.sub(r"\\\g<0>", self.text(row, field)) for field in fields] for row in rows]
         self.write(tabulate(table, heads, tablefmt="pipe", disable_numparse=True))
 
     def _table(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
@@ -207,6 +222,30 @@ class Output:
         from rich.console import Console
 
         Console(highlight=False, markup=False, emoji=False, soft_wrap=False).print(renderable)
+
+
+class _CsvLines:
+    """Takes the lines of a csv writer: with its CRLF it quotes a lone CR as well, here they end in LF."""
+
+    def write(self, line: str) -> int:
+        """Write one line to stdout."""
+        return sys.stdout.write(line.removesuffix("\r\n") + "\n")
+
+
+def as_json_text(value: Any, indent: int | None = None) -> str:
+    """Return JSON as people read it, but with what a terminal would obey written as escapes."""
+    text = json.dumps(value, ensure_ascii=not _stdout_is_unicode(), indent=indent, default=str)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def _stdout_is_unicode() -> bool:
+    # None: something that takes text as it is stands in stdout's place.
+    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+
+
+def _kept(text: str) -> str:
+    """Return `text` with blanks at its ends made visible: tabulate strips them."""
+    return _OUTER_BLANKS.sub(lambda match: "\\x20" * len(match.group()), text)
 
 
 def escaped_lines(text: str) -> str:

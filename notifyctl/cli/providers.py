@@ -202,7 +202,7 @@ def _secret(run: Invocation, source: str | None, option: str) -> str | None:
     if source is None:
         return None
     if source == "-" and run.may_ask:  # a person would see what is typed
-        return hidden(run, option, "")
+        return hidden(run, option.removeprefix("--").replace("-", " "), "")
     return read_secret(source, option)
 
 

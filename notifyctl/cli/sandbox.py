@@ -11,6 +11,7 @@ import typer
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
 from notifyctl.cli.types import duration
+from notifyctl.core.errors import UsageError
 from notifyctl.services import sandbox as service
 
 DEFAULT_PORT = 8025
@@ -25,7 +26,9 @@ def sandbox(
     ] = DEFAULT_PORT,
     inject: Annotated[
         list[str] | None,
-        typer.Option("--inject", metavar="FAULT", help="PROVIDER=STATUS|timeout|reset|html[:PROBABILITY][xCOUNT]."),
+        typer.Option(
+            "--inject", metavar="FAULT", help="PROVIDER=STATUS|timeout|reset|html[:PROBABILITY][xCOUNT[/each]]."
+        ),
     ] = None,
     latency: Annotated[
         int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
@@ -46,7 +49,12 @@ def sandbox(
             service_account=service_account,
             seed=seed,
         )
-        asyncio.run(service.serve(config, lambda url: _announce(run, url, service_account)))
+        try:
+            asyncio.run(service.serve(config, lambda url: _announce(run, url, service_account)))
+        except OSError as error:
+            if error.filename is None:  # not about a file: the reader of stdout may have gone
+                raise
+            raise UsageError(f"{error.filename}: {error.strerror}", "--log and --service-account name files") from error
 
 
 def _announce(run: Invocation, url: str, service_account: Path) -> None:

@@ -80,7 +80,7 @@ def choose(
     options = given(ctx)
     by_filter = bool(options.get("everything") or filters(ctx))
     if options.get("everything") and filters(ctx):
-        raise UsageError("--all and a filter exclude each other")
+        raise UsageError("--all and a filter exclude each other", "leave --all away: the filter says which")
     if by_filter == bool(texts):
         what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {verb}"
         raise UsageError(what, "name ids, - for ids on stdin, a filter such as --user, or --all")
@@ -118,7 +118,7 @@ def _read(texts: Sequence[str]) -> list[str]:
     if "-" not in texts:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
-        raise UsageError("- takes the ids from stdin; no other id can stand beside it")
+        raise UsageError("- excludes ids on the command line", "put all of them on stdin")
     try:
         return list(dict.fromkeys(sys.stdin.read().split()))
     except UnicodeError as error:

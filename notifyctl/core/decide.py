@@ -63,7 +63,7 @@ def decide(attempt: Attempt, outcome: Outcome, chance: float, on_unknown: OnUnkn
     """Return what to record. `chance` is a uniform draw from [0, 1) for the jitter."""
     response = clean(outcome.response) if outcome.response else None
     if outcome.kind is Kind.ACCEPTED:
-        return Sent(attempt.ended_at, outcome.provider_message_id, response)
+        return Sent(attempt.ended_at, _short(outcome.provider_message_id, 255), response)
     if outcome.kind in (Kind.PERMANENT, Kind.RECIPIENT):
         dead = outcome.kind is Kind.RECIPIENT
         category = Category.INVALID_RECIPIENT if dead else outcome.category
@@ -106,10 +106,14 @@ def _bury(
     )
 
 
+def _short(text: str | None, limit: int) -> str | None:
+    return one_line(text, limit) if text else None
+
+
 def describe(outcome: Outcome) -> str:
     """Return the outcome on one line: the code, if any, and the message."""
-    words = one_line(outcome.message) or outcome.kind.value
-    return words if not outcome.code or outcome.code in words else f"{one_line(outcome.code, 60)} {words}"
+    words, code = one_line(outcome.message) or outcome.kind.value, _short(outcome.code, 60)
+    return words if not code or code in words else f"{code} {words}"
 
 
 def entry_of(attempt: Attempt, outcome: Outcome, wait_ms: int | None) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def entry_of(attempt: Attempt, outcome: Outcome, wait_ms: int | None) -> dict[st
         "began_at": attempt.began_at,
         "ended_at": attempt.ended_at,
         "outcome": outcome.kind.value,
-        "code": outcome.code,
+        "code": _short(outcome.code, 60),
         "http_status": outcome.http_status,
         "message": one_line(outcome.message),
         "wait_ms": wait_ms,

@@ -65,7 +65,8 @@ class Claim:
     """One notification leased to this dispatcher for one attempt.
 
     `attempt` counts this attempt already (1 for the first). `due_at` is the moment it was due before the lease, to
-    give back when no call was begun. Times are milliseconds since the epoch.
+    give back when no call was begun. `metric_at` is the moment by which it is counted. `provider_version` is the
+    provider's configuration that the attempt goes by. Times are milliseconds since the epoch.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Claim:
     max_retries: int
     due_at: int
     metric_at: int
+    provider_version: int
     retry_history: str | None
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from notifyctl.core.model import Category, Message
 from notifyctl.core.outcome import Kind, Outcome
@@ -15,6 +18,9 @@ from notifyctl.providers.wire import Wire, outcome_of
 
 log = logging.getLogger(__name__)
 
+TOKEN_REFUSED = "UNAUTHENTICATED"  # noqa: S105 - a code of answers
+SHORTEST_CALL_S = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Courier:
@@ -24,37 +30,45 @@ class Courier:
     credentials: Credentials
     wire: Wire
     tokens: TokenSource
+    problem: str | None = None
+    """What is missing in the provider's settings: no message can be sent, and none is to blame."""
 
     async def deliver(self, message: Message, deadline_s: float) -> Outcome:
-        """Return what the attempt came to. Never raises but for being cancelled: every trouble is an outcome."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                return await self._attempt(message, deadline_s)
-        except TimeoutError:
-            return Outcome(Kind.UNKNOWN, f"no answer within {deadline_s:g} s")
+        """Return what the attempt came to, within the deadline.
 
-    async def _attempt(self, message: Message, deadline_s: float) -> Outcome:
+        Never raises but for being cancelled: every trouble is an outcome.
+        """
+        if self.problem is not None:
+            return Outcome(Kind.CONFIG, self.problem)
+        end = time.monotonic() + deadline_s
         account = self.credentials.service_account
         if account is None:
-            return await self._call(message, self.credentials, deadline_s)
-        token = await self.tokens.token(account)
+            return await self._call(message, self.credentials, end)
+        token = await self._token(account, end)
         if isinstance(token, Outcome):
             return token
-        outcome = await self._call(message, replace(self.credentials, access_token=token), deadline_s)
-        if outcome.kind is not Kind.CONFIG or outcome.http_status != 401:
+        outcome = await self._call(message, replace(self.credentials, access_token=token), end)
+        if outcome.kind is not Kind.CONFIG or outcome.code != TOKEN_REFUSED:
             return outcome
         # The token may have been withdrawn before its time: a fresh one decides.
         self.tokens.invalidate(account, token)
-        fresh = await self.tokens.token(account)
+        fresh = await self._token(account, end)
         if isinstance(fresh, Outcome):
             return fresh
-        return await self._call(message, replace(self.credentials, access_token=fresh), deadline_s)
+        return await self._call(message, replace(self.credentials, access_token=fresh), end)
 
-    async def _call(self, message: Message, credentials: Credentials, deadline_s: float) -> Outcome:
+    async def _token(self, account: Mapping[str, Any], end: float) -> str | Outcome:
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                return await self.tokens.token(account)
+        except TimeoutError:
+            return Outcome(Kind.TRANSIENT, "no access token within the provider's time limit")
+
+    async def _call(self, message: Message, credentials: Credentials, end: float) -> Outcome:
         request = self._request(message, credentials)
         if isinstance(request, Outcome):
             return request
-        response = await self.wire.send(request, deadline_s)
+        response = await self.wire.send(request, max(SHORTEST_CALL_S, end - time.monotonic()))
         if isinstance(response, Failure):
             return outcome_of(response)
         try:

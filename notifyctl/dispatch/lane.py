@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -71,7 +71,7 @@ class Shared:
     recorder: Recorder
     budget: Budget
     notice: Callable[[str], None]
-    couriers: Callable[[str, int], Courier]
+    couriers: Callable[[str, int], Awaitable[Courier]]
     """Returns the courier of a provider at a version of its configuration; raises NotAllowed without the right key."""
     due_by: int | None
 
@@ -110,7 +110,7 @@ class Lane:
                 return
             batch, lease = await self._claim(room)
             if batch.claims:
-                self._begin(batch, lease)
+                await self._begin(batch, lease)
             elif sum(batch.settled.values()) == 0:
                 if self._shared.options.once:
                     await self._idle()
@@ -194,9 +194,9 @@ class Lane:
         self._tally.cancelled += batch.settled.get("cancelled", 0)
         self._tally.deferred += batch.settled.get("deferred", 0)
 
-    def _begin(self, batch: Batch, lease: Lease) -> None:
+    async def _begin(self, batch: Batch, lease: Lease) -> None:
         self._tally.in_flight += len(batch.claims)
-        courier = self._courier_for(batch.version)
+        courier = await self._courier_for(batch.version)
         for each in batch.claims:
             if courier is None:
                 self._shared.recorder.put(Result(each, Release()))
@@ -205,10 +205,10 @@ class Lane:
             self._calls[call] = each
             call.add_done_callback(self._calls.pop)
 
-    def _courier_for(self, version: int) -> Courier | None:
+    async def _courier_for(self, version: int) -> Courier | None:
         if version != self._version:
             try:
-                self._courier = self._shared.couriers(self.provider, version)
+                self._courier = await self._shared.couriers(self.provider, version)
             except NotAllowed as error:
                 self._shared.notice(f"{self.provider}: {error.message}; this dispatcher leaves it alone")
                 self.stop()

@@ -82,7 +82,7 @@ class Dispatcher:
         background = [asyncio.create_task(each) for each in (self._beat(), self._rollup())]
         recording = asyncio.create_task(self._recorder.run())
         try:
-            await self._work(shared)
+            await self._work(shared, recording)
         finally:
             until = time.monotonic() + self.options.drain_s
             self.stop()
@@ -94,7 +94,7 @@ class Dispatcher:
             await _cancelled(background)
             await self._leave()
 
-    async def _work(self, shared: Shared) -> None:
+    async def _work(self, shared: Shared, recording: asyncio.Task[None]) -> None:
         """Keep one lane for each active provider, until the end."""
         end = None if self.options.max_time_s is None else time.monotonic() + self.options.max_time_s
         stopped = asyncio.create_task(self._stopping.wait())
@@ -104,7 +104,10 @@ class Dispatcher:
                 running = {task for _, task in self._lanes.values() if not task.done()}
                 if not running and (self.options.once or shared.budget.spent):
                     return
-                await asyncio.wait({stopped, *running}, timeout=self._patience(end), return_when="FIRST_COMPLETED")
+                events = {stopped, recording, *running}
+                await asyncio.wait(events, timeout=self._patience(end), return_when="FIRST_COMPLETED")
+                if recording.done():  # it ends early only by a defect, and nothing may go on unrecorded
+                    recording.result()
                 if end is not None and time.monotonic() >= end:
                     return
                 self._raise_from_lanes()
@@ -139,11 +142,16 @@ class Dispatcher:
             if each.provider_name in known and registry.get(each.provider_name).channel in channels
         }
 
-    def _courier(self, provider: str, version: int) -> Courier:
-        """Return the courier of a provider. Called again whenever the configuration's version changes."""
+    async def _courier(self, provider: str, version: int) -> Courier:
+        """Return the courier of a provider at this version of its configuration."""
+        if self._configs[provider].updated_at != version:
+            # Changed since we looked: what was claimed goes by the new credentials, not by ours.
+            await self._look_for_providers()
         config = self._configs[provider]
         credentials = open_credentials(config, self._keyring, self.options.provider_urls)
-        return Courier(registry.get(provider), credentials, self._wire, self._tokens)
+        adapter = registry.get(provider)
+        problem = next(iter(adapter.check(credentials)), None)
+        return Courier(adapter, credentials, self._wire, self._tokens, problem)
 
     # Lanes
 

@@ -106,7 +106,7 @@ def _new_client(connect_s: float) -> Client:
         .follow_redirects(False)
         .referer(False)
         .default_cookie_store(False)
-        
+        .no_proxy()
         # Neither asked for nor undone where it comes unasked: a body is never inflated.
         .gzip(False)
         .brotli(False)

@@ -77,7 +77,7 @@ def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
     due = [_read(row) for row in conn.execute(_due(dialect, order, now, allowed))]
     deadline = provider.timeout_seconds * 1_000
     length = max(order.lease_ms, 2 * deadline + LEASE_MARGIN_MS)
-    sorting = _Sorting(order, now, _suppressed(conn, dialect, due))
+    sorting = _Sorting(order, now, provider.updated_at, _suppressed(conn, dialect, due))
     for each in due:
         sorting.sort(each)
     claims = sorting.write(conn, dialect, until=now + length)
@@ -203,9 +203,10 @@ def _suppressed(conn: Connection, dialect: Dialect, due: Sequence[_Due]) -> dict
 class _Sorting:
     """Puts each row that is due where it belongs, then writes each heap with one statement."""
 
-    def __init__(self, order: Order, now: int, suppressed: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, order: Order, now: int, version: int, suppressed: Mapping[tuple[str, str], str]) -> None:
         self._order = order
         self._now = now
+        self._version = version
         self._suppressed = suppressed
         self._lease_id = str(uuid.uuid4())
         self._leases: list[Lease] = []
@@ -283,6 +284,7 @@ class _Sorting:
             max_retries=row.max_retries,
             due_at=row.due_at,
             metric_at=self._metric_at[row.id],
+            provider_version=self._version,
             retry_history=past,
         )
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    ARRAY,
     CHAR,
     ColumnElement,
     Connection,
@@ -24,11 +25,13 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import BigInteger, TypeEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 ID = CHAR(36)
 
@@ -107,17 +110,20 @@ class _PostgreSQL(Dialect):
     creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
+        # Here, because a command on SQLite has no use for it and would wait 20 ms.
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table)
 
     def is_any(self, col: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
         # Bound as text[] the comparison casts the column, and the plan becomes a sequential scan.
-        array = cast(bindparam(None, list(values), type_=postgresql.ARRAY(ID)), postgresql.ARRAY(ID))
+        array = cast(bindparam(None, list(values), type_=ARRAY(ID)), ARRAY(ID))
         return col == func.any(array)
 
     def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
         arrays = [
-            cast(bindparam(None, list(values), type_=postgresql.ARRAY(kind)), postgresql.ARRAY(kind))
+            cast(bindparam(None, list(values), type_=ARRAY(kind)), ARRAY(kind))
             for values, kind in zip(columns, types.values(), strict=True)
         ]
         typed = [column(key, kind) for key, kind in types.items()]
@@ -159,6 +165,8 @@ class _SQLite(Dialect):
     creation = "PRAGMA journal_mode = WAL;"
 
     def insert(self, table: Table) -> sqlite.Insert:
+        from sqlalchemy.dialects import sqlite
+
         return sqlite.insert(table)
 
     def is_any(self, col: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:

@@ -67,7 +67,10 @@ class Database:
         self.url = _parse(url)
         self.clock = clock
         self.dialect: Dialect = SQLITE if self.url.get_backend_name() == "sqlite" else POSTGRESQL
-        self._engine = _sqlite_engine(self.url) if self.path else _postgresql_engine(self.url, pool_size)
+        try:
+            self._engine = _sqlite_engine(self.url) if self.path else _postgresql_engine(self.url, pool_size)
+        except (ArgumentError, ValueError) as error:
+            raise UsageError(f"the database URL is not understood: {error}", _URL_HINT) from error
 
     @property
     def path(self) -> Path | None:
@@ -77,8 +80,7 @@ class Database:
     @property
     def label(self) -> str:
         """The URL for people, without its password."""
-        secrets = [key for key in self.url.query if "password" in key.lower()]
-        return self.url.difference_update_query(secrets).render_as_string(hide_password=True)
+        return _without_password(self.url)
 
     def now(self, conn: Connection) -> int:
         """Return the moment that decides what is due, in milliseconds since the epoch."""
@@ -189,6 +191,17 @@ def newer_schema(label: str, found: str) -> SchemaMismatch:
 
 
 _URL_HINT = "sqlite:///path or postgresql://host/name"
+_WRONG_OPTION = ("invalid connection option", "bad value for")
+
+
+def label(url: str) -> str:
+    """Return a database URL for people, without its password. Raises UsageError for what is no such URL."""
+    return _without_password(_parse(url))
+
+
+def _without_password(url: URL) -> str:
+    secrets = [key for key in url.query if "password" in key.lower()]
+    return url.difference_update_query(secrets).render_as_string(hide_password=True)
 
 
 def _parse(url: str) -> URL:
@@ -199,6 +212,8 @@ def _parse(url: str) -> URL:
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise UsageError("the database URL is not understood", _URL_HINT) from error
     if backend == "postgresql":
+        if "@" in (parsed.host or ""):  # all of it may be the password's rest: do not show it
+            raise UsageError("the database URL is not understood", "an @ in its password is written %40")
         return parsed.set(drivername="postgresql")
     if backend != "sqlite":
         raise UsageError(f"{backend} is not supported", _URL_HINT)
@@ -233,10 +248,11 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    # mode=rw: to open a file must never create it.
+    # To open a file must never create it.
+    mode = "ro" if url.query.get("mode") == "ro" else "rw"
     name = f"file:{quote(str(Path(url.database or '').absolute()))}"
     engine = create_engine(
-        url.set(database=name).update_query_dict({"mode": "rw", "uri": "true"}),
+        url.set(database=name).update_query_dict({"mode": mode, "uri": "true"}),
         hide_parameters=True,
         connect_args={"check_same_thread": False, **({} if "timeout" in url.query else {"timeout": CONNECT_TIMEOUT_S})},
     )
@@ -293,6 +309,8 @@ def _meaning(database: Database, error: DBAPIError) -> Exception:
             f"{database.label}: somebody else uses a table; its lock was not granted in time",
             "nothing was changed; repeat later, or with a longer lock timeout",
         )
+    if not state and words.startswith(_WRONG_OPTION):
+        return UsageError(f"the database URL is not understood: {words}", _URL_HINT)
     if not state and isinstance(error, OperationalError):
         return _unreachable(message, database.url.database)
     if state.startswith((*_UNAVAILABLE, *_ROLLED_BACK)) or error.connection_invalidated:

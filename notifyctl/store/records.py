@@ -94,10 +94,17 @@ def _suppress(conn: Connection, dialect: Dialect, held: Sequence[Result], actor:
 def _pause(
     conn: Connection, dialect: Dialect, held: Sequence[Result], actor: Actor, now: int
 ) -> Iterable[tuple[str, str]]:
+    """Pause the providers whose configuration failed; one that was changed since the attempt began is left alone."""
     reasons = {
-        r.claim.provider: r.transition.pause for r in held if isinstance(r.transition, Retry) and r.transition.pause
+        (r.claim.provider, r.claim.provider_version): r.transition.pause
+        for r in held
+        if isinstance(r.transition, Retry) and r.transition.pause
     }
-    for provider, reason in reasons.items():  # at most one a lane: a batch is of few providers
+    for (provider, version), reason in reasons.items():  # one or two: a batch is of few providers
+        config = providers.get(conn, provider)
+        if config is None or config.updated_at != version:
+            continue
         if providers.pause(conn, dialect, provider, reason, now):
-            audit.record(conn, actor, "pause", "provider", [(None, {"provider": provider, "reason": reason})], now)
+            changes = {"provider": provider, "reason": reason}
+            audit.record(conn, actor, "pause", "provider", [(config.id, changes)], now)
             yield provider, reason

@@ -116,20 +116,6 @@ notifications = Table(
     Index("idx_status_created", "status", "created_at"),
     Index("idx_idempotency", "idempotency_key", unique=True),
     Index("idx_send_at", "send_at"),
-    Index(
-        "idx_notifications_due",
-        "provider",
-        text("is_critical DESC"),
-        "due_at",
-        postgresql_where=text("status = 'pending'"),
-        sqlite_where=text("status = 'pending'"),
-    ),
-    Index(
-        "idx_notifications_provider_message",
-        "provider_message_id",
-        postgresql_where=text("provider_message_id IS NOT NULL"),
-        sqlite_where=text("provider_message_id IS NOT NULL"),
-    ),
 )
 
 notification_dlq = Table(

@@ -103,7 +103,7 @@ def accept(conn: Connection, dialect: Dialect, rows: Sequence[Acceptance]) -> se
         v,
         status=Status.SENT.value,
         sent_at=v.c.at,
-        provider_message_id=func.substr(v.c.message_id, 1, 255),
+        provider_message_id=v.c.message_id,
         provider_response=v.c.response,
         error_message=null(),
     )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.command import Cli
-from tests.support.world import World, sandbox
+from tests.support.sandbox import Sandbox
+from tests.support.world import World
 
 
 @pytest.fixture
-def make_world(cli: Cli, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes the world with a sandbox of these arguments."""
-    with ExitStack() as stack:
-        yield lambda *args: World(cli, stack.enter_context(sandbox(cli, tmp_path, *args)))
+def make_world(cli: Cli, sandbox_with: Callable[..., Sandbox]) -> Callable[..., World]:
+    """Makes the world with a sandbox of these options."""
+    return lambda *options: World(cli, sandbox_with(*options))
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import provider_configs
 from tests.support.world import World, stop
 
 Make = Callable[..., World]
@@ -191,6 +194,16 @@ def test_bad_credentials_pause_the_provider_and_keep_the_messages(world: World) 
     assert world.dispatch()["accepted"] == 3
 
 
+def test_incomplete_settings_pause_the_provider_too(world: World, database: Database) -> None:
+    """A sender that got lost is the provider's trouble: no message dies of it."""
+    id_ = world.send("sms")
+    database.write(lambda conn: conn.execute(update(provider_configs).values(config_json="{}")))
+    assert "twilio paused" in world.ok("dispatch", "--once").stderr
+    row = world.show(id_)
+    assert (row["status"], row["attempt_count"]) == ("pending", 0)
+    assert world.sandbox.requests("twilio") == []
+
+
 def test_once_is_quiet_for_cron(world: World) -> None:
     """Cron mails whatever is printed: a run without a change of state prints nothing."""
     world.send("email")
@@ -248,3 +261,24 @@ def test_an_expired_notification_is_not_sent(world: World) -> None:
     world.dispatch()
     assert world.show(id_)["status"] == "cancelled"
     assert world.sandbox.requests() == []
+
+
+def test_a_running_dispatcher_takes_new_credentials_at_once(world: World) -> None:
+    """Credentials may be rotated while dispatchers run: what is claimed after the change is sent with the new ones."""
+    process = world.cli.start("dispatch", "--poll", "50ms")
+    try:
+        world.ok("send", "anna", "--channel", "email", "--subject", "s", "--body", "x", "--wait", "--timeout", "20s")
+        good = world.sandbox.facts["sendgrid"]["api_key"]
+        world.ok("providers", "update", "sendgrid", "--api-key", "-", input="SG.revoked")
+        first = world.send("email")
+        end = time.monotonic() + 20
+        while world.show(first)["error_message"] is None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        world.ok("providers", "update", "sendgrid", "--api-key", "-", input=good)
+        world.ok("providers", "resume", "sendgrid")
+        done = world.cli.call("send", "anna", "--channel", "email", "--subject", "s", "--body", "y", "--wait")
+        assert done.exit_code == 0
+        assert world.show(first)["status"] == "sent"
+    finally:
+        stop(process)

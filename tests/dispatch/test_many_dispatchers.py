@@ -73,7 +73,7 @@ def test_four_dispatchers_share_and_send_once(make_world: Make, database: Databa
         ids = seed.pending(database, anna(world), count=total)
         wait_until(lambda: count(database, notifications.c.status == "sent") == total, timeout=120)
         reports = [json.loads(stop(process)[1]) for process in processes]
-    assert world.sandbox.deliveries() == dict.fromkeys(ids, 1)
+    assert world.deliveries() == dict.fromkeys(ids, 1)
     assert sum(report["accepted"] for report in reports) == total
     assert min(report["accepted"] for report in reports) >= total / 10
     assert alive(database) == 0
@@ -100,7 +100,7 @@ def test_kill_9_loses_nothing_and_doubles_only_what_it_admits(make_world: Make, 
         wait_until(lambda: count(database, notifications.c.status == "sent") == len(ids), timeout=120)
         for process in processes:
             stop(process)
-    delivered = world.sandbox.deliveries()
+    delivered = world.deliveries()
     assert set(delivered) == set(ids)
     twice = [id_ for id_, times in delivered.items() if times > 1]
     assert len(twice) <= in_flight
@@ -122,10 +122,10 @@ def test_a_signal_drains(make_world: Make, database: Database, how: int, code: i
     assert count(database, notifications.c.lease_id.is_not(None)) == 0
     assert alive(database) == 0
     sent = count(database, notifications.c.status == "sent")
-    assert sent == json.loads(out)["accepted"] == len(world.sandbox.deliveries())
+    assert sent == json.loads(out)["accepted"] == len(world.deliveries())
     assert 32 <= sent < len(ids)
     world.dispatch("--concurrency", "300")
-    assert world.sandbox.deliveries() == dict.fromkeys(ids, 1)
+    assert world.deliveries() == dict.fromkeys(ids, 1)
 
 
 def test_a_drain_that_is_too_short_says_what_it_broke_off(make_world: Make, database: Database) -> None:
@@ -166,7 +166,7 @@ def test_runs_of_cron_that_overlap_share_the_work(make_world: Make, database: Da
     reports = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sum(report["accepted"] for report in reports) == len(ids)
-    assert world.sandbox.deliveries() == dict.fromkeys(ids, 1)
+    assert world.deliveries() == dict.fromkeys(ids, 1)
 
 
 def test_a_provider_that_hangs_starves_nobody(make_world: Make, database: Database) -> None:

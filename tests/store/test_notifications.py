@@ -24,6 +24,7 @@ from notifyctl.store.tables import (
     audit_logs,
     contact_points,
     notifications,
+    provider_configs,
     provider_states,
 )
 from tests.support import letters, seed
@@ -31,7 +32,7 @@ from tests.support import letters, seed
 T = TypeVar("T")
 
 NOW = 10_000_000
-LEASE = {"lease_id": "1" * 36, "leased_by": "2" * 36, "attempt_count": 1, "last_attempted": NOW - 500}
+LEASE: dict[str, Any] = {"lease_id": "1" * 36, "leased_by": "2" * 36, "attempt_count": 1, "last_attempted": NOW - 500}
 
 
 def ids(database: Database, wanted: Filter, now: int = NOW) -> set[str]:
@@ -186,7 +187,7 @@ def test_insert_many(database: Database) -> None:
 def _submit_all(url: str, number: int, barrier: Any, answers: Any, keys: int) -> None:
     """One process: submit under every key; every fourth process says something else under the odd keys."""
     database = Database(url)
-    found = []
+    found: list[Any] = []
     barrier.wait()
     for key in range(keys):
         other = number % 4 == 3 and key % 2 == 1
@@ -288,7 +289,7 @@ def test_a_transaction_that_runs_again_knows_its_row(ready: Database, database_u
 def test_a_repetition_is_found_before_anything_is_checked(ready: Database) -> None:
     """CI repeats the very command: also when its time is past by now and the provider was disabled meanwhile."""
     first = sending.submit(ready, Actor(), draft(), {})
-    ready.write(lambda conn: conn.execute(seed.provider_configs.update().values(is_active=False)))
+    ready.write(lambda conn: conn.execute(provider_configs.update().values(is_active=False)))
     again = sending.submit(ready, Actor(), draft(send_at=1), {})
     assert (again.notification.id, again.deduplicated) == (first.notification.id, True)
     with pytest.raises(Conflict, match="other content"):

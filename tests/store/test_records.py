@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from notifyctl.core.decide import Attempt, Transition, decide
 from notifyctl.core.model import Actor, Claim
@@ -14,7 +14,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.store.claims import Order, claim
 from notifyctl.store.engine import Database
 from notifyctl.store.records import Release, Report, Result, record
-from notifyctl.store.tables import audit_logs, metrics_dirty_hours, suppressions
+from notifyctl.store.tables import audit_logs, metrics_dirty_hours, provider_configs, suppressions
 from tests.support import seed
 
 NOW = 1_700_000_000_000
@@ -121,3 +121,12 @@ def test_a_late_result_counts_while_nobody_took_the_row(database: Database, clai
     late = decide(Attempt(1, 5, "sendgrid", NOW, NOW + 100_000), Outcome(Kind.ACCEPTED, provider_message_id="m"), 0.5)
     assert write(database, claimed, late).stale == frozenset()
     assert seed.notification(database, claimed.id).status == "sent"
+
+
+def test_new_credentials_are_not_paused_for_the_old_ones_failure(database: Database, claimed: Claim) -> None:
+    """A call that began with the revoked key must not pause the provider that was given a new one meanwhile."""
+    database.write(lambda conn: conn.execute(update(provider_configs).values(updated_at=2)))
+    transition = decided(claimed, Outcome(Kind.CONFIG, "key revoked", http_status=401))
+    assert write(database, claimed, transition).paused == ()
+    order = Order("sendgrid", ME, 10, 65_000)
+    assert len(database.write(lambda conn: claim(conn, database.dialect, order, NOW + 200)).claims) == 1

@@ -1,0 +1,29 @@
+"""The partial indexes, declared when the schema is made or compared.
+
+They stand apart from the tables because naming a database in a table's arguments imports SQLAlchemy's whole dialect for
+it: PostgreSQL's would cost every command 20 to 40 ms.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, text
+
+from notifyctl.store.tables import notifications
+
+_PENDING = text("status = 'pending'")
+_KNOWN = text("provider_message_id IS NOT NULL")
+
+DUE = Index(
+    "idx_notifications_due",
+    notifications.c.provider,
+    text("is_critical DESC"),
+    notifications.c.due_at,
+    postgresql_where=_PENDING,
+    sqlite_where=_PENDING,
+)
+PROVIDER_MESSAGE = Index(
+    "idx_notifications_provider_message",
+    notifications.c.provider_message_id,
+    postgresql_where=_KNOWN,
+    sqlite_where=_KNOWN,
+)

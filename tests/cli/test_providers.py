@@ -1,0 +1,224 @@
+"""`providers` on the command line, on both databases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from notifyctl.core.sealing import parse_keys
+from notifyctl.store import providers as store
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import audit_logs, provider_configs
+from tests.support import seed
+from tests.support.command import Cli, Result
+from tests.support.world import KEYS
+
+ACCOUNT = {
+    "type": "service_account",
+    "project_id": "demo",
+    "private_key_id": "canary-key-id",
+    "private_key": "canary-private-key",
+    "client_email": "sender@demo.example",
+    "token_uri": "http://127.0.0.1:1/token",
+}
+SID = f"AC{'0' * 31}1"
+
+
+@pytest.fixture(autouse=True)
+def keys(cli: Cli) -> None:
+    """An encryption key in the environment."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS
+
+
+@pytest.fixture
+def key_file(cli: Cli) -> Path:
+    """A service account's key file."""
+    path = cli.home / "account.json"
+    path.write_text(json.dumps(ACCOUNT))
+    return path
+
+
+def _providers(cli: Cli, *args: str, input: str | None = None) -> Result:
+    return cli.call("providers", *args, input=input)
+
+
+def _sendgrid(cli: Cli, *args: str, key: str = "SG.canary-api-key") -> Result:
+    args = ("providers", "add", "sendgrid", "--api-key", "-", "--set", "from=alerts@example.org", *args)
+    return cli.call(*args, input=f"{key}\n")
+
+
+def _opened(database: Database, name: str) -> Any:
+    with database.read() as conn:
+        config = store.get(conn, name)
+    assert config is not None
+    return store.open_credentials(config, parse_keys(KEYS, "test"), {})
+
+
+def test_each_of_the_three(cli: Cli, database: Database, key_file: Path) -> None:
+    """Credentials from stdin and from a file, opened again as they were given; stored only sealed."""
+    _sendgrid(cli, "--rate-limit", "600", "--timeout", "7", "--priority", "3").ok()
+    secrets = f"{SID}\ncanary-token\n"
+    both = ("--api-key", "-", "--api-secret", "-", "--set", "from=+15005550006")
+    _providers(cli, "add", "twilio", *both, input=secrets).ok()
+    _providers(cli, "add", "fcm", "--credentials", str(key_file)).ok()
+
+    assert _opened(database, "sendgrid").api_key == "SG.canary-api-key"
+    twilio = _opened(database, "twilio")
+    assert (twilio.api_key, twilio.api_secret, dict(twilio.config)) == (SID, "canary-token", {"from": "+15005550006"})
+    fcm = _opened(database, "fcm")
+    assert (fcm.api_key, fcm.service_account, dict(fcm.config)) == ("canary-key-id", ACCOUNT, {})
+    with database.read() as conn:
+        stored = str(conn.execute(select(provider_configs)).all()) + str(conn.execute(select(audit_logs)).all())
+    assert "canary" not in stored
+
+    rows = _providers(cli, "list", "-o", "json").ok().json()
+    assert [(row["provider_name"], row["channel"]) for row in rows] == [
+        ("fcm", "push"),
+        ("twilio", "sms"),
+        ("sendgrid", "email"),
+    ]
+    assert (rows[2]["rate_limit"], rows[2]["timeout_seconds"], rows[2]["priority"]) == (600, 7, 3)
+
+
+@pytest.mark.parametrize("form", ["table", "plain", "json", "csv", "markdown"])
+def test_secrets_are_never_shown(cli: Cli, key_file: Path, form: str) -> None:
+    """Neither at creation nor later, neither in plain nor sealed; only that they are set."""
+    added = _providers(cli, "add", "fcm", "--credentials", str(key_file), "-o", form).ok()
+    seen = added.stdout + "".join(
+        _providers(cli, *args, "-o", form).ok().stdout
+        for args in (("list",), ("show", "fcm"), ("update", "fcm", "--priority", "4"), ("delete", "fcm", "--yes"))
+    )
+    assert "canary" not in seen
+    assert "v1.k1." not in seen
+
+
+def test_what_an_adapter_refuses_is_not_stored(cli: Cli, key_file: Path) -> None:
+    """Unknown names, missing settings, keys in arguments, files that are none: exit 2 and no row."""
+    unknown = _providers(cli, "add", "pigeon", "--api-key", "-", input="x")
+    assert (unknown.exit_code, "installed are: fcm, sendgrid, twilio" in unknown.stderr) == (2, True)
+    missing = _providers(cli, "add", "sendgrid", "--api-key", "-", input="SG.canary")
+    assert (missing.exit_code, 'the sender "from" is missing' in missing.stderr) == (2, True)
+    for args in (
+        ("sendgrid", "--set", "from=a@example.org"),
+        ("sendgrid", "--api-key", "SG.canary", "--set", "from=a@example.org"),
+        ("sendgrid", "--api-key", "@/nowhere", "--set", "from=a@example.org"),
+        ("sendgrid", "--api-key", "-", "--credentials", str(key_file)),
+        ("sendgrid", "--api-key", "-", "--set", "api_key=canary"),
+        ("sendgrid", "--api-key", "-", "--set", "nothing"),
+        ("sendgrid", "--api-key", "-", "--set", "from=a@example.org", "--timeout", "301"),
+        ("sendgrid", "--api-key", "-", "--set", "from=a@example.org", "--rate-limit", "99999999999"),
+        ("fcm",),
+        ("fcm", "--credentials", "/nowhere"),
+        ("fcm", "--credentials", __file__),
+    ):
+        refused = _providers(cli, "add", *args, input="SG.key\n")
+        assert (args, refused.exit_code) == (args, 2)
+        assert "canary" not in refused.stderr
+    assert _providers(cli, "list", "-o", "json").ok().json() == []
+
+
+def test_a_key_that_does_not_fit_is_refused(cli: Cli) -> None:
+    """167 bytes are what the column holds once sealed, with the longest key id; more is exit 2."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS.replace("k1:", "kidkid:")
+    refused = _sendgrid(cli, key="x" * 168)
+    assert refused.exit_code == 2
+    assert "at most 167 fit" in refused.stderr
+    _sendgrid(cli, key="x" * 167).ok()
+
+
+def test_without_an_encryption_key_nothing_is_stored(cli: Cli) -> None:
+    """Exit 4 and the command that makes one."""
+    del cli.env["NOTIFYCTL_ENCRYPTION_KEYS"]
+    refused = _sendgrid(cli)
+    assert refused.exit_code == 4
+    assert refused.stderr.endswith("hint: notifyctl secrets generate-key --save\n")
+    assert _providers(cli, "list", "-o", "json").ok().json() == []
+
+
+def test_if_not_exists(cli: Cli) -> None:
+    """The same credentials and settings change nothing; other ones are a conflict."""
+    first = _sendgrid(cli, "--priority", "2", "-o", "json").ok().json()
+    again = _sendgrid(cli, "--if-not-exists", "-o", "json").ok().json()
+    assert again == {**first, "created": False}
+    assert _sendgrid(cli).exit_code == 5
+    assert _sendgrid(cli, "--if-not-exists", key="SG.other").exit_code == 5
+    assert _sendgrid(cli, "--if-not-exists", "--set", "reply_to=r@example.org").exit_code == 5
+    assert _sendgrid(cli, "--if-not-exists", "--priority", "3").exit_code == 5
+
+
+def test_update(cli: Cli, database: Database) -> None:
+    """What is given changes, the rest stays; an empty setting goes, and so does a limit of 0."""
+    _sendgrid(cli, "--rate-limit", "600").ok()
+    args = ("--set", "reply_to=r@example.org", "--set", "sandbox_mode=true", "--priority", "9", "-o", "json")
+    changed = _providers(cli, "update", "sendgrid", *args).ok().json()
+    assert changed["config"] == {"from": "alerts@example.org", "reply_to": "r@example.org", "sandbox_mode": True}
+    assert (changed["priority"], changed["rate_limit"]) == (9, 600)
+    changed = _providers(cli, "update", "sendgrid", "--set", "reply_to=", "--rate-limit", "0", "-o", "json").ok().json()
+    assert changed["config"] == {"from": "alerts@example.org", "sandbox_mode": True}
+    assert changed["rate_limit"] is None
+    assert _providers(cli, "update", "sendgrid", "--set", "from=").exit_code == 2
+    assert _providers(cli, "update", "sendgrid").exit_code == 2
+    assert _providers(cli, "update", "twilio", "--priority", "1").exit_code == 3
+    _providers(cli, "update", "sendgrid", "--api-key", "-", input="SG.canary-second").ok()
+    assert _opened(database, "sendgrid").api_key == "SG.canary-second"
+
+
+def test_a_lost_encryption_key_can_be_got_over(cli: Cli, database: Database) -> None:
+    """A credential that does not open can be entered again; settings beside it can still be changed."""
+    _sendgrid(cli).ok()
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS.replace("k1:", "k2:")
+    assert _providers(cli, "update", "sendgrid", "--set", "reply_to=r@example.org").exit_code == 4
+    _providers(cli, "update", "sendgrid", "--priority", "1").ok()
+    _providers(cli, "update", "sendgrid", "--api-key", "-", input="SG.new").ok()
+    with database.read() as conn:
+        assert conn.execute(select(provider_configs.c.api_key)).scalar_one().startswith("v1.k2.")
+
+
+def test_pause_and_resume(cli: Cli) -> None:
+    """A pause is told from being disabled, ends by itself or by resuming, and survives an update."""
+    _sendgrid(cli).ok()
+    paused = _providers(cli, "pause", "sendgrid", "--for", "30m", "--reason", "key revoked", "-o", "json").ok().json()
+    assert (paused["state"], paused["is_active"], paused["pause_reason"]) == ("paused", True, "key revoked")
+    assert paused["paused_until"] > paused["paused_at"]
+    forever = _providers(cli, "pause", "sendgrid", "--reason", "again", "-o", "json").ok().json()
+    assert (forever["paused_until"], forever["pause_reason"]) == (None, "again")
+
+    updated = _providers(cli, "update", "sendgrid", "--priority", "1").ok()
+    assert updated.stderr == "sendgrid stays paused (again): notifyctl providers resume sendgrid\n"
+    resumed = _providers(cli, "update", "sendgrid", "--priority", "2", "--resume", "-o", "json").ok()
+    assert (resumed.json()["state"], resumed.stderr) == ("active", "")
+    assert _providers(cli, "resume", "sendgrid").ok().stderr == "sendgrid was not paused\n"
+    _providers(cli, "pause", "sendgrid", "--for", "1ms", "--reason", "short").ok()
+    assert _providers(cli, "show", "sendgrid", "-o", "json").ok().json()["state"] == "active"
+    for args in (("pause", "sendgrid"), ("pause", "sendgrid", "--reason", ""), ("pause", "twilio", "--reason", "x")):
+        assert _providers(cli, *args).exit_code in (2, 3)
+
+
+def test_disable_and_enable(cli: Cli, database: Database) -> None:
+    """Switching twice changes nothing and leaves no second audit row."""
+    _sendgrid(cli).ok()
+    for verb, state in (("disable", "disabled"), ("disable", "disabled"), ("enable", "active"), ("enable", "active")):
+        assert _providers(cli, verb, "sendgrid", "-o", "json").ok().json()["state"] == state
+    with database.read() as conn:
+        actions = conn.execute(select(audit_logs.c.action).order_by(audit_logs.c.created_at)).scalars().all()
+    assert actions == ["create", "disable", "enable"]
+
+
+def test_delete(cli: Cli, database: Database) -> None:
+    """It asks, and refuses while something waits for the provider; its id names it as well."""
+    added = _sendgrid(cli, "-o", "json").ok().json()
+    assert _providers(cli, "delete", "sendgrid").exit_code == 2
+    anna = seed.user(database)
+    seed.pending(database, anna)
+    refused = _providers(cli, "delete", "sendgrid", "--yes")
+    assert refused.exit_code == 5
+    assert "notifications cancel --provider sendgrid" in refused.stderr
+    cli.call("users", "delete", "anna", "--cancel-pending", "--yes").ok()
+    _providers(cli, "remove", added["id"][:8], "--yes").ok()
+    assert _providers(cli, "show", "sendgrid").exit_code == 3
+    for ref in ("ffffffff", "NOPE", "a\x00b", ""):
+        assert _providers(cli, "show", ref).exit_code == 3
