@@ -18,7 +18,7 @@ from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, Kind, escaped_lines
 from notifyctl.cli.selection import Chosen, Ids, agreement, choose, filters, finish
 from notifyctl.core import history, when
-from notifyctl.core.duration import show_ms
+from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.text import one_line
@@ -77,7 +77,7 @@ def list_(
             run,
             rows,
             partial(service.page, db, wanted),
-            _listed(service.now(db)),
+            _listed(db.moment()),
             count=partial(service.count, db, wanted),
             position=lambda row: Cursor(row.moved_to_dlq_at, row.id),
             id_name="notification_id",
@@ -214,13 +214,10 @@ def _warn(run: Invocation, done: Retried) -> None:
 
 
 def _listed(now: int) -> tuple[Field, ...]:
-    def age(row: DeadLetter) -> str:
-        return _age(now - row.moved_to_dlq_at)
-
     return (
         Field("notification_id", Kind.ID, "ID"),
         Field("id", Kind.ID),
-        Field("moved_to_dlq_at", Kind.TIME, "AGE", age),
+        Field("moved_to_dlq_at", Kind.TIME, "AGE", lambda row: age(now - row.moved_to_dlq_at)),
         Field("user_id", Kind.ID),
         Field("username", title="USER"),
         Field("message_type", title="CH"),
@@ -234,12 +231,6 @@ def _listed(now: int) -> tuple[Field, ...]:
         Field("resolved_by", Kind.ID),
         Field("note"),
     )
-
-
-def _age(milliseconds: int) -> str:
-    """Return the age in its largest part only."""
-    found = re.match(r"\d+[a-z]+", show_ms(max(milliseconds, 0)))
-    return found.group() if found else "-"
 
 
 def _answer(row: DeadLetter) -> str:

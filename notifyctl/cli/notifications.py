@@ -18,6 +18,7 @@ from notifyctl.cli.output import Field, Kind, escaped_lines
 from notifyctl.cli.selection import COPIES, Chosen, Ids, agreement, choose, filters, finish
 from notifyctl.cli.types import duration
 from notifyctl.core import when
+from notifyctl.core.duration import age
 from notifyctl.core.model import Channel, Status
 from notifyctl.services import notifications as service
 from notifyctl.services.acts import Selection
@@ -33,29 +34,33 @@ def _tries(row: Any) -> str:
     return f"{row.attempt_count}/{row.max_retries + 1}"
 
 
-LISTED = (
-    Field("id", Kind.ID, "ID"),
-    Field("created_at", Kind.TIME, "CREATED"),
-    Field("user_id", Kind.ID),
-    Field("username", title="USER"),
-    Field("message_type", title="CH"),
-    Field("provider", title="PROVIDER"),
-    Field("status"),
-    Field("state", title="STATE"),
-    Field("attempt_count", Kind.NUMBER, "TRIES", _tries),
-    Field("max_retries", Kind.NUMBER),
-    Field("send_at", Kind.TIME),
-    Field("due_at", Kind.TIME),
-    Field("expires_at", Kind.TIME),
-    Field("last_attempted", Kind.TIME),
-    Field("sent_at", Kind.TIME),
-    Field("failed_at", Kind.TIME),
-    Field("error_message", title="ERROR"),
-    Field("provider_message_id"),
-    Field("resent_from", Kind.ID),
-)
+def listed(now: int) -> tuple[Field, ...]:
+    """Return the fields of a list; ages are counted up to `now`."""
+    return (
+        Field("id", Kind.ID, "ID"),
+        Field("created_at", Kind.TIME, "AGE", lambda row: age(now - row.created_at)),
+        Field("user_id", Kind.ID),
+        Field("username", title="USER"),
+        Field("message_type", title="CH"),
+        Field("provider", title="PROVIDER"),
+        Field("status"),
+        Field("state", title="STATE"),
+        Field("attempt_count", Kind.NUMBER, "TRIES", _tries),
+        Field("max_retries", Kind.NUMBER),
+        Field("send_at", Kind.TIME),
+        Field("due_at", Kind.TIME, "DUE"),
+        Field("expires_at", Kind.TIME),
+        Field("last_attempted", Kind.TIME),
+        Field("sent_at", Kind.TIME),
+        Field("failed_at", Kind.TIME),
+        Field("error_message", title="ERROR"),
+        Field("provider_message_id"),
+        Field("resent_from", Kind.ID),
+    )
+
+
 SHOWN = (
-    *LISTED,
+    *listed(0),
     Field("idempotency_key"),
     Field("content_hash"),
     Field("is_critical", Kind.BOOL),
@@ -107,7 +112,13 @@ def list_(
     with invocation(ctx) as run:
         wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
         asked = service.ask(db, _query(given(ctx)))
-        listing.show(run, wanted, partial(service.page, db, asked), LISTED, count=partial(service.count, db, asked))
+        listing.show(
+            run,
+            wanted,
+            partial(service.page, db, asked),
+            listed(db.moment()),
+            count=partial(service.count, db, asked),
+        )
 
 
 @app.command()

@@ -147,6 +147,16 @@ class Output:
             return str(milliseconds)
         return moment.strftime("%Y-%m-%d %H:%M:%S") + ("Z" if self.utc else "")
 
+    def _short_time(self, milliseconds: int | None) -> str:
+        """Return a moment as a table has room for it: the time today, else the day, in other years the date."""
+        if milliseconds is None:
+            return "-"
+        full = self.time(milliseconds)
+        today = self.time(int(datetime.now(UTC).timestamp() * 1_000))
+        if full[:10] == today[:10]:
+            return full[11:]
+        return f"{full[5:16]}{full[19:]}" if full[:4] == today[:4] else full[:10]
+
     # Formats
 
     def _json_array(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
@@ -192,28 +202,23 @@ class Output:
         self.write(tabulate(table, heads, tablefmt="pipe", disable_numparse=True))
 
     def _table(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
-        from rich.table import Table
-        from rich.text import Text
+        from rich.console import Console
+
+        from notifyctl.cli.tables import Column, table
 
         shown = [field for field in fields if field.title is not None]
-        table = Table(box=None, pad_edge=False, show_edge=False, header_style="bold")
-        for field in shown:
-            numeric = field.kind is Kind.NUMBER
-            fixed = field.kind in (Kind.ID, Kind.TIME, Kind.NUMBER)
-            table.add_column(
-                Text(field.title or ""),
-                justify="right" if numeric else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                min_width=SHORT_ID if field.kind is Kind.ID else (None if fixed else 4),
-            )
-        for row in rows:
-            table.add_row(*(Text(self._cell(row, field)) for field in shown))
-        self.rich(table)
+        columns = [
+            Column(field.title or "", field.kind is Kind.NUMBER, field.kind in (Kind.ID, Kind.TIME, Kind.NUMBER))
+            for field in shown
+        ]
+        cells = [[self._cell(row, field) for field in shown] for row in rows]
+        self.rich(table(columns, cells, Console().width))
 
     def _cell(self, row: Any, field: Field) -> str:
         if field.show is not None:
             return escaped(field.show(row))
+        if field.kind is Kind.TIME:
+            return self._short_time(getattr(row, field.name))
         text = self.text(row, field)
         return text[:SHORT_ID] if field.kind is Kind.ID and text != "-" else text
 

@@ -48,5 +48,11 @@ def show_ms(milliseconds: int) -> str:
     return "".join(parts[first : first + 2])
 
 
+def age(milliseconds: int) -> str:
+    """Return a duration in its largest part only: `9h`."""
+    found = re.match(r"\d+[a-z]+", show_ms(max(milliseconds, 0)))
+    return found.group() if found else "-"
+
+
 def _refused(text: str, why: str) -> UsageError:
     return UsageError(f"{text!r} {why}", "a duration is like 90s, 2h30m or 90d; a bare number is seconds")

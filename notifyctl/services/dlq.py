@@ -84,12 +84,6 @@ def count(db: Database, wanted: Filter) -> int:
         return store.count(conn, wanted)
 
 
-def now(db: Database) -> int:
-    """Return the database's moment, from which ages are counted."""
-    with db.read() as conn:
-        return db.now(conn)
-
-
 def show(db: Database, texts: Sequence[str]) -> list[DeadLetter]:
     """Return the dead letters that `texts` (ids of entries or notifications) mean, in that order. Raises NotFound."""
     known = resolve_ids(db, texts)

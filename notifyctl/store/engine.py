@@ -86,6 +86,11 @@ class Database:
         """Return the moment that decides what is due, in milliseconds since the epoch."""
         return self.dialect.now(conn, self.clock)
 
+    def moment(self) -> int:
+        """Return the same outside a transaction: from it is counted how old things are."""
+        with self.read() as conn:
+            return self.now(conn)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for reading; what it did is rolled back."""

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Text,
     and_,
+    case,
     exists,
     func,
     null,
@@ -44,7 +45,7 @@ n = notifications.c
 class Notification:
     """One notification: its row, its user's name, and what it is doing (`state`: a `State`, else the status).
 
-    Times are milliseconds since the epoch; `payload` and `retry_history` are JSON.
+    Times are milliseconds since the epoch; `payload` and `retry_history` are JSON. Nothing is due that has ended.
     """
 
     id: str
@@ -63,7 +64,7 @@ class Notification:
     sent_at: int | None
     error_message: str | None
     provider_response: str | None
-    due_at: int
+    due_at: int | None
     lease_id: str | None
     leased_by: str | None
     is_critical: bool
@@ -271,7 +272,8 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
 
 # Helpers
 
-_ROW = [n[field.name] for field in fields(Notification) if field.name in n]
+_DUE = case((PENDING, n.due_at)).label("due_at")
+_ROW = [_DUE if field.name == "due_at" else n[field.name] for field in fields(Notification) if field.name in n]
 
 
 def _select(now: int) -> Select[Any]:
