@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from notifyctl import __version__
-from notifyctl.cli.errors import exit_code_of, reader_gone
+from notifyctl.cli.errors import ReaderGone, exit_code_of, reader_gone
 from notifyctl.cli.noun import Root as RootGroup
 
 # Name, module, help; in the order an operator meets them.
@@ -66,6 +66,13 @@ class Root(RootGroup):
         if name is not None and isinstance(command, _Stub):
             command = self.commands[name] = _load(name)
         return name, command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; keep Click from making an exit code of its own of a closed pipe."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
 
 def _load(name: str) -> Any:

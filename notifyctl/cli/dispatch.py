@@ -21,6 +21,7 @@ from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.tally import ProviderTally
 
 INTERRUPTED = 130
 FASTEST_POLL_S = 0.01
@@ -92,7 +93,7 @@ def dispatch(
             run.system.db, run.system.keyring, options, agent=run.system.actor.agent, notice=run.out.say
         )
         interrupted = _run(dispatcher, run)
-        _report(dispatcher, run, once=once)
+        _report(dispatcher, run)
         if interrupted:
             raise typer.Exit(INTERRUPTED)
         if fail_on_dlq and dispatcher.tally.dead:
@@ -168,45 +169,43 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+def _is_watched(run: Invocation) -> bool:
+    return run.out.on_terminal and not run.given.quiet and run.given.output is None
+
+
 async def _view(dispatcher: Dispatcher, run: Invocation) -> None:
-    if run.out.on_terminal and not run.given.quiet and run.given.output is None:
+    """Draw the dispatcher at work, where a person watches."""
+    if _is_watched(run):
         from notifyctl.cli.live import watch
 
         await watch(dispatcher, run.settings.profile or run.system.database.label)
 
 
-def _report(dispatcher: Dispatcher, run: Invocation, *, once: bool) -> None:
-    """Say what was done: records when they were asked for or a person watches, a line with `-v`, else nothing."""
-    rows = [
-        ProviderReport(
-            provider,
-            tally.accepted,
-            tally.retried,
-            tally.dead,
-            tally.cancelled,
-            tally.deferred,
-            tally.stale,
-            tally.held,
-        )
-        for provider, tally in sorted(dispatcher.tally.providers.items())
-    ]
+def _report(dispatcher: Dispatcher, run: Invocation) -> None:
+    """Say what was done: records when they were asked for, a line with `-v`; a person who watched has seen it."""
+    tally = dispatcher.tally
+    rows = [_of(provider, each) for provider, each in sorted(tally.providers.items())]
     if run.given.output == "json":
-        tally = dispatcher.tally
-        run.out.document(
-            {
-                "attempts": tally.attempts,
-                "accepted": tally.accepted,
-                "dead": tally.dead,
-                "providers": [asdict(row) for row in rows],
-            }
-        )
-    elif run.given.output is not None or (run.out.on_terminal and not run.given.quiet):
+        totals = {"attempts": tally.attempts, "accepted": tally.accepted, "dead": tally.dead}
+        run.out.document({**totals, "providers": [asdict(row) for row in rows]})
+    elif run.given.output is not None:
         run.out.records(rows, FIELDS, id_name="provider")
-    elif run.given.verbose:
-        run.out.say(
-            f"{dispatcher.tally.accepted} sent, {sum(r.retried for r in rows)} to be retried, "
-            f"{dispatcher.tally.dead} dead"
-        )
+    elif run.given.verbose and not _is_watched(run):
+        retried = sum(row.retried for row in rows)
+        run.out.say(f"{tally.accepted} sent, {retried} to be retried, {tally.dead} dead")
+
+
+def _of(provider: str, tally: ProviderTally) -> ProviderReport:
+    return ProviderReport(
+        provider,
+        tally.accepted,
+        tally.retried,
+        tally.dead,
+        tally.cancelled,
+        tally.deferred,
+        tally.stale,
+        tally.held,
+    )
 
 
 app = single("Send what is due.", dispatch)

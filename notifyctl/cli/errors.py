@@ -17,9 +17,13 @@ READER_GONE = 141
 _UsageError = typer.BadParameter.__base__  # Typer exports only the subclass
 
 
+class ReaderGone(Exception):
+    """The reader closed the pipe: a BrokenPipeError under a name that Click leaves alone."""
+
+
 def exit_code_of(error: BaseException, argv: list[str]) -> int:
     """Tell the person what is wrong and return the exit code."""
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, (BrokenPipeError, ReaderGone)):
         return reader_gone()
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED

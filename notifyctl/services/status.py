@@ -91,6 +91,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         dispatchers=alive,
         problems=[
             *(problem for line in lines for problem in _of_provider(line, now)),
+            *_of_urls(lines, urls),
             *_of_keys(configs, keyring),
             *_of_dispatching(alive, pending, unexplained, now),
             *_of_dead_letters(letters),
@@ -182,9 +183,20 @@ def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
         problems.append(
             Problem("provider_missing", f"{name} is not configured{held}", f"notifyctl providers add {name}")
         )
-    if line.base_url is not None:
-        problems.append(Problem("provider_url", f"{name} goes to {line.base_url}", "notifyctl config show --origin"))
     return problems
+
+
+def _of_urls(lines: list[ProviderLine], urls: Mapping[str, str]) -> list[Problem]:
+    """Return what goes elsewhere than to the provider itself: to a sandbox or a proxy, perhaps by mistake."""
+    configured = {line.provider: line.base_url for line in lines if line.base_url is not None}
+    return [
+        Problem(
+            "provider_url",
+            f"{name} goes to {url}",
+            "notifyctl config show --origin" if name in urls else f"notifyctl providers show {name}",
+        )
+        for name, url in {**configured, **urls}.items()
+    ]
 
 
 def _out_of_pause(line: ProviderLine) -> str:

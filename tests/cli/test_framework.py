@@ -416,7 +416,7 @@ def test_precedence(bare_cli: Cli) -> None:
 
 
 def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
-    """Keys and a file with keys are one setting: a file named in the environment is not shadowed by a profile's keys."""
+    """Keys and a file with keys are one setting: a file that the environment names is not shadowed by other keys."""
     configure(bare_cli, f'encryption_keys = "{format_key("k1", bytes(64))}"\n')
     found = settings(bare_cli, env={"NOTIFYCTL_ENCRYPTION_KEYS_FILE": "/run/keys"})
     assert found["encryption_keys_file"]["value"] == "/run/keys"
