@@ -195,7 +195,9 @@ def sqlite_cli(bare_cli: Cli, sqlite_url: str) -> Cli:
     return bare_cli
 
 
-@pytest.mark.parametrize("variable", ["LOG_FORMAT", "LOG_LEVEL", "ENCRYPTION_KEYS", "CONFIG", "PROFILE", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "variable", ["LOG_FORMAT", "LOG_LEVEL", "ENCRYPTION_KEYS", "CONFIG", "PROFILE", "DATABASE_URL"]
+)
 def test_2_a_mistake_in_the_environment(sqlite_cli: Cli, variable: str) -> None:
     """A variable that cannot be meant stops every command, instead of being passed over."""
     sqlite_cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS
