@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -239,7 +240,7 @@ def _value(key: str, value: Any, origin: str) -> Any:
         if key in ("protected", "require_api_key"):
             return _typed(value, bool)
         if key == "provider_urls":
-            return {str(name): _typed(url, str).rstrip("/") for name, url in _typed(value, dict).items()}
+            return {str(name): _provider_url(_typed(url, str)) for name, url in _typed(value, dict).items()}
         if key == "on_unknown":
             return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
         if key == "dispatch":
@@ -254,6 +255,12 @@ def _value(key: str, value: Any, origin: str) -> Any:
         where = _ENVIRONMENT[key] if origin == "environment" and key in _ENVIRONMENT else f"{origin}: {key}"
         raise UsageError(f"{where}: {error}") from error
     raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
+
+
+def _provider_url(url: str) -> str:
+    if urlsplit(url).password:
+        raise ValueError("holds a password, which would be shown and not sent")
+    return url.rstrip("/")
 
 
 def _typed(value: Any, kind: type) -> Any:

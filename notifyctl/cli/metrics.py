@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from notifyctl.cli.bars import bar, short_time, sparkline
@@ -128,15 +127,21 @@ def _picture(run: Invocation, by: By, report: Report) -> None:
     widths = [max(len(head), *(len(line[column]) for line in cells)) for column, (head, _) in enumerate(heads)]
     room = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)
     title, drawings = _drawings(by, report, min(room, SPARKS))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
-    for column, (head, _) in enumerate(heads):
-        right = column >= len(_LABELS[by])
-        table.add_column(head, justify="right" if right else "left", no_wrap=True, min_width=widths[column])
-    if title:
-        table.add_column(title, no_wrap=True, overflow="crop")
-    for line, drawing in zip(cells, [*drawings, ""], strict=False):
-        table.add_row(*map(Text, line), *([Text(drawing)] if title else []))
-    run.out.rich(table)
+    left = len(_LABELS[by])
+    lines = [
+        _line(texts, widths, left, drawing)
+        for texts, drawing in zip([[head for head, _ in heads], *cells], [title, *drawings, ""], strict=False)
+    ]
+    lines[0].stylize("bold")
+    run.out.rich(Text("\n").join(lines))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int, drawing: str) -> Text:
+    placed = [
+        cell.ljust(width) if column < left else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return Text("  ".join([*placed, drawing]).rstrip())
 
 
 def _window(by: By, report: Report) -> str:

@@ -219,7 +219,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, str | bool | None]:
         key = key.strip()
         if not equals or not key:
             raise UsageError("--set takes KEY=VALUE", "--set from=alerts@example.org")
-        if key in _SECRET_WORDS:
+        if any(word in key.lower() for word in _SECRET_WORDS):
             raise UsageError(f"--set {key}: settings are not encrypted", "--api-key, --api-secret or --credentials")
         settings[key] = {"": None, "true": True, "false": False}.get(value, value)
     return settings

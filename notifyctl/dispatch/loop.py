@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.courier import Courier
@@ -188,7 +188,10 @@ class Dispatcher:
         now = self._db.now(conn)
         self._know(load_active(conn))
         for config in self._configs.values():
-            open_credentials(config, self._keyring, self.options.provider_urls)
+            try:
+                open_credentials(config, self._keyring, self.options.provider_urls)
+            except NotAllowed as error:
+                raise NotAllowed(f"{config.provider_name}: {error.message}", error.hint) from error
         dispatchers.beat(conn, self._db.dialect, self.id, socket.gethostname(), os.getpid(), 0, now)
         return now
 

@@ -110,6 +110,8 @@ def problems_with_base_url(credentials: Credentials) -> list[str]:
         return []
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
+        if parts is not None and parts.password:
+            return ["base_url must hold no password: it is neither encrypted nor sent"]
         fine = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fine = False

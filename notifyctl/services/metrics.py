@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sqlalchemy import Connection
+
 from notifyctl.core import when
 from notifyctl.core.errors import NotFound, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.when import Point
-from notifyctl.store import hours, metrics, providers
+from notifyctl.store import hours, metrics, notifications, providers
 from notifyctl.store.engine import Database
 from notifyctl.store.hours import HOUR_MS, Bucket
 from notifyctl.store.metrics import RolledUp
@@ -91,9 +93,7 @@ def show(db: Database, query: Query) -> Report:
         since, until = _window(query, now)
         found = hours.read(conn, since, until)
         if query.provider is not None:
-            known = {bucket.provider for bucket in found}
-            if query.provider not in known and providers.get(conn, query.provider) is None:
-                raise NotFound(f"there is no provider {query.provider!r}", "notifyctl providers list")
+            _require_provider(conn, query.provider, found)
     buckets = [bucket for bucket in found if _wanted(query, bucket)]
     first = min((bucket.hour_start for bucket in buckets), default=until)
     groups = _grouped(buckets, _GROUPS[query.by], _empty(query.by, first, min(until, now)))
@@ -107,6 +107,14 @@ def rollup(db: Database, since: Point | None = None) -> RolledUp:
     with db.read() as conn:
         moment = when.at(since, db.now(conn))
     return metrics.rollup(db, moment)
+
+
+def _require_provider(conn: Connection, name: str, found: list[Bucket]) -> None:
+    """Raise NotFound unless the provider is configured, or was when a notification went to it."""
+    if any(bucket.provider == name for bucket in found) or providers.get(conn, name) is not None:
+        return
+    if not notifications.any_of_provider(conn, name):
+        raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
 def _window(query: Query, now: int) -> tuple[int, int]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, func, select
+from sqlalchemy import Connection, Integer, Select, String, bindparam, func, select
+from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import content, history
 from notifyctl.core.audience import message, needs_address
@@ -74,7 +76,9 @@ def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
     allowed = _allowed(provider, now, order.limit)
     if allowed == 0:
         return Batch(now, held="rate limit", wait_ms=max(1, provider.next_permit_us // 1_000 - now))
-    due = [_read(row) for row in conn.execute(_due(dialect, order, now, allowed))]
+    moment = min(now, order.due_by or now)
+    taken = {"provider": order.provider, "moment": moment, "most": allowed}
+    due = [_read(row) for row in conn.execute(_due(dialect), taken).all()]
     deadline = provider.timeout_seconds * 1_000
     length = max(order.lease_ms, 2 * deadline + LEASE_MARGIN_MS)
     sorting = _Sorting(order, now, provider.updated_at, _suppressed(conn, dialect, due))
@@ -94,7 +98,18 @@ def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
 
 
 def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
-    statement = (
+    statement = _provider_by_name()
+    row = conn.execute(statement, {"name": name}).one_or_none()
+    if row is not None and row.rate_limit:
+        # Permits are shared by all dispatchers: one at a time may count them.
+        dialect.serialize(conn, f"permits of {name}")
+        row = conn.execute(statement, {"name": name}).one_or_none()
+    return row
+
+
+@cache
+def _provider_by_name() -> Select[Any]:
+    return (
         select(
             provider_configs.c.id,
             provider_configs.c.is_active,
@@ -106,14 +121,8 @@ def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
             func.coalesce(provider_states.c.next_permit_us, 0).label("next_permit_us"),
         )
         .select_from(provider_configs.outerjoin(provider_states))
-        .where(provider_configs.c.provider_name == name)
+        .where(provider_configs.c.provider_name == bindparam("name"))
     )
-    row = conn.execute(statement).one_or_none()
-    if row is not None and row.rate_limit:
-        # Permits are shared by all dispatchers: one at a time may count them.
-        dialect.serialize(conn, f"permits of {name}")
-        row = conn.execute(statement).one_or_none()
-    return row
 
 
 def _hold(provider: Any, now: int) -> str | None:
@@ -138,7 +147,8 @@ def _take_permits(conn: Connection, dialect: Dialect, provider: Any, now: int, c
     conn.execute(state.on_conflict_do_update(index_elements=["provider_id"], set_={"next_permit_us": next_permit_us}))
 
 
-def _due(dialect: Dialect, order: Order, now: int, limit: int) -> Select[Any]:
+@cache
+def _due(dialect: Dialect) -> Select[Any]:
     c = notifications.c
     picked = (
         select(
@@ -157,9 +167,9 @@ def _due(dialect: Dialect, order: Order, now: int, limit: int) -> Select[Any]:
             c.retry_history,
             c.is_critical,
         )
-        .where(c.provider == order.provider, c.status == PENDING, c.due_at <= min(now, order.due_by or now))
+        .where(c.provider == bindparam("provider"), c.status == PENDING, c.due_at <= bindparam("moment"))
         .order_by(c.is_critical.desc(), c.due_at)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
     )
     # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
     due = dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
@@ -193,11 +203,18 @@ def _suppressed(conn: Connection, dialect: Dialect, due: Sequence[_Due]) -> dict
     addresses = {(each.message.channel.value, each.message.to) for each in due if each.message.to}
     if not addresses:
         return {}
-    v = dialect.rowset("v", {"channel": String(20), "address": String(1024)}, sorted(addresses))
-    same = (suppressions.c.channel == v.c.channel) & (suppressions.c.address == v.c.address)
-    c = suppressions.c
-    found = conn.execute(select(c.channel, c.address, c.reason).join_from(v, suppressions, same))
+    found = conn.execute(_reasons(dialect), dialect.bind("v", _ADDRESS, sorted(addresses)))
     return {(row.channel, row.address): row.reason for row in found}
+
+
+_ADDRESS: dict[str, TypeEngine[Any]] = {"channel": String(20), "address": String(1024)}
+
+
+@cache
+def _reasons(dialect: Dialect) -> Select[Any]:
+    v, c = dialect.rowset("v", _ADDRESS), suppressions.c
+    same = (c.channel == v.c.channel) & (c.address == v.c.address)
+    return select(c.channel, c.address, c.reason).join_from(v, suppressions, same)
 
 
 class _Sorting:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ARRAY,
     CHAR,
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger, TypeEngine
+from sqlalchemy.types import BigInteger, Text, TypeEngine
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -72,8 +73,17 @@ class Dialect(ABC):
         """Return `col` = any of `values` as ONE bound parameter, whatever their number. `col` is CHAR(36)."""
 
     @abstractmethod
-    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
-        """Return `rows` as a relation `name` with the columns of `types`, for `UPDATE ... FROM` and joins."""
+    def rowset(
+        self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]] | None = None
+    ) -> FromClause:
+        """Return `rows` as a relation `name` with the columns of `types`, for `UPDATE ... FROM` and joins.
+
+        Without `rows` they are parameters, so that a statement is built once: `bind` gives them at each execution.
+        """
+
+    @abstractmethod
+    def bind(self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Return the parameters that put `rows` into the relation that `rowset` made."""
 
     @abstractmethod
     def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
@@ -120,14 +130,19 @@ class _PostgreSQL(Dialect):
         array = cast(bindparam(None, list(values), type_=ARRAY(ID)), ARRAY(ID))
         return col == func.any(array)
 
-    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(types)
+    def rowset(
+        self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]] | None = None
+    ) -> FromClause:
+        given = None if rows is None else self.bind(name, types, rows)
         arrays = [
-            cast(bindparam(None, list(values), type_=ARRAY(kind)), ARRAY(kind))
-            for values, kind in zip(columns, types.values(), strict=True)
+            cast(_parameter(f"{name}_{key}", given, ARRAY(kind)), ARRAY(kind)) for key, kind in types.items()
         ]
         typed = [column(key, kind) for key, kind in types.items()]
         return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
+
+    def bind(self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        columns = zip(*rows, strict=True) if rows else [()] * len(types)
+        return {f"{name}_{key}": list(values) for key, values in zip(types, columns, strict=True)}
 
     def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
         return statement.with_for_update(skip_locked=True, of=of)
@@ -136,7 +151,7 @@ class _PostgreSQL(Dialect):
         return statement.with_for_update()
 
     def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
-        return conn.execute(select(epoch_ms())).scalar_one()
+        return conn.execute(_NOW).scalar_one()
 
     def serialize(self, conn: Connection, name: str) -> None:
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
@@ -173,13 +188,19 @@ class _SQLite(Dialect):
         each = func.json_each(bindparam(None, json.dumps(list(values)))).table_valued("value")
         return col.in_(select(each.c.value))
 
-    def rowset(self, name: str, types: dict[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> FromClause:
-        each = func.json_each(bindparam(None, json.dumps([list(row) for row in rows]))).table_valued("value")
+    def rowset(
+        self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]] | None = None
+    ) -> FromClause:
+        given = None if rows is None else self.bind(name, types, rows)
+        each = func.json_each(_parameter(name, given, Text())).table_valued("value")
         picked = [
             func.json_extract(each.c.value, literal(f"$[{index}]"), type_=kind).label(key)
             for index, (key, kind) in enumerate(types.items())
         ]
         return select(*picked).subquery(name)
+
+    def bind(self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        return {name: json.dumps([list(row) for row in rows])}
 
     def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
         return statement  # one writer at a time: BEGIN IMMEDIATE has locked everything
@@ -202,6 +223,15 @@ class _SQLite(Dialect):
     def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
         rows = conn.exec_driver_sql("SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''")
         return [(row[0], row[1], row[2]) for row in rows]
+
+
+_NOW = select(epoch_ms())
+
+
+def _parameter(name: str, given: Mapping[str, Any] | None, kind: TypeEngine[Any]) -> BindParameter[Any]:
+    if given is None:
+        return bindparam(name, type_=kind)
+    return bindparam(name, given[name], type_=kind, unique=True)
 
 
 POSTGRESQL: Dialect = _PostgreSQL()

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from heapq import nlargest
 from itertools import pairwise
 from typing import Any
 
@@ -42,6 +43,8 @@ n = notifications.c
 m = notification_metrics.c
 
 METRIC_AT = func.coalesce(n.send_at, n.created_at, type_=BigInteger())
+# As a sum, or SQLite would look for the NULLs in the index on `send_at`, and find most of the table there.
+UNTIMED = (n.send_at + 0).is_(None)
 # What `idx_metrics_bucket` is over.
 BUCKET = (m.date, func.coalesce(m.hour, text("-1")), m.provider, m.message_type)
 COUNTED = ("sent", "failed", "pending")
@@ -127,17 +130,12 @@ def _dirty(conn: Connection, since: int, until: int) -> set[int]:
 
 
 def _ranges(hours: Iterable[int]) -> list[Range]:
-    """Return ranges that cover the hours, at most `MOST_RANGES`: beyond that the narrowest gaps are closed."""
+    """Return ranges that cover the hours, at most `MOST_RANGES`: only the widest gaps stay gaps."""
     ordered = sorted(hours)
-    gaps = sorted((b - a for a, b in pairwise(ordered)), reverse=True)
-    closed = max([HOUR_MS, *gaps[MOST_RANGES - 1 : MOST_RANGES]])
-    ranges: list[Range] = []
-    for hour in ordered:
-        if ranges and hour + HOUR_MS - ranges[-1][1] <= closed:
-            ranges[-1] = (ranges[-1][0], hour + HOUR_MS)
-        else:
-            ranges.append((hour, hour + HOUR_MS))
-    return ranges
+    gaps = {index: ordered[index] - ordered[index - 1] for index in range(1, len(ordered))}
+    widest = nlargest(MOST_RANGES - 1, gaps, key=gaps.__getitem__)
+    edges = sorted({0, len(ordered), *(index for index in widest if gaps[index] > HOUR_MS)})
+    return [(ordered[begin], ordered[end - 1] + HOUR_MS) for begin, end in pairwise(edges)]
 
 
 def _buckets(conn: Connection, live: Sequence[Range], since: int, until: int) -> list[Bucket]:
@@ -207,7 +205,7 @@ def _branches(within: Range) -> tuple[Select[Any], Select[Any]]:
         n.send_at >= since, n.send_at < until, n.status != "cancelled"
     )
     at_once = select(n.created_at.label("at"), *columns).where(
-        n.status.in_(COUNTED), n.created_at >= since, n.created_at < until, n.send_at.is_(None)
+        n.status.in_(COUNTED), n.created_at >= since, n.created_at < until, UNTIMED
     )
     return timed, at_once
 

@@ -17,6 +17,12 @@ SHOWN_CHARS = 80
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TEMPLATE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 _NOWHERE = ("", "")
+_LISTS = {
+    "notification": "notifyctl notifications list",
+    "dead letter": "notifyctl dlq list",
+    "API key": "notifyctl keys list",
+    "provider": "notifyctl providers list",
+}
 
 
 def is_id(text: str) -> bool:
@@ -87,7 +93,7 @@ def _only_or_error(text: str, found: list[str], what: str) -> str | NotifyctlErr
 
 def _only(text: str, found: list[str], what: str) -> str:
     if not found:
-        raise NotFound(f"there is no {what} {shown(text)}")
+        raise NotFound(f"there is no {what} {shown(text)}", _LISTS.get(what))
     if len(text.strip()) < PREFIX_MIN:
         raise UsageError(f"{shown(text)} is too short for an id: at least {PREFIX_MIN} characters", candidates(found))
     if len(found) > 1:

@@ -24,6 +24,7 @@ from notifyctl.store.hours import (
     COUNTED,
     HOUR_MS,
     METRIC_AT,
+    UNTIMED,
     Bucket,
     average,
     count,
@@ -172,7 +173,7 @@ def _count_stretch(conn: Connection, *, db: Database, at: int, overlap: int | No
 def _oldest_from(conn: Connection, at: int) -> int:
     """Return the first hour from `at` on in which there is anything to count; far away when there is none."""
     at_once = [
-        select(func.min(n.created_at).label("at")).where(n.status == status, n.created_at >= at, n.send_at.is_(None))
+        select(func.min(n.created_at).label("at")).where(n.status == status, n.created_at >= at, UNTIMED)
         for status in COUNTED
     ]
     timed = select(func.min(n.send_at)).where(n.send_at >= at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -18,11 +19,14 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Text,
+    bindparam,
+    cast,
     func,
     literal_column,
     null,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.model import Category, Status
@@ -89,67 +93,36 @@ class Lease(Row):
 
 
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "lease_id": ID}
+_ACCEPTED = {**_KEY, "at": BigInteger(), "message_id": Text(), "response": Text()}
+_RETURNED = {
+    **_KEY,
+    "due_at": BigInteger(),
+    "attempts": Integer(),
+    "error": Text(),
+    "response": Text(),
+    "history": Text(),
+}
+_BURIED = {**_KEY, "at": BigInteger(), "error": Text(), "response": Text(), "history": Text()}
+_CANCELLED = {**_KEY, "reason": Text()}
+_LEASED = {**_KEY, "history": Text()}
 
 
 def accept(conn: Connection, dialect: Dialect, rows: Sequence[Acceptance]) -> set[str]:
     """Set `sent`."""
-    v = dialect.rowset(
-        "v",
-        {**_KEY, "at": BigInteger(), "message_id": Text(), "response": Text()},
-        [(r.id, r.lease_id, r.sent_at, r.provider_message_id, r.response) for r in rows],
-    )
-    return _apply(
-        conn,
-        v,
-        status=Status.SENT.value,
-        sent_at=v.c.at,
-        provider_message_id=v.c.message_id,
-        provider_response=v.c.response,
-        error_message=null(),
-    )
+    values = [(r.id, r.lease_id, r.sent_at, r.provider_message_id, r.response) for r in rows]
+    return _changed(conn, _accepting(dialect), dialect.bind("v", _ACCEPTED, values))
 
 
 def give_back(conn: Connection, dialect: Dialect, rows: Sequence[Return]) -> set[str]:
     """Leave `pending`, due at the given moment, without a lease. An error or history that is None stays as it is."""
-    v = dialect.rowset(
-        "v",
-        {
-            **_KEY,
-            "due_at": BigInteger(),
-            "attempts": Integer(),
-            "error": Text(),
-            "response": Text(),
-            "history": Text(),
-        },
-        [(r.id, r.lease_id, r.due_at, r.attempts, r.error, r.response, r.history) for r in rows],
-    )
-    return _apply(
-        conn,
-        v,
-        due_at=v.c.due_at,
-        attempt_count=v.c.attempts,
-        error_message=func.coalesce(v.c.error, n.error_message),
-        provider_response=func.coalesce(v.c.response, n.provider_response),
-        retry_history=func.coalesce(v.c.history, n.retry_history),
-    )
+    values = [(r.id, r.lease_id, r.due_at, r.attempts, r.error, r.response, r.history) for r in rows]
+    return _changed(conn, _returning(dialect), dialect.bind("v", _RETURNED, values))
 
 
 def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]:
     """Set `failed` and write the dead letters."""
-    v = dialect.rowset(
-        "v",
-        {**_KEY, "at": BigInteger(), "error": Text(), "response": Text(), "history": Text()},
-        [(r.id, r.lease_id, r.at, r.error, r.response, r.history) for r in rows],
-    )
-    buried = _apply(
-        conn,
-        v,
-        status=Status.FAILED.value,
-        failed_at=v.c.at,
-        error_message=v.c.error,
-        provider_response=func.coalesce(v.c.response, n.provider_response),
-        retry_history=func.coalesce(v.c.history, n.retry_history),
-    )
+    values = [(r.id, r.lease_id, r.at, r.error, r.response, r.history) for r in rows]
+    buried = _changed(conn, _burying(dialect), dialect.bind("v", _BURIED, values))
     letters = [
         {
             "id": str(uuid.uuid4()),
@@ -168,34 +141,93 @@ def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]
 
 def cancel(conn: Connection, dialect: Dialect, rows: Sequence[Cancellation]) -> set[str]:
     """Set `cancelled`, with the reason."""
-    v = dialect.rowset("v", {**_KEY, "reason": Text()}, [(r.id, r.lease_id, r.reason) for r in rows])
-    return _apply(conn, v, status=Status.CANCELLED.value, error_message=v.c.reason)
+    values = [(r.id, r.lease_id, r.reason) for r in rows]
+    return _changed(conn, _cancelling(dialect), dialect.bind("v", _CANCELLED, values))
 
 
 def lease(
     conn: Connection, dialect: Dialect, rows: Sequence[Lease], *, lease_id: str, holder: str, now: int, until: int
 ) -> set[str]:
     """Begin an attempt on each: count it and lease the row to `holder` until `until`."""
-    v = dialect.rowset("v", {**_KEY, "history": Text()}, [(r.id, r.lease_id, r.history) for r in rows])
-    return _apply(
-        conn,
+    values = dialect.bind("v", _LEASED, [(r.id, r.lease_id, r.history) for r in rows])
+    taken = {"new_lease_id": lease_id, "holder": holder, "now": now, "until": until}
+    return _changed(conn, _leasing(dialect), {**values, **taken})
+
+
+def _changed(conn: Connection, statement: ReturningUpdate[Any], parameters: Mapping[str, Any]) -> set[str]:
+    return {row[0] for row in conn.execute(statement, parameters).all()}
+
+
+# The statements, each built once: that costs more than to run one.
+
+
+@cache
+def _accepting(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _ACCEPTED)
+    return _fenced(
         v,
-        lease_id=lease_id,
-        leased_by=holder,
-        attempt_count=n.attempt_count + 1,
-        last_attempted=now,
-        due_at=until,
+        status=Status.SENT.value,
+        sent_at=v.c.at,
+        provider_message_id=v.c.message_id,
+        provider_response=v.c.response,
+        error_message=null(),
+    )
+
+
+@cache
+def _returning(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _RETURNED)
+    return _fenced(
+        v,
+        due_at=v.c.due_at,
+        attempt_count=v.c.attempts,
+        error_message=func.coalesce(v.c.error, n.error_message),
+        provider_response=func.coalesce(v.c.response, n.provider_response),
         retry_history=func.coalesce(v.c.history, n.retry_history),
     )
 
 
-def _apply(conn: Connection, v: FromClause, **values: Any) -> set[str]:
+@cache
+def _burying(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _BURIED)
+    return _fenced(
+        v,
+        status=Status.FAILED.value,
+        failed_at=v.c.at,
+        error_message=v.c.error,
+        provider_response=func.coalesce(v.c.response, n.provider_response),
+        retry_history=func.coalesce(v.c.history, n.retry_history),
+    )
+
+
+@cache
+def _cancelling(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _CANCELLED)
+    return _fenced(v, status=Status.CANCELLED.value, error_message=v.c.reason)
+
+
+@cache
+def _leasing(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _LEASED)
+    return _fenced(
+        v,
+        lease_id=bindparam("new_lease_id"),
+        leased_by=bindparam("holder"),
+        attempt_count=n.attempt_count + 1,
+        last_attempted=bindparam("now"),
+        due_at=bindparam("until"),
+        retry_history=func.coalesce(v.c.history, n.retry_history),
+    )
+
+
+def _fenced(v: FromClause, **values: Any) -> ReturningUpdate[Any]:
     # No lease outlives a transition, unless the transition sets one.
     unleased: Mapping[str, Any] = {"lease_id": null(), "leased_by": null()}
-    statement = (
+    # Cast, which costs nothing: by the bare column SQLite would walk all that is pending, not the ids.
+    still_pending = cast(n.status, Text) == PENDING
+    return (
         update(notifications)
         .values({**unleased, **values})
-        .where(n.id == v.c.id, n.status == PENDING, n.lease_id.is_not_distinct_from(v.c.lease_id))
+        .where(n.id == v.c.id, still_pending, n.lease_id.is_not_distinct_from(v.c.lease_id))
         .returning(n.id)
     )
-    return {row.id for row in conn.execute(statement)}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import re
 import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -410,6 +413,44 @@ def test_months_of_history_in_stretches(clocked: Clocked) -> None:
     assert rollup(clocked) == RolledUp(0, 0, first + 380 * 24 * HOUR_MS + HOUR_MS)
 
 
+def test_a_roll_up_that_is_cut_short(clocked: Clocked) -> None:
+    """After any stretch of a long roll-up the numbers are right: no later hour is taken for counted before its turn."""
+    moments = [START + hour * HOUR_MS for hour in range(60)]
+    add(clocked, *(row("", at) for at in moments))
+    clocked.at = moments[-1] + 2 * HOUR_MS
+    clocked.write(lambda conn: metrics.mark_dirty(conn, moments[-1:], clocked.at))
+    expected = {(at, "sendgrid", "email"): [1, 0, 0, 1_500] for at in moments}
+    at = 0
+    for _ in range(3):
+        stretch = clocked.write(partial(metrics._count_stretch, db=clocked, at=at))
+        at = stretch.next_at
+        assert shown(clocked, START, clocked.at) == expected
+    assert (stretch.more, at) == (False, moments[-1] + HOUR_MS)
+
+
+def test_roll_ups_take_turns(postgresql_url: str) -> None:
+    """While one roll-up counts another waits: it might otherwise write older numbers over newer ones."""
+    db = Clocked(postgresql_url)
+    held, done = threading.Event(), threading.Event()
+
+    def hold(conn: Connection) -> bool:
+        db.dialect.serialize(conn, "metrics rollup")
+        held.set()
+        return done.wait(0.5)
+
+    def second() -> None:
+        assert held.wait(10)
+        rollup(db)
+        done.set()
+
+    other = threading.Thread(target=second)
+    other.start()
+    assert not db.write(hold)
+    assert done.wait(10)
+    other.join()
+    db.close()
+
+
 def test_repair_counts_again(clocked: Clocked) -> None:
     """`--since` puts right what somebody changed behind the program's back."""
     add(clocked, row("", START), row("", START + HOUR_MS))
@@ -456,3 +497,58 @@ def test_two_processes_at_once(clocked: Clocked) -> None:
     assert_stored_agrees(clocked)
     assert unchanged_by(clocked, rollup)
     assert unchanged_by(clocked, lambda db: rollup(db, since=START))
+
+
+def test_more_gaps_than_ranges(clocked: Clocked) -> None:
+    """Many dirty hours far apart are still one statement: the narrowest gaps are counted with them, nothing twice."""
+    marked = [START + hour * HOUR_MS for hour in range(0, 6 * hours.MOST_RANGES, 3)]
+    between = [at + HOUR_MS for at in marked]
+    add(clocked, *(row("", at) for at in (*marked, *between)))
+    end = marked[-1] + 4 * HOUR_MS
+    clocked.at = end + HOUR_MS
+    rollup(clocked)
+
+    def fail_all(conn: Connection) -> None:
+        conn.execute(update(notifications).where(notifications.c.created_at.in_(marked)).values(status="failed"))
+        metrics.mark_dirty(conn, marked, clocked.at)
+
+    clocked.write(fail_all)
+    expected = {(at, "sendgrid", "email"): [0, 1, 0, 0] for at in marked}
+    expected |= {(at, "sendgrid", "email"): [1, 0, 0, 1_500] for at in between}
+    assert shown(clocked, START, end) == expected
+    assert rollup(clocked).recounted == len(marked)
+    assert shown(clocked, START, end) == expected
+
+
+@pytest.mark.parametrize("number", [0, 1, 49, 50, 51, 200])
+def test_ranges_cover_the_hours(number: int) -> None:
+    """The ranges are few, in order, apart from each other, and cover every hour."""
+    wanted = {each * (each + 1) // 2 * HOUR_MS for each in range(number)}
+    ranges = hours._ranges(wanted)
+    assert len(ranges) <= hours.MOST_RANGES
+    assert all(any(begin <= hour < end for begin, end in ranges) for hour in wanted)
+    assert all(a[1] < b[0] for a, b in pairwise(ranges))
+    if len(wanted) <= hours.MOST_RANGES:
+        assert sum(end - begin for begin, end in ranges) == len(wanted) * HOUR_MS
+    else:
+        assert len(ranges) == hours.MOST_RANGES
+
+
+def plan_of(db: Database, ranges: list[tuple[int, int]]) -> str:
+    """Return how the database would count these ranges."""
+    statement = hours._counts(ranges).compile(dialect=db._engine.dialect, compile_kwargs={"render_postcompile": True})
+    given = statement.construct_params()
+    parameters = given if not statement.positiontup else tuple(given[name] for name in statement.positiontup)
+    explain = "EXPLAIN" if db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    with db.read() as conn:
+        return "\n".join(str(each[-1]) for each in conn.exec_driver_sql(f"{explain} {statement}", parameters))
+
+
+def test_counting_goes_through_the_indexes(clocked: Clocked) -> None:
+    """A few hours of a long history are found by index, not by reading all of it."""
+    moments = [START + number * 60_000 for number in range(20_000)]
+    add(clocked, *(row("", at, send_at=None if number % 5 else at) for number, at in enumerate(moments)))
+    clocked.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
+    plan = plan_of(clocked, [(START, START + HOUR_MS), (START + 50 * HOUR_MS, START + 51 * HOUR_MS)])
+    assert not re.search("Seq Scan|SCAN notifications", plan), plan
+    assert {"idx_send_at", "idx_status_created"} <= set(re.findall(r"idx_\w+", plan))

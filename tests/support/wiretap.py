@@ -99,12 +99,15 @@ def _relay(client: socket.socket, server: socket.socket, *, stored: bool) -> Non
                     client.sendall(said)
 
     threading.Thread(target=answer, daemon=True).start()
-    while (asked := client.recv(_CHUNK)) and _COMMIT not in asked:
-        server.sendall(asked)
-    if asked and stored:
-        losing.set()
-        server.sendall(asked)
-        assert stored_it.wait(10)
+    try:
+        while (asked := client.recv(_CHUNK)) and _COMMIT not in asked:
+            server.sendall(asked)
+        if asked and stored:
+            losing.set()
+            server.sendall(asked)
+            assert stored_it.wait(10)
+    finally:
+        server.shutdown(socket.SHUT_RDWR)  # closing alone would not end it: it is being read
 
 
 def _connected(target: URL) -> socket.socket:

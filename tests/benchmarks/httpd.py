@@ -1,0 +1,70 @@
+"""A provider in as few instructions as Python allows: `python httpd.py PORT DELAY_MS`.
+
+Answers 202 to every POST after the delay, and notes when each notification came. `GET /seen` returns what it noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+
+ANSWER = b"HTTP/1.1 202 Accepted\r\nX-Message-Id: stub\r\nContent-Length: 0\r\n\r\n"
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+NOTIFICATION = re.compile(rb'"notification_id": ?"([0-9a-f-]{36})"')
+
+seen: dict[str, float] = {}
+
+
+class Answering(asyncio.Protocol):
+    """One connection; requests come one after the other."""
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay = delay_s
+        self._waiting = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is complete."""
+        self._waiting += data
+        while (head := self._waiting.find(b"\r\n\r\n")) >= 0:
+            length = LENGTH.search(self._waiting, 0, head)
+            end = head + 4 + (int(length[1]) if length else 0)
+            if len(self._waiting) < end:
+                return
+            request, self._waiting = self._waiting[:end], self._waiting[end:]
+            self._answer(request)
+
+    def _answer(self, request: bytes) -> None:
+        if request.startswith(b"GET /seen"):
+            body = json.dumps(seen).encode()
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            self._transport.close()
+            return
+        if found := NOTIFICATION.search(request):
+            seen.setdefault(found[1].decode(), time.time())
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, ANSWER)
+        else:
+            self._transport.write(ANSWER)
+
+
+async def main(port: int, delay_ms: int) -> None:
+    """Serve until terminated."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Answering(delay_ms / 1_000), "127.0.0.1", port, backlog=4_096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop as fast
+    except ImportError:
+        fast = asyncio  # type: ignore[assignment]
+    fast.run(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,209 @@
+"""A database with one user and one provider that is the stub, dispatchers that run on it, and the wait for the end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from notifyctl.core.errors import NotifyctlError
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import dispatchers, notifications, provider_configs
+from tests.reliability import nursery, submitter, worker
+from tests.reliability.checker import Verdict, check
+from tests.reliability.ledger import Ledger
+from tests.reliability.stub import Stub
+from tests.support import seed
+from tests.support.command import Cli
+from tests.support.world import KEYS
+
+DEADLINE_S = 1
+LEASE_S = 2 * DEADLINE_S + 5
+"""The shortest lease there is: two deadlines and the margin."""
+
+
+class Scene:
+    """Everything of one test. What still runs at the end is killed."""
+
+    def __init__(self, url: str, home: Path, stub: Stub, **provider: Any) -> None:
+        self.url, self.home, self.stub = url, home, stub
+        self.db = Database(url)
+        self.cli = Cli(home, url)
+        self.cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS
+        self.processes: list[BaseProcess] = []
+        self.ledger = Ledger()
+        self._numbers = itertools.count(1)
+        self.cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+        settings = ("--set", f"base_url={stub.url}", "--set", "from=alerts@example.com", "--timeout", str(DEADLINE_S))
+        self.cli.call("providers", "add", "sendgrid", "--api-key", "-", *settings, input="SG.key").ok()
+        if provider:
+            self.db.write(lambda conn: conn.execute(update(provider_configs).values(provider)))
+        self.anna = str(self.cli.call("users", "show", "anna", "-o", "json").ok().json()["id"])
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join()
+            process.close()
+        self.db.close()
+
+    # Work
+
+    def seed(self, count: int, **values: Any) -> list[str]:
+        """Write pending notifications, due unless said otherwise, and enter them into the ledger."""
+        made: list[str] = []
+        while len(made) < count:
+            made += seed.pending(self.db, self.anna, count=min(5_000, count - len(made)), **values)
+        for id_ in made:
+            self.ledger.tried.add(id_)
+            self.ledger.accepted[id_].add(id_)
+        return made
+
+    def submit(self, prefix: str, count: int, body: str = "Hello there", url: str | None = None) -> Submitter:
+        """Start a process that submits `count` notifications."""
+        return Submitter(self, prefix, count, body, url or self.url)
+
+    # Dispatchers
+
+    def dispatch(self, *args: str, tricks: dict[str, Any] | None = None, url: str | None = None) -> Dispatching:
+        """Start a dispatcher: quick to look, with the shortest lease, and with tricks in its process."""
+        quick = ("--poll", "50ms", "--lease", "1s", *args)
+        name = f"dispatcher-{next(self._numbers)}"
+        env = {**self.cli.env, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
+        command = ["dispatch", "-o", "json", *quick]
+        process = nursery.start(worker.work, tricks or {}, command, env=env, folder=self.home, name=name)
+        self.processes.append(process)
+        return Dispatching(self, process, self.home / name)
+
+    # Looking
+
+    def count(self, *where: Any) -> int:
+        """Count notifications."""
+        with self.db.read() as conn:
+            return conn.execute(select(func.count()).select_from(notifications).where(*where)).scalar_one()
+
+    def wait(self, done: Callable[[], bool], timeout: float, pause: float = 0.05) -> None:
+        """Wait for something to become true; a database that is away for the moment is no answer."""
+        end = time.monotonic() + timeout
+        while not self._is(done):
+            assert time.monotonic() < end, f"it did not come to its end in {timeout:g} s: {self._situation()}"
+            time.sleep(pause)
+
+    def wait_until_all_ended(self, timeout: float) -> None:
+        """Wait until nothing is pending."""
+        self.wait(lambda: self.count(notifications.c.status == "pending") == 0, timeout, pause=0.1)
+
+    def verdict(self, *ledgers: Path) -> Verdict:
+        """Compare ledger, stub and database."""
+        self.ledger.read(*ledgers)
+        return check(self.db, self.ledger, self.stub.deliveries())
+
+    def _is(self, done: Callable[[], bool]) -> bool:
+        try:
+            return done()
+        except (NotifyctlError, SQLAlchemyError):
+            return False
+
+    def _situation(self) -> str:
+        with self.db.read() as conn:
+            statuses = conn.execute(select(notifications.c.status, func.count()).group_by(notifications.c.status)).all()
+        errors = [path.read_text()[-500:] for path in sorted(self.home.glob("*.err")) if path.stat().st_size]
+        return f"{[tuple(row) for row in statuses]}, {len(self.stub.requests())} requests, {errors[-3:]}"
+
+
+class Dispatching:
+    """A dispatcher that runs; `files` is where its output is, but for the ending."""
+
+    def __init__(self, scene: Scene, process: BaseProcess, files: Path) -> None:
+        self._scene, self.process, self._files = scene, process, files
+
+    @property
+    def id(self) -> str | None:
+        """Its id in the database, when it has entered itself."""
+        with self._scene.db.read() as conn:
+            return conn.execute(select(dispatchers.c.id).where(dispatchers.c.pid == self.process.pid)).scalar()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self.process.is_alive()
+
+    @property
+    def said(self) -> str:
+        """What it wrote to stderr."""
+        return f"exit code {self.process.exitcode}: {self._files.with_suffix('.err').read_text()}"
+
+    def leases(self, id_: str | None = None) -> set[str]:
+        """Return what it holds."""
+        n = notifications.c
+        with self._scene.db.read() as conn:
+            mine = n.leased_by == (id_ or self.id)
+            return set(conn.execute(select(n.id).where(n.status == "pending", mine)).scalars())
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        self.process.join()
+
+    def pause(self) -> None:
+        """Stop it where it stands."""
+        os.kill(self.process.pid or 0, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.process.pid or 0, signal.SIGCONT)
+
+    def paused(self) -> bool:
+        """Return whether it stands still."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    def stop(self, timeout: float = 60) -> dict[str, Any]:
+        """End it gently and return its report."""
+        self.process.terminate()
+        self.process.join(timeout)
+        assert self.process.exitcode == 0, self.said
+        return dict(json.loads(self._files.with_suffix(".out").read_text()))
+
+
+class Submitter:
+    """A process that submits; killed and started again it goes on."""
+
+    def __init__(self, scene: Scene, prefix: str, count: int, body: str, url: str) -> None:
+        self._scene = scene
+        self._name = prefix
+        self.ledger = scene.home / f"{prefix}.ledger"
+        self._args = (url, str(self.ledger), prefix, count, body)
+        self.start()
+
+    def start(self) -> None:
+        """Start, or go on."""
+        scene = self._scene
+        self.process = nursery.start(
+            submitter.work, *self._args, env=scene.cli.env, folder=scene.home, name=self._name
+        )
+        scene.processes.append(self.process)
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        self.process.join()
+
+    def finish(self, timeout: float) -> None:
+        """Wait until it has submitted all; it must not have failed."""
+        self.process.join(timeout)
+        assert self.process.exitcode == 0, (self._scene.home / f"{self._name}.err").read_text()

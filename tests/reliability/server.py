@@ -1,0 +1,105 @@
+"""A PostgreSQL server of one test's own, to be stopped hard and started again."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psycopg
+
+from tests.support import postgres
+from tests.support.databases import PostgreSQLMaker
+
+
+class Server:
+    """Runs from `with` on; what it acknowledged it keeps: `synchronous_commit` is on."""
+
+    def __init__(self) -> None:
+        self.folder = postgres.folder()
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Server:
+        self.admin = postgres.obtain(self.folder, os.getpid())
+        self._data = self.folder / postgres.DATA
+        with psycopg.connect(self.admin, autocommit=True) as conn:
+            conn.execute("ALTER SYSTEM SET synchronous_commit = 'on'")
+            conn.execute("SELECT pg_reload_conf()")
+        self._command = shlex.split((self._data / "postmaster.opts").read_text())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        postgres.remove(self.folder)
+        for process in self._started:
+            process.wait(20)
+
+    def maker(self) -> PostgreSQLMaker:
+        """Return what makes migrated databases here."""
+        return PostgreSQLMaker(self.admin)
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        lines = (self._data / "postmaster.pid").read_text().splitlines()
+        return Path(lines[4]) / f".s.PGSQL.{lines[3]}"
+
+    def stop(self) -> None:
+        """Stop it at once: no goodbye to clients, no checkpoint, recovery at the next start."""
+        note = self._data / "postmaster.pid"
+        pid = int(note.read_text().splitlines()[0])
+        os.kill(pid, signal.SIGQUIT)
+        end = time.monotonic() + 20
+        with suppress(ProcessLookupError):
+            while time.monotonic() < end:
+                os.kill(pid, 0)
+                if _is_zombie(pid):
+                    break
+                time.sleep(0.01)
+        for process in self._started:
+            process.wait(20)
+        note.unlink(missing_ok=True)
+
+    def start(self) -> float:
+        """Start it again; return when it took connections (monotonic seconds)."""
+        owner = self._data.stat()
+        other = {} if os.geteuid() == owner.st_uid else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        with (self._data / "log").open("a") as log:
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **other
+            )
+        self._started.append(process)
+        return self._wait()
+
+    def _wait(self) -> float:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.admin, connect_timeout=2).close()
+            except psycopg.OperationalError:
+                assert time.monotonic() < end, (self._data / "log").read_text()[-2_000:]
+                time.sleep(0.02)
+            else:
+                return time.monotonic()
+
+    def terminate_backends(self, database: str, count: int) -> int:
+        """End connections as an administrator does; return how many there were."""
+        with psycopg.connect(self.admin, autocommit=True) as conn:
+            found = conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = %s"
+                " AND backend_type = 'client backend' ORDER BY random() LIMIT %s) AS chosen",
+                (database, count),
+            ).fetchall()
+        return len(found)
+
+
+def _is_zombie(pid: int) -> bool:
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True

@@ -1,0 +1,43 @@
+"""Submits notifications one after the other and keeps the ledger: a process to be killed.
+
+The keys are PREFIX-0 to PREFIX-(COUNT-1). Started again with the same ledger it goes on: what was tried and not acknowledged is repeated with its key, as everybody must who does not know.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from notifyctl.core.errors import CommitUnknown, Conflict, DatabaseUnavailable
+from notifyctl.core.model import Actor, Channel
+from notifyctl.services.sending import Draft, submit
+from notifyctl.store.engine import Database
+
+
+def work(url: str, ledger: str, prefix: str, count: int, body: str) -> int:
+    """Submit until all are acknowledged."""
+    words = [line.split() for line in Path(ledger).read_text().splitlines()] if Path(ledger).exists() else []
+    done = {word[1] for word in words if word[0] in ("ok", "refused")}
+    db = Database(url)
+    out = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for key in (f"{prefix}-{number}" for number in range(count)):
+        if key not in done:
+            os.write(out, f"try {key}\n".encode())
+            os.write(out, f"{_submit(db, key, body)}\n".encode())
+    db.close()
+    os.close(out)
+    return 0
+
+
+def _submit(db: Database, key: str, body: str) -> str:
+    """Return the line for the ledger; repeat with the same key for as long as nobody knows."""
+    draft = Draft("anna", Channel.EMAIL, {"v": 1, "subject": "Hello", "text": body}, key)
+    while True:
+        try:
+            return f"ok {key} {submit(db, Actor(), draft, {}).notification.id}"
+        except (CommitUnknown, DatabaseUnavailable):
+            time.sleep(0.1)
+        except Conflict:
+            return f"refused {key}"
+

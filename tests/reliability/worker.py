@@ -1,0 +1,167 @@
+"""The command line with something wrong in its process: the tricks.
+
+`stop`: [point, n, signal]: at the n-th time at a named point the process gets that signal, KILL or STOP.
+`without`: safeguards that are switched off: "fence", "margin", "letters".
+`skew_ms`: how far this host's clock is off.
+`lease_margin_ms`: another margin in the length of leases, so that the tests need not wait as long.
+
+The points, in the order of a notification's way::
+
+    claim.begun       the claim's statements are about to run
+    claim.written     they ran, COMMIT was not sent
+    claim.committed   the leases are taken, nothing was sent
+    send.begun        one request is about to leave
+    send.answered     its answer is here
+    record.begun      results are about to be written
+    record.written    they are written, COMMIT was not sent
+    record.committed  they are stored
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg  # noqa: F401 - here and below: what a command loads lazily, loaded before the fork
+import sqlalchemy.dialects.postgresql.psycopg
+import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
+import uvloop  # noqa: F401
+from cryptography.hazmat.primitives.ciphers import aead  # noqa: F401
+from sqlalchemy import Connection, Engine, event, false, update
+
+import notifyctl.cli.dispatch  # noqa: F401
+
+from notifyctl.cli.app import main
+from notifyctl.dispatch import lane, recorder
+from notifyctl.providers.contract import Failure, Request, Response
+from notifyctl.providers.wire import Wire
+from notifyctl.store import claims, transitions
+from notifyctl.store.engine import Database
+
+POINTS = (
+    "claim.begun",
+    "claim.written",
+    "claim.committed",
+    "send.begun",
+    "send.answered",
+    "record.begun",
+    "record.written",
+    "record.committed",
+)
+
+
+class Stopper:
+    """Sends this process a signal when it is at a point for the n-th time; claims and records without rows count not."""
+
+    def __init__(self, point: str, times: int, how: str) -> None:
+        self._point, self._left, self._signal = point, times, getattr(signal, f"SIG{how}")
+        self._doing = threading.local()
+
+    def install(self) -> None:
+        """Put the points into the process."""
+        lane.claim = self._transaction("claim", lane.claim)  # type: ignore[attr-defined]
+        recorder.record = self._transaction("record", recorder.record)  # type: ignore[attr-defined]
+        event.listen(Engine, "commit", self._committing)
+        Database.write = self._written(Database.write)  # type: ignore[method-assign]
+        Wire.send = self._sent(Wire.send)  # type: ignore[method-assign]
+
+    def at(self, point: str) -> None:
+        """Be at a point."""
+        if point == self._point:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), self._signal)
+                time.sleep(0.05)  # until the signal is there, this thread goes no further
+
+    def _transaction(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(work)
+        def run(conn: Connection, *args: Any) -> Any:
+            self.at(f"{name}.begun")
+            result = work(conn, *args)
+            self._doing.what = name if name == "record" or result.claims else None
+            return result
+
+        return run
+
+    def _committing(self, _: Connection) -> None:
+        if what := getattr(self._doing, "what", None):
+            self.at(f"{what}.written")
+
+    def _written(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def run(db: Database, work: Callable[[Connection], Any]) -> Any:
+            self._doing.what = None
+            result = write(db, work)
+            if what := self._doing.what:
+                self.at(f"{what}.committed")
+            return result
+
+        return run
+
+    def _sent(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(wire: Wire, request: Request, timeout_s: float) -> Response | Failure:
+            self.at("send.begun")
+            result: Response | Failure = await send(wire, request, timeout_s)
+            self.at("send.answered")
+            return result
+
+        return run
+
+
+def _without_fence() -> None:
+    """Let a write hold for any pending row, whoever has leased it since."""
+
+    def apply(conn: Connection, v: Any, **values: Any) -> set[str]:
+        n = transitions.n
+        statement = (
+            update(transitions.notifications)
+            .values({"lease_id": None, "leased_by": None, **values})
+            .where(n.id == v.c.id, n.status == transitions.PENDING)
+            .returning(n.id)
+        )
+        return {row.id for row in conn.execute(statement)}
+
+    transitions._apply = apply
+
+
+def _without_margin() -> None:
+    """Believe that every lease holds for ever."""
+    lane.Lease.left_ms = lambda _: 10**9  # type: ignore[attr-defined, method-assign]
+
+
+def _without_letters() -> None:
+    """Bury without a dead letter."""
+    nothing = update(transitions.notification_dlq).where(false())
+    transitions.notification_dlq = SimpleNamespace(insert=lambda: nothing)  # type: ignore[assignment]
+
+
+WITHOUT = {"fence": _without_fence, "margin": _without_margin, "letters": _without_letters}
+
+
+def _skew(milliseconds: int) -> None:
+    true_ns, true_s = time.time_ns, time.time
+    time.time_ns = lambda: true_ns() + milliseconds * 1_000_000
+    time.time = lambda: true_s() + milliseconds / 1_000
+
+
+def play(tricks: dict[str, Any]) -> None:
+    """Put the tricks into this process."""
+    if "stop" in tricks:
+        Stopper(*tricks["stop"]).install()
+    for name in tricks.get("without", ()):
+        WITHOUT[name]()
+    if "skew_ms" in tricks:
+        _skew(tricks["skew_ms"])
+    if "lease_margin_ms" in tricks:
+        claims.LEASE_MARGIN_MS = tricks["lease_margin_ms"]
+
+
+def work(tricks: dict[str, Any], command: list[str]) -> int:
+    """Run a command line with these tricks in the process, and return its exit code."""
+    play(tricks)
+    return main(command)
