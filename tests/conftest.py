@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from notifyctl.store.engine import Database
+from tests.reliability import sizes
 from tests.support import postgres
 from tests.support.command import Cli
 from tests.support.databases import PostgreSQLMaker, SQLiteMaker
@@ -44,6 +45,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop and remove the server, in the process that outlives the workers."""
     if not hasattr(config, "workerinput") and _FOLDER in config.stash:
         postgres.remove(config.stash[_FOLDER])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the reliability runs counted."""
+    sizes.summarize(terminalreporter)
 
 
 @pytest.fixture(scope="session")

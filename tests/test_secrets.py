@@ -20,7 +20,7 @@ from sqlalchemy import func, insert, make_url, select
 
 from notifyctl.core import apikey
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs, notifications
+from notifyctl.store.tables import audit_logs
 from tests.support import canaries, seed, wiretap
 from tests.support.canaries import Canaries
 from tests.support.command import Cli, Result
@@ -202,7 +202,8 @@ def _rejected(life: Life, server: Sandbox) -> None:
     life.do("providers", "update", "twilio", "--api-secret", "-", "--debug", input=token)
     mail = ("send", "anna", "--channel", "email", "--subject", "Hello", "--body", "x", "-o", "id")
     ids = [
-        life.do(*args).stdout.strip() for args in (mail, ("send", "anna", "--channel", "sms", "--body", "x", "-o", "id"))
+        life.do(*args).stdout.strip()
+        for args in (mail, ("send", "anna", "--channel", "sms", "--body", "x", "-o", "id"))
     ]
     for args in (mail[:-2], ("send", "anna", "--channel", "sms", "--body", "x")):
         life.do(*args, "--dry-run", "--debug")

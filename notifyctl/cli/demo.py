@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.invocation import Invocation, unconfigured
 from notifyctl.cli.noun import single
 from notifyctl.cli.sandbox import SENDER, SMS_SENDER
 from notifyctl.config import load, outside_environment
@@ -39,12 +39,12 @@ def demo(
     ] = Path("notifyctl-demo"),
 ) -> None:
     """Run the whole story: sandbox with faults, sending, dead letters, metrics. Asks nothing, keeps its database."""
-    with invocation(ctx) as run:
-        _empty(folder)
-        with _sandbox(folder) as facts:
-            config = _configure(folder)
-            Story(run, folder, config, facts).tell()
-        _farewell(run, folder, facts)
+    run = unconfigured(ctx)
+    _empty(folder)
+    config = _configure(folder)
+    with _sandbox(folder, config) as facts:
+        Story(run, folder, config, facts).tell()
+    _farewell(run, folder, facts)
 
 
 def _empty(folder: Path) -> None:
@@ -75,12 +75,12 @@ def _configure(folder: Path) -> Path:
 
 
 @contextmanager
-def _sandbox(folder: Path) -> Iterator[dict[str, Any]]:
+def _sandbox(folder: Path, config: Path) -> Iterator[dict[str, Any]]:
     """Run the sandbox as a process and yield what it says of itself."""
     faults = [word for fault in FAULTS for word in ("--inject", fault)]
     files = ["--log", "sandbox.jsonl", "--service-account", "sandbox-service-account.json"]
     command = [*_NOTIFYCTL, "sandbox", "--port", "0", "--seed", "7", "--latency", "40ms", "-o", "json", *faults, *files]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=outside_environment())  # noqa: S603
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=_environment(config))  # noqa: S603
     try:
         line = process.stdout.readline() if process.stdout else ""
         if not line:
@@ -92,6 +92,10 @@ def _sandbox(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 _NOTIFYCTL = (sys.executable, "-m", "notifyctl")
+
+
+def _environment(config: Path) -> dict[str, str]:
+    return {**outside_environment(), "NOTIFYCTL_CONFIG": str(config)}
 
 
 class Story:
@@ -120,7 +124,7 @@ class Story:
         with self._system() as system:
             service.populate(system.db, system.actor)
         self._say("(and 24 more people, some with addresses that are dead)")
-        self._head("Providers: the sandbox speaks their protocols, with faults; secrets come from stdin")
+        self._head("Providers: the sandbox plays them, with faults; secrets come from stdin")
         url = f"base_url={self._facts['url']}"
         sendgrid, twilio, fcm = (self._facts[name] for name in ("sendgrid", "twilio", "fcm"))
         self._run(
@@ -173,7 +177,7 @@ class Story:
     def _look_back(self) -> None:
         self._head("What was sent, and how it stands")
         self._run("metrics", "show", *self._table())
-        self._run("metrics", "show", "--by", "channel", *self._table())
+        self._run("metrics", "show", "--by", "hour", *self._table())
         self._run("status")
 
     # Telling
@@ -201,10 +205,9 @@ class Story:
     def _run(self, *args: str, stdin: str | None = None) -> None:
         """Show the command and run it; what it prints goes where ours goes."""
         self._say(_wrapped(["notifyctl", *args]))
-        environment = {**outside_environment(), "NOTIFYCTL_CONFIG": str(self._config)}
         done = subprocess.run(  # noqa: S603 - our own program
             [*_NOTIFYCTL, *args],
-            env=environment,
+            env=_environment(self._config),
             input=None if stdin is None else f"{stdin}\n",
             text=True,
             check=False,

@@ -85,12 +85,17 @@ class Invocation:
         return sys.stdin.readline().strip()
 
 
+def unconfigured(ctx: typer.Context) -> Invocation:
+    """Return what a command has at hand in which nobody's settings play a part: it must not look at them."""
+    return Invocation(Given(**ctx.meta.get(GIVEN, {})))
+
+
 @contextmanager
 def invocation(ctx: typer.Context) -> Iterator[Invocation]:
     """Yield what the command has at hand, and close what it opened."""
     from notifyctl.cli.logs import configure
 
-    run = Invocation(Given(**ctx.meta.get(GIVEN, {})))
+    run = unconfigured(ctx)
     configure(run.settings, debug=run.given.debug, verbose=run.given.verbose)
     try:
         yield run

@@ -17,5 +17,7 @@ def clean(text: str, limit_bytes: int = STORED_RESPONSE_BYTES) -> str:
 
 def one_line(text: str, limit: int = STORED_MESSAGE_CHARS) -> str:
     """Return `text` cleaned, on one line, at most `limit` characters."""
+    if not text:
+        return text
     line = " ".join(clean(text, limit * 8).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -33,14 +33,13 @@ class Courier:
     problem: str | None = None
     """What is missing in the provider's settings: no message can be sent, and none is to blame."""
 
-    async def deliver(self, message: Message, deadline_s: float) -> Outcome:
-        """Return what the attempt came to, within the deadline.
+    async def deliver(self, message: Message, end: float) -> Outcome:
+        """Return what the attempt came to, before the monotonic moment `end`, after which no call is begun.
 
         Never raises but for being cancelled: every trouble is an outcome.
         """
         if self.problem is not None:
             return Outcome(Kind.CONFIG, self.problem)
-        end = time.monotonic() + deadline_s
         account = self.credentials.service_account
         if account is None:
             return await self._call(message, self.credentials, end)
@@ -68,7 +67,9 @@ class Courier:
         request = self._request(message, credentials)
         if isinstance(request, Outcome):
             return request
-        response = await self.wire.send(request, max(SHORTEST_CALL_S, end - time.monotonic()))
+        if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
+            return Outcome(Kind.TRANSIENT, "no time was left to call the provider")
+        response = await self.wire.send(request, left)
         if isinstance(response, Failure):
             return outcome_of(response)
         try:

@@ -71,8 +71,9 @@ class Shared:
     recorder: Recorder
     budget: Budget
     notice: Callable[[str], None]
-    couriers: Callable[[str, int], Awaitable[Courier]]
-    """Returns the courier of a provider at a version of its configuration; raises NotAllowed without the right key."""
+    couriers: Callable[[str, int], Awaitable[Courier | None]]
+    """Returns the courier of a provider at a version of its configuration, None when that has changed or cannot be read
+    now; raises NotAllowed without the right key."""
     due_by: int | None
 
 
@@ -206,23 +207,25 @@ class Lane:
             call.add_done_callback(self._calls.pop)
 
     async def _courier_for(self, version: int) -> Courier | None:
-        if version != self._version:
-            try:
-                self._courier = await self._shared.couriers(self.provider, version)
-            except NotAllowed as error:
-                self._shared.notice(f"{self.provider}: {error.message}; this dispatcher leaves it alone")
-                self.stop()
-                return None
-            self._version = version
-        return self._courier
+        if version == self._version:
+            return self._courier
+        try:
+            courier = await self._shared.couriers(self.provider, version)
+        except NotAllowed as error:
+            self._shared.notice(f"{self.provider}: {error.message}; this dispatcher leaves it alone")
+            self.stop()
+            return None
+        if courier is not None:
+            self._courier, self._version = courier, version
+        return courier
 
     async def _attempt(self, each: Claim, courier: Courier, lease: Lease, deadline_ms: int) -> None:
+        began_at, began = lease.moment(), time.monotonic()  # before the look at the lease: standing still costs us
         if lease.left_ms() < deadline_ms + MARGIN_MS:
             self._shared.recorder.put(Result(each, Release()))
             return
-        began_at, began = lease.moment(), time.monotonic()
         try:
-            outcome = await courier.deliver(each.message, deadline_ms / 1_000)
+            outcome = await courier.deliver(each.message, began + deadline_ms / 1_000)
         except asyncio.CancelledError:
             # Broken off at the end of the drain: it may have been delivered, and the history says so.
             outcome = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")

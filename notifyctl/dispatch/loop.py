@@ -77,7 +77,7 @@ class Dispatcher:
         Raises NotAllowed when a provider's credentials do not open, DatabaseUnavailable when the database is away at
         the start (with `once`: at any claim).
         """
-        started = await self._crossing.write(self._enter)
+        started = await self._entered()
         shared = self._shared(started)
         background = [asyncio.create_task(each) for each in (self._beat(), self._rollup())]
         recording = asyncio.create_task(self._recorder.run())
@@ -142,12 +142,15 @@ class Dispatcher:
             if each.provider_name in known and registry.get(each.provider_name).channel in channels
         }
 
-    async def _courier(self, provider: str, version: int) -> Courier:
-        """Return the courier of a provider at this version of its configuration."""
-        if self._configs[provider].updated_at != version:
+    async def _courier(self, provider: str, version: int) -> Courier | None:
+        """Return the courier of a provider at this version of its configuration; None when that is not known now."""
+        config = self._configs.get(provider)
+        if config is None or config.updated_at != version:
             # Changed since we looked: what was claimed goes by the new credentials, not by ours.
             await self._look_for_providers()
-        config = self._configs[provider]
+            config = self._configs.get(provider)
+        if config is None or config.updated_at != version:
+            return None  # disabled or changed again, or the database is away
         credentials = open_credentials(config, self._keyring, self.options.provider_urls)
         adapter = registry.get(provider)
         problem = next(iter(adapter.check(credentials)), None)
@@ -182,6 +185,12 @@ class Dispatcher:
         self._lanes[result.claim.provider][0].settled()
 
     # Presence
+
+    async def _entered(self) -> int:
+        """Enter, once more when nobody knows whether that was stored: to enter twice is to enter."""
+        with suppress(CommitUnknown):
+            return await self._crossing.write(self._enter)
+        return await self._crossing.write(self._enter)
 
     def _enter(self, conn: Connection) -> int:
         """Enter this dispatcher among those alive; learn the providers and check that their credentials open."""

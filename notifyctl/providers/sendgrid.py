@@ -139,7 +139,10 @@ def _personalization(message: Message) -> dict[str, Any]:
 
 def _unseen(field: str, content: Mapping[str, Any], seen: set[str]) -> list[dict[str, str]]:
     """Return the mailboxes in `field` that are not in `seen`, and add them: twice makes SendGrid refuse the mail."""
-    boxes = {box["email"].casefold(): box for box in (fields.mailbox(field, v) for v in fields.texts(content, field))}
+    values = fields.texts(content, field)
+    if not values:
+        return []
+    boxes = {box["email"].casefold(): box for box in (fields.mailbox(field, v) for v in values)}
     once = [box for address, box in boxes.items() if address not in seen]
     seen.update(boxes)
     return once
@@ -192,7 +195,7 @@ def _categories(content: Mapping[str, Any]) -> list[str]:
 
 def _custom_args(content: Mapping[str, Any]) -> dict[str, str]:
     arguments = fields.strings(content, "custom_args")
-    if len(fields.encode_json(arguments)) > MAX_CUSTOM_ARGS_BYTES:
+    if arguments and len(fields.encode_json(arguments)) > MAX_CUSTOM_ARGS_BYTES:
         raise InvalidMessage(f"custom_args: more than {MAX_CUSTOM_ARGS_BYTES} bytes")
     return arguments
 

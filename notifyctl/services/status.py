@@ -189,21 +189,34 @@ def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
 def _of_urls(lines: list[ProviderLine], urls: Mapping[str, str]) -> list[Problem]:
     """Return what goes elsewhere than to the provider itself: to a sandbox or a proxy, perhaps by mistake."""
     configured = {line.provider: line.base_url for line in lines if line.base_url is not None}
+    by_url: dict[str, list[str]] = {}
+    for name, url in sorted({**configured, **urls}.items()):
+        by_url.setdefault(url, []).append(name)
     return [
         Problem(
             "provider_url",
-            f"{name} goes to {url}",
-            "notifyctl config show --origin" if name in urls else f"notifyctl providers show {name}",
+            f"{', '.join(names)} {'goes' if len(names) == 1 else 'go'} to {url}",
+            "notifyctl config show --origin" if names[0] in urls else f"notifyctl providers show {names[0]}",
         )
-        for name, url in {**configured, **urls}.items()
+        for url, names in by_url.items()
     ]
 
 
 def _out_of_pause(line: ProviderLine) -> str:
     if not _OF_CREDENTIALS.search(line.pause_reason or ""):
         return f"notifyctl providers resume {line.provider}"
-    option = "--credentials FILE" if line.provider == "fcm" else "--api-key -"
-    return f"notifyctl providers update {line.provider} {option} --resume"
+    return f"{_new_credentials(line.provider)} --resume"
+
+
+def _out_of_unreadable(hint: str | None, provider: str) -> str:
+    """Return the hint where it is about the keys; else the credentials themselves have to be entered again."""
+    about_keys = hint is not None and hint.startswith(("set NOTIFYCTL", "NOTIFYCTL", "chmod", "notifyctl"))
+    return hint if hint is not None and about_keys else _new_credentials(provider)
+
+
+def _new_credentials(provider: str) -> str:
+    option = "--credentials FILE" if provider == "fcm" else "--api-key -"
+    return f"notifyctl providers update {provider} {option}"
 
 
 def _of_keys(configs: list[ProviderConfig], keyring: Keyring | NotifyctlError) -> list[Problem]:
@@ -214,7 +227,7 @@ def _of_keys(configs: list[ProviderConfig], keyring: Keyring | NotifyctlError) -
         if error is not None:
             reasons.setdefault(error.message, (error.hint, []))[1].append(config.provider_name)
     return [
-        Problem("credentials", f"{', '.join(names)}: {message}", hint or f"notifyctl providers update {names[0]}")
+        Problem("credentials", f"{', '.join(names)}: {message}", _out_of_unreadable(hint, names[0]))
         for message, (hint, names) in reasons.items()
     ]
 

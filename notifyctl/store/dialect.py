@@ -134,9 +134,7 @@ class _PostgreSQL(Dialect):
         self, name: str, types: Mapping[str, TypeEngine[Any]], rows: Sequence[Sequence[Any]] | None = None
     ) -> FromClause:
         given = None if rows is None else self.bind(name, types, rows)
-        arrays = [
-            cast(_parameter(f"{name}_{key}", given, ARRAY(kind)), ARRAY(kind)) for key, kind in types.items()
-        ]
+        arrays = [cast(_parameter(f"{name}_{key}", given, ARRAY(kind)), ARRAY(kind)) for key, kind in types.items()]
         typed = [column(key, kind) for key, kind in types.items()]
         return func.unnest(*arrays).table_valued(*typed).render_derived(name=name)
 

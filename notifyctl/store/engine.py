@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 5
 WRITE_LOCK_TIMEOUT_S = 30
+IDLE_TRANSACTION_MS = 15_000
 TRIES = 5
 
 _ROLLED_BACK = ("40001", "40P01")
@@ -238,7 +239,7 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -250,6 +251,14 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
             **{key: value for key, value in settings.items() if key not in url.query},
         },
     )
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        if conn.get_execution_options().get("notifyctl_write"):
+            # A process that stands still in a transaction must not keep its rows from everybody else.
+            conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS}")
+
+    return engine
 
 
 def _sqlite_engine(url: URL) -> Engine:

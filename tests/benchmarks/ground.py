@@ -26,7 +26,11 @@ from tests.support import postgres
 
 KEYS = "k1:" + "QUJD" * 21 + "QQ=="
 PEOPLE = 1_000
-CONTENT = {"v": 1, "subject": "Your parcel", "text": "Hello, your parcel left our house today and reaches you tomorrow."}
+CONTENT = {
+    "v": 1,
+    "subject": "Your parcel",
+    "text": "Hello, your parcel left our house today and reaches you tomorrow.",
+}
 # What the peers post: the same mail, ready made.
 BODY = {
     "personalizations": [{"to": [{"email": "person1@example.org"}], "custom_args": {"notification_id": "0" * 36}}],

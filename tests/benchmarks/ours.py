@@ -37,9 +37,7 @@ class Run:
 def run(url: str, stub: str, concurrency: int, seconds: float | None) -> Run:
     """Dispatch and return what was done."""
     db = Database(url)
-    options = DispatchOptions(
-        once=True, concurrency=concurrency, max_time_s=seconds, provider_urls={"sendgrid": stub}
-    )
+    options = DispatchOptions(once=True, concurrency=concurrency, max_time_s=seconds, provider_urls={"sendgrid": stub})
     memory: list[float] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         began, cpu = time.perf_counter(), _cpu()

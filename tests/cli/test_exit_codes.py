@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -671,8 +672,6 @@ def _as(url: str, role: str) -> str:
 @contextmanager
 def _refused_port() -> Iterator[int]:
     """Yield a port of loopback that is taken and where nobody listens."""
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, insert, text, update
 from notifyctl.core.sealing import format_key
 from notifyctl.store import providers as provider_store
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers, notifications, provider_states
+from notifyctl.store.tables import dispatchers, provider_states
 from tests.support import letters, seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
@@ -237,7 +237,9 @@ def test_missing_keys(cli: Cli) -> None:
     assert "credentials" not in problems(cli, KEYS)
     assert "k1" in problems(cli)["credentials"]["message"]
     other = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k1", bytes([1]) * 64)}
-    assert problems(cli, other)["credentials"]["message"].startswith("sendgrid: ")
+    damaged = problems(cli, other)["credentials"]
+    assert damaged["message"].startswith("sendgrid: ")
+    assert damaged["hint"] == "notifyctl providers update sendgrid --api-key -"
     readable = cli.home / "keys"
     readable.write_text(KEYS["NOTIFYCTL_ENCRYPTION_KEYS"])
     readable.chmod(0o644)
@@ -292,15 +294,15 @@ def test_it_is_no_list(cli: Cli, form: str) -> None:
 def test_watch(cli: Cli, database: Database, now: int) -> None:
     """--watch draws again and shows what changed since; Ctrl-C leaves with 130."""
     anna = seed.user(database)
+    written: list[str] = []
 
-    def third(shown: str) -> bool:
-        if shown.count("LAST 24 H") == 2:
-            ids = seed.pending(database, anna, count=5, created_at=now)
-            database.write(lambda conn: conn.execute(update(notifications).where(notifications.c.id == ids[0])
-                           .values(status="sent")))  # fmt: skip
-        return re.search(r"pending +4 ", shown) is not None
+    def changed(shown: str) -> bool:
+        if not written and "LAST 24 H" in shown:
+            written.extend(seed.pending(database, anna, count=5, created_at=now))
+        return re.search(r"pending +5 ", shown) is not None
 
-    ended = on_terminal(cli, "status", "--watch", "300ms", interrupt_after=third, env={"NO_COLOR": "1"})
+    ended = on_terminal(cli, "status", "--watch", "200ms", interrupt_after=changed, env={"NO_COLOR": "1"})
+    assert written
     assert ended.exit_code == 130
     assert "Traceback" not in ended.stdout
 

@@ -35,6 +35,13 @@ def postgresql_scene(postgresql_url: str, tmp_path: Path, stub: Stub) -> Iterato
 
 
 @pytest.fixture
+def sqlite_scene(sqlite_url: str, tmp_path: Path, stub: Stub) -> Iterator[Scene]:
+    """The scene, on SQLite."""
+    with Scene(sqlite_url, tmp_path, stub) as made:
+        yield made
+
+
+@pytest.fixture
 def server() -> Iterator[Server]:
     """A PostgreSQL server that may be stopped."""
     with Server() as running:

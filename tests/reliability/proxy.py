@@ -63,9 +63,7 @@ class Proxy:
             writer.transport.abort()
             downstream.transport.abort()
 
-    async def _to_server(
-        self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, deaf: asyncio.Event
-    ) -> None:
+    async def _to_server(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, deaf: asyncio.Event) -> None:
         while data := await reader.read(65_536):
             fault = self._fault() if COMMIT in data else None
             if fault == "lost":

@@ -74,9 +74,9 @@ class Scene:
             self.ledger.accepted[id_].add(id_)
         return made
 
-    def submit(self, prefix: str, count: int, body: str = "Hello there", url: str | None = None) -> Submitter:
-        """Start a process that submits `count` notifications."""
-        return Submitter(self, prefix, count, body, url or self.url)
+    def submit(self, prefix: str, count: int, name: str = "", **options: Any) -> Submitter:
+        """Start a process that submits `count` notifications; `name` tells processes apart that share a prefix."""
+        return Submitter(self, name or prefix, (options.pop("url", self.url), prefix, count), options)
 
     # Dispatchers
 
@@ -151,8 +151,11 @@ class Dispatching:
     def leases(self, id_: str | None = None) -> set[str]:
         """Return what it holds."""
         n = notifications.c
+        holder = id_ or self.id
+        if holder is None:
+            return set()
         with self._scene.db.read() as conn:
-            mine = n.leased_by == (id_ or self.id)
+            mine = n.leased_by == holder
             return set(conn.execute(select(n.id).where(n.status == "pending", mine)).scalars())
 
     def kill(self) -> None:
@@ -183,19 +186,16 @@ class Dispatching:
 class Submitter:
     """A process that submits; killed and started again it goes on."""
 
-    def __init__(self, scene: Scene, prefix: str, count: int, body: str, url: str) -> None:
-        self._scene = scene
-        self._name = prefix
-        self.ledger = scene.home / f"{prefix}.ledger"
-        self._args = (url, str(self.ledger), prefix, count, body)
+    def __init__(self, scene: Scene, name: str, what: tuple[str, str, int], options: dict[str, Any]) -> None:
+        self._scene, self._name, self._what, self._options = scene, name, what, options
+        self.ledger = scene.home / f"{name}.ledger"
         self.start()
 
     def start(self) -> None:
         """Start, or go on."""
-        scene = self._scene
-        self.process = nursery.start(
-            submitter.work, *self._args, env=scene.cli.env, folder=scene.home, name=self._name
-        )
+        scene, (url, prefix, count) = self._scene, self._what
+        args = (url, str(self.ledger), prefix, count, self._options)
+        self.process = nursery.start(submitter.work, *args, env=scene.cli.env, folder=scene.home, name=self._name)
         scene.processes.append(self.process)
 
     def kill(self) -> None:

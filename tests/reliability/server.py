@@ -12,9 +12,12 @@ from pathlib import Path
 from types import TracebackType
 
 import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
 
+from notifyctl.store import schema
+from notifyctl.store.engine import Database
 from tests.support import postgres
-from tests.support.databases import PostgreSQLMaker
 
 
 class Server:
@@ -40,15 +43,15 @@ class Server:
         for process in self._started:
             process.wait(20)
 
-    def maker(self) -> PostgreSQLMaker:
-        """Return what makes migrated databases here."""
-        return PostgreSQLMaker(self.admin)
-
-    @property
-    def socket(self) -> Path:
-        """Where it listens."""
-        lines = (self._data / "postmaster.pid").read_text().splitlines()
-        return Path(lines[4]) / f".s.PGSQL.{lines[3]}"
+    def migrated(self, name: str) -> str:
+        """Make a database and return its URL."""
+        with psycopg.connect(self.admin, autocommit=True) as conn:
+            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = make_url(self.admin).set(database=name).render_as_string(hide_password=False)
+        database = Database(url)
+        schema.up(database)
+        database.close()
+        return url
 
     def stop(self) -> None:
         """Stop it at once: no goodbye to clients, no checkpoint, recovery at the next start."""
@@ -69,10 +72,18 @@ class Server:
     def start(self) -> float:
         """Start it again; return when it took connections (monotonic seconds)."""
         owner = self._data.stat()
-        other = {} if os.geteuid() == owner.st_uid else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        other = (
+            {} if os.geteuid() == owner.st_uid else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+        )
         with (self._data / "log").open("a") as log:
             process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True, **other
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                **other,
             )
         self._started.append(process)
         return self._wait()
@@ -87,16 +98,6 @@ class Server:
                 time.sleep(0.02)
             else:
                 return time.monotonic()
-
-    def terminate_backends(self, database: str, count: int) -> int:
-        """End connections as an administrator does; return how many there were."""
-        with psycopg.connect(self.admin, autocommit=True) as conn:
-            found = conn.execute(
-                "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = %s"
-                " AND backend_type = 'client backend' ORDER BY random() LIMIT %s) AS chosen",
-                (database, count),
-            ).fetchall()
-        return len(found)
 
 
 def _is_zombie(pid: int) -> bool:

@@ -15,7 +15,9 @@ Tell = Callable[[str, Mapping[str, object]], None]
 
 def sizes(small: Any, full: Any) -> pytest.MarkDecorator:
     """Run the test with `size` = small, and marked `full` with the other."""
-    return pytest.mark.parametrize("size", [pytest.param(small, id="small"), pytest.param(full, id="full", marks=_FULL)])
+    return pytest.mark.parametrize(
+        "size", [pytest.param(small, id="small"), pytest.param(full, id="full", marks=_FULL)]
+    )
 
 
 _FULL = pytest.mark.full
@@ -44,4 +46,6 @@ def _number(invariant: str) -> int:
 
 def written(counts: Mapping[str, object]) -> str:
     """Return counts on one line."""
-    return " · ".join(f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in counts.items())
+    return " · ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in counts.items()
+    )

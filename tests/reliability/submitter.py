@@ -7,27 +7,49 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
 
 from notifyctl.core.errors import CommitUnknown, Conflict, DatabaseUnavailable
 from notifyctl.core.model import Actor, Channel
+from notifyctl.services import sending
 from notifyctl.services.sending import Draft, submit
+from notifyctl.store.dialect import Dialect
 from notifyctl.store.engine import Database
+from notifyctl.store.notifications import New
+from notifyctl.store.tables import notifications
 
 
-def work(url: str, ledger: str, prefix: str, count: int, body: str) -> int:
-    """Submit until all are acknowledged."""
+def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]) -> int:
+    """Submit until all are acknowledged.
+
+    Options: `body`; `lax`: insert as if there were no unique key; `until`: end when there is a file of that name.
+    """
+    body = options.get("body", "Hello there")
+    if options.get("lax"):
+        sending.store.insert = _insert_anyway  # type: ignore[attr-defined]
     words = [line.split() for line in Path(ledger).read_text().splitlines()] if Path(ledger).exists() else []
     done = {word[1] for word in words if word[0] in ("ok", "refused")}
     db = Database(url)
     out = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for key in (f"{prefix}-{number}" for number in range(count)):
+        if "until" in options and Path(options["until"]).exists():
+            break
         if key not in done:
             os.write(out, f"try {key}\n".encode())
             os.write(out, f"{_submit(db, key, body)}\n".encode())
     db.close()
     os.close(out)
     return 0
+
+
+def _insert_anyway(conn: Connection, dialect: Dialect, rows: Sequence[New]) -> set[str]:
+    conn.execute(insert(notifications), [asdict(row) for row in rows])
+    return {row.id for row in rows}
 
 
 def _submit(db: Database, key: str, body: str) -> str:
@@ -40,4 +62,3 @@ def _submit(db: Database, key: str, body: str) -> str:
             time.sleep(0.1)
         except Conflict:
             return f"refused {key}"
-

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 
-
 from notifyctl.store.tables import notifications
 from tests.reliability.scene import Dispatching, Scene
 from tests.reliability.sizes import Tell, sizes
@@ -72,7 +71,7 @@ def _die(scene: Scene, victim: Dispatching, dooms_itself: bool, chance: random.R
 
 
 def _leases_of_the_dead(scene: Scene, victim: Dispatching) -> set[str]:
-    return victim.leases() if victim.id else set()
+    return victim.leases()
 
 
 @sizes(3, 100)

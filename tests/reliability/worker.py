@@ -3,6 +3,7 @@
 `stop`: [point, n, signal]: at the n-th time at a named point the process gets that signal, KILL or STOP.
 `without`: safeguards that are switched off: "fence", "margin", "letters".
 `skew_ms`: how far this host's clock is off.
+`journal`: a file that gets the moment (monotonic seconds) of each request, when it is handed to the HTTP engine.
 `lease_margin_ms`: another margin in the length of leases, so that the tests need not wait as long.
 
 The points, in the order of a notification's way::
@@ -10,8 +11,9 @@ The points, in the order of a notification's way::
     claim.begun       the claim's statements are about to run
     claim.written     they ran, COMMIT was not sent
     claim.committed   the leases are taken, nothing was sent
-    send.begun        one request is about to leave
+    send.begun        an attempt has begun, its request is about to be built
     send.answered     its answer is here
+    record.ready      results are about to go to the database
     record.begun      results are about to be written
     record.written    they are written, COMMIT was not sent
     record.committed  they are stored
@@ -25,6 +27,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +43,7 @@ import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
 from notifyctl.dispatch import lane, recorder
 from notifyctl.providers.contract import Failure, Request, Response
+from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.wire import Wire
 from notifyctl.store import claims, transitions
 from notifyctl.store.engine import Database
@@ -50,6 +54,7 @@ POINTS = (
     "claim.committed",
     "send.begun",
     "send.answered",
+    "record.ready",
     "record.begun",
     "record.written",
     "record.committed",
@@ -69,6 +74,7 @@ class Stopper:
         recorder.record = self._transaction("record", recorder.record)  # type: ignore[attr-defined]
         event.listen(Engine, "commit", self._committing)
         Database.write = self._written(Database.write)  # type: ignore[method-assign]
+        SendGrid.build = self._built(SendGrid.build)  # type: ignore[method-assign]
         Wire.send = self._sent(Wire.send)  # type: ignore[method-assign]
 
     def at(self, point: str) -> None:
@@ -96,6 +102,8 @@ class Stopper:
     def _written(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def run(db: Database, work: Callable[[Connection], Any]) -> Any:
             self._doing.what = None
+            if work.__qualname__.startswith("Recorder."):
+                self.at("record.ready")
             result = write(db, work)
             if what := self._doing.what:
                 self.at(f"{what}.committed")
@@ -103,9 +111,15 @@ class Stopper:
 
         return run
 
+    def _built(self, build: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            self.at("send.begun")
+            return build(*args)
+
+        return run
+
     def _sent(self, send: Callable[..., Any]) -> Callable[..., Any]:
         async def run(wire: Wire, request: Request, timeout_s: float) -> Response | Failure:
-            self.at("send.begun")
             result: Response | Failure = await send(wire, request, timeout_s)
             self.at("send.answered")
             return result
@@ -115,18 +129,14 @@ class Stopper:
 
 def _without_fence() -> None:
     """Let a write hold for any pending row, whoever has leased it since."""
+    fenced = transitions._fenced
 
-    def apply(conn: Connection, v: Any, **values: Any) -> set[str]:
-        n = transitions.n
-        statement = (
-            update(transitions.notifications)
-            .values({"lease_id": None, "leased_by": None, **values})
-            .where(n.id == v.c.id, n.status == transitions.PENDING)
-            .returning(n.id)
-        )
-        return {row.id for row in conn.execute(statement)}
+    def unfenced(v: Any, **values: Any) -> Any:
+        statement = fenced(v, **values)
+        statement._where_criteria = tuple(each for each in statement._where_criteria if "lease_id" not in str(each))
+        return statement
 
-    transitions._apply = apply
+    transitions._fenced = unfenced
 
 
 def _without_margin() -> None:
@@ -143,6 +153,17 @@ def _without_letters() -> None:
 WITHOUT = {"fence": _without_fence, "margin": _without_margin, "letters": _without_letters}
 
 
+def _keep_journal(path: str) -> None:
+    send = Wire.send
+
+    async def run(wire: Wire, request: Request, timeout_s: float) -> Response | Failure:
+        with Path(path).open("a") as journal:
+            journal.write(f"{time.monotonic()}\n")
+        return await send(wire, request, timeout_s)
+
+    Wire.send = run  # type: ignore[method-assign]
+
+
 def _skew(milliseconds: int) -> None:
     true_ns, true_s = time.time_ns, time.time
     time.time_ns = lambda: true_ns() + milliseconds * 1_000_000
@@ -151,6 +172,8 @@ def _skew(milliseconds: int) -> None:
 
 def play(tricks: dict[str, Any]) -> None:
     """Put the tricks into this process."""
+    if "journal" in tricks:
+        _keep_journal(tricks["journal"])
     if "stop" in tricks:
         Stopper(*tricks["stop"]).install()
     for name in tricks.get("without", ()):

@@ -105,7 +105,7 @@ class Cli:
         with (
             self._in_place({**self.env, **(env or {})}, stdin),
             _text(stdout) as out,
-            _text(stderr) as err,
+            _text(stderr, errors="backslashreplace") as err,  # as Python's own
             redirect_stdout(out),
             redirect_stderr(err),
         ):
@@ -138,8 +138,8 @@ def _drain(terminal: int, into: list[bytes]) -> None:
 
 
 @contextmanager
-def _text(into: io.BytesIO) -> Iterator[io.TextIOWrapper]:
-    stream = io.TextIOWrapper(into, encoding="utf-8", write_through=True, newline="")
+def _text(into: io.BytesIO, errors: str = "strict") -> Iterator[io.TextIOWrapper]:
+    stream = io.TextIOWrapper(into, encoding="utf-8", errors=errors, write_through=True, newline="")
     try:
         yield stream
     finally:

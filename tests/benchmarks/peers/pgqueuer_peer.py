@@ -1,0 +1,72 @@
+"""PgQueuer with aiohttp and asyncpg: `pgqueuer_peer.py URL STUB COUNT CONCURRENCY`; the table `outbox` is filled.
+
+A job names a row; the work is to read it, to post its payload and to mark it sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+
+import aiohttp
+import asyncpg
+import uvloop
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.models import Job
+from pgqueuer.queries import Queries
+
+BATCH = 100
+HEADERS = {"Authorization": "Bearer SG.bench", "Content-Type": "application/json"}
+
+
+async def main(url: str, stub: str, count: int, concurrency: int) -> float:
+    """Return the seconds it took."""
+    async with (
+        asyncpg.create_pool(url, min_size=4, max_size=16) as pool,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=concurrency)) as session,
+    ):
+        queries = Queries(AsyncpgPoolDriver(pool))
+        await queries.install()
+        for first in range(1, count + 1, 1_000):
+            ids = range(first, min(first + 1_000, count + 1))
+            await queries.enqueue(["send"] * len(ids), [str(id_).encode() for id_ in ids], [0] * len(ids))
+        await pool.execute("VACUUM ANALYZE")
+        worker = PgQueuer(AsyncpgPoolDriver(pool))
+        done = 0
+
+        @worker.entrypoint("send", concurrency_limit=concurrency)
+        async def send(job: Job) -> None:
+            nonlocal done
+            assert job.payload is not None
+            id_ = int(job.payload)
+            payload = await pool.fetchval("SELECT payload FROM outbox WHERE id = $1 AND status = 'pending'", id_)
+            async with session.post(f"{stub}/v3/mail/send", data=payload, headers=HEADERS) as answer:
+                assert answer.status == 202
+                response = answer.headers["X-Message-Id"]
+            await pool.execute(
+                "UPDATE outbox SET status = 'sent', sent_at = $2, response = $3 WHERE id = $1",
+                id_,
+                time.time_ns() // 1_000_000,
+                response,
+            )
+            done += 1
+            if done == count:
+                worker.shutdown.set()
+
+        began = time.perf_counter()
+        running = asyncio.create_task(worker.run(batch_size=BATCH))
+        while done < count and not running.done():
+            await asyncio.sleep(0.01)
+        elapsed = time.perf_counter() - began
+        await running
+        return elapsed
+
+
+if __name__ == "__main__":
+    _, url, stub, count, concurrency = sys.argv
+    cpu = time.process_time()
+    seconds = uvloop.run(main(url, stub, int(count), int(concurrency)))
+    print(json.dumps({"sent": int(count), "seconds": seconds, "cpu_seconds": time.process_time() - cpu}))

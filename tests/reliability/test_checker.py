@@ -1,0 +1,88 @@
+"""The checker can fail: with one safeguard switched off at a time, by the test, it goes red, and with it on it is green.
+
+Each scene is the same both times. Leases are short here (3 s), so that nobody waits for what is known.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import text, update
+
+from notifyctl.store.tables import provider_configs
+from tests.reliability.checker import check
+from tests.reliability.ledger import Ledger
+from tests.reliability.scene import Scene
+from tests.reliability.sizes import Tell
+
+SHORT = {"lease_margin_ms": 1_000}
+
+
+@pytest.mark.parametrize("off", [None, "fence"])
+def test_the_fence(scene: Scene, tell: Tell, off: str | None) -> None:
+    """Without the compare of the lease id a stalled dispatcher's result frees a row on which another works."""
+    tricks = {**SHORT, **({"without": [off]} if off else {})}
+    scene.db.write(lambda conn: conn.execute(update(provider_configs).values(timeout_seconds=3)))
+    scene.stub.faults = lambda _, nth: "503" if nth == 1 else None
+    scene.seed(8)
+    stalled = scene.dispatch(tricks={**tricks, "stop": ["record.ready", 1, "STOP"]})
+    scene.wait(stalled.paused, 30)
+    scene.stub.latency = 2.2
+    other = scene.dispatch(tricks=tricks)
+    scene.wait(lambda: len(scene.stub.requests()) == 16, 20)
+    stalled.resume()
+    scene.wait_until_all_ended(20)
+    for each in (stalled, other):
+        each.stop()
+    verdict = scene.verdict()
+    tell(f"proof: {off or 'all on'}", verdict.counts())
+    assert bool(verdict.repeated) == (off is not None)
+
+
+@pytest.mark.parametrize("off", [None, "margin"])
+def test_the_lease(scene: Scene, tell: Tell, off: str | None) -> None:
+    """Without the look at the lease, whoever stood still after a claim sends what another has sent meanwhile."""
+    tricks = {**SHORT, **({"without": [off]} if off else {})}
+    scene.seed(4)
+    stalled = scene.dispatch(tricks={**tricks, "stop": ["claim.committed", 1, "STOP"]})
+    scene.wait(stalled.paused, 30)
+    other = scene.dispatch(tricks=tricks)
+    scene.wait_until_all_ended(20)
+    stalled.resume()
+    time.sleep(0.5)
+    for each in (stalled, other):
+        each.stop()
+    verdict = scene.verdict()
+    tell(f"proof: {off or 'all on'}", verdict.counts())
+    assert bool(verdict.repeated) == (off is not None)
+
+
+@pytest.mark.parametrize("off", [None, "letters"])
+def test_the_dead_letters(scene: Scene, tell: Tell, off: str | None) -> None:
+    """Without its second statement a burial leaves a failure that no operator ever sees."""
+    scene.stub.faults = lambda _, __: "400"
+    scene.seed(5)
+    each = scene.dispatch(tricks={"without": [off]} if off else None)
+    scene.wait_until_all_ended(20)
+    each.stop()
+    verdict = scene.verdict()
+    tell(f"proof: {off or 'all on'}", verdict.counts())
+    assert list(verdict.wrong) == (["letters"] if off else [])
+
+
+@pytest.mark.parametrize("off", [None, "unique key"])
+def test_the_unique_key(postgresql_scene: Scene, tell: Tell, off: str | None) -> None:
+    """Without the unique index one key is stored by each of several processes.
+
+    On PostgreSQL, where they run at the same moment; SQLite has one writer, who looks before writing.
+    """
+    scene = postgresql_scene
+    if off:
+        scene.db.write(lambda conn: conn.execute(text("DROP INDEX idx_idempotency")))
+    everybody = [scene.submit("key", 40, name=f"p{number}", lax=off is not None) for number in range(6)]
+    for each in everybody:
+        each.finish(60)
+    verdict = check(scene.db, Ledger().read(*(each.ledger for each in everybody)), {})
+    tell(f"proof: {off or 'all on'}", verdict.counts())
+    assert bool(verdict.twins) == (off is not None)
