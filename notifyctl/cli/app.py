@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -77,9 +80,21 @@ class Root(RootGroup):
 
 def _load(name: str) -> Any:
     module = next(module for noun, module, _ in COMMANDS if noun == name)
-    command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
+    with _nothing_to_collect():
+        command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
     command.name = name
     return command
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """Spare modules the search for garbage, while they are loaded and ever after: it takes a tenth of a command."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 app = typer.Typer(

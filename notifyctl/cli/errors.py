@@ -11,6 +11,8 @@ import typer
 
 from notifyctl.core.errors import NotifyctlError
 
+_RAW = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no text
+
 INTERRUPTED = 130
 READER_GONE = 141
 
@@ -50,6 +52,8 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "notifyctl"
         return 2, "usage", error.format_message().rstrip("."), f"{path} --help"  # type: ignore[attr-defined]
+    if isinstance(error, UnicodeEncodeError) and (raw := [word for word in argv if _RAW.search(word)]):
+        return 2, "usage", f"{raw[0][:80]!r} is no text in UTF-8", None
     message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
 

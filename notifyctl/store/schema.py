@@ -38,6 +38,7 @@ BASE = "base"
 HEAD = "head"
 _LOCK = "notifyctl.schema"
 _HISTORY = "notifyctl migrate history"
+_NAME = re.compile(r"\w+|[+-][0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
     everybody else queues behind this command; the wait for another `up` is not limited.
     Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program.
     """
+    _require_name(revision)
     _create_file(database)
 
     def work(conn: Connection) -> tuple[Revision, ...]:
@@ -105,6 +107,7 @@ def down(database: Database, revision: str, lock_timeout_ms: int | None = None) 
 
 def taken_back(database: Database, revision: str) -> tuple[Revision, ...]:
     """Return what `down` would take back, newest first. Changes nothing; raises as `down` does."""
+    _require_name(revision)
     with database.read() as conn:
         current = _known(database, conn)
     if re.fullmatch(r"-\d+", revision):
@@ -135,6 +138,9 @@ def sql(database: Database, revision: str = HEAD) -> str:
     It starts from an empty database, or with `FROM:TO` from that revision.
     """
     text = StringIO()
+    first, colon, last = revision.partition(":")
+    for name in (first, last) if colon else (first,):
+        _require_name(name)
     with _understood():
         command.upgrade(_config(text, dialect=database.dialect.name), revision, sql=True)
     creation = "" if ":" in revision else database.dialect.creation
@@ -192,6 +198,12 @@ def _between(older: str | None, newer: str | None) -> list[Revision]:
         Revision(script.revision, previous if isinstance(previous := script.down_revision, str) else None, script.doc)
         for script in scripts.iterate_revisions(newer, older or BASE)
     ]
+
+
+def _require_name(revision: str) -> None:
+    # Alembic knows more ways to write one, and fails on some of them with an assertion of its own.
+    if not _NAME.fullmatch(revision):
+        raise UsageError(f"{revision[:80]!r} names no revision", _HISTORY)
 
 
 @contextmanager

@@ -1,46 +1,52 @@
-"""`make bench`: prints each goal with its figure and writes them to a JSON file. Asserts nothing about time."""
+"""`make bench`: prints each goal with its figures and writes them to a JSON file. Asserts nothing about time.
+
+`python -m tests.benchmarks [PART...] [--quick] [--output FILE]`; without a part all of them but `backlog-full`.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
+import argparse
 import tempfile
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
-from tabulate import tabulate
+from tests.benchmarks import backlog, dispatching, ground, memory, pickup, report, scaling, slow, startup
+from tests.benchmarks.report import Table
+from tests.benchmarks.runs import Place
 
-from tests.benchmarks import startup
+PARTS: dict[str, Callable[[Place], list[Table]]] = {
+    "startup": startup.measure,
+    "dispatch": dispatching.measure,
+    "slow": slow.measure,
+    "scaling": scaling.measure,
+    "backlog": backlog.measure,
+    "pickup": pickup.measure,
+    "memory": memory.measure,
+}
+ON_DEMAND: dict[str, Callable[[Place], list[Table]]] = {"backlog-full": backlog.measure_full}
 
 
 def main() -> None:
-    """Run every benchmark."""
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "bench-results.json")
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = startup.measure(Path(folder))
-    machine = {"python": platform.python_version(), "cpu": platform.machine(), "cores": os.cpu_count()}
-    print(f"Start-up, on {machine['cores']} cores, Python {machine['python']}; median of pairs run in turn\n")
-    print(
-        tabulate(
-            [
-                (
-                    each.name,
-                    f"{each.command_ms:.0f}",
-                    f"{each.yardstick_ms:.0f}",
-                    f"{each.ratio:.2f}",
-                    f"{each.spread[0]:.2f} to {each.spread[1]:.2f}",
-                    f"{each.goal:.1f}",
-                )
-                for each in pairs
-            ],
-            ("command", "ms", "imports ms", "ratio", "spread", "goal"),
-            disable_numparse=True,
-        )
-    )
-    target.write_text(json.dumps({"machine": machine, "startup": [asdict(each) for each in pairs]}, indent=2) + "\n")
-    print(f"\nwritten to {target}")
+    """Run the parts that were asked for, one after the other."""
+    known = PARTS | ON_DEMAND
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(known))
+    parser.add_argument("--quick", action="store_true", help="a fifth of the work, once: to see that it runs")
+    parser.add_argument("--output", type=Path, default=Path("bench-results.json"))
+    given = parser.parse_args()
+    if unknown := [each for each in given.parts if each not in known]:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    about = report.machine()
+    print(f"{about['cores']} cores, Python {about['python']}, load {about['load_before'][0]} before\n", flush=True)
+    tables: dict[str, list[Table]] = {}
+    with ground.server() as server, tempfile.TemporaryDirectory() as folder:
+        about["database"] = server.version()
+        for name in given.parts or PARTS:
+            tables[name] = known[name](Place(server, Path(folder), given.quick))
+            for table in tables[name]:
+                print(table.text(), flush=True)
+    report.write(given.output, about, tables)
+    print(f"written to {given.output}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -43,8 +44,8 @@ BODY = {
 _ROWS = """
     INSERT INTO notifications (id, user_id, idempotency_key, message_type, provider, status, payload, content_hash,
         created_at, due_at, sent_at, last_attempted, attempt_count, provider_message_id)
-    SELECT gen_random_uuid()::text, u.id, encode(sha256(g::text::bytea), 'hex'), 'email', 'sendgrid', %(status)s, %(payload)s,
-        repeat('0', 64), %(since)s + g, %(since)s + g, %(sent)s, %(sent)s, %(attempts)s, %(message)s
+    SELECT gen_random_uuid()::text, u.id, encode(sha256(g::text::bytea), 'hex'), 'email', 'sendgrid', %(status)s,
+        %(payload)s, repeat('0', 64), %(since)s + g, %(since)s + g, %(sent)s, %(sent)s, %(attempts)s, %(message)s
     FROM generate_series(%(first)s::bigint, %(first)s::bigint + %(count)s - 1) g
     JOIN (SELECT id, row_number() OVER () - 1 AS number FROM users) u ON u.number = g %% %(people)s
 """
@@ -150,6 +151,19 @@ def small_table(url: str, count: int) -> None:
         conn.execute("VACUUM ANALYZE outbox")
 
 
+def row(person: str, id_: str) -> dict[str, Any]:
+    """Return a notification to insert, due at once."""
+    return {
+        "id": id_,
+        "user_id": person,
+        "idempotency_key": uuid.uuid4().hex,
+        "message_type": "email",
+        "provider": "sendgrid",
+        "payload": json.dumps(CONTENT),
+        "content_hash": "0" * 64,
+    }
+
+
 def left(url: str) -> int:
     """Return how many notifications are still pending."""
     db = Database(url)
@@ -180,17 +194,7 @@ def _fill_sqlite(url: str, pending: int) -> None:
         people = list(conn.execute(text("SELECT id FROM users")).scalars())
         first = conn.execute(text("SELECT count(*) FROM notifications")).scalar_one()
     rows = [
-        {
-            "id": str(uuid.uuid4()),
-            "user_id": people[number % len(people)],
-            "idempotency_key": uuid.uuid4().hex,
-            "message_type": "email",
-            "provider": "sendgrid",
-            "payload": json.dumps(CONTENT),
-            "content_hash": "0" * 64,
-            "created_at": since + number,
-            "due_at": since + number,
-        }
+        row(people[number % len(people)], str(uuid.uuid4())) | {"created_at": since + number, "due_at": since + number}
         for number in range(first, first + pending)
     ]
     db.write(lambda conn: conn.execute(insert(notifications), rows))

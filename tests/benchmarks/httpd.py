@@ -10,6 +10,9 @@ import json
 import re
 import sys
 import time
+from typing import cast
+
+import uvloop
 
 ANSWER = b"HTTP/1.1 202 Accepted\r\nX-Message-Id: stub\r\nContent-Length: 0\r\n\r\n"
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -27,8 +30,7 @@ class Answering(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer each request that is complete."""
@@ -63,8 +65,5 @@ async def main(port: int, delay_ms: int) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        import uvloop as fast
-    except ImportError:
-        fast = asyncio  # type: ignore[assignment]
-    fast.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    port, delay_ms = int(sys.argv[1]), int(sys.argv[2])
+    uvloop.run(main(port, delay_ms))

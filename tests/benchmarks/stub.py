@@ -50,7 +50,7 @@ def instant() -> Iterator[str]:
     port = _free_port()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o777)  # noqa: S103 - run by root, nginx has a user of its own
+        folder.chmod(0o777)
         program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             command = [sys.executable, str(HTTPD), str(port), "0"]

@@ -56,7 +56,7 @@ async def httpx_client(concurrency: int) -> AsyncIterator[Post]:
     from httpx_aiohttp import AiohttpTransport
 
     connector = aiohttp.TCPConnector(limit=concurrency)
-    transport = AiohttpTransport(lambda: aiohttp.ClientSession(connector=connector))  # type: ignore[arg-type]
+    transport = AiohttpTransport(client=lambda: aiohttp.ClientSession(connector=connector))
     async with httpx.AsyncClient(transport=transport) as client:
 
         async def post(url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -35,7 +35,7 @@ async def main(url: str, stub: str, count: int, concurrency: int) -> float:
             await queries.enqueue(["send"] * len(ids), [str(id_).encode() for id_ in ids], [0] * len(ids))
         await pool.execute("VACUUM ANALYZE")
         worker = PgQueuer(AsyncpgPoolDriver(pool))
-        done = 0
+        done, finished = 0, asyncio.Event()
 
         @worker.entrypoint("send", concurrency_limit=concurrency)
         async def send(job: Job) -> None:
@@ -54,14 +54,16 @@ async def main(url: str, stub: str, count: int, concurrency: int) -> float:
             )
             done += 1
             if done == count:
-                worker.shutdown.set()
+                finished.set()
 
         began = time.perf_counter()
         running = asyncio.create_task(worker.run(batch_size=BATCH))
-        while done < count and not running.done():
-            await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(finished.wait())
+        await asyncio.wait({running, waiting}, return_when="FIRST_COMPLETED")
         elapsed = time.perf_counter() - began
+        worker.shutdown.set()
         await running
+        assert finished.is_set()
         return elapsed
 
 

@@ -5,7 +5,6 @@ A job names a row; the work is to read it, to post its payload and to mark it se
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
