@@ -47,6 +47,24 @@ HOSTILE = {
 }
 
 
+# What it is grouped by, then a line's name, then sent, failed, pending and the mean time of delivery in milliseconds.
+Numbers = dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]
+
+
+def agree(one: Numbers, other: Numbers) -> bool:
+    """Return whether the counts are the same; the means may differ by the millisecond that rounding an hour costs."""
+    return one.keys() == other.keys() and all(
+        one[by].keys() == other[by].keys() and all(_same(numbers, other[by][name]) for name, numbers in one[by].items())
+        for by in one
+    )
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    means = (one[-1], other[-1])
+    close = means == (None, None) or (None not in means and abs(one[-1] - other[-1]) <= 1)
+    return one[:-1] == other[:-1] and close
+
+
 @dataclass(frozen=True)
 class Told:
     """What the demo said, and the folder in which it was told."""
@@ -98,7 +116,7 @@ class Demo:
             self.sql(f"UPDATE notifications SET {column} = {column} - {milliseconds} WHERE {where}")
         self.cli.call("metrics", "rollup", "--since", "15d").ok()
 
-    def shown(self) -> dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]:
+    def shown(self) -> Numbers:
         """Return what `metrics show` says, by what it is grouped by; lines without numbers left out."""
         until = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         keys = {
@@ -107,7 +125,7 @@ class Demo:
             "hour": ("date", "hour"),
             "day": ("date",),
         }
-        found: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]] = {}
+        found: Numbers = {}
         for by, names in keys.items():
             rows = self.cli.call("metrics", "show", "--by", by, "--since", "14d", "--until", until, "-o", "json").ok()
             numbers = ("total_sent", "total_failed", "total_pending", "avg_delivery_ms")
@@ -118,7 +136,7 @@ class Demo:
             }
         return found
 
-    def counted(self) -> dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]:
+    def counted(self) -> Numbers:
         """Return the same, counted by hand."""
         moment = "coalesce(send_at, created_at) / 1000"
         groups = {
@@ -228,10 +246,10 @@ def test_every_command_of_the_farewell_works(demo: Demo, tmp_path: Path) -> None
 
 def test_metrics_agree_with_a_count_by_hand(demo: Demo) -> None:
     """By provider, channel, hour and day, before and after the hours were rolled up."""
-    assert demo.shown() == demo.counted()
+    assert agree(demo.shown(), demo.counted())
     demo.shift(3 * HOUR_MS)
     assert demo.rolled()
-    assert demo.shown() == demo.counted()
+    assert agree(demo.shown(), demo.counted())
     assert sum(sent for sent, *_ in demo.shown()["provider"].values()) > 200
 
 
@@ -243,7 +261,7 @@ def test_metrics_of_last_week_follow_what_changes_there(demo: Demo, sandbox: San
     )
     (repaired, name), (given_up, _) = letters
     demo.shift(WEEK_MS, f"id IN ('{repaired}', '{given_up}')")
-    assert demo.shown() == demo.counted()
+    assert agree(demo.shown(), demo.counted())
     demo.cli.call("users", "contacts", "add", name, "sms", "+14155550199").ok()
     for steps in (
         (("dlq", "retry", repaired, given_up),),
@@ -252,9 +270,9 @@ def test_metrics_of_last_week_follow_what_changes_there(demo: Demo, sandbox: San
     ):
         for args in steps:
             demo.cli.call(*args, env={"NOTIFYCTL_TWILIO_URL": sandbox.url}).ok()
-        assert demo.shown() == demo.counted(), steps
+        assert agree(demo.shown(), demo.counted()), steps
         demo.cli.call("metrics", "rollup").ok()
-        assert demo.shown() == demo.counted(), steps
+        assert agree(demo.shown(), demo.counted()), steps
     statuses = demo.sql(f"SELECT id, status FROM notifications WHERE id IN ('{repaired}', '{given_up}')")
     assert dict(statuses) == {repaired: "sent", given_up: "cancelled"}
 
@@ -273,11 +291,11 @@ def test_what_was_counted_stays_when_its_user_is_deleted(demo: Demo, hours_ago: 
     assert len(names) == 3
     for (name,) in names:
         demo.cli.call("users", "delete", name, "--yes").ok()
-    assert demo.counted() != before
-    assert demo.shown() == before
+    assert not agree(demo.counted(), before)
+    assert agree(demo.shown(), before)
     for args in ((), ("--since", "15d")):
         demo.cli.call("metrics", "rollup", *args).ok()
-        assert demo.shown() == before
+        assert agree(demo.shown(), before)
 
 
 def test_rolling_up_again_changes_nothing(demo: Demo) -> None:

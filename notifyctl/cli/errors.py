@@ -11,10 +11,10 @@ import typer
 
 from notifyctl.core.errors import NotifyctlError
 
-_RAW = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no text
-
 INTERRUPTED = 130
 READER_GONE = 141
+
+_RAW = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no text
 
 _UsageError = typer.BadParameter.__base__  # Typer exports only the subclass
 

@@ -27,7 +27,7 @@ from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.store.claims import Batch, Order, claim
 from notifyctl.store.records import Release, Result
 
-GATHER_S = 0.005
+GATHER_S = 0.002
 MARGIN_MS = 1_000
 
 

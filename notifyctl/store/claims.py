@@ -26,8 +26,9 @@ from notifyctl.core.permits import take
 from notifyctl.store import metrics, transitions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import Dialect
+from notifyctl.store.states import PENDING
 from notifyctl.store.tables import notifications, provider_configs, provider_states, suppressions, users
-from notifyctl.store.transitions import PENDING, Burial, Cancellation, Lease, Return
+from notifyctl.store.transitions import Burial, Cancellation, Lease, Return
 
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
 LEASE_MARGIN_MS = 5_000
@@ -167,7 +168,7 @@ def _due(dialect: Dialect) -> Select[Any]:
             c.retry_history,
             c.is_critical,
         )
-        .where(c.provider == bindparam("provider"), c.status == PENDING, c.due_at <= bindparam("moment"))
+        .where(c.provider == bindparam("provider"), PENDING, c.due_at <= bindparam("moment"))
         .order_by(c.is_critical.desc(), c.due_at)
         .limit(bindparam("most", type_=Integer))
     )

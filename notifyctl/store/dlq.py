@@ -29,6 +29,7 @@ from notifyctl.core.model import Category, Channel, Status
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import ID, Dialect
 from notifyctl.store.page import Cursor, newest_first
+from notifyctl.store.states import still
 from notifyctl.store.tables import notification_dlq, notifications, suppressions, users
 
 d = notification_dlq.c
@@ -214,7 +215,7 @@ def revive(conn: Connection, dialect: Dialect, revivals: Sequence[Revival], now:
                 lease_id=null(),
                 leased_by=null(),
             )
-            .where(n.id == v.c.id, n.status == Status.FAILED.value)
+            .where(n.id == v.c.id, still(Status.FAILED))
             .returning(n.id)
         ).scalars()
     )

@@ -35,7 +35,7 @@ from notifyctl.core.model import Channel, Status
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.store.dialect import ID, Dialect
 from notifyctl.store.page import Cursor, newest_first
-from notifyctl.store.states import PENDING, State, predicates, state_expression, stuck
+from notifyctl.store.states import PENDING, State, predicates, state_expression, still, stuck
 from notifyctl.store.tables import contact_points, notifications, users
 
 n = notifications.c
@@ -261,7 +261,7 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
         return set()
     known = [(row.id, row.lease_id, row.due_at, row.history_without_lease(now)) for row in rows]
     v = dialect.rowset("v", {"id": ID, "lease_id": ID, "due_at": BigInteger(), "history": Text()}, known)
-    unchanged = and_(PENDING, n.lease_id.is_not_distinct_from(v.c.lease_id), n.due_at == v.c.due_at)
+    unchanged = and_(still(Status.PENDING), n.lease_id.is_not_distinct_from(v.c.lease_id), n.due_at == v.c.due_at)
     statement = (
         update(notifications)
         .values({"lease_id": null(), "leased_by": null(), "retry_history": v.c.history, **values})

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, case, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Text, and_, case, cast, literal, literal_column, or_, select
 
+from notifyctl.core.model import Status
 from notifyctl.store.tables import notifications, provider_configs, provider_states
 
 
@@ -36,6 +37,14 @@ _n = notifications.c
 
 # A literal, not a parameter: PostgreSQL's partial index is for this very condition.
 PENDING = _n.status == literal_column("'pending'")
+
+
+def still(status: Status) -> ColumnElement[bool]:
+    """Return whether a row that is found by its id has this status yet: for writes that compare and set.
+
+    The cast keeps SQLite from finding the rows by their status instead, which walks all that have it for each of them.
+    """
+    return cast(_n.status, Text) == literal_column(f"'{status.value}'")
 
 
 def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:

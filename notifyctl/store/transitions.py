@@ -14,15 +14,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    ColumnElement,
     Connection,
     FromClause,
     Integer,
     Text,
     bindparam,
-    cast,
     func,
-    literal_column,
     null,
     update,
 )
@@ -31,12 +28,10 @@ from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.model import Category, Status
 from notifyctl.store.dialect import ID, Dialect
+from notifyctl.store.states import still
 from notifyctl.store.tables import notification_dlq, notifications
 
 n = notifications.c
-
-# Literal, not bound: with a bound status a generic plan misses the partial index.
-PENDING: ColumnElement[str] = literal_column("'pending'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +218,9 @@ def _leasing(dialect: Dialect) -> ReturningUpdate[Any]:
 def _fenced(v: FromClause, **values: Any) -> ReturningUpdate[Any]:
     # No lease outlives a transition, unless the transition sets one.
     unleased: Mapping[str, Any] = {"lease_id": null(), "leased_by": null()}
-    # Cast, which costs nothing: by the bare column SQLite would walk all that is pending, not the ids.
-    still_pending = cast(n.status, Text) == PENDING
     return (
         update(notifications)
         .values({**unleased, **values})
-        .where(n.id == v.c.id, still_pending, n.lease_id.is_not_distinct_from(v.c.lease_id))
+        .where(n.id == v.c.id, still(Status.PENDING), n.lease_id.is_not_distinct_from(v.c.lease_id))
         .returning(n.id)
     )

@@ -40,7 +40,7 @@ def main() -> None:
     print(f"{about['cores']} cores, Python {about['python']}, load {about['load_before'][0]} before\n", flush=True)
     tables: dict[str, list[Table]] = {}
     with ground.server() as server, tempfile.TemporaryDirectory() as folder:
-        about["database"] = server.version()
+        about["database"] = server.about()
         for name in given.parts or PARTS:
             tables[name] = known[name](Place(server, Path(folder), given.quick))
             for table in tables[name]:

@@ -79,10 +79,13 @@ class Server:
         url = self._url if database is None else self._url.set(database=database)
         return url.render_as_string(hide_password=False)
 
-    def version(self) -> str:
-        """Return what the server says it is."""
+    def about(self) -> str:
+        """Return the server's version, and the settings that say what a commit costs."""
         with psycopg.connect(self.text()) as conn:
-            return f"PostgreSQL {conn.info.server_version // 10_000}"
+            settings = "SELECT current_setting('fsync'), current_setting('synchronous_commit')"
+            fsync, synchronous = conn.execute(settings).fetchone() or ("", "")
+            version = conn.info.server_version // 10_000
+            return f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {synchronous}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ imports are not counted.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -39,6 +40,7 @@ def run(url: str, stub: str, concurrency: int, seconds: float | None) -> Run:
     db = Database(url)
     options = DispatchOptions(once=True, concurrency=concurrency, max_time_s=seconds, provider_urls={"sendgrid": stub})
     memory: list[float] = []
+    gc.freeze()  # as the command does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         began, cpu = time.perf_counter(), _cpu()
         sent = runner.run(_dispatch(db, keyring(), options, memory))

@@ -382,16 +382,8 @@ def test_5_conflicts(cli: Cli, database: Database, anna: str) -> None:
         (("send", "anna", "--channel", "email", "--subject", "x", "--body", "x"), "no active provider"),
     ):
         fails(cli, 5, "conflict", *args, words=(word,))
-    for args, word in (
-        (("notifications", "cancel", sent), "sent"),
-        (("notifications", "cancel", flying), ""),
-        (("notifications", "resend", flying), ""),
-        (("dlq", "retry", sent), ""),
-    ):
-        if args[0] == "dlq":
-            fails(cli, 3, "not_found", *args, data=True)
-        else:
-            fails(cli, 5, "conflict", *args, words=(word,), data=True)
+    for verb, id_, word in (("cancel", sent, "sent"), ("cancel", flying, ""), ("resend", flying, "")):
+        fails(cli, 5, "conflict", "notifications", verb, id_, words=(word,), data=True)
     assert (count(database), seed.notification(database, flying).status) == (3, "pending")
 
 
@@ -547,7 +539,7 @@ def test_10_what_the_server_does_not_have(bare_cli: Cli, postgresql_url: str, ro
 
 
 def test_10_read_only(cli: Cli, database: Database, anna: str, read_only: str) -> None:
-    """A standby, a maintenance, a file opened read-only: what reads goes on, what writes exits 10 and changes nothing."""
+    """A standby, a maintenance, a file opened read-only: reading goes on; what writes exits 10, nothing changed."""
     cli.env["NOTIFYCTL_DATABASE_URL"] = read_only
     assert [row["username"] for row in cli.call("users", "list", "-o", "json").ok().json()] == ["anna"]
     for args in (SMS, ("users", "create", "omar", "--email", "omar@example.org"), DISPATCH):
@@ -626,12 +618,11 @@ def test_141_the_reader_has_gone(cli: Cli, database: Database, anna: str) -> Non
         for number in range(2_500)
     ]
     database.write(lambda conn: conn.execute(insert(users), rows))
-    for form, columns in (("ndjson", 6), ("plain", 6)):
+    for form in ("ndjson", "plain"):
         done = _in_shell(cli, f"{shlex.join(cli.command('users', 'list', '--all', '-o', form))} | head -1")
         lines = done.stdout.splitlines()
         assert lines[-1] == "141 0", done
-        assert len(lines) == 2 and done.stderr == "", done
-        assert columns == 1 or lines[0]
+        assert len(lines) == 2 and lines[0] and done.stderr == "", done
 
 
 def test_141_acts_finish(cli: Cli, database: Database, anna: str) -> None:

@@ -50,7 +50,7 @@ class Verdict:
         """What must not be, with a few of each."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            name: sorted(ids)[:3] + [f"{len(ids)} in all"]
+            name: [*sorted(ids)[:3], f"{len(ids)} in all"]
             for name, ids in found.items()
             if isinstance(ids, frozenset) and ids and name != "repeated"
         }

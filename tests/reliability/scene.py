@@ -64,6 +64,10 @@ class Scene:
 
     # Work
 
+    def patience(self, seconds: int) -> None:
+        """Give each call that long. Where nothing may be sent twice, a busy machine must not make an answer late."""
+        self.db.write(lambda conn: conn.execute(update(provider_configs).values(timeout_seconds=seconds)))
+
     def seed(self, count: int, **values: Any) -> list[str]:
         """Write pending notifications, due unless said otherwise, and enter them into the ledger."""
         made: list[str] = []

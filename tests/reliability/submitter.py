@@ -1,6 +1,7 @@
 """Submits notifications one after the other and keeps the ledger: a process to be killed.
 
-The keys are PREFIX-0 to PREFIX-(COUNT-1). Started again with the same ledger it goes on: what was tried and not acknowledged is repeated with its key, as everybody must who does not know.
+The keys are PREFIX-0 to PREFIX-(COUNT-1). Started again with the same ledger it goes on: what
+was tried and not acknowledged is repeated with its key, as everybody must who does not know.
 """
 
 from __future__ import annotations

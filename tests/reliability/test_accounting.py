@@ -66,6 +66,7 @@ def _kill_while_submitting(
 def test_3_without_faults_nothing_is_sent_twice(scene: Scene, tell: Tell, size: int) -> None:
     """Four dispatchers on one backlog, all of them claiming as fast as they can."""
     scene.stub.latency = 0.02
+    scene.patience(30)
     fleet = [scene.dispatch("--concurrency", "32") for _ in range(4)]
     scene.wait(lambda: all(each.id for each in fleet), 60)
     scene.seed(size)

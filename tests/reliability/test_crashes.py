@@ -7,7 +7,6 @@ import random
 import time
 from collections import Counter
 
-
 from notifyctl.store.tables import notifications
 from tests.reliability.scene import Dispatching, Scene
 from tests.reliability.sizes import Tell, sizes
@@ -78,6 +77,7 @@ def _leases_of_the_dead(scene: Scene, victim: Dispatching) -> set[str]:
 def test_9_sigterm_drains(scene: Scene, tell: Tell, size: int) -> None:
     """Told to go under load: nothing claimed afterwards, running calls recorded, no lease left, nothing twice."""
     scene.stub.latency = 0.4
+    scene.patience(30)
     scene.seed(size * 400)
     drained, late = 0, 0
     for _ in range(size):

@@ -26,9 +26,7 @@ def fragile(server: Server, tmp_path: Path, stub: Stub) -> Iterator[Scene]:
 
 
 @sizes(2, 100)
-def test_6_postgresql_stopped_hard_and_started_again(
-    fragile: Scene, server: Server, tell: Tell, size: int
-) -> None:
+def test_6_postgresql_stopped_hard_and_started_again(fragile: Scene, server: Server, tell: Tell, size: int) -> None:
     """Submitters and dispatchers go on through every restart: none ends, nothing is lost, work resumes soon."""
     scene, chance = fragile, random.Random(6)
     scene.stub.latency = 0.02
@@ -37,6 +35,7 @@ def test_6_postgresql_stopped_hard_and_started_again(
     submitters = [scene.submit(f"s{number}", 10**6, until=str(scene.home / "enough")) for number in range(2)]
     waits: list[float] = []
     for number in range(size):
+        scene.seed(200)
         _wait_for_work(scene, time.monotonic())
         time.sleep(chance.uniform(0, 0.5))
         server.stop()
@@ -64,6 +63,7 @@ def test_6_backends_terminated(postgresql_scene: Scene, tell: Tell, size: int) -
     scene, chance = postgresql_scene, random.Random(66)
     scene.stub.latency = 0.02
     fleet = [scene.dispatch("--concurrency", "16") for _ in range(2)]
+    scene.wait(lambda: all(each.id for each in fleet), 30)
     submitters = [scene.submit(f"s{number}", size * 20) for number in range(2)]
     ended = 0
     while ended < size:

@@ -29,6 +29,7 @@ def test_12_no_herd(scene: Scene, tell: Tell, attempt: int, size: int) -> None:
     shorter (2 s after the first), and what bounds a second is how many calls may be in flight.
     """
     scene.stub.faults = always("503")
+    scene.patience(30)
     scene.seed(size, attempt_count=attempt - 1, max_retries=50)
     scene.dispatch("--once", "--concurrency", "512").process.join(60 + size / 100)
     n = notifications.c
@@ -45,6 +46,7 @@ def test_12_no_herd(scene: Scene, tell: Tell, attempt: int, size: int) -> None:
 def test_15_a_cancel_wins_or_loses(scene: Scene, tell: Tell, size: int) -> None:
     """Operators cancel what dispatchers are claiming: after a committed cancel no send begins, and the rest is sent."""
     scene.stub.latency = 0.005
+    scene.patience(30)
     fleet = [scene.dispatch("--poll", "10ms", "--concurrency", "16") for _ in range(2)]
     scene.wait(lambda: all(each.id for each in fleet), 30)
     ids = scene.seed(size, due_at=scene.db.moment() + 300)

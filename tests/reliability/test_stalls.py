@@ -120,6 +120,7 @@ def _share_what_is_scheduled(
 ) -> None:
     """Let them send what becomes due within some seconds; some of it fails once, so that waits count as well."""
     scene.stub.latency = 0.02
+    scene.patience(30)
     scene.stub.faults = lambda id_, nth: "503" if nth == 1 and id_[0] in "01" else None
     scene.wait(lambda: all(each.id for each in fleet), 30)
     now = scene.db.moment() + clock_ahead_ms

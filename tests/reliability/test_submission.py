@@ -80,6 +80,7 @@ def test_7_an_ambiguous_commit_is_repeated_with_its_key(postgresql_scene: Scene,
 def test_7_an_ambiguous_commit_of_a_dispatcher(postgresql_scene: Scene, tell: Tell, size: int) -> None:
     """Claims and results whose COMMIT is lost or not heard of: nothing is lost, nothing is sent twice."""
     scene = postgresql_scene
+    scene.patience(3)
     scene.seed(size, max_retries=50)
     with Proxy(_socket(scene.url), _breaking(0.3, seed=8)) as proxy:
         each = scene.dispatch("--concurrency", "4" if size < 100 else "32", url=_through(proxy, scene.url))

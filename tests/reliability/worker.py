@@ -27,7 +27,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +38,6 @@ from cryptography.hazmat.primitives.ciphers import aead  # noqa: F401
 from sqlalchemy import Connection, Engine, event, false, update
 
 import notifyctl.cli.dispatch  # noqa: F401
-
 from notifyctl.cli.app import main
 from notifyctl.dispatch import lane, recorder
 from notifyctl.providers.contract import Failure, Request, Response
@@ -62,7 +60,7 @@ POINTS = (
 
 
 class Stopper:
-    """Sends this process a signal when it is at a point for the n-th time; claims and records without rows count not."""
+    """Sends this process a signal when it is at a point for the n-th time; claims without rows do not count."""
 
     def __init__(self, point: str, times: int, how: str) -> None:
         self._point, self._left, self._signal = point, times, getattr(signal, f"SIG{how}")
@@ -155,10 +153,10 @@ WITHOUT = {"fence": _without_fence, "margin": _without_margin, "letters": _witho
 
 def _keep_journal(path: str) -> None:
     send = Wire.send
+    journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     async def run(wire: Wire, request: Request, timeout_s: float) -> Response | Failure:
-        with Path(path).open("a") as journal:
-            journal.write(f"{time.monotonic()}\n")
+        os.write(journal, f"{time.monotonic()}\n".encode())
         return await send(wire, request, timeout_s)
 
     Wire.send = run  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.command import Result
 
@@ -26,16 +27,16 @@ class Shell:
 
     def run(self, line: str, timeout: float = 60) -> Result:
         """Run it to its end."""
-        done = subprocess.run(self._command(line), **self._options(), timeout=timeout, check=False)
+        done = subprocess.run(self._command(line), text=True, timeout=timeout, check=False, **self._options())
         return Result(done.returncode, done.stdout, done.stderr)
 
     def start(self, line: str) -> subprocess.Popen[str]:
         """Start it as the leader of a process group; the test stops it."""
-        return subprocess.Popen(self._command(line), **self._options(), start_new_session=True)
+        return subprocess.Popen(self._command(line), text=True, start_new_session=True, **self._options())
 
     def _command(self, line: str) -> list[str]:
         return ["bash", "-e", "-o", "pipefail", "-c", line]
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-        return {"cwd": self._folder, "env": self.env, "stdin": subprocess.DEVNULL, "text": True, **pipes}
+        return {"cwd": self._folder, "env": self.env, "stdin": subprocess.DEVNULL, **pipes}

@@ -1,0 +1,75 @@
+"""The moments between: a call whose time is over, a provider that changed under a claim, a transaction left open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from sqlalchemy import Connection, select, text, update
+
+from notifyctl.core.model import Channel, Message
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.courier import Courier
+from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.providers.contract import Credentials
+from notifyctl.providers.oauth import TokenSource
+from notifyctl.providers.sendgrid import SendGrid
+from notifyctl.providers.wire import Wire
+from notifyctl.store import engine
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import users
+from tests.reliability.stub import Stub
+from tests.support import seed
+
+
+@pytest.mark.parametrize(("left_s", "kind", "requests"), [(5.0, Kind.ACCEPTED, 1), (0.0, Kind.TRANSIENT, 0)])
+def test_no_call_begins_when_its_time_is_over(stub: Stub, left_s: float, kind: Kind, requests: int) -> None:
+    """A process that stood still between the look at its lease and the call must not call."""
+    settings = Credentials("SG.key", config={"base_url": stub.url, "from": "alerts@example.com"})
+    message = Message("n1", Channel.EMAIL, "anna@example.org", {"v": 1, "subject": "Hello", "text": "Hello"})
+
+    async def deliver() -> Outcome:
+        wire = Wire()
+        try:
+            courier = Courier(SendGrid(), settings, wire, TokenSource())
+            return await courier.deliver(message, time.monotonic() + left_s)
+        finally:
+            await wire.aclose()
+
+    assert asyncio.run(deliver()).kind is kind
+    assert len(stub.requests()) == requests
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_provider_that_is_gone_or_changed_again_is_no_error(database: Database, known: bool) -> None:
+    """Disabled, or changed once more, between a claim and the look at its credentials: there is no courier for it."""
+    if known:
+        seed.provider(database, updated_at=2)
+    dispatcher = Dispatcher(database, Keyring({}), DispatchOptions())
+    try:
+        assert asyncio.run(dispatcher._courier("sendgrid", 1)) is None
+    finally:
+        dispatcher._crossing.close()
+
+
+def test_a_transaction_left_open_frees_its_rows(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stands still in a transaction loses it, so that others can work; when it goes on, it runs anew."""
+    monkeypatch.setattr(engine, "IDLE_TRANSACTION_MS", 200)
+    db = Database(postgresql_url)
+    anna = seed.user(db)
+    tries: list[int] = []
+
+    def work(conn: Connection) -> int:
+        tries.append(1)
+        conn.execute(select(users.c.id).where(users.c.id == anna).with_for_update()).all()
+        if len(tries) == 1:
+            time.sleep(0.6)
+        conn.execute(update(users).where(users.c.id == anna).values(language="en"))
+        return int(conn.execute(text("SELECT count(*) FROM users")).scalar_one())
+
+    assert db.write(work) == 1
+    assert len(tries) == 2
+    db.close()
