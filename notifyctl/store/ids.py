@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, literal, select
@@ -14,7 +13,6 @@ PREFIX_MIN = 8
 SHOWN_CANDIDATES = 5
 SHOWN_CHARS = 80
 
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TEMPLATE = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 _NOWHERE = ("", "")
 _LISTS = {
@@ -23,11 +21,6 @@ _LISTS = {
     "API key": "notifyctl keys list",
     "provider": "notifyctl providers list",
 }
-
-
-def is_id(text: str) -> bool:
-    """Return whether `text` is shaped like a whole id, in any case."""
-    return _UUID.fullmatch(text.strip().lower()) is not None
 
 
 def bounds(text: str) -> tuple[str, str] | None:
