@@ -130,13 +130,7 @@ def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]
         if row.id in buried
     ]
     if letters:
-        # One that is there already, by whatever hand, is replaced: a claim that fails would be repeated for ever.
-        statement = dialect.insert(notification_dlq)
-        fresh = {name: statement.excluded[name] for name in ("failure_reason", "retry_history", "moved_to_dlq_at")}
-        conn.execute(
-            statement.on_conflict_do_update(index_elements=["notification_id"], set_={**fresh, "resolved": False}),
-            letters,
-        )
+        conn.execute(notification_dlq.insert(), letters)
     return buried
 
 

@@ -14,7 +14,7 @@ from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.store import providers, suppressions
 from notifyctl.store.claims import NEWER_PAYLOAD_WAIT_MS, Batch, Order, claim
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import contact_points, notification_dlq
+from notifyctl.store.tables import contact_points
 from tests.support import seed
 
 NOW = 10_000
@@ -169,16 +169,6 @@ def test_a_malformed_payload_is_a_dead_letter(database: Database, anna: str, pay
     """What cannot be read is put aside by itself, and the good ones beside it are sent."""
     (bad,) = seed.pending(database, anna, payload=payload)
     (good,) = seed.pending(database, anna)
-    assert [each.id for each in take(database).claims] == [good]
-    assert seed.dead_letter(database, bad).failure_reason == "invalid_payload"
-
-
-def test_a_stray_dead_letter_does_not_stop_the_queue(database: Database, anna: str) -> None:
-    """A pending row that somebody left a dead letter of is buried like any other, and the good ones are sent."""
-    (bad,) = seed.pending(database, anna, payload="{")
-    (good,) = seed.pending(database, anna)
-    letter = {"id": bad, "notification_id": bad, "failure_reason": "by hand"}
-    database.write(lambda conn: conn.execute(insert(notification_dlq).values(letter)))
     assert [each.id for each in take(database).claims] == [good]
     assert seed.dead_letter(database, bad).failure_reason == "invalid_payload"
 
