@@ -326,4 +326,4 @@ def test_without_a_database(bare_cli: Cli) -> None:
     began = time.monotonic()
     failed = bare_cli.call("status", env={"NOTIFYCTL_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"})
     assert failed.exit_code == 10
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20

@@ -118,7 +118,7 @@ def test_a_signal_drains(make_world: Make, database: Database, how: int, code: i
         began = time.monotonic()
         exit_code, out, _ = stop(process, how)
     assert exit_code == code
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert count(database, notifications.c.lease_id.is_not(None)) == 0
     assert alive(database) == 0
     sent = count(database, notifications.c.status == "sent")
@@ -134,7 +134,7 @@ def test_a_drain_that_is_too_short_says_what_it_broke_off(make_world: Make, data
     (id_,) = seed.pending(database, anna(world))
     with running(world, 1, "--poll", "100ms", "--drain", "500ms") as (process,):
         wait_until(lambda: count(database, notifications.c.lease_id.is_not(None)) == 1)
-        time.sleep(0.3)
+        wait_until(lambda: len(world.sandbox.requests()) == 1)
         exit_code, _, _ = stop(process)
     assert exit_code == 0
     row = seed.notification(database, id_)
@@ -149,11 +149,12 @@ def test_a_second_interrupt_leaves_at_once(make_world: Make, database: Database)
     with running(world, 1, "--poll", "100ms") as (process,):
         wait_until(lambda: count(database, notifications.c.lease_id.is_not(None)) == 4)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        assert process.stderr is not None
+        assert "draining" in process.stderr.readline()
         began = time.monotonic()
         exit_code, _, err = stop(process, signal.SIGINT)
     assert exit_code == 130
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
     assert "Traceback" not in err
     assert count(database, notifications.c.lease_id.is_not(None)) == 4
 
@@ -177,5 +178,5 @@ def test_a_provider_that_hangs_starves_nobody(make_world: Make, database: Databa
     seed.pending(database, user, "twilio", count=200)
     with running(world, 1, "--poll", "100ms", "--concurrency", "16", "--drain", "100ms") as (process,):
         sms = notifications.c.provider == "twilio"
-        wait_until(lambda: count(database, sms, notifications.c.status == "sent") == 200, timeout=15)
+        wait_until(lambda: count(database, sms, notifications.c.status == "sent") == 200, timeout=60)
         stop(process)

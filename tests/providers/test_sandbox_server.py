@@ -212,7 +212,7 @@ def test_latency(start_sandbox: Callable[..., Any]) -> None:
         outcomes = asyncio.run(_texts(sandbox, (ANN,) * 100, 10, at_once=100))
         took = time.monotonic() - began
     assert {outcome.kind for outcome in outcomes} == {Kind.ACCEPTED}
-    assert 0.2 <= took < 5
+    assert 0.2 <= took < 15
 
 
 def test_expired_token(start_sandbox: Callable[..., Any]) -> None:

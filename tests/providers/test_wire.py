@@ -248,7 +248,7 @@ def test_deadline_covers_everything(answer: Answer) -> None:
     began = time.monotonic()
     [failure], _ = exchange(answer, timeout_s=1)
     assert failure == Failure(FailureKind.AMBIGUOUS, "127.0.0.1: no whole answer within 1 s")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_endless_body_is_cut() -> None:
@@ -434,9 +434,9 @@ def test_slow_connecting_is_unsent() -> None:
     """A peer that lets us wait in the handshake leaves enough of the deadline to know that nothing was sent."""
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        failure = _send(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout_s=2)
+        failure = _send(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout_s=4)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(

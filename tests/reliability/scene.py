@@ -28,7 +28,8 @@ from tests.support.command import Cli
 from tests.support.world import KEYS
 
 DEADLINE_S = 1
-LEASE_S = 2 * DEADLINE_S + 5
+MARGIN_S = 5
+LEASE_S = 2 * DEADLINE_S + MARGIN_S
 """The shortest lease there is: two deadlines and the margin."""
 
 

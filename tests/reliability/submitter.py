@@ -24,6 +24,8 @@ from notifyctl.store.engine import Database
 from notifyctl.store.notifications import New
 from notifyctl.store.tables import notifications
 
+LOOKING_TIME_S = 0.05
+
 
 def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]) -> int:
     """Submit until all are acknowledged.
@@ -49,6 +51,9 @@ def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]
 
 
 def _insert_anyway(conn: Connection, dialect: Dialect, rows: Sequence[New]) -> set[str]:
+    # Time for the others to look before this is written: they pass quickly over what is stored already, and so catch up
+    # with whoever is ahead.
+    time.sleep(LOOKING_TIME_S)
     conn.execute(insert(notifications), [asdict(row) for row in rows])
     return {row.id for row in rows}
 
