@@ -24,7 +24,7 @@ from notifyctl.core.model import Channel, OnUnknown
 
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
-_DISPATCH = {"concurrency": int, "batch_size": int, "lease": str, "poll": str, "drain": str}
+_DISPATCH = {"concurrency": int, "batch_size": int, "processes": int, "lease": str, "poll": str, "drain": str}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _KEYS = ("encryption_keys", "encryption_keys_file")
 _ENVIRONMENT = {

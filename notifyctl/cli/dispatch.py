@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, Kind
 from notifyctl.cli.types import duration
@@ -23,8 +24,14 @@ from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.tally import ProviderTally
 
+if TYPE_CHECKING:
+    from notifyctl.dispatch.fleet import Fleet
+
 INTERRUPTED = 130
 FASTEST_POLL_S = 0.01
+MOST_PROCESSES = 256
+MEMBER = (sys.executable, "-P", "-m", "notifyctl.cli.member")
+"""Starts one of several dispatchers; -P: the folder where an operator happens to be holds none of its modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ def dispatch(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="Work on what is due now, then exit: for cron.")] = False,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", min=1, max=10_000, help="Calls in flight per provider.  [64]")
+        int | None,
+        typer.Option("--concurrency", min=1, max=10_000, help="Calls in flight per process and provider.  [64]"),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, max=10_000, help="Most notifications of a claim.  [128]")
@@ -77,6 +85,12 @@ def dispatch(
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.")] = None,
     channel: Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.")] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", min=1, max=MOST_PROCESSES, help="Dispatchers, each a process: for more cores.  [1]"
+        ),
+    ] = None,
     fail_on_dlq: Annotated[bool, typer.Option("--fail-on-dlq", help="Exit 6 if something was dead-lettered.")] = False,
 ) -> None:
     """Send what is due, until told to stop; SIGTERM and Ctrl-C drain, a second Ctrl-C leaves at once."""
@@ -84,33 +98,33 @@ def dispatch(
         given = {
             "concurrency": concurrency,
             "batch_size": batch_size,
+            "processes": processes,
             "lease": lease,
             "poll": poll,
             "drain": drain,
         }
-        options = _options(run, given, once=once, max_time=max_time, limit=limit, channels=channel)
-        dispatcher = Dispatcher(
-            run.system.db, run.system.keyring, options, agent=run.system.actor.agent, notice=run.out.say
-        )
-        interrupted = _run(dispatcher, run)
-        _report(dispatcher, run)
+        chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
+        options = _options(run, chosen, once=once, max_time=max_time, limit=limit, channels=channel)
+        crew = _processes(chosen)
+        working = _dispatcher(run, options) if crew == 1 else _fleet(run, options, crew)
+        interrupted = _run(working, run, crew)
+        _report(working, run)
         if interrupted:
             raise typer.Exit(INTERRUPTED)
-        if fail_on_dlq and dispatcher.tally.dead:
-            raise PartlyDone(f"{dispatcher.tally.dead} became dead letters", "notifyctl dlq list")
+        if fail_on_dlq and working.tally.dead:
+            raise PartlyDone(f"{working.tally.dead} became dead letters", "notifyctl dlq list")
 
 
 def _options(
     run: Invocation,
-    given: dict[str, Any],
+    chosen: dict[str, Any],
     *,
     once: bool,
     max_time: int | None,
     limit: int | None,
     channels: list[Channel] | None,
 ) -> DispatchOptions:
-    """Return the options: the flag, else the profile's `[dispatch]`, else the default."""
-    chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
+    """Return the options; `chosen` are those of the flags, else of the profile's `[dispatch]`."""
     counts: dict[str, Any] = {key: chosen[key] for key in ("concurrency", "batch_size") if key in chosen}
     times: dict[str, Any] = {f"{key}_s": _seconds(chosen[key]) for key in ("lease", "poll", "drain") if key in chosen}
     if times.get("poll_s", FASTEST_POLL_S) < FASTEST_POLL_S:
@@ -120,8 +134,8 @@ def _options(
         max_time_s=None if max_time is None else max_time / 1_000,
         limit=limit,
         channels=frozenset(channels or Channel),
-        on_unknown=run.settings.on_unknown,
-        provider_urls=run.settings.provider_urls,
+        on_unknown=dict(run.settings.on_unknown),
+        provider_urls=dict(run.settings.provider_urls),
         **counts,
         **times,
     )
@@ -131,59 +145,85 @@ def _seconds(time: int | str) -> float:
     return (time if isinstance(time, int) else parse_ms(time)) / 1_000
 
 
-def _run(dispatcher: Dispatcher, run: Invocation) -> bool:
+def _processes(chosen: dict[str, Any]) -> int:
+    number: int = chosen.get("processes", 1)
+    if not 1 <= number <= MOST_PROCESSES:
+        raise UsageError(f"dispatch.processes is {number}", f"1 to {MOST_PROCESSES} can be had")
+    return number
+
+
+def _dispatcher(run: Invocation, options: DispatchOptions) -> Dispatcher:
+    system = run.system
+    return Dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notice=run.out.say)
+
+
+def _fleet(run: Invocation, options: DispatchOptions, processes: int) -> Fleet:
+    """Return several dispatchers as one; that the database is as it must be is looked at once, here."""
+    from notifyctl.dispatch.fleet import Fleet, Order
+
+    system, settings = run.system, run.settings
+    started = system.db.moment()
+    system.db.close()  # the parent has no further use for a connection
+    order = Order(
+        database_url=settings.database_url,
+        keyring=system.keyring,
+        agent=system.actor.agent,
+        options=replace(options, due_by=started),
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        debug=run.given.debug,
+        verbose=run.given.verbose,
+    )
+    return Fleet(processes, order, MEMBER, notice=run.out.say)
+
+
+def _run(working: Dispatcher | Fleet, run: Invocation, processes: int) -> bool:
     """Run it to its end; return whether it was interrupted from the keyboard."""
     interrupts: list[int] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, dispatcher.stop)
-        loop.add_signal_handler(signal.SIGINT, _interrupt, dispatcher, interrupts, run.out.say)
-        view = asyncio.create_task(_view(dispatcher, run))
+        loop.add_signal_handler(signal.SIGTERM, working.stop)
+        loop.add_signal_handler(signal.SIGINT, _interrupt, working, interrupts, run.out.say)
+        view = asyncio.create_task(_view(working, run, processes))
         try:
-            await dispatcher.run()
+            await working.run()
         finally:
             view.cancel()
             await asyncio.gather(view, return_exceptions=True)
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
     return bool(interrupts)
 
 
-def _interrupt(dispatcher: Dispatcher, interrupts: list[int], say: Callable[[str], None]) -> None:
+def _interrupt(working: Dispatcher | Fleet, interrupts: list[int], say: Callable[[str], None]) -> None:
     interrupts.append(1)
     if len(interrupts) > 1:
         # At once means at once: no exit handler may wait for a call. Leases expire by themselves.
+        if not isinstance(working, Dispatcher):
+            working.kill()
         sys.stderr.flush()
         os._exit(INTERRUPTED)
     say("draining; Ctrl-C again leaves at once")
-    dispatcher.stop()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # not made for this platform
-        return None
-    return uvloop.new_event_loop
+    working.stop()
 
 
 def _is_watched(run: Invocation) -> bool:
     return run.out.on_terminal and not run.given.quiet and run.given.output is None
 
 
-async def _view(dispatcher: Dispatcher, run: Invocation) -> None:
-    """Draw the dispatcher at work, where a person watches."""
+async def _view(working: Dispatcher | Fleet, run: Invocation, processes: int) -> None:
+    """Draw it at work, where a person watches."""
     if _is_watched(run):
         from notifyctl.cli.live import watch
 
-        await watch(dispatcher, run.settings.profile or run.system.database.label)
+        await watch(working, run.settings.profile or run.system.database.label, processes)
 
 
-def _report(dispatcher: Dispatcher, run: Invocation) -> None:
+def _report(working: Dispatcher | Fleet, run: Invocation) -> None:
     """Say what was done: records when they were asked for, a line with `-v`; a person who watched has seen it."""
-    tally = dispatcher.tally
+    tally = working.tally
     rows = [_of(provider, each) for provider, each in sorted(tally.providers.items())]
     if run.given.output == "json":
         totals = {"attempts": tally.attempts, "accepted": tally.accepted, "dead": tally.dead}

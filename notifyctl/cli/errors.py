@@ -27,7 +27,7 @@ def exit_code_of(error: BaseException, argv: list[str]) -> int:
     """Tell the person what is wrong and return the exit code."""
     if isinstance(error, (BrokenPipeError, ReaderGone)):
         return reader_gone()
-    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+    if isinstance(error, typer.Abort) or _is_interrupted(error):
         return INTERRUPTED
     if isinstance(error, typer.Exit):
         return error.exit_code
@@ -36,6 +36,14 @@ def exit_code_of(error: BaseException, argv: list[str]) -> int:
     code, name, message, hint = _facts(error, argv)
     _say(name, message, hint, as_json=_wants_json(argv))
     return code
+
+
+def _is_interrupted(error: BaseException) -> bool:
+    """Return whether Ctrl-C is at the bottom of it: pressed while something was tidied up, it comes as other errors."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def reader_gone() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,18 +15,29 @@ from rich.text import Text
 from notifyctl.cli.bars import sparkline
 from notifyctl.cli.output import escaped
 from notifyctl.core.duration import show_ms
-from notifyctl.dispatch.loop import Dispatcher
-from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.tally import ProviderTally, Tally
 
 REFRESH_S = 0.5
 SPARKS = 8
 
 
-class View:
-    """Draws a dispatcher; `name` is what it works on (profile or database)."""
+class Working(Protocol):
+    """What can be watched: a dispatcher, or several as one."""
 
-    def __init__(self, dispatcher: Dispatcher, name: str) -> None:
+    options: DispatchOptions
+
+    @property
+    def tally(self) -> Tally:
+        """What was done so far."""
+
+
+class View:
+    """Draws a dispatcher, or the sums of `processes` of them; `name` is what they work on (profile or database)."""
+
+    def __init__(self, dispatcher: Working, name: str, processes: int = 1) -> None:
         self._dispatcher = dispatcher
+        self._processes = processes
         self._name = name
         self._began = time.monotonic()
         self._seen = (self._began, 0)
@@ -47,11 +59,12 @@ class View:
         options = self._dispatcher.options
         up = show_ms(int((time.monotonic() - self._began) * 1_000))
         lease = show_ms(int(options.lease_s * 1_000))
-        return Text(f"{self._name}  up {up}  lease {lease}  Ctrl-C drains, twice leaves", style="bold")
+        several = f"{self._processes} processes  " if self._processes > 1 else ""
+        return Text(f"{self._name}  {several}up {up}  lease {lease}  Ctrl-C drains, twice leaves", style="bold")
 
     def _pace(self) -> Text:
         tally, options = self._dispatcher.tally, self._dispatcher.options
-        places = options.concurrency * max(1, len(tally.providers))
+        places = self._processes * options.concurrency * max(1, len(tally.providers))
         rate = self._rates[-1] if self._rates else 0.0
         return Text(f"{rate:,.0f}/s {sparkline(list(self._rates))}  in flight {tally.in_flight}/{places}")
 
@@ -82,9 +95,9 @@ def _cells(name: str, tally: ProviderTally) -> list[str]:
     ]
 
 
-async def watch(dispatcher: Dispatcher, name: str, console: Console | None = None) -> None:
+async def watch(dispatcher: Working, name: str, processes: int = 1, console: Console | None = None) -> None:
     """Redraw until cancelled; the last picture stays."""
-    view = View(dispatcher, name)
+    view = View(dispatcher, name, processes)
     with Live(view.draw(), console=console, auto_refresh=False, transient=False) as live:
         try:
             while True:

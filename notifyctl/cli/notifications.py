@@ -66,6 +66,7 @@ SHOWN = (
     Field("is_critical", Kind.BOOL),
     Field("lease_id", Kind.ID),
     Field("leased_by", Kind.ID),
+    Field("leased_until", Kind.TIME),
     Field("payload", Kind.JSON),
     Field("provider_response"),
     Field("retry_history", Kind.JSON),

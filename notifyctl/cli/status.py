@@ -23,6 +23,7 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.services import status
 from notifyctl.services.status import InState, ProviderLine, Status
 from notifyctl.store.states import State
+from notifyctl.store.status import Alive
 
 _LEFT = 22
 _WORDS = {
@@ -33,6 +34,8 @@ _WORDS = {
     State.SCHEDULED: "scheduled",
     State.HELD: "held",
 }
+_PROVIDER = ("PROVIDER, 1 H", "STATE", "SENT", "FAILED", "/MIN", "P50")
+_DISPATCHER = ("DISPATCHER", "UP", "HEARTBEAT", "/MIN", "IN FLIGHT")
 _ALWAYS = (State.IN_FLIGHT, State.DUE, State.RETRYING, State.SCHEDULED, State.HELD)
 
 
@@ -109,7 +112,10 @@ def _lines(run: Invocation, report: Status) -> Iterator[Text]:
         yield Text(f"{one:<{_LEFT}} {other}".rstrip(), style="bold" if number == 0 else "")
     if report.providers:
         yield Text()
-        yield from _providers(report)
+        yield from _grid(_PROVIDER, [_cells(line) for line in report.providers], left=2)
+    if report.dispatchers:
+        yield Text()
+        yield from _grid(_DISPATCHER, [_presence(each, report.now) for each in report.dispatchers], left=1)
 
 
 def _head(run: Invocation, report: Status) -> Text:
@@ -173,13 +179,13 @@ def _clock(run: Invocation, moment: int, now: int) -> str:
     return at.strftime("%H:%M" if (at - today).days < 1 else "%Y-%m-%d %H:%M")
 
 
-def _providers(report: Status) -> Iterator[Text]:
-    heads = ("PROVIDER, 1 H", "STATE", "SENT", "FAILED", "/MIN", "P50")
-    rows = [heads, *(_cells(line) for line in report.providers)]
+def _grid(heads: tuple[str, ...], lines: list[tuple[str, ...]], *, left: int) -> Iterator[Text]:
+    """Yield a table; all columns but the first `left` are aligned to the right."""
+    rows = [heads, *lines]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     for number, row in enumerate(rows):
         cells = [
-            cell.ljust(width) if column < 2 else cell.rjust(width)
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield Text("   ".join(cells).rstrip(), style="bold" if number == 0 else "")
@@ -188,6 +194,12 @@ def _providers(report: Status) -> Iterator[Text]:
 def _cells(line: ProviderLine) -> tuple[str, ...]:
     rate = f"{line.per_minute:,}" if line.state == "ok" else "-"
     return line.provider, line.state, f"{line.sent:,}", f"{line.failed:,}", rate, short_time(line.p50_ms)
+
+
+def _presence(each: Alive, now: int) -> tuple[str, ...]:
+    beat = f"{max(0, now - each.heartbeat_at) // 1_000}s ago"
+    up = show_ms(now - each.started_at)
+    return escaped(f"{each.host}:{each.pid}"), up, beat, f"{each.per_minute:,}", f"{each.in_flight:,}"
 
 
 # For programs

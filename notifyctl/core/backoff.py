@@ -12,11 +12,12 @@ def backoff_ms(attempt: int, chance: float, retry_after_ms: int | None = None) -
     """Return the wait in milliseconds after attempt number `attempt` (1 for the first).
 
     Exponential with full jitter: uniform between 0 and min(15 min, 2 s * 2^(attempt-1)), `chance` being the uniform
-    draw from [0, 1). The provider's own wish is a minimum, clamped to 1 s .. 1 h.
+    draw from [0, 1). The provider's own wish, clamped to 1 s .. 1 h, is a minimum: those whom it told the same come
+    back spread over as long again.
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     ceiling = min(CEILING_MS, BASE_MS << min(max(attempt, 1) - 1, 20))
-    wait = int(chance * ceiling)
     if retry_after_ms is None:
-        return wait
-    return max(wait, min(max(retry_after_ms, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS))
+        return int(chance * ceiling)
+    wish = min(max(retry_after_ms, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+    return wish + int(chance * max(ceiling, wish))

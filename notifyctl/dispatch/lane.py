@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -21,13 +22,14 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.dispatch.clock import Lease
 from notifyctl.dispatch.courier import Courier
 from notifyctl.dispatch.crossing import Crossing
+from notifyctl.dispatch.hearing import Doorbell
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.store.claims import Batch, Order, claim
 from notifyctl.store.records import Release, Result
 
-GATHER_S = 0.002
+GATHER_S = 0.005
 MARGIN_MS = 1_000
 
 
@@ -89,11 +91,17 @@ class Lane:
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._doorbell = Doorbell()
 
     def stop(self) -> None:
         """Claim no more."""
         self._stopping.set()
         self._freed.set()
+        self._doorbell.ring()
+
+    def hint(self) -> None:
+        """Take note that there may be something to claim: the wait for the next look ends."""
+        self._doorbell.ring()
 
     def settled(self) -> None:
         """Take note that a result was recorded: its place in flight is free."""
@@ -109,14 +117,17 @@ class Lane:
             if self._shared.budget.spent:
                 await self._idle()
                 return
+            self._doorbell.look()
             batch, lease = await self._claim(room)
+            in_vain = not batch.claims and sum(batch.settled.values()) == 0
+            self._doorbell.looked(in_vain=in_vain)
             if batch.claims:
                 await self._begin(batch, lease)
-            elif sum(batch.settled.values()) == 0:
+            elif in_vain:
                 if self._shared.options.once:
                     await self._idle()
                     return
-                await self._pause(self._until_next_look(batch))
+                await self._until_next_look(batch)
 
     async def drain(self, until: float) -> None:
         """Wait for the running calls, at most until the monotonic moment `until`; then break them off."""
@@ -127,9 +138,12 @@ class Lane:
                 call.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _until_next_look(self, batch: Batch) -> float:
+    async def _until_next_look(self, batch: Batch) -> None:
         poll = self._shared.options.poll_s
-        return poll if batch.wait_ms is None else min(poll, batch.wait_ms / 1_000)
+        if batch.wait_ms is None:
+            await self._pause(await self._doorbell.wait(poll))
+        else:  # earlier there is no permit, whatever is hinted
+            await self._pause(min(poll, batch.wait_ms / 1_000))
 
     async def _idle(self) -> None:
         """Wait until no call is running, or until told to stop. Each call has a deadline of its own."""
@@ -138,15 +152,27 @@ class Lane:
             await self._freed.wait()
 
     async def _room(self) -> int:
-        """Return how many places are free. Waits a moment for more of them, so that claims come in batches."""
+        """Return how many places to fill: half of them at most, so that one half is claimed while the other is sent.
+
+        Waits a moment for so many, since a claim of a few costs nearly as much as one of many.
+        """
         options = self._shared.options
-        while (free := options.concurrency - self._tally.in_flight) <= 0 and not self._stopping.is_set():
+        half = min((options.concurrency + 1) // 2, options.batch_size)
+        await self._until_free(1)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_S):
+                await self._until_free(half)
+        return min(self._free, half)
+
+    @property
+    def _free(self) -> int:
+        return self._shared.options.concurrency - self._tally.in_flight
+
+    async def _until_free(self, places: int) -> None:
+        """Wait until so many places are free, or until told to stop."""
+        while self._free < places and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
-        if self._tally.in_flight and free < max(1, options.concurrency // 4):
-            await asyncio.sleep(GATHER_S)
-            free = options.concurrency - self._tally.in_flight
-        return min(free, options.batch_size)
 
     async def _claim(self, room: int) -> tuple[Batch, Lease]:
         budget = self._shared.budget

@@ -15,19 +15,21 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
-from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed, NotFound
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.courier import Courier
 from notifyctl.dispatch.crossing import Crossing
+from notifyctl.dispatch.hearing import hear
 from notifyctl.dispatch.lane import Budget, Lane, Shared
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.recorder import Recorder
-from notifyctl.dispatch.tally import Tally
+from notifyctl.dispatch.tally import Pace, Tally
 from notifyctl.providers import registry
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import dispatchers, metrics
+from notifyctl.store.dispatchers import Heartbeat
 from notifyctl.store.engine import Database
 from notifyctl.store.providers import ProviderConfig, load_active, open_credentials
 from notifyctl.store.records import Release, Result
@@ -79,7 +81,7 @@ class Dispatcher:
         """
         started = await self._entered()
         shared = self._shared(started)
-        background = [asyncio.create_task(each) for each in (self._beat(), self._rollup())]
+        background = [asyncio.create_task(each) for each in (self._beat(), self._rollup(), self._hear(shared))]
         recording = asyncio.create_task(self._recorder.run())
         try:
             await self._work(shared, recording)
@@ -134,13 +136,13 @@ class Dispatcher:
             self._know(await self._crossing.read(load_active))
 
     def _know(self, configs: list[ProviderConfig]) -> None:
-        channels = self.options.channels
-        known = set(registry.names())
-        self._configs = {
-            each.provider_name: each
-            for each in configs
-            if each.provider_name in known and registry.get(each.provider_name).channel in channels
-        }
+        self._configs = {each.provider_name: each for each in configs if self._is_ours(each.provider_name)}
+
+    def _is_ours(self, provider: str) -> bool:
+        try:
+            return registry.get(provider).channel in self.options.channels
+        except (NotFound, registry.BrokenProvider):  # not installed here, or unavailable by itself: the others work
+            return False
 
     async def _courier(self, provider: str, version: int) -> Courier | None:
         """Return the courier of a provider at this version of its configuration; None when that is not known now."""
@@ -167,7 +169,7 @@ class Dispatcher:
             budget=Budget(self.options.limit),
             notice=self._notice,
             couriers=self._courier,
-            due_by=started if self.options.once else None,
+            due_by=(self.options.due_by or started) if self.options.once else None,
         )
 
     def _open_lanes(self, shared: Shared) -> None:
@@ -175,6 +177,21 @@ class Dispatcher:
             if provider not in self._lanes:
                 lane = Lane(provider, shared, self.tally.of(provider))
                 self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
+
+    async def _hear(self, shared: Shared) -> None:
+        if self._db.dialect.hints and not self.options.once:
+            await hear(self._crossing, self.id, lambda provider: self._hinted(shared, provider))
+
+    async def _hinted(self, shared: Shared, provider: str | None) -> None:
+        """Let the provider's lane look at once (None: all lanes); one that is new gets its lane."""
+        if provider is not None and provider not in self._lanes and self._is_ours(provider):
+            await self._look_for_providers()
+            if not self._stopping.is_set():
+                self._open_lanes(shared)
+            return
+        for name, (lane, _) in self._lanes.items():
+            if provider in (None, name):
+                lane.hint()
 
     def _recorded(self, result: Result, stale: bool) -> None:
         tally = self.tally.of(result.claim.provider)
@@ -201,14 +218,18 @@ class Dispatcher:
                 open_credentials(config, self._keyring, self.options.provider_urls)
             except NotAllowed as error:
                 raise NotAllowed(f"{config.provider_name}: {error.message}", error.hint) from error
-        dispatchers.beat(conn, self._db.dialect, self.id, socket.gethostname(), os.getpid(), 0, now)
+        dispatchers.beat(conn, self._db.dialect, self._heartbeat(0), now)
         return now
 
+    def _heartbeat(self, per_minute: int) -> Heartbeat:
+        return Heartbeat(self.id, socket.gethostname(), os.getpid(), self.tally.in_flight, per_minute)
+
     async def _beat(self) -> None:
+        pace = Pace(time.monotonic())
+
         def work(conn: Connection) -> None:
-            host, pid = socket.gethostname(), os.getpid()
-            now = self._db.now(conn)
-            dispatchers.beat(conn, self._db.dialect, self.id, host, pid, self.tally.in_flight, now)
+            beat = self._heartbeat(pace.per_minute(self.tally.attempts, time.monotonic()))
+            dispatchers.beat(conn, self._db.dialect, beat, self._db.now(conn))
 
         await self._regularly(HEARTBEAT_S, lambda: self._crossing.write(work))
 

@@ -13,7 +13,8 @@ class DispatchOptions:
     """`concurrency` is the number of calls in flight for each provider, so that a slow one never starves another.
 
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
-    at its start can be sent any more.
+    at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
+    dispatcher does only a part.
     """
 
     once: bool = False
@@ -24,6 +25,7 @@ class DispatchOptions:
     drain_s: float = 30.0
     max_time_s: float | None = None
     limit: int | None = None
+    due_by: int | None = None
     channels: frozenset[Channel] = frozenset(Channel)
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     provider_urls: Mapping[str, str] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from notifyctl.store.records import Report, Result, record
 
 BATCH = 512
 RETRY_CEILING_S = 5.0
+GATHER_S = 0.002
 
 Recorded = Callable[[Result, bool], None]
 
@@ -52,6 +53,8 @@ class Recorder:
         """Record until finished."""
         while self._gathered or not self._closing:
             await self._arrived.wait()
+            if not self._closing:
+                await asyncio.sleep(GATHER_S)
             batch, self._gathered = self._gathered[:BATCH], self._gathered[BATCH:]
             if not self._gathered and not self._closing:
                 self._arrived.clear()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from notifyctl.core.decide import Bury, Retry, Sent, Transition
 
 LATENCIES_KEPT = 512
+NOTICES_KEPT = 8
+PACE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class Tally:
     """All providers of one dispatcher."""
 
     providers: dict[str, ProviderTally] = field(default_factory=dict)
-    notices: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+    notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     def of(self, provider: str) -> ProviderTally:
         """Return the provider's counts."""
@@ -70,3 +73,51 @@ class Tally:
     def attempts(self) -> int:
         """How many attempts were made and recorded."""
         return sum(each.accepted + each.retried + each.dead for each in self.providers.values())
+
+    def rest(self) -> None:
+        """Take note that the dispatcher has ended."""
+        for each in self.providers.values():
+            each.in_flight = 0
+
+    def counts(self) -> Tally:
+        """Return what was done, without what was true only while the dispatcher ran."""
+        providers = {
+            name: replace(each, in_flight=0, held=None, latencies=deque()) for name, each in self.providers.items()
+        }
+        return Tally(providers)
+
+
+class Pace:
+    """How much is done a minute: what is stored with the heartbeats, measured over the last minute of them."""
+
+    def __init__(self, now: float) -> None:
+        self._seen = deque([(now, 0)])
+
+    def per_minute(self, done: int, now: float) -> int:
+        """Take note that `done` are done at this monotonic moment (seconds), and return the pace."""
+        while len(self._seen) > 1 and self._seen[1][0] <= now - PACE_S:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        self._seen.append((now, done))
+        return round((done - before) * 60 / (now - then)) if now > then else 0
+
+
+def summed(tallies: Iterable[Tally]) -> dict[str, ProviderTally]:
+    """Return the sums of several dispatchers by provider. What holds a provider for one of them is said for all."""
+    total: dict[str, ProviderTally] = {}
+    for tally in tallies:
+        for provider, each in tally.providers.items():
+            _add(total.setdefault(provider, ProviderTally(latencies=deque())), each)
+    return total
+
+
+def _add(total: ProviderTally, more: ProviderTally) -> None:
+    total.accepted += more.accepted
+    total.retried += more.retried
+    total.dead += more.dead
+    total.cancelled += more.cancelled
+    total.deferred += more.deferred
+    total.stale += more.stale
+    total.in_flight += more.in_flight
+    total.held = total.held or more.held
+    total.latencies += more.latencies

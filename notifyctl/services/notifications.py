@@ -212,8 +212,8 @@ def _select(db: Database, query: Query, *, ended: bool) -> Selection:
 def _not_free(row: Held, now: int) -> NotifyctlError | None:
     if row.status != Status.PENDING:
         return Conflict(f"notification {row.id} is {row.status}", f"notifyctl notifications show {row.id}")
-    if row.lease_running(now):
-        until = when.written(row.due_at)
+    if row.leased_until is not None and row.lease_running(now):
+        until = when.written(row.leased_until)
         return Standing(f"notification {row.id} is being sent, its lease ends {until}", "repeat after that moment")
     return None
 

@@ -17,7 +17,7 @@ from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials
 from notifyctl.services import credentials
 from notifyctl.services.credentials import Given
-from notifyctl.store import audit, ids
+from notifyctl.store import audit, hints, ids
 from notifyctl.store import providers as store
 from notifyctl.store.engine import Database
 from notifyctl.store.providers import ProviderConfig
@@ -105,6 +105,7 @@ def update(db: Database, actor: Actor, keyring: Keyring, ref: str, given: Given)
         if not changes:
             return _shown(old, now)
         store.replace(conn, new)
+        hints.give(conn, db.dialect, [new.provider_name])
         audit.record(conn, actor, "update", "provider", [(new.id, changes)], now)
         return _shown(new, now)
 
@@ -147,6 +148,7 @@ def resume(db: Database, actor: Actor, ref: str) -> tuple[Provider, bool]:
         config, now = _locked(conn, db, ref), db.now(conn)
         was_paused = config.paused(now)
         if store.resume(conn, config.provider_name) and was_paused:
+            hints.give(conn, db.dialect, [config.provider_name])
             audit.record(conn, actor, "resume", "provider", [(config.id, {"reason": config.pause_reason})], now)
         return _shown(replace(config, paused_at=None, paused_until=None, pause_reason=None), now), was_paused
 
@@ -190,6 +192,7 @@ def _add(db: Database, actor: Actor, keyring: Keyring, name: str, given: Given, 
         config = replace(wanted, created_at=now, updated_at=now)
         if not store.create(conn, db.dialect, config):
             raise _taken(name, keep=keep)
+        hints.give(conn, db.dialect, [name])
         facts = {"provider_name": [None, name], **_changes(blank, config)}
         audit.record(conn, actor, "create", "provider", [(config.id, facts)], now)
         return CreatedProvider(**asdict(_shown(config, now)), created=True)
@@ -204,6 +207,8 @@ def _switch(db: Database, actor: Actor, ref: str, *, active: bool) -> Provider:
             return _shown(old, now)
         new = replace(old, is_active=active, updated_at=now)
         store.replace(conn, new)
+        if active:
+            hints.give(conn, db.dialect, [new.provider_name])
         audit.record(
             conn,
             actor,

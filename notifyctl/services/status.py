@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.sealing import Keyring
+from notifyctl.providers import registry
 from notifyctl.store import providers
 from notifyctl.store import status as store
 from notifyctl.store.engine import Database
@@ -17,6 +18,7 @@ from notifyctl.store.states import State
 from notifyctl.store.status import Alive, DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
+LONGEST_REASON = 300
 _UNEXPLAINED = (State.DUE, State.UNKNOWN)
 
 
@@ -93,6 +95,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
             *(problem for line in lines for problem in _of_provider(line, now)),
             *_of_urls(lines, urls),
             *_of_keys(configs, keyring),
+            *_of_adapters(),
             *_of_dispatching(alive, pending, unexplained, now),
             *_of_dead_letters(letters),
         ],
@@ -242,6 +245,19 @@ def _unreadable(config: ProviderConfig, keyring: Keyring | NotifyctlError) -> No
     except NotifyctlError as error:
         return error
     return None
+
+
+def _of_adapters() -> list[Problem]:
+    """Return which installed providers cannot be loaded."""
+    hint = "reinstall or remove the package that brings it"
+    return [
+        Problem("broken_provider", _cut(" ".join(reason.split())), hint)
+        for _, reason in sorted(registry.broken().items())
+    ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
 
 
 def _of_dispatching(alive: list[Alive], pending: Mapping[State, InState], unexplained: int, now: int) -> list[Problem]:

@@ -1,7 +1,8 @@
 """Claiming: take what is due for one provider, put it through the gate, lease what may be sent. One short transaction.
 
 Claims are per provider, critical first, then oldest due, on the partial index `idx_notifications_due`; a paused
-provider's backlog is never looked at. An expired lease is simply due again: what the attempt before came to is unknown.
+provider's backlog is never looked at. A leased row keeps its place in that index and is passed over; when its lease has
+ended it is simply due again, and what the attempt before came to is unknown.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, String, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, String, and_, bindparam, func, select
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import content, history
@@ -26,7 +27,7 @@ from notifyctl.core.permits import take
 from notifyctl.store import metrics, transitions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import Dialect
-from notifyctl.store.states import PENDING
+from notifyctl.store.states import PENDING, free_at
 from notifyctl.store.tables import notifications, provider_configs, provider_states, suppressions, users
 from notifyctl.store.transitions import Burial, Cancellation, Lease, Return
 
@@ -151,6 +152,7 @@ def _take_permits(conn: Connection, dialect: Dialect, provider: Any, now: int, c
 @cache
 def _due(dialect: Dialect) -> Select[Any]:
     c = notifications.c
+    moment: ColumnElement[int] = bindparam("moment", type_=BigInteger)
     picked = (
         select(
             c.id,
@@ -168,16 +170,21 @@ def _due(dialect: Dialect) -> Select[Any]:
             c.retry_history,
             c.is_critical,
         )
-        .where(c.provider == bindparam("provider"), PENDING, c.due_at <= bindparam("moment"))
+        .where(c.provider == bindparam("provider"), PENDING, c.due_at <= moment, free_at(moment))
         .order_by(c.is_critical.desc(), c.due_at)
         .limit(bindparam("most", type_=Integer))
     )
     # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
     due = dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
+    address = best_address(due.c.user_id, due.c.message_type, users.c.email).label("address")
+    addressed = select(due, address).join_from(due, users, users.c.id == due.c.user_id)
+    # Materialized as well: the address would be found once to be compared and once to be returned.
+    a = addressed.cte("addressed").prefix_with("MATERIALIZED").c
+    same = and_(suppressions.c.channel == a.message_type, suppressions.c.address == a.address)
     return (
-        select(due, best_address(due.c.user_id, due.c.message_type, users.c.email).label("address"))
-        .join_from(due, users, users.c.id == due.c.user_id)
-        .order_by(due.c.is_critical.desc(), due.c.due_at)
+        select(*a, suppressions.c.reason.label("suppression"))
+        .join_from(a.id.table, suppressions, same, isouter=True)
+        .order_by(a.is_critical.desc(), a.due_at)
     )
 
 
@@ -200,8 +207,12 @@ def _read(row: Any) -> _Due:
 
 
 def _suppressed(conn: Connection, dialect: Dialect, due: Sequence[_Due]) -> dict[tuple[str, str], str]:
-    """Return why, for those addresses that are suppressed."""
-    addresses = {(each.message.channel.value, each.message.to) for each in due if each.message.to}
+    """Return why, for those addresses that payloads name themselves and that are suppressed."""
+    addresses = {
+        (each.message.channel.value, each.message.to)
+        for each in due
+        if each.message.to and each.message.to != each.row.address
+    }
     if not addresses:
         return {}
     found = conn.execute(_reasons(dialect), dialect.bind("v", _ADDRESS, sorted(addresses)))
@@ -277,7 +288,7 @@ class _Sorting:
             expires_at=row.expires_at,
             needs_address=needs_address(to_send.channel, to_send.content),
             address=to_send.to,
-            suppression=self._suppressed.get((to_send.channel.value, to_send.to or "")),
+            suppression=self._why_suppressed(due),
         )
         match self._order.gate(facts):
             case Send():
@@ -289,6 +300,11 @@ class _Sorting:
                 self._cancellations.append(Cancellation(row.id, row.lease_id, reason))
             case Fail(category, reason):
                 self._bury(row, category, reason, past)
+
+    def _why_suppressed(self, due: _Due) -> str | None:
+        to = due.message.to
+        own: str | None = due.row.suppression if to == due.row.address else None
+        return own or self._suppressed.get((due.message.channel.value, to or ""))
 
     def _claim(self, due: _Due, past: str | None) -> Claim:
         row = due.row

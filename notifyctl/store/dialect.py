@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 ID = CHAR(36)
 
 
+SERVER_CLOCK_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+MOMENT = "moment"
+"""Where a connection to PostgreSQL keeps the moment at which its transaction began, in `Connection.info`."""
+
+
 class epoch_ms(FunctionElement[int]):
     """The database's own clock: milliseconds since the epoch, UTC, advancing within a transaction."""
 
@@ -46,7 +51,7 @@ class epoch_ms(FunctionElement[int]):
 
 @compiles(epoch_ms, "postgresql")
 def _postgresql_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+    return SERVER_CLOCK_MS
 
 
 @compiles(epoch_ms, "sqlite")
@@ -61,6 +66,8 @@ class Dialect(ABC):
     name: str
     worker_threads: int
     """How many threads of the dispatch loop may use the store at once."""
+    hints: bool
+    """Whether a transaction can tell others, when it commits, that there is something to see."""
     creation: str
     """SQL that a new database needs before the schema's, outside a transaction."""
 
@@ -95,7 +102,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
-        """Return the moment that decides what is due, in milliseconds: the server's clock where there is a server."""
+        """Return the moment that decides what is due, in milliseconds.
+
+        Where there is a server, it is its clock at the transaction's beginning.
+        """
 
     @abstractmethod
     def serialize(self, conn: Connection, name: str) -> None:
@@ -104,6 +114,10 @@ class Dialect(ABC):
     @abstractmethod
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Give up waiting for a lock after that time, in this transaction."""
+
+    @abstractmethod
+    def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
+        """Tell those who listen to a channel each of the payloads, when the transaction commits."""
 
     @abstractmethod
     def dangling(self, conn: Connection) -> list[str]:
@@ -117,6 +131,7 @@ class Dialect(ABC):
 class _PostgreSQL(Dialect):
     name = "postgresql"
     worker_threads = 4
+    hints = True
     creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
@@ -149,7 +164,8 @@ class _PostgreSQL(Dialect):
         return statement.with_for_update()
 
     def now(self, conn: Connection, host_clock: Callable[[], int]) -> int:
-        return conn.execute(_NOW).scalar_one()
+        moment: int = conn.info[MOMENT]
+        return moment
 
     def serialize(self, conn: Connection, name: str) -> None:
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
@@ -157,6 +173,10 @@ class _PostgreSQL(Dialect):
 
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
+
+    def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
+        if payloads:
+            conn.execute(_NOTIFY, {"channel": channel, "payloads": list(payloads)})
 
     def dangling(self, conn: Connection) -> list[str]:
         return []  # its constraints hold at every moment
@@ -175,6 +195,7 @@ class _PostgreSQL(Dialect):
 class _SQLite(Dialect):
     name = "sqlite"
     worker_threads = 1
+    hints = False
     creation = "PRAGMA journal_mode = WAL;"
 
     def insert(self, table: Table) -> sqlite.Insert:
@@ -215,6 +236,9 @@ class _SQLite(Dialect):
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Whoever is here holds the only lock."""
 
+    def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
+        """Nobody can listen."""
+
     def dangling(self, conn: Connection) -> list[str]:
         return sorted({row[0] for row in conn.exec_driver_sql("PRAGMA foreign_key_check")})
 
@@ -223,7 +247,9 @@ class _SQLite(Dialect):
         return [(row[0], row[1], row[2]) for row in rows]
 
 
-_NOW = select(epoch_ms())
+_NOTIFY = select(
+    func.pg_notify(cast(bindparam("channel"), Text), func.unnest(cast(bindparam("payloads"), ARRAY(Text))))
+)
 
 
 def _parameter(name: str, given: Mapping[str, Any] | None, kind: TypeEngine[Any]) -> BindParameter[Any]:

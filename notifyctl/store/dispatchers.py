@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, delete
 
 from notifyctl.store.dialect import Dialect
@@ -12,13 +14,23 @@ ALIVE_MS = 30_000
 FORGOTTEN_MS = 24 * 3_600_000
 
 
-def beat(conn: Connection, dialect: Dialect, id_: str, host: str, pid: int, in_flight: int, now: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a dispatcher says of itself: `per_minute` is how many attempts it recorded a minute, of late."""
+
+    id: str
+    host: str
+    pid: int
+    in_flight: int
+    per_minute: int
+
+
+def beat(conn: Connection, dialect: Dialect, heart: Heartbeat, now: int) -> None:
     """Say that the dispatcher lives; the first beat enters it."""
-    entry = {"id": id_, "host": host[:255], "pid": pid, "started_at": now, "heartbeat_at": now, "in_flight": in_flight}
+    changing = {"heartbeat_at": now, "in_flight": heart.in_flight, "per_minute": heart.per_minute}
+    entry = {"id": heart.id, "host": heart.host[:255], "pid": heart.pid, "started_at": now, **changing}
     statement = dialect.insert(dispatchers).values(entry)
-    conn.execute(
-        statement.on_conflict_do_update(index_elements=["id"], set_={"heartbeat_at": now, "in_flight": in_flight})
-    )
+    conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changing))
 
 
 def leave(conn: Connection, id_: str, now: int) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     Integer,
     Select,
     String,
     Text,
+    cast,
     delete,
     func,
     null,
@@ -26,6 +28,7 @@ from sqlalchemy import (
 
 from notifyctl.core import history
 from notifyctl.core.model import Category, Channel, Status
+from notifyctl.store import hints
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import ID, Dialect
 from notifyctl.store.page import Cursor, newest_first
@@ -134,25 +137,33 @@ def lock(conn: Connection, dialect: Dialect, notification_ids: Sequence[str]) ->
 
 def page(conn: Connection, wanted: Filter, after: Cursor | None, limit: int) -> list[DeadLetter]:
     """Return at most `limit` of those wanted after the cursor, the latest first."""
-    statement = newest_first(_select().where(*conditions(wanted)), d.moved_to_dlq_at, d.id, after, limit)
+    # The cursor comes before the conditions: SQLite begins at the first upper bound that it meets.
+    statement = newest_first(_select(), d.moved_to_dlq_at, d.id, after, limit).where(*conditions(wanted))
     return [DeadLetter(*row) for row in conn.execute(statement)]
 
 
 def count(conn: Connection, wanted: Filter) -> int:
     """Return how many match."""
+    of_notification = (wanted.error, wanted.channel, wanted.provider, wanted.user_id)
     joined = notification_dlq.join(notifications, n.id == d.notification_id)
-    return conn.execute(select(func.count()).select_from(joined).where(*conditions(wanted))).scalar_one()
+    source = notification_dlq if all(each is None for each in of_notification) else joined
+    return conn.execute(select(func.count()).select_from(source).where(*conditions(wanted))).scalar_one()
 
 
 def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the filter as conditions on `notification_dlq` and its notification."""
+    """Return the filter as conditions on `notification_dlq` and its notification.
+
+    The casts are for SQLite, so that it walks the entries in their order: it would find and sort all that are resolved
+    or not, or begin with all notifications of a channel or provider.
+    """
     found: list[ColumnElement[bool]] = []
     if wanted.resolved is not None:
-        found.append(d.resolved if wanted.resolved else ~d.resolved)
+        resolved = cast(d.resolved, Boolean)
+        found.append(resolved if wanted.resolved else ~resolved)
     equal = {
         d.failure_reason: wanted.reason.value if wanted.reason else None,
-        n.message_type: wanted.channel.value if wanted.channel else None,
-        n.provider: wanted.provider,
+        cast(n.message_type, String(20)): wanted.channel.value if wanted.channel else None,
+        cast(n.provider, String(20)): wanted.provider,
         n.user_id: wanted.user_id,
     }
     found += [column == value for column, value in equal.items() if value is not None]
@@ -214,12 +225,15 @@ def revive(conn: Connection, dialect: Dialect, revivals: Sequence[Revival], now:
                 error_message=null(),
                 lease_id=null(),
                 leased_by=null(),
+                leased_until=null(),
             )
             .where(n.id == v.c.id, still(Status.FAILED))
             .returning(n.id)
         ).scalars()
     )
     conn.execute(delete(notification_dlq).where(dialect.is_any(d.notification_id, sorted(revived))))
+    due = (each.letter for each in revivals if each.due_at <= now)
+    hints.give(conn, dialect, (letter.provider for letter in due if letter.notification_id in revived))
     return revived
 
 

@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from notifyctl.store import partial_indexes  # noqa: F401 - importing it declares them
+from notifyctl.store import physical  # noqa: F401 - importing it declares them
 from notifyctl.store.dialect import Dialect
 from notifyctl.store.tables import metadata
 

@@ -26,7 +26,7 @@ from notifyctl.core.errors import (
     SchemaMismatch,
     UsageError,
 )
-from notifyctl.store.dialect import POSTGRESQL, SQLITE, Dialect
+from notifyctl.store.dialect import MOMENT, POSTGRESQL, SERVER_CLOCK_MS, SQLITE, Dialect
 from notifyctl.store.filelock import exclusive
 from notifyctl.store.version import SCHEMA_VERSION
 
@@ -97,6 +97,7 @@ class Database:
         """Yield a connection for reading; what it did is rolled back."""
         self._require_file()
         with _translated(self), self._engine.connect() as conn:
+            conn.begin()
             yield conn
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -179,6 +180,11 @@ class Database:
             raise newer_schema(self.label, found)
         raise SchemaMismatch(f"{self.label} has schema {found or 'none'}, this program needs {SCHEMA_VERSION}")
 
+    def driver_arguments(self) -> dict[str, Any]:
+        """Return how the driver connects to PostgreSQL, for a connection that is not the pool's."""
+        _, arguments = self._engine.dialect.create_connect_args(self.url)
+        return {**arguments, **_connect_args(self.url)}
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -228,7 +234,7 @@ def _parse(url: str) -> URL:
     return parsed.set(drivername="sqlite")
 
 
-def _postgresql_engine(url: URL, pool_size: int) -> Engine:
+def _connect_args(url: URL) -> dict[str, Any]:
     # prepare_threshold=None and no `options`: PgBouncer in transaction mode loses or refuses both.
     # The keepalives notice within half a minute that the server's machine is gone.
     settings = {
@@ -239,24 +245,31 @@ def _postgresql_engine(url: URL, pool_size: int) -> Engine:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
+    return {"prepare_threshold": None, **{key: value for key, value in settings.items() if key not in url.query}}
+
+
+def _postgresql_engine(url: URL, pool_size: int) -> Engine:
     engine = create_engine(
         url,
+        isolation_level="AUTOCOMMIT",  # of the driver only: BEGIN is ours
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=False,
         hide_parameters=True,
         use_native_hstore=False,  # saves a query a connection
-        connect_args={
-            "prepare_threshold": None,
-            **{key: value for key, value in settings.items() if key not in url.query},
-        },
+        connect_args=_connect_args(url),
     )
+
+    # One round trip: what stands before BEGIN in the same message belongs to the transaction.
+    # A process that stands still in a transaction must not keep its rows from everybody else.
+    limit = f"set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_MS}', true)"
+    reading = f"SELECT {SERVER_CLOCK_MS}; BEGIN"
+    writing = f"SELECT {SERVER_CLOCK_MS} FROM {limit}; BEGIN"  # noqa: S608 - constants
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        if conn.get_execution_options().get("notifyctl_write"):
-            # A process that stands still in a transaction must not keep its rows from everybody else.
-            conn.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_TRANSACTION_MS}")
+        is_write = conn.get_execution_options().get("notifyctl_write")
+        conn.info[MOMENT] = conn.exec_driver_sql(writing if is_write else reading).scalar_one()
 
     return engine
 

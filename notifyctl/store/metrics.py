@@ -15,7 +15,22 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, and_, cast, delete, func, insert, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Date,
+    Integer,
+    Select,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 
 from notifyctl.store.dialect import Dialect
 from notifyctl.store.engine import Database
@@ -181,7 +196,7 @@ def _oldest_from(conn: Connection, at: int) -> int:
     day, hour = date_and_hour(at)
     stored = conn.execute(
         select(m.date, m.hour)
-        .where(m.hour.is_not(None), or_(m.date > day, and_(m.date == day, m.hour >= hour)))
+        .where(m.hour.is_not(None), tuple_(m.date, m.hour) >= tuple_(literal(day, Date), literal(hour, Integer)))
         .order_by(m.date, m.hour)
         .limit(1)
     ).first()

@@ -20,11 +20,13 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    cast,
     exists,
     func,
     null,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -33,6 +35,7 @@ from notifyctl.core.content import ADDRESS_FIELD
 from notifyctl.core.decide import Attempt, entry_of
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.store import hints
 from notifyctl.store.dialect import ID, Dialect
 from notifyctl.store.page import Cursor, newest_first
 from notifyctl.store.states import PENDING, State, predicates, state_expression, still, stuck
@@ -67,6 +70,7 @@ class Notification:
     due_at: int | None
     lease_id: str | None
     leased_by: str | None
+    leased_until: int | None
     is_critical: bool
     expires_at: int | None
     content_hash: str
@@ -128,6 +132,7 @@ class Held:
     id: str
     status: str
     lease_id: str | None
+    leased_until: int | None
     due_at: int
     created_at: int
     send_at: int | None
@@ -145,7 +150,7 @@ class Held:
 
     def lease_running(self, now: int) -> bool:
         """Return whether somebody works on it."""
-        return self.lease_id is not None and self.due_at > now
+        return self.leased_until is not None and self.leased_until > now
 
     def history_without_lease(self, now: int) -> str | None:
         """Return the history after the lease, if there is one, is taken away: its attempt's outcome stays unknown."""
@@ -175,7 +180,9 @@ def insert(conn: Connection, dialect: Dialect, rows: Sequence[New]) -> set[str]:
     # In the order of the key, so that two that insert the same keys wait for each other one way only.
     ordered = sorted((asdict(row) for row in rows), key=lambda row: row["idempotency_key"])
     statement = dialect.insert(notifications).on_conflict_do_nothing(index_elements=[n.idempotency_key])
-    return set(conn.execute(statement.returning(n.id), ordered).scalars())
+    inserted = set(conn.execute(statement.returning(n.id), ordered).scalars())
+    hints.give(conn, dialect, (row.provider for row in rows if row.id in inserted and row.due_at <= row.created_at))
+    return inserted
 
 
 def ids_by_key(conn: Connection, dialect: Dialect, keys: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -196,7 +203,10 @@ def get(conn: Connection, dialect: Dialect, ids: Sequence[str], now: int) -> dic
 
 def page(conn: Connection, wanted: Filter, now: int, after: Cursor | None, limit: int) -> list[Notification]:
     """Return at most `limit` of those wanted after the cursor, newest first."""
-    statement = newest_first(_select(now).where(*conditions(wanted, now)), n.created_at, n.id, after, limit)
+    # The cursor comes before the conditions: SQLite begins at the first upper bound that it meets.
+    statement = newest_first(_select(now), _created_at(wanted), n.id, after, limit).where(*conditions(wanted, now))
+    if not _is_in_order(wanted):
+        statement = _newest_of_each_status(statement, limit)
     return [Notification(*row) for row in conn.execute(statement)]
 
 
@@ -226,9 +236,9 @@ def conditions(wanted: Filter, now: int) -> list[ColumnElement[bool]]:
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.since is not None:
-        found.append(n.created_at >= wanted.since)
+        found.append(_created_at(wanted) >= wanted.since)
     if wanted.until is not None:
-        found.append(n.created_at < wanted.until)
+        found.append(_created_at(wanted) < wanted.until)
     if wanted.stuck_ms is not None:
         found.append(stuck(now, wanted.stuck_ms))
     if wanted.address is not None:
@@ -253,7 +263,10 @@ def cancel(conn: Connection, dialect: Dialect, rows: Sequence[Held], reason: str
 
 def reschedule(conn: Connection, dialect: Dialect, rows: Sequence[Held], send_at: int, now: int) -> set[str]:
     """Move the time to send to `send_at`; return the ids that still were as `rows` say."""
-    return _take(conn, dialect, rows, now, send_at=send_at, due_at=send_at)
+    moved = _take(conn, dialect, rows, now, send_at=send_at, due_at=send_at)
+    if send_at <= now:
+        hints.give(conn, dialect, (row.provider for row in rows if row.id in moved))
+    return moved
 
 
 def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **values: Any) -> set[str]:
@@ -264,7 +277,9 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
     unchanged = and_(still(Status.PENDING), n.lease_id.is_not_distinct_from(v.c.lease_id), n.due_at == v.c.due_at)
     statement = (
         update(notifications)
-        .values({"lease_id": null(), "leased_by": null(), "retry_history": v.c.history, **values})
+        .values(
+            {"lease_id": null(), "leased_by": null(), "leased_until": null(), "retry_history": v.c.history, **values}
+        )
         .where(n.id == v.c.id, unchanged)
     )
     return set(conn.execute(statement.returning(n.id)).scalars())
@@ -279,6 +294,25 @@ _ROW = [_DUE if field.name == "due_at" else n[field.name] for field in fields(No
 def _select(now: int) -> Select[Any]:
     state = state_expression(now).label("state")
     return select(*_ROW, users.c.username, state).join_from(notifications, users, users.c.id == n.user_id)
+
+
+def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:
+    # `idx_status_created` has the order of each status, no index that of all: take the newest of each, then of those.
+    each = (select(statement.where(n.status == status.value).subquery()) for status in Status)
+    found = union_all(*each).subquery("found")
+    return newest_first(select(found), found.c.created_at, found.c.id, None, limit)
+
+
+def _is_in_order(wanted: Filter) -> bool:
+    """Return whether one statement finds them quickly: all have one status, or are few."""
+    only = (wanted.status, wanted.state, wanted.stuck_ms, wanted.provider_message_id)
+    return any(each is not None for each in only)
+
+
+def _created_at(wanted: Filter) -> ColumnElement[int]:
+    # One user's are better looked through than found in everybody's order, which the cast hides from SQLite.
+    few = wanted.user_id is not None or wanted.provider_message_id is not None
+    return cast(n.created_at, BigInteger) if few else n.created_at
 
 
 def _goes_to(address: str) -> ColumnElement[bool]:

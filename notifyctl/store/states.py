@@ -3,7 +3,7 @@
 `status` says only `pending`; the state follows from the lease, `due_at` and the provider. At any moment a pending
 notification is in exactly one of them: the first that holds, in this order::
 
-    in_flight   a lease is running: an attempt is being made, until `due_at` at the latest
+    in_flight   a lease is running: an attempt is being made, until `leased_until` at the latest
     unknown     a lease has ended without a result: whoever held it is gone; due again
     scheduled   waits for the moment it was submitted for (`send_at`)
     retrying    waits for another attempt
@@ -49,13 +49,12 @@ def still(status: Status) -> ColumnElement[bool]:
 
 def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:
     """Return each state's condition on `notifications` at `now` (milliseconds), in order, without overlap."""
-    leased = _n.lease_id.is_not(None)
     waits = _n.due_at > now
     for_its_time = and_(_n.send_at.is_not(None), _n.send_at > now)
-    free = and_(PENDING, ~leased)
+    free = and_(PENDING, _n.lease_id.is_(None))
     return {
-        State.IN_FLIGHT: and_(PENDING, leased, waits),
-        State.UNKNOWN: and_(PENDING, leased, ~waits),
+        State.IN_FLIGHT: and_(PENDING, lease_running(now)),
+        State.UNKNOWN: and_(PENDING, _n.lease_id.is_not(None), free_at(now)),
         State.SCHEDULED: and_(free, waits, for_its_time),
         State.RETRYING: and_(free, waits, ~for_its_time),
         State.HELD: and_(free, ~waits, ~_sending(now)),
@@ -70,7 +69,12 @@ def state_expression(now: int) -> ColumnElement[str]:
 
 def lease_running(now: int) -> ColumnElement[bool]:
     """Return whether somebody works on the row at `now`."""
-    return and_(_n.lease_id.is_not(None), _n.due_at > now)
+    return and_(_n.lease_id.is_not(None), _n.leased_until > now)
+
+
+def free_at(moment: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether nobody works on the row at `moment`: it has no lease, or one that has ended."""
+    return or_(_n.leased_until.is_(None), _n.leased_until <= moment)
 
 
 def stuck(now: int, age_ms: int) -> ColumnElement[bool]:

@@ -23,7 +23,7 @@ _STATUSES = [status.value for status in Status]
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A dispatcher whose heartbeat is recent. Times are milliseconds since the epoch."""
+    """A dispatcher whose heartbeat is recent, with what that said. Times are milliseconds since the epoch."""
 
     id: str
     host: str
@@ -31,6 +31,7 @@ class Alive:
     started_at: int
     heartbeat_at: int
     in_flight: int
+    per_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class LastHour:
 def alive(conn: Connection, now: int) -> list[Alive]:
     """Return the dispatchers at work, the oldest first."""
     rows = conn.execute(
-        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight)
+        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
         .where(_d.heartbeat_at >= now - ALIVE_MS)
         .order_by(_d.started_at, _d.id)
     )

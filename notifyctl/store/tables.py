@@ -103,6 +103,7 @@ notifications = Table(
     Column("due_at", BigInteger, nullable=False, server_default=epoch_ms()),  # added: when work may start next
     Column("lease_id", ID),  # added: the fence of the claim that works on it
     Column("leased_by", ID),  # added: the dispatcher that holds the lease
+    Column("leased_until", BigInteger),  # added: when the lease ends; in no index, so that a claim touches none
     _flag("is_critical", default=False),  # added: claimed before the others
     Column("expires_at", BigInteger),  # added: not sent from this moment on
     Column("content_hash", CHAR(64), nullable=False),  # added: tells a repeated submission from another
@@ -360,6 +361,7 @@ dispatchers = Table(
     _auto("started_at"),
     _auto("heartbeat_at"),
     _count("in_flight", 0),
+    _count("per_minute", 0),
 )
 
 metrics_dirty_hours = Table(

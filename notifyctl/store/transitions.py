@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Connection,
+    Executable,
     FromClause,
     Integer,
     Text,
@@ -115,7 +116,7 @@ def give_back(conn: Connection, dialect: Dialect, rows: Sequence[Return]) -> set
 
 
 def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]:
-    """Set `failed` and write the dead letters."""
+    """Set `failed` and write the dead letters; one that is there, as only other programs leave it, is renewed."""
     values = [(r.id, r.lease_id, r.at, r.error, r.response, r.history) for r in rows]
     buried = _changed(conn, _burying(dialect), dialect.bind("v", _BURIED, values))
     letters = [
@@ -130,7 +131,7 @@ def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]
         if row.id in buried
     ]
     if letters:
-        conn.execute(notification_dlq.insert(), letters)
+        conn.execute(_entering(dialect), letters)
     return buried
 
 
@@ -196,6 +197,14 @@ def _burying(dialect: Dialect) -> ReturningUpdate[Any]:
 
 
 @cache
+def _entering(dialect: Dialect) -> Executable:
+    letter = dialect.insert(notification_dlq)
+    anew = {name: letter.excluded[name] for name in ("failure_reason", "retry_history", "moved_to_dlq_at")}
+    open_again = {"resolved": False, "resolved_at": None, "resolved_by": None, "note": None}
+    return letter.on_conflict_do_update(index_elements=["notification_id"], set_={**anew, **open_again})
+
+
+@cache
 def _cancelling(dialect: Dialect) -> ReturningUpdate[Any]:
     v = dialect.rowset("v", _CANCELLED)
     return _fenced(v, status=Status.CANCELLED.value, error_message=v.c.reason)
@@ -210,14 +219,14 @@ def _leasing(dialect: Dialect) -> ReturningUpdate[Any]:
         leased_by=bindparam("holder"),
         attempt_count=n.attempt_count + 1,
         last_attempted=bindparam("now"),
-        due_at=bindparam("until"),
+        leased_until=bindparam("until"),
         retry_history=func.coalesce(v.c.history, n.retry_history),
     )
 
 
 def _fenced(v: FromClause, **values: Any) -> ReturningUpdate[Any]:
     # No lease outlives a transition, unless the transition sets one.
-    unleased: Mapping[str, Any] = {"lease_id": null(), "leased_by": null()}
+    unleased: Mapping[str, Any] = {"lease_id": null(), "leased_by": null(), "leased_until": null()}
     return (
         update(notifications)
         .values({**unleased, **values})

@@ -11,6 +11,7 @@ from notifyctl.core.errors import NotFound, UsageError
 from notifyctl.store import ids
 from notifyctl.store.dialect import Dialect
 from notifyctl.store.page import Cursor, newest_first
+from notifyctl.store.states import lease_running
 from notifyctl.store.tables import api_keys, notification_templates, notification_webhooks, notifications, users
 
 
@@ -81,7 +82,7 @@ def footprint(conn: Connection, user_id: str, now: int) -> Footprint:
     """Return what a deletion would take with it, or be stopped by."""
     n = notifications.c
     unfinished = n.status == "pending"
-    leased = case((unfinished & n.lease_id.is_not(None) & (n.due_at > now), n.due_at))
+    leased = case((unfinished & lease_running(now), n.leased_until))
     everything, pending, leased_until = conn.execute(
         select(func.count(), func.count(case((unfinished, 1))), func.max(leased)).where(n.user_id == user_id)
     ).one()

@@ -34,10 +34,14 @@ def measure(place: Place) -> list[Table]:
                     cpu[name].append(cpu_seconds / sent * 1e6)
     notes = [f"The stub is {stub.name()}; its own limit is at least what the fastest bare client reaches."]
     notes.append(f"The server, for all alike: {place.server.about()}.")
-    if not peer.has_redis():
-        notes.append("Celery: not run, there is no redis-server.")
+    for name in peer.NEEDS:
+        if missing := peer.lacking(name):
+            notes.append(f"{name}: not run, there is no {' and no '.join(missing)}.")
+    if "Celery" in rates:
+        notes.append(f"Celery has {CELERY_PROCESSES} processes with one in flight each; with threads it is no faster.")
     notes.append(
-        "Goals: 6 × PgQueuer, 20 × Celery and Procrastinate, 0.4 × the fastest bare client; SQLite 0.6 × PostgreSQL."
+        "Goals: 6 × PgQueuer, 4 × BullMQ, 20 × Celery and Procrastinate, 0.4 × the fastest bare client;"
+        " SQLite 0.6 × PostgreSQL."
     )
     return [_table(rates, cpu, notes)]
 
@@ -54,10 +58,12 @@ def _systems(place: Place, url: str) -> dict[str, Callable[[], tuple[int, float,
     systems: dict[str, Callable[[], tuple[int, float, float | None]]] = {
         POSTGRESQL: lambda: us(sqlite=False),
         SQLITE: lambda: us(sqlite=True),
-        "PgQueuer": lambda: them(peer.pgqueuer(place.server, url, place.size(5_000), IN_FLIGHT)),
+        "PgQueuer": lambda: them(peer.pgqueuer(place.server, url, place.size(10_000), IN_FLIGHT)),
         "Procrastinate": lambda: them(peer.procrastinate(place.server, url, place.size(1_500), IN_FLIGHT)),
     }
-    if peer.has_redis():
+    if not peer.lacking("BullMQ"):
+        systems["BullMQ"] = lambda: them(peer.bullmq(place.server, url, place.size(20_000), IN_FLIGHT))
+    if not peer.lacking("Celery"):
         systems["Celery"] = lambda: them(peer.celery(place.server, url, place.size(3_000), CELERY_PROCESSES))
     for client in peer.CLIENTS:
         name = f"bare {client}"

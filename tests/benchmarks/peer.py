@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from tests.benchmarks import ground
 from tests.benchmarks.ground import Server
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-bench"
 CLIENTS = ("pyreqwest", "aiohttp", "httpx-over-aiohttp")
+NEEDS = {"BullMQ": ("node", "npm", "redis-server"), "Celery": ("redis-server",)}
 PATIENCE_S = 180
 
 
@@ -34,16 +37,15 @@ class Run:
 
 
 def install() -> None:
-    """Make the environment, unless it is there with these requirements."""
-    wanted = HERE / "requirements.txt"
-    mark = ENVIRONMENT / hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
-    if mark.exists():
-        return
-    print("installing the peers ...", file=sys.stderr)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
-    command = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted))
-    subprocess.run([_python(), *command], check=True)
-    mark.touch()
+    """Make the environment, unless it is there with these requirements; BullMQ's packages where it can be run."""
+    _install_python()
+    if not lacking("BullMQ"):
+        _install_node()
+
+
+def lacking(name: str) -> list[str]:
+    """Return the programs that are missing here to run that peer."""
+    return [program for program in NEEDS[name] if shutil.which(program) is None]
 
 
 def bare(client: str, stub: str, count: int, concurrency: int) -> Run:
@@ -53,37 +55,46 @@ def bare(client: str, stub: str, count: int, concurrency: int) -> Run:
 
 def pgqueuer(server: Server, stub: str, count: int, concurrency: int) -> Run:
     """Send `count` rows with PgQueuer."""
-    with server.database() as url:
-        ground.small_table(url, count)
-        return _run("pgqueuer_peer.py", url, stub, str(count), str(concurrency))
+    return _send(server, "pgqueuer_peer.py", stub, count, concurrency)
 
 
 def procrastinate(server: Server, stub: str, count: int, concurrency: int) -> Run:
     """Send `count` rows with Procrastinate."""
-    with server.database() as url:
-        ground.small_table(url, count)
-        return _run("procrastinate_peer.py", url, stub, str(count), str(concurrency))
+    return _send(server, "procrastinate_peer.py", stub, count, concurrency)
 
 
 def celery(server: Server, stub: str, count: int, processes: int) -> Run:
     """Send `count` rows with Celery and a Redis of its own."""
-    with server.database() as url, _redis() as redis:
+    with _redis() as redis:
+        return _send(server, "celery_peer.py", stub, count, processes, redis)
+
+
+def bullmq(server: Server, stub: str, count: int, concurrency: int) -> Run:
+    """Send `count` rows with BullMQ and a Redis of its own."""
+    with _redis() as redis:
+        return _send(server, "bullmq_peer.js", stub, count, concurrency, redis)
+
+
+def _send(server: Server, script: str, stub: str, count: int, at_once: int, *more: str) -> Run:
+    with server.database() as url:
         ground.small_table(url, count)
-        return _run("celery_peer.py", url, stub, str(count), str(processes), redis)
-
-
-def has_redis() -> bool:
-    """Return whether Celery can be run."""
-    return shutil.which("redis-server") is not None
+        done = _run(script, url, stub, str(count), str(at_once), *more)
+        with psycopg.connect(url) as conn:
+            sent = conn.execute("SELECT count(*) FROM outbox WHERE status = 'sent'").fetchone()
+    if sent != (count,):
+        raise RuntimeError(f"{script} did not mark all {count} rows sent")
+    return done
 
 
 def _run(script: str, *args: str, given: str = "") -> Run:
+    program = "node" if script.endswith(".js") else _python()
     done = subprocess.run(
-        [_python(), str(HERE / "peers" / script), *args],
+        [program, str(HERE / "peers" / script), *args],
         input=given,
         capture_output=True,
         text=True,
         cwd=HERE / "peers",
+        env=os.environ | {"NODE_PATH": str(ENVIRONMENT / "node_modules")},
         timeout=PATIENCE_S,
     )
     if done.returncode:
@@ -110,6 +121,34 @@ def _redis() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _install_python() -> None:
+    wanted = HERE / "requirements.txt"
+    mark = _mark(wanted)
+    if mark.exists():
+        return
+    print("installing the peers ...", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
+    command = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted))
+    subprocess.run([_python(), *command], check=True)
+    mark.touch()
+
+
+def _install_node() -> None:
+    wanted = HERE / "peers" / "package.json"
+    mark = _mark(wanted)
+    if mark.exists():
+        return
+    print("installing BullMQ ...", file=sys.stderr)
+    shutil.copy(wanted, ENVIRONMENT)
+    quiet = ("--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
+    subprocess.run(["npm", "install", "--prefix", str(ENVIRONMENT), *quiet], check=True, stdout=subprocess.DEVNULL)
+    mark.touch()
+
+
+def _mark(wanted: Path) -> Path:
+    return ENVIRONMENT / hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]
 
 
 def _python() -> str:

@@ -11,10 +11,9 @@ import time
 import uuid
 from pathlib import Path
 
-from sqlalchemy import insert, select
-
+from notifyctl.core.model import Actor, Channel
+from notifyctl.services.sending import Draft, submit
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications, users
 from tests.benchmarks import ground, runs, stub
 from tests.benchmarks.report import Table
 from tests.benchmarks.runs import Place
@@ -51,13 +50,10 @@ def _latencies(place: Place, poll: str, count: int) -> list[float]:
 def _submit(url: str, provider: str, count: int) -> dict[str, float]:
     """Commit one at a time, the first ones uncounted, and return when each was committed."""
     db = Database(url)
-    with db.read() as conn:
-        person = conn.execute(select(users.c.id).limit(1)).scalar_one()
     committed: dict[str, float] = {}
     for number in range(count + 2):
-        id_ = str(uuid.uuid4())
-        row = ground.row(person, id_)
-        db.write(lambda conn, row=row: conn.execute(insert(notifications), row))  # type: ignore[misc]
+        draft = Draft("person1", Channel.EMAIL, ground.CONTENT, uuid.uuid4().hex)
+        id_ = submit(db, Actor(), draft, {}).notification.id
         moment = time.time()
         while id_ not in stub.seen(provider):
             time.sleep(0.02)

@@ -372,7 +372,7 @@ def test_5_conflicts(cli: Cli, database: Database, anna: str) -> None:
     key = ("--idempotency-key", "order 17")
     sent = letters.ended(database, anna, "sent", "twilio")
     cli.call(*SMS, *key).ok()
-    (flying,) = seed.pending(database, anna, "twilio", lease_id=NOBODY, due_at=4_000_000_000_000)
+    (flying,) = seed.pending(database, anna, "twilio", lease_id=NOBODY, leased_until=4_000_000_000_000)
     for args, word in (
         (("users", "create", "anna", "--email", "other@example.org"), "anna"),
         (("users", "create", "other", "--email", "anna@example.org", "--if-not-exists"), "anna@example.org"),

@@ -19,6 +19,7 @@ from sqlalchemy import insert
 
 from notifyctl.cli.app import COMMANDS, _load
 from notifyctl.cli.completion import SHELLS, script
+from notifyctl.cli.errors import exit_code_of
 from notifyctl.core.sealing import format_key
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import users
@@ -350,6 +351,17 @@ def test_closed_streams(sqlite_cli: Cli) -> None:
     done = subprocess.run(["bash", "-c", f"{command} >&- 2>&-"], env=sqlite_cli.env, cwd=sqlite_cli.home, check=False)
     assert done.returncode == 0
     assert sqlite_cli.call("users", "list", "-o", "json").ok().json()[0]["username"] == "anna"
+
+
+def test_an_interrupt_that_comes_as_another_error() -> None:
+    """Ctrl-C in the middle of tidying up makes libraries raise other errors: it is an interrupt all the same."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise AssertionError
+    except AssertionError as error:
+        assert exit_code_of(error, []) == 130
 
 
 def test_interrupted(sqlite_cli: Cli) -> None:

@@ -188,7 +188,7 @@ def test_what_has_ended_stays(cli: Cli, database: Database, anna: str, status: s
 
 def test_a_running_lease_wins(cli: Cli, database: Database, anna: str) -> None:
     """While it is being sent it can be neither cancelled nor moved; the answer says until when."""
-    [id_] = seed.pending(database, anna, **LEASE, due_at=4_102_444_800_000)
+    [id_] = seed.pending(database, anna, **LEASE, leased_until=4_102_444_800_000)
     for act in (("cancel",), ("reschedule", "--at", "now")):
         result = cli.call("notifications", *act, id_)
         assert result.exit_code == 5
@@ -198,7 +198,7 @@ def test_a_running_lease_wins(cli: Cli, database: Database, anna: str) -> None:
 
 def test_an_ended_lease_does_not(cli: Cli, database: Database, anna: str) -> None:
     """Whoever held it is gone; the attempt stays in the history as unknown."""
-    [id_] = seed.pending(database, anna, **LEASE, due_at=1_000)
+    [id_] = seed.pending(database, anna, **LEASE, leased_until=1_000)
     cli.call("notifications", "reschedule", "--at", "2031-01-01T00:00:00Z", id_).ok()
     shown = cli.call("notifications", "show", id_, "-o", "json").ok().json()
     assert (shown["status"], shown["state"], shown["lease_id"]) == ("pending", "scheduled", None)

@@ -197,7 +197,7 @@ def test_a_filter_catches_what_can_be_acted_on(cli: Cli, database: Database, ann
 def test_in_flight_is_a_failure_even_for_a_filter(cli: Cli, database: Database, anna: str) -> None:
     """It was caught and was not cancelled: exit 6, or 5 when that was all."""
     [busy] = seed.pending(
-        database, anna, lease_id="1" * 36, leased_by="2" * 36, due_at=4_102_444_800_000, attempt_count=1
+        database, anna, lease_id="1" * 36, leased_by="2" * 36, leased_until=4_102_444_800_000, attempt_count=1
     )
     assert cli.call(*CANCEL, "--all", "--yes").exit_code == 5
     [free] = seed.pending(database, anna)

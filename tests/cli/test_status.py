@@ -6,6 +6,7 @@ import json
 import re
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, insert, text, update
 
 from notifyctl.core.sealing import format_key
 from notifyctl.store import providers as provider_store
+from notifyctl.store.dispatchers import Heartbeat, beat
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import dispatchers, provider_states
 from tests.support import letters, seed
@@ -76,8 +78,10 @@ def test_every_state_is_counted(cli: Cli, database: Database, now: int) -> None:
     database.write(lambda conn: provider_store.pause(conn, database.dialect, "fcm", "x", now))
     anna = seed.user(database)
     lease = str(uuid.uuid4())
-    seed.pending(database, anna, count=1, lease_id=lease, due_at=now + 60_000, created_at=now)
-    seed.pending(database, anna, count=2, lease_id=lease, due_at=now - 60_000, created_at=now)
+    seed.pending(database, anna, count=1, lease_id=lease, leased_until=now + 60_000, due_at=now, created_at=now)
+    seed.pending(
+        database, anna, count=2, lease_id=lease, leased_until=now - 60_000, due_at=now - 60_000, created_at=now
+    )
     seed.pending(database, anna, count=3, send_at=now + HOUR, due_at=now + HOUR, created_at=now)
     seed.pending(database, anna, count=4, attempt_count=1, due_at=now + 50_000, created_at=now)
     seed.pending(database, anna, count=5, due_at=now - 2 * HOUR, created_at=now - 2 * HOUR)
@@ -198,6 +202,23 @@ def test_no_dispatcher(cli: Cli, database: Database, now: int) -> None:
     assert found["problems"] == []
     assert [each["host"] for each in found["dispatchers"]] == ["web1"]
     assert "1 dispatcher " in cli.call("status", env=KEYS).ok().stdout
+
+
+def test_dispatchers(cli: Cli, database: Database, now: int) -> None:
+    """Each living dispatcher has its line: where it runs, since when, its last heartbeat, how fast it is."""
+    quick = Heartbeat(str(uuid.uuid4()), "web1", 4711, 40, 24_720)
+    idle = Heartbeat(str(uuid.uuid4()), "a-pod-with-a-long-name-7d9f8b6c5-x2x9z", 1, 0, 0)
+    for dispatcher, at in ((quick, now - 2 * HOUR), (quick, now), (idle, now - HOUR), (idle, now)):
+        database.write(partial(beat, dialect=database.dialect, heart=dispatcher, now=at))
+    first, second = report(cli)["dispatchers"]
+    assert (first["host"], first["pid"], first["per_minute"], first["in_flight"]) == ("web1", 4711, 24_720, 40)
+    assert first["started_at"] < first["heartbeat_at"]
+    assert second["pid"] == 1
+    heads, one, other = cli.call("status").ok().stdout.splitlines()[-3:]
+    assert heads.split() == ["DISPATCHER", "UP", "HEARTBEAT", "/MIN", "IN", "FLIGHT"]
+    assert re.fullmatch(r"web1:4711 +2h(\d+m)? +\d+s ago +24,720 +40", one)
+    assert re.fullmatch(r"a-pod\S+:1 +1h(\d+m)? +\d+s ago +0 +0", other)
+    assert max(map(len, (heads, one, other))) <= 80
 
 
 def test_stuck_beside_a_dispatcher(cli: Cli, database: Database, now: int) -> None:

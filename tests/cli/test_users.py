@@ -148,12 +148,12 @@ def test_delete_refuses_pending_notifications(cli: Cli, database: Database) -> N
     assert refused.exit_code == 5
     assert "--cancel-pending" in refused.stderr
 
-    lease = {"lease_id": str(uuid.uuid4()), "due_at": 2**50}
+    lease = {"lease_id": str(uuid.uuid4()), "leased_until": 2**50}
     database.write(lambda conn: conn.execute(update(notifications).values(lease)))
     assert cli.call("users", "delete", "anna", "--yes", "--cancel-pending").exit_code == 5
     assert seed.notification(database, waiting).status == "pending"
 
-    database.write(lambda conn: conn.execute(update(notifications).values(due_at=1)))
+    database.write(lambda conn: conn.execute(update(notifications).values(leased_until=1)))
     gone = cli.call("users", "delete", "anna", "--yes", "--cancel-pending", "-o", "json").ok().json()
     assert gone["notifications"] == 1
     assert _count(database, notifications) == 0

@@ -40,19 +40,21 @@ attempts = st.builds(
 
 @given(st.integers(1, 1_000), chances, wishes)
 def test_backoff_stays_in_its_bounds(attempt: int, chance: float, wish: int | None) -> None:
-    """Full jitter under an exponential ceiling of 15 minutes; the provider's wish is a minimum, clamped to an hour."""
+    """Full jitter under an exponential ceiling of 15 minutes; the provider's wish, clamped to an hour, comes first."""
     wait = backoff_ms(attempt, chance, wish)
     ceiling = min(CEILING_MS, BASE_MS * 2 ** (attempt - 1))
-    assert 0 <= wait <= max(ceiling, RETRY_AFTER_MAX_MS)
-    if wish is None:
-        assert wait <= ceiling
-    else:
-        assert wait >= min(max(wish, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+    least = 0 if wish is None else min(max(wish, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+    assert least <= wait <= least + max(ceiling, least)
 
 
 def test_backoff_uses_the_whole_range() -> None:
     """Waits are spread from nothing to the ceiling, so that those which failed together do not return together."""
     assert [backoff_ms(3, chance) for chance in (0.0, 0.25, 0.5, 0.999)] == [0, 2_000, 4_000, 7_992]
+
+
+def test_what_was_told_the_same_time_does_not_return_together() -> None:
+    """A provider that tells everybody to come back in a minute is not called by everybody in a minute."""
+    assert [backoff_ms(1, chance, 60_000) for chance in (0.0, 0.5, 0.999)] == [60_000, 90_000, 119_940]
 
 
 @given(attempts, outcomes, chances, st.sampled_from(OnUnknown))

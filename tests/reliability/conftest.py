@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -46,6 +48,19 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server that may be stopped."""
     with Server() as running:
         yield running
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest, backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lets one test of the full size at a time have millions of rows on a database: they may be kept in memory."""
+    if request.node.get_closest_marker("full") is None:
+        yield
+        return
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with (shared / f"{backend}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

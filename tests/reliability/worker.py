@@ -27,7 +27,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import psycopg  # noqa: F401 - here and below: what a command loads lazily, loaded before the fork
@@ -45,6 +44,7 @@ from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.wire import Wire
 from notifyctl.store import claims, transitions
 from notifyctl.store.engine import Database
+from notifyctl.store.tables import notification_dlq
 
 POINTS = (
     "claim.begun",
@@ -144,8 +144,8 @@ def _without_margin() -> None:
 
 def _without_letters() -> None:
     """Bury without a dead letter."""
-    nothing = update(transitions.notification_dlq).where(false())
-    transitions.notification_dlq = SimpleNamespace(insert=lambda: nothing)  # type: ignore[assignment]
+    nothing = update(notification_dlq).where(false())
+    transitions._entering = lambda _: nothing  # type: ignore[assignment]
 
 
 WITHOUT = {"fence": _without_fence, "margin": _without_margin, "letters": _without_letters}

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, text
 
 from notifyctl.core.gate import Defer
 from notifyctl.core.model import Channel, OnUnknown
@@ -49,8 +49,8 @@ def test_a_claim_leases_and_counts_the_attempt(database: Database, anna: str) ->
     (id_,) = seed.pending(database, anna)
     (claimed,) = take(database).claims
     row = seed.notification(database, id_)
-    assert (row.status, row.attempt_count, row.last_attempted, row.due_at) == ("pending", 1, NOW, NOW + 65_000)
-    assert (row.lease_id, row.leased_by) == (claimed.lease_id, ME)
+    assert (row.status, row.attempt_count, row.last_attempted, row.due_at) == ("pending", 1, NOW, claimed.due_at)
+    assert (row.lease_id, row.leased_by, row.leased_until) == (claimed.lease_id, ME, NOW + 65_000)
     assert (claimed.attempt, claimed.due_at, claimed.message.to) == (1, 1_000, "anna@example.org")
     assert take(database, now=NOW + 64_999).claims == ()
 
@@ -229,3 +229,19 @@ def test_claims_at_once_share_and_never_overlap(database: Database, anna: str) -
     for thread in threads:
         thread.join()
     assert sorted(taken) == sorted(ids)
+
+
+def test_a_claim_touches_no_index(postgresql_url: str) -> None:
+    """On PostgreSQL its writes stay within their pages: all that a lease changes is in no index, and there is room."""
+    db = Database(postgresql_url)
+    seed.provider(db)
+    seed.pending(db, seed.user(db), count=40)
+
+    def work(conn: Connection) -> tuple[int, int]:
+        batch = claim(conn, db.dialect, Order("sendgrid", ME, 40, 65_000), NOW)
+        told = "SELECT pg_stat_get_xact_tuples_hot_updated('notifications'::regclass)"
+        return len(batch.claims), conn.execute(text(told)).scalar_one()
+
+    claimed, within_their_pages = db.write(work)
+    db.close()
+    assert (claimed, within_their_pages) == (40, 40)

@@ -178,10 +178,12 @@ def test_the_label_holds_no_secret(url: str, label: str) -> None:
 
 def test_a_serialization_failure_is_tried_again(postgresql: Database) -> None:
     """Somebody else changed the row after this transaction saw it."""
+    strict = f"ALTER DATABASE \"{postgresql.url.database}\" SET default_transaction_isolation = 'repeatable read'"
+    _elsewhere(postgresql, strict)
+    postgresql.close()  # it holds for the connections to come
     tries: list[int] = []
 
     def work(conn: Connection) -> None:
-        conn.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         conn.execute(select(users)).all()
         if not tries:
             _elsewhere(postgresql, "UPDATE users SET username = 'theirs' WHERE id = 'a'")

@@ -74,8 +74,8 @@ def test_every_pending_notification_is_in_exactly_one_state(database: Database) 
     seed.provider(database, "fcm", is_active=False)
     database.write(lambda conn: conn.execute(provider_states.insert().values(provider_id=twilio, paused_at=1)))
     expected = {
-        State.IN_FLIGHT: seed.pending(database, anna, **LEASE, due_at=NOW + 1),
-        State.UNKNOWN: seed.pending(database, anna, **LEASE, due_at=NOW),
+        State.IN_FLIGHT: seed.pending(database, anna, **LEASE, leased_until=NOW + 1),
+        State.UNKNOWN: seed.pending(database, anna, **LEASE, leased_until=NOW),
         State.SCHEDULED: seed.pending(database, anna, send_at=NOW + 5, due_at=NOW + 5),
         State.RETRYING: seed.pending(database, anna, due_at=NOW + 5, attempt_count=1)
         + seed.pending(database, anna, due_at=NOW + 5, send_at=NOW - 5, attempt_count=1),
@@ -312,7 +312,7 @@ def act(database: Database, ids_: list[str], do: Callable[[Connection, list[stor
 
 def test_cancel_takes_an_ended_lease_away(database: Database) -> None:
     """The late dispatcher can then record nothing any more, and the history says that nobody knows the outcome."""
-    [id_] = seed.pending(database, seed.user(database), **LEASE, due_at=NOW - 1)
+    [id_] = seed.pending(database, seed.user(database), **LEASE, leased_until=NOW - 1)
     assert act(database, [id_], lambda conn, rows: store.cancel(conn, database.dialect, rows, "why", NOW)) == {id_}
     row = seed.notification(database, id_)
     assert (row.status, row.error_message, row.lease_id, row.leased_by) == ("cancelled", "why", None, None)
@@ -326,7 +326,7 @@ def test_acts_are_compare_and_set(database: Database) -> None:
     [leased, sent, free] = seed.pending(database, anna, count=3)
     with database.read() as conn:
         seen = list(store.lock(conn, database.dialect, [leased, sent, free]).values())
-    letters.change(database, leased, **LEASE, due_at=NOW + 60_000)
+    letters.change(database, leased, **LEASE, leased_until=NOW + 60_000)
     letters.change(database, sent, status="sent")
     for do in (
         lambda conn: store.reschedule(conn, database.dialect, seen, NOW + 1, NOW),

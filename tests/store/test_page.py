@@ -8,10 +8,14 @@ import pytest
 from sqlalchemy import insert
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+from notifyctl.store import notifications
 from notifyctl.store import users as store
 from notifyctl.store.engine import Database
+from notifyctl.store.notifications import Filter
 from notifyctl.store.page import Cursor
 from notifyctl.store.tables import users
+from tests.support import seed
 
 
 def _stored(database: Database, moments: list[int]) -> list[str]:
@@ -46,6 +50,36 @@ def test_a_page_goes_on_where_its_row_was_deleted(database: Database) -> None:
     database.write(lambda conn: conn.execute(insert(users).values(_new)))
     with database.read() as conn:
         assert [user.id for user in store.page(conn, Cursor(last.created_at, last.id), 10)] == expected[2:]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30])
+def test_pages_of_notifications_are_one_list_of_all_statuses(database: Database, size: int) -> None:
+    """Though each status is read for itself, they come as one list in order, with whatever filter; also in ties."""
+    anna, omar = seed.user(database, "anna"), seed.user(database, "omar")
+    moments = [7, 3, 7, 7, 1, 9, 7]
+    made = {
+        (at, id_)
+        for status in ("pending", "sent", "failed", "cancelled")
+        for at in moments
+        for id_ in seed.pending(database, anna, status=status, created_at=at)
+    }
+    seed.pending(database, omar, "twilio", created_at=7, status="sent")
+    ordered = [id_ for _, id_ in sorted(made, reverse=True)]
+    before = [id_ for at, id_ in sorted(made, reverse=True) if at < 9]
+    assert _all_pages(database, Filter(channel=Channel.EMAIL), size) == ordered
+    assert _all_pages(database, Filter(user_id=anna), size) == ordered
+    assert _all_pages(database, Filter(provider="sendgrid", since=0, until=9), size) == before
+    assert len(_all_pages(database, Filter(), size)) == len(made) + 1
+
+
+def _all_pages(database: Database, wanted: Filter, size: int) -> list[str]:
+    found: list[str] = []
+    after = None
+    with database.read() as conn:
+        while page := notifications.page(conn, wanted, 10, after, size):
+            found += [row.id for row in page]
+            after = Cursor(page[-1].created_at, page[-1].id)
+    return found
 
 
 @pytest.mark.parametrize("text", ["", "1", "1_x", "x_3f9c2a71-4b4b-4b4b-8b8b-123456789012", "9" * 30 + "_" + "a" * 36])

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from notifyctl.core.decide import Attempt, Transition, decide
 from notifyctl.core.model import Actor, Claim
@@ -14,7 +14,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.store.claims import Order, claim
 from notifyctl.store.engine import Database
 from notifyctl.store.records import Release, Report, Result, record
-from notifyctl.store.tables import audit_logs, metrics_dirty_hours, provider_configs, suppressions
+from notifyctl.store.tables import audit_logs, metrics_dirty_hours, notification_dlq, provider_configs, suppressions
 from tests.support import seed
 
 NOW = 1_700_000_000_000
@@ -90,6 +90,17 @@ def test_recipient_buries_and_suppresses(database: Database, claimed: Claim) -> 
     assert seed.dead_letter(database, claimed.id).failure_reason == "invalid_recipient"
     (dead,) = rows(database, select(suppressions))
     assert (dead.channel, dead.address, dead.notification_id) == ("email", "anna@example.org", claimed.id)
+
+
+def test_a_dead_letter_that_was_there_is_renewed(database: Database, claimed: Claim) -> None:
+    """What another program left behind neither stops the queue nor hides the new failure."""
+    old = {"id": "7" * 36, "notification_id": claimed.id, "failure_reason": "old", "resolved": True, "note": "done"}
+    database.write(lambda conn: conn.execute(insert(notification_dlq).values(old)))
+    write(database, claimed, decided(claimed, Outcome(Kind.PERMANENT, "refused")))
+    letter = seed.dead_letter(database, claimed.id)
+    assert (letter.id, letter.failure_reason) == ("7" * 36, "provider_rejected")
+    assert (letter.resolved, letter.note) == (False, None)
+    assert letter.moved_to_dlq_at == NOW + 100
 
 
 def test_release_gives_everything_back(database: Database, claimed: Claim) -> None:

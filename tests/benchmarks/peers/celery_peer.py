@@ -21,6 +21,7 @@ HEADERS = {"Authorization": "Bearer SG.bench", "Content-Type": "application/json
 
 app = Celery("celery_peer", broker=os.environ.get("BENCH_REDIS", "memory://"))
 app.conf.task_ignore_result = True
+app.conf.worker_prefetch_multiplier = 64  # as its guide to optimizing has it for short tasks
 app.conf.broker_connection_retry_on_startup = True
 
 

@@ -1,0 +1,90 @@
+"""Hints: whoever makes something due says so, and the dispatchers that wait for it look at once.
+
+Only PostgreSQL has them: NOTIFY, which is delivered when the transaction commits. A hint may get lost. What is due is
+found by looking; a hint only lets somebody look earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from notifyctl.core.errors import DatabaseUnavailable
+from notifyctl.store.dialect import Dialect
+from notifyctl.store.engine import Database
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+CHANNEL = "notifyctl_due"
+TEST_S = 5.0
+
+
+def give(conn: Connection, dialect: Dialect, providers: Iterable[str]) -> None:
+    """Say that something of these providers may be due as soon as this transaction is committed.
+
+    Not for what a dispatcher writes: transactions with a hint wait for each other's commits.
+    """
+    dialect.notify(conn, CHANNEL, sorted(set(providers)))
+
+
+def test(conn: Connection, dialect: Dialect, own: str) -> None:
+    """Let the listener that `own` names hear that it hears."""
+    dialect.notify(conn, _test_channel(own), ["test"])
+
+
+class Listener:
+    """A connection to the database that may hear hints; `own` tells it from all others."""
+
+    def __init__(self, conn: AsyncConnection, own: str) -> None:
+        self._conn = conn
+        self._own = own
+
+    async def prove(self) -> None:
+        """Listen for hints, if the `test` is heard that somebody else's transaction makes at about this time.
+
+        Raises DatabaseUnavailable when it is not: a pooler between here and the server takes LISTEN and passes nothing
+        on. That server connection listens on, and is somebody else's: so far only to a channel where nothing is said.
+        """
+        heard = [each async for each in self._conn.notifies(timeout=TEST_S, stop_after=1)]
+        await self._conn.execute("UNLISTEN *")
+        if not heard:
+            raise DatabaseUnavailable(f"a notification did not arrive within {TEST_S:g} s")
+        await _listen(self._conn, CHANNEL)
+
+    async def hints(self) -> AsyncIterator[str]:
+        """Yield the provider of each hint."""
+        async for each in self._conn.notifies():
+            yield each.payload
+
+
+@asynccontextmanager
+async def listener(db: Database, own: str) -> AsyncIterator[Listener]:
+    """Yield a listener with a connection of its own, outside the pool, that has to be proved.
+
+    Inside too, DatabaseUnavailable is what becomes of every trouble with that connection.
+    """
+    import psycopg  # here, because on SQLite nobody has a use for it
+
+    try:
+        conn = await psycopg.AsyncConnection.connect(**db.driver_arguments(), autocommit=True)
+        try:
+            await _listen(conn, _test_channel(own))
+            yield Listener(conn, own)
+        finally:
+            await conn.close()
+    except (psycopg.Error, OSError) as error:
+        raise DatabaseUnavailable(f"{db.label}: {error}") from error
+
+
+async def _listen(conn: AsyncConnection, channel: str) -> None:
+    from psycopg import sql
+
+    await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+
+def _test_channel(own: str) -> str:
+    return f"notifyctl_test_{own}"

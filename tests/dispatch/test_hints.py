@@ -1,0 +1,362 @@
+"""Hints on PostgreSQL: what becomes due is looked at at once, by a dispatcher that would poll in an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text, update
+
+from notifyctl.core.model import Actor, Channel
+from notifyctl.core.sealing import parse_keys
+from notifyctl.dispatch import lane, loop
+from notifyctl.dispatch.hearing import BRIEF_S, LONG_S, Doorbell
+from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.services import sending
+from notifyctl.store import hints
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import provider_configs
+from tests.dispatch.test_many_dispatchers import running, wait_until
+from tests.support import seed
+from tests.support.world import KEYS, World, stop
+
+Make = Callable[..., World]
+NEVER = ("--poll", "1h")
+LONG = 3_600.0
+
+LISTENERS = """
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND query = 'LISTEN "notifyctl_due"' AND state = 'idle'
+"""
+
+
+@pytest.fixture
+def backend() -> str:
+    """Hints are PostgreSQL's."""
+    return "postgresql"
+
+
+@pytest.fixture
+def quick(world: World, database: Database) -> Iterator[World]:
+    """The world with a dispatcher that hears hints and otherwise sleeps; it must end well, without a word."""
+    with listening(world, database) as process:
+        yield world
+        assert stop(process)[::2] == (0, "")
+
+
+@contextmanager
+def listening(world: World, database: Database) -> Iterator[subprocess.Popen[str]]:
+    """Run a dispatcher until it hears hints, and on."""
+    with running(world, 1, *NEVER) as (process,):
+        wait_until(lambda: len(listeners(database)) == 1)
+        yield process
+
+
+def listeners(database: Database) -> list[int]:
+    """Return the server processes that hear hints."""
+    with database.read() as conn:
+        return list(conn.execute(text(LISTENERS)).scalars())
+
+
+class Ear:
+    """Hears what a dispatcher would. In order of the commits, so that what was not said before the end was not said."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._conn = psycopg.connect(url, autocommit=True)
+        self._conn.execute(f"LISTEN {hints.CHANNEL}".encode())
+
+    def heard(self) -> list[str]:
+        """Return the hints since the last question."""
+        with psycopg.connect(self._url, autocommit=True) as other:
+            other.execute("SELECT pg_notify(%s, 'end')", (hints.CHANNEL,))
+        found: list[str] = []
+        for each in self._conn.notifies(timeout=60):
+            if each.payload == "end":
+                return found
+            found.append(each.payload)
+        raise AssertionError("its own notification did not come")
+
+    def close(self) -> None:
+        """End the connection."""
+        self._conn.close()
+
+
+@pytest.fixture
+def ear(database_url: str) -> Iterator[Ear]:
+    """An ear on the test's database."""
+    made = Ear(database_url)
+    yield made
+    made.close()
+
+
+# Who gives hints
+
+
+def test_a_submission_that_is_due_gives_one_hint(world: World, ear: Ear) -> None:
+    """Of its provider. What is for later gives none, and what was stored before gives none."""
+    ear.heard()
+    world.send("sms")
+    assert ear.heard() == ["twilio"]
+    world.send("email", "--in", "1h")
+    assert ear.heard() == []
+    world.send("email", "--idempotency-key", "k")
+    assert ear.heard() == ["sendgrid"]
+    world.send("email", "--idempotency-key", "k")
+    other = ("send", "anna", "--channel", "email", "--subject", "Other", "--body", "Other", "--idempotency-key", "k")
+    assert world.cli.call(*other).exit_code == 5
+    assert ear.heard() == []
+
+
+def test_what_is_rolled_back_gives_no_hint(world: World, database: Database, ear: Ear) -> None:
+    """A hint tells of what was committed, or is not heard."""
+    ear.heard()
+
+    def fails(conn: Connection) -> None:
+        hints.give(conn, database.dialect, ["sendgrid"])
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        database.write(fails)
+    assert ear.heard() == []
+    database.write(lambda conn: hints.give(conn, database.dialect, ["twilio", "sendgrid", "twilio"]))
+    assert sorted(ear.heard()) == ["sendgrid", "twilio"]
+
+
+def test_acts_on_many_give_one_hint_for_each_provider(make_world: Make, ear: Ear) -> None:
+    """Retry, resend and a reschedule to now; what makes nothing due at once gives none."""
+    world = make_world("--inject", "sendgrid=400x2")
+    dead = [world.send("email") for _ in range(2)]
+    world.dispatch()
+    ear.heard()
+    world.ok("dlq", "retry", *dead)
+    assert ear.heard() == ["sendgrid"]
+    world.dispatch()
+    assert ear.heard() == []  # what dispatchers write makes nothing due at once
+    world.ok("notifications", "resend", *dead)
+    assert ear.heard() == ["sendgrid"]
+    later = [world.send("email", "--in", "1h"), world.send("sms", "--in", "1h")]
+    world.ok("notifications", "reschedule", *later, "--at", "2099-01-01T00:00:00Z")
+    assert ear.heard() == []
+    world.ok("notifications", "reschedule", *later, "--at", "now")
+    assert sorted(ear.heard()) == ["sendgrid", "twilio"]
+    world.ok("notifications", "cancel", *later)
+    assert ear.heard() == []
+
+
+def test_a_provider_that_may_send_again_gives_a_hint(world: World, ear: Ear) -> None:
+    """Resume, enable and update; not what only holds, and not what changes nothing."""
+    ear.heard()
+    for act, expected in (
+        (("pause", "twilio", "--reason", "test"), []),
+        (("resume", "twilio"), ["twilio"]),
+        (("resume", "twilio"), []),
+        (("disable", "twilio"), []),
+        (("enable", "twilio"), ["twilio"]),
+        (("enable", "twilio"), []),
+        (("update", "twilio", "--rate-limit", "600"), ["twilio"]),
+        (("delete", "twilio", "--yes"), []),
+    ):
+        world.cli.call("providers", *act)
+        assert ear.heard() == expected, act
+    secrets = "AC" + "0" * 32 + "\nsecret\n"
+    settings = ("--set", "from=+15005550006")
+    world.ok("providers", "add", "twilio", "--api-key", "-", "--api-secret", "-", *settings, input=secrets)
+    assert ear.heard() == ["twilio"]
+
+
+# Who follows them
+
+
+def test_what_is_submitted_is_sent_at_once(quick: World) -> None:
+    """One after the other, each to a dispatcher that waits for its next look."""
+    for _ in range(3):
+        for channel in ("email", "sms", "push"):
+            sent(quick, quick.send(channel))
+
+
+def test_every_act_that_makes_something_due_is_followed(make_world: Make, database: Database) -> None:
+    """A dead letter retried, a copy sent again, a time moved to now, a provider resumed, and one enabled."""
+    world = make_world("--inject", "sendgrid=400x1")
+    with listening(world, database):
+        dead = world.send("email")
+        wait_until(lambda: world.show(dead)["status"] == "failed")
+        world.ok("dlq", "retry", dead)
+        sent(world, dead)
+        copied = world.ok("notifications", "resend", dead, "-o", "json").json()
+        sent(world, copied[0]["new_id"])
+        later = world.send("email", "--in", "1h")
+        world.ok("notifications", "reschedule", later, "--at", "now")
+        sent(world, later)
+        world.ok("providers", "pause", "sendgrid", "--reason", "test")
+        held = world.send("email")
+        world.ok("providers", "disable", "sendgrid")
+        world.ok("providers", "resume", "sendgrid")
+        assert world.show(held)["status"] == "pending"
+        world.ok("providers", "enable", "sendgrid")
+        sent(world, held)
+        world.ok("providers", "pause", "sendgrid", "--reason", "test")
+        held = world.send("email")
+        world.ok("providers", "resume", "sendgrid")
+        sent(world, held)
+
+
+def test_a_listener_that_is_cut_off_comes_back(quick: World, database: Database) -> None:
+    """Its server process is ended, twice: it listens again, by another one, and hears."""
+    for _ in range(2):
+        (before,) = listeners(database)
+        with psycopg.connect(database.url.render_as_string(hide_password=False), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 60000)", (before,))
+        wait_until(lambda: listeners(database) not in ([], [before]))  # noqa: B023
+        for _ in range(2):  # the first may be found by the look that follows the coming back
+            sent(quick, quick.send("email"))
+
+
+def test_a_run_that_ends_by_itself_does_not_listen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--once` looks until nothing is left; a connection more would only cost."""
+    listened = calls(monkeypatch, hints, "listener")
+    id_ = world.send("email")
+    world.dispatch()
+    assert (world.show(id_)["status"], listened) == ("sent", [])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_on_sqlite_the_poll_remains(world: World, database: Database) -> None:
+    """There is nothing to listen to; what is due is found at the next look."""
+    with running(world, 1, "--poll", "100ms") as (process,):
+        for _ in range(2):
+            sent(world, world.send("email"))
+        assert stop(process)[::2] == (0, "")
+
+
+def sent(world: World, id_: str) -> None:
+    """Wait until the notification is sent; it would be so in an hour by itself."""
+    wait_until(lambda: world.show(id_)["status"] == "sent")
+
+
+# In this process
+
+
+def test_a_provider_that_is_enabled_gets_its_lane_at_once(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dispatcher that has not seen it before does not wait until it looks for providers."""
+    monkeypatch.setattr(loop, "LOOK_FOR_PROVIDERS_S", LONG)
+    world.ok("providers", "disable", "twilio")
+
+    async def story() -> None:
+        await asyncio.to_thread(world.cli.run, "providers", "enable", "twilio")
+        id_ = await asyncio.to_thread(submit, database, Channel.SMS, {"v": 1, "body": "Hello"})
+        await until(lambda: seed.notification(database, id_).status == "sent")
+
+    asyncio.run(beside(database, story))
+
+
+def test_a_hint_does_not_make_more_permits(world: World, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that waits for its rate limit looks when the next permit is there, whatever is hinted meanwhile."""
+    database.write(lambda conn: conn.execute(update(provider_configs).values(rate_limit=1)))
+    claims, rings = calls(monkeypatch, lane, "claim"), calls(monkeypatch, lane.Lane, "hint")
+    mail = {"v": 1, "subject": "Hello", "text": "Hello"}
+    held: list[Any] = []
+
+    def looks() -> int:
+        return sum(order.provider == "sendgrid" for _, _, order, _ in claims)
+
+    async def story() -> None:
+        ids = [await asyncio.to_thread(submit, database, Channel.EMAIL, mail) for _ in range(2)]
+        await until(lambda: seed.notification(database, ids[0]).status == "sent")
+        await until(lambda: running_now[0].tally.of("sendgrid").held == "rate limit")
+        before, heard = looks(), len(rings)
+        for _ in range(5):
+            await asyncio.to_thread(submit, database, Channel.EMAIL, mail)
+        await until(lambda: len(rings) >= heard + 5)
+        await asyncio.sleep(2 * LONG_S)
+        held.append(looks() - before)
+
+    running_now: list[Dispatcher] = []
+    asyncio.run(beside(database, story, running_now))
+    assert held == [0]
+
+
+def test_a_ring_during_a_look_is_not_lost() -> None:
+    """What a look may have missed is looked at; what rang before the look is done with it."""
+
+    async def story() -> None:
+        bell = Doorbell()
+        bell.ring()
+        bell.look()
+        assert await bell.wait(0.01) == 0.0  # nobody rang since: the whole wait is over
+        bell.ring()
+        assert 0.0 <= await bell.wait(LONG) <= BRIEF_S
+
+    asyncio.run(story())
+
+
+def test_who_looks_in_vain_hesitates_longer() -> None:
+    """So that of many that hear a hint few look in vain; never long, and not at all once there was something."""
+    random.seed(1)
+
+    async def waits(bell: Doorbell, *, in_vain: bool) -> list[float]:
+        found = []
+        for _ in range(50):
+            bell.ring()
+            found.append(await bell.wait(LONG))
+            bell.look()
+            bell.looked(in_vain=in_vain)
+        return found
+
+    async def story() -> None:
+        bell = Doorbell()
+        vain, good = await waits(bell, in_vain=True), await waits(bell, in_vain=False)
+        assert BRIEF_S < max(vain) <= LONG_S
+        assert max(good[1:]) <= BRIEF_S
+
+    asyncio.run(story())
+
+
+async def beside(database: Database, story: Callable[[], Any], found: list[Dispatcher] | None = None) -> None:
+    """Run a dispatcher that hears hints, and otherwise sleeps, until the story is told."""
+    dispatcher = Dispatcher(database, parse_keys(KEYS, "the tests"), DispatchOptions(poll_s=LONG))
+    if found is not None:
+        found.append(dispatcher)
+    running = asyncio.create_task(dispatcher.run())
+    try:
+        await until(lambda: len(listeners(database)) == 1)
+        await story()
+    finally:
+        dispatcher.stop()
+        await running
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for something to become true, and let the dispatcher work meanwhile."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(done):  # noqa: ASYNC110 - it happens in the database
+            await asyncio.sleep(0.05)
+
+
+def submit(database: Database, channel: Channel, payload: dict[str, Any]) -> str:
+    """Submit to anna and return the id."""
+    draft = sending.Draft("anna", channel, payload, uuid.uuid4().hex)
+    return sending.submit(database, Actor(), draft, {}).notification.id
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[Any, ...]]:
+    """Return the list into which the arguments of a function's calls go; it does what it did."""
+    found: list[tuple[Any, ...]] = []
+    real = getattr(where, name)
+
+    def call(*args: Any) -> Any:
+        found.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(where, name, call)
+    return found
