@@ -65,7 +65,8 @@ async def hear(crossing: Crossing, own: str, heard: Callable[[str | None], Await
     """Hear hints until cancelled; `own` names this listener.
 
     `heard` gets the provider of each, and None when some may have been missed: at the beginning, and after the
-    connection was lost. It is made anew, after waits that grow; who cannot hear sees what is due all the same.
+    connection was lost. It is made anew, after waits that grow; who cannot hear sees what is due all the same. What is
+    heard also shows that the server keeps sessions, and the database is told.
     """
     wait = FIRST_WAIT_S
     while True:
@@ -74,11 +75,14 @@ async def hear(crossing: Crossing, own: str, heard: Callable[[str | None], Await
                 await crossing.write(lambda conn: hints.test(conn, crossing.db.dialect, own))
                 await listener.prove()
                 wait = FIRST_WAIT_S
+                crossing.db.keeps_sessions = True
                 log.debug("hints are heard")
                 await heard(None)
                 async for provider in listener.hints():
                     await heard(provider)
         except NotifyctlError as error:
             log.debug("no hints are heard: %s", error.message)
+        finally:
+            crossing.db.keeps_sessions = False  # the next connection may be to a pooler
         await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311
         wait = min(2 * wait, LONGEST_WAIT_S)

@@ -36,6 +36,7 @@ CONNECT_TIMEOUT_S = 5
 WRITE_LOCK_TIMEOUT_S = 30
 IDLE_TRANSACTION_MS = 15_000
 TRIES = 5
+PREPARED_AFTER = 2
 
 _ROLLED_BACK = ("40001", "40P01")
 _GONE = ("57P01", "57P02", "57P03", "08")
@@ -72,6 +73,13 @@ class Database:
             self._engine = _sqlite_engine(self.url) if self.path else _postgresql_engine(self.url, pool_size)
         except (ArgumentError, ValueError) as error:
             raise UsageError(f"the database URL is not understood: {error}", _URL_HINT) from error
+        self.keeps_sessions = False
+        """Whether PostgreSQL is known to keep what belongs to a session: then statements that come again are prepared.
+
+        A pooler in transaction mode loses them. Whoever finds out says so here.
+        """
+        if self.dialect is POSTGRESQL:
+            event.listen(self._engine, "checkout", self._decide_on_preparing)
 
     @property
     def path(self) -> Path | None:
@@ -185,6 +193,9 @@ class Database:
         _, arguments = self._engine.dialect.create_connect_args(self.url)
         return {**arguments, **_connect_args(self.url)}
 
+    def _decide_on_preparing(self, connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.prepare_threshold = PREPARED_AFTER if self.keeps_sessions else None
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -235,7 +246,7 @@ def _parse(url: str) -> URL:
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
-    # prepare_threshold=None and no `options`: PgBouncer in transaction mode loses or refuses both.
+    # No prepared statements and no `options`: PgBouncer in transaction mode loses or refuses both.
     # The keepalives notice within half a minute that the server's machine is gone.
     settings = {
         "connect_timeout": CONNECT_TIMEOUT_S,

@@ -15,11 +15,14 @@ import time
 from dataclasses import asdict, dataclass
 
 import uvloop
+from sqlalchemy import func, select
 
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.store.engine import Database
+from notifyctl.store.states import PENDING
+from notifyctl.store.tables import notifications
 from tests.benchmarks.ground import keyring
 
 SAMPLE_S = 0.25
@@ -38,7 +41,9 @@ class Run:
 def run(url: str, stub: str, concurrency: int, seconds: float | None) -> Run:
     """Dispatch and return what was done."""
     db = Database(url)
-    options = DispatchOptions(once=True, concurrency=concurrency, max_time_s=seconds, provider_urls={"sendgrid": stub})
+    options = DispatchOptions(
+        concurrency=concurrency, limit=_due(db), max_time_s=seconds, provider_urls={"sendgrid": stub}
+    )
     memory: list[float] = []
     gc.freeze()  # as the command does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -47,6 +52,11 @@ def run(url: str, stub: str, concurrency: int, seconds: float | None) -> Run:
         elapsed, used = time.perf_counter() - began, _cpu() - cpu
     db.close()
     return Run(sent, elapsed, used, memory)
+
+
+def _due(db: Database) -> int:
+    with db.read() as conn:
+        return conn.execute(select(func.count()).select_from(notifications).where(PENDING)).scalar_one()
 
 
 async def _dispatch(db: Database, keys: Keyring, options: DispatchOptions, memory: list[float]) -> int:

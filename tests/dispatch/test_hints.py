@@ -17,7 +17,8 @@ from sqlalchemy import Connection, text, update
 from notifyctl.core.model import Actor, Channel
 from notifyctl.core.sealing import parse_keys
 from notifyctl.dispatch import lane, loop
-from notifyctl.dispatch.hearing import BRIEF_S, LONG_S, Doorbell
+from notifyctl.dispatch.crossing import Crossing
+from notifyctl.dispatch.hearing import BRIEF_S, LONG_S, Doorbell, hear
 from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.services import sending
@@ -226,6 +227,39 @@ def test_a_run_that_ends_by_itself_does_not_listen(world: World, monkeypatch: py
     id_ = world.send("email")
     world.dispatch()
     assert (world.show(id_)["status"], listened) == ("sent", [])
+
+
+def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> None:
+    """A server that passes hints on keeps sessions: what is asked again and again is planned once."""
+    database = Database(database_url)
+    crossing = Crossing(database)
+
+    async def story() -> tuple[int, int]:
+        known = asyncio.Event()
+
+        async def heard(_: str | None) -> None:
+            known.set()
+
+        before = await crossing.read(prepared)
+        hearing = asyncio.create_task(hear(crossing, str(uuid.uuid4()), heard))
+        async with asyncio.timeout(60):
+            await known.wait()
+        meanwhile = await crossing.read(prepared)
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
+        return before, meanwhile
+
+    before, meanwhile = asyncio.run(story())
+    crossing.close()
+    database.close()
+    assert (before, meanwhile > 0, database.keeps_sessions) == (0, True, False)
+
+
+def prepared(conn: Connection) -> int:
+    """Ask the same several times and count what the server keeps prepared for this session."""
+    for number in range(5):
+        conn.execute(text("SELECT CAST(:number AS int)"), {"number": number})
+    return int(conn.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one())
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
