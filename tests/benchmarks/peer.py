@@ -22,6 +22,7 @@ from tests.benchmarks.ground import Server
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-bench"
+PACKAGES = HERE / "peers" / "package.json"
 CLIENTS = ("pyreqwest", "aiohttp", "httpx-over-aiohttp")
 NEEDS = {"BullMQ": ("node", "npm", "redis-server"), "Celery": ("redis-server",)}
 PATIENCE_S = 180
@@ -39,12 +40,18 @@ class Run:
 def install() -> None:
     """Make the environment, unless it is there with these requirements; BullMQ's packages where it can be run."""
     _install_python()
-    if not lacking("BullMQ"):
+    if not _missing("BullMQ"):
         _install_node()
 
 
 def lacking(name: str) -> list[str]:
-    """Return the programs that are missing here to run that peer."""
+    """Return what is missing here to run that peer: programs, or packages that could not be installed."""
+    if missing := _missing(name):
+        return missing
+    return [] if name != "BullMQ" or _mark(PACKAGES).exists() else ["bullmq package: npm could not install it"]
+
+
+def _missing(name: str) -> list[str]:
     return [program for program in NEEDS[name] if shutil.which(program) is None]
 
 
@@ -136,15 +143,15 @@ def _install_python() -> None:
 
 
 def _install_node() -> None:
-    wanted = HERE / "peers" / "package.json"
-    mark = _mark(wanted)
+    mark = _mark(PACKAGES)
     if mark.exists():
         return
     print("installing BullMQ ...", file=sys.stderr)
-    shutil.copy(wanted, ENVIRONMENT)
+    shutil.copy(PACKAGES, ENVIRONMENT)
     quiet = ("--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
-    subprocess.run(["npm", "install", "--prefix", str(ENVIRONMENT), *quiet], check=True, stdout=subprocess.DEVNULL)
-    mark.touch()
+    install = ["npm", "install", "--prefix", str(ENVIRONMENT), *quiet]
+    if subprocess.run(install, check=False, stdout=subprocess.DEVNULL).returncode == 0:
+        mark.touch()
 
 
 def _mark(wanted: Path) -> Path:
