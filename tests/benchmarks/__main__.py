@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import backlog, dispatching, ground, memory, pickup, report, scaling, slow, startup
+from tests.benchmarks import backlog, dispatching, ground, hanging, memory, pickup, report, scaling, slow, startup
 from tests.benchmarks.report import Table
 from tests.benchmarks.runs import Place
 
@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[Place], list[Table]]] = {
     "startup": startup.measure,
     "dispatch": dispatching.measure,
     "slow": slow.measure,
+    "hanging": hanging.measure,
     "scaling": scaling.measure,
     "backlog": backlog.measure,
     "pickup": pickup.measure,

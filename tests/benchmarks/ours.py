@@ -1,6 +1,6 @@
-"""One dispatcher in a process of its own: `python -m tests.benchmarks.ours URL STUB [CONCURRENCY [SECONDS]]`.
+"""One dispatcher in a process of its own: `python -m tests.benchmarks.ours URL STUB [CONCURRENCY [LIMIT]]`.
 
-Works off what is due, or with SECONDS runs that long, and prints what it did as JSON. The interpreter's start and the
+Works off what is due, or LIMIT of it, and prints what it did as JSON. The interpreter's start and the
 imports are not counted.
 """
 
@@ -15,61 +15,71 @@ import time
 from dataclasses import asdict, dataclass
 
 import uvloop
-from sqlalchemy import func, select
 
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.store.engine import Database
-from notifyctl.store.states import PENDING
-from notifyctl.store.tables import notifications
 from tests.benchmarks.ground import keyring
 
 SAMPLE_S = 0.25
+LOOK_S = 0.01
+IDLE_S = 0.7
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a dispatcher did: how many it sent in how many seconds, its CPU seconds, and its memory over time in MB."""
+    """What a dispatcher did: how many it sent in how many seconds, its CPU seconds, and its memory over time.
+
+    That is in MB, each time with how many it had sent.
+    """
 
     sent: int
     seconds: float
     cpu_seconds: float
-    memory_mb: list[float]
+    memory_mb: list[tuple[int, float]]
 
 
-def run(url: str, stub: str, concurrency: int, seconds: float | None) -> Run:
+def run(url: str, stub: str, concurrency: int, limit: int | None) -> Run:
     """Dispatch and return what was done."""
     db = Database(url)
-    options = DispatchOptions(
-        concurrency=concurrency, limit=_due(db), max_time_s=seconds, provider_urls={"sendgrid": stub}
-    )
-    memory: list[float] = []
+    options = DispatchOptions(concurrency=concurrency, limit=limit, provider_urls={"sendgrid": stub})
+    memory: list[tuple[int, float]] = []
     gc.freeze()  # as the command does
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         began, cpu = time.perf_counter(), _cpu()
-        sent = runner.run(_dispatch(db, keyring(), options, memory))
-        elapsed, used = time.perf_counter() - began, _cpu() - cpu
+        sent, ended = runner.run(_dispatch(db, keyring(), options, memory))
+        elapsed, used = ended - began, _cpu() - cpu
     db.close()
     return Run(sent, elapsed, used, memory)
 
 
-def _due(db: Database) -> int:
-    with db.read() as conn:
-        return conn.execute(select(func.count()).select_from(notifications).where(PENDING)).scalar_one()
-
-
-async def _dispatch(db: Database, keys: Keyring, options: DispatchOptions, memory: list[float]) -> int:
+async def _dispatch(
+    db: Database, keys: Keyring, options: DispatchOptions, memory: list[tuple[int, float]]
+) -> tuple[int, float]:
+    """Return how many were sent and when the last of them was recorded."""
     dispatcher = Dispatcher(db, keys, options)
-    sampling = asyncio.create_task(_sample(memory))
+    sampling = asyncio.create_task(_sample(dispatcher, memory))
+    watching = asyncio.create_task(_until_idle(dispatcher))
     await dispatcher.run()
     sampling.cancel()
-    return dispatcher.tally.accepted
+    return dispatcher.tally.accepted, await watching
 
 
-async def _sample(memory: list[float]) -> None:
+async def _until_idle(dispatcher: Dispatcher) -> float:
+    """Stop it when nothing came for a while; return when the last came."""
+    last, accepted = time.perf_counter(), 0
+    while not accepted or time.perf_counter() - last < IDLE_S:
+        await asyncio.sleep(LOOK_S)
+        if dispatcher.tally.accepted != accepted:
+            last, accepted = time.perf_counter(), dispatcher.tally.accepted
+    dispatcher.stop()
+    return last
+
+
+async def _sample(dispatcher: Dispatcher, memory: list[tuple[int, float]]) -> None:
     while True:
-        memory.append(_memory_mb())
+        memory.append((dispatcher.tally.accepted, _memory_mb()))
         await asyncio.sleep(SAMPLE_S)
 
 
@@ -85,5 +95,5 @@ def _cpu() -> float:
 
 if __name__ == "__main__":
     rest = sys.argv[3:]
-    done = run(sys.argv[1], sys.argv[2], int(rest[0]) if rest else 64, float(rest[1]) if len(rest) > 1 else None)
+    done = run(sys.argv[1], sys.argv[2], int(rest[0]) if rest else 64, int(rest[1]) if len(rest) > 1 else None)
     print(json.dumps(asdict(done)))

@@ -34,11 +34,11 @@ class Place:
         return 1 if self.quick else 3
 
 
-def start(url: str, stub: str, concurrency: int = 64, seconds: float | None = None) -> subprocess.Popen[str]:
+def start(url: str, stub: str, concurrency: int = 64, limit: int | None = None) -> subprocess.Popen[str]:
     """Start a dispatcher that works off what is due."""
     command = [sys.executable, "-m", "tests.benchmarks.ours", url, stub, str(concurrency)]
-    if seconds is not None:
-        command.append(str(seconds))
+    if limit is not None:
+        command.append(str(limit))
     return subprocess.Popen(command, cwd=ROOT, env=environment(url), stdout=subprocess.PIPE, text=True)
 
 
