@@ -52,8 +52,12 @@ class Answering(asyncio.Protocol):
         if found := NOTIFICATION.search(request):
             seen.setdefault(found[1].decode(), time.time())
         if self._delay:
-            asyncio.get_running_loop().call_later(self._delay, self._transport.write, ANSWER)
+            asyncio.get_running_loop().call_later(self._delay, self._accept)
         else:
+            self._accept()
+
+    def _accept(self) -> None:
+        if not self._transport.is_closing():  # who asked may have gone meanwhile
             self._transport.write(ANSWER)
 
 

@@ -1,0 +1,56 @@
+"""What the README quotes of the committed results: `python -m tests.benchmarks.quoted` prints the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).with_name("results.json")
+STARTS = {
+    "notifyctl --help": "`notifyctl --help`, to `python -c 'import typer'`",
+    "users list (SQLite)": "`notifyctl users list` on SQLite, to `python -c 'import typer, sqlalchemy'`",
+    "dispatch --once, nothing due": "`notifyctl dispatch --once` with nothing due, to the same",
+}
+
+
+def table(results: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the table: ratios only, since machines differ."""
+    facts = {name: tables[0]["facts"] for name, tables in results["parts"].items()}
+    return [
+        "| what, to what | ratio |",
+        "| --- | --- |",
+        *(f"| {what} | {ratio:.2f} |" for what, ratio in _rows(facts)),
+    ]
+
+
+def _rows(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
+    systems = facts["dispatch"]
+    by = [
+        (
+            f"notifications a second, one process on PostgreSQL, to {name} at the same work",
+            systems[name]["ours_by_theirs"],
+        )
+        for name in ("PgQueuer", "BullMQ", "Procrastinate", "Celery")
+        if name in systems
+    ]
+    costs = facts["backlog"]
+    return [
+        *by,
+        ("the same on SQLite, to PostgreSQL", 1 / systems["notifyctl, SQLite"]["ours_by_theirs"]),
+        ("two processes on two cores, to one", facts["scaling"]["ratio"]),
+        ("e-mail while every SMS hangs for 20 s, to e-mail alone", facts["hanging"]["ratio"]),
+        ("pages of a claim beside 700,000 notifications, to beside 10,000", _growth(costs["pages touched by a claim"])),
+        ("time of claim and record there, to the same", _growth(costs["claim + record, µs"])),
+        *((STARTS[each["name"]], each["ratio"]) for each in facts["startup"]),
+    ]
+
+
+def _growth(small_and_large: Sequence[float]) -> float:
+    small, large = small_and_large
+    return large / small
+
+
+if __name__ == "__main__":
+    print("\n".join(table(json.loads(RESULTS.read_text()))))
