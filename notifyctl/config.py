@@ -24,7 +24,8 @@ from notifyctl.core.model import Channel, OnUnknown
 
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
-_DISPATCH = {"concurrency": int, "batch_size": int, "processes": int, "lease": str, "poll": str, "drain": str}
+_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain")
+_COUNTS = _DISPATCH[:3]
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _KEYS = ("encryption_keys", "encryption_keys_file")
 _ENVIRONMENT = {
@@ -244,7 +245,7 @@ def _value(key: str, value: Any, origin: str) -> Any:
         if key == "on_unknown":
             return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
         if key == "dispatch":
-            return {name: _DISPATCH[name](item) for name, item in _typed(value, dict).items()}
+            return {name: _of_dispatch(name, item) for name, item in _typed(value, dict).items()}
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
@@ -255,6 +256,16 @@ def _value(key: str, value: Any, origin: str) -> Any:
         where = _ENVIRONMENT[key] if origin == "environment" and key in _ENVIRONMENT else f"{origin}: {key}"
         raise UsageError(f"{where}: {error}") from error
     raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
+
+
+def _of_dispatch(name: str, value: Any) -> int | str:
+    if name not in _DISPATCH:
+        raise KeyError(name)
+    if name not in _COUNTS:
+        return str(value)
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} is a number from 1 on, not {value!r}")
+    return value
 
 
 def _provider_url(url: str) -> str:

@@ -449,6 +449,8 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("database_url = 5", "database_url: is not text"),
         ("provider_urls = 'x'", "provider_urls: is not a table"),
         ("[dispatch]\nspeed = 5\n", "dispatch.speed is no setting"),
+        ("[dispatch]\nconcurrency = 0\n", "dispatch: concurrency is a number from 1 on, not 0"),
+        ("[dispatch]\nprocesses = 'two'\n", "dispatch: processes is a number from 1 on, not 'two'"),
         ("[dispatch]\nconcurrency = 'many'\n", "dispatch"),
         ("[policy]\non_unknown = { fax = 'hold' }\n", "fax"),
         ("log_level = 'LOUD'", "LOUD"),

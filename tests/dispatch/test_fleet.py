@@ -327,9 +327,9 @@ def test_a_profile_may_say_how_many(scene: Scene, start: Start) -> None:
     config.write_text("[profiles.prod.dispatch]\nprocesses = 2\n")
     process = start(env=env)
     assert process.pid not in entered(scene, 2)
-    config.write_text("[profiles.prod.dispatch]\nprocesses = 0\n")
+    config.write_text("[profiles.prod.dispatch]\nprocesses = 10_000\n")
     code, _, err = ended(start(env=env))
-    assert (code, json.loads(err)["error"]["message"]) == (2, "dispatch.processes is 0")
+    assert (code, json.loads(err)["error"]["message"]) == (2, "dispatch.processes is 10000")
 
 
 @on_one
