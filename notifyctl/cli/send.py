@@ -20,6 +20,7 @@ from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.segments import segments
 from notifyctl.providers.contract import Request
 from notifyctl.services import sending
 from notifyctl.services.sending import Draft, Submitted
@@ -201,6 +202,8 @@ def _row(submitted: Submitted) -> SimpleNamespace:
 
 def _show_request(run: Invocation, draft: Draft) -> None:
     request = sending.preview(run.system.db, run.system.keyring, draft, run.settings.provider_urls)
+    if draft.channel is Channel.SMS:
+        run.out.say(str(segments(str(draft.payload.get("body", "")))))
     if run.out.asked_form in (None, "table", "plain"):
         run.out.write(_as_http(request))
         return

@@ -240,6 +240,19 @@ def test_dry_run_hides_every_secret(keyed: Cli) -> None:
             assert secret not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("Your code is 123456", "1 segment: 19 of 160, GSM-7\n"),
+        ("Ça va — ça ira " * 6, "2 segments: 90 of 134, UCS-2 because of —ç\n"),
+    ],
+)
+def test_dry_run_says_what_a_text_message_costs(keyed: Cli, body: str, words: str) -> None:
+    """In how many segments it would go, and which letters make it more."""
+    to = ("--channel", "sms", "--to", "+14155552345")
+    assert words in keyed.call("send", "anna", *to, "--body", body, "--dry-run").ok().stderr
+
+
 def test_dry_run_refuses_as_well(keyed: Cli) -> None:
     """What would not be sent is not shown as if it would: content, address, time, credentials."""
     refused(keyed.call("send", "anna", "--channel", "email", "--body", "x", "--dry-run"), 2, "subject")

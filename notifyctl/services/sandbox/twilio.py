@@ -9,6 +9,7 @@ from email.utils import formatdate
 from random import Random
 from urllib.parse import parse_qs
 
+from notifyctl.core.segments import segments
 from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, page
 from notifyctl.services.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
 
@@ -100,7 +101,7 @@ class Twilio:
                 "from": form.get("From"),
                 "messaging_service_sid": service,
                 "num_media": str(media),
-                "num_segments": "0" if service else str(_segments(body)),
+                "num_segments": "0" if service else str(segments(body).count),
                 "price": None,
                 "price_unit": "USD",
                 "sid": sid,
@@ -163,12 +164,6 @@ def _recipient_problem(to: str) -> tuple[int, str] | None:
     if magic is None and not _NUMBER.fullmatch(to.rpartition(":")[2]):
         magic = _MAGIC_TO["+15005550001"]
     return (magic[0], magic[1].format(to)) if magic else None
-
-
-def _segments(body: str) -> int:
-    """Return in how many parts a text goes; near enough, ASCII standing for the GSM 7-bit alphabet."""
-    alone, part = (160, 153) if body.isascii() else (70, 67)
-    return 1 if len(body) <= alone else -(-len(body) // part)
 
 
 def _error(status: int, code: int, message: str) -> Reply:
