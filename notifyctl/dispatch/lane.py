@@ -80,7 +80,10 @@ class Shared:
 
 
 class Lane:
-    """Works for one provider until it is stopped, or with `once` until nothing is left."""
+    """Works for one provider until it is stopped, or with `once` until nothing is left.
+
+    `unrecorded` is how many results are on their way to the database.
+    """
 
     def __init__(self, provider: str, shared: Shared, tally: ProviderTally) -> None:
         self.provider = provider
@@ -88,6 +91,7 @@ class Lane:
         self._tally = tally
         self._courier: Courier | None = None
         self._version = -1
+        self.unrecorded = 0
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -104,8 +108,8 @@ class Lane:
         self._doorbell.ring()
 
     def settled(self) -> None:
-        """Take note that a result was recorded: its place in flight is free."""
-        self._tally.in_flight -= 1
+        """Take note that a result was recorded."""
+        self.unrecorded -= 1
         self._freed.set()
 
     async def run(self) -> None:
@@ -166,7 +170,10 @@ class Lane:
 
     @property
     def _free(self) -> int:
-        return self._shared.options.concurrency - self._tally.in_flight
+        # A call that has ended makes room for another while its result is recorded. But what a crash would leave
+        # unknown stays bounded: where as many results wait as calls may be in flight, nothing more is claimed.
+        most = self._shared.options.concurrency
+        return min(most, 2 * most - self.unrecorded) - self._tally.in_flight
 
     async def _until_free(self, places: int) -> None:
         """Wait until so many places are free, or until told to stop."""
@@ -226,7 +233,7 @@ class Lane:
         courier = await self._courier_for(batch.version)
         for each in batch.claims:
             if courier is None:
-                self._shared.recorder.put(Result(each, Release()))
+                self._ended(Result(each, Release()))
                 continue
             call = asyncio.create_task(self._attempt(each, courier, lease, batch.deadline_ms))
             self._calls[call] = each
@@ -248,7 +255,7 @@ class Lane:
     async def _attempt(self, each: Claim, courier: Courier, lease: Lease, deadline_ms: int) -> None:
         began_at, began = lease.moment(), time.monotonic()  # before the look at the lease: standing still costs us
         if lease.left_ms() < deadline_ms + MARGIN_MS:
-            self._shared.recorder.put(Result(each, Release()))
+            self._ended(Result(each, Release()))
             return
         try:
             outcome = await courier.deliver(each.message, began + deadline_ms / 1_000)
@@ -258,7 +265,13 @@ class Lane:
         self._tally.latencies.append((time.monotonic() - began) * 1_000)
         attempt = Attempt(each.attempt, each.max_retries, each.provider, began_at, lease.moment())
         policy = self._shared.options.on_unknown.get(each.message.channel, OnUnknown.RETRY)
-        self._shared.recorder.put(Result(each, decide(attempt, outcome, random.random(), policy)))  # noqa: S311
+        self._ended(Result(each, decide(attempt, outcome, random.random(), policy)))  # noqa: S311
+
+    def _ended(self, result: Result) -> None:
+        self._tally.in_flight -= 1
+        self.unrecorded += 1
+        self._shared.recorder.put(result)
+        self._freed.set()
 
     async def _pause(self, seconds: float) -> None:
         try:

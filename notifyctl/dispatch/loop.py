@@ -249,7 +249,8 @@ class Dispatcher:
         _, late = await asyncio.wait({recording}, timeout=left)
         if late:
             recording.cancel()
-            self._notice(f"{self.tally.in_flight} results could not be recorded; their leases expire")
+            lost = sum(lane.unrecorded for lane, _ in self._lanes.values())
+            self._notice(f"{lost} results could not be recorded; their leases expire")
         await asyncio.gather(recording, return_exceptions=True)
 
     async def _leave(self) -> None:

@@ -1,7 +1,6 @@
 """Results on their way to the database: whatever has gathered is one transaction.
 
-A result is kept until it is recorded, however long the database is away; its place in flight is free only then, so
-that a crash can never touch more than what was in flight.
+A result is kept until it is recorded, however long the database is away.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Tally:
 
     @property
     def in_flight(self) -> int:
-        """How many are claimed and not yet recorded."""
+        """How many are claimed and not yet answered."""
         return sum(each.in_flight for each in self.providers.values())
 
     @property

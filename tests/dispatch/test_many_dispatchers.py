@@ -95,7 +95,7 @@ def test_kill_9_loses_nothing_and_doubles_only_what_it_admits(make_world: Make, 
             victim = processes.pop(0)
             victim.send_signal(signal.SIGKILL)
             victim.communicate()
-            in_flight += 16
+            in_flight += 2 * 16  # calls, and answers not yet recorded
             processes.append(world.cli.start("dispatch", "-o", "json", *options))
         wait_until(lambda: count(database, notifications.c.status == "sent") == len(ids), timeout=120)
         for process in processes:

@@ -13,6 +13,7 @@ from tests.reliability.sizes import Tell, sizes
 from tests.reliability.worker import POINTS
 
 IN_FLIGHT = 8
+UNRECORDED = IN_FLIGHT  # as many results may be on their way to the database
 CLAIM_TAKES_MS = 600
 
 
@@ -45,7 +46,7 @@ def test_2_a_kill_repeats_only_what_was_in_flight(scene: Scene, tell: Tell, size
     tell("2 kill -9", {**verdict.counts(), "kills": size, "most in flight": most, "were in flight": held.total()})
     assert not verdict.wrong
     assert verdict.sent == len(ids) + 1
-    assert most <= IN_FLIGHT
+    assert most <= IN_FLIGHT + UNRECORDED
     deliveries = scene.stub.deliveries()
     assert {id_: deliveries[id_] - 1 - held[id_] for id_ in verdict.repeated if deliveries[id_] - 1 > held[id_]} == {}
 
