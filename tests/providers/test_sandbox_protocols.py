@@ -180,7 +180,7 @@ def test_twilio_message_has_the_documented_fields(sandbox: Running) -> None:
         *("error_message", "from", "messaging_service_sid", "num_media", "num_segments", "price", "price_unit", "sid"),
         *("status", "subresource_uris", "to", "uri"),
     }
-    assert (message["status"], message["num_segments"]) == ("queued", "4")
+    assert (message["status"], message["num_segments"]) == ("queued", "5")
     assert message["sid"].startswith("SM") and len(message["sid"]) == 34
     assert message["date_created"].endswith("+0000")
 

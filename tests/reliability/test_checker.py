@@ -6,6 +6,7 @@ Each scene is the same both times. Leases have a short margin, so that nobody wa
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -15,7 +16,8 @@ from tests.reliability.ledger import Ledger
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell
 
-SHORT = {"lease_margin_ms": 1_000}
+MOST_ROUNDS = 4
+SHORT: dict[str, Any] = {"lease_margin_ms": 1_000}
 
 
 @pytest.mark.parametrize("off", [None, "fence"])
@@ -24,19 +26,31 @@ def test_the_fence(scene: Scene, tell: Tell, off: str | None) -> None:
     tricks = {**SHORT, **({"without": [off]} if off else {})}
     scene.patience(6)
     scene.stub.faults = lambda _, nth: "503" if nth == 1 else None
+    for _ in range(MOST_ROUNDS if off else 1):
+        _record_late(scene, tricks)
+        verdict = scene.verdict()
+        if verdict.repeated:
+            break
+    tell(f"proof: {off or 'all on'}", verdict.counts())
+    assert bool(verdict.repeated) == (off is not None)
+
+
+def _record_late(scene: Scene, tricks: dict[str, Any]) -> None:
+    """Let a dispatcher record failures that it had before its leases ended, while another makes the next attempts."""
+    began = time.monotonic()
+    scene.stub.latency = 0.0
     scene.seed(8)
     stalled = scene.dispatch(tricks={**tricks, "stop": ["record.ready", 1, "STOP"]})
     scene.wait(stalled.paused, 30)
-    scene.stub.latency = 2.2
+    scene.stub.latency = (
+        2.2  # in which somebody has to see that the rows are free: a matter of chance on a busy machine
+    )
     other = scene.dispatch(tricks=tricks)
-    scene.wait(lambda: len(scene.stub.requests()) == 16, 60)
+    scene.wait(lambda: len(scene.stub.requests(began)) == 16, 60)
     stalled.resume()
     scene.wait_until_all_ended(60)
     for each in (stalled, other):
         each.stop()
-    verdict = scene.verdict()
-    tell(f"proof: {off or 'all on'}", verdict.counts())
-    assert bool(verdict.repeated) == (off is not None)
 
 
 @pytest.mark.parametrize("off", [None, "margin"])
