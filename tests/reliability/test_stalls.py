@@ -36,11 +36,13 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
         together = min(5, size - stalls)
         scene.seed(together * 100)
         fleet = [_standstill(scene, stalls + number, chance) for number in range(together)]
+        at_points = [each for each, at_random in fleet if not at_random]
+        for each in at_points:
+            scene.wait(each.paused, 60)
+        scene.wait(lambda at_points=at_points: _others_can_write(scene, at_points), 60)  # type: ignore[misc]
         for each, at_random in fleet:
             if at_random:
                 _pause_anywhere(scene, each, chance)
-            else:
-                scene.wait(each.paused, 30)
         began = time.monotonic()
         scene.seed(20)
         rescuer = scene.dispatch("--concurrency", "64")
@@ -77,13 +79,27 @@ def _standstill(scene: Scene, number: int, chance: random.Random) -> tuple[Dispa
 
 def _pause_anywhere(scene: Scene, victim: Dispatching, chance: random.Random) -> None:
     """Stop it while it holds leases, but not while it holds SQLite's lock."""
-    while True:
-        scene.wait(lambda: bool(victim.leases()), 30)
+
+    def stands() -> bool:
         time.sleep(chance.uniform(0, 0.05))
         victim.pause()
         if victim.leases() and _writable(scene.db):
-            return
+            return True
         victim.resume()
+        return False
+
+    scene.wait(stands, 60)
+
+
+def _others_can_write(scene: Scene, stalled: list[Dispatching]) -> bool:
+    """Return whether nobody stands still with SQLite's lock, which another thread may hold; else all go on a little."""
+    if _writable(scene.db):
+        return True
+    for each in stalled:
+        each.resume()
+        time.sleep(0.02)
+        each.pause()
+    return False
 
 
 def _writable(db: Database) -> bool:
