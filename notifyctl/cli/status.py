@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -83,16 +84,34 @@ def _write(run: Invocation, report: Status) -> None:
 
 def _watch(run: Invocation, seconds: float) -> None:
     """Draw again and again until somebody interrupts it."""
+    pause = _until_interrupted()
     if run.out.form != "table" or not run.out.on_terminal:
         while True:
             _write(run, _read(run))
-            time.sleep(seconds)
+            pause(seconds)
     from rich.live import Live
 
     with Live(auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             live.update(Text("\n").join(_lines(run, _read(run))), refresh=True)
-            time.sleep(seconds)
+            pause(seconds)
+
+
+def _until_interrupted() -> Callable[[float], None]:
+    """Return a sleep that remembers Ctrl-C: Python loses what it raises while it collects garbage."""
+    pressed: list[int] = []
+
+    def press(number: int, _frame: object) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def pause(seconds: float) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    signal.signal(signal.SIGINT, press)
+    return pause
 
 
 # For people
