@@ -57,7 +57,7 @@ def test_15_a_cancel_wins_or_loses(scene: Scene, tell: Tell, size: int) -> None:
     accepted = 0
     while accepted < size or not 0 < len(cancelled) < accepted:
         assert accepted < size * MOST_ROUNDS, f"{len(cancelled)} of {accepted} cancelled"
-        _race(scene, size // 4, cancelled)
+        _race(scene, size // 4, cancelled, late=accepted // (size // 4) % 2 == 1)
         accepted += size // 4
     for each in fleet:
         each.stop()
@@ -71,9 +71,12 @@ def test_15_a_cancel_wins_or_loses(scene: Scene, tell: Tell, size: int) -> None:
     assert verdict.sent == accepted - len(cancelled) == len(sent)
 
 
-def _race(scene: Scene, count: int, cancelled: dict[str, float]) -> None:
-    """Let two operators cancel what becomes due meanwhile, and wait until all of it has ended."""
-    ids = scene.seed(count, due_at=scene.db.moment() + 150)
+def _race(scene: Scene, count: int, cancelled: dict[str, float], *, late: bool) -> None:
+    """Let two operators cancel what becomes due meanwhile, or `late` what is being sent; wait until all has ended."""
+    began = time.monotonic()
+    ids = scene.seed(count, due_at=scene.db.moment() + (0 if late else 150))
+    if late:
+        scene.wait(lambda: bool(scene.stub.requests(began)), 60, pause=0.001)
     operators = [threading.Thread(target=_cancel, args=(scene, ids, seed, cancelled)) for seed in range(2)]
     for each in operators:
         each.start()
