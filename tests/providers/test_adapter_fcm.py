@@ -10,7 +10,8 @@ import pytest
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
-from notifyctl.providers.fcm import BAD_REQUEST, FCM_ERROR, Fcm
+from notifyctl.providers.fcm import Fcm
+from notifyctl.providers.fcm.answers import BAD_REQUEST, FCM_ERROR
 
 ADAPTER = Fcm()
 ID = "11111111-2222-4333-8444-555555555555"

@@ -1,0 +1,64 @@
+"""Firebase Cloud Messaging: push messages over its HTTP API, version 1."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from notifyctl.core.model import Channel, Message
+from notifyctl.core.outcome import Outcome
+from notifyctl.providers import content as fields
+from notifyctl.providers.contract import Credentials, Request, Response
+from notifyctl.providers.fcm import answers
+from notifyctl.providers.fcm.push import push
+
+
+class Fcm:
+    """The adapter. It needs the service account's key file; settings: `base_url`, `project_id` if the file has none.
+
+    `credentials.access_token` is the OAuth2 token; without one the request is built unsigned, to be looked at.
+    """
+
+    name = "fcm"
+    channel = Channel.PUSH
+    default_url = "https://fcm.googleapis.com"
+
+    def check(self, credentials: Credentials) -> list[str]:
+        """Return what is missing or malformed in the settings, one sentence each."""
+        problems = fields.problems_with_base_url(credentials)
+        account = credentials.service_account
+        if account is None:
+            return [*problems, "the service account's key file is missing"]
+        problems += [
+            f"the service account's key file has no {key}"
+            for key in ("client_email", "private_key", "token_uri")
+            if not isinstance(account.get(key), str) or not account[key]
+        ]
+        if not _project(credentials):
+            problems.append("project_id is missing, in the key file and in the settings")
+        return problems
+
+    def build(self, message: Message, credentials: Credentials) -> Request:
+        """Return the request that pushes `message`; raise InvalidMessage when none can."""
+        body: dict[str, Any] = {"message": push(message)}
+        if fields.flag(message.content, "validate_only"):
+            body["validate_only"] = True
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if credentials.access_token:
+            headers["Authorization"] = f"Bearer {credentials.access_token}"
+        return Request(
+            "POST",
+            f"{fields.base_url(credentials, self.default_url)}"
+            f"/v1/projects/{quote(_project(credentials), safe=':')}/messages:send",
+            headers,
+            fields.encode_json(body),
+        )
+
+    def read(self, response: Response) -> Outcome:
+        """Return what the answer means; only a 200 that names the new message is a success."""
+        return answers.read(response)
+
+
+def _project(credentials: Credentials) -> str:
+    account = credentials.service_account or {}
+    return str(account.get("project_id") or credentials.config.get("project_id") or "")

@@ -1,0 +1,86 @@
+"""What FCM's answers mean.
+
+Source: firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode and .../cloud-messaging/scale-fcm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.providers import reading
+from notifyctl.providers.contract import Response
+
+FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+
+# By status and error code: the code of the FcmError detail where there is one, else the general status. Only the pair
+# counts, so that no stray word in another answer costs anybody a token. (status, None) is for the rest.
+_ANSWERS: Mapping[tuple[int, str | None], Kind] = {
+    (200, None): Kind.ACCEPTED,
+    (400, None): Kind.PERMANENT,
+    (401, None): Kind.CONFIG,
+    (403, None): Kind.CONFIG,
+    (403, "SENDER_ID_MISMATCH"): Kind.RECIPIENT,
+    (404, None): Kind.CONFIG,  # no such project, or another base URL
+    (404, "UNREGISTERED"): Kind.RECIPIENT,
+    (429, None): Kind.THROTTLED,
+    (500, None): Kind.UNKNOWN,
+    (502, None): Kind.UNKNOWN,
+    (503, None): Kind.TRANSIENT,
+    (504, None): Kind.UNKNOWN,
+}
+# The least wait where the answer names none.
+_WAITS_MS: Mapping[int, int] = {429: 60_000, 500: 10_000, 502: 10_000, 503: 10_000, 504: 10_000}
+_BAD_TOKEN_FIELDS = frozenset({"message.token", "message.fid"})
+_BAD_TOKEN = re.compile(r"token is not (a )?valid", re.IGNORECASE)
+
+
+def read(response: Response) -> Outcome:
+    """Return what the answer means; only a 200 that names the new message is a success."""
+    answer = reading.json_object(response.body)
+    if response.status == 200:
+        name = reading.identifier(answer.get("name"))
+        if name is None:
+            return reading.outcome(Kind.UNKNOWN, response, "answered 200 without a message name")
+        return reading.outcome(Kind.ACCEPTED, response, message_id=name)
+    error = answer.get("error")
+    error = error if isinstance(error, dict) else {}
+    code = _code(error, response.status)
+    kind = _ANSWERS.get((response.status, code)) or _ANSWERS.get((response.status, None))
+    if response.status == 400 and _blames_token(error):
+        kind = Kind.RECIPIENT
+    wait = reading.retry_after_ms(response.headers)
+    return reading.outcome(
+        kind or reading.kind_of_status(response.status),
+        response,
+        reading.text(error.get("message")),
+        code=code,
+        retry_after=_WAITS_MS.get(response.status) if wait is None else wait,
+    )
+
+
+def _code(error: Mapping[str, Any], status: int) -> str | None:
+    """Return FCM's own code, found by type and never by position, else Google's general status."""
+    for detail in _details(error, FCM_ERROR):
+        if code := reading.identifier(detail.get("errorCode")):
+            return code
+    # The caller tells a token that has expired from other trouble by this code, so even a bare 401 carries it.
+    return "UNAUTHENTICATED" if status == 401 else reading.identifier(error.get("status"))
+
+
+def _blames_token(error: Mapping[str, Any]) -> bool:
+    violations = [
+        violation
+        for detail in _details(error, BAD_REQUEST)
+        for violation in reading.objects(detail.get("fieldViolations"))
+    ]
+    return any(reading.text(violation.get("field")) in _BAD_TOKEN_FIELDS for violation in violations) or bool(
+        _BAD_TOKEN.search(reading.text(error.get("message")))
+    )
+
+
+def _details(error: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [detail for detail in reading.objects(error.get("details")) if detail.get("@type") == kind]
