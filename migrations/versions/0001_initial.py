@@ -118,7 +118,7 @@ def _notifications() -> None:
         "idx_notifications_due",
         "notifications",
         ["provider", sa.text("is_critical DESC"), "due_at"],
-        where="status = 'pending'",
+        where="status || '' = 'pending'",
     )
     _create_partial_index(
         "idx_notifications_provider_message",

@@ -27,7 +27,7 @@ from notifyctl.core.permits import take
 from notifyctl.store import metrics, transitions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import Dialect
-from notifyctl.store.states import PENDING, free_at
+from notifyctl.store.states import QUEUED, free_at
 from notifyctl.store.tables import notifications, provider_configs, provider_states, suppressions, users
 from notifyctl.store.transitions import Burial, Cancellation, Lease, Return
 
@@ -170,7 +170,7 @@ def _due(dialect: Dialect) -> Select[Any]:
             c.retry_history,
             c.is_critical,
         )
-        .where(c.provider == bindparam("provider"), PENDING, c.due_at <= moment, free_at(moment))
+        .where(c.provider == bindparam("provider"), QUEUED, c.due_at <= moment, free_at(moment))
         .order_by(c.is_critical.desc(), c.due_at)
         .limit(bindparam("most", type_=Integer))
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Index, text
 
 from notifyctl.store.tables import notifications
 
-_PENDING = text("status = 'pending'")
+_QUEUED = text("status || '' = 'pending'")  # see states.QUEUED
 _KNOWN = text("provider_message_id IS NOT NULL")
 
 DUE = Index(
@@ -18,8 +18,8 @@ DUE = Index(
     notifications.c.provider,
     text("is_critical DESC"),
     notifications.c.due_at,
-    postgresql_where=_PENDING,
-    sqlite_where=_PENDING,
+    postgresql_where=_QUEUED,
+    sqlite_where=_QUEUED,
 )
 PROVIDER_MESSAGE = Index(
     "idx_notifications_provider_message",

@@ -19,7 +19,6 @@ from sqlalchemy import (
     delete,
     func,
     literal,
-    literal_column,
     null,
     or_,
     select,
@@ -30,6 +29,7 @@ from notifyctl.core.errors import NotAllowed
 from notifyctl.core.sealing import Keyring, Place
 from notifyctl.providers.contract import Credentials
 from notifyctl.store.dialect import Dialect
+from notifyctl.store.states import QUEUED
 from notifyctl.store.tables import notifications, provider_configs, provider_states
 
 SERVICE_ACCOUNT = "service_account"
@@ -108,9 +108,7 @@ def remove(conn: Connection, provider_id: str) -> None:
 
 def pending(conn: Connection, provider_name: str) -> int:
     """Return how many unfinished notifications wait for this provider."""
-    # A literal status: bound, a generic plan misses the partial index.
-    unfinished = notifications.c.status == literal_column("'pending'")
-    return conn.execute(select(func.count()).where(notifications.c.provider == provider_name, unfinished)).scalar_one()
+    return conn.execute(select(func.count()).where(notifications.c.provider == provider_name, QUEUED)).scalar_one()
 
 
 def pause(

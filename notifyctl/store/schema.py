@@ -9,7 +9,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -234,7 +234,9 @@ def _create_file(database: Database) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(f"{path}.lock", WRITE_LOCK_TIMEOUT_S):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Never opened where it exists: to close it would take away the locks that this process's connections hold.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             with closing(sqlite3.connect(path)) as conn:
                 conn.execute(database.dialect.creation)
     except (OSError, sqlite3.Error) as error:

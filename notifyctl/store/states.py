@@ -35,8 +35,12 @@ class State(StrEnum):
 
 _n = notifications.c
 
-# A literal, not a parameter: PostgreSQL's partial index is for this very condition.
+# A literal, not a parameter: as PostgreSQL plans for how common it is.
 PENDING = _n.status == literal_column("'pending'")
+# The same, as the partial index of the queue has it. Written plainly, PostgreSQL could find the rows by
+# `idx_status_created` instead, and does so where the queue was empty when it last counted: each claim of the burst that
+# follows would read and sort all that is due.
+QUEUED = _n.status.concat(literal_column("''")) == literal_column("'pending'")
 
 
 def still(status: Status) -> ColumnElement[bool]:

@@ -181,6 +181,23 @@ def test_21_a_held_snapshot(postgresql: Database, tell: Tell, size: int) -> None
     assert after.read <= before.read * FLAT
 
 
+@sizes(5_000, 75_000)
+def test_21_a_burst_into_an_empty_queue(postgresql: Database, tell: Tell, size: int) -> None:
+    """The server last counted when nothing was pending: a claim still reads what it takes, and not all that came."""
+    db = postgresql
+    seed.provider(db)
+    anna = seed.user(db)
+    alone = _cost(db, anna)
+    _churn(db, anna, 4 * size)
+    analyze(db)
+    seed.pending(db, anna, count=size)
+    seen = look(
+        db, lambda conn: claim(conn, db.dialect, Order("sendgrid", ME, BATCH, LEASE_MS), NOW), only="SKIP LOCKED"
+    )
+    tell("21 a burst into an empty queue", {"burst": size, "looked at": seen.read, "of alone": alone.read})
+    assert seen.read <= alone.read * FLAT, seen.plans
+
+
 def _cost(db: Database, user: str) -> Look:
     """Return what a claim looks at where nothing else is pending."""
     seed.pending(db, user, count=BATCH * 2)

@@ -136,7 +136,8 @@ def test_check_sees_conditions_and_expressions(database: Database) -> None:
     _execute(
         database,
         "DROP INDEX idx_notifications_due",
-        "CREATE INDEX idx_notifications_due ON notifications (provider, is_critical, due_at) WHERE status = 'pending'",
+        "CREATE INDEX idx_notifications_due ON notifications (provider, is_critical, due_at)"
+        " WHERE status || '' = 'pending'",
         "DROP INDEX idx_notifications_provider_message",
         "CREATE INDEX idx_notifications_provider_message ON notifications (provider_message_id)",
         "DROP INDEX idx_metrics_bucket",
@@ -376,6 +377,18 @@ def test_up_creates_file_and_folder_for_the_owner_only(tmp_path: Path) -> None:
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (database.path.parent, database.path)]
     assert modes == [0o700, 0o600]
     assert {stat.S_IMODE(path.stat().st_mode) for path in database.path.parent.iterdir()} == {0o600}
+
+
+def test_up_takes_no_lock_away_from_a_connection_that_is_open(sqlite: Database) -> None:
+    """Closing a file gives up all locks the process holds on it: the next to leave would reset the log under us."""
+    with sqlite.read() as conn:
+        conn.execute(text("SELECT 1 FROM users")).all()
+    another = Database(str(sqlite.url))
+    schema.up(another)
+    another.close()
+    alone = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('PRAGMA journal_mode = DELETE')"
+    other = subprocess.run([sys.executable, "-c", alone, str(sqlite.path)], capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
