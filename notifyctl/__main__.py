@@ -1,6 +1,21 @@
-"""`python -m notifyctl`."""
+"""The installed command, and `python -m notifyctl`."""
 
-from notifyctl.cli.app import run
+from __future__ import annotations
+
+import signal
+
+
+def run() -> None:
+    """Load the program and run it; Ctrl-C meanwhile ends the process as it ends any other, without a traceback."""
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, and stays so
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from notifyctl.cli.app import run as run_app
+
+    if ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_app()
+
 
 if __name__ == "__main__":
     run()

@@ -60,7 +60,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert sources <= names
     assert f"notifyctl-{__version__}.dist-info/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {"notifyctl", f"notifyctl-{__version__}.dist-info"}
-    assert dict(points["console_scripts"]) == {"notifyctl": "notifyctl.cli.app:run"}
+    assert dict(points["console_scripts"]) == {"notifyctl": "notifyctl.__main__:run"}
     assert set(points["notifyctl.providers"]) == {"sendgrid", "twilio", "fcm"}
 
 

@@ -137,7 +137,7 @@ def main(argv: list[str]) -> int:
 
 
 def run() -> None:
-    """Entry point of the installed command."""
+    """Run the command line of this process and end it."""
     _open_streams()
     sys.exit(main(sys.argv[1:]))
 

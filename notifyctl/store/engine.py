@@ -8,6 +8,7 @@ it means is the caller's to say.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -214,7 +215,8 @@ def newer_schema(label: str, found: str) -> SchemaMismatch:
 
 
 _URL_HINT = "sqlite:///path or postgresql://host/name"
-_WRONG_OPTION = ("invalid connection option", "bad value for")
+# psycopg's words, and libpq's: 'connection is bad: invalid sslmode value: "x"'.
+_WRONG_OPTION = re.compile(r"invalid connection option|bad value for|connection is bad: invalid \w+ (value|number): ")
 
 
 def label(url: str) -> str:
@@ -347,7 +349,7 @@ def _meaning(database: Database, error: DBAPIError) -> Exception:
             f"{database.label}: somebody else uses a table; its lock was not granted in time",
             "nothing was changed; repeat later, or with a longer lock timeout",
         )
-    if not state and words.startswith(_WRONG_OPTION):
+    if not state and _WRONG_OPTION.match(words):
         return UsageError(f"the database URL is not understood: {words}", _URL_HINT)
     if not state and isinstance(error, OperationalError):
         return _unreachable(message, database.url.database)

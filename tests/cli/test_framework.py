@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -371,6 +372,19 @@ def test_interrupted(sqlite_cli: Cli) -> None:
     )
     assert ended.exit_code == 130
     assert "Traceback" not in ended.stdout
+
+
+def test_interrupted_before_it_began(sqlite_cli: Cli, tmp_path: Path) -> None:
+    """Ctrl-C while the program is loaded, a third of a second on a slow machine, ends it without a word as well."""
+    (tmp_path / "typer.py").write_text("import time; print('loading', flush=True); time.sleep(60)\n")
+    process = sqlite_cli.start("status", env={"PYTHONPATH": str(tmp_path)})
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (-signal.SIGINT, "")
 
 
 # Configuration
