@@ -13,6 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert f"notifyctl-{__version__}.dist-info/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {"notifyctl", f"notifyctl-{__version__}.dist-info"}
     assert dict(points["console_scripts"]) == {"notifyctl": "notifyctl.__main__:run"}
-    assert set(points["notifyctl.providers"]) == {"sendgrid", "twilio", "fcm"}
+    assert set(points["notifyctl.providers"]) == {"sendgrid", "twilio", "fcm", "smtp"}
 
 
 class Installed(Cli):
@@ -158,9 +159,14 @@ def _statuses(shell: Shell) -> Mapping[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free, and so is the next one, where the sandbox takes mail."""
+    while True:
+        with socket.socket() as probe, socket.socket() as next_:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            with suppress(OSError, OverflowError):
+                next_.bind(("127.0.0.1", port + 1))
+                return port
 
 
 def _until_listening(port: str) -> None:

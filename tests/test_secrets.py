@@ -85,6 +85,7 @@ def test_no_secret_is_ever_seen(life: Life, server: Sandbox, database: Database,
     _providers(life, server)
     _sending(life, server)
     _rejected(life, server)
+    _mail_server(life, server)
     _wrong_keys(life)
     _no_database(life, database_url)
     for noun in ("config", "users", "keys", "providers", "notifications", "dlq"):
@@ -156,6 +157,9 @@ def _providers(life: Life, server: Sandbox) -> None:
         shown = life.do("providers", "show", name, "-o", "json").json()
         assert shown["api_key"] == "set"
     life.do("providers", "add", "sendgrid", "--api-key", "@sendgrid", *SENDER, code=5)
+    life.do("providers", "test", "--debug", "-o", "json")
+    untested = life.birds.add("Twilio token, refused before it was stored", f"untested-{NASTY}")
+    life.do("providers", "update", "twilio", "--api-secret", "-", "--test", "--debug", input=untested, code=7)
     # Secrets in places where they do not belong.
     broken = life.cli.home / "broken.json"
     broken.write_text(json.dumps({"private_key": pem})[:-1])
@@ -183,15 +187,16 @@ def _sending(life: Life, server: Sandbox) -> None:
         life.do(*args, "--dry-run", "-o", "json")
         life.do(*args, "--dry-run")
         life.do(*args)
+    asked = len(server.requests())
     dispatcher = life.cli.start("dispatch", "--debug", "--poll", "100ms")
-    _until(lambda: len(server.requests()) == 3)
+    _until(lambda: len(server.requests()) == asked + 3)
     seen = canaries.arguments(os.getpid())
     assert all(any(f"notifyctl {noun}" in line for line in seen.values()) for noun in ("dispatch", "sandbox"))
     life.said |= seen
     exit_code, out, err = stop(dispatcher)
     assert exit_code == 0
     life.hear("dispatch", out, err)
-    assert [line["status"] for line in server.requests()].count(200) == 1
+    assert [line["status"] for line in server.requests()[asked:]].count(200) == 1
 
 
 def _rejected(life: Life, server: Sandbox) -> None:
@@ -207,9 +212,10 @@ def _rejected(life: Life, server: Sandbox) -> None:
     ]
     for args in (mail[:-2], ("send", "anna", "--channel", "sms", "--body", "x")):
         life.do(*args, "--dry-run", "--debug")
+    asked = len(server.requests())
     life.do("dispatch", "--once", "--debug", "-o", "json")
     assert {line["state"] for line in life.do("providers", "list", "-o", "json").json()} == {"paused", "active"}
-    assert {line["status"] for line in server.requests()[3:]} == {401}
+    assert {line["status"] for line in server.requests()[asked:]} == {401}
     for name in ("sendgrid", "twilio"):
         life.do("providers", "resume", name)
     nowhere = {f"NOTIFYCTL_{name}_URL": "http://127.0.0.1:9" for name in ("SENDGRID", "TWILIO", "FCM")}
@@ -218,6 +224,25 @@ def _rejected(life: Life, server: Sandbox) -> None:
     for id_ in ids:
         life.do("notifications", "show", id_, "-o", "json")
     life.do("status", env=nowhere)
+
+
+def _mail_server(life: Life, server: Sandbox) -> None:
+    """A mail server's password: right, wrong, and looked at in a request."""
+    facts = server.facts["smtp"]
+    password = life.birds.add("SMTP password", facts["api_secret"])
+    settings = [part for key in ("host", "port", "security") for part in ("--set", f"{key}={facts[key]}")]
+    login = ("--api-key", "-", "--api-secret", "-")
+    life.do("providers", "add", "smtp", *settings, *SENDER, *login, input=f"{facts['api_key']}\n{password}\n")
+    mail = ("send", "anna", "--channel", "email", "--subject", "x", "--body", "x", "--provider", "smtp", "--debug")
+    life.do(*mail, "--dry-run", "-o", "json")
+    life.do(*mail)
+    life.do("dispatch", "--once", "--debug")
+    wrong = life.birds.add("SMTP password, wrong", f"wrong-{NASTY}-mail")
+    life.do("providers", "update", "smtp", "--api-secret", "-", "--debug", input=wrong)
+    life.do("providers", "test", "smtp", "--debug", code=7)
+    life.do(*mail)
+    life.do("dispatch", "--once", "--debug")
+    assert [line["status"] for line in server.requests("smtp")] == [250]
 
 
 def _wrong_keys(life: Life) -> None:

@@ -105,6 +105,11 @@ def _notifications() -> None:
         sa.Column("resent_from", ID),
         sa.Column("provider_message_id", sa.String(255)),
         sa.Column("retry_history", sa.Text),
+        sa.Column("delivered_at", sa.BigInteger),
+        sa.Column("bounced_at", sa.BigInteger),
+        sa.Column("receipt", sa.Text),
+        sa.Column("receipt_due_at", sa.BigInteger),
+        sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),
@@ -125,6 +130,18 @@ def _notifications() -> None:
         "notifications",
         ["provider_message_id"],
         where="provider_message_id IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_receipt_due",
+        "notifications",
+        ["provider", "receipt_due_at"],
+        where="receipt_due_at IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_bounced",
+        "notifications",
+        ["created_at"],
+        where="bounced_at IS NOT NULL",
     )
     if op.get_context().dialect.name == "postgresql":
         # Over half of each page stays free for the versions that claims write, which then touch no index. And what is
@@ -276,6 +293,10 @@ def _notification_metrics() -> None:
         sa.Column("rolled_at", sa.BigInteger),
         sa.Column("erased_sent", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("erased_failed", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("total_delivered", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("total_bounced", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("erased_delivered", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("erased_bounced", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("erased_delivery_ms", sa.BigInteger, nullable=False, server_default=sa.text("0")),
     )
     op.create_index("idx_metrics_date", "notification_metrics", ["date", "hour"])
@@ -381,7 +402,14 @@ def _provider_states() -> None:
         sa.Column("paused_at", sa.BigInteger),
         sa.Column("paused_until", sa.BigInteger),
         sa.Column("pause_reason", sa.Text),
+        sa.Column("pause_cause", sa.String(20)),
+        sa.Column("probe_at", sa.BigInteger),
+        sa.Column("probes", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("window_started_at", sa.BigInteger),
+        sa.Column("window_attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("window_failures", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("next_trace_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         _foreign_key("provider_states", "provider_id", "provider_configs.id"),
         key="provider_id",
     )

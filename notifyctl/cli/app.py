@@ -31,6 +31,7 @@ COMMANDS = (
     ("notifications", "notifications", "Look at, cancel, reschedule and resend notifications."),
     ("dispatch", "dispatch", "Send what is due."),
     ("dlq", "dlq", "Dead letters: look, retry, resolve."),
+    ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),
     ("secrets", "secrets", "Encryption keys for the providers' credentials."),

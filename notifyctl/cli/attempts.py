@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.output import escaped_lines, iso
 from notifyctl.core import history
@@ -42,19 +43,33 @@ def write(run: Invocation, entries: Sequence[Entry]) -> None:
 
 
 def pretty(text: str) -> str:
-    """Return a payload to be read; one that is no JSON as it is."""
+    """Return a payload to be read: files shortened, one that is no JSON as it is."""
     try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+        return json.dumps(_without_files(json.loads(text)), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return text
 
 
+def _without_files(payload: Any) -> Any:
+    attachments = payload.get("attachments") if isinstance(payload, dict) else None
+    if not isinstance(attachments, list):
+        return payload
+    return payload | {"attachments": [_short(each) for each in attachments]}
+
+
+def _short(attachment: Any) -> Any:
+    encoded = attachment.get("content") if isinstance(attachment, dict) else None
+    return attachment | {"content": files.shortened(encoded)} if isinstance(encoded, str) else attachment
+
+
 def _lines(run: Invocation, entry: Entry) -> str:
     began, ended = _ms(entry.get("began_at")), _ms(entry.get("ended_at"))
-    at = began if began is not None else _ms(entry.get("retried_at"))
+    at = began if began is not None else _ms(entry.get("retried_at") or entry.get("at"))
     took = show_ms(ended - began) if began is not None and ended is not None else "-"
     outcome = entry.get("outcome") or entry.get("event") or "-"
     why = entry.get("code") or entry.get("http_status") or entry.get("reason") or ""
+    if entry.get("event") == "failover":
+        why = f"to {entry.get('to')}: {why}"
     line = f"{entry.get('attempt') or '-':>3}  {run.out.time(at)}  {took:>6}  {outcome:<12}  {why}".rstrip()
     return f"{line}\n     {one_line(entry['message'])}" if entry.get("message") else line
 
@@ -64,4 +79,4 @@ def _ms(moment: Any) -> int | None:
 
 
 def _shown(key: str, value: Any) -> Any:
-    return iso(value) if key.endswith("_at") and isinstance(value, int) else value
+    return iso(value) if (key == "at" or key.endswith("_at")) and isinstance(value, int) else value

@@ -31,6 +31,8 @@ _NUMBERS = (
     Field("total_pending", Kind.NUMBER),
     Field("ok_percent", Kind.NUMBER),
     Field("avg_delivery_ms", Kind.NUMBER),
+    Field("total_delivered", Kind.NUMBER),
+    Field("total_bounced", Kind.NUMBER),
 )
 _FIELDS = {
     By.PROVIDER: (Field("provider"), Field("message_type"), *_NUMBERS),
@@ -53,6 +55,10 @@ _COUNTS: _Heads = (
     ("PENDING", lambda row: f"{row.total_pending:,}"),
     ("OK %", lambda row: "-" if row.ok_percent is None else f"{row.ok_percent:.1f}"),
     ("AVG", lambda row: short_time(row.avg_delivery_ms)),
+)
+_RECEIPTS: _Heads = (
+    ("DELIVERED", lambda row: f"{row.total_delivered:,}"),
+    ("BOUNCED", lambda row: f"{row.total_bounced:,}"),
 )
 
 
@@ -122,7 +128,8 @@ def _picture(run: Invocation, by: By, report: Report) -> None:
         run.out.say("nothing was sent, failed or is pending")
         return
     rows = [*report.rows, report.total] if len(report.rows) > 1 else report.rows
-    heads = (*_LABELS[by], *_COUNTS)
+    received = report.total.total_delivered or report.total.total_bounced
+    heads = (*_LABELS[by], *_COUNTS, *(_RECEIPTS if received else ()))
     cells = [[escaped(text(row)) for _, text in heads] for row in rows]
     widths = [max(len(head), *(len(line[column]) for line in cells)) for column, (head, _) in enumerate(heads)]
     room = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths)

@@ -34,6 +34,10 @@ def _tries(row: Any) -> str:
     return f"{row.attempt_count}/{row.max_retries + 1}"
 
 
+def _trouble(row: Any) -> str:
+    return (row.receipt if row.bounced_at is not None else row.error_message) or "-"
+
+
 def listed(now: int) -> tuple[Field, ...]:
     """Return the fields of a list; ages are counted up to `now`."""
     return (
@@ -53,8 +57,11 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("last_attempted", Kind.TIME),
         Field("sent_at", Kind.TIME),
         Field("failed_at", Kind.TIME),
-        Field("error_message", title="ERROR"),
+        Field("error_message", title="ERROR", show=_trouble),
         Field("provider_message_id"),
+        Field("delivered_at", Kind.TIME),
+        Field("bounced_at", Kind.TIME),
+        Field("receipt"),
         Field("resent_from", Kind.ID),
     )
 
@@ -67,6 +74,7 @@ SHOWN = (
     Field("lease_id", Kind.ID),
     Field("leased_by", Kind.ID),
     Field("leased_until", Kind.TIME),
+    Field("receipt_due_at", Kind.TIME),
     Field("payload", Kind.JSON),
     Field("provider_response"),
     Field("retry_history", Kind.JSON),

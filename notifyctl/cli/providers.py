@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, Kind, escaped, iso
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
-from notifyctl.core.errors import UsageError
+from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.services import credentials, providers
 from notifyctl.services.credentials import Given
+
+if TYPE_CHECKING:
+    from notifyctl.services.checkups import Checkup
+    from notifyctl.store.audit import Entry
 
 app = Noun("Who delivers: credentials, settings, pause and resume.")
 
@@ -27,17 +33,32 @@ LIST_FIELDS = (
     Field("state", title="STATE"),
     Field("is_active", Kind.BOOL),
     Field("rate_limit", Kind.NUMBER, "/MIN"),
-    Field("timeout_seconds", Kind.NUMBER, "SECS"),
+    Field("timeout_seconds", Kind.NUMBER),
     Field("priority", Kind.NUMBER, "PRIO"),
     Field("config", Kind.JSON),
-    Field("paused_at", Kind.TIME),
+    Field("paused_at", Kind.TIME, "SINCE"),
     Field("paused_until", Kind.TIME),
     Field("pause_reason", title="WHY"),
+    Field("pause_cause"),
+    Field("probe_at", Kind.TIME),
     Field("created_at", Kind.TIME),
     Field("updated_at", Kind.TIME),
 )
 FIELDS = (*LIST_FIELDS, Field("api_key"), Field("api_secret"), Field("service_account"))
+_SHOWN = (*FIELDS, Field("timeline", Kind.JSON))
 _CREATED = (*FIELDS, Field("created", Kind.BOOL))
+
+CHECKUP_FIELDS = (
+    Field("id", Kind.ID),
+    Field("provider_name", title="PROVIDER"),
+    Field("channel", title="CHANNEL"),
+    Field("ok", Kind.BOOL),
+    Field("result", title="RESULT"),
+    Field("checked", title="CHECKED"),
+    Field("problem"),
+    Field("hint"),
+    Field("duration_ms", Kind.NUMBER, "MS"),
+)
 
 # An argument can be read in the process list, and `config_json` is not encrypted.
 _SECRET_WORDS = ("api_key", "api_secret", "password", "private_key", "service_account", "token", "secret")
@@ -66,7 +87,9 @@ _Priority = Annotated[
 @app.command()
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="sendgrid, twilio, fcm, or another that is installed.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="sendgrid, smtp, twilio, fcm, or another that is installed.")
+    ],
     api_key: _ApiKey = None,
     api_secret: _ApiSecret = None,
     key_file: _Credentials = None,
@@ -80,7 +103,8 @@ def add(
     with invocation(ctx) as run:
         providers.known(name)
         given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
-        if given.api_key is None and given.service_account is None and run.may_ask:
+        unsaid = given.api_key is None and given.service_account is None
+        if unsaid and run.may_ask and providers.needs_key(name, given.settings):
             given = _asked(run, given)
         act = providers.ensure if if_not_exists else providers.add
         run.out.record(act(run.system.db, run.system.actor, run.system.keyring, name, given), _CREATED)
@@ -95,9 +119,25 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: _Name) -> None:
-    """Show a provider; of its secrets only whether they are set."""
+    """Show a provider and what became of it lately; of its secrets only whether they are set."""
     with invocation(ctx) as run:
-        run.out.record(providers.get(run.system.db, name), FIELDS)
+        found = providers.get(run.system.db, name)
+        events = providers.timeline(run.system.db, found.id)
+        if run.out.form != "table":
+            told = [{**asdict(event), "created_at": iso(event.created_at)} for event in events]
+            run.out.record(SimpleNamespace(**asdict(found), timeline=told), _SHOWN)
+            return
+        run.out.record(found, FIELDS)
+        run.out.write("")
+        for event in events:
+            run.out.write(escaped(_told(run, event)))
+
+
+def _told(run: Invocation, event: Entry) -> str:
+    """Return one event of a provider's timeline: when, what, why, who."""
+    why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "provider")
+    who = event.username or event.user_agent or "-"
+    return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
 
 
 @app.command()
@@ -112,11 +152,16 @@ def update(
     timeout: _Timeout = None,
     priority: _Priority = None,
     resume: Annotated[bool, typer.Option("--resume", help="End its pause as well.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Only if they work: exit 7 else, and nothing changes.")] = False,
 ) -> None:
     """Change a provider's credentials or settings; running dispatchers take them up by themselves."""
     with invocation(ctx) as run:
         db, actor = run.system.db, run.system.actor
         given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
+        if test:
+            from notifyctl.services import checkups
+
+            checkups.require(db, run.system.keyring, run.settings.provider_urls, name, given)
         changed = providers.update(db, actor, run.system.keyring, name, given)
         if resume:
             changed, _ = providers.resume(db, actor, name)
@@ -172,6 +217,43 @@ def resume(ctx: typer.Context, name: _Name) -> None:
         run.out.record(provider, FIELDS)
         if not was_paused:
             run.out.say(f"{provider.provider_name} was not paused")
+
+
+@app.command()
+def test(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Providers' names or ids; none: all active ones.")
+    ] = None,
+) -> None:
+    """Check settings and credentials without sending anything; exit 7 unless all are well."""
+    with invocation(ctx) as run:
+        from notifyctl.services import checkups
+
+        db, keyring = run.system.db, run.system.keyring
+        found = checkups.examine(db, keyring, run.settings.provider_urls, names or ())
+        run.out.records(found, CHECKUP_FIELDS)
+        if not found:
+            run.out.say("no provider is active: notifyctl providers add NAME")
+        for each in found:
+            if each.ok and each.paused:
+                what = each.provider_name
+                run.out.say(f"{what} stays paused ({each.paused}): notifyctl providers resume {what}")
+        _raise_for([each for each in found if not each.ok], len(found), run)
+
+
+def _raise_for(bad: Sequence[Checkup], count: int, run: Invocation) -> None:
+    """Say what is wrong with each; the exit code is 4 where a credential cannot be decrypted, else 7."""
+    if not bad:
+        return
+    kind = NotAllowed if any(each.result == "unreadable" for each in bad) else AnswerIsNo
+    if len(bad) == 1:
+        raise kind(f"{bad[0].provider_name}: {bad[0].problem}", bad[0].hint)
+    for each in bad if run.out.form == "table" else ():  # the other formats have it all
+        run.out.say(f"{each.provider_name}: {each.problem}")
+        if each.hint:
+            run.out.say(f"hint: {each.hint}")
+    raise kind(f"{len(bad)} of {count} providers do not work", "")
 
 
 def _given(

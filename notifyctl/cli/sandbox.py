@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -17,21 +18,62 @@ from notifyctl.services import sandbox as service
 DEFAULT_PORT = 8025
 SENDER = "alerts@example.com"
 SMS_SENDER = "+15005550006"
+HELP = """A local server that speaks the providers' protocols.
+
+It checks what they check and delivers nothing. With a browser, it shows what
+it received. Twilio's magic numbers work.
+
+Receipts can be asked for, and come as Twilio's StatusCallback if that is on
+this machine; GET /sendgrid/events answers what SendGrid's webhook would post,
+signed (-o json tells the key). Mail to bounce@... and blocked@..., and texts to
++150055 and an error code (+15005530005), are accepted and fail later.
+
+\b
+--inject PROVIDER[.send|.read]=FAULT[@SECONDS][:SHARE][xCOUNT[/each]]
+  PROVIDER  sendgrid twilio fcm smtp, token (FCM's tokens), all
+  .send     only messages; .read: only questions (receipts, credentials)
+  FAULT     400 to 599, or the provider's own: twilio=21211,
+            fcm=UNREGISTERED, sendgrid=credits, token=invalid_grant
+            html, redirect   a proxy's page; sent elsewhere
+            timeout, hang    never an answer
+            reset, cut       the connection breaks before the answer, in it
+            slow             one byte a second
+            garbage, oversized, gzip   noise, a body without end, a bomb
+            receipt:30005    accepted; the receipt says undelivered
+                             (sendgrid=receipt:not_delivered)
+  @SECONDS  a Retry-After
+  SHARE     of the requests, 1 if not given; xCOUNT: so many times at most,
+            with /each: to each recipient
+
+\b
+--script FILE: a line says what happens to the 1st, 2nd, ... message
+  sendgrid: ok ok 503 hang ok*         # * goes on for ever, else all is ok
+  twilio +15558675310: 429@30x2 21610  # for one recipient
+  twilio.read: 503x3                   # to questions
+"""
 
 
 def sandbox(
     ctx: typer.Context,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65_535, help="Where to listen on 127.0.0.1; 0 takes a free port.")
+        int,
+        typer.Option(
+            "--port", min=0, max=65_535, help="Where to listen on 127.0.0.1, for mail at the next; 0: free ones."
+        ),
     ] = DEFAULT_PORT,
     inject: Annotated[
         list[str] | None,
-        typer.Option(
-            "--inject", metavar="FAULT", help="PROVIDER=STATUS|timeout|reset|html[:PROBABILITY][xCOUNT[/each]]."
-        ),
+        typer.Option("--inject", metavar="RULE", help="Make a share of the requests go wrong; see above."),
+    ] = None,
+    script: Annotated[
+        Path | None, typer.Option("--script", metavar="FILE", help="What happens to each request; see above.")
     ] = None,
     latency: Annotated[
         int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
+    ] = None,
+    receipts: Annotated[
+        int | None,
+        typer.Option("--receipts", metavar="D", parser=duration, help="Time until a message is delivered; usual: 2s."),
     ] = None,
     log: Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON line for each request.")] = None,
     service_account: Annotated[
@@ -39,11 +81,13 @@ def sandbox(
     ] = Path("sandbox-service-account.json"),
     seed: Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.")] = None,
 ) -> None:
-    """Serve SendGrid, Twilio and FCM (with its token endpoint) on loopback; nothing is delivered."""
+    """Serve SendGrid, Twilio, FCM (with its token endpoint) and SMTP on loopback; nothing is delivered."""
     with invocation(ctx) as run:
         config = service.SandboxConfig(
             port=port,
             rules=tuple(service.parse_rule(text) for text in inject or ()),
+            script=_script(script) if script else (),
+            receipts_s=service.RECEIPT_SECONDS if receipts is None else receipts / 1_000,
             latency_s=(latency or 0) / 1_000,
             log=log,
             service_account=service_account,
@@ -57,21 +101,41 @@ def sandbox(
             raise UsageError(f"{error.filename}: {error.strerror}", "--log and --service-account name files") from error
 
 
+def _script(file: Path) -> tuple[service.Line, ...]:
+    try:
+        return service.parse_script(file.read_text(encoding="utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise UsageError(f"{file}: {reason}", "--script names a text file") from error
+
+
 def _announce(run: Invocation, url: str, service_account: Path) -> None:
     if run.given.output == "json":
         run.out.document(_facts(url, service_account))
         return
     run.out.write(f"sandbox at {url}; nothing is delivered; Ctrl-C ends it")
+    run.out.say(f"What it receives is shown there: open {url}/ with a browser.\n")
     run.out.say(instructions(url, service_account))
 
 
 def _facts(url: str, service_account: Path) -> dict[str, object]:
     return {
         "url": url,
-        "sendgrid": {"api_key": service.SENDGRID_KEY},
+        "sendgrid": {"api_key": service.SENDGRID_KEY, "webhook_public_key": service.webhook_public_key()},
         "twilio": {"api_key": service.TWILIO_ACCOUNT, "api_secret": service.TWILIO_TOKEN},
         "fcm": {"credentials": str(service_account.absolute()), "project": service.FCM_PROJECT},
+        "smtp": {
+            "host": "127.0.0.1",
+            "port": _mail_port(url),
+            "security": "none",
+            "api_key": service.SMTP_USER,
+            "api_secret": service.SMTP_PASSWORD,
+        },
     }
+
+
+def _mail_port(url: str) -> int:
+    return (urlsplit(url).port or 0) + 1
 
 
 def instructions(url: str, service_account: Path) -> str:
@@ -84,7 +148,9 @@ To use it, in another terminal:
     notifyctl providers add sendgrid --api-key - {base} --set from={SENDER}
   printf '%s\\n' {service.TWILIO_ACCOUNT} {service.TWILIO_TOKEN} |
     notifyctl providers add twilio --api-key - --api-secret - {base} --set from={SMS_SENDER}
-  notifyctl providers add fcm --credentials {service_account.absolute()} {base}"""
+  notifyctl providers add fcm --credentials {service_account.absolute()} {base}
+  notifyctl providers add smtp --set host=127.0.0.1 --set port={_mail_port(url)} \\
+    --set security=none --set from={SENDER}"""
 
 
-app = single("A local server that speaks the providers' protocols.", sandbox)
+app = single(HELP, sandbox)

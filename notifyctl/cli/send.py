@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
 
+from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.letter import readable
 from notifyctl.cli.noun import single
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, Kind
@@ -58,6 +58,13 @@ _Body = Annotated[str | None, typer.Option("--body", metavar="B", help="The text
 _BodyFile = Annotated[
     str | None, typer.Option("--body-file", metavar="F", help="The text is in this file; - is stdin.")
 ]
+_HtmlFile = Annotated[
+    str | None, typer.Option("--html-file", metavar="F", help="The HTML of a mail is in this file; - is stdin.")
+]
+_Attach = Annotated[
+    list[str] | None,
+    typer.Option("--attach", metavar="F", help="Attach this file; repeatable. The HTML shows it as cid:NAME."),
+]
 _Data = Annotated[
     str | None, typer.Option("--data", metavar="JSON", help="An object with further fields of the payload.")
 ]
@@ -94,6 +101,8 @@ def submission(*, timed: bool) -> Callable[..., None]:
         subject: _Subject = None,
         body: _Body = None,
         body_file: _BodyFile = None,
+        html_file: _HtmlFile = None,
+        attach: _Attach = None,
         data: _Data = None,
         to: _To = None,
         provider: _Provider = None,
@@ -108,10 +117,14 @@ def submission(*, timed: bool) -> Callable[..., None]:
     ) -> None:
         with invocation(ctx) as run:
             _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
+            _refuse_two_bodies(body, body_file, html_file)
+            html = None if html_file is None else files.text(html_file, "--html-file")
             payload = content.build(
                 channel,
                 subject=subject,
-                body=_text(body, body_file),
+                body=body if body_file is None else files.text(body_file, "--body-file"),
+                html=html,
+                attachments=files.attachments(attach or [], html),
                 to=to,
                 data=content.parse_data(data) if data is not None else None,
             )
@@ -150,18 +163,11 @@ def _refuse_contradictions(
         raise UsageError("--timeout goes with --wait")
 
 
-def _text(body: str | None, body_file: str | None) -> str | None:
-    if body_file is None:
-        return body
-    if body is not None:
+def _refuse_two_bodies(body: str | None, body_file: str | None, html_file: str | None) -> None:
+    if body is not None and body_file is not None:
         raise UsageError("--body and --body-file exclude each other")
-    try:
-        raw = sys.stdin.buffer.read() if body_file == "-" else Path(body_file).expanduser().read_bytes()
-        return raw.decode()
-    except OSError as error:
-        raise UsageError(f"--body-file: {body_file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--body-file: {body_file}: is no text in UTF-8") from error
+    if body_file == html_file == "-":
+        raise UsageError("--body-file and --html-file cannot both be stdin")
 
 
 def _key(given: str | None) -> str:
@@ -202,10 +208,10 @@ def _row(submitted: Submitted) -> SimpleNamespace:
 
 def _show_request(run: Invocation, draft: Draft) -> None:
     request = sending.preview(run.system.db, run.system.keyring, draft, run.settings.provider_urls)
-    if draft.channel is Channel.SMS:
-        run.out.say(str(segments(str(draft.payload.get("body", "")))))
+    if draft.channel is Channel.SMS and (body := draft.payload.get("body")) and not draft.payload.get("media"):
+        run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):
-        run.out.write(_as_http(request))
+        run.out.write(_as_http(request, draft.payload))
         return
     shown = SimpleNamespace(
         method=request.method, url=request.url, headers=dict(request.headers), body=request.body.decode()
@@ -213,6 +219,15 @@ def _show_request(run: Invocation, draft: Draft) -> None:
     run.out.record(shown, _REQUEST, id_name="url")
 
 
-def _as_http(request: Request) -> str:
+def _as_http(request: Request, payload: Mapping[str, Any]) -> str:
+    """Return the request to be read: whole, but for the files in it."""
     head = [f"{request.method} {request.url}", *(f"{name}: {value}" for name, value in request.headers.items())]
-    return "\n".join([*head, "", request.body.decode()])
+    if request.headers.get("Content-Type") == "message/rfc822":
+        return "\n".join([*head, "", readable(request.body)])
+    return "\n".join([*head, "", _shortened(request.body.decode(), payload.get("attachments") or [])])
+
+
+def _shortened(body: str, attachments: Sequence[Mapping[str, Any]]) -> str:
+    for each in attachments:
+        body = body.replace(each["content"], files.shortened(each["content"]))
+    return body

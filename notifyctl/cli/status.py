@@ -236,11 +236,11 @@ def _document(run: Invocation, report: Status) -> dict[str, Any]:
             for each in report.dispatchers
         ],
         "last_24h": dict(report.last_day),
-        "pending": {state.value.replace("-", "_"): _state_document(report.pending[state]) for state in State},
+        "pending": {state.value.replace("-", "_"): _state_document(found) for state, found in report.pending.items()},
         "over_1h": {"count": report.over_an_hour, "unexplained": report.unexplained},
         "dlq": asdict(report.dead_letters),
         "providers_1h": [
-            {**asdict(line), "paused_at": _moment(line.paused_at), "paused_until": _moment(line.paused_until)}
+            {**asdict(line), **{key: _moment(getattr(line, key)) for key in ("paused_at", "paused_until", "probe_at")}}
             for line in report.providers
         ],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from notifyctl.core.address import normalised
@@ -31,8 +31,27 @@ FIELDS: Mapping[Channel, tuple[str, ...]] = {
         "custom_args",
         "template_id",
         "template_data",
+        "asm",
+        "tracking_settings",
+        "mail_settings",
+        "ip_pool_name",
     ),
-    Channel.SMS: ("to", "body", "from", "media", "validity_seconds"),
+    Channel.SMS: (
+        "to",
+        "body",
+        "from",
+        "media",
+        "validity_seconds",
+        "status_callback",
+        "template_id",
+        "template_data",
+        "smart_encoded",
+        "shorten_urls",
+        "send_as_mms",
+        "risk_check",
+        "content_retention",
+        "address_retention",
+    ),
     Channel.PUSH: (
         "token",
         "fid",
@@ -45,6 +64,7 @@ FIELDS: Mapping[Channel, tuple[str, ...]] = {
         "android",
         "apns",
         "webpush",
+        "fcm_options",
         "validate_only",
     ),
 }
@@ -73,17 +93,28 @@ def build(
     *,
     subject: str | None = None,
     body: str | None = None,
+    html: str | None = None,
+    attachments: Sequence[Mapping[str, str]] = (),
     to: str | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the payload that `--subject`, `--body`, `--to` and `--data` make together.
+    """Return the payload that `--subject`, `--body`, `--html-file`, `--attach`, `--to` and `--data` make together.
 
     The address is brought to the form in which addresses are stored. Raises UsageError for a field the channel does not
     have, one that is given twice with two values, an address that is none, and text that is no Unicode.
     """
     if subject is not None and channel not in _SUBJECT:
         raise UsageError(f"--subject: {channel} has no subject", "put everything into --body")
-    given = {_SUBJECT.get(channel, "subject"): subject, _BODY[channel]: body, ADDRESS_FIELD[channel]: to}
+    if html is not None and channel is not Channel.EMAIL:
+        raise UsageError(f"--html-file: {channel} has no HTML", "--body-file F")
+    if attachments and channel is not Channel.EMAIL:
+        raise UsageError(f"--attach: {channel} has no attachments", _MEDIA_HINT.get(channel))
+    given: dict[str, Any] = {
+        _SUBJECT.get(channel, "subject"): subject,
+        _BODY[channel]: body,
+        ADDRESS_FIELD[channel]: to,
+    }
+    given |= {"html": html, "attachments": list(attachments) or None}
     payload: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     _merge(payload, _checked_data(channel, data or {}))
     if wrong := _unfit_audience(channel, payload):
@@ -150,6 +181,10 @@ def idempotency_key(user_id: str, key: str) -> str:
     return hashlib.sha256(f"{user_id}\0{key}".encode()).hexdigest()
 
 
+_MEDIA_HINT: Mapping[Channel, str] = {
+    Channel.SMS: """--data '{"media": ["https://..."]}'""",
+    Channel.PUSH: """--data '{"image": "https://..."}'""",
+}
 _DATA_HINT = """--data '{"subject": "Hello", "text": "It works"}'"""
 
 

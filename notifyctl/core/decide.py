@@ -32,21 +32,32 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """It goes to the provider `to`; `entry` is what the history says of that, unless it has it already."""
+
+    to: str
+    entry: dict[str, Any] | None = field(default=None, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
-    """It is pending again and due at `due_at`. `attempts` is what the row counts from now on."""
+    """It is pending again and due at `due_at`. `attempts` is what the row counts from now on.
+
+    Without `fails_over` no other provider may take it from now on: it may have gone out.
+    """
 
     due_at: int
     attempts: int
     error: str
     response: str | None
     entry: dict[str, Any] = field(hash=False)
-    pause: str | None = None
-    """Why the provider is to be paused, for failures that are the configuration's."""
+    fails_over: bool = True
+    move: Move | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bury:
-    """It will not be tried again by itself. `suppress`: the address is dead as well."""
+    """It will not be tried again by itself. `suppress`: the address is dead as well. `fails_over` as of `Retry`."""
 
     at: int
     category: Category
@@ -54,6 +65,7 @@ class Bury:
     response: str | None
     entry: dict[str, Any] = field(hash=False)
     suppress: bool = False
+    fails_over: bool = True
 
 
 Transition = Sent | Retry | Bury
@@ -89,7 +101,7 @@ def _again(attempt: Attempt, outcome: Outcome, response: str | None, wait_ms: in
         error=describe(outcome),
         response=response,
         entry=entry_of(attempt, outcome, wait_ms),
-        pause=describe(outcome) if outcome.kind is Kind.CONFIG else None,
+        fails_over=outcome.kind is not Kind.UNKNOWN,
     )
 
 
@@ -103,6 +115,7 @@ def _bury(
         response=response,
         entry=entry_of(attempt, outcome, None),
         suppress=suppress,
+        fails_over=outcome.kind is not Kind.UNKNOWN,
     )
 
 

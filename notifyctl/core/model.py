@@ -67,6 +67,10 @@ class Claim:
     `attempt` counts this attempt already (1 for the first). `due_at` is the moment it was due before the lease, to
     give back when no call was begun. `metric_at` is the moment by which it is counted. `provider_version` is the
     provider's configuration that the attempt goes by. Times are milliseconds since the epoch.
+
+    `fails_over`: another provider may take it. `probe`: it is to show whether a paused provider works again.
+    `watched`: the provider failed within the current window, and what does not fail is counted too. `traced`: the
+    provider is asked later what became of it.
     """
 
     id: str
@@ -80,6 +84,10 @@ class Claim:
     metric_at: int
     provider_version: int
     retry_history: str | None
+    fails_over: bool = False
+    probe: bool = False
+    watched: bool = False
+    traced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

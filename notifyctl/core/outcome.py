@@ -26,7 +26,7 @@ class Outcome:
 
     `code` is the provider's own code ("21211", "UNREGISTERED"), `message` one line for people, `response` what the
     provider said (cut and cleaned before it is stored). `retry_after_ms` is the provider's own wish, unclamped.
-    `category` refines PERMANENT only.
+    `category` refines PERMANENT only. `asked` is False where the provider was never asked: nothing was sent.
     """
 
     kind: Kind
@@ -37,3 +37,4 @@ class Outcome:
     retry_after_ms: int | None = None
     response: str | None = None
     category: Category = Category.PROVIDER_REJECTED
+    asked: bool = True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 64
 _KID = re.compile(r"^[a-z0-9]{1,6}$")
+_SEALED_NOTHING = re.compile(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,11 @@ def parse_keys(text: str, origin: str) -> Keyring:
 def format_key(kid: str, key: bytes) -> str:
     """Return `kid:base64` of a 64-byte key."""
     return f"{kid}:{base64.b64encode(key).decode()}"
+
+
+def holds_secret(sealed: str | None) -> bool:
+    """Return whether a stored value, sealed or not, is more than an empty text; no key is needed to know that."""
+    return sealed is not None and sealed != "" and not _SEALED_NOTHING.fullmatch(sealed)
 
 
 def _cipher(key: bytes) -> AESSIV:

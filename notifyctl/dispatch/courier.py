@@ -39,7 +39,7 @@ class Courier:
         Never raises but for being cancelled: every trouble is an outcome.
         """
         if self.problem is not None:
-            return Outcome(Kind.CONFIG, self.problem)
+            return Outcome(Kind.CONFIG, self.problem, asked=False)
         account = self.credentials.service_account
         if account is None:
             return await self._call(message, self.credentials, end)
@@ -68,7 +68,7 @@ class Courier:
         if isinstance(request, Outcome):
             return request
         if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
-            return Outcome(Kind.TRANSIENT, "no time was left to call the provider")
+            return Outcome(Kind.TRANSIENT, "no time was left to call the provider", asked=False)
         response = await self.wire.send(request, left)
         if isinstance(response, Failure):
             return outcome_of(response)
@@ -82,9 +82,8 @@ class Courier:
         try:
             return self.adapter.build(message, credentials)
         except InvalidMessage as error:
-            return Outcome(Kind.PERMANENT, one_line(str(error)), category=Category.INVALID_PAYLOAD)
+            return Outcome(Kind.PERMANENT, one_line(str(error)), category=Category.INVALID_PAYLOAD, asked=False)
         except Exception as error:  # what an adapter cannot build now, it cannot build later
             log.exception("provider %s: building the request failed", self.adapter.name)
-            return Outcome(
-                Kind.PERMANENT, f"no request could be built: {type(error).__name__}", category=Category.INVALID_PAYLOAD
-            )
+            what = f"no request could be built: {type(error).__name__}"
+            return Outcome(Kind.PERMANENT, what, category=Category.INVALID_PAYLOAD, asked=False)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from notifyctl.core.decide import Attempt, decide
+from notifyctl.core import failover, flow
+from notifyctl.core.decide import Attempt, Transition, decide
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
@@ -26,10 +27,12 @@ from notifyctl.dispatch.hearing import Doorbell
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.store.admission import StandIn
 from notifyctl.store.claims import Batch, Order, claim
 from notifyctl.store.records import Release, Result
 
 GATHER_S = 0.005
+SPARED_S = 0.05
 MARGIN_MS = 1_000
 
 
@@ -76,6 +79,12 @@ class Shared:
     couriers: Callable[[str, int], Awaitable[Courier | None]]
     """Returns the courier of a provider at a version of its configuration, None when that has changed or cannot be read
     now; raises NotAllowed without the right key."""
+    stand_ins: Callable[[str], tuple[StandIn, ...]]
+    """Returns for whom a provider stands in now."""
+    others: Callable[[str], tuple[str, ...]]
+    """Returns the other providers of a provider's channel that work, the preferred first."""
+    failing: Callable[[], None]
+    """Takes note that a provider was found to fail."""
     due_by: int | None
 
 
@@ -96,6 +105,7 @@ class Lane:
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._doorbell = Doorbell()
+        self._probing = False
 
     def stop(self) -> None:
         """Claim no more."""
@@ -128,10 +138,12 @@ class Lane:
             if batch.claims:
                 await self._begin(batch, lease)
             elif in_vain:
-                if self._shared.options.once:
-                    await self._idle()
+                if not self._shared.options.once:
+                    await self._until_next_look(batch)
+                elif batch.spared:
+                    await self._pause(SPARED_S)  # until whoever works for that provider has taken the probe
+                elif not await self._probe_has_ended():
                     return
-                await self._until_next_look(batch)
 
     async def drain(self, until: float) -> None:
         """Wait for the running calls, at most until the monotonic moment `until`; then break them off."""
@@ -154,6 +166,15 @@ class Lane:
         while self._calls and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
+
+    async def _probe_has_ended(self) -> bool:
+        """Wait until no call is running; return whether one was a probe, so that there may be more to do."""
+        await self._idle()
+        probing, self._probing = self._probing, False
+        while probing and self.unrecorded and not self._stopping.is_set():
+            self._freed.clear()
+            await self._freed.wait()
+        return probing
 
     async def _room(self) -> int:
         """Return how many places to fill: half of them at most, so that one half is claimed while the other is sent.
@@ -207,6 +228,7 @@ class Lane:
             lease_ms=int(options.lease_s * 1_000),
             due_by=self._shared.due_by,
             on_unknown=options.on_unknown,
+            stands_in_for=self._shared.stand_ins(self.provider),
         )
         db = self._shared.crossing.db
 
@@ -223,7 +245,10 @@ class Lane:
             return Batch(0)
 
     def _note(self, batch: Batch) -> None:
+        if batch.held in flow.OTHERS_STAND_IN and self._tally.held != batch.held:
+            self._shared.failing()
         self._tally.held = batch.held
+        self._probing = self._probing or batch.probes
         self._tally.dead += batch.settled.get("dead", 0)
         self._tally.cancelled += batch.settled.get("cancelled", 0)
         self._tally.deferred += batch.settled.get("deferred", 0)
@@ -257,15 +282,22 @@ class Lane:
         if lease.left_ms() < deadline_ms + MARGIN_MS:
             self._ended(Result(each, Release()))
             return
+        said: Outcome | None = None
         try:
-            outcome = await courier.deliver(each.message, began + deadline_ms / 1_000)
+            outcome = said = await courier.deliver(each.message, began + deadline_ms / 1_000)
         except asyncio.CancelledError:
             # Broken off at the end of the drain: it may have been delivered, and the history says so.
             outcome = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
         self._tally.latencies.append((time.monotonic() - began) * 1_000)
         attempt = Attempt(each.attempt, each.max_retries, each.provider, began_at, lease.moment())
+        self._ended(Result(each, self._decided(each, attempt, outcome), said))
+
+    def _decided(self, each: Claim, attempt: Attempt, outcome: Outcome) -> Transition:
+        if (refused := failover.back(each, attempt, outcome)) is not None:
+            return refused
         policy = self._shared.options.on_unknown.get(each.message.channel, OnUnknown.RETRY)
-        self._ended(Result(each, decide(attempt, outcome, random.random(), policy)))  # noqa: S311
+        decided = decide(attempt, outcome, random.random(), policy)  # noqa: S311
+        return failover.elsewhere(decided, each, attempt, self._shared.others(each.provider))
 
     def _ended(self, result: Result) -> None:
         self._tally.in_flight -= 1

@@ -6,6 +6,7 @@ The way of a notification: claim (with the gate) → build → send → read →
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 import time
@@ -15,22 +16,26 @@ from contextlib import suppress
 
 from sqlalchemy import Connection
 
+from notifyctl.core import failover
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed, NotFound
-from notifyctl.core.model import Actor
+from notifyctl.core.model import Actor, Channel
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.courier import Courier
 from notifyctl.dispatch.crossing import Crossing
 from notifyctl.dispatch.hearing import hear
 from notifyctl.dispatch.lane import Budget, Lane, Shared
 from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.receipts import Desk, Inquirer
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.tally import Pace, Tally
 from notifyctl.providers import registry
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import dispatchers, metrics
+from notifyctl.store.admission import StandIn
 from notifyctl.store.dispatchers import Heartbeat
 from notifyctl.store.engine import Database
+from notifyctl.store.flow import Change
 from notifyctl.store.providers import ProviderConfig, load_active, open_credentials
 from notifyctl.store.records import Release, Result
 
@@ -38,6 +43,7 @@ HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
 LAST_RECORDS_S = 5.0
 LOOK_FOR_PROVIDERS_S = 2.0
+UNRECORDED_S = 0.01
 
 
 class Dispatcher:
@@ -60,10 +66,15 @@ class Dispatcher:
         self._actor = Actor(agent=agent)
         self._notify = notice
         self._crossing = Crossing(db)
-        self._recorder = Recorder(self._crossing, self._actor, self._recorded, self._notice)
+        self._recorder = Recorder(self._crossing, self._actor, self._recorded, self._changed, self._notice)
         self._wire = Wire()
         self._tokens = TokenSource()
         self._configs: dict[str, ProviderConfig] = {}
+        self._fail: frozenset[str] = frozenset()
+        self._stand_ins: dict[str, tuple[str, ...]] = {}
+        self._stood_in: dict[str, set[str]] = {}
+        self._news = asyncio.Event()
+        self._ran_at = time.monotonic()
         self._lanes: dict[str, tuple[Lane, asyncio.Task[None]]] = {}
         self._stopping = asyncio.Event()
 
@@ -80,11 +91,14 @@ class Dispatcher:
         the start (with `once`: at any claim).
         """
         started = await self._entered()
+        began = time.monotonic()
         shared = self._shared(started)
         background = [asyncio.create_task(each) for each in (self._beat(), self._rollup(), self._hear(shared))]
+        asking = asyncio.create_task(self._ask_for_receipts())
         recording = asyncio.create_task(self._recorder.run())
         try:
             await self._work(shared, recording)
+            await self._asked(asking, began)
         finally:
             until = time.monotonic() + self.options.drain_s
             self.stop()
@@ -93,36 +107,54 @@ class Dispatcher:
                 await lane.drain(until)
             self._recorder.finish()
             await self._last_records(recording, until)
-            await _cancelled(background)
+            await _cancelled([*background, asking])
             await self._leave()
 
     async def _work(self, shared: Shared, recording: asyncio.Task[None]) -> None:
         """Keep one lane for each active provider, until the end."""
         end = None if self.options.max_time_s is None else time.monotonic() + self.options.max_time_s
         stopped = asyncio.create_task(self._stopping.wait())
+        news = asyncio.create_task(self._news.wait())
         try:
             while not self._stopping.is_set():
                 self._open_lanes(shared)
                 running = {task for _, task in self._lanes.values() if not task.done()}
-                if not running and (self.options.once or shared.budget.spent):
+                self._ran_at = time.monotonic() if running else self._ran_at
+                if not running and not self._news.is_set() and self._is_done(shared):
                     return
-                events = {stopped, recording, *running}
+                events = {stopped, recording, news, *running}
                 await asyncio.wait(events, timeout=self._patience(end), return_when="FIRST_COMPLETED")
                 if recording.done():  # it ends early only by a defect, and nothing may go on unrecorded
                     recording.result()
                 if end is not None and time.monotonic() >= end:
                     return
                 self._raise_from_lanes()
-                if not self.options.once:
+                if news.done():
+                    self._news.clear()
+                    news = asyncio.create_task(self._news.wait())
+                    await self._look_for_providers()
+                elif not self.options.once:
                     await self._look_for_providers()
         finally:
             stopped.cancel()
+            news.cancel()
+
+    def _is_done(self, shared: Shared) -> bool:
+        """Return whether a dispatcher without a running lane is at its end.
+
+        With `once` what is not yet recorded may still be news: that a breaker opened, and another provider takes over.
+        """
+        patient = time.monotonic() < self._ran_at + self.options.drain_s
+        unrecorded = any(lane.unrecorded for lane, _ in self._lanes.values())
+        return shared.budget.spent or (self.options.once and not (unrecorded and patient))
 
     def _patience(self, end: float | None) -> float | None:
         left = None if end is None else max(0.0, end - time.monotonic())
-        if self.options.once:
+        if not self.options.once:
+            return LOOK_FOR_PROVIDERS_S if left is None else min(left, LOOK_FOR_PROVIDERS_S)
+        if any(not task.done() for _, task in self._lanes.values()):
             return left
-        return LOOK_FOR_PROVIDERS_S if left is None else min(left, LOOK_FOR_PROVIDERS_S)
+        return UNRECORDED_S
 
     def _raise_from_lanes(self) -> None:
         for _, task in self._lanes.values():
@@ -133,10 +165,15 @@ class Dispatcher:
 
     async def _look_for_providers(self) -> None:
         with suppress(DatabaseUnavailable, CommitUnknown):
-            self._know(await self._crossing.read(load_active))
+            self._know(*await self._crossing.read(lambda conn: (load_active(conn), self._db.now(conn))))
 
-    def _know(self, configs: list[ProviderConfig]) -> None:
+    def _know(self, configs: list[ProviderConfig], now: int) -> None:
         self._configs = {each.provider_name: each for each in configs if self._is_ours(each.provider_name)}
+        self._fail = frozenset(name for name, each in self._configs.items() if each.fails(now))
+        self._stand_ins = {}
+        for channel in Channel:
+            preferred = [(name, name in self._fail) for name in self._configs if registry.get(name).channel is channel]
+            self._stand_ins |= failover.stand_ins(preferred)
 
     def _is_ours(self, provider: str) -> bool:
         try:
@@ -169,6 +206,9 @@ class Dispatcher:
             budget=Budget(self.options.limit),
             notice=self._notice,
             couriers=self._courier,
+            stand_ins=self._stands_in_for,
+            others=self._others,
+            failing=self._news.set,
             due_by=(self.options.due_by or started) if self.options.once else None,
         )
 
@@ -177,6 +217,25 @@ class Dispatcher:
             if provider not in self._lanes:
                 lane = Lane(provider, shared, self.tally.of(provider))
                 self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
+            elif self.options.once and self._has_more_to_do(provider):
+                lane, _ = self._lanes[provider]
+                self._stands_in_for(provider)
+                self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
+
+    def _has_more_to_do(self, provider: str) -> bool:
+        """Return whether a lane that has ended has not looked yet for all whom it stands in for now."""
+        new = set(self._stand_ins.get(provider, ())) - self._stood_in.get(provider, set())
+        return bool(new) and self._lanes[provider][1].done()
+
+    def _stands_in_for(self, provider: str) -> tuple[StandIn, ...]:
+        names = self._stand_ins.get(provider, ())
+        self._stood_in.setdefault(provider, set()).update(names)
+        return tuple(StandIn(name, name in self._lanes and not self._lanes[name][1].done()) for name in names)
+
+    def _others(self, provider: str) -> tuple[str, ...]:
+        channel = registry.get(provider).channel
+        fit = (name for name in self._configs if name != provider and name not in self._fail)
+        return tuple(name for name in fit if registry.get(name).channel is channel)
 
     async def _hear(self, shared: Shared) -> None:
         if self._db.dialect.hints and not self.options.once:
@@ -190,7 +249,7 @@ class Dispatcher:
                 self._open_lanes(shared)
             return
         for name, (lane, _) in self._lanes.items():
-            if provider in (None, name):
+            if provider in (None, name, *self._stand_ins.get(name, ())):
                 lane.hint()
 
     def _recorded(self, result: Result, stale: bool) -> None:
@@ -200,6 +259,11 @@ class Dispatcher:
         elif not isinstance(result.transition, Release):
             tally.count(result.transition)
         self._lanes[result.claim.provider][0].settled()
+
+    def _changed(self, change: Change) -> None:
+        """Take note of what became of a provider by a result of ours."""
+        self._notice(f"{change.provider} {change.what}")
+        self._news.set()
 
     # Presence
 
@@ -212,7 +276,7 @@ class Dispatcher:
     def _enter(self, conn: Connection) -> int:
         """Enter this dispatcher among those alive; learn the providers and check that their credentials open."""
         now = self._db.now(conn)
-        self._know(load_active(conn))
+        self._know(load_active(conn), now)
         for config in self._configs.values():
             try:
                 open_credentials(config, self._keyring, self.options.provider_urls)
@@ -236,6 +300,23 @@ class Dispatcher:
     async def _rollup(self) -> None:
         if not self.options.once:
             await self._regularly(ROLLUP_S, lambda: asyncio.to_thread(metrics.rollup, self._db))
+
+    async def _ask_for_receipts(self) -> None:
+        desk = Desk(self._crossing, self._wire, self._actor, self._notice)
+        inquirer = Inquirer(desk, lambda config: open_credentials(config, self._keyring, self.options.provider_urls))
+        if self.options.once:
+            await inquirer.once(tuple(self._configs.values()))
+        else:
+            await inquirer.run(lambda: tuple(self._configs.values()))
+
+    async def _asked(self, asking: asyncio.Task[None], began: float) -> None:
+        """With `once`: let what is being asked be answered, for as long as calls may take at the end."""
+        if self.options.once:
+            left = math.inf if self.options.max_time_s is None else began + self.options.max_time_s - time.monotonic()
+            stopped = asyncio.create_task(self._stopping.wait())
+            patience = max(0.0, min(left, self.options.drain_s))
+            await asyncio.wait({asking, stopped}, timeout=patience, return_when="FIRST_COMPLETED")
+            stopped.cancel()
 
     async def _regularly(self, seconds: float, act: Callable[[], Awaitable[object]]) -> None:
         while True:

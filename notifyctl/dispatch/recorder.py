@@ -17,6 +17,7 @@ from notifyctl.core.decide import Bury, Retry, Sent
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotifyctlError
 from notifyctl.core.model import Actor
 from notifyctl.dispatch.crossing import Crossing
+from notifyctl.store.flow import Change
 from notifyctl.store.records import Report, Result, record
 
 BATCH = 512
@@ -27,12 +28,23 @@ Recorded = Callable[[Result, bool], None]
 
 
 class Recorder:
-    """Writes results in batches. `recorded(result, stale)` is called once for each; `notice` says what changed."""
+    """Writes results in batches. `recorded(result, stale)` is called once for each result.
 
-    def __init__(self, crossing: Crossing, actor: Actor, recorded: Recorded, notice: Callable[[str], None]) -> None:
+    `changed` is called for what became of a provider by them, before; `notice` says what people should know besides.
+    """
+
+    def __init__(
+        self,
+        crossing: Crossing,
+        actor: Actor,
+        recorded: Recorded,
+        changed: Callable[[Change], None],
+        notice: Callable[[str], None],
+    ) -> None:
         self._crossing = crossing
         self._actor = actor
         self._recorded = recorded
+        self._changed = changed
         self._notice = notice
         self._gathered: list[Result] = []
         self._arrived = asyncio.Event()
@@ -95,8 +107,8 @@ class Recorder:
                 wait = min(wait * 2, RETRY_CEILING_S)
 
     def _settle(self, batch: list[Result], report: Report) -> None:
-        for provider, reason in report.paused:
-            self._notice(f"{provider} paused: {reason}")
+        for change in report.changes:
+            self._changed(change)
         for result in batch:
             self._recorded(result, result.claim.id in report.stale)
 

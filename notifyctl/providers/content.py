@@ -120,6 +120,12 @@ def problems_with_base_url(credentials: Credentials) -> list[str]:
     return [] if fine else ["base_url must be an http or https address"]
 
 
+def problems_with_receipts(credentials: Credentials) -> list[str]:
+    """Return what is wrong with the setting `receipts`, if it is there: `poll` is all that it can be."""
+    value = credentials.config.get("receipts")
+    return [] if value in (None, "poll") else ['receipts can be "poll", to ask what became of messages, or be absent']
+
+
 def problems_with_secret(name: str, value: str | None) -> list[str]:
     """Return what is wrong with a credential: absent, or with characters that cannot stand in a header."""
     if not value:

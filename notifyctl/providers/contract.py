@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from notifyctl.core.model import Channel, Message
-from notifyctl.core.outcome import Outcome
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.receipt import Arrival
 
 
 class InvalidMessage(Exception):
@@ -78,3 +79,88 @@ class Adapter(Protocol):
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means. Never raises, whatever the body holds."""
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """What an adapter may offer besides: a question that shows whether the credentials work, and sends nothing.
+
+    An adapter without it gets its settings checked and no more.
+    """
+
+    def checkup(self, credentials: Credentials) -> Request:
+        """Return the question; asked only where `check` found nothing. `credentials` hold the access token, if any."""
+
+    def read_checkup(self, response: Response) -> str | None:
+        """Return what is wrong with the credentials and what to do, in a sentence; None when they work.
+
+        Never raises, and repeats nothing of the body that may be a secret. Not asked about a provider in trouble of its
+        own (HTTP: a redirect, 408, 429, 5xx; a mail server: 4xx), which says nothing about the credentials.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the answer to a question about messages says.
+
+    `kind` is ACCEPTED where it is an answer (`arrivals` has what it says; it need not name all that were asked about),
+    THROTTLED or CONFIG where the next question would fare no better, else PERMANENT (asked in vain) or UNKNOWN (no
+    answer). `message` says why it is none, `retry_after_ms` for how long to ask nothing. Of the receipts in `unclear`
+    the provider says more when asked alone about the ids that they stand under.
+    """
+
+    kind: Kind
+    arrivals: tuple[Arrival, ...] = ()
+    message: str = ""
+    retry_after_ms: int | None = None
+    unclear: Mapping[str, Arrival] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Traceable(Protocol):
+    """What an adapter may offer besides: to ask what became of messages that the provider took.
+
+    `traced_at_once` is how many messages one question may be about, `traces_per_minute` how many questions the provider
+    allows (None: any number, in moderation).
+    """
+
+    traced_at_once: int
+    traces_per_minute: int | None
+
+    def trace(self, message_ids: Sequence[str], credentials: Credentials) -> Request:
+        """Return the question about these messages, by the provider's own ids; one of `Trace.unclear` stands alone."""
+
+    def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
+        """Return what the answer says. Never raises, and never takes for delivered what was not said to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a provider made to a webhook, as it came: the raw body, header names in lower case.
+
+    `url` is the address that the provider called, `token` a secret that the stored credentials do not hold.
+    """
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+class Unsigned(Exception):
+    """The call cannot be checked; the text says what is missing."""
+
+
+class MalformedCall(Exception):
+    """The body is none that the provider sends; the text names the line or element."""
+
+
+@runtime_checkable
+class Calling(Protocol):
+    """What an adapter may offer besides: to read the calls that the provider makes to a webhook."""
+
+    def read_call(self, body: bytes) -> list[Arrival]:
+        """Return what the body says, in its order; raise MalformedCall."""
+
+    def is_genuine(self, call: Call, credentials: Credentials) -> bool:
+        """Return whether the provider signed it; raise Unsigned where something needed for that is missing."""

@@ -15,10 +15,17 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Response
 from notifyctl.providers.oauth import Token
-from notifyctl.providers.reading import retry_after_ms
+from notifyctl.providers.reading import explained, retry_after_ms
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 BODY_BYTES = 65_536
+# By a part of what the token endpoint says, in small letters.
+_EXPLANATIONS: Mapping[str, str] = {
+    "signature": "the key is not, or no longer, one of the service account's: make a new key file",
+    "not found": "there is no such service account any more: make a key file of another",
+    "disabled": "the service account is disabled: enable it, or make a key file of another",
+    "reasonable timeframe": "this machine's clock is wrong: set it",
+}
 ASSUMED_SECONDS = 300.0  # how long a token is taken to be valid when the endpoint does not say
 
 
@@ -114,12 +121,13 @@ def _body(answer: httpx.Response, timeout_s: float) -> bytes:
 def _refused(error: exceptions.RefreshError, request: _Transport) -> Outcome:
     """Return CONFIG where the endpoint judged the key or the request, TRANSIENT where it was in trouble itself."""
     status = request.last.status if request.last else 0
-    troubled = status in (408, 429) or status >= 500 or error.retryable
+    troubled = status < 400 or status in (408, 429) or status >= 500 or error.retryable
     details = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], dict) else {}
-    code = details.get("error")
+    code, theirs = details.get("error"), str(error.args[0]) if error.args else "refused"
+    ours = next((words for part, words in _EXPLANATIONS.items() if part in theirs.lower()), None)
     return _outcome(
         Kind.TRANSIENT if troubled else Kind.CONFIG,
-        str(error.args[0]) if error.args else "refused",
+        theirs if troubled else explained(ours, theirs),
         request,
         code if isinstance(code, str) else None,
     )

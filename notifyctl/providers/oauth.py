@@ -50,12 +50,15 @@ def _fetch(account: Mapping[str, Any], timeout_s: float) -> Token | Outcome:
 class TokenSource:
     """Access tokens by service account (its e-mail and key id). Use it in one event loop; `aclose` it at the end.
 
-    `now` is the time in seconds since the epoch; `fetch` asks the token endpoint, in a thread.
+    `now` is the time in seconds since the epoch; `fetch` asks the token endpoint, in a thread, for `timeout_s` at most.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time, fetch: Fetch = _fetch) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.time, fetch: Fetch = _fetch, timeout_s: float = TIMEOUT_SECONDS
+    ) -> None:
         self._now = now
         self._fetch = fetch
+        self._timeout_s = timeout_s
         self._accounts: dict[tuple[str, str], _Account] = {}
 
     async def token(self, service_account: Mapping[str, Any]) -> str | Outcome:
@@ -102,7 +105,7 @@ class TokenSource:
 
     async def _refresh(self, account: _Account, service_account: Mapping[str, Any]) -> None:
         try:
-            found = await asyncio.to_thread(self._fetch, service_account, TIMEOUT_SECONDS)
+            found = await asyncio.to_thread(self._fetch, service_account, self._timeout_s)
             if isinstance(found, Token):
                 account.token, account.failure = found, None
             else:

@@ -42,6 +42,11 @@ def text(value: object) -> str:
     return one_line(value) if isinstance(value, str) else ""
 
 
+def explained(ours: str | None, theirs: str) -> str:
+    """Return what an answer means in our words, if there are any, with the provider's own beside them."""
+    return theirs if ours is None else f"{ours} ({theirs})" if theirs else ours
+
+
 def identifier(value: object) -> str | None:
     """Return an id the provider gave, or None when it is absent, not text, or too long to be one."""
     found = text(value)

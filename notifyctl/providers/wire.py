@@ -4,12 +4,14 @@ It is built for many requests at once to few hosts, and against a hostile other 
 decompression or retries, a deadline over everything, and a body that is cut. The environment's proxies are not used,
 since whether a request can have reached the provider must stay knowable; a gateway is named as the provider's base URL.
 HTTP/1.1 only: a lost connection then leaves one outcome unknown, and not those of all streams upon it.
+Requests to a mail server go through `mailwire`, which promises the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pyreqwest.client import Client, ClientBuilder
@@ -20,6 +22,9 @@ from notifyctl import __version__
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
+
+if TYPE_CHECKING:
+    from notifyctl.providers.mailwire import MailWire
 
 BODY_BYTES = 65_536
 IDLE_CONNECTIONS = 1_024
@@ -39,6 +44,7 @@ class Wire:
     def __init__(self) -> None:
         # The time to connect belongs to a client, so there is one for each of the few times, made when first needed.
         self._clients: dict[float, Client] = {}
+        self._mail: MailWire | None = None
         self._closed = False
 
     async def send(self, request: Request, timeout_s: float) -> Response | Failure:
@@ -50,6 +56,8 @@ class Wire:
         """
         if self._closed:
             return Failure(FailureKind.UNSENT, "the connections are closed already")
+        if request.url.startswith("smtp"):
+            return await self._mail_wire().send(request, timeout_s)
         try:
             client = self._client(timeout_s)
         except PyreqwestError as error:
@@ -78,10 +86,19 @@ class Wire:
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.close()
+        if self._mail is not None:
+            await self._mail.aclose()
         if clients:
             # The library's thread may still be putting away Python objects, and does not say when it is done. An
             # interpreter that ended meanwhile would abort the process (exit status 134).
             await asyncio.sleep(SETTLE_SECONDS)
+
+    def _mail_wire(self) -> MailWire:
+        from notifyctl.providers.mailwire import MailWire  # few have a mail server, and its engine is slow to load
+
+        if self._mail is None:
+            self._mail = MailWire()
+        return self._mail
 
     def _client(self, timeout_s: float) -> Client:
         # At most half the deadline goes into connecting: else the deadline would end first, and a host that cannot be
@@ -141,7 +158,7 @@ def _failure(request: Request, error: PyreqwestError, timeout_s: float) -> Failu
     if isinstance(error, BuilderError) or _NOTHING_WRITTEN.intersection(causes):
         return Failure(FailureKind.UNSENT, f"{_host(request)}: not connected: {_reason(causes)}")
     if isinstance(error, RequestTimeoutError):
-        return Failure(FailureKind.AMBIGUOUS, f"{_host(request)}: no whole answer within {timeout_s:g} s")
+        return Failure(FailureKind.AMBIGUOUS, f"{_host(request)}: no whole answer within {timeout_s:.3g} s")
     return Failure(FailureKind.AMBIGUOUS, f"{_host(request)}: no whole answer: {_reason(causes)}")
 
 

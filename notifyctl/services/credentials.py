@@ -10,9 +10,10 @@ from typing import Any
 from notifyctl.core.errors import UsageError
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials
+from notifyctl.providers.contract import Credentials, Traceable
 from notifyctl.store.providers import SECRET_WIDTH, ProviderConfig, open_credentials, place
 
+_BOTH = "--api-key - --api-secret -"
 _HINT = "--api-key, --api-secret, --credentials and --set KEY=VALUE give them"
 
 
@@ -78,10 +79,19 @@ def checked(config: ProviderConfig, keyring: Keyring) -> Credentials:
     Raises NotAllowed for a secret that does not open.
     """
     opened = open_credentials(config, keyring, {})
-    problems = registry.get(config.provider_name).check(opened)
+    adapter = registry.get(config.provider_name)
+    problems = adapter.check(opened)
+    if config.polled and not isinstance(adapter, Traceable):
+        problems = [*problems, "it cannot be asked what became of messages: receipts must be absent"]
     if problems:
         raise UsageError(f"{config.provider_name}: {'; '.join(problems)}", _HINT)
     return opened
+
+
+def replacing(provider: str) -> str:
+    """Return the command that gives a provider other credentials."""
+    options = {"fcm": "--credentials FILE", "twilio": _BOTH, "smtp": _BOTH}
+    return f"notifyctl providers update {provider} {options.get(provider, '--api-key -')}"
 
 
 def parse_service_account(text: str, source: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One line. What it is not grouped by is None.
+    """One line. What it is not grouped by is None. Delivered and bounced are among those sent, as far as receipts say.
 
     `date` and `hour` are UTC, `start` is their first millisecond. `ok_percent` is sent of sent and failed,
     `avg_delivery_ms` the mean from the moment it was for until a provider took it. `per_hour` is what was sent in each
@@ -63,6 +63,8 @@ class Totals:
     ok_percent: float | None
     avg_delivery_ms: int | None
     per_hour: tuple[int, ...]
+    total_delivered: int = 0
+    total_bounced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,8 @@ def _totals(group: _Group, buckets: Sequence[Bucket], since: int, until: int) ->
         ok_percent=round(100 * sent / (sent + failed), 1) if sent + failed else None,
         avg_delivery_ms=hours.average(sum(each.delivery_ms for each in buckets), sent),
         per_hour=_series(buckets, since, until) if group.start is None else (),
+        total_delivered=sum(each.delivered for each in buckets),
+        total_bounced=sum(each.bounced for each in buckets),
     )
 
 

@@ -249,6 +249,7 @@ def _copy(row: Notification, new_id: str, key: str, now: int) -> New:
         expires_at=None if row.expires_at is None else now + max(row.expires_at - row.metric_at, 0),
         content_hash=row.content_hash,
         resent_from=row.id,
+        fails_over=row.fails_over,
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.flow import Cause
 from notifyctl.core.model import PROVIDER_NAME, Actor
-from notifyctl.core.sealing import Keyring
+from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials
@@ -24,6 +25,8 @@ from notifyctl.store.providers import ProviderConfig
 from notifyctl.store.tables import provider_configs
 
 SET = "set"
+TOLD = 10
+_MAY_HELP = {"api_key", "api_secret", "service_account", "config"}
 _LIST = "notifyctl providers list"
 
 
@@ -31,8 +34,9 @@ _LIST = "notifyctl providers list"
 class Provider:
     """A provider without its secrets: they are `set` or None.
 
-    `channel` is None where the adapter is not installed here; `state` is `active`, `paused` or `disabled`. `rate_limit`
-    is in requests a minute, times are milliseconds since the epoch.
+    `channel` is None where the adapter is not installed here; `state` is `active`, `paused`, `open` (the breaker),
+    `throttled` or `disabled`. `pause_cause` is a `Cause`; from `probe_at` on one notification tries whether it works
+    again. `rate_limit` is in requests a minute, times are milliseconds since the epoch.
     """
 
     id: str
@@ -50,6 +54,8 @@ class Provider:
     paused_at: int | None
     paused_until: int | None
     pause_reason: str | None
+    pause_cause: str | None
+    probe_at: int | None
     created_at: int
     updated_at: int
 
@@ -66,6 +72,12 @@ def known(name: str) -> str:
     if name not in registry.names():
         raise UsageError(f"no provider is called {name!r}", f"installed are: {', '.join(registry.names())}")
     return name
+
+
+def needs_key(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether the provider's adapter minds that there is no API key."""
+    check = registry.get(name).check
+    return check(Credentials("", config=settings)) != check(Credentials("-", config=settings))
 
 
 def add(db: Database, actor: Actor, keyring: Keyring, name: str, given: Given) -> CreatedProvider:
@@ -88,7 +100,13 @@ def listed(db: Database) -> list[Provider]:
 def get(db: Database, ref: str) -> Provider:
     """Return a provider by name or id. Raises NotFound."""
     with db.read() as conn:
-        return _shown(_find(conn, ref), db.now(conn))
+        return _shown(find(conn, ref), db.now(conn))
+
+
+def timeline(db: Database, provider_id: str) -> list[audit.Entry]:
+    """Return what became of a provider lately, the newest first."""
+    with db.read() as conn:
+        return audit.newest(conn, "provider", provider_id, TOLD)
 
 
 def update(db: Database, actor: Actor, keyring: Keyring, ref: str, given: Given) -> Provider:
@@ -107,9 +125,22 @@ def update(db: Database, actor: Actor, keyring: Keyring, ref: str, given: Given)
         store.replace(conn, new)
         hints.give(conn, db.dialect, [new.provider_name])
         audit.record(conn, actor, "update", "provider", [(new.id, changes)], now)
-        return _shown(new, now)
+        return _shown(_freed(conn, actor, new, now) if changes.keys() & _MAY_HELP else new, now)
 
     return db.write(work)
+
+
+def _freed(conn: Connection, actor: Actor, config: ProviderConfig, now: int) -> ProviderConfig:
+    """End a pause that the old credentials or settings may have caused: the new ones are to be tried at once."""
+    if not config.paused(now) or not store.resume(conn, config.provider_name, [Cause.CONFIG, Cause.BREAKER]):
+        return config
+    action = "close" if config.pause_cause == Cause.BREAKER else "resume"
+    audit.record(conn, actor, action, "provider", [(config.id, {"reason": "it was updated"})], now)
+    return _unpaused(config)
+
+
+def _unpaused(config: ProviderConfig) -> ProviderConfig:
+    return replace(config, paused_at=None, paused_until=None, pause_reason=None, pause_cause=None, probe_at=None)
 
 
 def enable(db: Database, actor: Actor, ref: str) -> Provider:
@@ -136,7 +167,8 @@ def pause(db: Database, actor: Actor, ref: str, reason: str, for_ms: int | None)
         until = None if for_ms is None else now + for_ms
         store.replace_pause(conn, db.dialect, config.provider_name, why, now, until)
         audit.record(conn, actor, "pause", "provider", [(config.id, {"reason": why, "until": until})], now)
-        return _shown(replace(config, paused_at=now, paused_until=until, pause_reason=why), now)
+        paused = replace(config, paused_at=now, paused_until=until, pause_reason=why, probe_at=None)
+        return _shown(replace(paused, pause_cause=Cause.OPERATOR.value), now)
 
     return db.write(work)
 
@@ -150,7 +182,7 @@ def resume(db: Database, actor: Actor, ref: str) -> tuple[Provider, bool]:
         if store.resume(conn, config.provider_name) and was_paused:
             hints.give(conn, db.dialect, [config.provider_name])
             audit.record(conn, actor, "resume", "provider", [(config.id, {"reason": config.pause_reason})], now)
-        return _shown(replace(config, paused_at=None, paused_until=None, pause_reason=None), now), was_paused
+        return _shown(_unpaused(config), now), was_paused
 
     return db.write(work)
 
@@ -158,7 +190,7 @@ def resume(db: Database, actor: Actor, ref: str) -> tuple[Provider, bool]:
 def refuse_removal(db: Database, ref: str) -> Provider:
     """Return the provider that may be deleted. Raises NotFound, Conflict when notifications wait for it."""
     with db.read() as conn:
-        config = _find(conn, ref)
+        config = find(conn, ref)
         _refuse_pending(conn, config)
         return _shown(config, db.now(conn))
 
@@ -222,7 +254,8 @@ def _switch(db: Database, actor: Actor, ref: str, *, active: bool) -> Provider:
     return db.write(work)
 
 
-def _find(conn: Connection, ref: str) -> ProviderConfig:
+def find(conn: Connection, ref: str) -> ProviderConfig:
+    """Return a provider's row by its name or id. Raises NotFound."""
     config = store.get(conn, ref) if PROVIDER_NAME.fullmatch(ref) else None
     if config is None and ids.bounds(ref):
         found = ids.resolve(conn, provider_configs, ref, "provider")
@@ -233,7 +266,7 @@ def _find(conn: Connection, ref: str) -> ProviderConfig:
 
 
 def _locked(conn: Connection, db: Database, ref: str) -> ProviderConfig:
-    config = store.lock(conn, db.dialect, _find(conn, ref).provider_name)
+    config = store.lock(conn, db.dialect, find(conn, ref).provider_name)
     if config is None:
         raise NotFound(f"there is no provider {ids.shown(ref)}", _LIST)
     return config
@@ -291,10 +324,10 @@ def _shown(config: ProviderConfig, now: int) -> Provider:
         id=config.id,
         provider_name=config.provider_name,
         channel=_channel(config.provider_name),
-        state="disabled" if not config.is_active else "paused" if paused else "active",
+        state=config.state(now),
         is_active=config.is_active,
-        api_key=SET if config.api_key else None,
-        api_secret=SET if config.api_secret else None,
+        api_key=SET if holds_secret(config.api_key) else None,
+        api_secret=SET if holds_secret(config.api_secret) else None,
         service_account=SET if config.service_account else None,
         config=dict(config.config),
         rate_limit=config.rate_limit,
@@ -303,6 +336,8 @@ def _shown(config: ProviderConfig, now: int) -> Provider:
         paused_at=config.paused_at if paused else None,
         paused_until=config.paused_until if paused else None,
         pause_reason=config.pause_reason if paused else None,
+        pause_cause=config.pause_cause if paused else None,
+        probe_at=config.probe_at if paused else None,
         created_at=config.created_at,
         updated_at=config.updated_at,
     )

@@ -289,6 +289,7 @@ def _row(draft: Draft, user: User, config: ProviderConfig, identity: _Identity, 
         due_at=now if send_at is None else send_at,
         expires_at=expires_at,
         content_hash=identity.digest,
+        fails_over=draft.provider is None,
     )
 
 

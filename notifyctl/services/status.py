@@ -6,15 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from notifyctl.core import flow
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.flow import Cause
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
+from notifyctl.services import credentials
 from notifyctl.store import providers
 from notifyctl.store import status as store
 from notifyctl.store.engine import Database
 from notifyctl.store.providers import ProviderConfig
-from notifyctl.store.states import State
+from notifyctl.store.states import WAITING, State
 from notifyctl.store.status import Alive, DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
@@ -42,13 +45,18 @@ class InState:
 
 @dataclass(frozen=True, slots=True)
 class ProviderLine:
-    """A provider and its last hour. `state` is ok, paused, disabled or missing; `base_url` is set where overridden."""
+    """A provider and its last hour. `state` is ok, paused, open, throttled, disabled or missing.
+
+    At `probe_at` or later one notification tries whether it works again. `base_url` is set where overridden.
+    """
 
     provider: str
     state: str
     paused_at: int | None
     paused_until: int | None
     pause_reason: str | None
+    pause_cause: str | None
+    probe_at: int | None
     base_url: str | None
     held: int
     total: int
@@ -86,7 +94,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         configs = sorted(providers.listed(conn), key=lambda config: (-config.priority, config.provider_name))
         day, hour = store.last_day(conn, now), store.last_hour(conn, now)
     lines = _lines(configs, hour, waiting, urls, now)
-    pending = {state: _in_state(waiting, state) for state in State}
+    pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
     return Status(
         now=now,
@@ -146,7 +154,7 @@ def _line(
     name: str, config: ProviderConfig | None, did: LastHour, held: int, url: str | None, now: int
 ) -> ProviderLine:
     state = _state(config, now)
-    paused = config if config is not None and state == "paused" else None
+    paused = config if config is not None and config.is_active and config.paused(now) else None
     configured = None if config is None else config.config.get("base_url")
     return ProviderLine(
         provider=name,
@@ -154,6 +162,8 @@ def _line(
         paused_at=paused.paused_at if paused else None,
         paused_until=paused.paused_until if paused else None,
         pause_reason=paused.pause_reason if paused else None,
+        pause_cause=paused.pause_cause if paused else None,
+        probe_at=paused.probe_at if paused else None,
         base_url=url or (str(configured) if configured else None),
         held=held,
         total=did.total,
@@ -167,19 +177,18 @@ def _line(
 def _state(config: ProviderConfig | None, now: int) -> str:
     if config is None:
         return "missing"
-    if not config.is_active:
-        return "disabled"
-    return "paused" if config.paused(now) else "ok"
+    state = config.state(now)
+    return "ok" if state == "active" else state
 
 
 def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
     name, held = line.provider, f"; {line.held:,} held" if line.held else ""
     problems = []
-    if line.state == "paused":
+    if line.state in flow.OTHERS_STAND_IN:
         ago = show_ms(now - (line.paused_at or now))
         left = "" if line.paused_until is None else f", {show_ms(line.paused_until - now)} to go"
-        message = f"{name} paused {ago}{left}: {line.pause_reason or 'no reason given'}{held}"
-        problems.append(Problem("provider_paused", message, _out_of_pause(line)))
+        message = f"{name} {line.state} {ago}{left}: {line.pause_reason or 'no reason given'}{held}{_probe(line, now)}"
+        problems.append(Problem(f"provider_{line.state}", message, _out_of_pause(line)))
     elif line.state == "disabled" and line.held:
         problems.append(Problem("provider_disabled", f"{name} disabled{held}", f"notifyctl providers enable {name}"))
     elif line.state == "missing" and line.held:
@@ -205,21 +214,24 @@ def _of_urls(lines: list[ProviderLine], urls: Mapping[str, str]) -> list[Problem
     ]
 
 
+def _probe(line: ProviderLine, now: int) -> str:
+    if line.probe_at is None:
+        return ""
+    return f"; next probe in {show_ms(line.probe_at - now)}" if line.probe_at > now else "; a probe is due"
+
+
 def _out_of_pause(line: ProviderLine) -> str:
-    if not _OF_CREDENTIALS.search(line.pause_reason or ""):
+    if line.state == "open":  # it closes by itself: what can be done is to look
+        return f"notifyctl providers show {line.provider}"
+    if line.pause_cause != Cause.CONFIG or not _OF_CREDENTIALS.search(line.pause_reason or ""):
         return f"notifyctl providers resume {line.provider}"
-    return f"{_new_credentials(line.provider)} --resume"
+    return credentials.replacing(line.provider)
 
 
 def _out_of_unreadable(hint: str | None, provider: str) -> str:
     """Return the hint where it is about the keys; else the credentials themselves have to be entered again."""
     about_keys = hint is not None and hint.startswith(("set NOTIFYCTL", "NOTIFYCTL", "chmod", "notifyctl"))
-    return hint if hint is not None and about_keys else _new_credentials(provider)
-
-
-def _new_credentials(provider: str) -> str:
-    option = "--credentials FILE" if provider == "fcm" else "--api-key -"
-    return f"notifyctl providers update {provider} {option}"
+    return hint if hint is not None and about_keys else credentials.replacing(provider)
 
 
 def _of_keys(configs: list[ProviderConfig], keyring: Keyring | NotifyctlError) -> list[Problem]:

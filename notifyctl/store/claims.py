@@ -1,8 +1,11 @@
 """Claiming: take what is due for one provider, put it through the gate, lease what may be sent. One short transaction.
 
-Claims are per provider, critical first, then oldest due, on the partial index `idx_notifications_due`; a paused
-provider's backlog is never looked at. A leased row keeps its place in that index and is passed over; when its lease has
-ended it is simply due again, and what the attempt before came to is unknown.
+Claims are per provider, critical first, then oldest due, on the partial index `idx_notifications_due`. A leased row
+keeps its place in that index and is passed over; when its lease has ended it is simply due again, and what the attempt
+before came to is unknown.
+
+A paused provider's backlog is not looked at, but for two: its own claim takes one row as a probe when it is time for
+one, and the claim of the provider that stands in for it takes what may go by another.
 """
 
 from __future__ import annotations
@@ -13,22 +16,21 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, String, and_, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, String, and_, bindparam, select
 from sqlalchemy.types import TypeEngine
 
-from notifyctl.core import content, history
+from notifyctl.core import content, failover, flow, history
 from notifyctl.core.audience import message, needs_address
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, Bury, Retry, Sent, decide
 from notifyctl.core.gate import Cancel, Defer, Facts, Fail, Send, Verdict, gate
 from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
-from notifyctl.core.permits import take
-from notifyctl.store import metrics, transitions
+from notifyctl.store import admission, metrics, providers, transitions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.dialect import Dialect
 from notifyctl.store.states import QUEUED, free_at
-from notifyctl.store.tables import notifications, provider_configs, provider_states, suppressions, users
+from notifyctl.store.tables import notifications, suppressions, users
 from notifyctl.store.transitions import Burial, Cancellation, Lease, Return
 
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
@@ -39,7 +41,10 @@ Gate = Callable[[Facts], Verdict]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked for. `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now)."""
+    """What is asked for. `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now).
+
+    `stands_in_for` is believed to fail; the claim looks whether that is so.
+    """
 
     provider: str
     holder: str
@@ -48,15 +53,16 @@ class Order:
     due_by: int | None = None
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     gate: Gate = gate
+    stands_in_for: tuple[admission.StandIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What was taken. `now` is the database's moment of the claim, `lease_ms` and `deadline_ms` count from before it.
 
-    `held` says why nothing may be sent now (paused, disabled, rate limit), `wait_ms` for how long that is sure.
-    `version` changes whenever the provider's configuration does. `settled` counts what the gate and lost attempts
-    ended, by what became of it.
+    `held` says why nothing may be sent now (paused, open, throttled, disabled, rate limit) or no more than a probe,
+    `wait_ms` for how long that is sure. `version` changes whenever the provider's configuration does. `settled` counts
+    what the gate and lost attempts ended, by what became of it. `spared`: a probe was left to be taken first.
     """
 
     now: int
@@ -67,90 +73,59 @@ class Batch:
     deadline_ms: int = 0
     version: int = 0
     settled: Mapping[str, int] = field(default_factory=dict)
+    spared: bool = False
+
+    @property
+    def probes(self) -> bool:
+        """Whether a probe was taken."""
+        return any(each.probe for each in self.claims)
 
 
 def claim(conn: Connection, dialect: Dialect, order: Order, now: int) -> Batch:
     """Take at most `order.limit` notifications that are due."""
-    provider = _provider(conn, dialect, order.provider)
-    held = _hold(provider, now)
-    if provider is None or held is not None:
-        return Batch(now, held=held)
-    allowed = _allowed(provider, now, order.limit)
+    provider = admission.row(conn, dialect, order.provider, now)
+    held = admission.hold(provider, now)
+    probing = held is not None and admission.probe_is_due(provider, now)
+    if provider is None or (held is not None and not probing):
+        return Batch(now, held=held, wait_ms=admission.sure_wait(provider, held, now))
+    allowed = admission.allowed(provider, now, 1 if probing else order.limit)
     if allowed == 0:
         return Batch(now, held="rate limit", wait_ms=max(1, provider.next_permit_us // 1_000 - now))
-    moment = min(now, order.due_by or now)
-    taken = {"provider": order.provider, "moment": moment, "most": allowed}
-    due = [_read(row) for row in conn.execute(_due(dialect), taken).all()]
+    others = admission.Others(conn, () if probing else order.stands_in_for, now)
+    due = [_read(row) for row in _rows(conn, dialect, order, others, now, allowed)]
     deadline = provider.timeout_seconds * 1_000
     length = max(order.lease_ms, 2 * deadline + LEASE_MARGIN_MS)
-    sorting = _Sorting(order, now, provider.updated_at, _suppressed(conn, dialect, due))
+    sorting = _Sorting(order, now, _Terms(provider, now, probing, others.reasons), _suppressed(conn, dialect, due))
     for each in due:
         sorting.sort(each)
     claims = sorting.write(conn, dialect, until=now + length)
     if claims and provider.rate_limit:
-        _take_permits(conn, dialect, provider, now, len(claims))
+        admission.take_permits(conn, dialect, provider, now, len(claims))
+    if claims and probing:
+        admission.take_probe(conn, provider, now, length)
     return Batch(
         now,
         claims,
+        held=held,
         lease_ms=length,
         deadline_ms=deadline,
         version=provider.updated_at,
         settled=sorting.settled(),
+        spared=others.spared,
     )
 
 
-def _provider(conn: Connection, dialect: Dialect, name: str) -> Any:
-    statement = _provider_by_name()
-    row = conn.execute(statement, {"name": name}).one_or_none()
-    if row is not None and row.rate_limit:
-        # Permits are shared by all dispatchers: one at a time may count them.
-        dialect.serialize(conn, f"permits of {name}")
-        row = conn.execute(statement, {"name": name}).one_or_none()
-    return row
+def _rows(conn: Connection, dialect: Dialect, order: Order, others: admission.Others, now: int, most: int) -> list[Any]:
+    moment = min(now, order.due_by or now)
+    taken = {"provider": order.provider, "moment": moment, "most": most}
+    own = list(conn.execute(_due(dialect), taken).all())
+    over = _due(dialect, failing_over=True)
+    more = [row for name in others.reasons for row in conn.execute(over, {**taken, "provider": name}).all()]
+    return sorted([*own, *more], key=lambda row: (not row.is_critical, row.due_at))[:most] if more else own
 
 
 @cache
-def _provider_by_name() -> Select[Any]:
-    return (
-        select(
-            provider_configs.c.id,
-            provider_configs.c.is_active,
-            provider_configs.c.rate_limit,
-            provider_configs.c.timeout_seconds,
-            provider_configs.c.updated_at,
-            provider_states.c.paused_at,
-            provider_states.c.paused_until,
-            func.coalesce(provider_states.c.next_permit_us, 0).label("next_permit_us"),
-        )
-        .select_from(provider_configs.outerjoin(provider_states))
-        .where(provider_configs.c.provider_name == bindparam("name"))
-    )
-
-
-def _hold(provider: Any, now: int) -> str | None:
-    if provider is None:
-        return "not configured"
-    if not provider.is_active:
-        return "disabled"
-    if provider.paused_at is not None and (provider.paused_until is None or provider.paused_until > now):
-        return "paused"
-    return None
-
-
-def _allowed(provider: Any, now: int, limit: int) -> int:
-    if not provider.rate_limit:
-        return limit
-    return take(provider.next_permit_us, now, provider.rate_limit, limit)[0]
-
-
-def _take_permits(conn: Connection, dialect: Dialect, provider: Any, now: int, count: int) -> None:
-    _, next_permit_us = take(provider.next_permit_us, now, provider.rate_limit, count)
-    state = dialect.insert(provider_states).values(provider_id=provider.id, next_permit_us=next_permit_us)
-    conn.execute(state.on_conflict_do_update(index_elements=["provider_id"], set_={"next_permit_us": next_permit_us}))
-
-
-@cache
-def _due(dialect: Dialect) -> Select[Any]:
+def _due(dialect: Dialect, *, failing_over: bool = False) -> Select[Any]:
     c = notifications.c
     moment: ColumnElement[int] = bindparam("moment", type_=BigInteger)
     picked = (
@@ -169,11 +144,15 @@ def _due(dialect: Dialect) -> Select[Any]:
             c.send_at,
             c.retry_history,
             c.is_critical,
+            c.provider,
+            c.fails_over,
         )
         .where(c.provider == bindparam("provider"), QUEUED, c.due_at <= moment, free_at(moment))
         .order_by(c.is_critical.desc(), c.due_at)
         .limit(bindparam("most", type_=Integer))
     )
+    if failing_over:  # another provider may take it
+        picked = picked.where(c.fails_over, c.lease_id.is_(None))
     # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
     due = dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
     address = best_address(due.c.user_id, due.c.message_type, users.c.email).label("address")
@@ -229,16 +208,29 @@ def _reasons(dialect: Dialect) -> Select[Any]:
     return select(c.channel, c.address, c.reason).join_from(v, suppressions, same)
 
 
+class _Terms:
+    """What the provider's row says of every claim of the batch; `reasons` are why others' rows are taken over."""
+
+    def __init__(self, provider: Any, now: int, probing: bool, reasons: Mapping[str, str]) -> None:
+        began = provider.window_started_at
+        self.version: int = provider.updated_at
+        self.probe = probing
+        self.watched = bool(provider.window_failures) and began is not None and began > now - flow.WINDOW_MS
+        self.traced = providers.is_polled(provider.config_json)
+        self.reasons = reasons
+
+
 class _Sorting:
     """Puts each row that is due where it belongs, then writes each heap with one statement."""
 
-    def __init__(self, order: Order, now: int, version: int, suppressed: Mapping[tuple[str, str], str]) -> None:
+    def __init__(self, order: Order, now: int, terms: _Terms, suppressed: Mapping[tuple[str, str], str]) -> None:
         self._order = order
         self._now = now
-        self._version = version
+        self._terms = terms
         self._suppressed = suppressed
         self._lease_id = str(uuid.uuid4())
         self._leases: list[Lease] = []
+        self._takeovers: list[Lease] = []
         self._claims: list[Claim] = []
         self._burials: list[Burial] = []
         self._cancellations: list[Cancellation] = []
@@ -292,14 +284,24 @@ class _Sorting:
         )
         match self._order.gate(facts):
             case Send():
-                self._leases.append(Lease(row.id, row.lease_id, past))
-                self._claims.append(self._claim(due, past))
+                self._take(due, past)
             case Defer(until, reason):
                 self._return(row, until, reason, past)
             case Cancel(reason):
                 self._cancellations.append(Cancellation(row.id, row.lease_id, reason))
             case Fail(category, reason):
                 self._bury(row, category, reason, past)
+
+    def _take(self, due: _Due, past: str | None) -> None:
+        row, mine = due.row, self._order.provider
+        if row.provider == mine:
+            self._leases.append(Lease(row.id, row.lease_id, past))
+        else:
+            past = history.append(
+                past, failover.entry(row.provider, mine, self._now, self._terms.reasons[row.provider])
+            )
+            self._takeovers.append(Lease(row.id, row.lease_id, past))
+        self._claims.append(self._claim(due, past))
 
     def _why_suppressed(self, due: _Due) -> str | None:
         to = due.message.to
@@ -318,15 +320,21 @@ class _Sorting:
             max_retries=row.max_retries,
             due_at=row.due_at,
             metric_at=self._metric_at[row.id],
-            provider_version=self._version,
+            provider_version=self._terms.version,
             retry_history=past,
+            fails_over=row.fails_over and row.lease_id is None,
+            probe=self._terms.probe,
+            watched=self._terms.watched,
+            traced=self._terms.traced,
         )
 
     def _bury(self, row: Any, category: Category, reason: str, past: str | None) -> None:
-        self._burials.append(Burial(row.id, row.lease_id, self._now, category, reason, None, past))
+        clear = row.lease_id is None
+        self._burials.append(Burial(row.id, row.lease_id, self._now, category, reason, None, past, clear))
 
     def _return(self, row: Any, due_at: int, reason: str, past: str | None) -> None:
-        self._returns.append(Return(row.id, row.lease_id, due_at, row.attempt_count, reason, None, past))
+        clear = row.lease_id is None  # else it may have gone out
+        self._returns.append(Return(row.id, row.lease_id, due_at, row.attempt_count, reason, None, past, clear))
 
     def write(self, conn: Connection, dialect: Dialect, until: int) -> tuple[Claim, ...]:
         """Write the heaps and return the claims whose lease is held."""
@@ -339,18 +347,25 @@ class _Sorting:
             transitions.give_back(conn, dialect, self._returns)
         if ended:
             metrics.mark_dirty(conn, [self._metric_at[each.id] for each in ended], self._now)
-        if not self._leases:
-            return ()
-        held = transitions.lease(
+        held = self._lease(conn, dialect, self._leases, until)
+        held |= self._lease(conn, dialect, self._takeovers, until, self._order.provider)
+        return tuple(each for each in self._claims if each.id in held)
+
+    def _lease(
+        self, conn: Connection, dialect: Dialect, leases: Sequence[Lease], until: int, provider: str | None = None
+    ) -> set[str]:
+        if not leases:
+            return set()
+        return transitions.lease(
             conn,
             dialect,
-            self._leases,
+            leases,
             lease_id=self._lease_id,
             holder=self._order.holder,
             now=self._now,
             until=until,
+            provider=provider,
         )
-        return tuple(each for each in self._claims if each.id in held)
 
     def settled(self) -> dict[str, int]:
         """Return how many were ended or put off without being sent."""

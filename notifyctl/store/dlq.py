@@ -21,6 +21,7 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    literal_column,
     null,
     select,
     update,
@@ -136,9 +137,10 @@ def lock(conn: Connection, dialect: Dialect, notification_ids: Sequence[str]) ->
 
 
 def page(conn: Connection, wanted: Filter, after: Cursor | None, limit: int) -> list[DeadLetter]:
-    """Return at most `limit` of those wanted after the cursor, the latest first."""
+    """Return at most `limit` of those wanted after the cursor, the latest first; without payloads: some are large."""
     # The cursor comes before the conditions: SQLite begins at the first upper bound that it meets.
-    statement = newest_first(_select(), d.moved_to_dlq_at, d.id, after, limit).where(*conditions(wanted))
+    listed = _select(literal_column("''"))
+    statement = newest_first(listed, d.moved_to_dlq_at, d.id, after, limit).where(*conditions(wanted))
     return [DeadLetter(*row) for row in conn.execute(statement)]
 
 
@@ -263,7 +265,7 @@ def _history(letter: DeadLetter, now: int) -> str:
     return history.append(letter.history or letter.retry_history, event)
 
 
-def _select() -> Select[Any]:
+def _select(payload: ColumnElement[str] = n.payload) -> Select[Any]:
     return (
         select(
             d.id,
@@ -278,7 +280,7 @@ def _select() -> Select[Any]:
             n.user_id,
             n.message_type,
             n.provider,
-            n.payload,
+            payload,
             n.attempt_count,
             n.max_retries,
             n.error_message,

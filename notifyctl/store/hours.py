@@ -23,7 +23,9 @@ from sqlalchemy import (
     Connection,
     Date,
     Integer,
+    Row,
     Select,
+    and_,
     case,
     cast,
     false,
@@ -49,6 +51,7 @@ UNTIMED = (n.send_at + 0).is_(None)
 BUCKET = (m.date, func.coalesce(m.hour, text("-1")), m.provider, m.message_type)
 COUNTED = ("sent", "failed", "pending")
 MOST_RANGES = 50
+_NUMBERS = 6  # of a bucket
 
 Range = tuple[int, int]
 """From the first millisecond to before the second."""
@@ -56,7 +59,10 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One hour of one provider and channel. `delivery_ms` is the sum over those sent, in milliseconds."""
+    """One hour of one provider and channel. `delivery_ms` is the sum over those sent, in milliseconds.
+
+    `delivered` and `bounced` are among those sent, as far as receipts say.
+    """
 
     hour_start: int
     provider: str
@@ -65,6 +71,8 @@ class Bucket:
     failed: int
     pending: int
     delivery_ms: int
+    delivered: int = 0
+    bounced: int = 0
 
 
 def hour_of(moment: int) -> int:
@@ -141,14 +149,22 @@ def _ranges(hours: Iterable[int]) -> list[Range]:
 def _buckets(conn: Connection, live: Sequence[Range], since: int, until: int) -> list[Bucket]:
     """Count the live ranges, take the rolled numbers for the rest of the window; in one statement, at one moment."""
     stored = _stored(since, until)
-    sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * _NUMBERS)
     for row in conn.execute(union_all(_counts(live), stored) if live else stored):
         hour = row.hour_start if row.date is None else start_of(row.date, row.hour)
         if since <= hour < until:
             known = row.rolled and not any(begin <= hour < end for begin, end in live)
             key = (hour, row.provider, row.message_type)
-            sums[key] = [a + b for a, b in zip(sums[key], row[5:9] if known else row[9:13], strict=True)]
+            sums[key] = [a + b for a, b in zip(sums[key], _rolled(row) if known else _unrolled(row), strict=True)]
     return [Bucket(*key, *values) for key, values in sorted(sums.items())]
+
+
+def _rolled(row: Row[Any]) -> Sequence[int]:
+    return row[5 : 5 + _NUMBERS]
+
+
+def _unrolled(row: Row[Any]) -> Sequence[int]:
+    return row[5 + _NUMBERS : 5 + 2 * _NUMBERS]
 
 
 def _stored(since: int, until: int) -> Select[Any]:
@@ -164,10 +180,14 @@ def _stored(since: int, until: int) -> Select[Any]:
         m.total_failed,
         m.total_pending,
         func.coalesce(m.avg_delivery_ms, 0) * m.total_sent,
+        m.total_delivered,
+        m.total_bounced,
         m.erased_sent,
         m.erased_failed,
         literal(0),
         m.erased_delivery_ms,
+        m.erased_delivered,
+        m.erased_bounced,
         m.rolled_at.is_not(None).label("rolled"),
     ).where(m.hour.is_not(None), m.date.between(first, last))
 
@@ -188,18 +208,20 @@ def _counts(ranges: Sequence[Range]) -> Select[Any]:
         cast(null(), Integer).label("hour"),
         found.provider,
         found.message_type,
-        *(zero.label(f"total_{name}") for name in (*COUNTED, "delivery")),
+        *(zero.label(f"total_{name}") for name in (*COUNTED, "delivery", "delivered", "bounced")),
         total(sent).label("live_sent"),
         total(found.status == "failed").label("live_failed"),
         total(found.status == "pending").label("live_pending"),
         total(sent, found.sent_at - found.at).label("live_delivery"),
+        total(arrived(found)).label("live_delivered"),
+        total(came_back(found)).label("live_bounced"),
         false().label("rolled"),
     ).group_by(hour_start, found.provider, found.message_type)
 
 
 def _branches(within: Range) -> tuple[Select[Any], Select[Any]]:
     since, until = within
-    columns = (n.provider, n.message_type, n.status, n.sent_at)
+    columns = (n.provider, n.message_type, n.status, n.sent_at, n.delivered_at, n.bounced_at)
     # Given a list of statuses here as well, SQLite would take the index on the status.
     timed = select(n.send_at.label("at"), *columns).where(
         n.send_at >= since, n.send_at < until, n.status != "cancelled"
@@ -208,6 +230,16 @@ def _branches(within: Range) -> tuple[Select[Any], Select[Any]]:
         n.status.in_(COUNTED), n.created_at >= since, n.created_at < until, UNTIMED
     )
     return timed, at_once
+
+
+def arrived(found: Any) -> ColumnElement[bool]:
+    """Return whether these columns are of a notification that was delivered."""
+    return and_(found.status == "sent", found.delivered_at.is_not(None))
+
+
+def came_back(found: Any) -> ColumnElement[bool]:
+    """Return whether these columns are of a notification that bounced."""
+    return and_(found.status == "sent", found.bounced_at.is_not(None))
 
 
 def total(condition: ColumnElement[bool], value: Any = 1) -> ColumnElement[int]:

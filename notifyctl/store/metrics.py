@@ -41,7 +41,9 @@ from notifyctl.store.hours import (
     METRIC_AT,
     UNTIMED,
     Bucket,
+    arrived,
     average,
+    came_back,
     count,
     date_and_hour,
     hour_of,
@@ -58,7 +60,8 @@ from notifyctl.store.tables import metrics_dirty_hours, notification_metrics
 GRACE_MS = 60_000
 HOURS_AT_ONCE = 24
 _NEVER = 2**62
-_NUMBERS = ("total_sent", "total_failed", "total_pending", "avg_delivery_ms")
+_NUMBERS = ("total_sent", "total_failed", "total_pending", "total_delivered", "total_bounced", "avg_delivery_ms")
+_ERASED = ("erased_sent", "erased_failed", "erased_delivered", "erased_bounced", "erased_delivery_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +106,14 @@ def keep_erased(conn: Connection, dialect: Dialect, user_id: str, now: int) -> N
     """
     found = conn.execute(_of_user(dialect, user_id)).all()
     mark_dirty(conn, [row.hour_start for row in found if row.pending], now)
-    added = ("erased_sent", "erased_failed", "erased_delivery_ms")
     rows = [
-        {**key_of(row.hour_start, row.provider, row.message_type), **{name: getattr(row, name) for name in added}}
+        {**key_of(row.hour_start, row.provider, row.message_type), **{name: getattr(row, name) for name in _ERASED}}
         for row in found
         if row.erased_sent or row.erased_failed
     ]
     if rows:
         statement = dialect.insert(notification_metrics)
-        sums = {name: m[name] + statement.excluded[name] for name in added}
+        sums = {name: m[name] + statement.excluded[name] for name in _ERASED}
         conn.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=sums), rows)
 
 
@@ -122,6 +124,8 @@ def _of_user(dialect: Dialect, user_id: str) -> Select[Any]:
             n.provider,
             n.message_type,
             n.status,
+            n.delivered_at,
+            n.bounced_at,
             (n.sent_at - METRIC_AT).label("delivery_ms"),
         ).where(n.user_id == user_id)
     ).subquery("erased")
@@ -134,6 +138,8 @@ def _of_user(dialect: Dialect, user_id: str) -> Select[Any]:
             total(locked.c.status == "failed").label("erased_failed"),
             total(locked.c.status == "pending").label("pending"),
             total(sent, locked.c.delivery_ms).label("erased_delivery_ms"),
+            total(arrived(locked.c)).label("erased_delivered"),
+            total(came_back(locked.c)).label("erased_bounced"),
         )
         .group_by(*key)
         .order_by(*key)
@@ -228,6 +234,8 @@ def _hour_row(bucket: Bucket, now: int) -> dict[str, Any]:
         "total_sent": bucket.sent,
         "total_failed": bucket.failed,
         "total_pending": bucket.pending,
+        "total_delivered": bucket.delivered,
+        "total_bounced": bucket.bounced,
         "avg_delivery_ms": average(bucket.delivery_ms, bucket.sent),
         "rolled_at": now,
     }
@@ -242,6 +250,8 @@ def _of_days(days: Iterable[date]) -> Select[Any]:
             func.sum(m.total_sent).label("total_sent"),
             func.sum(m.total_failed).label("total_failed"),
             func.sum(m.total_pending).label("total_pending"),
+            func.sum(m.total_delivered).label("total_delivered"),
+            func.sum(m.total_bounced).label("total_bounced"),
             cast(delivery, BigInteger).label("delivery_ms"),
         )
         .where(m.hour.is_not(None), m.rolled_at.is_not(None), m.date.in_(list(days)))
@@ -260,6 +270,8 @@ def _day_row(row: Any, now: int) -> dict[str, Any]:
         "total_sent": row.total_sent,
         "total_failed": row.total_failed,
         "total_pending": row.total_pending,
+        "total_delivered": row.total_delivered,
+        "total_bounced": row.total_bounced,
         "avg_delivery_ms": average(row.delivery_ms, row.total_sent),
         "rolled_at": now,
     }

@@ -23,6 +23,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal_column,
     null,
     or_,
     select,
@@ -77,6 +78,11 @@ class Notification:
     resent_from: str | None
     provider_message_id: str | None
     retry_history: str | None
+    fails_over: bool
+    delivered_at: int | None
+    bounced_at: int | None
+    receipt: str | None
+    receipt_due_at: int | None
     username: str
     state: str
 
@@ -103,6 +109,7 @@ class New:
     expires_at: int | None
     content_hash: str
     resent_from: str | None = None
+    fails_over: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +209,10 @@ def get(conn: Connection, dialect: Dialect, ids: Sequence[str], now: int) -> dic
 
 
 def page(conn: Connection, wanted: Filter, now: int, after: Cursor | None, limit: int) -> list[Notification]:
-    """Return at most `limit` of those wanted after the cursor, newest first."""
+    """Return at most `limit` of those wanted after the cursor, newest first; without payloads, which may be large."""
     # The cursor comes before the conditions: SQLite begins at the first upper bound that it meets.
-    statement = newest_first(_select(now), _created_at(wanted), n.id, after, limit).where(*conditions(wanted, now))
+    listed = _select(now, _LISTED)
+    statement = newest_first(listed, _created_at(wanted), n.id, after, limit).where(*conditions(wanted, now))
     if not _is_in_order(wanted):
         statement = _newest_of_each_status(statement, limit)
     return [Notification(*row) for row in conn.execute(statement)]
@@ -278,7 +286,14 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
     statement = (
         update(notifications)
         .values(
-            {"lease_id": null(), "leased_by": null(), "leased_until": null(), "retry_history": v.c.history, **values}
+            {
+                "lease_id": null(),
+                "leased_by": null(),
+                "leased_until": null(),
+                "retry_history": v.c.history,
+                "fails_over": and_(n.fails_over, n.lease_id.is_(None)),  # with a lease that ended it may have gone out
+                **values,
+            }
         )
         .where(n.id == v.c.id, unchanged)
     )
@@ -288,12 +303,14 @@ def _take(conn: Connection, dialect: Dialect, rows: Sequence[Held], now: int, **
 # Helpers
 
 _DUE = case((PENDING, n.due_at)).label("due_at")
+_NO_PAYLOAD: ColumnElement[str] = literal_column("''").label("payload")
 _ROW = [_DUE if field.name == "due_at" else n[field.name] for field in fields(Notification) if field.name in n]
+_LISTED = [_NO_PAYLOAD if column is n.payload else column for column in _ROW]
 
 
-def _select(now: int) -> Select[Any]:
+def _select(now: int, columns: Sequence[ColumnElement[Any]] = _ROW) -> Select[Any]:
     state = state_expression(now).label("state")
-    return select(*_ROW, users.c.username, state).join_from(notifications, users, users.c.id == n.user_id)
+    return select(*columns, users.c.username, state).join_from(notifications, users, users.c.id == n.user_id)
 
 
 def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:

@@ -12,6 +12,8 @@ from notifyctl.store.tables import notifications
 
 _QUEUED = text("status || '' = 'pending'")  # see states.QUEUED
 _KNOWN = text("provider_message_id IS NOT NULL")
+_ASKED_FOR = text("receipt_due_at IS NOT NULL")
+_BOUNCED = text("bounced_at IS NOT NULL")
 
 DUE = Index(
     "idx_notifications_due",
@@ -26,6 +28,19 @@ PROVIDER_MESSAGE = Index(
     notifications.c.provider_message_id,
     postgresql_where=_KNOWN,
     sqlite_where=_KNOWN,
+)
+RECEIPT_DUE = Index(
+    "idx_notifications_receipt_due",
+    notifications.c.provider,
+    notifications.c.receipt_due_at,
+    postgresql_where=_ASKED_FOR,
+    sqlite_where=_ASKED_FOR,
+)
+BOUNCED = Index(
+    "idx_notifications_bounced",
+    notifications.c.created_at,
+    postgresql_where=_BOUNCED,
+    sqlite_where=_BOUNCED,
 )
 
 # Over half of each page stays free for the versions that claims write, which then touch no index. And what is rewritten

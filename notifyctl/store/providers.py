@@ -7,25 +7,30 @@ configuration: it ends by itself or when somebody resumes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
+    Integer,
     Select,
-    Text,
+    and_,
+    case,
+    cast,
     delete,
     func,
     literal,
-    null,
     or_,
     select,
     update,
 )
 
+from notifyctl.core import flow
 from notifyctl.core.errors import NotAllowed
+from notifyctl.core.flow import Cause
 from notifyctl.core.sealing import Keyring, Place
 from notifyctl.providers.contract import Credentials
 from notifyctl.store.dialect import Dialect
@@ -44,7 +49,8 @@ class ProviderConfig:
     """One provider as it is configured; the secrets are sealed.
 
     `config` is the plain part of `config_json`, `service_account` the sealed one (fcm). `rate_limit` is in requests a
-    minute. `paused_at` without `paused_until` is a pause until somebody resumes. Times are milliseconds.
+    minute. `paused_at` without `paused_until` is a pause until somebody resumes, or until a probe at `probe_at` or
+    later works. Times are milliseconds.
     """
 
     id: str
@@ -62,6 +68,23 @@ class ProviderConfig:
     paused_at: int | None = None
     paused_until: int | None = None
     pause_reason: str | None = None
+    pause_cause: str | None = None
+    probe_at: int | None = None
+
+    def state(self, now: int) -> str:
+        """Return `disabled`, `active`, or what its pause is called at that moment."""
+        if not self.is_active:
+            return "disabled"
+        return flow.word(self.pause_cause) if self.paused(now) else "active"
+
+    def fails(self, now: int) -> bool:
+        """Return whether others may stand in for it: it is in use, and paused for more than a moment."""
+        return self.is_active and self.paused(now) and self.pause_cause != Cause.THROTTLED
+
+    @property
+    def polled(self) -> bool:
+        """Whether it is asked what became of messages that it took."""
+        return self.config.get("receipts") == "poll"
 
     def paused(self, now: int) -> bool:
         """Return whether it is paused at that moment."""
@@ -112,33 +135,101 @@ def pending(conn: Connection, provider_name: str) -> int:
 
 
 def pause(
-    conn: Connection, dialect: Dialect, provider_name: str, reason: str, now: int, until: int | None = None
+    conn: Connection,
+    dialect: Dialect,
+    provider_name: str,
+    reason: str,
+    now: int,
+    until: int | None = None,
+    cause: Cause = Cause.OPERATOR,
 ) -> bool:
     """Pause a provider until a moment, or until it is resumed; return whether it is this call that paused it.
 
-    A pause that is in force stays as it is: of several dispatchers one is told True.
+    A pause that is in force stays as it is, but for a throttled one, which gives way to every other and to a longer
+    one: of several dispatchers one is told True.
     """
     over = or_(_STATE.paused_at.is_(None), _STATE.paused_until <= now)
-    return _set_pause(conn, dialect, provider_name, reason, now, until, only_if=over)
+    throttled = _STATE.pause_cause == Cause.THROTTLED.value
+    if cause is Cause.THROTTLED:
+        throttled = and_(throttled, _STATE.paused_until < until)
+    pause_of = _Pause(now, until, reason, cause, flow.probe_wait_ms(cause, 0))
+    return _set_pause(conn, dialect, provider_name, pause_of, only_if=or_(over, throttled))
 
 
 def replace_pause(
     conn: Connection, dialect: Dialect, provider_name: str, reason: str, now: int, until: int | None
 ) -> bool:
     """Pause a provider, whatever pause is in force; return whether there is such a provider."""
-    return _set_pause(conn, dialect, provider_name, reason, now, until, only_if=None)
+    return _set_pause(conn, dialect, provider_name, _Pause(now, until, reason, Cause.OPERATOR), only_if=None)
 
 
-def resume(conn: Connection, provider_name: str) -> bool:
-    """End a provider's pause; return whether it had one."""
-    theirs = _STATE.provider_id.in_(select(_CONFIG.id).where(_CONFIG.provider_name == provider_name))
-    ended = conn.execute(
+def resume(conn: Connection, provider_name: str, causes: Collection[Cause] | None = None) -> bool:
+    """End a provider's pause, if it has one of these causes; return whether it had one. The breaker counts anew."""
+    ended = (
         update(provider_states)
-        .where(theirs, _STATE.paused_at.is_not(None))
-        .values(paused_at=None, paused_until=None, pause_reason=None)
+        .where(_theirs(provider_name), _STATE.paused_at.is_not(None))
+        .values(
+            paused_at=None,
+            paused_until=None,
+            pause_reason=None,
+            pause_cause=None,
+            probe_at=None,
+            probes=0,
+            window_started_at=None,
+        )
         .returning(_STATE.provider_id)
     )
-    return ended.first() is not None
+    if causes is not None:
+        ended = ended.where(_STATE.pause_cause.in_([cause.value for cause in causes]))
+    return conn.execute(ended).first() is not None
+
+
+def probed(conn: Connection, provider_id: str, probe_at: int) -> None:
+    """Take note that a probe is under way, and that there is none before `probe_at`."""
+    conn.execute(
+        update(provider_states)
+        .where(_STATE.provider_id == provider_id)
+        .values(probe_at=probe_at, probes=_STATE.probes + 1)
+    )
+
+
+def probe_in_vain(conn: Connection, provider_name: str, now: int, wish_ms: int) -> None:
+    """Let the next probe wait twice as long as the last, and as long as the provider wishes."""
+    row = conn.execute(select(_STATE.pause_cause, _STATE.probes).where(_theirs(provider_name))).one_or_none()
+    wait = None if row is None or row.pause_cause is None else flow.probe_wait_ms(Cause(row.pause_cause), row.probes)
+    if wait is not None:
+        when = now + max(wait, wish_ms)
+        conn.execute(update(provider_states).where(_theirs(provider_name)).values(probe_at=when))
+
+
+def count(
+    conn: Connection, dialect: Dialect, provider_name: str, attempts: int, failures: int, now: int
+) -> tuple[int, int]:
+    """Add to what the breaker counts of a provider; return all attempts and failures of its window.
+
+    A window begins with a failure and has its length: what comes later begins another.
+    """
+    s = _STATE
+    over = or_(s.window_started_at.is_(None), s.window_started_at <= now - flow.WINDOW_MS)
+    theirs = select(_CONFIG.id, literal(now, BigInteger), literal(attempts, Integer), literal(failures, Integer)).where(
+        _CONFIG.provider_name == provider_name
+    )
+    columns = ["provider_id", "window_started_at", "window_attempts", "window_failures"]
+    upsert = (
+        dialect.insert(provider_states)
+        .from_select(columns, theirs)
+        .on_conflict_do_update(
+            index_elements=[s.provider_id],
+            set_={
+                "window_started_at": case((over, now), else_=s.window_started_at),
+                "window_attempts": case((over, attempts), else_=s.window_attempts + attempts),
+                "window_failures": case((over, failures), else_=s.window_failures + failures),
+            },
+            where=None if failures else ~over,
+        )
+    )
+    row = conn.execute(upsert.returning(s.window_attempts, s.window_failures)).first()
+    return (0, 0) if row is None else (row[0], row[1])
 
 
 def open_credentials(config: ProviderConfig, keyring: Keyring, urls: Mapping[str, str]) -> Credentials:
@@ -158,6 +249,11 @@ def open_credentials(config: ProviderConfig, keyring: Keyring, urls: Mapping[str
     )
 
 
+def is_polled(config_json: str | None) -> bool:
+    """Return whether a provider with these settings is asked what became of messages that it took."""
+    return "receipts" in (config_json or "") and _parsed(config_json).get("receipts") == "poll"
+
+
 def place(provider_id: str, column: str) -> Place:
     """Return where a provider's secret is sealed to."""
     return Place("provider_configs", provider_id, column)
@@ -173,28 +269,39 @@ def _opened_account(config: ProviderConfig, sealed: str, keyring: Keyring) -> di
     return account
 
 
-def _set_pause(
-    conn: Connection,
-    dialect: Dialect,
-    provider_name: str,
-    reason: str,
-    now: int,
-    until: int | None,
-    *,
-    only_if: Any,
-) -> bool:
-    ending = null() if until is None else literal(until, BigInteger)
-    theirs = select(_CONFIG.id, literal(now, BigInteger), ending, literal(reason, Text)).where(
-        _CONFIG.provider_name == provider_name
-    )
-    columns = ["provider_id", "paused_at", "paused_until", "pause_reason"]
-    statement = dialect.insert(provider_states).from_select(columns, theirs)
-    upsert = statement.on_conflict_do_update(
-        index_elements=[_STATE.provider_id],
-        set_={"paused_at": now, "paused_until": until, "pause_reason": reason},
-        where=only_if,
-    )
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A pause from `at` until `until` (None: no end of its own), with the wait for its first probe, if any."""
+
+    at: int
+    until: int | None
+    reason: str
+    cause: Cause
+    probe_wait_ms: int | None = None
+
+    def columns(self) -> dict[str, Any]:
+        return {
+            "paused_at": self.at,
+            "paused_until": self.until,
+            "pause_reason": self.reason,
+            "pause_cause": self.cause.value,
+            "probe_at": None if self.probe_wait_ms is None else self.at + self.probe_wait_ms,
+            "probes": 0,
+        }
+
+
+def _set_pause(conn: Connection, dialect: Dialect, provider_name: str, pause: _Pause, *, only_if: Any) -> bool:
+    values = pause.columns()
+    # A cast: of a parameter alone PostgreSQL does not know the type.
+    typed = [cast(literal(value, _STATE[name].type), _STATE[name].type) for name, value in values.items()]
+    theirs = select(_CONFIG.id, *typed).where(_CONFIG.provider_name == provider_name)
+    statement = dialect.insert(provider_states).from_select(["provider_id", *values], theirs)
+    upsert = statement.on_conflict_do_update(index_elements=[_STATE.provider_id], set_=values, where=only_if)
     return conn.execute(upsert.returning(_STATE.provider_id)).first() is not None
+
+
+def _theirs(provider_name: str) -> ColumnElement[bool]:
+    return _STATE.provider_id == select(_CONFIG.id).where(_CONFIG.provider_name == provider_name).scalar_subquery()
 
 
 def _everything() -> Select[Any]:
@@ -213,6 +320,8 @@ def _everything() -> Select[Any]:
         _STATE.paused_at,
         _STATE.paused_until,
         _STATE.pause_reason,
+        _STATE.pause_cause,
+        _STATE.probe_at,
     ).outerjoin_from(provider_configs, provider_states, _STATE.provider_id == _CONFIG.id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 from notifyctl.core import history
 from notifyctl.core.decide import Bury, Retry, Sent, Transition
 from notifyctl.core.model import Actor, Claim
-from notifyctl.store import audit, metrics, providers, suppressions, transitions
+from notifyctl.core.outcome import Outcome
+from notifyctl.core.receipt import FIRST_QUESTION_MS
+from notifyctl.store import audit, flow, metrics, suppressions, transitions
 from notifyctl.store.dialect import Dialect
 from notifyctl.store.transitions import Acceptance, Burial, Return
 
@@ -22,18 +24,19 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one claim came to."""
+    """What one claim came to. `outcome` is what the provider had to say, None where it had no say."""
 
     claim: Claim
     transition: Transition | Release
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a batch changed beside its rows: ids whose lease was lost meanwhile, and providers paused just now."""
+    """What a batch changed beside its rows: ids whose lease was lost meanwhile, and what became of providers."""
 
     stale: frozenset[str]
-    paused: tuple[tuple[str, str], ...]
+    changes: tuple[flow.Change, ...] = ()
 
 
 def record(conn: Connection, dialect: Dialect, results: Sequence[Result], actor: Actor, now: int) -> Report:
@@ -51,18 +54,23 @@ def record(conn: Connection, dialect: Dialect, results: Sequence[Result], actor:
     held = [result for result in results if result.claim.id in changed]
     metrics.mark_dirty(conn, [r.claim.metric_at for r in held if not isinstance(r.transition, Retry | Release)], now)
     _suppress(conn, dialect, held, actor, now)
-    paused = tuple(_pause(conn, dialect, held, actor, now))
-    return Report(frozenset(r.claim.id for r in results) - changed, paused)
+    # Last: of all that is written here, only this do other dispatchers wait for.
+    changes = flow.note(conn, dialect, [(r.claim, r.outcome) for r in held], actor, now)
+    return Report(frozenset(r.claim.id for r in results) - changed, tuple(changes))
 
 
 def _acceptance(claim: Claim, sent: Sent) -> Acceptance:
-    return Acceptance(claim.id, claim.lease_id, sent.at, sent.provider_message_id, sent.response)
+    asked = claim.traced and sent.provider_message_id is not None
+    due = sent.at + FIRST_QUESTION_MS if asked else None
+    return Acceptance(claim.id, claim.lease_id, sent.at, sent.provider_message_id, sent.response, due)
 
 
 def _return(claim: Claim, transition: Retry | Release) -> Return:
     if isinstance(transition, Release):
         return Return(claim.id, claim.lease_id, claim.due_at, claim.attempt - 1)
-    past = history.append(claim.retry_history, transition.entry)
+    past, move = history.append(claim.retry_history, transition.entry), transition.move
+    if move is not None and move.entry is not None:
+        past = history.append(past, move.entry)
     return Return(
         claim.id,
         claim.lease_id,
@@ -71,12 +79,14 @@ def _return(claim: Claim, transition: Retry | Release) -> Return:
         transition.error,
         transition.response,
         past,
+        transition.fails_over,
+        None if move is None else move.to,
     )
 
 
 def _burial(claim: Claim, bury: Bury) -> Burial:
     past = history.append(claim.retry_history, bury.entry)
-    return Burial(claim.id, claim.lease_id, bury.at, bury.category, bury.error, bury.response, past)
+    return Burial(claim.id, claim.lease_id, bury.at, bury.category, bury.error, bury.response, past, bury.fails_over)
 
 
 def _suppress(conn: Connection, dialect: Dialect, held: Sequence[Result], actor: Actor, now: int) -> None:
@@ -89,22 +99,3 @@ def _suppress(conn: Connection, dialect: Dialect, held: Sequence[Result], actor:
         suppressions.add(conn, dialect, dead, now)
         changes = [(None, {"channel": channel, "reason": why, "notification": id_}) for channel, _, why, id_ in dead]
         audit.record(conn, actor, "suppress", "contact_point", changes, now)
-
-
-def _pause(
-    conn: Connection, dialect: Dialect, held: Sequence[Result], actor: Actor, now: int
-) -> Iterable[tuple[str, str]]:
-    """Pause the providers whose configuration failed; one that was changed since the attempt began is left alone."""
-    reasons = {
-        (r.claim.provider, r.claim.provider_version): r.transition.pause
-        for r in held
-        if isinstance(r.transition, Retry) and r.transition.pause
-    }
-    for (provider, version), reason in reasons.items():  # one or two: a batch is of few providers
-        config = providers.get(conn, provider)
-        if config is None or config.updated_at != version:
-            continue
-        if providers.pause(conn, dialect, provider, reason, now):
-            changes = {"provider": provider, "reason": reason}
-            audit.record(conn, actor, "pause", "provider", [(config.id, changes)], now)
-            yield provider, reason

@@ -7,8 +7,10 @@ notification is in exactly one of them: the first that holds, in this order::
     unknown     a lease has ended without a result: whoever held it is gone; due again
     scheduled   waits for the moment it was submitted for (`send_at`)
     retrying    waits for another attempt
-    held        due, but its provider is paused, disabled or gone
+    held        due, but its provider is paused, open, throttled, disabled or gone, and no other stands in for it
     due         may start now
+
+Of what was sent, one state tells more than the status: `bounced`, the provider took it and gave it up later.
 """
 
 from __future__ import annotations
@@ -16,14 +18,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Text, and_, case, cast, literal, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 
-from notifyctl.core.model import Status
+from notifyctl.core.flow import Cause
+from notifyctl.core.model import Channel, Status
+from notifyctl.providers import registry
 from notifyctl.store.tables import notifications, provider_configs, provider_states
 
 
 class State(StrEnum):
-    """What a pending notification is doing now."""
+    """What a pending notification is doing now, or that a sent one bounced."""
 
     IN_FLIGHT = "in-flight"
     UNKNOWN = "unknown"
@@ -31,7 +48,11 @@ class State(StrEnum):
     RETRYING = "retrying"
     HELD = "held"
     DUE = "due"
+    BOUNCED = "bounced"
 
+
+WAITING: tuple[State, ...] = tuple(state for state in State if state is not State.BOUNCED)
+"""The states of what is pending."""
 
 _n = notifications.c
 
@@ -63,6 +84,8 @@ def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:
         State.RETRYING: and_(free, waits, ~for_its_time),
         State.HELD: and_(free, ~waits, ~_sending(now)),
         State.DUE: and_(free, ~waits, _sending(now)),
+        # Found by the index of what bounced, not by that of all that was sent.
+        State.BOUNCED: and_(still(Status.SENT), _n.bounced_at.is_not(None)),
     }
 
 
@@ -93,9 +116,28 @@ def paused(now: int) -> ColumnElement[bool]:
 
 
 def _sending(now: int) -> ColumnElement[bool]:
-    open_ones = (
+    return or_(_n.provider.in_(_those_that_send(now)), *(_goes_by_another(channel, now) for channel in Channel))
+
+
+def _those_that_send(now: int) -> Select[tuple[str]]:
+    return (
         select(provider_configs.c.provider_name)
         .select_from(provider_configs.outerjoin(provider_states))
         .where(provider_configs.c.is_active, or_(provider_states.c.provider_id.is_(None), ~paused(now)))
     )
-    return _n.provider.in_(open_ones)
+
+
+def _goes_by_another(channel: Channel, now: int) -> ColumnElement[bool]:
+    """Return whether its provider fails and another one of the channel stands in for it."""
+    names = [adapter.name for adapter in registry.for_channel(channel)]
+    if len(names) < 2:
+        return false()
+    c, state = provider_configs.c, provider_states.c
+    for_long = or_(state.pause_cause.is_(None), state.pause_cause != Cause.THROTTLED.value)
+    failing = (
+        select(c.provider_name)
+        .join_from(provider_configs, provider_states)
+        .where(c.is_active, c.provider_name.in_(names), paused(now), for_long)
+    )
+    another = exists(_those_that_send(now).where(c.provider_name.in_(names)))
+    return and_(_n.message_type == channel.value, _n.fails_over, _n.provider.in_(failing), another)

@@ -110,6 +110,11 @@ notifications = Table(
     Column("resent_from", ID),  # added: the notification this is a copy of
     Column("provider_message_id", String(255)),  # added: the provider's own id
     Column("retry_history", Text),  # added: JSON array of the attempts that did not succeed
+    Column("delivered_at", BigInteger),  # added: when it reached its recipient, as the provider says
+    Column("bounced_at", BigInteger),  # added: when the provider gave it up after taking it; never with delivered_at
+    Column("receipt", Text),  # added: the provider's latest word on it
+    Column("receipt_due_at", BigInteger),  # added: when to ask the provider what became of it; NULL: not at all
+    _flag("fails_over", default=True),  # added: another provider may take it
     _one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     _one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),
@@ -247,6 +252,10 @@ notification_metrics = Table(
     Column("rolled_at", BigInteger),  # added: when the hour was last counted; NULL: never yet
     _count("erased_sent", 0),  # added: sent notifications of this hour that were deleted since
     _count("erased_failed", 0),  # added: the same for failed ones
+    _count("total_delivered", 0),  # added: of those sent, how many arrived, as far as receipts say
+    _count("total_bounced", 0),  # added: of those sent, how many came back
+    _count("erased_delivered", 0),  # added: delivered ones of this hour that were deleted since
+    _count("erased_bounced", 0),  # added: the same for bounced ones
     Column("erased_delivery_ms", BigInteger, nullable=False, server_default=text("0")),  # added: sum over erased_sent
     Index("idx_metrics_date", "date", "hour"),
     Index("idx_metrics_provider", "provider"),
@@ -347,9 +356,16 @@ provider_states = Table(
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
     Column("pause_reason", Text),
+    Column("pause_cause", String(20)),  # a `core.flow.Cause`
+    Column("probe_at", BigInteger),  # when one notification may try whether it works again
+    _count("probes", 0),
+    Column("window_started_at", BigInteger),  # the breaker's counts are from here on
+    _count("window_attempts", 0),
+    _count("window_failures", 0),
     Column(
         "next_permit_us", BigInteger, nullable=False, server_default=text("0")
     ),  # rate limit: when the next may go, in µs
+    Column("next_trace_us", BigInteger, nullable=False, server_default=text("0")),  # the same for asking after receipts
 )
 
 dispatchers = Table(

@@ -14,11 +14,13 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Connection,
     Executable,
     FromClause,
     Integer,
     Text,
+    and_,
     bindparam,
     func,
     null,
@@ -50,6 +52,7 @@ class Acceptance(Row):
     sent_at: int
     provider_message_id: str | None
     response: str | None
+    receipt_due_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Return(Row):
     error: str | None = None
     response: str | None = None
     history: str | None = None
+    fails_over: bool = True
+    provider: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Burial(Row):
     error: str
     response: str | None = None
     history: str | None = None
+    fails_over: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ class Lease(Row):
 
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "lease_id": ID}
 _ACCEPTED = {**_KEY, "at": BigInteger(), "message_id": Text(), "response": Text()}
+_TRACED = {**_ACCEPTED, "receipt_due_at": BigInteger()}
 _RETURNED = {
     **_KEY,
     "due_at": BigInteger(),
@@ -97,8 +104,17 @@ _RETURNED = {
     "error": Text(),
     "response": Text(),
     "history": Text(),
+    "fails_over": Boolean(),
+    "provider": Text(),
 }
-_BURIED = {**_KEY, "at": BigInteger(), "error": Text(), "response": Text(), "history": Text()}
+_BURIED = {
+    **_KEY,
+    "at": BigInteger(),
+    "error": Text(),
+    "response": Text(),
+    "history": Text(),
+    "fails_over": Boolean(),
+}
 _CANCELLED = {**_KEY, "reason": Text()}
 _LEASED = {**_KEY, "history": Text()}
 
@@ -106,18 +122,26 @@ _LEASED = {**_KEY, "history": Text()}
 def accept(conn: Connection, dialect: Dialect, rows: Sequence[Acceptance]) -> set[str]:
     """Set `sent`."""
     values = [(r.id, r.lease_id, r.sent_at, r.provider_message_id, r.response) for r in rows]
-    return _changed(conn, _accepting(dialect), dialect.bind("v", _ACCEPTED, values))
+    if all(r.receipt_due_at is None for r in rows):
+        return _changed(conn, _accepting(dialect), dialect.bind("v", _ACCEPTED, values))
+    traced = [(*each, r.receipt_due_at) for each, r in zip(values, rows, strict=True)]
+    return _changed(conn, _accepting_traced(dialect), dialect.bind("v", _TRACED, traced))
 
 
 def give_back(conn: Connection, dialect: Dialect, rows: Sequence[Return]) -> set[str]:
-    """Leave `pending`, due at the given moment, without a lease. An error or history that is None stays as it is."""
-    values = [(r.id, r.lease_id, r.due_at, r.attempts, r.error, r.response, r.history) for r in rows]
+    """Leave `pending`, due at the given moment, without a lease.
+
+    An error, history or provider that is None stays as it is; what no longer fails over never does again.
+    """
+    values = [
+        (r.id, r.lease_id, r.due_at, r.attempts, r.error, r.response, r.history, r.fails_over, r.provider) for r in rows
+    ]
     return _changed(conn, _returning(dialect), dialect.bind("v", _RETURNED, values))
 
 
 def bury(conn: Connection, dialect: Dialect, rows: Sequence[Burial]) -> set[str]:
     """Set `failed` and write the dead letters; one that is there, as only other programs leave it, is renewed."""
-    values = [(r.id, r.lease_id, r.at, r.error, r.response, r.history) for r in rows]
+    values = [(r.id, r.lease_id, r.at, r.error, r.response, r.history, r.fails_over) for r in rows]
     buried = _changed(conn, _burying(dialect), dialect.bind("v", _BURIED, values))
     letters = [
         {
@@ -142,12 +166,25 @@ def cancel(conn: Connection, dialect: Dialect, rows: Sequence[Cancellation]) -> 
 
 
 def lease(
-    conn: Connection, dialect: Dialect, rows: Sequence[Lease], *, lease_id: str, holder: str, now: int, until: int
+    conn: Connection,
+    dialect: Dialect,
+    rows: Sequence[Lease],
+    *,
+    lease_id: str,
+    holder: str,
+    now: int,
+    until: int,
+    provider: str | None = None,
 ) -> set[str]:
-    """Begin an attempt on each: count it and lease the row to `holder` until `until`."""
+    """Begin an attempt on each: count it and lease the row to `holder` until `until`.
+
+    With `provider` they are that one's from now on. One whose lease had ended may have gone out: it fails over no more.
+    """
     values = dialect.bind("v", _LEASED, [(r.id, r.lease_id, r.history) for r in rows])
     taken = {"new_lease_id": lease_id, "holder": holder, "now": now, "until": until}
-    return _changed(conn, _leasing(dialect), {**values, **taken})
+    if provider is None:
+        return _changed(conn, _leasing(dialect), {**values, **taken})
+    return _changed(conn, _taking_over(dialect), {**values, **taken, "provider": provider})
 
 
 def _changed(conn: Connection, statement: ReturningUpdate[Any], parameters: Mapping[str, Any]) -> set[str]:
@@ -160,14 +197,24 @@ def _changed(conn: Connection, statement: ReturningUpdate[Any], parameters: Mapp
 @cache
 def _accepting(dialect: Dialect) -> ReturningUpdate[Any]:
     v = dialect.rowset("v", _ACCEPTED)
-    return _fenced(
-        v,
-        status=Status.SENT.value,
-        sent_at=v.c.at,
-        provider_message_id=v.c.message_id,
-        provider_response=v.c.response,
-        error_message=null(),
-    )
+    return _fenced(v, **_accepted(v))
+
+
+@cache
+def _accepting_traced(dialect: Dialect) -> ReturningUpdate[Any]:
+    # Apart, so that it costs those nothing who are not asked about their messages.
+    v = dialect.rowset("v", _TRACED)
+    return _fenced(v, **_accepted(v), receipt_due_at=v.c.receipt_due_at)
+
+
+def _accepted(v: FromClause) -> dict[str, Any]:
+    return {
+        "status": Status.SENT.value,
+        "sent_at": v.c.at,
+        "provider_message_id": v.c.message_id,
+        "provider_response": v.c.response,
+        "error_message": null(),
+    }
 
 
 @cache
@@ -180,6 +227,8 @@ def _returning(dialect: Dialect) -> ReturningUpdate[Any]:
         error_message=func.coalesce(v.c.error, n.error_message),
         provider_response=func.coalesce(v.c.response, n.provider_response),
         retry_history=func.coalesce(v.c.history, n.retry_history),
+        fails_over=and_(n.fails_over, v.c.fails_over),
+        provider=func.coalesce(v.c.provider, n.provider),
     )
 
 
@@ -193,6 +242,7 @@ def _burying(dialect: Dialect) -> ReturningUpdate[Any]:
         error_message=v.c.error,
         provider_response=func.coalesce(v.c.response, n.provider_response),
         retry_history=func.coalesce(v.c.history, n.retry_history),
+        fails_over=and_(n.fails_over, v.c.fails_over),
     )
 
 
@@ -213,15 +263,26 @@ def _cancelling(dialect: Dialect) -> ReturningUpdate[Any]:
 @cache
 def _leasing(dialect: Dialect) -> ReturningUpdate[Any]:
     v = dialect.rowset("v", _LEASED)
-    return _fenced(
-        v,
-        lease_id=bindparam("new_lease_id"),
-        leased_by=bindparam("holder"),
-        attempt_count=n.attempt_count + 1,
-        last_attempted=bindparam("now"),
-        leased_until=bindparam("until"),
-        retry_history=func.coalesce(v.c.history, n.retry_history),
-    )
+    return _fenced(v, **_leased(v))
+
+
+@cache
+def _taking_over(dialect: Dialect) -> ReturningUpdate[Any]:
+    # Apart from the other: SQLite writes the indexes of a column that is set, even to what it was.
+    v = dialect.rowset("v", _LEASED)
+    return _fenced(v, provider=bindparam("provider"), **_leased(v))
+
+
+def _leased(v: FromClause) -> dict[str, Any]:
+    return {
+        "lease_id": bindparam("new_lease_id"),
+        "leased_by": bindparam("holder"),
+        "attempt_count": n.attempt_count + 1,
+        "last_attempted": bindparam("now"),
+        "leased_until": bindparam("until"),
+        "retry_history": func.coalesce(v.c.history, n.retry_history),
+        "fails_over": and_(n.fails_over, n.lease_id.is_(None)),
+    }
 
 
 def _fenced(v: FromClause, **values: Any) -> ReturningUpdate[Any]:

@@ -272,6 +272,7 @@ def test_2_an_id_that_means_two(cli: Cli, database: Database, anna: str) -> None
         ("keys", "show", NOBODY),
         ("keys", "rotate", NOBODY),
         ("providers", "show", "sendgrid"),
+        ("providers", "test", "sendgrid"),
         ("providers", "pause", "sendgrid", "--reason", "x"),
         ("providers", "delete", "sendgrid", "--yes"),
         ("send", "nobody", *SMS[2:]),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from notifyctl.core.flow import Cause
 from notifyctl.core.sealing import parse_keys
 from notifyctl.store import providers as store
 from notifyctl.store.engine import Database
@@ -99,7 +100,7 @@ def test_secrets_are_never_shown(cli: Cli, key_file: Path, form: str) -> None:
 def test_what_an_adapter_refuses_is_not_stored(cli: Cli, key_file: Path) -> None:
     """Unknown names, missing settings, keys in arguments, files that are none: exit 2 and no row."""
     unknown = _providers(cli, "add", "pigeon", "--api-key", "-", input="x")
-    assert (unknown.exit_code, "installed are: fcm, sendgrid, twilio" in unknown.stderr) == (2, True)
+    assert (unknown.exit_code, "installed are: fcm, sendgrid, smtp, twilio" in unknown.stderr) == (2, True)
     missing = _providers(cli, "add", "sendgrid", "--api-key", "-", input="SG.canary")
     assert (missing.exit_code, 'the sender "from" is missing' in missing.stderr) == (2, True)
     for args in (
@@ -176,6 +177,56 @@ def test_a_lost_encryption_key_can_be_got_over(cli: Cli, database: Database) -> 
     _providers(cli, "update", "sendgrid", "--api-key", "-", input="SG.new").ok()
     with database.read() as conn:
         assert conn.execute(select(provider_configs.c.api_key)).scalar_one().startswith("v1.k2.")
+
+
+@pytest.mark.parametrize(
+    ("cause", "args", "state", "actions"),
+    [
+        (Cause.CONFIG, ("--api-key", "-"), "active", ["resume", "update"]),
+        (Cause.CONFIG, ("--set", "from=b@example.org"), "active", ["resume", "update"]),
+        (Cause.BREAKER, ("--api-key", "-"), "active", ["close", "update"]),
+        (Cause.CONFIG, ("--priority", "7"), "paused", ["update"]),
+        (Cause.OPERATOR, ("--api-key", "-"), "paused", ["update"]),
+    ],
+)
+def test_new_credentials_or_settings_are_tried_at_once(
+    cli: Cli, database: Database, cause: Cause, args: tuple[str, ...], state: str, actions: list[str]
+) -> None:
+    """They end the pause that the old ones caused, but never a person's own; the timeline says so."""
+    _sendgrid(cli).ok()
+    database.write(lambda conn: store.pause(conn, database.dialect, "sendgrid", "401", 1, cause=cause))
+    updated = _providers(cli, "update", "sendgrid", *args, "-o", "json", input="SG.new").ok().json()
+    assert updated["state"] == state
+    shown = _providers(cli, "show", "sendgrid", "-o", "json").ok().json()
+    assert sorted(entry["action"] for entry in shown["timeline"]) == sorted(["create", *actions])
+    assert (shown["pause_cause"], shown["pause_reason"]) == (
+        (cause.value, "401") if state == "paused" else (None, None)
+    )
+
+
+def test_what_was_submitted_for_a_provider_stays_with_it(cli: Cli, database: Database) -> None:
+    """Whoever names the provider gets that one; else another one may take over, and a copy is as its original."""
+    _sendgrid(cli).ok()
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    mail = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "-o", "id")
+    any_, pinned = (cli.call(*mail, *more).ok().stdout.strip() for more in ((), ("--provider", "sendgrid")))
+    assert [seed.notification(database, id_).fails_over for id_ in (any_, pinned)] == [True, False]
+    cli.call("notifications", "cancel", pinned).ok()
+    (copy,) = cli.call("notifications", "resend", pinned, "-o", "json").ok().json()
+    assert seed.notification(database, copy["new_id"]).fails_over is False
+
+
+def test_the_timeline(cli: Cli) -> None:
+    """What became of a provider: when, what, why and who, the newest first, and no more than ten."""
+    _sendgrid(cli).ok()
+    for number in range(10):
+        _providers(cli, "pause", "sendgrid", "--reason", f"reason {number}").ok()
+    timeline = _providers(cli, "show", "sendgrid", "-o", "json").ok().json()["timeline"]
+    assert len(timeline) == 10
+    assert {entry["action"] for entry in timeline} == {"pause"}
+    assert all(entry["user_agent"] and entry["created_at"].endswith("Z") for entry in timeline)
+    shown = _providers(cli, "show", "sendgrid", "-o", "table").ok().stdout
+    assert "  pause    reason 9  (notifyctl/" in shown
 
 
 def test_pause_and_resume(cli: Cli) -> None:

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, text
 
+from notifyctl.core.flow import Cause
 from notifyctl.core.sealing import format_key
 from notifyctl.store import providers as provider_store
 from notifyctl.store.dispatchers import Heartbeat, beat
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers, provider_states
+from notifyctl.store.tables import dispatchers
 from tests.support import letters, seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
@@ -153,25 +154,26 @@ def test_a_provider_at_work(cli: Cli, database: Database, now: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "hint"),
+    ("cause", "state", "hint"),
     [
-        ("401 key revoked", "notifyctl providers update sendgrid --api-key - --resume"),
-        ("maintenance window", "notifyctl providers resume sendgrid"),
+        (Cause.OPERATOR, "paused", "notifyctl providers resume sendgrid"),
+        (Cause.CONFIG, "paused", "notifyctl providers update sendgrid --api-key -"),
+        (Cause.BREAKER, "open", "notifyctl providers show sendgrid"),
     ],
 )
-def test_a_paused_provider(cli: Cli, database: Database, now: int, reason: str, hint: str) -> None:
-    """A pause says since when, why and how much it holds, with the command that ends it."""
+def test_a_paused_provider(cli: Cli, database: Database, now: int, cause: Cause, state: str, hint: str) -> None:
+    """It says since when, why, how much it holds and when the next probe is, with the command that helps."""
     add_provider(cli)
     seed.pending(database, seed.user(database), count=9, created_at=now, due_at=now)
-    cli.call("providers", "pause", "sendgrid", "--reason", reason).ok()
-    ago = {"paused_at": now - 4 * 60_000}
-    database.write(lambda conn: conn.execute(update(provider_states).values(ago)))
-    problem = problems(cli, KEYS)["provider_paused"]
-    assert re.fullmatch(rf"sendgrid paused 4m(\d+s)?: {reason}; 9 held", problem["message"])
+    ago, dialect = now - 4 * 60_000, database.dialect
+    database.write(lambda conn: provider_store.pause(conn, dialect, "sendgrid", "401 bad key", ago, cause=cause))
+    problem = problems(cli, KEYS)[f"provider_{state}"]
+    probe = "" if cause is Cause.OPERATOR else "; a probe is due"
+    assert re.fullmatch(rf"sendgrid {state} 4m(\d+s)?: 401 bad key; 9 held{probe}", problem["message"])
     assert problem["hint"] == hint
     shown = cli.call("status", env=KEYS).ok().stdout
     assert f"    {hint}\n" in shown
-    assert re.search(r"^sendgrid +paused +0 +0 +- +-$", shown, re.MULTILINE)
+    assert re.search(rf"^sendgrid +{state} +0 +0 +- +-$", shown, re.MULTILINE)
 
 
 def test_disabled_and_missing_providers(cli: Cli, database: Database, now: int) -> None:

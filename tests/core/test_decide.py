@@ -67,7 +67,7 @@ def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: f
         assert act.attempts == attempt.number - given_back
         assert given_back or attempt.number <= attempt.max_retries
         assert act.due_at == attempt.ended_at + act.entry["wait_ms"]
-        assert (act.pause is not None) == (outcome.kind is Kind.CONFIG)
+        assert act.fails_over == (outcome.kind is not Kind.UNKNOWN)
     if isinstance(act, Bury):
         assert act.suppress == (outcome.kind is Kind.RECIPIENT)
         assert outcome.kind not in (Kind.THROTTLED, Kind.CONFIG, Kind.ACCEPTED)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from notifyctl.core.errors import NotAllowed, UsageError
-from notifyctl.core.sealing import Keyring, Place, format_key, parse_keys
+from notifyctl.core.sealing import Keyring, Place, format_key, holds_secret, parse_keys
 
 KEY = bytes(range(64))
 OTHER = bytes(reversed(range(64)))
@@ -31,6 +31,13 @@ def test_round_trip(secret: str, place: Place, key: bytes) -> None:
     assert ring.open(sealed, place) == secret
     assert sealed.startswith("v1.key9.")
     assert sealed.removeprefix("v1.key9.").replace("-", "").replace("_", "").isalnum()
+
+
+@given(SECRETS, PLACES)
+def test_nothing_is_seen_to_be_nothing(secret: str, place: Place) -> None:
+    """Whether there is a secret at all can be said without the key; nothing else can."""
+    assert holds_secret(RING.seal(secret, place)) == bool(secret)
+    assert not holds_secret(None) and not holds_secret("")
 
 
 @given(SECRETS, PLACES, PLACES)

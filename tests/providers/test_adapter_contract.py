@@ -27,15 +27,17 @@ CREDENTIALS = {
         },
         access_token="ya29.token",
     ),
+    "smtp": Credentials("anna", "token", {"host": "mail.example", "from": "Shop <shop@shop.example>"}),
 }
 CONTENT: dict[str, dict[str, Any]] = {
     "sendgrid": {"v": 1, "subject": "Hello", "text": "Hello!"},
     "twilio": {"v": 1, "body": "Hello!"},
     "fcm": {"v": 1, "title": "Hello"},
+    "smtp": {"v": 1, "subject": "Hello", "text": "Hello!"},
 }
-ADDRESS = {"sendgrid": "ann@example.com", "twilio": "+15558675310", "fcm": "device-token"}
+ADDRESS = {"sendgrid": "ann@example.com", "twilio": "+15558675310", "fcm": "device-token", "smtp": "ann@example.com"}
 # The only statuses by which each says that it took a message.
-ACCEPTING = {"sendgrid": {200, 202}, "twilio": {201}, "fcm": {200}}
+ACCEPTING = {"sendgrid": {200, 202}, "twilio": {201}, "fcm": {200}, "smtp": {250}}
 FIELDS = (
     *(
         "subject",
@@ -62,11 +64,15 @@ FIELDS = (
         "condition",
         "title",
     ),
+    *("asm", "tracking_settings", "mail_settings", "ip_pool_name", "status_callback", "fcm_options", "filename"),
+    *("smart_encoded", "shorten_urls", "send_as_mms", "risk_check", "content_retention", "address_retention"),
+    *("disposition", "content", "type", "group_id", "headers", "notification", "ttl", "priority"),
     *("image", "data", "android", "apns", "webpush", "validate_only", "errors", "error", "details", "code", "message"),
     *("status", "sid", "name", "field", "fieldViolations", "@type", "errorCode"),
 )
 
 adapters = pytest.mark.parametrize("name", sorted(CREDENTIALS))
+over_http = pytest.mark.parametrize("name", sorted(CREDENTIALS.keys() - {"smtp"}))
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: (
@@ -85,6 +91,7 @@ headers = st.fixed_dictionaries(
         "date": dates,
         "x-ratelimit-reset": dates | st.integers().map(str),
         "content-type": st.text(max_size=10),
+        "stage": st.text(max_size=5) | st.sampled_from(["auth", "rcpt", "end"]),
     },
 )
 responses = st.builds(Response, st.integers(100, 599), headers, bodies)
@@ -118,10 +125,10 @@ def test_only_a_known_success_is_one(name: str, response: Response) -> None:
     outcome = registry.get(name).read(response)
     if outcome.kind is Kind.ACCEPTED:
         assert response.status in ACCEPTING[name]
-        assert outcome.provider_message_id or name == "sendgrid"
+        assert outcome.provider_message_id or name in ("sendgrid", "smtp")
 
 
-@adapters
+@over_http
 def test_every_status_has_a_class(name: str) -> None:
     """Even with an empty body, what is no success is a failure, and of one that may have sent it, unknown."""
     for status in range(100, 600):
@@ -135,7 +142,7 @@ def test_every_status_has_a_class(name: str) -> None:
         assert outcome.message or outcome.kind is Kind.ACCEPTED
 
 
-@adapters
+@over_http
 def test_deep_nesting_is_read(name: str) -> None:
     """A body of brackets cannot overflow the stack."""
     assert registry.get(name).read(Response(400, {}, b"[" * 65_536)).kind is Kind.PERMANENT
@@ -154,10 +161,10 @@ def test_build_refuses_or_builds(name: str, content: dict[str, Any]) -> None:
             assert str(problem)
         else:
             request.body.decode()
-            assert request.method == "POST"
+            assert request.method == ("MAIL" if name == "smtp" else "POST")
 
 
-@adapters
+@over_http
 def test_request_is_authorised_and_typed(name: str) -> None:
     """Each request carries the credentials and says what it is and what it wants back (SendGrid answers 406 else)."""
     request = registry.get(name).build(message(name, CONTENT[name]), CREDENTIALS[name])
@@ -167,7 +174,7 @@ def test_request_is_authorised_and_typed(name: str) -> None:
     assert request.url.startswith(registry.get(name).default_url + "/")
 
 
-@adapters
+@over_http
 @pytest.mark.parametrize("base", ["http://127.0.0.1:1234", "http://127.0.0.1:1234/", "https://gateway.example/mail/"])
 def test_base_url_can_be_set(name: str, base: str) -> None:
     """The setting `base_url` leads to the sandbox or a gateway, with or without a slash at its end."""
@@ -196,7 +203,7 @@ def test_good_settings_pass(name: str) -> None:
     assert registry.get(name).check(CREDENTIALS[name]) == []
 
 
-@adapters
+@over_http
 @pytest.mark.parametrize("base", ["ftp://x", "nonsense", "http://", 7, "http://[::1", "https://x:99999"])
 def test_bad_base_url_is_found(name: str, base: object) -> None:
     """`check` finds a base URL to which nothing could be sent, and does not trip over it."""

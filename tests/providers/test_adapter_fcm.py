@@ -46,6 +46,7 @@ def fcm(code: str) -> dict[str, str]:
     return {"@type": FCM_ERROR, "errorCode": code}
 
 
+CONDITION = """'a' in topics && ( "b-1" in topics || !('c.~%' in topics) )"""
 OTHER_DETAIL = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "X", "errorCode": "UNREGISTERED"}
 
 
@@ -61,6 +62,7 @@ def test_whole_message() -> None:
             "android": {"priority": "HIGH", "ttl": "3600s", "notification": {"channel_id": "orders"}},
             "apns": {"headers": {"apns-priority": "10"}, "payload": {"aps": {"badge": 1}}},
             "webpush": {"headers": {"TTL": "15"}},
+            "fcm_options": {"analytics_label": "spring"},
             "validate_only": True,
         }
     )
@@ -79,6 +81,7 @@ def test_whole_message() -> None:
             "android": {"priority": "HIGH", "ttl": "3600s", "notification": {"channel_id": "orders", "tag": ID}},
             "apns": {"headers": {"apns-priority": "10", "apns-collapse-id": ID}, "payload": {"aps": {"badge": 1}}},
             "webpush": {"headers": {"TTL": "15"}},
+            "fcm_options": {"analytics_label": "spring"},
         },
         "validate_only": True,
     }
@@ -94,6 +97,7 @@ def test_whole_message() -> None:
         ({"topic": "news"}, None, {"topic": "news"}),
         ({"topic": "/topics/news"}, None, {"topic": "news"}),
         ({"condition": "'a' in topics"}, None, {"condition": "'a' in topics"}),
+        ({"condition": CONDITION}, None, {"condition": CONDITION}),
     ],
 )
 def test_audience(content: dict[str, Any], to: str | None, audience: dict[str, str]) -> None:
@@ -136,6 +140,14 @@ def test_content_is_not_changed() -> None:
         ({"title": "x", "topic": "a", "condition": "b"}, None, "only one of them"),
         ({"title": "x", "topic": "a"}, "device", "only one of them"),
         ({"title": "x", "topic": "a b"}, None, "topic: only letters"),
+        ({"title": "x", "topic": "a" * 901}, None, "topic: only letters"),
+        ({"title": "x", "condition": "a in topics"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": "'a' in topics &&"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": "t"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": "'a' in topics && t"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": "('a' in topics"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": "'a' in topics 'b' in topics"}, None, "condition: must be such as"),
+        ({"title": "x", "condition": " || ".join(["'a' in topics"] * 6)}, None, "condition: 6 topics"),
         ({"title": 5}, "device", "title: must be text"),
         ({"data": {"a": None}}, "device", "data.a: must be text"),
         ({"data": {"a": {"b": 1}}}, "device", "data.a: must be text"),
@@ -145,6 +157,25 @@ def test_content_is_not_changed() -> None:
         ({"data": {"gcm.notification.x": "x"}}, "device", "data.gcm.notification.x: a reserved word"),
         ({"title": "x", "android": "high"}, "device", "android: must be an object"),
         ({"title": "x", "android": {"notification": 5}}, "device", "notification: must be an object"),
+        ({"title": "x", "android": {"ttl": 3600}}, "device", 'android.ttl: must be seconds such as "3600s"'),
+        ({"title": "x", "android": {"ttl": "1h"}}, "device", "android.ttl: must be seconds"),
+        ({"title": "x", "android": {"ttl": "-1s"}}, "device", "android.ttl: must be seconds"),
+        ({"title": "x", "android": {"ttl": "2419200.5s"}}, "device", "android.ttl: 2419200.5s, FCM keeps"),
+        ({"title": "x", "android": {"priority": "urgent"}}, "device", "android.priority: must be NORMAL or HIGH"),
+        ({"title": "x", "android": {"data": {"n": 7}}}, "device", "android.data.n: must be text"),
+        ({"title": "x", "android": {"channelId": "a"}}, "device", "android.channelId: unknown"),
+        ({"title": "x", "android": {"notification": {"chanel": "a"}}}, "device", "android.notification.chanel: unkn"),
+        ({"title": "x", "android": {"notification": {"color": "red"}}}, "device", "color: must be a colour"),
+        ({"title": "x", "android": {"notification": {"sticky": 1}}}, "device", "sticky: must be true or false"),
+        ({"title": "x", "android": {"notification": {"title_loc_args": [1]}}}, "device", "title_loc_args.0: must be"),
+        ({"title": "x", "android": {"notification": {"event_time": "noon"}}}, "device", "event_time: must be a time"),
+        ({"title": "x", "apns": {"headers": {"apns-priority": 10}}}, "device", "apns.headers.apns-priority: must be"),
+        ({"title": "x", "apns": {"headers": {"Apns-Collapse-Id": "x" * 65}}}, "device", "APNs takes 64 bytes"),
+        ({"title": "x", "apns": {"payload": "aps"}}, "device", "apns.payload: must be an object"),
+        ({"title": "x", "apns": {"aps": {}}}, "device", "apns.aps: unknown"),
+        ({"title": "x", "webpush": {"headers": {"TTL": 15}}}, "device", "webpush.headers.TTL: must be text"),
+        ({"title": "x", "webpush": {"fcm_options": {"link": "http://a"}}}, "device", "link: must be an https"),
+        ({"title": "x", "fcm_options": {"analyticsLabel": "a b"}}, "device", "fcm_options.analyticsLabel: must be"),
         ({"title": "x", "validate_only": "yes"}, "device", "validate_only: must be true or false"),
         ({"title": "", "data": {"a": "é" * 2048}}, "device", "4097 bytes, FCM takes 4096"),
         ({"data": {"a": "x" * 2048}, "topic": "news"}, None, "2049 bytes, FCM takes 2048"),
@@ -206,7 +237,7 @@ def test_200_without_a_name_is_unknown(body: object) -> None:
         (403, "PERMISSION_DENIED", [OTHER_DETAIL], Kind.CONFIG, "PERMISSION_DENIED"),
         (400, "INVALID_ARGUMENT", [fcm("INVALID_ARGUMENT")], Kind.PERMANENT, "INVALID_ARGUMENT"),
         (401, "UNAUTHENTICATED", [], Kind.CONFIG, "UNAUTHENTICATED"),
-        (401, "UNAUTHENTICATED", [fcm("THIRD_PARTY_AUTH_ERROR")], Kind.CONFIG, "THIRD_PARTY_AUTH_ERROR"),
+        (401, "UNAUTHENTICATED", [fcm("THIRD_PARTY_AUTH_ERROR")], Kind.PERMANENT, "THIRD_PARTY_AUTH_ERROR"),
         (429, "RESOURCE_EXHAUSTED", [fcm("QUOTA_EXCEEDED")], Kind.THROTTLED, "QUOTA_EXCEEDED"),
         (500, "INTERNAL", [fcm("INTERNAL")], Kind.UNKNOWN, "INTERNAL"),
         (503, "UNAVAILABLE", [fcm("UNAVAILABLE")], Kind.TRANSIENT, "UNAVAILABLE"),
@@ -215,7 +246,12 @@ def test_200_without_a_name_is_unknown(body: object) -> None:
 def test_failures(status: int, google: str, details: list[dict[str, Any]], kind: Kind, code: str) -> None:
     """FCM's own code, found by type and not by position, decides together with the status, and never alone."""
     outcome = error(status, google, *details)
-    assert (outcome.kind, outcome.code, outcome.message) == (kind, code, "what is wrong")
+    assert (outcome.kind, outcome.code) == (kind, code)
+    # Where somebody has to act it is said in our words, with FCM's beside them.
+    ours = kind in (Kind.CONFIG, Kind.RECIPIENT) or code == "THIRD_PARTY_AUTH_ERROR"
+    assert (
+        outcome.message.endswith(" (what is wrong)") if ours and status >= 401 else outcome.message == "what is wrong"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
 from notifyctl.providers.sendgrid import SendGrid
+from notifyctl.providers.sendgrid.mail import MAX_BYTES
 
 ADAPTER = SendGrid()
 ID = "11111111-2222-4333-8444-555555555555"
 CREDENTIALS = Credentials("SG.key", config={"from": "Shop <shop@shop.example>"})
 MAIL = {"subject": "Hello", "text": "Hello!"}
+FILE = {"filename": "a.txt", "content": "eA=="}
 
 
 def build(
@@ -76,6 +78,36 @@ def test_whole_mail() -> None:
     }
 
 
+def test_attachments() -> None:
+    """A file goes as it is, with what is said of it; what is not said is left to SendGrid."""
+    picture = {**FILE, "filename": "ä b.png", "type": "image/png", "disposition": "inline", "content_id": "logo"}
+    mail = json.loads(build(MAIL | {"attachments": [FILE, picture]}).body)
+    assert mail["attachments"] == [FILE, picture]
+    assert "attachments" not in json.loads(build(MAIL | {"attachments": []}).body)
+
+
+def test_largest_mail() -> None:
+    """30 MB count for the whole request, to the byte."""
+    spare = MAX_BYTES - len(build(MAIL | {"html": "x"}).body)
+    assert len(build(MAIL | {"html": "x" * (spare + 1)}).body) == MAX_BYTES
+    with pytest.raises(InvalidMessage, match="text and html"):
+        build(MAIL | {"html": "x" * (spare + 2)})
+
+
+def test_options() -> None:
+    """Unsubscribe groups, tracking and the mail's settings go as they are; several can be answered."""
+    options = {
+        "asm": {"group_id": 7, "groups_to_display": [7, 8]},
+        "tracking_settings": {"click_tracking": {"enable": False, "enable_text": False}},
+        "mail_settings": {"bypass_list_management": {"enable": True}},
+        "ip_pool_name": "transactional",
+    }
+    mail = json.loads(build(MAIL | options | {"reply_to": ["a@b.example", "C <c@d.example>"]}).body)
+    assert {key: mail[key] for key in options} == options
+    assert mail["reply_to_list"] == [{"email": "a@b.example"}, {"email": "c@d.example", "name": "C"}]
+    assert "reply_to" not in mail
+
+
 def test_template() -> None:
     """A dynamic template goes with its data and without content, which the template has."""
     request = build({"template_id": "d-0123", "template_data": {"name": "Ann", "items": [1, 2]}})
@@ -93,10 +125,13 @@ def test_template() -> None:
 
 
 def test_sandbox_mode() -> None:
-    """The setting `sandbox_mode` is a JSON boolean in the mail: SendGrid refuses "true"."""
+    """The setting `sandbox_mode` is a JSON boolean in the mail (SendGrid refuses "true"), and no mail undoes it."""
     credentials = Credentials("SG.key", config={"from": "a@shop.example", "sandbox_mode": True})
     mail = json.loads(build(MAIL, credentials=credentials).body)
     assert mail["mail_settings"] == {"sandbox_mode": {"enable": True}}
+    undone = {"mail_settings": {"sandbox_mode": {"enable": False}, "footer": {"enable": False}}}
+    mail = json.loads(build(MAIL | undone, credentials=credentials).body)
+    assert mail["mail_settings"] == {"sandbox_mode": {"enable": True}, "footer": {"enable": False}}
 
 
 def test_notification_id_wins() -> None:
@@ -129,7 +164,28 @@ def test_notification_id_wins() -> None:
         ({"custom_args": {"a": "x" * 10_000}}, "custom_args: more than 10000 bytes"),
         ({"template_id": "d-1"}, "template_id: excludes text"),
         ({"template_data": {"a": float("nan")}}, "cannot be written as JSON"),
-        ({"attachments": [{"content": ""}]}, "attachments: not supported"),
+        ({"attachments": "a.pdf"}, "attachments: must be a list"),
+        ({"attachments": ["a.pdf"]}, "attachments.0: must be an object"),
+        ({"attachments": [{"content": "eA=="}]}, "attachments.0.filename: missing"),
+        ({"attachments": [FILE | {"content": ""}]}, "attachments.0.content: missing"),
+        ({"attachments": [FILE, FILE | {"content": "eA=\n="}]}, "attachments.1.content: must be base64"),
+        ({"attachments": [FILE | {"content": "ä"}]}, "attachments.0.content: must be base64"),
+        ({"attachments": [FILE | {"name": "x"}]}, "attachments.0.name: unknown, perhaps filename"),
+        ({"attachments": [FILE | {"filename": "a\r\nb"}]}, "attachments.0.filename: must be text on one line"),
+        ({"attachments": [FILE | {"type": "text/plain; charset=x"}]}, "attachments.0.type: must be a media type"),
+        ({"attachments": [FILE | {"disposition": "aside"}]}, "attachments.0.disposition: must be attachment or"),
+        ({"attachments": [FILE | {"disposition": "inline"}]}, "attachments.0.content_id: missing"),
+        ({"attachments": [FILE | {"content": "A" * MAX_BYTES}]}, r"attachments: .* a.txt 23,592,960"),
+        ({"html": "x" * MAX_BYTES}, "text and html: the mail has .* bytes, SendGrid takes 31,457,280"),
+        ({"cc": "Doe, Jane <jane@example.com>"}, "cc: SendGrid takes no comma"),
+        ({"reply_to": ["a@b.example", "nobody"]}, "reply_to: not an e-mail address"),
+        ({"asm": {"groups_to_display": [1]}}, "asm.group_id: missing"),
+        ({"asm": {"group_id": "7"}}, "asm.group_id: must be a whole number"),
+        ({"asm": {"group_id": 7, "groups_to_display": list(range(26))}}, "asm.groups_to_display: 26 groups"),
+        ({"tracking_settings": {"click_tracking": False}}, "tracking_settings.click_tracking: must be an object"),
+        ({"tracking_settings": {"clicktracking": {}}}, "clicktracking: unknown, perhaps click_tracking"),
+        ({"mail_settings": {"footer": {"enable": "yes"}}}, "mail_settings.footer.enable: must be true or false"),
+        ({"ip_pool_name": "x"}, "ip_pool_name: must be 2 to 64 characters"),
     ],
 )
 def test_refused_before_sending(change: dict[str, Any], reason: str) -> None:

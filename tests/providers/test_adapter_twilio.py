@@ -18,6 +18,7 @@ ADAPTER = Twilio()
 ACCOUNT = "AC" + "a" * 32
 KEY = "SK" + "b" * 32
 SERVICE = "MG" + "c" * 32
+TEMPLATE = "HX" + "d" * 32
 CREDENTIALS = Credentials(ACCOUNT, "token", {"from": "+14155552345"})
 
 
@@ -47,6 +48,7 @@ def test_whole_message() -> None:
             "from": "+15005550006",
             "media": ["https://shop.example/a.png", "https://shop.example/b.png"],
             "validity_seconds": 600,
+            "status_callback": "https://shop.example/status?a=1&b=2",
         }
     )
     assert request.method == "POST"
@@ -61,7 +63,32 @@ def test_whole_message() -> None:
         ("MediaUrl", "https://shop.example/a.png"),
         ("MediaUrl", "https://shop.example/b.png"),
         ("ValidityPeriod", "600"),
+        ("StatusCallback", "https://shop.example/status?a=1&b=2"),
     ]
+
+
+def test_template() -> None:
+    """A template of Twilio's goes with its variables, which are texts in JSON, and without text of one's own."""
+    request = build({"template_id": TEMPLATE, "template_data": {"1": "Änne", "2": 7}})
+    assert form(request)[2:] == [("ContentSid", TEMPLATE), ("ContentVariables", '{"1":"Änne","2":"7"}')]
+    assert form(build({"template_id": TEMPLATE}))[2:] == [("ContentSid", TEMPLATE)]
+
+
+def test_status_callback() -> None:
+    """The content's own address for reports goes before the configured one; without both Twilio's settings hold."""
+    configured = Credentials(ACCOUNT, "token", {**CREDENTIALS.config, "status_callback": "https://a.example/"})
+    own = {"body": "x", "status_callback": "https://b.example/"}
+    asked = [
+        dict(form(build(*each))).get("StatusCallback") for each in (({"body": "x"}, configured), (own, configured))
+    ]
+    assert asked == ["https://a.example/", "https://b.example/"]
+    assert "StatusCallback" not in dict(form(build({"body": "x"})))
+
+
+@pytest.mark.parametrize("sender", ["+14155552345", "12345", "Shop 24", "B&B_+-x", "whatsapp:+14155552345"])
+def test_senders(sender: str) -> None:
+    """Numbers, short codes, names and addresses of other kinds may send."""
+    assert ("From", sender) in form(build({"body": "x", "from": sender}))
 
 
 def test_api_key() -> None:
@@ -100,6 +127,20 @@ def test_sender(config: dict[str, str], content_from: str | None, sender: tuple[
             "media: must be at most 10",
         ),
         ({"media": "file:///etc/passwd"}, "media: must be"),
+        ({"body": "x", "from": "12"}, "from: must be"),
+        ({"body": "x", "from": "(415) 555-2345"}, "from: must be"),
+        ({"body": "x", "from": "twelve chars"}, "from: must be"),
+        ({"body": "x", "from": "Shop\n"}, "from: must be"),
+        ({"body": "x", "status_callback": "shop.example"}, "status_callback: must be"),
+        ({"body": "x", "status_callback": "https://my_shop.example/"}, "status_callback: must be"),
+        ({"body": "x", "status_callback": "https://[::1"}, "status_callback: must be"),
+        ({"template_id": "HX1"}, "template_id: must be HX"),
+        ({"body": "x", "smart_encoded": "yes"}, "smart_encoded: must be true or false"),
+        ({"body": "x", "shorten_urls": True}, "shorten_urls: goes with a Messaging Service"),
+        ({"body": "x", "risk_check": "off"}, "risk_check: must be enable or disable"),
+        ({"template_id": TEMPLATE, "body": "x"}, "template_id: excludes body"),
+        ({"template_id": TEMPLATE, "template_data": {"1": None}}, "template_data.1: must be text"),
+        ({"body": "x", "template_data": {"1": "x"}}, "template_data: goes with template_id"),
         ({"body": "x", "validity_seconds": 0}, "validity_seconds"),
         ({"body": "x", "validity_seconds": 36_001}, "validity_seconds"),
         ({"body": "x", "validity_seconds": True}, "validity_seconds"),
@@ -135,6 +176,11 @@ def test_check_names_each_problem() -> None:
         "messaging_service_sid is not MG and 32 hexadecimal digits",
     ]
     assert ADAPTER.check(Credentials(ACCOUNT, "token")) == ['the sender is missing: "from" or "messaging_service_sid"']
+    settings = {"from": "twelve chars", "status_callback": "shop.example"}
+    assert [problem.partition(":")[0] for problem in ADAPTER.check(Credentials(ACCOUNT, "token", settings))] == [
+        "from",
+        "status_callback",
+    ]
     assert "the SID (api_key) is not AC or SK and 32 hexadecimal digits" in ADAPTER.check(Credentials("me", "token"))
 
 
@@ -175,7 +221,10 @@ def test_201_without_a_sid_is_unknown(body: object) -> None:
 def test_failures(status: int, code: int, kind: Kind) -> None:
     """Twilio's code decides; a code that is not known leaves it to the status, and any 5xx may have been sent."""
     outcome = error(status, code)
-    assert (outcome.kind, outcome.code, outcome.message) == (kind, str(code), "what is wrong")
+    assert (outcome.kind, outcome.code) == (kind, str(code))
+    # Where an operator has to act it is said in our words, with Twilio's beside them.
+    ours = kind is Kind.CONFIG or code == 21408
+    assert outcome.message.endswith(" (what is wrong)") if ours else outcome.message == "what is wrong"
 
 
 def test_blocked_country_is_nobodys_fault() -> None:

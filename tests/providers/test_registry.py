@@ -71,7 +71,7 @@ def test_unknown_name_names_the_known() -> None:
     """A typo is answered with what could have been meant."""
     with pytest.raises(NotFound, match="no provider is called 'twillio'") as problem:
         registry.get("twillio")
-    assert "sendgrid, twilio" in (problem.value.hint or "")
+    assert "sendgrid, smtp, twilio" in (problem.value.hint or "")
 
 
 def test_channels() -> None:
@@ -119,7 +119,8 @@ def test_adapters_are_light() -> None:
     """Naming and loading every provider imports none of the slow libraries: help and completion do it."""
     code = (
         "import sys; from notifyctl.providers import registry\n"
-        "for name in ('fcm', 'sendgrid', 'twilio'): registry.get(name)\n"
-        "print(*{'httpx','pyreqwest','google','asyncio','aiohttp','sqlalchemy','cryptography'} & set(sys.modules))"
+        "for name in ('fcm', 'sendgrid', 'smtp', 'twilio'): registry.get(name)\n"
+        "heavy = {'httpx','pyreqwest','google','asyncio','aiohttp','aiosmtplib','idna','sqlalchemy','cryptography'}\n"
+        "print(*heavy & set(sys.modules))"
     )
     assert python(code).split() == []

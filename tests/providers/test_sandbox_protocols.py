@@ -211,10 +211,11 @@ def test_twilio_refuses_json(sandbox: Running) -> None:
 
 
 def test_twilio_elsewhere(sandbox: Running) -> None:
-    """Only the creation of messages works with test credentials; another resource is not there."""
+    """Another resource is not there, another method not allowed, and nobody comes in without a login."""
     base, auth = f"{sandbox.url}/2010-04-01/Accounts/{TWILIO_ACCOUNT}", (TWILIO_ACCOUNT, TWILIO_TOKEN)
-    assert httpx.get(f"{base}/Messages.json", auth=auth).json()["code"] == 20008
     assert httpx.post(f"{base}/Nothing.json", auth=auth).json()["code"] == 20404
+    assert httpx.get(f"{base}/Messages/SMnone.json", auth=auth).json()["code"] == 20404
+    assert httpx.delete(f"{base}/Messages.json", auth=auth).json()["code"] == 20004
     assert httpx.post(f"{base}/Messages.json", headers={"Authorization": "Basic ???"}).status_code == 401
 
 

@@ -26,6 +26,7 @@ from notifyctl.providers.google_token import fetch
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.wire import Wire, outcome_of
 from notifyctl.services.sandbox import (
+    GRAMMAR,
     SENDGRID_KEY,
     TWILIO_ACCOUNT,
     TWILIO_TOKEN,
@@ -98,6 +99,13 @@ ANN, BOB = "+15558675310", "+15558675311"
         ("all=timeoutx1/each", Rule("all", "timeout", 1.0, 1, each=True)),
         (" token=reset ", Rule("token", "reset")),
         ("sendgrid=html:1", Rule("sendgrid", "html")),
+        ("twilio=429@120:0.3x2", Rule("twilio", "429", 0.3, 2, wait_s=120)),
+        ("twilio.read=503", Rule("twilio", "503", only="read")),
+        ("twilio.send=slowx2", Rule("twilio", "slow", 1.0, 2, only="send")),
+        ("twilio=21211", Rule("twilio", "21211")),
+        ("fcm=QUOTA_EXCEEDED@60", Rule("fcm", "QUOTA_EXCEEDED", wait_s=60)),
+        ("twilio=receipt:30005:0.1", Rule("twilio", "receipt:30005", 0.1)),
+        ("smtp=451", Rule("smtp", "451")),
     ],
 )
 def test_rules(text: str, rule: Rule) -> None:
@@ -108,14 +116,17 @@ def test_rules(text: str, rule: Rule) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "twilio", "twilio=", "mail=503", "twilio=200", "twilio=600", "twilio=slow", "twilio=503:0"),
+        *("", "twilio", "twilio=", "mail=503", "twilio=200", "twilio=600", "twilio=50", "twilio=503:0"),
         *("twilio=503:1.5", "twilio=503x", "twilio=503/each", "twilio=503:x2", "twilio=503x-1", "twilio=503 x2"),
+        *("twilio=21299", "twilio=UNREGISTERED", "sendgrid=21211", "fcm=nothing", "all=21211", "twilio.write=503"),
+        *("twilio=hang@5", "twilio=receipt:503", "fcm=receipt:30005", "smtp=html", "twilio=receipt:30005@5"),
     ],
 )
 def test_what_is_no_rule(text: str) -> None:
     """A typo is refused with the grammar at hand, and never quietly ignored."""
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as refused:
         parse_rule(text)
+    assert GRAMMAR in (refused.value.hint or "")
 
 
 def test_two_failures_then_success(start_sandbox: Callable[..., Any]) -> None:

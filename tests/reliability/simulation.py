@@ -327,13 +327,9 @@ class Simulation:
         self._check_rate()
 
     def _check_rate(self) -> None:
-        """No stretch of time may hold more than its share and a burst of a second and one more."""
+        """No minute may hold more than the limit, wherever it begins."""
         if self._per_minute is None:
             return
-        burst = 2 + self._per_minute / 60
         for start, (began, _) in enumerate(self._permits):
-            total = 0
-            for at, count in self._permits[start:]:
-                total += count
-                allowed = burst + (at - began) * self._per_minute / 60_000
-                self._hold(total <= allowed, f"{total} permits within {at - began} ms")
+            total = sum(count for at, count in self._permits[start:] if at < began + 60_000)
+            self._hold(total <= self._per_minute, f"{total} permits within a minute")

@@ -20,6 +20,8 @@ THIRTY_PERCENT = {
     "half": 0.01,
     "hang": 0.01,
 }
+BRIEFLY = {"throttled_ms": 50}
+"""So many of the answers are 429, and each lets everybody wait."""
 
 
 @sizes(300, 20_000)
@@ -29,7 +31,7 @@ def test_1_accepted_is_committed_and_ends_once(scene: Scene, tell: Tell, size: i
     scene.stub.faults = sometimes(THIRTY_PERCENT, seed=1)
     share = size // 3
     submitters = [scene.submit(f"s{number}", share) for number in range(3)]
-    fleet = [scene.dispatch("--concurrency", "16") for _ in range(2)]
+    fleet = [scene.dispatch("--concurrency", "16", tricks=BRIEFLY) for _ in range(2)]
     kills = _kill_while_submitting(scene, submitters, fleet, chance, size)
     scene.wait_until_all_ended(120 + size / 10)
     for each in fleet:
@@ -56,7 +58,7 @@ def _kill_while_submitting(
             kills += 1
         if kills < most and chance.random() < 0.3:
             fleet.pop(0).kill()
-            fleet.append(scene.dispatch("--concurrency", "16"))
+            fleet.append(scene.dispatch("--concurrency", "16", tricks=BRIEFLY))
             kills += 1
     for each in submitters:
         each.finish(1)

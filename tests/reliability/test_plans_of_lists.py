@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from notifyctl.core.model import Channel, Status
-from notifyctl.store import dlq, hours, ids, metrics, notifications, providers, status
+from notifyctl.store import dlq, hours, ids, metrics, notifications, providers, states, status, traces
 from notifyctl.store.claims import Order, claim
 from notifyctl.store.engine import Database
 from notifyctl.store.page import Cursor
@@ -101,7 +101,14 @@ CASES = {
     "list --until, deep": _deep(*ANY, until=NOW - HOUR_MS),
     "list --stuck": _listed(*WAITING, stuck_ms=HOUR_MS),
     "list --provider-id": _listed("idx_notifications_provider_message", provider_message_id="message-77"),
-    **{f"list --state {state}": _listed(*WAITING, state=state) for state in State},
+    **{f"list --state {state}": _listed(*WAITING, state=state) for state in states.WAITING},
+    "list --state bounced": _listed("idx_notifications_bounced", state=State.BOUNCED),
+    "receipts poll, what is due": Case(
+        lambda conn, db, deep: traces.claim(
+            conn, db.dialect, "twilio", traces.Pace(1, None), moment=NOW, most=8, now=NOW
+        ),
+        ("idx_notifications_receipt_due", BY_ID),
+    ),
     "show": Case(lambda conn, db, deep: _shown(conn, db, [notification_id(77)]), (BY_ID,)),
     "show, by beginnings": Case(
         lambda conn, db, deep: _shown(conn, db, [notification_id(number)[:8] for number in range(1, 51)]), (BY_ID,)

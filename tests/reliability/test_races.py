@@ -32,7 +32,8 @@ def test_12_no_herd(scene: Scene, tell: Tell, attempt: int, size: int) -> None:
     scene.stub.faults = always("503")
     scene.patience(30)
     scene.seed(size, attempt_count=attempt - 1, max_retries=50)
-    scene.dispatch("--once", "--concurrency", "512").process.join(60 + size / 100)
+    stays_closed = {"breaker": 10 * size}
+    scene.dispatch("--once", "--concurrency", "512", tricks=stays_closed).process.join(60 + size / 100)
     n = notifications.c
     with scene.db.read() as conn:
         due = [row.due_at for row in conn.execute(select(n.due_at).where(n.attempt_count == attempt))]

@@ -5,6 +5,11 @@
 `skew_ms`: how far this host's clock is off.
 `journal`: a file that gets the moment (monotonic seconds) of each request, when it is handed to the HTTP engine.
 `lease_margin_ms`: another margin in the length of leases, so that the tests need not wait as long.
+`probes`: by cause the first and the longest wait for a probe, in milliseconds, for the same reason.
+`throttled_ms`: for how long all leave a provider alone that wants to be asked more slowly.
+`breaker`: how many failures within its window open it; more than there are: it stays closed.
+`backoff_ms`: the longest wait after the first failure.
+`adapters`: providers that are installed besides, by name, as an entry point says it.
 
 The points, in the order of a notification's way::
 
@@ -38,6 +43,7 @@ from sqlalchemy import Connection, Engine, event, false, update
 
 import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
+from notifyctl.core import backoff, flow
 from notifyctl.dispatch import lane, recorder
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.sendgrid import SendGrid
@@ -45,6 +51,7 @@ from notifyctl.providers.wire import Wire
 from notifyctl.store import claims, transitions
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import notification_dlq
+from tests.support import adapters
 
 POINTS = (
     "claim.begun",
@@ -180,6 +187,13 @@ def play(tricks: dict[str, Any]) -> None:
         _skew(tricks["skew_ms"])
     if "lease_margin_ms" in tricks:
         claims.LEASE_MARGIN_MS = tricks["lease_margin_ms"]
+    for cause, waits in tricks.get("probes", {}).items():
+        flow.PROBES[flow.Cause(cause)] = tuple(waits)
+    backoff.BASE_MS = tricks.get("backoff_ms", backoff.BASE_MS)
+    flow.RETRY_AFTER_MIN_MS = tricks.get("throttled_ms", flow.RETRY_AFTER_MIN_MS)
+    flow.LEAST_FAILURES = tricks.get("breaker", flow.LEAST_FAILURES)
+    for name, value in tricks.get("adapters", {}).items():
+        adapters.install(name, value)
 
 
 def work(tricks: dict[str, Any], command: list[str]) -> int:

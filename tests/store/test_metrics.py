@@ -19,7 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, insert, select, update
 
-from notifyctl.store import hours, metrics
+from notifyctl.core.model import Actor
+from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.store import hours, metrics, receipts
 from notifyctl.store.engine import Database
 from notifyctl.store.hours import HOUR_MS, Bucket, hour_of
 from notifyctl.store.metrics import GRACE_MS, RolledUp, rollup
@@ -29,6 +31,7 @@ from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, no
 START = 1_767_218_400_000  # 2025-12-31T22:00:00Z
 HOURS = 8
 ROUTES = (("sendgrid", "email"), ("smtp", "email"), ("twilio", "sms"))
+COUNTS = ("total_sent", "total_failed", "total_pending", "total_delivered", "total_bounced")
 Key = tuple[int, str, str]
 
 
@@ -88,7 +91,7 @@ def add(db: Database, *rows: dict[str, Any], user_id: str | None = None) -> str:
 
 
 def shown(db: Database, since: int = START - 48 * HOUR_MS, until: int = START + 48 * HOUR_MS) -> dict[Key, list[int]]:
-    """Return what `metrics show` reads: sent, failed, pending, mean delivery time; without empty buckets."""
+    """Return what `metrics show` reads: sent, failed, pending, mean time, delivered, bounced; without empty buckets."""
     with db.read() as conn:
         return as_numbers(hours.read(conn, since, until))
 
@@ -97,7 +100,7 @@ def as_numbers(buckets: list[Bucket]) -> dict[Key, list[int]]:
     """Return the buckets by what they are for, without empty ones."""
     return {
         (b.hour_start, b.provider, b.message_type): [
-            b.sent, b.failed, b.pending, hours.average(b.delivery_ms, b.sent) or 0,
+            b.sent, b.failed, b.pending, hours.average(b.delivery_ms, b.sent) or 0, b.delivered, b.bounced,
         ]
         for b in buckets
         if b.sent or b.failed or b.pending
@@ -115,14 +118,16 @@ class Ledger:
         """Count in Python, the slow and obvious way."""
         with self.db.read() as conn:
             rows: list[Any] = list(conn.execute(select(notifications)).mappings())
-        sums: dict[Key, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        sums: dict[Key, list[int]] = defaultdict(lambda: [0] * 6)
         for each in [*rows, *self.erased]:
             at = each["created_at"] if each["send_at"] is None else each["send_at"]
             if each["status"] != "cancelled":
                 found = sums[hour_of(at), each["provider"], each["message_type"]]
                 found[("sent", "failed", "pending").index(each["status"])] += 1
                 found[3] += each["sent_at"] - at if each["status"] == "sent" else 0
-        return {key: [*found[:3], hours.average(found[3], found[0]) or 0] for key, found in sums.items()}
+                found[4] += each["status"] == "sent" and each["delivered_at"] is not None
+                found[5] += each["status"] == "sent" and each["bounced_at"] is not None
+        return {key: [*found[:3], hours.average(found[3], found[0]) or 0, *found[4:]] for key, found in sums.items()}
 
 
 Step = Callable[[Ledger, random.Random], None]
@@ -160,6 +165,20 @@ def change(ledger: Ledger, chance: random.Random) -> None:
     ledger.db.write(work)
 
 
+def tell(ledger: Ledger, chance: random.Random) -> None:
+    """Receipts come, some twice."""
+
+    def work(conn: Connection) -> None:
+        found = conn.execute(select(notifications).order_by(notifications.c.idempotency_key)).mappings().all()
+        for each in chance.sample(found, min(len(found), 4)):
+            stage = chance.choice([Stage.DELIVERED, Stage.DELIVERED, Stage.BOUNCED])
+            arrival = Arrival(Receipt(stage, stage.name), notification_id=each["id"])
+            for _ in range(chance.randint(1, 2)):
+                receipts.record(conn, ledger.db.dialect, each["provider"], [arrival], Actor(), ledger.db.at)
+
+    ledger.db.write(work)
+
+
 def erase(ledger: Ledger, chance: random.Random) -> None:
     """A user is deleted, with everything."""
 
@@ -192,7 +211,7 @@ def wait(ledger: Ledger, chance: random.Random) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    steps=st.lists(st.sampled_from([submit, submit, change, change, erase, count, wait, wait]), max_size=25),
+    steps=st.lists(st.sampled_from([submit, submit, change, change, tell, erase, count, wait, wait]), max_size=25),
     seed=st.integers(0, 2**32),
 )
 def test_shown_is_always_a_plain_count(clocked: Clocked, steps: list[Step], seed: int) -> None:
@@ -219,9 +238,14 @@ def wipe(conn: Connection) -> None:
 
 def assert_close(found: dict[Key, list[int]], expected: dict[Key, list[int]]) -> None:
     """Compare; the mean is kept in whole milliseconds, and may be off by one where a rolled one is added to."""
-    assert {key: numbers[:3] for key, numbers in found.items()} == {key: n[:3] for key, n in expected.items()}
+    assert {key: exact(numbers) for key, numbers in found.items()} == {k: exact(n) for k, n in expected.items()}
     for key, numbers in expected.items():
         assert abs(found[key][3] - numbers[3]) <= 1, key
+
+
+def exact(numbers: list[int]) -> list[int]:
+    """Return all but the mean."""
+    return [*numbers[:3], *numbers[4:]]
 
 
 def assert_stored_agrees(db: Clocked) -> None:
@@ -237,12 +261,12 @@ def assert_stored_agrees(db: Clocked) -> None:
     for key, numbers in shown(db).items():
         if key[0] < finished:
             each = by_hour[key]
-            assert [each["total_sent"], each["total_failed"], each["total_pending"]] == numbers[:3]
+            assert [each[name] for name in COUNTS] == exact(numbers)
             assert (each["avg_delivery_ms"] or 0) == numbers[3]
     for each in stored:
         if each["hour"] is None:
             parts = [hour for hour in by_hour.values() if same_day(each, hour)]
-            for name in ("total_sent", "total_failed", "total_pending"):
+            for name in COUNTS:
                 assert each[name] == sum(part[name] for part in parts)
 
 
@@ -271,9 +295,9 @@ def test_an_hour_belongs_to_its_first_millisecond(clocked: Clocked) -> None:
     add(clocked, row("", midnight - 1), row("", midnight), row("", START, send_at=midnight + HOUR_MS))
     clocked.at = midnight + 3 * HOUR_MS
     expected = {
-        (midnight - HOUR_MS, "sendgrid", "email"): [1, 0, 0, 1_500],
-        (midnight, "sendgrid", "email"): [1, 0, 0, 1_500],
-        (midnight + HOUR_MS, "sendgrid", "email"): [1, 0, 0, 1_500],
+        (midnight - HOUR_MS, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0],
+        (midnight, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0],
+        (midnight + HOUR_MS, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0],
     }
     assert shown(clocked) == expected
     rollup(clocked)
@@ -333,12 +357,12 @@ def test_a_change_that_commits_after_the_count(postgresql_url: str) -> None:
     thread.start()
     assert changed.wait(10)
     assert rollup(db).hours == 1
-    assert shown(db) == {(START, "sendgrid", "email"): [0, 0, 1, 0]}
+    assert shown(db) == {(START, "sendgrid", "email"): [0, 0, 1, 0, 0, 0]}
     counted.set()
     thread.join()
-    assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0]}
+    assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0, 0, 0]}
     assert rollup(db) == RolledUp(0, 1, START + HOUR_MS)
-    assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0]}
+    assert shown(db) == {(START, "sendgrid", "email"): [0, 1, 0, 0, 0, 0]}
     assert user_id
     db.close()
 
@@ -365,12 +389,12 @@ def test_a_deletion_that_commits_after_the_count(postgresql_url: str) -> None:
     thread.start()
     assert deleted.wait(10)
     rollup(db)
-    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
+    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500, 0, 0]}
     counted.set()
     thread.join()
-    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
+    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500, 0, 0]}
     rollup(db, since=START)
-    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500]}
+    assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500, 0, 0]}
     db.close()
 
 
@@ -395,7 +419,7 @@ def test_deleted_before_ever_counted(clocked: Clocked) -> None:
         conn.execute(delete(users).where(users.c.id == user_id))
 
     clocked.write(deletion)
-    expected = {(START, "sendgrid", "email"): [1, 1, 0, 1_500]}
+    expected = {(START, "sendgrid", "email"): [1, 1, 0, 1_500, 0, 0]}
     assert shown(clocked) == expected
     clocked.at += 2 * HOUR_MS
     assert rollup(clocked).hours >= 1
@@ -419,7 +443,7 @@ def test_a_roll_up_that_is_cut_short(clocked: Clocked) -> None:
     add(clocked, *(row("", at) for at in moments))
     clocked.at = moments[-1] + 2 * HOUR_MS
     clocked.write(lambda conn: metrics.mark_dirty(conn, moments[-1:], clocked.at))
-    expected = {(at, "sendgrid", "email"): [1, 0, 0, 1_500] for at in moments}
+    expected = {(at, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0] for at in moments}
     at = 0
     for _ in range(3):
         stretch = clocked.write(partial(metrics._count_stretch, db=clocked, at=at))
@@ -513,8 +537,8 @@ def test_more_gaps_than_ranges(clocked: Clocked) -> None:
         metrics.mark_dirty(conn, marked, clocked.at)
 
     clocked.write(fail_all)
-    expected = {(at, "sendgrid", "email"): [0, 1, 0, 0] for at in marked}
-    expected |= {(at, "sendgrid", "email"): [1, 0, 0, 1_500] for at in between}
+    expected = {(at, "sendgrid", "email"): [0, 1, 0, 0, 0, 0] for at in marked}
+    expected |= {(at, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0] for at in between}
     assert shown(clocked, START, end) == expected
     assert rollup(clocked).recounted == len(marked)
     assert shown(clocked, START, end) == expected

@@ -13,6 +13,7 @@ from notifyctl.core.model import Actor, Claim
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.store.claims import Order, claim
 from notifyctl.store.engine import Database
+from notifyctl.store.flow import Change
 from notifyctl.store.records import Release, Report, Result, record
 from notifyctl.store.tables import audit_logs, metrics_dirty_hours, notification_dlq, provider_configs, suppressions
 from tests.support import seed
@@ -36,9 +37,15 @@ def decided(each: Claim, outcome: Outcome) -> Transition:
     return decide(Attempt(each.attempt, each.max_retries, each.provider, NOW, NOW + 100), outcome, 0.5)
 
 
-def write(db: Database, each: Claim, transition: Transition | Release) -> Report:
+def write(db: Database, each: Claim, transition: Transition | Release, outcome: Outcome | None = None) -> Report:
     """Record one result."""
-    return db.write(lambda conn: record(conn, db.dialect, [Result(each, transition)], Actor(agent="test"), NOW + 100))
+    results = [Result(each, transition, outcome)]
+    return db.write(lambda conn: record(conn, db.dialect, results, Actor(agent="test"), NOW + 100))
+
+
+def learn(db: Database, each: Claim, outcome: Outcome) -> Report:
+    """Decide and record."""
+    return write(db, each, decided(each, outcome), outcome)
 
 
 def rows(db: Database, statement: Any) -> list[Any]:
@@ -49,7 +56,7 @@ def rows(db: Database, statement: Any) -> list[Any]:
 
 def test_accepted(database: Database, claimed: Claim) -> None:
     """The provider's id and answer are kept, the lease is gone, the hour is counted again."""
-    write(database, claimed, decided(claimed, Outcome(Kind.ACCEPTED, provider_message_id="m1", response="ok")))
+    learn(database, claimed, Outcome(Kind.ACCEPTED, provider_message_id="m1", response="ok"))
     row = seed.notification(database, claimed.id)
     assert (row.status, row.sent_at, row.provider_message_id) == ("sent", NOW + 100, "m1")
     assert (row.provider_response, row.lease_id, row.leased_by, row.attempt_count) == ("ok", None, None, 1)
@@ -58,7 +65,7 @@ def test_accepted(database: Database, claimed: Claim) -> None:
 
 def test_transient(database: Database, claimed: Claim) -> None:
     """It waits for its backoff, and the attempt is in the history."""
-    write(database, claimed, decided(claimed, Outcome(Kind.TRANSIENT, "unavailable", http_status=503)))
+    learn(database, claimed, Outcome(Kind.TRANSIENT, "unavailable", http_status=503))
     row = seed.notification(database, claimed.id)
     assert (row.status, row.attempt_count, row.due_at, row.lease_id) == ("pending", 1, NOW + 1_100, None)
     (entry,) = json.loads(row.retry_history)
@@ -68,14 +75,14 @@ def test_transient(database: Database, claimed: Claim) -> None:
 @pytest.mark.parametrize("kind", [Kind.THROTTLED, Kind.CONFIG])
 def test_what_is_not_its_fault_costs_no_attempt(database: Database, claimed: Claim, kind: Kind) -> None:
     """Throttled and config outcomes give the attempt back."""
-    write(database, claimed, decided(claimed, Outcome(kind, "no")))
+    learn(database, claimed, Outcome(kind, "no"))
     assert seed.notification(database, claimed.id).attempt_count == 0
 
 
 def test_config_pauses_the_provider_once(database: Database, claimed: Claim) -> None:
     """Bad credentials stop the provider with a reason and an audit row; one dispatcher is told, not each."""
-    transition = decided(claimed, Outcome(Kind.CONFIG, "key revoked", http_status=401))
-    assert write(database, claimed, transition).paused == (("sendgrid", "key revoked"),)
+    report = learn(database, claimed, Outcome(Kind.CONFIG, "key revoked", http_status=401))
+    assert report.changes == (Change("sendgrid", "paused: key revoked"),)
     order = Order("sendgrid", ME, 10, 65_000)
     assert database.write(lambda conn: claim(conn, database.dialect, order, NOW + 200)).held == "paused"
     actions = rows(database, select(audit_logs.c.action, audit_logs.c.resource_type))
@@ -84,7 +91,7 @@ def test_config_pauses_the_provider_once(database: Database, claimed: Claim) -> 
 
 def test_recipient_buries_and_suppresses(database: Database, claimed: Claim) -> None:
     """A dead address is written to once, and never again by anybody."""
-    write(database, claimed, decided(claimed, Outcome(Kind.RECIPIENT, "no such mailbox", code="550")))
+    learn(database, claimed, Outcome(Kind.RECIPIENT, "no such mailbox", code="550"))
     row = seed.notification(database, claimed.id)
     assert (row.status, row.failed_at, row.attempt_count) == ("failed", NOW + 100, 1)
     assert seed.dead_letter(database, claimed.id).failure_reason == "invalid_recipient"
@@ -96,7 +103,7 @@ def test_a_dead_letter_that_was_there_is_renewed(database: Database, claimed: Cl
     """What another program left behind neither stops the queue nor hides the new failure."""
     old = {"id": "7" * 36, "notification_id": claimed.id, "failure_reason": "old", "resolved": True, "note": "done"}
     database.write(lambda conn: conn.execute(insert(notification_dlq).values(old)))
-    write(database, claimed, decided(claimed, Outcome(Kind.PERMANENT, "refused")))
+    learn(database, claimed, Outcome(Kind.PERMANENT, "refused"))
     letter = seed.dead_letter(database, claimed.id)
     assert (letter.id, letter.failure_reason) == ("7" * 36, "provider_rejected")
     assert (letter.resolved, letter.note) == (False, None)
@@ -119,9 +126,9 @@ def test_without_the_lease_nothing_is_written(database: Database, claimed: Claim
     order = Order("sendgrid", ME, 10, 65_000)
     database.write(lambda conn: claim(conn, database.dialect, order, NOW + 65_000))
     before = seed.notification(database, claimed.id)
-    report = write(database, claimed, Release() if outcome is None else decided(claimed, outcome))
+    report = write(database, claimed, Release()) if outcome is None else learn(database, claimed, outcome)
     assert report.stale == {claimed.id}
-    assert report.paused == ()
+    assert report.changes == ()
     assert seed.notification(database, claimed.id) == before
     assert seed.dead_letter(database, claimed.id) is None
     assert rows(database, select(suppressions)) == rows(database, select(audit_logs)) == []
@@ -137,7 +144,6 @@ def test_a_late_result_counts_while_nobody_took_the_row(database: Database, clai
 def test_new_credentials_are_not_paused_for_the_old_ones_failure(database: Database, claimed: Claim) -> None:
     """A call that began with the revoked key must not pause the provider that was given a new one meanwhile."""
     database.write(lambda conn: conn.execute(update(provider_configs).values(updated_at=2)))
-    transition = decided(claimed, Outcome(Kind.CONFIG, "key revoked", http_status=401))
-    assert write(database, claimed, transition).paused == ()
+    assert learn(database, claimed, Outcome(Kind.CONFIG, "key revoked", http_status=401)).changes == ()
     order = Order("sendgrid", ME, 10, 65_000)
     assert len(database.write(lambda conn: claim(conn, database.dialect, order, NOW + 200)).claims) == 1

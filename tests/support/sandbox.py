@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.support.command import Cli
 
+PROVIDERS = ("sendgrid", "twilio", "fcm", "smtp")
+
 
 class Sandbox:
     """`notifyctl sandbox` on a free port.
@@ -34,9 +36,14 @@ class Sandbox:
         return {f"NOTIFYCTL_{name}_URL": self.url for name in ("SENDGRID", "TWILIO", "FCM")}
 
     def requests(self, provider: str | None = None) -> list[dict[str, Any]]:
-        """Return what it was asked so far, oldest first; of one provider, or of all but the token endpoint."""
-        wanted = (provider,) if provider else ("sendgrid", "twilio", "fcm")
-        return [line for line in _lines(self.log) if line["provider"] in wanted]
+        """Return the messages it got so far, oldest first; of one provider (or `token`), or of all."""
+        wanted = (provider,) if provider else PROVIDERS
+        return [line for line in _lines(self.log) if line["provider"] in wanted and line["method"] != "GET"]
+
+    def questions(self, provider: str | None = None) -> list[dict[str, Any]]:
+        """Return what it was asked about messages and credentials so far, oldest first."""
+        wanted = (provider,) if provider else PROVIDERS
+        return [line for line in _lines(self.log) if line["provider"] in wanted and line["method"] == "GET"]
 
     def stop(self) -> int:
         """End it and return its exit code."""

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import notification_dlq, notifications, provider_configs, users
 
-CHANNEL_OF = {"sendgrid": "email", "twilio": "sms", "fcm": "push"}
+CHANNEL_OF = {"sendgrid": "email", "smtp": "email", "twilio": "sms", "fcm": "push"}
 CONTENT = {
     "email": {"v": 1, "subject": "Hello", "text": "Hello there", "from": "alerts@example.com"},
     "sms": {"v": 1, "body": "Hello", "from": "+15005550006", "to": "+14155552345"},

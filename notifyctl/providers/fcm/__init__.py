@@ -9,7 +9,7 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import Credentials, Request, Response
-from notifyctl.providers.fcm import answers
+from notifyctl.providers.fcm import answers, checkup
 from notifyctl.providers.fcm.push import push
 
 
@@ -46,17 +46,23 @@ class Fcm:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if credentials.access_token:
             headers["Authorization"] = f"Bearer {credentials.access_token}"
-        return Request(
-            "POST",
-            f"{fields.base_url(credentials, self.default_url)}"
-            f"/v1/projects/{quote(_project(credentials), safe=':')}/messages:send",
-            headers,
-            fields.encode_json(body),
-        )
+        return Request("POST", self._url(credentials), headers, fields.encode_json(body))
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means; only a 200 that names the new message is a success."""
         return answers.read(response)
+
+    def checkup(self, credentials: Credentials) -> Request:
+        """Return the request that shows whether the service account may send for the project."""
+        return checkup.question(self._url(credentials), credentials)
+
+    def read_checkup(self, response: Response) -> str | None:
+        """Return what is wrong with the account or the project, None when nothing is."""
+        return checkup.read(response)
+
+    def _url(self, credentials: Credentials) -> str:
+        project = quote(_project(credentials), safe=":")
+        return f"{fields.base_url(credentials, self.default_url)}/v1/projects/{project}/messages:send"
 
 
 def _project(credentials: Credentials) -> str:

@@ -14,6 +14,7 @@ from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 
 # By status and error code: the code of the FcmError detail where there is one, else the general status. Only the pair
@@ -22,6 +23,9 @@ _ANSWERS: Mapping[tuple[int, str | None], Kind] = {
     (200, None): Kind.ACCEPTED,
     (400, None): Kind.PERMANENT,
     (401, None): Kind.CONFIG,
+    # Firebase's own login at Apple or at a browser's push service: wrong for the one app, while Android's devices and
+    # other apps are reached. To pause would hold them all; a dead letter keeps the message until the key is there.
+    (401, "THIRD_PARTY_AUTH_ERROR"): Kind.PERMANENT,
     (403, None): Kind.CONFIG,
     (403, "SENDER_ID_MISMATCH"): Kind.RECIPIENT,
     (404, None): Kind.CONFIG,  # no such project, or another base URL
@@ -31,6 +35,18 @@ _ANSWERS: Mapping[tuple[int, str | None], Kind] = {
     (502, None): Kind.UNKNOWN,
     (503, None): Kind.TRANSIENT,
     (504, None): Kind.UNKNOWN,
+}
+# What an operator has to know, where the account or its settings are at fault; `reason` is of an ErrorInfo detail.
+_EXPLANATIONS: Mapping[tuple[int, str | None], str] = {
+    (401, None): "the access token is refused: the service account is disabled or deleted",
+    (401, "THIRD_PARTY_AUTH_ERROR"): "Firebase has no valid APNs or web-push key for this app: upload it in the "
+    "Firebase console, then retry the dead letters",
+    (403, None): "the service account may not send for this project: check project_id, and the account's roles",
+    (403, "SENDER_ID_MISMATCH"): "the device registered with another Firebase project",
+    (403, "SERVICE_DISABLED"): "the Firebase Cloud Messaging API is switched off for this project: switch it on in the "
+    "Google Cloud console",
+    (404, None): "there is no such project, or that is not FCM: check project_id and base_url",
+    (404, "UNREGISTERED"): "the device is not registered any more",
 }
 # The least wait where the answer names none.
 _WAITS_MS: Mapping[int, int] = {429: 60_000, 500: 10_000, 502: 10_000, 503: 10_000, 504: 10_000}
@@ -56,10 +72,16 @@ def read(response: Response) -> Outcome:
     return reading.outcome(
         kind or reading.kind_of_status(response.status),
         response,
-        reading.text(error.get("message")),
+        reading.explained(_explanation(response.status, code, error), reading.text(error.get("message"))),
         code=code,
         retry_after=_WAITS_MS.get(response.status) if wait is None else wait,
     )
+
+
+def _explanation(status: int, code: str | None, error: Mapping[str, Any]) -> str | None:
+    reasons = [reading.identifier(detail.get("reason")) for detail in _details(error, ERROR_INFO)]
+    found = (_EXPLANATIONS.get((status, key)) for key in (*reasons, code, None) if key or key is None)
+    return next((words for words in found if words), None)
 
 
 def _code(error: Mapping[str, Any], status: int) -> str | None:

@@ -12,11 +12,17 @@ from typing import Any
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import InvalidMessage
+from notifyctl.providers.fcm.options import OPTIONS
 
 MAX_PAYLOAD_BYTES = 4_096
 MAX_TOPIC_PAYLOAD_BYTES = 2_048
 _RESERVED_DATA = re.compile(r"from|message_type|google\..*|gcm\.notification\..*", re.DOTALL)
-_TOPIC = re.compile(r"[a-zA-Z0-9\-_.~%]+")
+_TOPIC = re.compile(r"[a-zA-Z0-9\-_.~%]{1,900}")
+# A condition is reduced: each topic to a `t`, then what stands around them, until one is left.
+MAX_CONDITION_TOPICS = 5
+_TERM = re.compile(r"""\s*(?:'[a-zA-Z0-9\-_.~%]+'|"[a-zA-Z0-9\-_.~%]+")\s+in\s+topics\s*""")
+_AROUND = re.compile(r"[()!&|\s]*")
+_STEP = re.compile(r"\(\s*t\s*\)|!\s*t|t\s*(?:&&|\|\|)\s*t")
 
 
 def push(message: Message) -> dict[str, Any]:
@@ -30,8 +36,8 @@ def push(message: Message) -> dict[str, Any]:
         push["notification"] = notification
     if data := _data(content):
         push["data"] = data
-    push |= {key: options for key in ("android", "apns", "webpush") if (options := fields.mapping(content, key))}
-    if len(push) == 1:
+    push |= _options(content)
+    if not push.keys() & {"notification", "data", "android", "apns", "webpush"}:
         raise InvalidMessage("title, body or data: missing")
     _check_size(push, audience)
     return _collapsing(push, message.notification_id)
@@ -52,8 +58,20 @@ def _audience(message: Message) -> tuple[str, str]:
     if key == "topic":
         value = value.removeprefix("/topics/")
         if not _TOPIC.fullmatch(value):
-            raise InvalidMessage("topic: only letters, digits and -_.~%")
+            raise InvalidMessage("topic: only letters, digits and -_.~%, at most 900")
+    if key == "condition":
+        _check_condition(value)
     return key, value
+
+
+def _check_condition(condition: str) -> None:
+    reduced, topics = _TERM.subn("t", condition)
+    if topics > MAX_CONDITION_TOPICS:
+        raise InvalidMessage(f"condition: {topics} topics, FCM takes {MAX_CONDITION_TOPICS}")
+    while (shorter := _STEP.sub("t", reduced)) != reduced:
+        reduced = shorter
+    if reduced.strip() != "t" or not _AROUND.fullmatch(_TERM.sub("", condition)):
+        raise InvalidMessage("condition: must be such as 'news' in topics && ('de' in topics || 'at' in topics)")
 
 
 def _data(content: Mapping[str, Any]) -> dict[str, str]:
@@ -62,6 +80,14 @@ def _data(content: Mapping[str, Any]) -> dict[str, str]:
         if _RESERVED_DATA.fullmatch(key):
             raise InvalidMessage(f"data.{key}: a reserved word")
     return data
+
+
+def _options(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said for single platforms, checked and left as it is."""
+    options = {key: value for key in OPTIONS if (value := fields.mapping(content, key))}
+    for key, value in options.items():
+        OPTIONS[key](key, value)
+    return options
 
 
 def _check_size(push: Mapping[str, Any], audience: str) -> None:

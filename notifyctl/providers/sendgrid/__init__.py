@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
+from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
-from notifyctl.providers.sendgrid import answers
-from notifyctl.providers.sendgrid.mail import mail, sender
+from notifyctl.providers.contract import Call, Credentials, InvalidMessage, Request, Response, Trace
+from notifyctl.providers.sendgrid import answers, checkup, receipts, webhook
+from notifyctl.providers.sendgrid.mail import encoded, sender
 
 
 class SendGrid:
-    """The adapter. Settings: `from` (needed), `reply_to`, `base_url`, `sandbox_mode` (checked there, never sent)."""
+    """The adapter. Settings: `from` (needed), `reply_to`, `base_url`, `sandbox_mode` (checked there, never sent),
+    `receipts`, `webhook_public_key`.
+    """
 
     name = "sendgrid"
     channel = Channel.EMAIL
     default_url = "https://api.sendgrid.com"
+    traced_at_once = receipts.AT_ONCE
+    traces_per_minute = receipts.PER_MINUTE
 
     def check(self, credentials: Credentials) -> list[str]:
         """Return what is missing or malformed in the settings, one sentence each."""
         problems = fields.problems_with_secret("API key", credentials.api_key)
         problems += fields.problems_with_base_url(credentials)
+        problems += fields.problems_with_receipts(credentials) + webhook.problems(credentials)
         configured = credentials.config.get("from")
         if not configured:
             return [*problems, 'the sender "from" is missing']
@@ -40,9 +48,33 @@ class SendGrid:
                 "Content-Type": "application/json",
                 "Accept": "application/json",
             },
-            fields.encode_json(mail(message, credentials)),
+            encoded(message, credentials),
         )
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means; a 202 counts even without its `X-Message-Id`."""
         return answers.read(response)
+
+    def checkup(self, credentials: Credentials) -> Request:
+        """Return the request that shows whether the key works and may send mail."""
+        return checkup.question(credentials, self.default_url)
+
+    def read_checkup(self, response: Response) -> str | None:
+        """Return what is wrong with the key, None when nothing is."""
+        return checkup.read(response)
+
+    def trace(self, message_ids: Sequence[str], credentials: Credentials) -> Request:
+        """Return the question about these mails."""
+        return receipts.question(message_ids, credentials, self.default_url)
+
+    def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
+        """Return what the answer says of them."""
+        return receipts.read(response, message_ids)
+
+    def read_call(self, body: bytes) -> list[Arrival]:
+        """Return what events say."""
+        return webhook.read(body)
+
+    def is_genuine(self, call: Call, credentials: Credentials) -> bool:
+        """Return whether SendGrid signed it: with the key that `webhook_public_key` belongs to."""
+        return webhook.is_genuine(call, credentials)

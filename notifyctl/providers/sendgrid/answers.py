@@ -31,6 +31,16 @@ _ANSWERS: Mapping[int, Kind] = {
     503: Kind.TRANSIENT,
     504: Kind.UNKNOWN,
 }
+# What an operator has to know, where the account or its settings are at fault.
+_EXPLANATIONS: Mapping[int, str] = {
+    401: "the API key is refused: it is mistyped, revoked or of another region",
+    403: "the API key may not send mail, or the account is blocked: give the key the scope Mail Send",
+    **dict.fromkeys((404, 405, 406, 415), "that is not how Mail Send answers: check base_url"),
+}
+_SENDER = "the sender is not verified at SendGrid: verify it there, or set another one as from"
+_CREDITS = "the plan's mails are used up: they go out when the plan begins anew or is upgraded"
+_NO_CREDITS = re.compile(r"\bcredits\b", re.IGNORECASE)
+_NO_SENDER = re.compile(r"sender identity", re.IGNORECASE)
 _TO_FIELD = re.compile(r"personalizations\.\d+\.to\b")
 _BAD_ADDRESS = re.compile(r"valid (e-?mail )?address|invalid.*address", re.IGNORECASE)
 
@@ -47,7 +57,8 @@ def read(response: Response) -> Outcome:
     if kind is Kind.THROTTLED and wait is None:
         wait = reading.rate_limit_reset_ms(response.headers)
     code = _field(errors[0]) or None if errors else None
-    return reading.outcome(kind, response, _summary(errors), code=code, retry_after=wait)
+    message = reading.explained(_explanation(response.status, errors), _summary(errors))
+    return reading.outcome(kind, response, message, code=code, retry_after=wait)
 
 
 def _read_success(response: Response) -> Outcome:
@@ -56,6 +67,15 @@ def _read_success(response: Response) -> Outcome:
     if response.status == 200 and message_id is None and response.body.strip() not in (b"", b"{}"):
         return reading.outcome(Kind.UNKNOWN, response, "answered 200 with something that is not SendGrid's")
     return reading.outcome(Kind.ACCEPTED, response, message_id=message_id)
+
+
+def _explanation(status: int, errors: list[dict[str, Any]]) -> str | None:
+    words = " ".join(reading.text(error.get("message")) for error in errors)
+    if status == 401 and _NO_CREDITS.search(words):
+        return _CREDITS
+    if status == 403 and (_NO_SENDER.search(words) or any(_field(error) == "from" for error in errors)):
+        return _SENDER
+    return _EXPLANATIONS.get(status)
 
 
 def _names_recipient(error: Mapping[str, Any]) -> bool:

@@ -5,77 +5,52 @@ Source: twilio.com/docs/sendgrid/api-reference/mail-send and its page on limitat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
+from notifyctl.providers.attachments import attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
+from notifyctl.providers.sendgrid.envelope import envelope
+from notifyctl.providers.sendgrid.options import mail_settings, options
 
-MAX_RECIPIENTS = 1_000
+MAX_BYTES = 30 * 1024 * 1024
+MAX_REPLY_TO = 1_000
 MAX_CATEGORIES = 10
 MAX_CATEGORY_CHARS = 255
-MAX_CUSTOM_ARGS_BYTES = 10_000
-RESERVED_HEADERS = frozenset(
-    {
-        *("x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"),
-        *("to", "from", "subject", "reply-to", "cc", "bcc"),
-    }
-)
-_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, 3.6.8
+
+
+def encoded(message: Message, credentials: Credentials) -> bytes:
+    """Return the request's body; raise InvalidMessage naming the field that cannot be sent."""
+    body = fields.encode_json(mail(message, credentials))
+    if len(body) > MAX_BYTES:
+        raise InvalidMessage(_too_large(message.content, len(body)))
+    return body
 
 
 def mail(message: Message, credentials: Credentials) -> dict[str, Any]:
-    """Return the request's body; raise InvalidMessage naming the field that cannot be sent."""
+    """Return the mail; raise InvalidMessage naming the field that cannot be sent."""
     content = message.content
-    if content.get("attachments"):
-        raise InvalidMessage("attachments: not supported")
-    mail: dict[str, Any] = {
-        "personalizations": [_personalization(message)],
+    return {
+        "personalizations": [envelope(message)],
         "from": sender(content, credentials),
+        **_replies(content, credentials),
         **_body(content),
+        **_attachments(content),
+        **_categories(content),
+        **options(content),
+        **mail_settings(content, credentials),
     }
-    reply_to = fields.text(content, "reply_to") or fields.text(credentials.config, "reply_to")
-    if reply_to:
-        mail["reply_to"] = fields.mailbox("reply_to", reply_to)
-    if categories := _categories(content):
-        mail["categories"] = categories
-    if credentials.config.get("sandbox_mode") is True:
-        mail["mail_settings"] = {"sandbox_mode": {"enable": True}}
-    return mail
 
 
-def _personalization(message: Message) -> dict[str, Any]:
-    """Return the one envelope. The recipient is not checked: what SendGrid says of it is worth more."""
-    content = message.content
-    if not message.to:
-        raise InvalidMessage("to: missing")
-    envelope: dict[str, Any] = {"to": [{"email": message.to}]}
-    seen = {message.to.casefold()}
-    for field in ("cc", "bcc"):
-        if boxes := _unseen(field, content, seen):
-            envelope[field] = boxes
-    if len(seen) > MAX_RECIPIENTS:
-        raise InvalidMessage(f"to, cc and bcc: more than {MAX_RECIPIENTS} recipients")
-    if headers := _headers(content):
-        envelope["headers"] = headers
-    if data := fields.mapping(content, "template_data"):
-        envelope["dynamic_template_data"] = data
-    # The id comes back in SendGrid's events, which is the only way to find a duplicate afterwards.
-    envelope["custom_args"] = _custom_args(content) | {"notification_id": message.notification_id}
-    return envelope
-
-
-def _unseen(field: str, content: Mapping[str, Any], seen: set[str]) -> list[dict[str, str]]:
-    """Return the mailboxes in `field` that are not in `seen`, and add them: twice makes SendGrid refuse the mail."""
-    values = fields.texts(content, field)
-    if not values:
-        return []
-    boxes = {box["email"].casefold(): box for box in (fields.mailbox(field, v) for v in values)}
-    once = [box for address, box in boxes.items() if address not in seen]
-    seen.update(boxes)
-    return once
+def _replies(content: Mapping[str, Any], credentials: Credentials) -> dict[str, Any]:
+    """Return where answers go: one mailbox, or several under a name of their own."""
+    values = fields.texts(content, "reply_to") or fields.texts(credentials.config, "reply_to")
+    boxes = [fields.mailbox("reply_to", value) for value in values]
+    if len(boxes) > MAX_REPLY_TO:
+        raise InvalidMessage(f"reply_to: more than {MAX_REPLY_TO}")
+    return {"reply_to_list": boxes} if len(boxes) > 1 else {"reply_to": boxes[0]} if boxes else {}
 
 
 def _body(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,25 +82,29 @@ def sender(content: Mapping[str, Any], credentials: Credentials) -> dict[str, st
     return sender
 
 
-def _headers(content: Mapping[str, Any]) -> dict[str, str]:
-    headers = fields.strings(content, "headers")
-    for name, value in headers.items():
-        if name.casefold() in RESERVED_HEADERS:
-            raise InvalidMessage(f"headers.{name}: reserved, it has a field of its own")
-        if not _HEADER_NAME.fullmatch(name) or "\r" in value or "\n" in value:
-            raise InvalidMessage(f"headers.{name}: not a header")
-    return headers
+def _attachments(content: Mapping[str, Any]) -> dict[str, Any]:
+    files = [
+        {
+            "content": each.content,
+            "filename": each.filename,
+            **({"type": each.type} if each.type else {}),
+            **({"disposition": each.disposition} if each.disposition else {}),
+            **({"content_id": each.content_id} if each.content_id else {}),
+        }
+        for each in attachments(content)
+    ]
+    return {"attachments": files} if files else {}
 
 
-def _categories(content: Mapping[str, Any]) -> list[str]:
+def _categories(content: Mapping[str, Any]) -> dict[str, Any]:
     categories = fields.texts(content, "categories")
     if len(categories) > MAX_CATEGORIES or any(len(name) > MAX_CATEGORY_CHARS for name in categories):
         raise InvalidMessage(f"categories: at most {MAX_CATEGORIES}, of at most {MAX_CATEGORY_CHARS} characters")
-    return categories
+    return {"categories": categories} if categories else {}
 
 
-def _custom_args(content: Mapping[str, Any]) -> dict[str, str]:
-    arguments = fields.strings(content, "custom_args")
-    if arguments and len(fields.encode_json(arguments)) > MAX_CUSTOM_ARGS_BYTES:
-        raise InvalidMessage(f"custom_args: more than {MAX_CUSTOM_ARGS_BYTES} bytes")
-    return arguments
+def _too_large(content: Mapping[str, Any], size: int) -> str:
+    """Say which field it is, and how large each file."""
+    says = f"the mail has {size:,} bytes, SendGrid takes {MAX_BYTES:,}"
+    files = ", ".join(f"{each.filename} {each.size:,}" for each in attachments(content))
+    return f"attachments: {says}; files, a third larger as base64: {files}" if files else f"text and html: {says}"

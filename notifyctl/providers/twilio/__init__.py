@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
+from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Credentials, Request, Response
-from notifyctl.providers.twilio import answers
+from notifyctl.providers.contract import Call, Credentials, InvalidMessage, Request, Response, Trace
+from notifyctl.providers.twilio import answers, callback, checkup, receipts
 from notifyctl.providers.twilio.account import account, authorization, url
-from notifyctl.providers.twilio.form import SERVICE, form
+from notifyctl.providers.twilio.form import SERVICE, form, sender, status_callback
 
 _ACCOUNT = re.compile(r"AC[0-9a-fA-F]{32}")
 _KEY = re.compile(r"(?:AC|SK)[0-9a-fA-F]{32}")
 
 
 class Twilio:
-    """The adapter. Settings: `from` or `messaging_service_sid` (one is needed), `account_sid`, `base_url`.
+    """The adapter. Settings: `from` or `messaging_service_sid` (one is needed), `status_callback`, `receipts`,
+    `base_url`.
 
     `api_key` is the account's SID, or an API key's (SK...), and then `account_sid` is needed.
     """
@@ -25,12 +28,15 @@ class Twilio:
     name = "twilio"
     channel = Channel.SMS
     default_url = "https://api.twilio.com"
+    traced_at_once = 1
+    traces_per_minute = None
 
     def check(self, credentials: Credentials) -> list[str]:
         """Return what is missing or malformed in the settings, one sentence each."""
         problems = fields.problems_with_secret("SID (api_key)", credentials.api_key)
         problems += fields.problems_with_secret("token (api_secret)", credentials.api_secret)
         problems += fields.problems_with_base_url(credentials)
+        problems += fields.problems_with_receipts(credentials)
         if credentials.api_key and not _KEY.fullmatch(credentials.api_key):
             problems.append("the SID (api_key) is not AC or SK and 32 hexadecimal digits")
         if not _ACCOUNT.fullmatch(account(credentials)):
@@ -40,7 +46,7 @@ class Twilio:
             problems.append("messaging_service_sid is not MG and 32 hexadecimal digits")
         if not service and not credentials.config.get("from"):
             problems.append('the sender is missing: "from" or "messaging_service_sid"')
-        return problems
+        return [*problems, *_malformed(credentials)]
 
     def build(self, message: Message, credentials: Credentials) -> Request:
         """Return the request that texts `message`; raise InvalidMessage when none can."""
@@ -59,9 +65,37 @@ class Twilio:
         """Return what the answer means; only a 201 that names the new message's SID is a success."""
         return answers.read(response)
 
+    def checkup(self, credentials: Credentials) -> Request:
+        """Return the request that shows whether the login works and the account is active."""
+        return checkup.question(credentials, self.default_url)
 
-def _account(credentials: Credentials) -> str:
-    configured = credentials.config.get("account_sid")
-    if configured:
-        return str(configured)
-    return credentials.api_key if credentials.api_key.startswith("AC") else ""
+    def read_checkup(self, response: Response) -> str | None:
+        """Return what is wrong with the login or the account, None when nothing is."""
+        return checkup.read(response)
+
+    def trace(self, message_ids: Sequence[str], credentials: Credentials) -> Request:
+        """Return the question about one message."""
+        return receipts.question(message_ids, credentials, self.default_url)
+
+    def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
+        """Return what the answer says of the message."""
+        return receipts.read(response, message_ids)
+
+    def read_call(self, body: bytes) -> list[Arrival]:
+        """Return what status callbacks say, one a line."""
+        return callback.read(body)
+
+    def is_genuine(self, call: Call, credentials: Credentials) -> bool:
+        """Return whether Twilio signed it: with the account's auth token, over address and form."""
+        return callback.is_genuine(call, credentials)
+
+
+def _malformed(credentials: Credentials) -> Iterator[str]:
+    """Yield what no message could be sent with, by what is said of the messages themselves."""
+    configured = {key: credentials.config.get(key) for key in ("from", "status_callback")}
+    for key, reader in (("from", sender), ("status_callback", status_callback)):
+        try:
+            if configured[key]:
+                reader(configured, credentials)
+        except InvalidMessage as problem:
+            yield str(problem)

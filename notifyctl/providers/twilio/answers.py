@@ -58,6 +58,24 @@ _ANSWERS: Mapping[int, Kind] = {
     30034: Kind.CONFIG,
 }
 _CATEGORIES: Mapping[int, Category] = {21408: Category.INVALID_RECIPIENT}
+# What an operator has to know, where the account or its settings are at fault.
+_LOGIN = "the login is refused: the SID or its token is mistyped, revoked or of another account"
+_CLOSED = "the account is not active: it is suspended or closed at Twilio"
+_ELSEWHERE = "there is no such account, or that is not Twilio: check account_sid and base_url"
+_SENDER = "the sender cannot send: set another one as from"
+_SERVICE = "the Messaging Service cannot send: check messaging_service_sid, and the service's senders at Twilio"
+_EXPLANATIONS: Mapping[int, str] = {
+    **dict.fromkeys((401, 20003), _LOGIN),
+    403: "the login may not send: check the API key's permissions, and whether the account is active",
+    **dict.fromkeys((10001, 20005), _CLOSED),
+    **dict.fromkeys((404, 405, 415, 20404), _ELSEWHERE),
+    **dict.fromkeys((21212, 21603, 21606, 21659, 21660, 21661), _SENDER),
+    **dict.fromkeys((21701, 21702, 21703, 21704, 21705), _SERVICE),
+    20008: "these are test credentials, with which nothing is delivered and little can be asked",
+    21408: "sending to this country is switched off: allow it in Twilio's geographic permissions",
+    21608: "a trial account sends only to numbers verified at Twilio: verify them, or upgrade it",
+    30034: "the sender is not registered for A2P 10DLC: register it at Twilio",
+}
 
 
 def read(response: Response) -> Outcome:
@@ -70,10 +88,11 @@ def read(response: Response) -> Outcome:
         return reading.outcome(Kind.ACCEPTED, response, message_id=sid)
     code = _code(answer) if response.status >= 400 else None
     kind = _ANSWERS.get(code or 0) or _ANSWERS.get(response.status) or reading.kind_of_status(response.status)
+    explanation = _EXPLANATIONS.get(code or 0) or (None if code in _ANSWERS else _EXPLANATIONS.get(response.status))
     return reading.outcome(
         kind,
         response,
-        reading.text(answer.get("message")),
+        reading.explained(explanation, reading.text(answer.get("message"))),
         code=str(code) if code else None,
         retry_after=reading.retry_after_ms(response.headers),
         category=_CATEGORIES.get(code or 0, Category.PROVIDER_REJECTED),

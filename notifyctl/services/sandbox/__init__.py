@@ -5,7 +5,8 @@ It checks what the real ones check, answers with their real bodies, makes faults
 
 from __future__ import annotations
 
-from notifyctl.services.sandbox.faults import Rule, parse_rule
+from notifyctl.services.sandbox.desk import RECEIPT_SECONDS, SandboxConfig
+from notifyctl.services.sandbox.faults import GRAMMAR, Rule, parse_rule
 from notifyctl.services.sandbox.identity import (
     FCM_PROJECT,
     SENDGRID_KEY,
@@ -13,20 +14,31 @@ from notifyctl.services.sandbox.identity import (
     TWILIO_KEY,
     TWILIO_KEY_SECRET,
     TWILIO_TOKEN,
+    webhook_public_key,
 )
-from notifyctl.services.sandbox.server import Sandbox, SandboxConfig, running, serve
+from notifyctl.services.sandbox.script import Line, parse_script
+from notifyctl.services.sandbox.server import Sandbox, running, serve
+from notifyctl.services.sandbox.smtp import PASSWORD as SMTP_PASSWORD
+from notifyctl.services.sandbox.smtp import USER as SMTP_USER
 
 __all__ = [
     "FCM_PROJECT",
+    "GRAMMAR",
+    "RECEIPT_SECONDS",
     "SENDGRID_KEY",
+    "SMTP_PASSWORD",
+    "SMTP_USER",
     "TWILIO_ACCOUNT",
     "TWILIO_KEY",
     "TWILIO_KEY_SECRET",
     "TWILIO_TOKEN",
+    "Line",
     "Rule",
     "Sandbox",
     "SandboxConfig",
     "parse_rule",
+    "parse_script",
     "running",
     "serve",
+    "webhook_public_key",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 NGINX = """<html>\r
 <head><title>{title}</title></head>\r
 <body>\r
@@ -26,13 +28,21 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request: header names in lower case, `path` without the query; `now` in seconds since the epoch."""
+    """A request: header names in lower case, `path` without the query, which stands in `query` as it was written.
+
+    `now` is in seconds since the epoch.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
     now: float
+    query: str = ""
+
+    def is_local(self) -> bool:
+        """Return whether this machine is meant by name: a page elsewhere whose name leads here must read nothing."""
+        return re.sub(r":\d+$", "", self.headers.get("host", "")) in LOCAL
 
     def has_content_type(self, kind: str) -> bool:
         """Return whether the body is declared to be `kind` ("application/json")."""
@@ -51,11 +61,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """The answer, and what the request was about, for the log and for faults by recipient."""
+    """The answer, and what the request was about, for the log and for faults by recipient.
+
+    `sends` tells a message to be sent from a question. Where there is an `accept`, it is called once if the message
+    counts as accepted, with what its receipt is to be (None: as usual): an answer may be lost, or a fault refuse it.
+    """
 
     reply: Reply
     recipient: str | None = None
     notification_id: str | None = None
+    sends: bool = True
+    accept: Callable[[str | None], None] | None = None
 
 
 def as_json(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:

@@ -40,11 +40,25 @@ _FAULTS = {
     500: (500, "INTERNAL", "Internal error encountered.", "INTERNAL"),
     503: (503, "UNAVAILABLE", "The service is currently unavailable.", "UNAVAILABLE"),
 }
+# The codes of FcmError, and what has none but is known by its general status.
+CODES = {
+    "INTERNAL": _FAULTS[500],
+    "INVALID_ARGUMENT": _INVALID,
+    "PERMISSION_DENIED": _FAULTS[403],
+    "QUOTA_EXCEEDED": _FAULTS[429],
+    "SENDER_ID_MISMATCH": (403, "PERMISSION_DENIED", "SenderId mismatch", "SENDER_ID_MISMATCH"),
+    "THIRD_PARTY_AUTH_ERROR": (
+        401, "UNAUTHENTICATED", "Auth error from APNS or Web Push Service", "THIRD_PARTY_AUTH_ERROR",
+    ),
+    "UNAUTHENTICATED": _FAULTS[401],
+    "UNAVAILABLE": _FAULTS[503],
+    "UNREGISTERED": _FAULTS[404],
+}  # fmt: skip
 # By how a registration token begins.
 _MAGIC = {
     "unregistered": _FAULTS[404],
     "invalid": _INVALID,
-    "mismatch": (403, "PERMISSION_DENIED", "SenderId mismatch", "SENDER_ID_MISMATCH"),
+    "mismatch": CODES["SENDER_ID_MISMATCH"],
 }
 
 
@@ -78,14 +92,6 @@ class Fcm:
         to = next((str(message[target]) for target in _TARGETS if target in message), None)
         return Handled(self._reply(request, message, call.now), to, _notification_id(message))
 
-    def fault(self, status: int, now: float) -> Reply:
-        """Return what FCM answers with this status."""
-        del now
-        if status not in _FAULTS:
-            return page(status)
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
-        return _error(*_FAULTS[status], headers)
-
     def _reply(self, request: Mapping[str, Any], message: Mapping[str, Any], now: float) -> Reply:
         refused = _refusal(request, message)
         if refused is not None:
@@ -98,6 +104,16 @@ class Fcm:
             return as_json(200, {"name": f"projects/{FCM_PROJECT}/messages/fake_message_id"})
         message_id = f"0:{int(now * 1e6)}%{self._random.getrandbits(64):016x}"
         return as_json(200, {"name": f"projects/{FCM_PROJECT}/messages/{message_id}"})
+
+
+def refusal(what: str, now: float) -> Reply | None:
+    """Return what FCM answers with this status, or by one of `CODES`; None when it is neither."""
+    del now
+    error = _FAULTS.get(int(what)) if what.isdecimal() else CODES.get(what)
+    if error is None:
+        return page(int(what)) if what.isdecimal() else None
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if error[0] in (429, 503) else {}
+    return _error(*error, headers)
 
 
 def _refusal(request: Mapping[str, Any], message: Mapping[str, Any]) -> Reply | None:

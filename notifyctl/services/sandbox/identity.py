@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    derive_private_key,
+)
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -55,6 +64,28 @@ def service_account(path: Path, token_uri: str) -> ServiceAccount:
     if file != found:
         _write(path, file)
     return ServiceAccount(file, key.public_key())
+
+
+def webhook_public_key() -> str:
+    """Return the key that checks SendGrid's events, as its mail settings show it: base64 of DER."""
+    public = _webhook_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b64encode(public).decode()
+
+
+def webhook_headers(body: bytes, now: float) -> dict[str, str]:
+    """Return the headers that sign a call of SendGrid's Event Webhook: ECDSA over the moment and the body."""
+    moment = str(int(now))
+    signature = _webhook_key().sign(moment.encode() + body, ECDSA(SHA256()))
+    return {
+        "X-Twilio-Email-Event-Webhook-Signature": b64encode(signature).decode(),
+        "X-Twilio-Email-Event-Webhook-Timestamp": moment,
+    }
+
+
+@cache
+def _webhook_key() -> EllipticCurvePrivateKey:
+    # Always the same, so that it can be configured once.
+    return derive_private_key(int.from_bytes(sha256(b"notifyctl sandbox").digest()), SECP256R1())
 
 
 def _read(path: Path) -> dict[str, Any] | None:

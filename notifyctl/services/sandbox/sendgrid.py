@@ -1,20 +1,28 @@
-"""SendGrid's side of Mail Send. The texts of its errors are its own."""
+"""SendGrid's side of Mail Send, and of what else a key is asked for. The texts of its errors are its own."""
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
+from notifyctl.services.sandbox import activity
+from notifyctl.services.sandbox.activity import PER_MINUTE, Activity
 from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
-from notifyctl.services.sandbox.identity import SENDGRID_KEY
+from notifyctl.services.sandbox.identity import SENDGRID_KEY, webhook_headers
 
 PATH = "/v3/mail/send"
+SCOPES_PATH = "/v3/scopes"
+EVENTS_PATH = "/sendgrid/events"
+"""Not SendGrid's: what its Event Webhook would post, to be fetched."""
+SCOPES = ("mail.send", "messages.read", "sender_verification_eligible", "2fa_required")
 MAX_BYTES = 30 * 1024 * 1024
 HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#"
 
+_METHODS = {PATH: "POST", SCOPES_PATH: "GET", activity.PATH: "GET"}
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(\.[^@\s<>,;.]+)+")
 _RESERVED = frozenset(
     {
@@ -44,22 +52,42 @@ _UNVERIFIED = (
 Problem = tuple[str, str | None, str | None]
 """What is wrong, in which field, and the anchor of the help on it."""
 
+# SendGrid has no codes, only texts; these are the sandbox's names for those that matter.
+CODES: Mapping[str, tuple[int, Problem]] = {
+    "address": (
+        400,
+        ("Does not contain a valid address.", "personalizations.0.to.0.email", "message.personalizations.to"),
+    ),
+    "credits": (401, ("Maximum credits exceeded", None, None)),
+    "forbidden": (403, (_MESSAGES[403], None, None)),
+    "revoked": (401, (_MESSAGES[401], None, None)),
+    "unverified": (403, (_UNVERIFIED, "from", None)),
+}
+
 
 class SendGrid:
-    """Answers as SendGrid does; a sender whose address begins with `unverified` is no verified Sender Identity."""
+    """Answers as SendGrid does; a sender whose address begins with `unverified` is no verified Sender Identity.
+
+    `final_s` is how long it takes until a mail is delivered, in seconds.
+    """
 
     name = "sendgrid"
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, final_s: float) -> None:
         self._random = random
+        self._activity = Activity(final_s)
 
     def answers(self, path: str) -> bool:
         """Return whether the path belongs to this provider."""
-        return path.startswith("/v3/")
+        return path.startswith("/v3/") or path == EVENTS_PATH
 
     def handle(self, call: Call) -> Handled:
         """Return the answer to a request."""
+        if call.path == EVENTS_PATH:
+            return Handled(self._signed_events(call), sends=False)
         refused = _door(call)
+        if call.method == "GET":
+            return Handled(refused or self._told(call), sends=False)
         if refused is not None:
             return Handled(refused)
         mail = parse_object(call.body)
@@ -69,16 +97,27 @@ class SendGrid:
             dig(mail, "personalizations", 0, "to", 0, "email"),
             dig(mail, "personalizations", 0, "custom_args", "notification_id"),
         )
-        return Handled(self._reply(mail), _text(recipient), _text(id_))
+        reply = self._reply(mail)
+        message_id = reply.headers.get("X-Message-Id")
 
-    def fault(self, status: int, now: float) -> Reply:
-        """Return what SendGrid answers with this status."""
-        if status in (413, 502, 504):
-            return page(status)
-        if status != 429:
-            return _error(status)
-        limits = {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(now) + 1)}
-        return as_json(429, _body([(_MESSAGES[429], None, None)]), limits)
+        def accept(fate: str | None) -> None:
+            if message_id is not None:
+                self._activity.keep(message_id, mail, call.now, fate)
+
+        return Handled(reply, _text(recipient), _text(id_), accept=accept if message_id else None)
+
+    def _told(self, call: Call) -> Reply:
+        if call.path == SCOPES_PATH:
+            return as_json(200, {"scopes": list(SCOPES)})
+        reply, wait = self._activity.answer(call)
+        return reply or too_many(PER_MINUTE, wait or int(call.now))
+
+    def _signed_events(self, call: Call) -> Reply:
+        """Return a call of the Event Webhook, as it would be posted; its headers are in those of the answer."""
+        if call.method != "GET" or not call.is_local():
+            return _error(405)
+        body = json.dumps(self._activity.calls(call.now), ensure_ascii=False).encode()
+        return Reply(200, body, headers=webhook_headers(body, call.now))
 
     def _reply(self, mail: dict[str, Any]) -> Reply:
         problems = list(_problems(mail))
@@ -92,20 +131,38 @@ class SendGrid:
         return Reply(202, headers={"X-Message-Id": message_id})
 
 
+def refusal(what: str, now: float) -> Reply | None:
+    """Return what SendGrid answers with this status, or by one of `CODES`; None when it is neither."""
+    if what in CODES:
+        status, problem = CODES[what]
+        return as_json(status, _body([problem]))
+    if not what.isdecimal():
+        return None
+    status = int(what)
+    if status in (413, 502, 504):
+        return page(status)
+    return too_many(600, int(now) + 1) if status == 429 else _error(status)
+
+
+def too_many(limit: int, reset: int) -> Reply:
+    """Return the 429 of a limit that is used up until `reset`, in seconds since the epoch."""
+    limits = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
+    return as_json(429, _body([(_MESSAGES[429], None, None)]), limits)
+
+
 def _door(call: Call) -> Reply | None:
     """Return what is answered before the body is looked at, None when the request may come in."""
     authorization = call.headers.get("authorization")
-    if call.path != PATH:
-        return _error(404)
-    if call.method != "POST":
-        return _error(405)
+    method = "GET" if call.path.startswith(f"{activity.PATH}/") else _METHODS.get(call.path)
+    if method != call.method:
+        return _error(405 if method else 404)
     if authorization is None:
         return as_json(401, _body([("authorization required", None, None)]))
     if authorization != f"Bearer {SENDGRID_KEY}":
         return _error(401)
     if "accept" not in call.headers:
         return _error(406)
-    if not call.has_content_type("application/json"):
+    if call.method == "POST" and not call.has_content_type("application/json"):
         return _error(415)
     return page(413) if len(call.body) > MAX_BYTES else None
 

@@ -27,6 +27,14 @@ SCOPES = frozenset(
 MAX_LIFE_SECONDS = 3_600
 SKEW_SECONDS = 300
 
+CODES = {
+    "internal_failure": (500, "Backend Error"),
+    "invalid_client": (401, "The OAuth client was not found."),
+    "invalid_grant": (400, "Invalid JWT Signature."),
+    "invalid_scope": (400, "Invalid OAuth scope or ID token audience provided."),
+    "temporarily_unavailable": (503, "The service is temporarily unavailable."),
+}
+
 _TIMES = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp "
     "values in the JWT claim."
@@ -63,15 +71,6 @@ class Tokens:
         refused = self._refusal(form["assertion"][0], call.now)
         return Handled(refused or self._issue(call.now))
 
-    def fault(self, status: int, now: float) -> Reply:
-        """Return what the endpoint answers with this status."""
-        del now
-        if status in (400, 401):
-            return as_json(status, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
-        if status >= 500 and status != 502:
-            return as_json(status, {"error": "internal_failure", "error_description": "Backend Error"})
-        return page(status)
-
     def is_valid(self, token: str, now: float) -> bool:
         """Return whether this token was given out and has not ended."""
         return self._ends.get(token, 0) > now
@@ -98,6 +97,22 @@ class Tokens:
         except InvalidSignature:
             return _error("invalid_grant", "Invalid JWT Signature.")
         return _claims_refusal(claims, account.file["token_uri"], now)
+
+
+def refusal(what: str, now: float) -> Reply | None:
+    """Return what the endpoint answers with this status, or by one of `CODES`; None when it is neither."""
+    del now
+    if what in CODES:
+        status, description = CODES[what]
+        return as_json(status, {"error": what, "error_description": description})
+    if not what.isdecimal():
+        return None
+    status = int(what)
+    if status in (400, 401):
+        return as_json(status, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
+    if status >= 500 and status != 502:
+        return as_json(status, {"error": "internal_failure", "error_description": "Backend Error"})
+    return page(status)
 
 
 def _claims_refusal(claims: dict[str, Any], token_uri: str, now: float) -> Reply | None:

@@ -1,58 +1,81 @@
-"""Twilio's side of the Messages resource, with the magic numbers of its test credentials."""
+"""Twilio's side of the Messages and Account resources, with the magic numbers of its test credentials."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from email.utils import formatdate
+from dataclasses import replace
 from random import Random
 from urllib.parse import parse_qs
 
-from notifyctl.core.segments import segments
+from notifyctl.services.sandbox.callbacks import Callbacks
 from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, page
 from notifyctl.services.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
+from notifyctl.services.sandbox.texts import Texts
 
 MORE = "https://www.twilio.com/docs/errors/"
 
-_MESSAGES_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/]+)/Messages\.json")
+_PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/.]+)(?P<messages>/Messages(?:/(?P<sid>[^/.]+))?)?\.json")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}|(?:whatsapp|messenger):.+")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
 _LOGINS = frozenset({f"{TWILIO_ACCOUNT}:{TWILIO_TOKEN}", f"{TWILIO_KEY}:{TWILIO_KEY_SECRET}"})
-_MAGIC_TO = {
-    "+15005550001": (21211, "The 'To' number {} is not a valid phone number."),
-    "+15005550002": (21612, "The 'To' phone number: {}, is not currently reachable using the 'From' phone number"),
-    "+15005550003": (21408, "Permission to send an SMS has not been enabled for the region indicated by the 'To' "
-                     "number: {}."),
-    "+15005550004": (21610, "Attempt to send to unsubscribed recipient"),
-    "+15005550009": (21614, "'To' number: {}, is not a valid mobile number"),
+# The refusals by their codes: HTTP status and text; {} stands for the number they are about.
+CODES: Mapping[int, tuple[int, str]] = {
+    10001: (401, "Account is not active"),
+    20001: (400, "Bad request"),
+    20003: (401, "Authenticate"),
+    20004: (405, "Method not allowed"),
+    20005: (401, "Account not active"),
+    20008: (403, "Resource not accessible with Test Account Credentials"),
+    20404: (404, "The requested resource was not found"),
+    20429: (429, "Too Many Requests"),
+    20500: (500, "An internal server error has occurred"),
+    20503: (503, "Service unavailable"),
+    21211: (400, "The 'To' number {} is not a valid phone number."),
+    21212: (400, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
+    21408: (400, "Permission to send an SMS has not been enabled for the region indicated by the 'To' number: {}."),
+    21602: (400, "Message body is required."),
+    21603: (400, "A 'From' phone number is required."),
+    21604: (400, "A 'To' phone number is required."),
+    21606: (400, "The 'From' phone number {} is not a valid, SMS-capable inbound phone number or short code for "
+                 "your account."),
+    21608: (400, "The number {} is unverified. Trial accounts cannot send messages to unverified numbers."),
+    21610: (400, "Attempt to send to unsubscribed recipient"),
+    21611: (400, "This 'From' number has exceeded the maximum number of queued messages"),
+    21612: (400, "The 'To' phone number: {}, is not currently reachable using the 'From' phone number"),
+    21614: (400, "'To' number: {}, is not a valid mobile number"),
+    21617: (400, "The concatenated message body exceeds the 1600 character limit"),
+    21619: (400, "A text message body or media urls must be specified."),
+    21620: (400, "Invalid media URL(s)"),
+    21659: (400, "'From' {} is not a Twilio phone number or short code country mismatch"),
+    21660: (400, "Mismatch between the 'From' number {} and the account"),
+    21661: (400, "The 'From' number {} is not SMS-capable"),
+    21701: (400, "The Messaging Service does not exist."),
+    21703: (400, "The Messaging Service contains no phone numbers."),
+    30034: (400, "Message from an Unregistered Number"),
+    63038: (429, "Account exceeded the daily messages limit"),
 }  # fmt: skip
-_MAGIC_FROM = {
-    "+15005550001": (21212, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
-    "+15005550008": (21611, "This 'From' number has exceeded the maximum number of queued messages"),
-}
-_NOT_OURS = (21606, "The 'From' phone number {} is not a valid, SMS-capable inbound phone number or short code for "
-             "your account.")  # fmt: skip
-_FAULTS = {
-    400: (20001, "Bad request"),
-    401: (20003, "Authenticate"),
-    403: (20003, "Permission denied"),
-    404: (20404, "The requested resource was not found"),
-    405: (20004, "Method not allowed"),
-    429: (20429, "Too Many Requests"),
-    500: (20500, "An internal server error has occurred"),
-    503: (20503, "Service unavailable"),
-}
+_MAGIC_TO = {
+    "+15005550001": 21211, "+15005550002": 21612, "+15005550003": 21408, "+15005550004": 21610, "+15005550009": 21614,
+}  # fmt: skip
+_MAGIC_FROM = {"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
+_BY_STATUS = {400: 20001, 401: 20003, 403: 20003, 404: 20404, 405: 20004, 429: 20429, 500: 20500, 503: 20503}
+_ANYBODY = "+15005550000"
 
 
 class Twilio:
-    """Answers as Twilio does, to any number but the magic ones."""
+    """Answers as Twilio does, to any number but the magic ones.
+
+    `final_s` is how long it takes until a message is delivered, in seconds; with `callbacks`, addresses on this machine
+    are told about it where a message names one.
+    """
 
     name = "twilio"
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
+    def __init__(self, random: Random, final_s: float, callbacks: Callbacks | None = None) -> None:
+        self._texts = Texts(random, final_s, callbacks)
 
     def answers(self, path: str) -> bool:
         """Return whether the path belongs to this provider."""
@@ -60,67 +83,73 @@ class Twilio:
 
     def handle(self, call: Call) -> Handled:
         """Return the answer to a request."""
-        place = _MESSAGES_PATH.fullmatch(call.path)
-        if not _may_enter(call, place["account"] if place else TWILIO_ACCOUNT):
-            return Handled(_error(401, 20003, "Authenticate"))
-        if call.method != "POST":
-            # What the test credentials get for everything but a POST.
-            return Handled(_error(403, 20008, "Resource not accessible with Test Account Credentials"))
+        place = _PATH.fullmatch(call.path)
+        login = _login(call)
+        if login is None or (place and place["account"] != TWILIO_ACCOUNT):
+            return Handled(_error(20003), sends=call.method == "POST")
         if place is None:
-            return Handled(_error(404, 20404, f"The requested resource {call.path} was not found"))
+            return Handled(_error(20404), sends=False)
+        if call.method == "GET":
+            return Handled(self._told(call, login, place), sends=False)
+        if call.method != "POST" or not place["messages"] or place["sid"]:
+            return Handled(_error(20004), sends=False)
         form = _form(call)
         refused = _refusal(form)
-        reply = _error(400, *refused) if refused else self._accepted(form, call.now)
-        return Handled(reply, form.get("To"))
+        if refused is not None:
+            return Handled(refused, form.get("To"))
+        text = self._texts.make(form, call.now)
+        reply = as_json(201, self._texts.show(text, call.now), {"Twilio-Concurrent-Requests": "1"})
+        return Handled(reply, text.to, accept=lambda fate: self._texts.keep(replace(text, fate=fate) if fate else text))
 
-    def fault(self, status: int, now: float) -> Reply:
-        """Return what Twilio answers with this status."""
-        del now
-        return _error(status, *_FAULTS[status]) if status in _FAULTS else page(status)
-
-    def _accepted(self, form: Mapping[str, str], now: float) -> Reply:
-        service, media = form.get("MessagingServiceSid"), int(form.get("MediaCount", "0"))
-        sid = ("MM" if media else "SM") + f"{self._random.getrandbits(128):032x}"
-        here, moment = (
-            f"/2010-04-01/Accounts/{TWILIO_ACCOUNT}/Messages/{sid}",
-            formatdate(now).replace("-0000", "+0000"),
-        )
-        body = form.get("Body", "")
-        return as_json(
-            201,
-            {
-                "account_sid": TWILIO_ACCOUNT,
-                "api_version": "2010-04-01",
-                "body": body,
-                "date_created": moment,
-                "date_sent": None,
-                "date_updated": moment,
-                "direction": "outbound-api",
-                "error_code": None,
-                "error_message": None,
-                "from": form.get("From"),
-                "messaging_service_sid": service,
-                "num_media": str(media),
-                "num_segments": "0" if service else str(segments(body).count),
-                "price": None,
-                "price_unit": "USD",
-                "sid": sid,
-                "status": "accepted" if service else "queued",
-                "subresource_uris": {"media": f"{here}/Media.json"},
-                "to": form["To"],
-                "uri": f"{here}.json",
-            },
-            {"Twilio-Concurrent-Requests": "1"},
-        )
+    def _told(self, call: Call, login: str, place: re.Match[str]) -> Reply:
+        if place["sid"]:
+            return self._texts.find(place["sid"], call.now) or _error(20404)
+        if place["messages"]:
+            return self._texts.list(call)
+        # A key of the usual kind may not ask about the account.
+        return _account(call.path) if login.startswith("AC") else _error(20003)
 
 
-def _may_enter(call: Call, account: str) -> bool:
+def refusal(what: str, now: float) -> Reply | None:
+    """Return what Twilio answers with this status, or by one of `CODES`; None when it is neither."""
+    del now
+    if not what.isdecimal():
+        return None
+    number = int(what)
+    if number in CODES:
+        return _error(number)
+    if number > 999:
+        return None
+    return _error(_BY_STATUS[number], status=number) if number in _BY_STATUS else page(number)
+
+
+def _login(call: Call) -> str | None:
+    """Return the SID that signs in, None when nobody does."""
     scheme, _, encoded = call.headers.get("authorization", "").partition(" ")
     try:
         login = b64decode(encoded, validate=True).decode()
     except ValueError:
-        return False
-    return scheme.lower() == "basic" and login in _LOGINS and account == TWILIO_ACCOUNT
+        return None
+    return login.partition(":")[0] if scheme.lower() == "basic" and login in _LOGINS else None
+
+
+def _account(path: str) -> Reply:
+    began = "Thu, 30 Jul 2015 20:00:00 +0000"
+    return as_json(
+        200,
+        {
+            "auth_token": TWILIO_TOKEN,
+            "date_created": began,
+            "date_updated": began,
+            "friendly_name": "notifyctl sandbox",
+            "owner_account_sid": TWILIO_ACCOUNT,
+            "sid": TWILIO_ACCOUNT,
+            "status": "active",
+            "subresource_uris": {"messages": path.removesuffix(".json") + "/Messages.json"},
+            "type": "Full",
+            "uri": path,
+        },
+    )
 
 
 def _form(call: Call) -> dict[str, str]:
@@ -132,39 +161,39 @@ def _form(call: Call) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()} | media
 
 
-def _refusal(form: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return the code and message of what is wrong with the parameters, None when nothing is."""
+def _refusal(form: Mapping[str, str]) -> Reply | None:
+    """Return what is wrong with the parameters, None when nothing is."""
     to, sender, service = form.get("To"), form.get("From"), form.get("MessagingServiceSid")
     if not to:
-        return 21604, "A 'To' phone number is required."
+        return _error(21604)
     if not sender and not service:
-        return 21603, "A 'From' phone number is required."
+        return _error(21603)
     if service and not _SERVICE.fullmatch(service):
-        return 21701, "The Messaging Service does not exist."
-    if sender and (problem := _sender_problem(sender)):
-        return problem
+        return _error(21701)
+    if sender and (code := _sender_problem(sender)):
+        return _error(code, sender)
     if not form.get("Body") and "MediaUrl" not in form and "ContentSid" not in form:
-        return 21602, "Message body is required."
+        return _error(21602)
     if len(form.get("Body", "")) > 1_600:
-        return 21617, "The concatenated message body exceeds the 1600 character limit"
-    return _recipient_problem(to)
+        return _error(21617)
+    code = _recipient_problem(to)
+    return _error(code, to) if code else None
 
 
-def _sender_problem(sender: str) -> tuple[int, str] | None:
-    magic = _MAGIC_FROM.get(sender)
-    if magic is None and sender.startswith("+1500555") and sender != "+15005550006":
-        magic = _NOT_OURS
-    if magic is None and not _SENDER.fullmatch(sender):
-        magic = _MAGIC_FROM["+15005550001"]
-    return (magic[0], magic[1].format(sender)) if magic else None
+def _sender_problem(sender: str) -> int | None:
+    if sender.startswith("+1500555") and sender != "+15005550006":
+        return _MAGIC_FROM.get(sender, 21606)
+    return None if _SENDER.fullmatch(sender) else 21212
 
 
-def _recipient_problem(to: str) -> tuple[int, str] | None:
-    magic = _MAGIC_TO.get(to)
-    if magic is None and not _NUMBER.fullmatch(to.rpartition(":")[2]):
-        magic = _MAGIC_TO["+15005550001"]
-    return (magic[0], magic[1].format(to)) if magic else None
+def _recipient_problem(to: str) -> int | None:
+    if to in _MAGIC_TO:
+        return _MAGIC_TO[to]
+    return None if _NUMBER.fullmatch(to.rpartition(":")[2]) else 21211
 
 
-def _error(status: int, code: int, message: str) -> Reply:
-    return as_json(status, {"code": code, "message": message, "more_info": f"{MORE}{code}", "status": status})
+def _error(code: int, number: str = _ANYBODY, status: int | None = None) -> Reply:
+    usual, message = CODES[code]
+    status = status or usual
+    body = {"code": code, "message": message.format(number), "more_info": f"{MORE}{code}", "status": status}
+    return as_json(status, body)

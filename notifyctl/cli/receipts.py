@@ -1,0 +1,207 @@
+"""`receipts`: what providers say later of messages that they took."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.loops import loop_factory
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.secretfile import read_secret
+from notifyctl.core.errors import PartlyDone, UsageError
+from notifyctl.services import receipts as service
+
+if TYPE_CHECKING:
+    from notifyctl.dispatch.receipts import Findings
+
+app = Noun("What providers say later of messages that they took: delivered, bounced.")
+
+_COUNTS = (
+    Field("delivered", Kind.NUMBER, "DELIVERED"),
+    Field("bounced", Kind.NUMBER, "BOUNCED"),
+    Field("underway", Kind.NUMBER, "UNDERWAY"),
+)
+POLLED = (
+    Field("provider", title="PROVIDER"),
+    Field("asked", Kind.NUMBER, "ASKED"),
+    *_COUNTS,
+    Field("unanswered", Kind.NUMBER, "UNANSWERED"),
+    Field("suppressed", Kind.NUMBER, "SUPPRESSED"),
+    Field("problem", title="PROBLEM"),
+)
+INGESTED = (
+    Field("provider"),
+    Field("verified", Kind.BOOL),
+    *_COUNTS,
+    Field("ignored", Kind.NUMBER),
+    Field("unknown", Kind.NUMBER),
+    Field("suppressed", Kind.NUMBER),
+)
+
+
+@app.command()
+def poll(
+    ctx: typer.Context,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="P", help="Only this one, whatever its settings say.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask about so many messages at most.")] = None,
+) -> None:
+    """Ask the providers once about all messages that it is time to ask about.
+
+    Those with the setting receipts=poll are asked; the dispatcher does it by itself. Of a provider that allows few
+    questions this takes its time.
+    """
+    with invocation(ctx) as run:
+        found = _asked(run, provider, limit)
+        if run.out.asked_form is not None or run.out.on_terminal:
+            rows = [SimpleNamespace(**_row(each)) for each in found]
+            run.out.records(rows, POLLED, id_name="provider")
+        _complain(run, found)
+
+
+@app.command()
+def ingest(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="What the provider posted, as it came; - is stdin.")],
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="P", help="Whose it is, where the content does not tell.")
+    ] = None,
+    headers: Annotated[
+        Path | None,
+        typer.Option("--headers", metavar="FILE", help="The call's headers, as lines or JSON: check its signature."),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="The address that was called; Twilio signs it too.")
+    ] = None,
+    auth_token: Annotated[
+        str | None,
+        typer.Option(
+            "--auth-token", metavar="-|@FILE", help="Twilio's auth token, where an API key (SK...) is stored."
+        ),
+    ] = None,
+) -> None:
+    """Take what a provider posted to a webhook: SendGrid's events (JSON), Twilio's status callbacks (a form a line).
+
+    With --headers the signature is checked: for SendGrid with the setting webhook_public_key, for Twilio with the
+    account's auth token. A wrong one: exit 7, and nothing is taken. Taken twice, it changes nothing more.
+    """
+    with invocation(ctx) as run:
+        if headers is None and (url is not None or auth_token is not None):
+            raise UsageError("--url and --auth-token serve to check a signature, which stands in the --headers")
+        if [file, str(headers), auth_token].count("-") > 1:
+            raise UsageError("stdin can be only one of FILE, --headers and --auth-token")
+        body = _read(file)
+        whose = provider or service.guess(body)
+        if headers is not None:
+            token = None if auth_token is None else read_secret(auth_token, "--auth-token")
+            _require_genuine(run, whose, body, headers, url, token)
+        done = service.ingest(run.system.db, run.system.actor, whose, body, verified=headers is not None)
+        run.out.record(done, INGESTED, id_name="provider")
+        if done.paused is not None:
+            run.out.say(f"{whose} paused: {done.paused}")
+
+
+# Asking
+
+
+def _asked(run: Invocation, provider: str | None, limit: int | None) -> list[Findings]:
+    from notifyctl.dispatch import receipts
+    from notifyctl.store.providers import open_credentials
+
+    system, urls = run.system, run.settings.provider_urls
+    configs = receipts.to_ask(system.db, provider)
+    if not configs and (run.out.on_terminal or run.given.verbose):
+        run.out.say("no provider is to be asked; notifyctl providers update NAME --set receipts=poll changes that")
+    asking = receipts.ask(
+        system.db,
+        system.actor,
+        configs,
+        lambda config: open_credentials(config, system.keyring, urls),
+        limit,
+        run.out.say,
+    )
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(asking)
+
+
+def _row(findings: Findings) -> dict[str, object]:
+    counts = findings.counts
+    return {
+        "provider": findings.provider,
+        "asked": findings.asked,
+        "delivered": counts.delivered,
+        "bounced": counts.bounced,
+        "underway": counts.underway,
+        "unanswered": findings.unanswered,
+        "suppressed": counts.suppressed,
+        "problem": findings.problem,
+    }
+
+
+def _complain(run: Invocation, found: Sequence[Findings]) -> None:
+    """Say what kept answers away; raise PartlyDone where a provider refuses to be asked, which time does not mend."""
+    for each in found:
+        if each.problem is not None and not each.refused and (run.out.on_terminal or run.given.verbose):
+            run.out.say(f"{each.provider}: {each.problem}; asked again later")
+    refused = next((each for each in found if each.refused), None)
+    if refused is not None:
+        raise PartlyDone(
+            f"{refused.provider} does not answer: {refused.problem}",
+            f"notifyctl providers show {refused.provider}: what may its credentials ask?",
+        )
+
+
+# Being told
+
+
+def _require_genuine(
+    run: Invocation, provider: str, body: bytes, headers: Path, url: str | None, token: str | None
+) -> None:
+    from notifyctl.providers.contract import Call
+
+    call = Call(body, _headers(headers), url, token)
+    service.require_genuine(run.system.db, run.system.keyring, provider, call)
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from error
+
+
+def _headers(file: Path) -> dict[str, str]:
+    """Return a call's headers, names in lower case: a JSON object of them, or lines as they stand in a request."""
+    text = _read(str(file)).decode(errors="replace")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return dict(_header(line, number, file) for number, line in enumerate(text.splitlines(), 1) if _is_header(line))
+    if not isinstance(found, dict):
+        raise UsageError(f"{file}: as JSON, headers are an object: names and values")
+    pairs = ((name, value[0] if isinstance(value, list) and value else value) for name, value in found.items())
+    return {name.lower(): str(value) for name, value in pairs}
+
+
+def _is_header(line: str) -> bool:
+    # Also what stands before them in a request.
+    return bool(line.strip()) and not line.startswith(("POST ", "HTTP/"))
+
+
+def _header(line: str, number: int, file: Path) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise UsageError(f"{file}, line {number}: it is no header")
+    return name.strip().lower(), value.strip()

@@ -1,0 +1,119 @@
+"""What a provider says later of a message that it took, and what follows: pure decisions.
+
+Receipts come twice, late and in any order. Each notification keeps the one that weighs most: a bounce before a
+delivery, a delivery before any word on the way. So the end is the same in whatever order they come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+FIRST_QUESTION_MS = 10_000
+LONGEST_WAIT_MS = 6 * 3_600_000
+LAST_QUESTION_MS = 72 * 3_600_000
+GIVEN_UP_MS = 7 * 24 * 3_600_000
+FRESH_MS = 3_600_000
+
+# Words of being on the way, in the order in which they are true. Other words stand at the beginning.
+_ON_THE_WAY = {"sending": 1, "deferred": 1, "sent": 2}
+
+
+class Stage(IntEnum):
+    """How far a message is; what is greater outweighs what is less."""
+
+    UNDERWAY = 1
+    DELIVERED = 2
+    BOUNCED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One receipt. `text` is what is kept of it: a word of the provider's first, then what it adds.
+
+    `at` is when it happened, in milliseconds since the epoch; None where the provider does not say. `address` is whom
+    it is about. `dead`: that address must not be sent to again. `pause` is why the provider is to be paused.
+    """
+
+    stage: Stage
+    text: str
+    at: int | None = None
+    address: str | None = None
+    dead: bool = False
+    pause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A receipt and whose it is: the notification's own id where it came back, else the provider's message id.
+
+    `receipt` is None for an event that says nothing about the delivery, such as an opened mail.
+    """
+
+    receipt: Receipt | None
+    notification_id: str | None = None
+    provider_message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What receipts said of a notification so far. One of the times at most is set."""
+
+    delivered_at: int | None = None
+    bounced_at: int | None = None
+    receipt: str | None = None
+
+    @property
+    def stage(self) -> Stage | None:
+        """How far it is; None before the first receipt."""
+        if self.bounced_at is not None:
+            return Stage.BOUNCED
+        if self.delivered_at is not None:
+            return Stage.DELIVERED
+        return Stage.UNDERWAY if self.receipt else None
+
+
+def settle(known: Known, receipt: Receipt, now: int) -> Known:
+    """Return what is known after a receipt; the same where it says nothing new. Never goes back."""
+    stage = known.stage
+    if stage is not None and (receipt.stage < stage or (receipt.stage is stage and not _is_further(known, receipt))):
+        return known
+    at = now if receipt.at is None else min(receipt.at, now)
+    return Known(
+        delivered_at=at if receipt.stage is Stage.DELIVERED else None,
+        bounced_at=at if receipt.stage is Stage.BOUNCED else None,
+        receipt=receipt.text,
+    )
+
+
+def next_question(sent_at: int, now: int, *, answered: bool, wait_ms: int = 0) -> int | None:
+    """Return when to ask again about a message that is under way; None when it has been asked long enough.
+
+    After as long again as it is under way already, from 10 seconds to 6 hours; three days after it was sent for the
+    last time. Where the provider gave no answer, it is asked for up to a week, and not before `wait_ms`.
+    """
+    age = now - sent_at
+    if age >= (LAST_QUESTION_MS if answered else GIVEN_UP_MS):
+        return None
+    due = now + max(min(max(age, FIRST_QUESTION_MS), LONGEST_WAIT_MS), wait_ms)
+    last = sent_at + LAST_QUESTION_MS
+    return last if now < last < due else due
+
+
+def pauses(receipt: Receipt, changed_at: int, sent_at: int, now: int) -> bool:
+    """Return whether a receipt about the account still says something about it.
+
+    Not when the provider's configuration changed after the message was sent, nor when it is an hour old: what was wrong
+    then may long be right.
+    """
+    happened = now if receipt.at is None else receipt.at
+    return receipt.pause is not None and changed_at <= sent_at and now - happened <= FRESH_MS
+
+
+def _is_further(known: Known, receipt: Receipt) -> bool:
+    """Return whether a receipt of the same stage says more than what is known."""
+    return receipt.stage is Stage.UNDERWAY and _rank(receipt.text) > _rank(known.receipt or "")
+
+
+def _rank(text: str) -> int:
+    return _ON_THE_WAY.get(text.partition(" ")[0], 0)

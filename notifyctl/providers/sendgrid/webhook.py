@@ -1,0 +1,146 @@
+"""What SendGrid calls a webhook with: events, and how it signs them.
+
+Source: twilio.com/docs/sendgrid/for-developers/tracking-events/event, and .../getting-started-event-webhook-security-
+features.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.core.text import one_line
+from notifyctl.providers import reading
+from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unsigned
+from notifyctl.providers.sendgrid.receipts import is_hard
+
+SIGNATURE = "x-twilio-email-event-webhook-signature"
+TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
+PUBLIC_KEY = "webhook_public_key"
+
+_STAGES: Mapping[str, Stage] = {
+    "processed": Stage.UNDERWAY,
+    "deferred": Stage.UNDERWAY,
+    "delivered": Stage.DELIVERED,
+    "bounce": Stage.BOUNCED,
+    "dropped": Stage.BOUNCED,
+}
+
+
+def read(body: bytes) -> list[Arrival]:
+    """Return what the events say: of one array, or of one a line; raise MalformedCall naming line and element."""
+    return [_arrival(event, where) for where, event in _events(body)]
+
+
+def is_genuine(call: Call, credentials: Credentials) -> bool:
+    """Return whether it was signed with the key whose public half is configured; raise Unsigned without one."""
+    given, moment = call.headers.get(SIGNATURE), call.headers.get(TIMESTAMP)
+    if not given or moment is None:
+        raise Unsigned("the headers lack X-Twilio-Email-Event-Webhook-Signature or -Timestamp")
+    configured = credentials.config.get(PUBLIC_KEY)
+    if not configured:
+        raise Unsigned(f"the setting {PUBLIC_KEY} is missing: the verification key of SendGrid's mail settings")
+    return verifies(str(configured), given, moment, call.body)
+
+
+def verifies(public_key: str, signature: str, timestamp: str, body: bytes) -> bool:
+    """Return whether the signature (base64 of DER, ECDSA over P-256 with SHA-256) is of timestamp and raw body."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        key = _key(public_key)
+        key.verify(b64decode(signature, validate=True), timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def problems(credentials: Credentials) -> list[str]:
+    """Return what is wrong with the setting `webhook_public_key`, if it is there."""
+    configured = credentials.config.get(PUBLIC_KEY)
+    try:
+        if configured:
+            _key(str(configured))
+    except ValueError:
+        return [f"{PUBLIC_KEY} is no verification key as SendGrid shows it: base64 of a public key on P-256"]
+    return []
+
+
+def _key(text: str) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(b64decode(text, validate=True))
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("not on P-256")
+    return key
+
+
+def _events(body: bytes) -> Iterator[tuple[str, object]]:
+    try:
+        texts = {"": body.decode()}
+    except UnicodeDecodeError:
+        raise MalformedCall("it is no text in UTF-8") from None
+    if _is_lines(texts[""]):
+        texts = {f"line {number}, ": line for number, line in enumerate(texts[""].split("\n"), 1) if line.strip()}
+    for where, text in texts.items():
+        for number, event in enumerate(_array(text, where), 1):
+            yield f"{where}element {number}", event
+
+
+def _is_lines(text: str) -> bool:
+    """Return whether it is one call a line, and not one call on several lines."""
+    first = text.strip().split("\n")[0].strip()
+    try:
+        return "\n" in text.strip() and isinstance(json.loads(first), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _array(text: str, where: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        raise MalformedCall(f"{where}it is no JSON array, as SendGrid posts it".strip())
+    return value
+
+
+def _arrival(event: object, where: str) -> Arrival:
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise MalformedCall(f"{where}: it is no event: an object with `event`")
+    full = reading.identifier(event.get("sg_message_id")) or ""
+    return Arrival(
+        _receipt(event),
+        notification_id=reading.identifier(event.get("notification_id")),
+        provider_message_id=full.partition(".")[0] or None,
+    )
+
+
+def _receipt(event: Mapping[str, Any]) -> Receipt | None:
+    name = event["event"]
+    stage = _STAGES.get(name)
+    if stage is None:  # opens, clicks and the like
+        return None
+    kind = reading.text(event.get("type"))
+    word = kind if name == "bounce" and kind else name
+    reason = reading.text(event.get("reason")) or reading.text(event.get("response"))
+    text = one_line(f"{word} {reason}" if stage is not Stage.DELIVERED else word).strip()
+    # `blocked` is the receiver's mood of the moment, unless it says that there is no such address.
+    dead = name == "bounce" and (kind != "blocked" or is_hard(reason))
+    return Receipt(stage, text, _moment(event.get("timestamp")), reading.text(event.get("email")) or None, dead)
+
+
+def _moment(seconds: object) -> int | None:
+    fine = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 2**40
+    return int(float(seconds) * 1_000) if fine else None  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""What a mail server's replies mean.
+
+Sources: RFC 5321, 4.2 (codes) and 4.3.2 (when), RFC 3463 and IANA's registry of enhanced status codes, RFC 4954, 6;
+docs.aws.amazon.com/ses (454), support.google.com/a/answer/3726730 (4.7.28) for what large services say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from notifyctl.core.model import Category
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.providers import reading
+from notifyctl.providers.contract import Response
+
+# Before the mail: it is not to blame, whatever is said.
+_BEFORE = frozenset({"greeting", "ehlo", "starttls", "auth", "noop"})
+_STAGES = _BEFORE | {"mail", "rcpt", "data", "end"}
+
+# By a permanent failure's enhanced status code without its class; what is not here goes by the code alone.
+_ENHANCED_CODES: Mapping[str, Kind] = {
+    "1.1": Kind.RECIPIENT,  # no such mailbox
+    "1.2": Kind.RECIPIENT,  # no such domain
+    "1.3": Kind.RECIPIENT,  # no such address can be
+    "1.6": Kind.RECIPIENT,  # moved, nobody says where
+    "1.10": Kind.RECIPIENT,  # the domain takes no mail
+    "1.7": Kind.CONFIG,  # the sender's address cannot be
+    "1.8": Kind.CONFIG,  # the sender's domain cannot be
+    "7.8": Kind.CONFIG,  # credentials refused
+    "7.9": Kind.CONFIG,  # this way to log in is too weak
+    "7.11": Kind.CONFIG,  # TLS is demanded
+}
+# By code, where no enhanced one says more.
+_CODES: Mapping[int, Kind] = {
+    250: Kind.ACCEPTED,
+    421: Kind.TRANSIENT,
+    450: Kind.TRANSIENT,  # also for a mailbox that is full
+    451: Kind.TRANSIENT,
+    452: Kind.TRANSIENT,
+    454: Kind.THROTTLED,  # Amazon's; RFC 4954's comes before the mail
+    530: Kind.CONFIG,
+    534: Kind.CONFIG,
+    535: Kind.CONFIG,
+    538: Kind.CONFIG,
+    550: Kind.PERMANENT,  # also for policy, which says 5.7
+    551: Kind.PERMANENT,
+    552: Kind.PERMANENT,  # too big, or the mailbox is full for good
+    553: Kind.PERMANENT,
+    554: Kind.PERMANENT,
+}
+_EXPLANATIONS: Mapping[str, str] = {
+    "greeting": "the server takes no connection: check host and port",
+    "ehlo": "the server takes nothing from here: check host and port",
+    "starttls": "the server offers no STARTTLS: set security=tls, or none on a network that is trusted",
+    "auth": "the login is refused: check user and password, and security",
+    "sender": "the server does not send for this sender: set another one as from, or log in as its owner",
+}
+_LOGIN_NEEDED = "the server wants a login, or TLS first: give user and password, check security"
+_ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
+# Postfix, Exim, Sendmail, Amazon, Exchange: what they call the mail from now on.
+_QUEUED = re.compile(
+    r"(?:queued as ([\w.-]{4,100})|\bid=([\w.-]{4,100})|^([\w.-]{8,100}) Message accepted"
+    r"|^Ok ([0-9a-f-]{30,100})|InternalId=(\d{4,30}))(?![\w.-])",
+    re.IGNORECASE,
+)
+
+
+def read(response: Response) -> Outcome:
+    """Return what the reply means; only a 250 after the whole mail is a success."""
+    said, stage, status = _said(response), response.headers.get("stage", ""), response.status
+    enhanced, words = _enhanced(said, status)
+    kind = _kind(status, enhanced, stage, response.headers.get("recipients", "1") == "1")
+    if kind is Kind.ACCEPTED:
+        return reading.outcome(kind, response, message_id=_name(words, response))
+    refused = Category.INVALID_RECIPIENT if stage == "rcpt" else Category.PROVIDER_REJECTED
+    return reading.outcome(
+        kind,
+        response,
+        reading.explained(_explanation(kind, status, stage), f"{status} {reading.text(said)}".strip()),
+        code=f"{status // 100}.{enhanced}" if enhanced else str(status),
+        category=refused,
+    )
+
+
+def read_checkup(response: Response) -> str | None:
+    """Return what is wrong with the server or the login, None when it answered the last question well."""
+    stage, status = response.headers.get("stage", ""), response.status
+    if stage == "noop" and status == 250:
+        return None
+    kind = _kind(status, _enhanced(_said(response), status)[0], stage, alone=True)
+    return _explanation(kind, status, stage) or f"the server answered {status}"
+
+
+def _kind(status: int, enhanced: str | None, stage: str, alone: bool) -> Kind:
+    if stage not in _STAGES or not 200 <= status <= 599:
+        return Kind.UNKNOWN
+    if 400 <= status < 500:
+        return _for_now(status, enhanced, stage)
+    if status >= 500:
+        return Kind.CONFIG if stage in _BEFORE else _for_good(status, enhanced, stage, alone)
+    if stage != "end":  # no reply to anything that was asked, and no mail was handed over
+        return Kind.TRANSIENT
+    return _CODES.get(status, Kind.UNKNOWN)
+
+
+def _for_now(status: int, enhanced: str | None, stage: str) -> Kind:
+    if enhanced is not None and enhanced.startswith("7."):
+        # Of one recipient it is greylisting, which is over in minutes and nothing to slow all others down for; of a
+        # login it may be anything.
+        return Kind.TRANSIENT if stage in ("rcpt", "auth", "starttls") else Kind.THROTTLED
+    return Kind.TRANSIENT if stage in _BEFORE else _CODES.get(status, Kind.TRANSIENT)
+
+
+def _for_good(status: int, enhanced: str | None, stage: str, alone: bool) -> Kind:
+    found = _ENHANCED_CODES.get(enhanced or "")
+    if stage == "mail" and (status == 553 or (status in (550, 551) and enhanced is None)):
+        return Kind.CONFIG  # it is about the sender
+    if found is Kind.RECIPIENT and not (stage == "rcpt" or (stage == "end" and alone)):
+        return Kind.PERMANENT  # nobody says which one
+    return found or _CODES.get(status, Kind.PERMANENT)
+
+
+def _explanation(kind: Kind, status: int, stage: str) -> str | None:
+    if kind is not Kind.CONFIG:
+        return None
+    if stage in _BEFORE:
+        return _EXPLANATIONS.get(stage)
+    return _LOGIN_NEEDED if status in (530, 534, 535, 538) else _EXPLANATIONS["sender"]
+
+
+def _said(response: Response) -> str:
+    """Return the reply without the recipients that were refused, which stand after an empty line."""
+    return response.body.decode(errors="replace").partition("\n\n")[0]
+
+
+def _enhanced(said: str, status: int) -> tuple[str | None, str]:
+    """Return the enhanced status code without its class, and what follows it; none where its class is another."""
+    found = _ENHANCED.match(said)
+    if found is None or int(found[1]) != status // 100:
+        return None, said
+    return found[2], said[found.end() :].strip()
+
+
+def _name(words: str, response: Response) -> str | None:
+    """Return what the server calls the mail, else the mail's own Message-ID."""
+    found = _QUEUED.search(words)
+    ours = response.headers.get("message-id")
+    return reading.identifier(next(filter(None, found.groups())) if found else ours)

@@ -1,0 +1,112 @@
+"""The head of a mail: addresses and texts as header lines, in ASCII.
+
+Sources: RFC 5322, 2.2 and 3.6 (headers), RFC 2047 (words that are not ASCII), RFC 5891 (domains).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.header import Header
+from email.utils import formataddr
+from typing import Any
+
+from notifyctl.providers import content as fields
+from notifyctl.providers.contract import InvalidMessage
+
+CRLF = "\r\n"
+
+_RESERVED = re.compile(
+    r"(?:to|from|cc|bcc|subject|reply-to|date|message-id|return-path|received|dkim-signature|mime-version"
+    r"|content-.*|resent-.*|x-categories|x-custom-args)",
+    re.IGNORECASE,
+)
+_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, 3.6.8
+# Without quotes (RFC 5322, 3.2.3): what needs them is in nobody's address, and would be more than one in a header.
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
+_DOMAIN = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Za-z.:]+\]")
+_LONG_WORD = re.compile(r"\S{500}")  # a line may have 998 characters, and is broken only at spaces
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A person's address, its domain in ASCII, and perhaps a name."""
+
+    address: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return it as a header has it."""
+        if _is_plain(self.name):
+            return formataddr((self.name, self.address))
+        return f"{_encoded(self.name)} <{self.address}>"
+
+
+def lines(content: Mapping[str, Any], people: Mapping[str, list[Mailbox]], message_id: str) -> bytes:
+    """Return the head; `people` are by header. Raises InvalidMessage naming the field that cannot stand in it."""
+    subject = fields.header_text(content, "subject")
+    if subject is None:
+        raise InvalidMessage("subject: missing")
+    head = [f"{name}: {_joined(boxes)}" for name, boxes in people.items() if boxes]
+    head.append(f"Message-ID: {message_id}")
+    head += [_header(name, value) for name, value in {"Subject": subject, **_further_headers(content)}.items()]
+    return "".join(f"{line}{CRLF}" for line in head).encode("ascii")
+
+
+def own_mailbox(field: str, value: str) -> Mailbox:
+    """Return "a@b" or "Name <a@b>" with its domain in ASCII; raise InvalidMessage when that cannot be."""
+    box = fields.mailbox(field, value)
+    local, _, domain = box["email"].rpartition("@")
+    if not _LOCAL_PART.fullmatch(local):
+        raise InvalidMessage(f"{field}: only plain ASCII before the @, which is what every server takes")
+    return Mailbox(f"{local}@{_domain(field, domain)}", box.get("name", ""))
+
+
+def _domain(field: str, domain: str) -> str:
+    if domain.isascii():
+        if not _DOMAIN.fullmatch(domain):
+            raise InvalidMessage(f"{field}: the domain is none")
+        return domain
+    import idna  # only here: it brings its tables along
+
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        raise InvalidMessage(f"{field}: the domain is none") from None
+
+
+def _further_headers(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return the content's own headers, and what has no place in a mail as headers that a server may read."""
+    headers = fields.strings(content, "headers")
+    for name, value in headers.items():
+        if _RESERVED.fullmatch(name):
+            raise InvalidMessage(f"headers.{name}: reserved, it is made of other fields")
+        if not _HEADER_NAME.fullmatch(name) or "\r" in value or "\n" in value:
+            raise InvalidMessage(f"headers.{name}: not a header")
+    if categories := fields.texts(content, "categories"):
+        headers["X-Categories"] = ", ".join(categories)
+    if arguments := fields.strings(content, "custom_args"):
+        headers["X-Custom-Args"] = fields.encode_json(arguments).decode()
+    return headers
+
+
+def _joined(boxes: list[Mailbox]) -> str:
+    return ",\r\n ".join(map(str, boxes))
+
+
+def _header(name: str, value: str) -> str:
+    # The newer API of the library loses spaces between words that it encodes, in Python up to 3.12.
+    return (
+        f"{name}: {Header(value, header_name=name).encode(linesep=CRLF) if _is_plain(value) else _encoded(value, name)}"
+    )
+
+
+def _is_plain(value: str) -> bool:
+    """Return whether it can stand as it is: not if it were read as something encoded."""
+    return value.isascii() and value.isprintable() and "=?" not in value and not _LONG_WORD.search(value)
+
+
+def _encoded(value: str, name: str | None = None) -> str:
+    """Return the words of RFC 2047 that say it, on lines of their length."""
+    return Header(value, "utf-8", header_name=name).encode(linesep=CRLF)

@@ -1,0 +1,105 @@
+"""New credentials while dispatchers run: what began with the old ones ends in peace, what begins has the new ones."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from notifyctl.store.engine import Database
+from notifyctl.store.tables import notifications
+from tests.support import seed
+from tests.support.command import Cli
+from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
+from tests.support.threefold import SECRETS, add_providers
+from tests.support.world import stop
+
+OLD, NEW = SECRETS["sendgrid"], "SG.rotated-key"
+EACH = 20
+_ID = re.compile(rb'"notification_id":"([^"]+)"')
+
+
+class Rotating:
+    """A provider that keeps everybody with the old key waiting, until it takes every other one and refuses the rest."""
+
+    def __init__(self) -> None:
+        self.decided = threading.Event()
+        self.waiting: list[str] = []
+        self.accepted: Counter[str] = Counter()
+        self.by_new = 0
+
+    def script(self, asked: Asked) -> Answer:
+        """Answer a request by its key."""
+        found = _ID.search(asked.body)
+        id_ = found[1].decode() if found else "?"
+        if asked.headers["authorization"] == f"Bearer {NEW}":
+            self.by_new += 1
+            self.accepted[id_] += 1
+            return reply(202)
+        self.waiting.append(id_)
+        return lambda peer: self._decide(peer, id_, len(self.waiting) % 2 == 0)
+
+    async def _decide(self, peer: Peer, id_: str, takes: bool) -> None:
+        await asyncio.to_thread(self.decided.wait)
+        self.accepted[id_] += takes
+        await peer.say(reply(202 if takes else 401))
+
+
+@pytest.fixture
+def provider() -> Rotating:
+    """The provider."""
+    return Rotating()
+
+
+@pytest.fixture
+def rotating(provider: Rotating, database_url: str, tmp_path: Path) -> Iterator[Cli]:
+    """A command line whose SendGrid is that provider."""
+    cli = Cli(tmp_path, database_url)
+    with Scripted(provider.script) as server:
+        add_providers(cli, server.url, "sendgrid", timeout=60)
+        yield cli
+        provider.decided.set()
+
+
+def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
+    """Nothing is lost, sent twice or charged an attempt; the old key's refusals do not pause the new key's provider."""
+    anna = seed.user(database)
+    seed.pending(database, anna, count=EACH)
+    process = rotating.start("dispatch", "--poll", "50ms")
+    try:
+        _until(lambda: len(provider.waiting) == EACH)
+        rotating.call("providers", "update", "sendgrid", "--api-key", "-", input=NEW).ok()
+        seed.pending(database, anna, count=EACH)
+        _until(lambda: provider.by_new == EACH)  # at once: those with the old key are still waiting
+        assert len(provider.waiting) == EACH
+        provider.decided.set()
+        _until(lambda: _sent(database) == 2 * EACH)
+    finally:
+        exit_code, _, said = stop(process)
+    assert (exit_code, said) == (0, "")
+    assert set(provider.accepted.values()) == {1} and len(provider.accepted) == 2 * EACH
+    assert provider.by_new == EACH + EACH // 2
+    with database.read() as conn:
+        assert set(conn.execute(select(notifications.c.attempt_count)).scalars()) == {1}
+    (line,) = rotating.call("providers", "list", "-o", "json").json()
+    assert line["state"] == "active"
+
+
+def _sent(database: Database) -> int:
+    with database.read() as conn:
+        sent = select(func.count()).select_from(notifications).where(notifications.c.status == "sent")
+        return conn.execute(sent).scalar_one()
+
+
+def _until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)

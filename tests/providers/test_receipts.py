@@ -1,0 +1,383 @@
+"""What the adapters make of receipts: the providers' own words, and their signatures by the providers' own vectors."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifyctl.core.outcome import Kind
+from notifyctl.core.receipt import Arrival, Stage
+from notifyctl.providers import registry
+from notifyctl.providers.contract import Call, Calling, Credentials, MalformedCall, Response, Traceable, Unsigned
+from notifyctl.providers.sendgrid import SendGrid, webhook
+from notifyctl.providers.twilio import Twilio, callback
+
+ACCOUNT = "AC" + "a" * 32
+SID = "SM" + "b" * 32
+TWILIO = Credentials(ACCOUNT, "12345", {"from": "+15005550006"})
+MAIL = "LRzXl_NHStOGhQ4kofSm_A"
+
+# Twilio's documentation (docs/usage/security): token, address, five parameters, signature.
+URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
+FORM = {
+    "CallSid": "CA1234567890ABCDE",
+    "Caller": "+12349013030",
+    "Digits": "1234",
+    "From": "+12349013030",
+    "To": "+18005551212",
+}
+BODY = urlencode(FORM).encode()
+SIGNED = "0/KCTR6DLpKmkAf8muzZqo1nDgQ="
+
+# The official SendGrid SDK's test of its webhook (sendgrid-python, test/unit/test_eventwebhook.py): facts only.
+PUBLIC_KEY = (
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6"
+    "wEA3F+g=="
+)
+ECDSA = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+TIMESTAMP = "1600112502"
+EVENT = {
+    "email": "hello@world.com",
+    "event": "dropped",
+    "reason": "Bounced Address",
+    "sg_event_id": "ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",
+    "sg_message_id": f"{MAIL}.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",
+    "smtp-id": f"<{MAIL}@ismtpd0039p1iad1.sendgrid.net>",
+    "timestamp": 1_600_112_492,
+}
+EVENTS = json.dumps([EVENT], sort_keys=True, separators=(",", ":")).encode() + b"\r\n"
+SENDGRID = Credentials("SG.key", None, {"from": "a@example.com", "webhook_public_key": PUBLIC_KEY})
+
+
+def twilio_call(body: bytes = BODY, url: str = URL, signature: str = SIGNED) -> Call:
+    """Return a call as Twilio makes it."""
+    return Call(body, {"x-twilio-signature": signature}, url)
+
+
+def sendgrid_call(body: bytes = EVENTS, timestamp: str = TIMESTAMP, signature: str = ECDSA) -> Call:
+    """Return a call as SendGrid makes it."""
+    return Call(body, {webhook.SIGNATURE: signature, webhook.TIMESTAMP: timestamp})
+
+
+def flipped(data: bytes, at: int, bits: int) -> bytes:
+    """Return the bytes with one of them changed."""
+    place = at % len(data)
+    return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
+
+
+def genuine(adapter: Calling, call: Call, credentials: Credentials) -> bool:
+    """Return whether it is taken for genuine; what is no call, or more than one, is not."""
+    try:
+        return adapter.is_genuine(call, credentials)
+    except (MalformedCall, Unsigned):
+        return False
+
+
+# Signatures
+
+
+def test_twilios_own_vector() -> None:
+    """The signature that Twilio's documentation gives is the one."""
+    assert Twilio().is_genuine(twilio_call(), TWILIO)
+    assert not Twilio().is_genuine(twilio_call(), Credentials(ACCOUNT, "12346"))
+
+
+def test_the_schemes_own_port_may_be_signed_or_not() -> None:
+    """Twilio's documentation leaves open whether :443 is part of what is signed; another port always is."""
+    with_port = "https://mycompany.com:443/myapp.php?foo=1&bar=2"
+    assert Twilio().is_genuine(twilio_call(url=with_port), TWILIO)
+    assert not Twilio().is_genuine(twilio_call(url=with_port.replace(":443", ":8443")), TWILIO)
+
+
+@given(st.integers(0, len(BODY) - 1), st.integers(1, 255))
+def test_a_changed_form_is_refused(at: int, bits: int) -> None:
+    """Whatever byte of the form is changed, unless it spells the same values, it is not Twilio's."""
+    changed = flipped(BODY, at, bits)
+    try:
+        same = sorted(parse_qsl(changed.decode("ascii"), keep_blank_values=True)) == sorted(FORM.items())
+    except UnicodeDecodeError:
+        same = False
+    assert genuine(Twilio(), twilio_call(changed), TWILIO) is same
+
+
+@given(st.integers(0, len(URL) - 1), st.integers(1, 127))
+def test_a_changed_address_is_refused(at: int, bits: int) -> None:
+    """The address is signed as well, byte for byte."""
+    changed = flipped(URL.encode(), at, bits).decode(errors="replace")
+    assert genuine(Twilio(), twilio_call(url=changed), TWILIO) is (changed.lower() == URL and changed[8:] == URL[8:])
+
+
+@given(st.integers(0, len(SIGNED) - 1), st.integers(1, 127))
+def test_a_changed_signature_of_twilios_is_refused(at: int, bits: int) -> None:
+    """There is one way only to write the signature."""
+    changed = flipped(SIGNED.encode(), at, bits).decode(errors="replace")
+    assert not genuine(Twilio(), twilio_call(signature=changed), TWILIO)
+
+
+def test_sendgrids_own_vector() -> None:
+    """The signature, key, timestamp and payload of SendGrid's own SDK fit; with its other key they do not."""
+    other = (
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqTxd43gyp8IOEto2LdIfjRQrIbsd4SXZkLW6jDutdhXSJCWHw8REntlo7aNDthvj+y7GjUuFDb/R1N"
+        "Ge1OPzpA=="
+    )
+    assert SendGrid().is_genuine(sendgrid_call(), SENDGRID)
+    assert not webhook.verifies(other, ECDSA, TIMESTAMP, EVENTS)
+    assert not webhook.verifies(PUBLIC_KEY, ECDSA, "timestamp", EVENTS)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255), st.sampled_from(["body", "signature", "timestamp"]))
+def test_a_changed_event_is_refused(at: int, bits: int, what: str) -> None:
+    """Whatever byte of body, signature or timestamp is changed, it is not SendGrid's."""
+    body = flipped(EVENTS, at, bits) if what == "body" else EVENTS
+    signature = b64encode(flipped(b64decode(ECDSA), at, bits)).decode() if what == "signature" else ECDSA
+    timestamp = flipped(TIMESTAMP.encode(), at, bits % 128 or 1).decode() if what == "timestamp" else TIMESTAMP
+    assert not genuine(SendGrid(), sendgrid_call(body, timestamp, signature), SENDGRID)
+
+
+@given(st.text(max_size=200))
+def test_no_signature_raises(noise: str) -> None:
+    """Noise in the headers is a wrong signature and nothing worse."""
+    assert not genuine(SendGrid(), sendgrid_call(signature=noise or "-"), SENDGRID)
+    assert not genuine(SendGrid(), sendgrid_call(timestamp=noise), SENDGRID)
+    assert not genuine(Twilio(), twilio_call(signature=noise or "-"), TWILIO)
+
+
+def test_an_api_keys_secret_signs_nothing() -> None:
+    """Twilio signs with the account's token: where an API key is stored, it says that the token is needed."""
+    stored = Credentials("SK" + "c" * 32, "secret", {"account_sid": ACCOUNT})
+    with pytest.raises(Unsigned, match="API key"):
+        Twilio().is_genuine(twilio_call(), stored)
+    assert Twilio().is_genuine(Call(BODY, {callback.SIGNATURE: SIGNED}, URL, token="12345"), stored)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "call", "credentials"),
+    [
+        (Twilio(), Call(BODY, {}, URL), TWILIO),
+        (Twilio(), Call(BODY, {callback.SIGNATURE: SIGNED}), TWILIO),
+        (Twilio(), twilio_call(BODY + b"\n" + BODY), TWILIO),
+        (SendGrid(), Call(EVENTS), SENDGRID),
+        (SendGrid(), sendgrid_call(), Credentials("SG.key")),
+    ],
+)
+def test_what_cannot_be_checked_is_not_genuine(adapter: Calling, call: Call, credentials: Credentials) -> None:
+    """Without signature, address or key, or with several calls under one signature, nothing is taken for checked."""
+    with pytest.raises(Unsigned):
+        adapter.is_genuine(call, credentials)
+
+
+def test_the_public_key_is_checked_when_it_is_set() -> None:
+    """A setting that is no key on P-256 is refused when it is entered, not when the first call comes."""
+    assert SendGrid().check(SENDGRID) == []
+    rsa_or_noise = {"from": "a@example.com", "webhook_public_key": b64encode(b"noise").decode()}
+    [problem] = SendGrid().check(Credentials("SG.key", None, rsa_or_noise))
+    assert "webhook_public_key" in problem
+
+
+# Calls
+
+
+def test_sendgrids_events() -> None:
+    """Each event's stage, text and address; opens say nothing of the delivery; the custom argument comes back."""
+    events: list[dict[str, Any]] = [
+        {"event": "processed", "sg_message_id": f"{MAIL}.x.0", "notification_id": "n-1", "email": "a@b.c"},
+        {"event": "deferred", "response": "421 busy", "timestamp": 5},
+        {"event": "delivered", "response": "250 OK"},
+        {"event": "bounce", "type": "bounce", "reason": "550 5.1.1 no such user"},
+        {"event": "bounce", "type": "blocked", "reason": "554 5.7.1 refused"},
+        {"event": "dropped", "reason": "Bounced Address"},
+        {"event": "open"},
+    ]
+    found = SendGrid().read_call(json.dumps(events).encode())
+    assert [(each.receipt.stage, each.receipt.text, each.receipt.dead) for each in found if each.receipt] == [
+        (Stage.UNDERWAY, "processed", False),
+        (Stage.UNDERWAY, "deferred 421 busy", False),
+        (Stage.DELIVERED, "delivered", False),
+        (Stage.BOUNCED, "bounce 550 5.1.1 no such user", True),
+        (Stage.BOUNCED, "blocked 554 5.7.1 refused", False),
+        (Stage.BOUNCED, "dropped Bounced Address", False),
+    ]
+    assert found[-1].receipt is None
+    assert (found[0].notification_id, found[0].provider_message_id) == ("n-1", MAIL)
+    assert found[1].receipt is not None and found[1].receipt.at == 5_000
+
+
+def test_several_calls_of_sendgrids_in_a_file() -> None:
+    """One array on several lines is one call; an array a line are several."""
+    one = json.dumps([EVENT, EVENT], indent=2).encode()
+    assert len(SendGrid().read_call(one)) == 2
+    assert len(SendGrid().read_call(EVENTS + EVENTS + b"\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "dead", "pause"),
+    [
+        ("", "undelivered", False, None),
+        ("30003", "undelivered 30003 Unreachable destination handset", False, None),
+        ("30005", "undelivered 30005 Unknown destination handset", True, None),
+        ("30006", "undelivered 30006 Landline or unreachable carrier", True, None),
+        ("30007", "undelivered 30007 Message filtered", False, None),
+        ("30002", "undelivered 30002 Account suspended", False, "30002 Account suspended"),
+        ("12345678901234567890", "undelivered", False, None),
+    ],
+)
+def test_twilios_codes(code: str, text: str, dead: bool, pause: str | None) -> None:
+    """Which codes mean that the number is dead, and which that the account is."""
+    form = {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": code, "To": "+14155552345"}
+    [arrival] = Twilio().read_call(urlencode(form).encode())
+    receipt = arrival.receipt
+    assert receipt is not None and receipt.stage is Stage.BOUNCED
+    assert (receipt.text, receipt.dead, receipt.pause, receipt.address) == (text, dead, pause, "+14155552345")
+
+
+def test_twilios_callbacks() -> None:
+    """A form a line; the carrier's date is the delivery's; what a status means that is of no message sent."""
+    done = {"MessageSid": SID, "MessageStatus": "delivered", "RawDlrDoneDate": "2511231030"}
+    received = {"SmsSid": SID, "SmsStatus": "received"}
+    first, second = Twilio().read_call(f"{urlencode(done)}\r\n\n{urlencode(received)}\n".encode())
+    assert first.receipt is not None
+    assert (first.receipt.stage, first.receipt.at) == (Stage.DELIVERED, 1_763_893_800_000)
+    assert second == Arrival(None, provider_message_id=SID)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "body", "where"),
+    [
+        (SendGrid(), b"[{}]", "element 1"),
+        (SendGrid(), b'[{"event": "open"}, 7]', "element 2"),
+        (SendGrid(), b'{"event": "open"}', "no JSON array"),
+        (SendGrid(), b'[]\n[{"event": "open"}]\n[{}]', "line 3, element 1"),
+        (SendGrid(), b"[]\n[", "line 2"),
+        (SendGrid(), b"\xff[]", "UTF-8"),
+        (Twilio(), b"MessageSid=x&MessageStatus=sent\nhello", "line 2"),
+        (Twilio(), b"MessageSid=x", "line 1"),
+        (Twilio(), b"MessageSid=\xe4&MessageStatus=sent", "line 1"),
+    ],
+)
+def test_what_is_no_call(adapter: Calling, body: bytes, where: str) -> None:
+    """A body that is none is refused, and where it is not is said."""
+    with pytest.raises(MalformedCall, match=where):
+        adapter.read_call(body)
+
+
+# Questions
+
+
+def message(status: str, **values: Any) -> bytes:
+    """Return a message as Twilio shows it."""
+    return json.dumps({"sid": SID, "status": status, "error_code": None, "to": "+14155552345", **values}).encode()
+
+
+def test_twilio_is_asked_about_one_message() -> None:
+    """The question names the message in the address, whatever the id holds."""
+    request = Twilio().trace(["SM/../x"], TWILIO)
+    assert request.method == "GET"
+    assert request.url == f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Messages/SM%2F..%2Fx.json"
+
+
+def test_twilios_answer() -> None:
+    """Status and code as in a callback, with the date of the change."""
+    body = message("failed", error_code=30006, date_updated="Thu, 24 Aug 2023 05:01:45 +0000")
+    [arrival] = Twilio().read_trace(Response(200, {}, body), [SID]).arrivals
+    assert arrival.receipt is not None
+    assert (arrival.receipt.dead, arrival.receipt.at) == (True, 1_692_853_305_000)
+    assert arrival.provider_message_id == SID
+
+
+def test_sendgrid_is_asked_about_many_mails() -> None:
+    """One query for many; what is no id of SendGrid's is no part of it; one by its full id has an address."""
+    request = SendGrid().trace([MAIL, "x' OR '%", "other_1"], SENDGRID)
+    query = parse_qs(urlsplit(request.url).query)
+    assert query["query"] == [f"msg_id LIKE '{MAIL}%' OR msg_id LIKE 'other_1%'"]
+    assert 1 <= int(query["limit"][0]) <= 1_000
+    assert urlsplit(SendGrid().trace([f"{MAIL}.a.0"], SENDGRID).url).path == f"/v3/messages/{MAIL}.a.0"
+    assert len(SendGrid().trace(["x" * 22] * SendGrid.traced_at_once, SENDGRID).url) < 4_000
+
+
+def test_sendgrids_answers() -> None:
+    """How each stands; why one came back is known when it is asked about alone; others' mails are nobody's."""
+    mails = [
+        {
+            "msg_id": f"{MAIL}.a.0",
+            "status": "delivered",
+            "to_email": "a@b.c",
+            "last_event_time": "2023-08-24T05:01:45Z",
+        },
+        {"msg_id": "other_1.a.0", "status": "not_delivered", "to_email": "d@e.f"},
+        {"msg_id": f"{MAIL}x.a.0", "status": "delivered"},
+        {"msg_id": "otherX1.a.0", "status": "delivered"},
+    ]
+    trace = SendGrid().read_trace(Response(200, {}, json.dumps({"messages": mails}).encode()), [MAIL, "other_1"])
+    assert [(each.provider_message_id, each.receipt and each.receipt.at) for each in trace.arrivals] == [
+        (MAIL, 1_692_853_305_000)
+    ]
+    assert list(trace.unclear) == ["other_1.a.0"]
+    alone = {**mails[1], "events": [{"processed": "2023-08-24T05:01:45Z", "reason": "550 5.1.1 no such user"}]}
+    [arrival] = SendGrid().read_trace(Response(200, {}, json.dumps(alone).encode()), ["other_1.a.0"]).arrivals
+    assert arrival.provider_message_id == "other_1"
+    assert arrival.receipt is not None and arrival.receipt.dead
+    assert (arrival.receipt.text, arrival.receipt.at) == ("not_delivered 550 5.1.1 no such user", 1_692_853_305_000)
+
+
+@pytest.mark.parametrize("adapter", [Twilio(), SendGrid()])
+@pytest.mark.parametrize(
+    ("status", "headers", "kind"),
+    [
+        (401, {}, Kind.CONFIG),
+        (403, {}, Kind.CONFIG),
+        (404, {}, Kind.PERMANENT),
+        (429, {"retry-after": "7"}, Kind.THROTTLED),
+        (500, {}, Kind.UNKNOWN),
+        (302, {}, Kind.UNKNOWN),
+        (200, {}, Kind.UNKNOWN),
+    ],
+)
+def test_what_is_no_answer(adapter: Traceable, status: int, headers: dict[str, str], kind: Kind) -> None:
+    """Neither a refusal nor a page of something in between says anything of a message."""
+    trace = adapter.read_trace(Response(status, headers, b"<html>delivered</html>"), [SID])
+    assert (trace.kind, trace.arrivals, dict(trace.unclear)) == (kind, (), {})
+    assert trace.message
+    assert trace.retry_after_ms == (7_000 if status == 429 else None)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["delivered", SID, "not_delivered", "é"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["sid", "status", "messages", "msg_id", "events", "errors", "to"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("name", ["twilio", "sendgrid"])
+@given(st.binary(max_size=40) | _JSON.map(lambda value: json.dumps(value).encode()), st.integers(100, 599))
+def test_no_answer_raises(name: str, body: bytes, status: int) -> None:
+    """Whatever comes back, it is read, and nothing but an answer about the message delivers it."""
+    adapter = registry.get(name)
+    assert isinstance(adapter, Traceable)
+    trace = adapter.read_trace(Response(status, {}, body), [SID])
+    if trace.arrivals:
+        assert status == 200 and SID.encode() in body
+
+
+@pytest.mark.parametrize("name", ["twilio", "sendgrid"])
+@given(_JSON)
+def test_no_call_raises_anything_else(name: str, value: Any) -> None:
+    """A call is read or is said to be none."""
+    adapter = registry.get(name)
+    assert isinstance(adapter, Calling)
+    for body in (
+        json.dumps(value).encode(),
+        json.dumps([{"event": "bounce", "reason": value, "type": value}]).encode(),
+    ):
+        try:
+            adapter.read_call(body)
+        except MalformedCall as problem:
+            assert str(problem)

@@ -1,0 +1,280 @@
+"""Receipts in the database: what they change, what follows, and who asks when."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from notifyctl.core.model import Actor
+from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.store import receipts, traces
+from notifyctl.store.engine import Database
+from notifyctl.store.receipts import Counts, Report
+from notifyctl.store.tables import (
+    audit_logs,
+    contact_points,
+    metrics_dirty_hours,
+    notifications,
+    provider_states,
+)
+from notifyctl.store.tables import suppressions as suppressed
+from notifyctl.store.traces import Pace, Question
+from tests.support import seed
+
+NOW = 1_767_218_400_000
+HOUR = 3_600_000
+DELIVERED = Receipt(Stage.DELIVERED, "delivered", at=NOW - 5)
+SENT = Receipt(Stage.UNDERWAY, "sent")
+BOUNCED = Receipt(Stage.BOUNCED, "undelivered 30003 Unreachable destination handset", at=NOW - 3)
+DEAD = Receipt(Stage.BOUNCED, "undelivered 30005 Unknown destination handset", at=NOW - 3, dead=True)
+SUSPENDED = Receipt(Stage.BOUNCED, "failed 30002 Account suspended", at=NOW - 3, pause="30002 Account suspended")
+ANY = Pace(1, None)
+
+
+def sent(db: Database, provider: str = "twilio", count: int = 1, **values: Any) -> list[str]:
+    """Write messages that the provider took an hour ago, due to be asked about, and return their ids."""
+    facts = {"status": "sent", "sent_at": NOW - HOUR, "receipt_due_at": NOW - 1, **values}
+    anna = seed.user(db, f"u{random.randrange(10**9)}")
+    made = [seed.pending(db, anna, provider, **facts)[0] for _ in range(count)]
+    for id_ in made if "provider_message_id" not in values else ():
+        statement = update(notifications).where(notifications.c.id == id_).values(provider_message_id=f"SM{id_}")
+        db.write(lambda conn, statement=statement: conn.execute(statement))
+    return made
+
+
+def tell(db: Database, *arrivals: Arrival, provider: str = "twilio", now: int = NOW) -> Report:
+    """Record receipts."""
+    return db.write(lambda conn: receipts.record(conn, db.dialect, provider, arrivals, Actor(), now))
+
+
+def of(id_: str, receipt: Receipt | None) -> Arrival:
+    """Return a receipt of a notification that is named by the provider's id."""
+    return Arrival(receipt, provider_message_id=f"SM{id_}")
+
+
+def known(db: Database, id_: str) -> tuple[Any, ...]:
+    """Return what the row says."""
+    row = seed.notification(db, id_)
+    return row.status, row.delivered_at, row.bounced_at, row.receipt, row.receipt_due_at
+
+
+def rows(db: Database, table: Any) -> list[Any]:
+    """Return a whole table."""
+    with db.read() as conn:
+        return list(conn.execute(select(table)))
+
+
+# Being told
+
+
+def test_what_a_receipt_writes(database: Database) -> None:
+    """Delivered and bounced have their times and end the questions; on the way it is asked on; it stays sent."""
+    first, second, third = sent(database, count=3)
+    report = tell(database, of(first, DELIVERED), of(second, BOUNCED), of(third, SENT), of("x", DELIVERED))
+    assert report == Report(Counts(delivered=1, bounced=1, underway=1, unknown=1))
+    assert known(database, first) == ("sent", NOW - 5, None, "delivered", None)
+    assert known(database, second) == ("sent", None, NOW - 3, BOUNCED.text, None)
+    assert known(database, third) == ("sent", None, None, "sent", NOW - 1)
+
+
+def test_twice_and_out_of_order(database: Database) -> None:
+    """The same again changes no row, no mark, no address and counts as ignored; `sent` after `delivered` too."""
+    first, second = sent(database, count=2)
+    said = [of(first, DELIVERED), of(first, SENT), of(second, DEAD), of(second, DELIVERED)]
+    assert tell(database, *said).counts == Counts(delivered=1, bounced=1, ignored=2, suppressed=1)
+    tables = (notifications, metrics_dirty_hours, suppressed, audit_logs)
+    before = [rows(database, table) for table in tables]
+    assert tell(database, *said, now=NOW + HOUR).counts == Counts(ignored=4)
+    assert tell(database, *reversed(said), now=NOW + HOUR).counts == Counts(ignored=4)
+    assert [rows(database, table) for table in tables] == before
+    assert known(database, second)[1:3] == (None, NOW - 3)
+
+
+def test_a_suppression_that_was_lifted_stays_lifted(database: Database) -> None:
+    """A receipt that comes again does not undo what an operator decided since."""
+    [id_] = sent(database)
+    tell(database, of(id_, DEAD))
+    assert len(rows(database, suppressed)) == 1
+    database.write(lambda conn: conn.execute(suppressed.delete()))
+    tell(database, of(id_, DEAD))
+    assert rows(database, suppressed) == []
+
+
+def test_the_notifications_own_id_goes_before_the_providers(database: Database) -> None:
+    """The custom argument names the notification even where the provider's id was lost with the answer."""
+    [id_] = sent(database, "sendgrid", provider_message_id=None)
+    arrival = Arrival(DELIVERED, notification_id=id_, provider_message_id="never seen")
+    assert tell(database, arrival, provider="sendgrid").counts.delivered == 1
+    for strange in ("no id", id_.upper(), id_ + "x", "\x00", "'"):
+        odd = Arrival(DELIVERED, notification_id=strange, provider_message_id="never seen")
+        assert tell(database, odd, provider="sendgrid").counts == Counts(unknown=1)
+
+
+@pytest.mark.parametrize("values", [{"status": "pending"}, {"status": "failed"}, {"status": "cancelled"}])
+def test_what_was_not_sent_is_left_alone(database: Database, values: dict[str, Any]) -> None:
+    """A receipt never makes a pending, failed or cancelled notification anything else."""
+    [id_] = sent(database, receipt_due_at=None, **values)
+    before = seed.notification(database, id_)
+    assert tell(database, of(id_, DELIVERED), Arrival(DEAD, notification_id=id_)).counts == Counts(ignored=2)
+    assert seed.notification(database, id_) == before
+    assert rows(database, suppressed) == []
+
+
+def test_another_provider_says_nothing_of_it(database: Database) -> None:
+    """What went by another provider in the end is not delivered by the first one's receipt."""
+    [id_] = sent(database, "twilio")
+    assert tell(database, Arrival(DELIVERED, notification_id=id_), provider="sendgrid").counts == Counts(ignored=1)
+    assert tell(database, of(id_, DELIVERED), provider="sendgrid").counts == Counts(unknown=1)
+
+
+def test_a_dead_address(database: Database) -> None:
+    """It is suppressed as it is stored, with an audit row, however the provider writes it."""
+    anna = seed.user(database, "anna")
+    content = json.dumps({"v": 1, "subject": "Hello", "text": "Hello"})
+    point = {"id": "0" * 36, "user_id": anna, "channel": "email", "address": "Anna@example.org", "created_at": 1}
+    database.write(lambda conn: conn.execute(contact_points.insert().values(point)))
+    [id_] = seed.pending(database, anna, status="sent", payload=content, provider_message_id="m")
+    receipt = Receipt(Stage.BOUNCED, "bounce 550 5.1.1", address="anna@EXAMPLE.org", dead=True)
+    report = tell(database, Arrival(receipt, provider_message_id="m"), provider="sendgrid")
+    assert report.counts == Counts(bounced=1, suppressed=1)
+    [row] = rows(database, suppressed)
+    assert (row.channel, row.address, row.reason, row.notification_id) == (
+        "email", "Anna@example.org", "bounce 550 5.1.1", id_,
+    )  # fmt: skip
+    assert [(each.action, each.resource_type) for each in rows(database, audit_logs)] == [("suppress", "contact_point")]
+
+
+def test_a_copy_that_bounces_is_not_the_notification(database: Database) -> None:
+    """The provider tells of each recipient apart: that somebody in cc bounced says nothing of whom it is for."""
+    content = json.dumps({"v": 1, "to": "anna@example.org", "cc": ["Bert <bert@example.org>"], "bcc": "c@example.org"})
+    [id_] = sent(database, "sendgrid", payload=content)
+    for address in ("bert@example.org", "C@example.org"):
+        receipt = Receipt(Stage.BOUNCED, "bounce 550", address=address, dead=True)
+        assert tell(database, of(id_, receipt), provider="sendgrid").counts == Counts(ignored=1)
+    mine = Receipt(Stage.DELIVERED, "delivered", address="anna@example.org")
+    assert tell(database, of(id_, mine), provider="sendgrid").counts == Counts(delivered=1)
+
+
+def test_the_hour_is_counted_again(database: Database) -> None:
+    """The mark for the metrics is in the same transaction, for the hour that the notification was for."""
+    [id_] = sent(database, created_at=NOW - 5 * HOUR)
+    tell(database, of(id_, SENT))
+    assert rows(database, metrics_dirty_hours) == []
+    tell(database, of(id_, DELIVERED))
+    assert [row.hour_start for row in rows(database, metrics_dirty_hours)] == [NOW - 5 * HOUR]
+
+
+def test_a_suspended_account_pauses_the_provider(database: Database) -> None:
+    """Once, with an audit row; not by messages from before the credentials were changed."""
+    provider = seed.provider(database, "twilio", updated_at=NOW - 2 * HOUR)
+    first, second, third = sent(database, count=3)
+    assert tell(database, of(first, SUSPENDED)).paused == "30002 Account suspended"
+    assert tell(database, of(second, SUSPENDED)).paused is None
+    [state] = rows(database, provider_states)
+    assert (state.provider_id, state.pause_reason) == (provider, "30002 Account suspended")
+    assert [each.action for each in rows(database, audit_logs)] == ["pause"]
+    database.write(lambda conn: conn.execute(provider_states.delete()))
+    seed.provider(database, "sendgrid", updated_at=NOW - 1)
+    [old] = sent(database, "sendgrid")
+    assert tell(database, of(old, SUSPENDED), provider="sendgrid").paused is None
+    assert tell(database, of(third, SUSPENDED), now=NOW + 2 * HOUR).paused is None
+
+
+# Asking
+
+
+def claim(db: Database, pace: Pace = ANY, provider: str = "twilio", most: int = 100, now: int = NOW) -> traces.Claimed:
+    """Claim questions."""
+    return db.write(lambda conn: traces.claim(conn, db.dialect, provider, pace, moment=now, most=most, now=now))
+
+
+def test_a_question_is_claimed_once(database: Database) -> None:
+    """What one has claimed no other asks, until that takes too long; what is not due is not asked."""
+    ids = sent(database, count=3)
+    sent(database, receipt_due_at=NOW + 1)
+    sent(database, receipt_due_at=None)
+    first, second = claim(database, most=2), claim(database)
+    assert {each.id for each in (*first.questions, *second.questions)} == set(ids)
+    assert len(first.questions) == 2
+    assert claim(database) == traces.Claimed()
+    assert len(claim(database, now=NOW + traces.CLAIMED_MS).questions) == 4  # and the one that is due by now
+
+
+def test_two_dispatchers_at_once_ask_apart(postgresql_url: str) -> None:
+    """While one claims, the other takes what the first has not, and waits for nothing."""
+    db = Database(postgresql_url)
+    ids = sent(db, count=4)
+    claimed, checked = threading.Event(), threading.Event()
+
+    def work(conn: Connection) -> traces.Claimed:
+        found = traces.claim(conn, db.dialect, "twilio", ANY, moment=NOW, most=2, now=NOW)
+        claimed.set()
+        assert checked.wait(60)
+        return found
+
+    found: list[traces.Claimed] = []
+    thread = threading.Thread(target=lambda: found.append(db.write(work)))
+    thread.start()
+    assert claimed.wait(60)
+    mine = claim(db)
+    checked.set()
+    thread.join()
+    assert len(mine.questions) == 2
+    assert {each.id for each in (*mine.questions, *found[0].questions)} == set(ids)
+    db.close()
+
+
+def test_putting_off(database: Database) -> None:
+    """It is due when it was put off to, or never; but not where somebody else has claimed it since, or it is over."""
+    first, second, third, fourth = sent(database, count=4)
+    questions = {each.id: each for each in claim(database).questions}
+    later = {first: NOW + 7, second: None, third: NOW + 7, fourth: NOW + 7}
+    stale = Question(third, "", NOW, questions[third].claimed - 1)
+    asked = {**questions, third: stale}
+    tell(database, of(fourth, DELIVERED))
+    put_off = [(asked[id_], due) for id_, due in later.items()]
+    database.write(lambda conn: traces.put_off(conn, database.dialect, put_off))
+    due = [seed.notification(database, id_).receipt_due_at for id_ in later]
+    assert due == [NOW + 7, None, questions[third].claimed, None]
+
+
+def test_a_provider_that_allows_few_questions(database: Database) -> None:
+    """However many ask, no minute has more questions than the provider allows, each about many messages."""
+    seed.provider(database, "sendgrid")
+    sent(database, "sendgrid", count=30)
+    pace, asked, about = Pace(2, 6), [], 0
+    for now in range(NOW, NOW + 170_000, 1_000):
+        found = claim(database, pace, "sendgrid", now=now)
+        about += len(found.questions)
+        asked += [now] if found.questions else []
+        assert len(found.questions) <= 2
+        if not found.questions and about < 30:
+            assert found.wait_ms is not None and 0 < found.wait_ms <= 11_000
+    assert about == 30
+    assert max(sum(1 for each in asked if at <= each < at + 60_000) for at in asked) == 6
+
+
+def test_a_permit_for_one_more(database: Database) -> None:
+    """A single question waits for the same permits."""
+    seed.provider(database, "sendgrid")
+
+    def permit(now: int) -> int:
+        return database.write(lambda conn: traces.permit(conn, database.dialect, "sendgrid", Pace(2, 6), now))
+
+    assert permit(NOW) == 0
+    wait = permit(NOW)
+    assert 10_000 <= wait <= 11_000
+    assert permit(NOW + wait) == 0
+
+
+def test_nothing_to_ask_takes_no_permit(database: Database) -> None:
+    """Looking in vain uses up nothing of what the provider allows."""
+    seed.provider(database, "sendgrid")
+    assert claim(database, Pace(2, 6), "sendgrid") == traces.Claimed()
+    sent(database, "sendgrid")
+    assert len(claim(database, Pace(2, 6), "sendgrid").questions) == 1
