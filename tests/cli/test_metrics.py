@@ -158,6 +158,7 @@ def test_csv_and_plain(cli: Cli, past: str) -> None:
     assert rows[0] == {
         "provider": "sendgrid", "message_type": "email", "total_sent": "4", "total_failed": "1",
         "total_pending": "0", "ok_percent": "80.0", "avg_delivery_ms": "2000",
+        "total_delivered": "0", "total_bounced": "0",
     }  # fmt: skip
     head, first, _ = cli.call("metrics", "show", *WINDOW).ok().stdout.splitlines()
     assert head.split() == list(rows[0])

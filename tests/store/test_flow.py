@@ -259,6 +259,15 @@ def test_a_throttled_provider_is_left_alone_by_all(database: Database, anna: str
     assert audited(database) == []
 
 
+def test_a_provider_that_refuses_a_few_is_asked_on(database: Database, anna: str) -> None:
+    """Too many at once for its taste, and no word of when: the refused come back by themselves, nobody else waits."""
+    seed.pending(database, anna, count=4)
+    a, b, c = take(database, NOW, 3).claims
+    learn(database, [(a, Outcome(Kind.THROTTLED, "too many at once")), (b, FINE), (c, FINE)], NOW)
+    later = take(database, NOW)
+    assert (len(later.claims), later.held) == (2, None)
+
+
 def test_throttled_gives_way_to_every_other_cause(database: Database, anna: str) -> None:
     """It never stands in the way of a pause that matters, never shortens one, and never hides one."""
     assert pause(database, Cause.THROTTLED, until=NOW + 5_000)
