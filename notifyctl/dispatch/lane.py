@@ -79,6 +79,8 @@ class Shared:
     couriers: Callable[[str, int], Awaitable[Courier | None]]
     """Returns the courier of a provider at a version of its configuration, None when that has changed or cannot be read
     now; raises NotAllowed without the right key."""
+    at_once: Callable[[str], int]
+    """Returns how many calls a provider can take at once, whatever the options say."""
     stand_ins: Callable[[str], tuple[StandIn, ...]]
     """Returns for whom a provider stands in now."""
     others: Callable[[str], tuple[str, ...]]
@@ -106,6 +108,7 @@ class Lane:
         self._stopping = asyncio.Event()
         self._doorbell = Doorbell()
         self._probing = False
+        self._most = shared.options.concurrency
 
     def stop(self) -> None:
         """Claim no more."""
@@ -181,8 +184,8 @@ class Lane:
 
         Waits a moment for so many, since a claim of a few costs nearly as much as one of many.
         """
-        options = self._shared.options
-        half = min((options.concurrency + 1) // 2, options.batch_size)
+        self._most = min(self._shared.options.concurrency, self._shared.at_once(self.provider))
+        half = min((self._most + 1) // 2, self._shared.options.batch_size)
         await self._until_free(1)
         with suppress(TimeoutError):
             async with asyncio.timeout(GATHER_S):
@@ -193,7 +196,7 @@ class Lane:
     def _free(self) -> int:
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave
         # unknown stays bounded: where as many results wait as calls may be in flight, nothing more is claimed.
-        most = self._shared.options.concurrency
+        most = self._most
         return min(most, 2 * most - self.unrecorded) - self._tally.in_flight
 
     async def _until_free(self, places: int) -> None:

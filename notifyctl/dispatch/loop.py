@@ -29,6 +29,7 @@ from notifyctl.dispatch.receipts import Desk, Inquirer
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.tally import Pace, Tally
 from notifyctl.providers import registry
+from notifyctl.providers.contract import Limited
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import dispatchers, metrics
@@ -206,6 +207,7 @@ class Dispatcher:
             budget=Budget(self.options.limit),
             notice=self._notice,
             couriers=self._courier,
+            at_once=self._at_once,
             stand_ins=self._stands_in_for,
             others=self._others,
             failing=self._news.set,
@@ -236,6 +238,15 @@ class Dispatcher:
         channel = registry.get(provider).channel
         fit = (name for name in self._configs if name != provider and name not in self._fail)
         return tuple(name for name in fit if registry.get(name).channel is channel)
+
+    def _at_once(self, provider: str) -> int:
+        adapter, config = registry.get(provider), self._configs.get(provider)
+        if config is None or not isinstance(adapter, Limited):
+            return self.options.concurrency
+        try:
+            return max(1, adapter.at_once(config.config))
+        except Exception:  # a third party's, or settings that were not checked: they are when a call is made
+            return self.options.concurrency
 
     async def _hear(self, shared: Shared) -> None:
         if self._db.dialect.hints and not self.options.once:

@@ -82,6 +82,14 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class Limited(Protocol):
+    """What an adapter may offer besides: to say how many calls can be made at once, whatever the dispatcher would."""
+
+    def at_once(self, settings: Mapping[str, Any]) -> int:
+        """Return how many, one at the least."""
+
+
+@runtime_checkable
 class Checkable(Protocol):
     """What an adapter may offer besides: a question that shows whether the credentials work, and sends nothing.
 

@@ -26,9 +26,9 @@ from aiosmtplib import SMTPException
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
 from notifyctl.providers.mailsession import Mail, Refused, Relay, Session
+from notifyctl.providers.smtp.relay import CONNECTIONS
 
 SECURITY: Mapping[str, str] = {"smtp": "starttls", "smtps": "tls", "smtp+plain": "none"}
-CONNECTIONS = 8
 IDLE_SECONDS = 20.0  # the least that servers are known to wait is 30
 CLOSING_SECONDS = 1.0
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command import Cli
-from tests.support.mailserver import MailServer
+from tests.support.mailserver import LATE, MailServer
 from tests.support.sandbox import Sandbox
 from tests.support.world import KEYS
 
@@ -57,6 +57,18 @@ def test_the_whole_way(cli: Cli) -> None:
     assert {(str(mail["Subject"]), mail.get_content().strip()) for mail in mails} == {("Grüße", "Hällo")}
     last = shown(cli, sent[-1])
     assert (last["status"], last["provider"], last["provider_message_id"]) == ("sent", "smtp", "4XyZ12Abc")
+
+
+def test_no_more_is_taken_than_there_are_connections(sqlite_cli: Cli) -> None:
+    """What would only wait for a connection stays in the queue, where it costs no attempt."""
+    cli = sqlite_cli
+    with MailServer({"DATA": [LATE]}) as server:
+        begin(cli, server.port, "--set", "security=none", "--set", "connections=2", "--timeout", "2")
+        sent = [cli.call(*MAIL, "-o", "id").ok().stdout.strip() for _ in range(12)]
+        report = cli.call("dispatch", "--once", "-o", "json").ok().json()
+    assert (report["accepted"], report["attempts"]) == (12, 12)
+    assert {shown(cli, id_)["attempt_count"] for id_ in sent} == {1}
+    assert len(server.heard) <= 2
 
 
 def test_refusals(sqlite_cli: Cli) -> None:

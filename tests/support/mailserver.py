@@ -24,10 +24,11 @@ USUAL: Mapping[str, str] = {
     "NOOP": "250 2.0.0 ok",
     "QUIT": "221 2.0.0 bye",
 }
-CLOSE, RESET, HANG, TRICKLE = b"<close>", b"<reset>", b"<hang>", b"<trickle>"
+CLOSE, RESET, HANG, TRICKLE, LATE = b"<close>", b"<reset>", b"<hang>", b"<trickle>", b"<late>"
+LATE_SECONDS = 0.5
 
 Answer = str | bytes
-"""A text is a reply, bytes are sent as they are; the four above are what they say (a byte now and then)."""
+"""A text is a reply, bytes are sent as they are. Those above: see their names; a byte now and then; the usual, late."""
 
 
 @dataclass
@@ -146,6 +147,9 @@ class MailServer:
         if answer in (CLOSE, RESET):
             client.close()
             raise EOFError
+        if answer == LATE:
+            self._over.wait(LATE_SECONDS)
+            answer = USUAL[verb]
         if answer == HANG:
             self._over.wait(120)
             raise EOFError

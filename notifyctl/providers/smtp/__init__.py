@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from notifyctl.core.model import Channel, Message
@@ -10,7 +12,7 @@ from notifyctl.core.outcome import Outcome
 from notifyctl.providers.contract import Credentials, Request, Response
 from notifyctl.providers.smtp import answers
 from notifyctl.providers.smtp.mail import mail
-from notifyctl.providers.smtp.relay import address, problems
+from notifyctl.providers.smtp.relay import address, connections, problems
 
 
 class Smtp:
@@ -31,6 +33,10 @@ class Smtp:
         """Return the mail and its envelope; raise InvalidMessage when there can be none."""
         envelope, body = mail(message, credentials)
         return Request("MAIL", address(credentials), {**_login(credentials), **envelope}, body)
+
+    def at_once(self, settings: Mapping[str, Any]) -> int:
+        """Return how many mails can be on their way at once: one a connection."""
+        return connections(settings)
 
     def read(self, response: Response) -> Outcome:
         """Return what the reply means; only a 250 after the whole mail is a success."""

@@ -18,6 +18,7 @@ SECURITY: Mapping[str, tuple[str, int]] = {
     "tls": ("smtps", 465),
     "none": ("smtp+plain", 25),
 }
+CONNECTIONS = 8
 MOST_CONNECTIONS = 64
 _HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]*[0-9A-Za-z])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 
@@ -31,6 +32,11 @@ def address(credentials: Credentials) -> str:
     where = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     further = {name: config[name] for name in ("ca_file", "connections") if config.get(name)}
     return f"{where}?{urlencode(further)}" if further else where
+
+
+def connections(config: Mapping[str, Any]) -> int:
+    """Return how many connections to the server there may be."""
+    return int(config.get("connections") or CONNECTIONS)
 
 
 def problems(credentials: Credentials) -> list[str]:
