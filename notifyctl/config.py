@@ -241,7 +241,7 @@ def _value(key: str, value: Any, origin: str) -> Any:
         if key in ("protected", "require_api_key"):
             return _typed(value, bool)
         if key == "provider_urls":
-            return {str(name): _provider_url(_typed(url, str)) for name, url in _typed(value, dict).items()}
+            return _provider_urls(_typed(value, dict), origin)
         if key == "on_unknown":
             return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
         if key == "dispatch":
@@ -268,9 +268,16 @@ def _of_dispatch(name: str, value: Any) -> int | str:
     return value
 
 
-def _provider_url(url: str) -> str:
+def _provider_urls(urls: Mapping[str, Any], origin: str) -> dict[str, str]:
+    return {str(name): _provider_url(str(name), _typed(url, str), origin) for name, url in urls.items()}
+
+
+def _provider_url(name: str, url: str, origin: str) -> str:
+    whose = f"NOTIFYCTL_{name.upper()}_URL: " if origin == "environment" else f"{name}: "
     if urlsplit(url).password:
-        raise ValueError("holds a password, which would be shown and not sent")
+        raise ValueError(f"{whose}holds a password, which would be shown and not sent")
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ValueError(f"{whose}{url!r} is no http or https address")
     return url.rstrip("/")
 
 

@@ -12,7 +12,7 @@ import typer
 
 from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.output import Field, Kind
 from notifyctl.cli.prompt import hidden, kept
 from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
@@ -63,7 +63,7 @@ _ExpiresIn = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=SecretLeaf)
 def create(
     ctx: typer.Context,
     user: UserArgument,
@@ -126,7 +126,7 @@ def revoke(
         _raise_for(results, failures)
 
 
-@app.command()
+@app.command(cls=SecretLeaf)
 def rotate(
     ctx: typer.Context,
     key_id: _KeyId,

@@ -16,14 +16,25 @@ from typer.main import get_params_convertors_ctx_param_name_from_function
 F = TypeVar("F", bound=Callable[..., Any])
 
 GIVEN = "notifyctl.given"
-FORMATS = ("table", "plain", "json", "ndjson", "csv", "markdown", "id", "secret")
+FORMATS = ("table", "plain", "json", "ndjson", "csv", "markdown", "id")
+SECRET = "secret"  # noqa: S105 - a format
+"""The format of verbs that show a secret once: nothing but it."""
 _ALIASES = {"add": "create", "create": "add", "remove": "delete", "delete": "remove"}
 
 
-def _format(value: str | None) -> str | None:
-    if value is not None and value not in FORMATS:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(FORMATS)}")
+def _format(value: str | None, command: Any) -> str | None:
+    if value is not None and value not in _formats(command):
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(_formats(command))}", param_hint="-o")
     return value
+
+
+def _formats(command: Any) -> tuple[str, ...]:
+    """Return the formats that a verb has; before the noun stand those of any."""
+    return (*FORMATS, SECRET) if getattr(command, "shows_secret", True) else FORMATS
+
+
+def _completed(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [form for form in _formats(ctx.command) if form.startswith(incomplete)]
 
 
 def _globals(
@@ -33,8 +44,7 @@ def _globals(
             "-o",
             "--output",
             metavar="FORMAT",
-            help=f"One of {', '.join(FORMATS)}.",
-            autocompletion=lambda incomplete: [form for form in FORMATS if form.startswith(incomplete)],
+            autocompletion=_completed,
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but data and errors.")] = False,
@@ -53,27 +63,42 @@ def _globals(
 
 def _remember(ctx: Any, param: Any, value: Any) -> Any:
     if param.name == "output":
-        value = _format(value)
+        value = _format(value, ctx.command)
     if value not in (None, False):
         ctx.meta.setdefault(GIVEN, {})[param.name] = value
     return value
 
 
-def _global_params(*, hidden: bool) -> list[Any]:
+def _global_params(command: Any, *, hidden: bool) -> list[Any]:
     params, _, _ = get_params_convertors_ctx_param_name_from_function(_globals)
     for param in params:
         param.expose_value = False
         param.callback = _remember
         param.hidden = hidden and param.name != "output"
+        if param.name == "output":
+            param.help = f"One of {', '.join(_formats(command))}."
     return list(params)
 
 
 class Leaf(TyperCommand):
     """A verb: takes the global options as well."""
 
+    shows_secret = False
+
     def __init__(self, name: str | None, **attrs: Any) -> None:
-        attrs["params"] = [*(attrs.get("params") or []), *_global_params(hidden=True)]
+        attrs["params"] = [*(attrs.get("params") or []), *_global_params(self, hidden=True)]
         super().__init__(name, **attrs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it, unless a format that it does not have was asked for before the noun."""
+        _format(ctx.meta.get(GIVEN, {}).get("output"), self)
+        return super().invoke(ctx)
+
+
+class SecretLeaf(Leaf):
+    """A verb that shows a secret, once."""
+
+    shows_secret = True
 
 
 class Group(TyperGroup):
@@ -88,7 +113,7 @@ class Root(Group):
     """The outermost group takes the global options before the noun."""
 
     def __init__(self, **attrs: Any) -> None:
-        attrs["params"] = [*(attrs.get("params") or []), *_global_params(hidden=False)]
+        attrs["params"] = [*(attrs.get("params") or []), *_global_params(self, hidden=False)]
         super().__init__(**attrs)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Leaf, Noun
 from notifyctl.cli.output import Field, Kind, escaped, iso
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
@@ -73,7 +73,8 @@ _Credentials = Annotated[
     Path | None, typer.Option("--credentials", metavar="FILE", help="fcm: the key file of a service account.")
 ]
 _Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting; an empty value removes it.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, see below; an empty value removes it."),
 ]
 _RateLimit = Annotated[
     int | None, typer.Option("--rate-limit", metavar="N", min=0, max=_INT32, help="Requests a minute; 0: no limit.")
@@ -84,7 +85,17 @@ _Priority = Annotated[
 ]
 
 
-@app.command()
+class _Setter(Leaf):
+    """A verb that takes settings: its help ends with those that each provider has."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write them."""
+        for name, settings in providers.settings().items():
+            with formatter.section(f"Settings of {name} (--set)"):
+                formatter.write_dl(list(settings.items()))
+
+
+@app.command(cls=_Setter)
 def add(
     ctx: typer.Context,
     name: Annotated[
@@ -107,7 +118,9 @@ def add(
         if unsaid and run.may_ask and providers.needs_key(name, given.settings):
             given = _asked(run, given)
         act = providers.ensure if if_not_exists else providers.add
-        run.out.record(act(run.system.db, run.system.actor, run.system.keyring, name, given), _CREATED)
+        made = act(run.system.db, run.system.actor, run.system.keyring, name, given)
+        run.out.record(made, _CREATED)
+        _warn(run, providers.exposed(made, run.settings.provider_urls))
 
 
 @app.command("list")
@@ -140,7 +153,7 @@ def _told(run: Invocation, event: Entry) -> str:
     return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
 
 
-@app.command()
+@app.command(cls=_Setter)
 def update(
     ctx: typer.Context,
     name: _Name,
@@ -169,6 +182,7 @@ def update(
         if changed.state == "paused":
             what = changed.provider_name
             run.out.say(f"{what} stays paused ({changed.pause_reason}): notifyctl providers resume {what}")
+        _warn(run, providers.exposed(changed, run.settings.provider_urls))
 
 
 @app.command()
@@ -236,10 +250,16 @@ def test(
         if not found:
             run.out.say("no provider is active: notifyctl providers add NAME")
         for each in found:
+            _warn(run, each.exposed)
             if each.ok and each.paused:
                 what = each.provider_name
                 run.out.say(f"{what} stays paused ({each.paused}): notifyctl providers resume {what}")
         _raise_for([each for each in found if not each.ok], len(found), run)
+
+
+def _warn(run: Invocation, warning: str | None) -> None:
+    if warning:
+        run.out.say(warning)
 
 
 def _raise_for(bad: Sequence[Checkup], count: int, run: Invocation) -> None:
@@ -285,7 +305,7 @@ def _secret(run: Invocation, source: str | None, option: str) -> str | None:
         return None
     if source == "-" and run.may_ask:  # a person would see what is typed
         return hidden(run, option.removeprefix("--").replace("-", " "), "")
-    return read_secret(source, option)
+    return read_secret(source, option, may_be_empty=True)  # the adapter says whether it needs one
 
 
 def _asked(run: Invocation, given: Given) -> Given:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import Noun
@@ -52,7 +52,12 @@ INGESTED = (
 def poll(
     ctx: typer.Context,
     provider: Annotated[
-        str | None, typer.Option("--provider", metavar="P", help="Only this one, whatever its settings say.")
+        str | None,
+        typer.Option(
+            "--provider",
+            metavar="P",
+            help="Only this one, whatever its settings say, and about all that it took in the last three days.",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask about so many messages at most.")] = None,
 ) -> None:
@@ -100,7 +105,7 @@ def ingest(
             raise UsageError("--url and --auth-token serve to check a signature, which stands in the --headers")
         if [file, str(headers), auth_token].count("-") > 1:
             raise UsageError("stdin can be only one of FILE, --headers and --auth-token")
-        body = _read(file)
+        body = files.content(file, "")
         whose = provider or service.guess(body)
         if headers is not None:
             token = None if auth_token is None else read_secret(auth_token, "--auth-token")
@@ -129,6 +134,7 @@ def _asked(run: Invocation, provider: str | None, limit: int | None) -> list[Fin
         lambda config: open_credentials(config, system.keyring, urls),
         limit,
         run.out.say,
+        unasked=provider is not None,
     )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(asking)
@@ -173,18 +179,9 @@ def _require_genuine(
     service.require_genuine(run.system.db, run.system.keyring, provider, call)
 
 
-def _read(file: str) -> bytes:
-    if file == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from error
-
-
 def _headers(file: Path) -> dict[str, str]:
     """Return a call's headers, names in lower case: a JSON object of them, or lines as they stand in a request."""
-    text = _read(str(file)).decode(errors="replace")
+    text = files.content(str(file), "").decode(errors="replace")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -25,10 +25,14 @@ def write_secret(path: Path, text: str) -> None:
         file.write(f"{text}\n")
 
 
-def read_secret(source: str, option: str) -> str:
-    """Return the secret of `-` (stdin's first line) or `@FILE`. Raises UsageError for anything else."""
+def read_secret(source: str, option: str, *, may_be_empty: bool = False) -> str:
+    """Return the secret of `-` (stdin's first line) or `@FILE`. Raises UsageError for anything else.
+
+    With `may_be_empty` an empty line or file is a secret too: none from now on. The end of stdin is not.
+    """
     if source == "-":
         text = sys.stdin.readline()
+        may_be_empty = may_be_empty and bool(text)
     elif source.startswith("@"):
         try:
             text = Path(source[1:]).expanduser().read_text(encoding="utf-8")
@@ -36,6 +40,6 @@ def read_secret(source: str, option: str) -> str:
             raise UsageError(f"{option}: {source[1:]}: {getattr(error, 'strerror', None) or 'not text'}") from error
     else:
         raise UsageError(f"{option} takes - (stdin) or @FILE: an argument can be read in the process list")
-    if not text.strip():
+    if not text.strip() and not may_be_empty:
         raise UsageError(f"{option}: nothing was given")
     return text.strip()

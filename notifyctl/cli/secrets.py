@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import default_keys_file
 from notifyctl.core.errors import UsageError
@@ -18,7 +18,7 @@ from notifyctl.core.sealing import KEY_BYTES, format_key, parse_keys
 app = Noun("Encryption keys for the providers' credentials.")
 
 
-@app.command("generate-key")
+@app.command("generate-key", cls=SecretLeaf)
 def generate_key(
     ctx: typer.Context,
     kid: Annotated[str, typer.Option("--kid", metavar="ID", help="The key's id: 1 to 6 of a-z 0-9.")] = "k1",

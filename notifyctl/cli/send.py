@@ -15,7 +15,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.letter import readable
 from notifyctl.cli.noun import single
 from notifyctl.cli.options import one_of
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, Kind, escaped_lines
 from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
@@ -118,13 +118,14 @@ def submission(*, timed: bool) -> Callable[..., None]:
         with invocation(ctx) as run:
             _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
             _refuse_two_bodies(body, body_file, html_file)
-            html = None if html_file is None else files.text(html_file, "--html-file")
+            page = None if html_file is None else files.text(html_file, "--html-file")
+            attachments, html = files.attached(attach or [], page)
             payload = content.build(
                 channel,
                 subject=subject,
                 body=body if body_file is None else files.text(body_file, "--body-file"),
                 html=html,
-                attachments=files.attachments(attach or [], html),
+                attachments=attachments,
                 to=to,
                 data=content.parse_data(data) if data is not None else None,
             )
@@ -211,7 +212,8 @@ def _show_request(run: Invocation, draft: Draft) -> None:
     if draft.channel is Channel.SMS and (body := draft.payload.get("body")) and not draft.payload.get("media"):
         run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):
-        run.out.write(_as_http(request, draft.payload))
+        text = _as_http(request, draft.payload)
+        run.out.write(escaped_lines(text) if run.out.on_terminal else text)
         return
     shown = SimpleNamespace(
         method=request.method, url=request.url, headers=dict(request.headers), body=request.body.decode()

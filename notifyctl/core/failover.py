@@ -45,10 +45,11 @@ def elsewhere(transition: Transition, claim: Claim, attempt: Attempt, others: Se
 def back(claim: Claim, attempt: Attempt, outcome: Outcome) -> Retry | None:
     """Return that it goes back to whom it came from, and stays there, where no request could be made of it.
 
-    None where it came from nobody, or where that is not what went wrong. The attempt is given back.
+    None where it came from nobody or has been sent back before, or where that is not what went wrong. The attempt is
+    given back.
     """
     home = _came_from(claim.retry_history, claim.provider)
-    if outcome.asked or outcome.kind is not Kind.PERMANENT or home is None:
+    if outcome.asked or outcome.kind is not Kind.PERMANENT or home is None or not claim.fails_over:
         return None
     reason = f"{claim.provider} cannot deliver it: {describe(outcome)}"
     moved = entry(claim.provider, home, attempt.ended_at, reason)

@@ -54,12 +54,13 @@ def throttle_ms(wish_ms: int | None) -> int:
 
 def works(outcome: Outcome) -> bool:
     """Return whether the answer shows that the provider works: it dealt with this message, one way or the other."""
-    return outcome.asked and outcome.kind in (Kind.ACCEPTED, Kind.PERMANENT, Kind.RECIPIENT)
+    about_the_message = outcome.kind in (Kind.ACCEPTED, Kind.PERMANENT, Kind.RECIPIENT) or outcome.blames == "to"
+    return outcome.asked and about_the_message
 
 
 def fails(outcome: Outcome) -> bool:
-    """Return whether it counts as a failure of the provider. That it throttles is none."""
-    return outcome.asked and outcome.kind in (Kind.TRANSIENT, Kind.UNKNOWN)
+    """Return whether it counts as a failure of the provider. That it throttles is none, nor what is one recipient's."""
+    return outcome.asked and outcome.blames != "to" and outcome.kind in (Kind.TRANSIENT, Kind.UNKNOWN)
 
 
 def word(cause: str | None) -> str:

@@ -27,6 +27,7 @@ class Outcome:
     `code` is the provider's own code ("21211", "UNREGISTERED"), `message` one line for people, `response` what the
     provider said (cut and cleaned before it is stored). `retry_after_ms` is the provider's own wish, unclamped.
     `category` refines PERMANENT only. `asked` is False where the provider was never asked: nothing was sent.
+    `blames` is the content's field ("from", "to") that the answer is about, where it is about one.
     """
 
     kind: Kind
@@ -38,3 +39,4 @@ class Outcome:
     response: str | None = None
     category: Category = Category.PROVIDER_REJECTED
     asked: bool = True
+    blames: str | None = None

@@ -1,7 +1,8 @@
 """What a provider says later of a message that it took, and what follows: pure decisions.
 
 Receipts come twice, late and in any order. Each notification keeps the one that weighs most: a bounce before a
-delivery, a delivery before any word on the way. So the end is the same in whatever order they come.
+delivery, a delivery before any word on the way. So the end is the same in whatever order they come. Of several bounces
+the one that says that the address is dead is kept: whoever told of the first may not have known why.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ def settle(known: Known, receipt: Receipt, now: int) -> Known:
     if stage is not None and (receipt.stage < stage or (receipt.stage is stage and not _is_further(known, receipt))):
         return known
     at = now if receipt.at is None else min(receipt.at, now)
+    if known.bounced_at is not None:  # it came back once, and this only says why
+        at = known.bounced_at
     return Known(
         delivered_at=at if receipt.stage is Stage.DELIVERED else None,
         bounced_at=at if receipt.stage is Stage.BOUNCED else None,
@@ -112,6 +115,8 @@ def pauses(receipt: Receipt, changed_at: int, sent_at: int, now: int) -> bool:
 
 def _is_further(known: Known, receipt: Receipt) -> bool:
     """Return whether a receipt of the same stage says more than what is known."""
+    if receipt.stage is Stage.BOUNCED:
+        return receipt.dead and receipt.text != known.receipt
     return receipt.stage is Stage.UNDERWAY and _rank(receipt.text) > _rank(known.receipt or "")
 
 

@@ -73,7 +73,7 @@ class Courier:
         if isinstance(response, Failure):
             return outcome_of(response)
         try:
-            return self.adapter.read(response)
+            return _apart(self.adapter.read(response), message)
         except Exception as error:  # a third party's adapter: the provider may have taken it
             log.exception("provider %s: reading the answer failed", self.adapter.name)
             return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
@@ -87,3 +87,12 @@ class Courier:
             log.exception("provider %s: building the request failed", self.adapter.name)
             what = f"no request could be built: {type(error).__name__}"
             return Outcome(Kind.PERMANENT, what, category=Category.INVALID_PAYLOAD, asked=False)
+
+
+def _apart(outcome: Outcome, message: Message) -> Outcome:
+    """Return the outcome; where it blames what this message alone says, it is this message's failure.
+
+    A sender that only one message names must not pause the provider for all others.
+    """
+    own = outcome.kind is Kind.CONFIG and outcome.blames is not None and bool(message.content.get(outcome.blames))
+    return replace(outcome, kind=Kind.PERMANENT) if own else outcome

@@ -93,7 +93,8 @@ class Shared:
 class Lane:
     """Works for one provider until it is stopped, or with `once` until nothing is left.
 
-    `unrecorded` is how many results are on their way to the database.
+    `unrecorded` is how many results are on their way to the database, `refused` the version of the provider's
+    configuration whose secrets could not be opened here, which ended it.
     """
 
     def __init__(self, provider: str, shared: Shared, tally: ProviderTally) -> None:
@@ -103,6 +104,7 @@ class Lane:
         self._courier: Courier | None = None
         self._version = -1
         self.unrecorded = 0
+        self.refused: int | None = None
         self._calls: dict[asyncio.Task[None], Claim] = {}
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -274,6 +276,7 @@ class Lane:
             courier = await self._shared.couriers(self.provider, version)
         except NotAllowed as error:
             self._shared.notice(f"{self.provider}: {error.message}; this dispatcher leaves it alone")
+            self.refused = version
             self.stop()
             return None
         if courier is not None:

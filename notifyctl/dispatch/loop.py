@@ -216,13 +216,19 @@ class Dispatcher:
 
     def _open_lanes(self, shared: Shared) -> None:
         for provider in self._configs:
-            if provider not in self._lanes:
+            if provider not in self._lanes or self._may_open_now(provider):
                 lane = Lane(provider, shared, self.tally.of(provider))
                 self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
             elif self.options.once and self._has_more_to_do(provider):
                 lane, _ = self._lanes[provider]
                 self._stands_in_for(provider)
                 self._lanes[provider] = (lane, asyncio.create_task(lane.run()))
+
+    def _may_open_now(self, provider: str) -> bool:
+        """Return whether a lane that ended for want of a key may begin again: there are other secrets now."""
+        lane, task = self._lanes[provider]
+        anew = lane.refused is not None and self._configs[provider].updated_at != lane.refused
+        return anew and task.done() and not lane.unrecorded
 
     def _has_more_to_do(self, provider: str) -> bool:
         """Return whether a lane that has ended has not looked yet for all whom it stands in for now."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotFound, NotifyctlError, UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.outcome import Kind
-from notifyctl.core.receipt import Arrival, next_question
+from notifyctl.core.receipt import LAST_QUESTION_MS, Arrival, next_question
 from notifyctl.core.text import one_line
 from notifyctl.dispatch.crossing import Crossing
 from notifyctl.providers import registry
@@ -26,6 +26,7 @@ from notifyctl.providers.contract import Credentials, Failure, Trace, Traceable
 from notifyctl.providers.wire import Wire
 from notifyctl.store import providers, receipts, traces
 from notifyctl.store.engine import Database
+from notifyctl.store.page import Cursor
 from notifyctl.store.providers import ProviderConfig
 from notifyctl.store.receipts import Counts, Report
 from notifyctl.store.traces import Claimed, Pace, Question
@@ -36,7 +37,9 @@ PLACES = 8
 EVERY_S = 5.0
 REST_MS = 60_000
 LONGEST_REST_MS = 3_600_000
-ONCE_PATIENCE_S = 30.0
+ONCE_PATIENCE_S = 25.0  # with some seconds for the answers, less than a dispatcher leaves to its calls at the end
+ALONE_S = traces.CLAIMED_MS / 2_000
+"""For how long messages are asked about alone, so that what is claimed meanwhile stays with who claimed it."""
 
 _IN_VAIN = (Kind.THROTTLED, Kind.CONFIG)
 
@@ -71,15 +74,37 @@ class Findings:
     rest_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was said of a message: the answer (None: there was no time to ask), and bare receipts.
+
+    Those tell less than the provider knows. They count only when the message is not asked about again.
+    """
+
+    question: Question
+    trace: Trace | None
+    bare: Sequence[Arrival] = ()
+
+
 class Inquiry:
-    """One pass over what is to be asked of one provider. `patience_s` is how long it waits for permits altogether."""
+    """One pass over what is to be asked of one provider. `patience_s` is how long it waits for permits altogether.
+
+    With `unasked` it then asks about messages of the last three days about which nobody was to ask.
+    """
 
     def __init__(
-        self, desk: Desk, config: ProviderConfig, credentials: Credentials, *, patience_s: float = math.inf
+        self,
+        desk: Desk,
+        config: ProviderConfig,
+        credentials: Credentials,
+        *,
+        patience_s: float = math.inf,
+        unasked: bool = False,
     ) -> None:
         self._desk, self._config, self._credentials = desk, config, credentials
         self._adapter = traceable(config.provider_name)
         self._patience_s = patience_s
+        self._unasked, self._after = unasked, Cursor(0, "")
         self.findings = Findings(config.provider_name)
 
     async def run(self, limit: int | None = None) -> Findings:
@@ -88,13 +113,15 @@ class Inquiry:
             return self.findings
         pace = Pace(self._adapter.traced_at_once, self._adapter.traces_per_minute)
         moment = await self._desk.crossing.read(self._desk.crossing.db.now)
-        if not await self._is_due(moment):  # without writing anything
+        if not self._unasked and not await self._is_due(moment):  # without writing anything
             return self.findings
         while limit is None or self.findings.asked < limit:
             most = PLACES * pace.at_once if limit is None else min(PLACES * pace.at_once, limit - self.findings.asked)
             claimed = await self._claim(pace, moment, most)
             if claimed.wait_ms is None and not claimed.questions:
-                break
+                if not await self._added(moment, most):
+                    break
+                continue
             if claimed.wait_ms is not None:
                 if not await self._waited(claimed.wait_ms):
                     break
@@ -106,6 +133,20 @@ class Inquiry:
     async def _is_due(self, moment: int) -> bool:
         name = self._config.provider_name
         return await self._desk.crossing.read(lambda conn: traces.any_due(conn, name, moment))
+
+    async def _added(self, moment: int, most: int) -> bool:
+        """Make some of the messages due about which nobody was to ask; return whether there were any."""
+        if not self._unasked:
+            return False
+        db, name, after = self._desk.crossing.db, self._config.provider_name, self._after
+        found = await self._desk.crossing.read(
+            lambda conn: traces.unasked(conn, name, moment - LAST_QUESTION_MS, after, most)
+        )
+        if found:
+            self._after = found[-1]
+            ids = [each.id for each in found]
+            await self._desk.crossing.write(lambda conn: traces.ask_about(conn, db.dialect, ids, moment))
+        return bool(found)
 
     async def _claim(self, pace: Pace, moment: int, most: int) -> Claimed:
         db, name = self._desk.crossing.db, self._config.provider_name
@@ -130,12 +171,36 @@ class Inquiry:
         batches = [questions[start : start + size] for start in range(0, len(questions), size)]
         asked = [self._ask(adapter, [each.message_id for each in batch if each.message_id]) for batch in batches]
         answers = list(zip(batches, await asyncio.gather(*asked), strict=True))
-        arrivals = [arrival for _, trace in answers for arrival in trace.arrivals]
-        for _, trace in answers:  # one after the other: of a pace they are all
-            for full_id, arrival in trace.unclear.items():
-                arrivals.append(await self._detail(adapter, pace, full_id, arrival))
-        await self._record(answers, arrivals)
-        return self._goes_on([trace for _, trace in answers])
+        unclear = [(each, mails) for batch, trace in answers for each in batch if (mails := _unclear(trace, each))]
+        waiting = {each.id for each, _ in unclear}
+        said = [_Said(each, trace) for batch, trace in answers for each in batch if each.id not in waiting]
+        await self._record([arrival for _, trace in answers for arrival in trace.arrivals], said)
+        return self._goes_on([*(trace for _, trace in answers), *await self._put_alone(adapter, pace, unclear)])
+
+    async def _put_alone(
+        self, adapter: Traceable, pace: Pace, unclear: Sequence[tuple[Question, Mapping[str, Arrival]]]
+    ) -> list[Trace]:
+        """Ask about one mail after the other, of a pace they are all, and write each message's as it comes.
+
+        Where that takes too long, or would be in vain, the others are put off. Returns the answers.
+        """
+        until, answers, left = time.monotonic() + ALONE_S, list[Trace](), list[_Said]()
+        last: Trace | None = Trace(Kind.ACCEPTED)
+        for question, mails in unclear:
+            if last is None or last.kind in _IN_VAIN:
+                left.append(_Said(question, last, tuple(mails.values())))
+                continue
+            said, told = _Said(question, Trace(Kind.ACCEPTED)), list[Arrival]()
+            for full_id, arrival in mails.items():
+                last = await self._detail(adapter, pace, full_id, until)
+                answers += [] if last is None else [last]
+                if last is not None and _is_answer(last):
+                    told.append(last.arrivals[0] if last.arrivals else arrival)
+                else:
+                    said = _Said(question, last, (*said.bare, arrival))
+            await self._record(told, [said])
+        await self._record([], left)
+        return answers
 
     async def _ask(self, adapter: Traceable, message_ids: Sequence[str]) -> Trace:
         """Put one question. Never raises but for being cancelled."""
@@ -153,33 +218,38 @@ class Inquiry:
             log.exception("provider %s: reading the answer failed", self._config.provider_name)
             return Trace(Kind.UNKNOWN, message=f"the answer could not be read: {type(error).__name__}")
 
-    async def _detail(self, adapter: Traceable, pace: Pace, full_id: str, arrival: Arrival) -> Arrival:
-        """Return what the provider says of one message alone, else what is known of it already."""
+    async def _detail(self, adapter: Traceable, pace: Pace, full_id: str, until: float) -> Trace | None:
+        """Return what the provider says of one mail alone; None where no permit is to be had in time."""
         db, name = self._desk.crossing.db, self._config.provider_name
 
         def work(conn: Connection) -> int:
             return traces.permit(conn, db.dialect, name, pace, db.now(conn))
 
-        while wait_ms := await self._desk.crossing.write(work):
+        while time.monotonic() < until:
+            wait_ms = await self._desk.crossing.write(work)
+            if not wait_ms:
+                return await self._ask(adapter, [full_id])
             if not await self._waited(wait_ms):
-                return arrival
-        trace = await self._ask(adapter, [full_id])
-        return trace.arrivals[0] if trace.arrivals else arrival
+                break
+        return None
 
-    async def _record(self, answers: Sequence[tuple[Sequence[Question], Trace]], arrivals: Sequence[Arrival]) -> None:
+    async def _record(self, arrivals: Sequence[Arrival], said: Sequence[_Said]) -> None:
+        if not said:
+            return
         db, name = self._desk.crossing.db, self._config.provider_name
 
         def work(conn: Connection) -> Report:
             now = db.now(conn)
-            report = receipts.record(conn, db.dialect, name, arrivals, self._desk.actor, now)
-            later = [(each, _later(each, trace, now)) for questions, trace in answers for each in questions]
+            later = [(each.question, _later(each, now)) for each in said]
+            bare = [arrival for each, (_, due) in zip(said, later, strict=True) if due is None for arrival in each.bare]
+            report = receipts.record(conn, db.dialect, name, [*arrivals, *bare], self._desk.actor, now)
             traces.put_off(conn, db.dialect, later)
             return report
 
         report = await self._desk.crossing.write(work)
         self.findings.counts.add(report.counts)
-        self.findings.asked += sum(len(questions) for questions, _ in answers)
-        self.findings.unanswered += sum(len(asked) for asked, trace in answers if not _is_answer(trace))
+        self.findings.asked += len(said)
+        self.findings.unanswered += sum(1 for each in said if each.trace is None or not _is_answer(each.trace))
         if report.paused is not None:
             self._desk.notice(f"{name} paused: {report.paused}")
 
@@ -216,16 +286,16 @@ class Inquirer:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def once(self, configs: Iterable[ProviderConfig]) -> None:
-        """Ask what is due, with little patience for permits."""
-        await asyncio.gather(*(self._pass(config, ONCE_PATIENCE_S) for config in configs if config.polled))
+        """Ask what is due, with little patience for permits; what hinders is logged: cron would mail it each time."""
+        await asyncio.gather(*(self._pass(config, ONCE_PATIENCE_S, log.info) for config in configs if config.polled))
 
     def _start(self, config: ProviderConfig) -> None:
         name = config.provider_name
         running = name in self._tasks and not self._tasks[name].done()
         if config.polled and not running and time.monotonic() >= self._rests.get(name, 0.0):
-            self._tasks[name] = asyncio.create_task(self._pass(config, math.inf))
+            self._tasks[name] = asyncio.create_task(self._pass(config, math.inf, self._desk.notice))
 
-    async def _pass(self, config: ProviderConfig, patience_s: float) -> None:
+    async def _pass(self, config: ProviderConfig, patience_s: float, say: Callable[[str], None]) -> None:
         try:
             credentials = self._open(config)
             findings = await Inquiry(self._desk, config, credentials, patience_s=patience_s).run()
@@ -237,15 +307,15 @@ class Inquirer:
             log.exception("provider %s: asking for receipts failed", config.provider_name)
             findings = Findings(config.provider_name, problem=type(error).__name__, rest_ms=REST_MS)
         self._rests[config.provider_name] = time.monotonic() + findings.rest_ms / 1_000
-        self._tell(findings)
+        self._tell(findings, say)
 
-    def _tell(self, findings: Findings) -> None:
+    def _tell(self, findings: Findings, say: Callable[[str], None]) -> None:
         """Say what keeps receipts from coming, once as long as it stays the same."""
         if findings.problem is None:
             self._said.pop(findings.provider, None)
         elif self._said.get(findings.provider) != findings.problem:
             self._said[findings.provider] = findings.problem
-            self._desk.notice(f"{findings.provider}: no receipts: {findings.problem}")
+            say(f"{findings.provider}: no receipts: {findings.problem}")
 
 
 def to_ask(db: Database, provider: str | None) -> list[ProviderConfig]:
@@ -271,13 +341,18 @@ async def ask(
     open_credentials: Open,
     limit: int | None,
     notice: Callable[[str], None],
+    *,
+    unasked: bool = False,
 ) -> list[Findings]:
-    """Ask each provider once about all that is due, those that allow any number of questions first."""
+    """Ask each provider once about all that is due, those that allow any number of questions first.
+
+    With `unasked` also about what went out in the last three days without being to be asked about.
+    """
     crossing, wire = Crossing(db), Wire()
     desk, found, left = Desk(crossing, wire, actor, notice), [], limit
     try:
         for config in sorted(configs, key=_is_slow):
-            inquiry = Inquiry(desk, config, open_credentials(config))
+            inquiry = Inquiry(desk, config, open_credentials(config), unasked=unasked)
             found.append(await inquiry.run(left))
             left = None if left is None else left - found[-1].asked
     finally:
@@ -304,9 +379,20 @@ def _is_answer(trace: Trace) -> bool:
     return trace.kind in (Kind.ACCEPTED, Kind.PERMANENT)
 
 
-def _later(question: Question, trace: Trace, now: int) -> int | None:
+def _unclear(trace: Trace, question: Question) -> dict[str, Arrival]:
+    """Return the mails of a message of which the provider says more when asked about them alone."""
+    return {
+        full_id: arrival
+        for full_id, arrival in trace.unclear.items()
+        if question.id == arrival.notification_id or question.message_id == arrival.provider_message_id
+    }
+
+
+def _later(said: _Said, now: int) -> int | None:
+    trace = said.trace or Trace(Kind.UNKNOWN)
     wait_ms = _rest_ms(trace) if trace.kind in _IN_VAIN else 0
-    return next_question(question.sent_at, now, answered=_is_answer(trace), wait_ms=wait_ms)
+    due = next_question(said.question.sent_at, now, answered=_is_answer(trace), wait_ms=wait_ms)
+    return now if due is not None and said.trace is None else due  # it was not asked: as soon as there is time
 
 
 def _rest_ms(trace: Trace) -> int:

@@ -15,9 +15,13 @@ from notifyctl.providers.contract import Credentials, InvalidMessage
 
 ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
 
+BASE_URL_HELP = "another address than the provider's own: the sandbox, a proxy"
+RECEIPTS_HELP = "poll: the dispatcher asks what became of messages"
+
 _MAILBOX = re.compile(r"(?:(?P<name>[^<>]*?)\s*<(?P<inner>[^<>\s]+)>|(?P<bare>[^<>\s]+))")
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 # Made once: `json.dumps` with arguments makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _TOKEN68 = re.compile(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
@@ -78,7 +82,8 @@ def flag(content: Mapping[str, Any], field: str) -> bool:
 def mailbox(field: str, value: str) -> dict[str, str]:
     """Return `value` ("a@b" or "Name <a@b>") as {"email"} or {"email", "name"}; raise InvalidMessage if it is neither.
 
-    No more is checked than that something stands on both sides of one @: the rest is the mail system's business.
+    No more is checked than that something stands on both sides of one @, and that it is not a list of addresses: the
+    rest is the mail system's business.
     """
     found = _MAILBOX.fullmatch(value.strip())
     address = found and (found["inner"] or found["bare"])
@@ -114,10 +119,21 @@ def problems_with_base_url(credentials: Credentials) -> list[str]:
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts is not None and parts.password:
             return ["base_url must hold no password: it is neither encrypted nor sent"]
-        fine = parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if parts is not None and ("@" in parts.netloc or "?" in value or "#" in value):
+            return ["base_url must be host and path: no user, no ? and no #"]
+        fine = parts is not None and parts.port != 0 and is_web_address(value)
     except ValueError:
         fine = False
     return [] if fine else ["base_url must be an http or https address"]
+
+
+def is_web_address(value: str) -> bool:
+    """Return whether it is an http or https address, with no blank or control character anywhere in it."""
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not _BLANK.search(value)
+    except ValueError:
+        return False
 
 
 def problems_with_receipts(credentials: Credentials) -> list[str]:

@@ -82,6 +82,16 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class Described(Protocol):
+    """What an adapter may offer besides: which settings it has, by name, each with a line of help.
+
+    Where it does, no others are taken; without it, any are.
+    """
+
+    settings: Mapping[str, str]
+
+
+@runtime_checkable
 class Limited(Protocol):
     """What an adapter may offer besides: to say how many calls can be made at once, whatever the dispatcher would."""
 

@@ -62,6 +62,7 @@ def outcome(
     message_id: str | None = None,
     retry_after: int | None = None,
     category: Category = Category.PROVIDER_REJECTED,
+    blames: str | None = None,
 ) -> Outcome:
     """Return the outcome with what every reading keeps of the answer; `retry_after` is in milliseconds."""
     return Outcome(
@@ -73,6 +74,7 @@ def outcome(
         retry_after_ms=retry_after,
         response=clean(response.body.decode(errors="replace")) or None,
         category=category,
+        blames=blames,
     )
 
 

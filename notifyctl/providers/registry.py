@@ -39,7 +39,16 @@ def get(name: str) -> Adapter:
 
 def for_channel(channel: Channel) -> list[Adapter]:
     """Return the adapters that deliver on `channel`, by name; those that cannot be loaded are left out."""
-    return [adapter for adapter in _loadable() if adapter.channel is channel]
+    return [adapter for adapter in loadable() if adapter.channel is channel]
+
+
+def loadable() -> Iterable[Adapter]:
+    """Yield the adapters that can be loaded, by name."""
+    for name in names():
+        try:
+            yield get(name)
+        except BrokenProvider:
+            continue
 
 
 def broken() -> dict[str, str]:
@@ -88,14 +97,6 @@ def _entry_points() -> dict[str, EntryPoint]:
 @cache
 def _load(point: EntryPoint) -> Adapter:
     return load(point)
-
-
-def _loadable() -> Iterable[Adapter]:
-    for name in names():
-        try:
-            yield get(name)
-        except BrokenProvider:
-            continue
 
 
 def _is_ours(point: EntryPoint) -> bool:

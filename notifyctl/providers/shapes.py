@@ -7,7 +7,7 @@ nothing, everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -54,8 +54,8 @@ def one_of(*words: str) -> Check:
 
 
 def matching(pattern: str, meaning: str) -> Check:
-    """Take texts that match all of `pattern`; `meaning` ends the sentence "must be"."""
-    compiled = re.compile(pattern)
+    """Take texts that match all of `pattern` (digits are ASCII's); `meaning` ends the sentence "must be"."""
+    compiled = re.compile(pattern, re.ASCII)
 
     def check(path: str, value: Any) -> None:
         _require(isinstance(value, str) and compiled.fullmatch(value) is not None, path, f"must be {meaning}")
@@ -91,15 +91,16 @@ def fields(table: Table, spelled: Callable[[str], str] = str) -> Check:
         for key, item in _object(path, value).items():
             inner = table.get(spelled(key))
             if inner is None:
-                raise InvalidMessage(f"{path}.{key}: unknown{_meant(spelled(key), table)}")
+                raise InvalidMessage(f"{path}.{key}: unknown{meant(spelled(key), table)}")
             if item is not None:
                 inner(f"{path}.{key}", item)
 
     return check
 
 
-def _meant(name: str, table: Table) -> str:
-    near = get_close_matches(name, table, n=1)
+def meant(name: str, names: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: the one that was probably meant, or nothing."""
+    near = get_close_matches(name, list(names), n=1)
     return f", perhaps {near[0]}" if near else ""
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, NotifyctlError
 from notifyctl.core.flow import Cause
 from notifyctl.core.outcome import Kind
-from notifyctl.core.sealing import Keyring
+from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Checkable, Credentials, Failure, Request, Response
@@ -56,7 +56,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """A provider's check-up. `paused` is why it is paused, if it is; `duration_ms` is what the answer took."""
+    """A provider's check-up. `paused` is why it is paused, if it is; `duration_ms` is what the answer took.
+
+    `exposed` is a warning where its credentials go over a network unencrypted.
+    """
 
     id: str
     provider_name: str
@@ -68,6 +71,7 @@ class Checkup:
     hint: str | None
     duration_ms: int
     paused: str | None
+    exposed: str | None
 
 
 def examine(db: Database, keyring: Keyring, urls: Mapping[str, str], refs: Sequence[str]) -> list[Checkup]:
@@ -130,6 +134,7 @@ async def _examine(config: ProviderConfig, keyring: Keyring, urls: Mapping[str, 
         hint=finding.hint,
         duration_ms=int((time.monotonic() - began) * 1_000),
         paused=_pause(config, now),
+        exposed=credentials.exposed(config.provider_name, config.config, urls, secrets=_has_secrets(config)),
     )
 
 
@@ -138,6 +143,10 @@ def _pause(config: ProviderConfig, now: int) -> str | None:
     if not config.paused(now) or config.pause_cause == Cause.THROTTLED:
         return None
     return config.pause_reason or "no reason given"
+
+
+def _has_secrets(config: ProviderConfig) -> bool:
+    return holds_secret(config.api_key) or holds_secret(config.api_secret) or bool(config.service_account)
 
 
 @dataclass(frozen=True, slots=True)

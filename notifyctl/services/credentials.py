@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.host import is_loopback
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials, Traceable
+from notifyctl.providers.contract import Credentials, Described, Traceable
+from notifyctl.providers.shapes import meant
 from notifyctl.store.providers import SECRET_WIDTH, ProviderConfig, open_credentials, place
 
 _BOTH = "--api-key - --api-secret -"
@@ -51,15 +54,18 @@ class Given:
 def applied(config: ProviderConfig, given: Given, keyring: Keyring) -> ProviderConfig:
     """Return `config` with what is given in it, secrets sealed; what is not given keeps its sealed form.
 
-    Of a service account's key file the `private_key_id` is the API key. Raises UsageError for a secret that is too
-    long, NotAllowed without an encryption key.
+    Of a service account's key file the `private_key_id` is the API key. Raises UsageError for a setting that the
+    provider does not have and a secret that is too long, NotAllowed without an encryption key.
     """
+    _refuse_unknown(config.provider_name, given.settings)
     settings = {**config.config, **given.settings}
     api_key, api_secret, account = config.api_key, config.api_secret, config.service_account
     plain_key = given.api_key if given.service_account is None else given.service_account["private_key_id"]
     if plain_key is not None:
         api_key = keyring.seal(plain_key, place(config.id, "api_key"), SECRET_WIDTH)
     if given.api_secret is not None:
+        api_secret = None  # which an empty one comes to
+    if given.api_secret:
         api_secret = keyring.seal(given.api_secret, place(config.id, "api_secret"), SECRET_WIDTH)
     if given.service_account is not None:
         account = keyring.seal(json.dumps(dict(given.service_account)), place(config.id, "config_json"))
@@ -88,10 +94,45 @@ def checked(config: ProviderConfig, keyring: Keyring) -> Credentials:
     return opened
 
 
+def exposed(provider: str, settings: Mapping[str, Any], urls: Mapping[str, str], *, secrets: bool) -> str | None:
+    """Return a warning where the secrets go over a network for everybody to read, None where they do not.
+
+    `urls` stand above the configured base URLs; `secrets` says whether there are any.
+    """
+    if provider == "smtp":
+        host = str(settings.get("host") or "") if settings.get("security") == "none" else ""
+        instead = "--set security=starttls"
+    else:
+        host, instead = _plain_host(urls.get(provider) or str(settings.get("base_url") or "")), "an https address"
+    if not host or not secrets or is_loopback(host):
+        return None
+    return f"warning: {provider}: the credentials go to {host} unencrypted; {instead} prevents that"
+
+
 def replacing(provider: str) -> str:
     """Return the command that gives a provider other credentials."""
     options = {"fcm": "--credentials FILE", "twilio": _BOTH, "smtp": _BOTH}
     return f"notifyctl providers update {provider} {options.get(provider, '--api-key -')}"
+
+
+def _plain_host(url: str) -> str:
+    """Return the host of an http address; an empty text for any other, and for what is no address."""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme == "http" else ""
+    except ValueError:
+        return ""
+
+
+def _refuse_unknown(provider: str, given: Mapping[str, Any]) -> None:
+    """Raise UsageError for a setting that the adapter does not declare; one that is stored can be removed."""
+    adapter = registry.get(provider)
+    if not isinstance(adapter, Described):
+        return
+    unknown = [name for name, value in given.items() if value is not None and name not in adapter.settings]
+    if unknown:
+        said = "; ".join(f"no setting is called {name!r}{meant(name, adapter.settings)}" for name in unknown)
+        raise UsageError(f"{provider}: {said}", f"{provider} has: {', '.join(adapter.settings)}")
 
 
 def parse_service_account(text: str, source: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from notifyctl.core.model import PROVIDER_NAME, Actor
 from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials
+from notifyctl.providers.contract import Credentials, Described
 from notifyctl.services import credentials
 from notifyctl.services.credentials import Given
 from notifyctl.store import audit, hints, ids
@@ -72,6 +72,17 @@ def known(name: str) -> str:
     if name not in registry.names():
         raise UsageError(f"no provider is called {name!r}", f"installed are: {', '.join(registry.names())}")
     return name
+
+
+def settings() -> dict[str, Mapping[str, str]]:
+    """Return what can be set for each installed provider that says so: names with a line of help."""
+    return {adapter.name: adapter.settings for adapter in registry.loadable() if isinstance(adapter, Described)}
+
+
+def exposed(provider: Provider, urls: Mapping[str, str]) -> str | None:
+    """Return a warning where a provider's credentials go over a network unencrypted; `urls` stand above its own."""
+    has = bool(provider.api_key or provider.api_secret or provider.service_account)
+    return credentials.exposed(provider.provider_name, provider.config, urls, secrets=has)
 
 
 def needs_key(name: str, settings: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 import uuid
@@ -39,6 +40,8 @@ MAX_RETRIES = 5
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
+
+_SERVER = re.compile(r"[^:/?#]*://[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +259,13 @@ def _hidden(request: Request, credentials: Credentials) -> Request:
         name: f"{value.partition(' ')[0]} {HIDDEN}" if name.casefold() == "authorization" else value
         for name, value in request.headers.items()
     }
-    url = request.url
+    # A user's name may well be in the host's: it is no secret there.
+    where = _SERVER.match(request.url)
+    end = where.end() if where else 0
+    rest = request.url[end:]
     for secret in (credentials.api_key, credentials.api_secret):
-        url = url.replace(secret, HIDDEN) if secret else url
-    return replace(request, url=url, headers=headers)
+        rest = rest.replace(secret, HIDDEN) if secret else rest
+    return replace(request, url=request.url[:end] + rest, headers=headers)
 
 
 def _times(draft: Draft, now: int) -> tuple[int | None, int | None]:

@@ -54,6 +54,7 @@ class _Batch:
         self.provider = provider
         self._conn, self._dialect, self._actor, self._now = conn, dialect, actor, now
         self._probes = [outcome for claim, outcome in answers if claim.probe]
+        self._heard = [(claim, outcome) for claim, outcome in answers if outcome is not None]
         self._said = [(claim, outcome) for claim, outcome in answers if outcome is not None and not claim.probe]
 
     def changes(self) -> Iterator[str]:
@@ -80,7 +81,7 @@ class _Batch:
 
     def _misconfigured(self) -> Iterator[str]:
         """Pause it where its configuration does not work; one that was changed since the attempt is left alone."""
-        versions = {claim.provider_version: outcome for claim, outcome in self._said if outcome.kind is Kind.CONFIG}
+        versions = {claim.provider_version: outcome for claim, outcome in self._heard if outcome.kind is Kind.CONFIG}
         if not versions:
             return
         config = providers.lock(self._conn, self._dialect, self.provider)

@@ -146,12 +146,14 @@ def pause(
     """Pause a provider until a moment, or until it is resumed; return whether it is this call that paused it.
 
     A pause that is in force stays as it is, but for a throttled one, which gives way to every other and to a longer
-    one: of several dispatchers one is told True.
+    one, and an open breaker where it turns out that the configuration is why: of several dispatchers one is told True.
     """
     over = or_(_STATE.paused_at.is_(None), _STATE.paused_until <= now)
     throttled = _STATE.pause_cause == Cause.THROTTLED.value
     if cause is Cause.THROTTLED:
         throttled = and_(throttled, _STATE.paused_until < until)
+    if cause is Cause.CONFIG:
+        over = or_(over, _STATE.pause_cause == Cause.BREAKER.value)
     pause_of = _Pause(now, until, reason, cause, flow.probe_wait_ms(cause, 0))
     return _set_pause(conn, dialect, provider_name, pause_of, only_if=or_(over, throttled))
 

@@ -34,7 +34,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Counts:
     """What receipts came to; each counts once, `suppressed` counts addresses.
 
-    `underway` says only that it is on its way, `ignored` nothing new, `unknown` is of no notification that is here.
+    `underway` says only that it is on its way, `ignored` nothing new of how far it is, `unknown` is of no notification
+    that is here.
     """
 
     delivered: int = 0
@@ -135,15 +136,17 @@ class _Weighing:
             self.counts.ignored += 1
             return
         self.changed[row.id] = settled
-        self._take(receipt, row)
+        self._take(receipt, row, known)
 
-    def _take(self, receipt: Receipt, row: _Row) -> None:
+    def _take(self, receipt: Receipt, row: _Row, known: Known) -> None:
         match receipt.stage:
             case Stage.UNDERWAY:
                 self.counts.underway += 1
                 return
             case Stage.DELIVERED:
                 self.counts.delivered += 1
+            case Stage.BOUNCED if known.bounced_at is not None:  # only why is new, and what follows from it
+                self.counts.ignored += 1
             case Stage.BOUNCED:
                 self.counts.bounced += 1
         self.metric_ats.append(row.metric_at)

@@ -6,19 +6,35 @@ nobody asks twice is not promised: a receipt that comes twice changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, Select, Update, bindparam, exists, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.model import Status
 from notifyctl.core.permits import take
 from notifyctl.store.dialect import ID, Dialect
+from notifyctl.store.page import Cursor
 from notifyctl.store.tables import notifications, provider_configs, provider_states
 
 n = notifications.c
+_open = n.receipt_due_at.is_(None) & n.delivered_at.is_(None) & n.bounced_at.is_(None)
 
 CLAIMED_MS = 10 * 60_000
 """How long a question is left to whoever claimed it: longer than its answer and the questions that follow can take."""
@@ -59,6 +75,28 @@ def count_due(conn: Connection, provider: str, moment: int) -> int:
     """Return how many messages of a provider are to be asked about at that moment."""
     due = select(func.count()).where(n.provider == provider, n.receipt_due_at <= moment)
     return int(conn.execute(due).scalar_one())
+
+
+def unasked(conn: Connection, provider: str, since: int, after: Cursor, most: int) -> list[Cursor]:
+    """Return at most `most` messages that a provider took and about which nobody is to ask, the oldest first.
+
+    Those that were made and sent from `since` on, and stand behind `after`. Read are all that were sent since.
+    """
+    place = tuple_(literal(after.at, BigInteger), literal(after.id, ID))
+    picked = (
+        select(n.created_at, n.id)
+        .where(n.status == Status.SENT.value, n.created_at >= max(since, after.at))
+        .where(tuple_(n.created_at, n.id) > place, n.sent_at >= since, n.provider == provider)
+        .where(n.provider_message_id.is_not(None), _open)
+        .order_by(n.created_at, n.id)
+        .limit(most)
+    )
+    return [Cursor(row.created_at, row.id) for row in conn.execute(picked)]
+
+
+def ask_about(conn: Connection, dialect: Dialect, ids: Sequence[str], moment: int) -> None:
+    """Let messages be due at that moment, if nobody is to ask about them and it is not known what became of them."""
+    conn.execute(update(notifications).where(dialect.is_any(n.id, ids), _open).values(receipt_due_at=moment))
 
 
 def claim(

@@ -87,6 +87,16 @@ def info(reason: str) -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
 
 
+def test_credentials_that_everybody_can_read(on_sqlite: Providers) -> None:
+    """A check-up that is fine warns where the credentials go over a network unencrypted."""
+    plain = on_sqlite.cli.call("providers", "update", "sendgrid", "--set", "base_url=http://192.0.2.1:9").ok().stderr
+    assert plain.startswith("warning: sendgrid: the credentials go to 192.0.2.1 unencrypted")
+    on_sqlite.cli.env["NOTIFYCTL_SENDGRID_URL"] = on_sqlite.server.url
+    assert on_sqlite.test("sendgrid").ok().stderr == ""
+    on_sqlite.cli.env["NOTIFYCTL_SENDGRID_URL"] = "http://unknown.test"
+    assert on_sqlite.test("sendgrid").stderr.startswith("warning: sendgrid: the credentials go to unknown.test ")
+
+
 ADAPTER = """
 from notifyctl.core.model import Channel
 
@@ -233,7 +243,7 @@ def _seal(database: Database, provider_id: str) -> None:
 
 def test_settings_come_first(on_sqlite: Providers) -> None:
     """What the settings lack is said without asking anybody."""
-    wrong = {"NOTIFYCTL_SENDGRID_URL": "ftp://nowhere"}
+    wrong = {"NOTIFYCTL_SENDGRID_URL": "https://nowhere:99999"}
     done = on_sqlite.cli.call("providers", "test", "sendgrid", "-o", "json", env=wrong)
     (found,) = done.json()
     assert (done.exit_code, found["result"], found["checked"]) == (7, "settings", "settings")

@@ -135,6 +135,16 @@ def test_global_options_in_both_places(sqlite_cli: Cli) -> None:
     assert sqlite_cli.call("-o", "json", "users", "list").ok().json() == []
     assert sqlite_cli.call("users", "list", "-o", "json").ok().json() == []
     assert sqlite_cli.call("-o", "csv", "users", "list", "-o", "json").ok().json() == []
+
+
+@pytest.mark.parametrize("args", [("users", "list", "-o", "secret"), ("-o", "secret", "users", "list")])
+def test_a_secret_where_there_is_none(sqlite_cli: Cli, args: tuple[str, ...]) -> None:
+    """Only a verb that shows a secret has the format for it; another refuses it before anything is done."""
+    refused = sqlite_cli.call(*args)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "-o: 'secret' is none of table, plain, json, ndjson, csv, markdown, id\n" in refused.stderr
+    assert "secret" not in sqlite_cli.call("users", "list", "--help").ok().stdout
+    assert "secret." in sqlite_cli.call("keys", "create", "--help").ok().stdout
     elsewhere = f"sqlite:///{sqlite_cli.home}/other.db"
     for args in (["--database-url", elsewhere, "users", "list"], ["users", "list", "--database-url", elsewhere]):
         assert sqlite_cli.call(*args).exit_code == 8
@@ -462,6 +472,7 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("protected = 'yes'", "protected: is not true or false"),
         ("database_url = 5", "database_url: is not text"),
         ("provider_urls = 'x'", "provider_urls: is not a table"),
+        ("provider_urls = {twilio = 'localhost:8025'}", "'localhost:8025' is no http or https address"),
         ("[dispatch]\nspeed = 5\n", "dispatch.speed is no setting"),
         ("[dispatch]\nconcurrency = 0\n", "dispatch: concurrency is a number from 1 on, not 0"),
         ("[dispatch]\nprocesses = 'two'\n", "dispatch: processes is a number from 1 on, not 'two'"),
@@ -478,6 +489,14 @@ def test_a_configuration_that_cannot_be_meant(bare_cli: Cli, text: str, words: s
     assert failed.exit_code == 2
     assert words in failed.stderr
     assert str(path) in failed.stderr
+
+
+def test_a_provider_url_that_is_none(bare_cli: Cli) -> None:
+    """A slip in one host's environment stops that host's command, and does not pause the provider for everybody."""
+    failed = bare_cli.call("dispatch", "--once", env={"NOTIFYCTL_SENDGRID_URL": "127.0.0.1:8025"})
+    assert failed.exit_code == 2
+    assert "'127.0.0.1:8025' is no http or https address" in failed.stderr
+    assert "NOTIFYCTL_SENDGRID_URL" in failed.stderr
 
 
 def test_a_wrong_secret_is_not_repeated(bare_cli: Cli) -> None:

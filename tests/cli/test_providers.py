@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from notifyctl.core.flow import Cause
 from notifyctl.core.sealing import parse_keys
+from notifyctl.services import credentials
 from notifyctl.store import providers as store
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import audit_logs, provider_configs
@@ -120,6 +121,62 @@ def test_what_an_adapter_refuses_is_not_stored(cli: Cli, key_file: Path) -> None
         assert (args, refused.exit_code) == (args, 2)
         assert "canary" not in refused.stderr
     assert _providers(cli, "list", "-o", "json").ok().json() == []
+
+
+def test_what_is_no_setting(cli: Cli, database: Database) -> None:
+    """A mistyped name is refused with the one that was meant and all there are; `--help` says what they are for."""
+    for verb in (_sendgrid, lambda cli, *args: _providers(cli, "update", "sendgrid", *args)):
+        refused = verb(cli, "--set", "frm=a@example.org", "--set", "recipts=poll")
+        assert refused.exit_code == 2
+        assert "no setting is called 'frm', perhaps from; no setting is called 'recipts', perhaps receipts" in (
+            refused.stderr
+        )
+        assert "hint: sendgrid has: from, reply_to, sandbox_mode, receipts," in refused.stderr
+        if verb is _sendgrid:
+            assert _providers(cli, "list", "-o", "json").ok().json() == []
+            _sendgrid(cli).ok()
+    for verb in ("add", "update"):
+        text = _providers(cli, verb, "--help").ok().stdout
+        assert all(f"Settings of {name}" in text for name in ("fcm", "sendgrid", "smtp", "twilio"))
+        assert "messaging_service_sid  MG" in text
+
+
+def test_an_unknown_setting_that_is_stored_can_be_removed(cli: Cli, database: Database) -> None:
+    """What came into the database in another way does not keep a provider from being changed."""
+    _sendgrid(cli).ok()
+    stored = provider_configs.update().values(config_json='{"from": "a@example.org", "frm": "x"}')
+    database.write(lambda conn: conn.execute(stored))
+    assert _providers(cli, "update", "sendgrid", "--priority", "4", "--set", "reply_to=r@example.org").exit_code == 0
+    changed = _providers(cli, "update", "sendgrid", "--set", "frm=", "-o", "json").ok().json()
+    assert changed["config"] == {"from": "a@example.org", "reply_to": "r@example.org"}
+
+
+@pytest.mark.parametrize("value", ["True", "yes", "1", "on"])
+def test_sandbox_mode_is_true_or_false(cli: Cli, value: str) -> None:
+    """Where somebody wants no mail to go out, none does for want of the right word."""
+    refused = _sendgrid(cli, "--set", f"sandbox_mode={value}")
+    assert (refused.exit_code, "sandbox_mode must be true or false" in refused.stderr) == (2, True)
+    assert _providers(cli, "list", "-o", "json").ok().json() == []
+
+
+def test_secrets_that_everybody_can_read(cli: Cli) -> None:
+    """One line warns where they would go over a network unencrypted; to this machine itself they may."""
+    warned = _sendgrid(cli, "--set", "base_url=http://proxy.example.org/mail").ok()
+    line = "warning: sendgrid: the credentials go to proxy.example.org unencrypted; an https address prevents that\n"
+    assert warned.stderr == line
+    assert _providers(cli, "update", "sendgrid", "--priority", "1").ok().stderr == line
+    for base in ("https://proxy.example.org", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", ""):
+        assert _providers(cli, "update", "sendgrid", "--set", f"base_url={base}").ok().stderr == ""
+    cli.env["NOTIFYCTL_SENDGRID_URL"] = "http://proxy.example.org/mail"
+    assert _providers(cli, "update", "sendgrid", "--priority", "2").ok().stderr == line
+
+    # What came into the database in another way may be no address at all.
+    assert credentials.exposed("sendgrid", {"base_url": "http://[::1"}, {}, secrets=True) is None
+
+    plain = ("--set", "host=192.0.2.1", "--set", "from=a@example.org", "--set", "security=none")
+    assert _providers(cli, "add", "smtp", *plain).ok().stderr == ""
+    told = _providers(cli, "update", "smtp", "--api-key", "-", input="anna\n").ok().stderr
+    assert told.startswith("warning: smtp: the credentials go to 192.0.2.1 unencrypted; --set security=starttls")
 
 
 def test_a_key_that_does_not_fit_is_refused(cli: Cli) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from notifyctl.core.receipt import LAST_QUESTION_MS
+from notifyctl.core.receipt import GIVEN_UP_MS, LAST_QUESTION_MS
 from notifyctl.store.engine import Database
 from notifyctl.store.tables import notifications
 from tests.providers.test_receipts import ECDSA, EVENTS, MAIL, PUBLIC_KEY, TIMESTAMP
@@ -31,7 +31,7 @@ ON_EITHER = pytest.mark.parametrize("backend", ["sqlite"])
 
 
 class Stub:
-    """A provider on a real socket: `answers` by a word in the path; `asked` is what it was asked."""
+    """A provider on a real socket: `answers` (or what makes one) by a word in the path; `asked` are the paths."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, Any]] = {}
@@ -44,6 +44,7 @@ class Stub:
                 stub.asked.append(self.path)
                 found = (answer for word, answer in stub.answers.items() if word in self.path)
                 status, value = next(found, (404, {"message": "not found"}))
+                value = value() if callable(value) else value
                 body = value if isinstance(value, bytes) else json.dumps(value).encode()
                 self.send_response(status)
                 for name, text in {**stub.headers, "Content-Length": str(len(body))}.items():
@@ -214,6 +215,118 @@ def test_why_a_mail_came_back(
     assert seed.notification(database, new).receipt_due_at > database.moment()
 
 
+def came_back(*names: str) -> tuple[int, dict[str, Any]]:
+    """Return SendGrid's answer about many mails: that these came back, but not why."""
+    return 200, {"messages": [{"msg_id": f"{name}.x.0", "status": "not_delivered"} for name in names]}
+
+
+def why(name: str) -> dict[str, Any]:
+    """Return SendGrid's answer about one mail alone: there is no such address."""
+    events = [{"event_name": "bounced", "reason": "550 5.1.1 no such user"}]
+    return {"msg_id": f"{name}.x.0", "status": "not_delivered", "events": events}
+
+
+@ON_EITHER
+def test_why_it_came_back_is_asked_until_it_is_known(
+    cli: Cli, providers: Stub, sent: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bounce counts once its reason is known, which may be the address; an error or a refusal puts it off."""
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 6_000)
+    ids = {name: sent(name, "sendgrid") for name in ("fine", "error", "busy", "last")}
+    week_old = sent("old", "sendgrid", age_ms=GIVEN_UP_MS)
+    providers.headers = {"Retry-After": "600"}
+    providers.answers = {
+        "/fine.x.0": (200, why("fine")),
+        "/old.x.0": (500, {}),
+        "/error.x.0": (500, {}),
+        "/busy.x.0": (429, {}),
+        "?": came_back("old", *ids),
+    }
+    due = {"old": 1, "fine": 2, "error": 3, "busy": 4, "last": 5}
+    for name, id_ in {**ids, "old": week_old}.items():
+        change(database, id_, receipt_due_at=due[name])
+    before = database.moment()
+    found = poll(cli, provider="sendgrid")
+    assert (found["asked"], found["bounced"], found["suppressed"], found["unanswered"]) == (5, 2, 1, 4)
+    assert "429" in found["problem"] and not any("/last" in path for path in providers.asked)
+    assert seed.notification(database, week_old).receipt == "not_delivered"  # it is not asked about again
+    for name, wait_ms in {"error": 60_000, "busy": 600_000, "last": 600_000}.items():
+        row = seed.notification(database, ids[name])
+        assert (row.bounced_at, row.receipt) == (None, None)
+        assert row.receipt_due_at >= before + wait_ms
+        change(database, ids[name], receipt_due_at=1)
+    providers.answers = {**{f"/{name}.x.0": (200, why(name)) for name in ids}, "?": came_back(*ids)}
+    assert poll(cli, provider="sendgrid")["bounced"] == 3
+    assert {seed.notification(database, id_).receipt for id_ in ids.values()} == {
+        "not_delivered 550 5.1.1 no such user"
+    }
+
+
+@ON_EITHER
+def test_a_pass_without_time_for_the_reasons(
+    cli: Cli, providers: Stub, sent: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dispatch --once` that ends before it may ask why leaves the bounce for the next one, which asks at once."""
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 60)
+    monkeypatch.setattr("notifyctl.dispatch.receipts.ONCE_PATIENCE_S", 0.0)
+    ids = [sent(name, "sendgrid") for name in ("a", "b")]
+    providers.answers = {"/a.x.0": (200, why("a")), "/b.x.0": (200, why("b")), "?": came_back("a", "b")}
+    cli.call("dispatch", "--once").ok()
+    assert "not_delivered" not in {seed.notification(database, id_).receipt for id_ in ids}
+    poll(cli, provider="sendgrid")
+    assert {seed.notification(database, id_).receipt for id_ in ids} == {"not_delivered 550 5.1.1 no such user"}
+
+
+@ON_EITHER
+def test_each_reason_is_written_as_it_comes(
+    cli: Cli, providers: Stub, sent: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where few questions are allowed the last answer comes late: the first are not lost with a pass that ends."""
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 6_000)
+    ids, seen = [sent(name, "sendgrid") for name in ("a", "b", "c")], []
+
+    def told(name: str) -> dict[str, Any]:
+        seen.append(sum(seed.notification(database, id_).bounced_at is not None for id_ in ids))
+        return why(name)
+
+    answers = {f"/{name}.x.0": (200, lambda name=name: told(name)) for name in ("a", "b", "c")}
+    providers.answers = {**answers, "?": came_back("a", "b", "c")}
+    assert poll(cli, provider="sendgrid")["bounced"] == 3
+    assert seen == [0, 1, 2]
+
+
+@ON_EITHER
+def test_a_job_does_not_tell_every_minute(
+    cli: Cli, providers: Stub, sent: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a provider that may not be asked `dispatch --once` under cron says nothing without -v."""
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 6_000)
+    providers.answers = {"/v3/messages": (403, {"errors": [{"message": "access forbidden"}]})}
+    sent("a", "sendgrid")
+    assert cli.call("dispatch", "--once").ok().stderr == ""
+    sent("b", "sendgrid")
+    assert "access forbidden" in cli.call("dispatch", "--once", "-v").ok().stderr
+    assert len(providers.asked) == 2
+
+
+@ON_EITHER
+def test_of_one_provider_all_is_asked(cli: Cli, providers: Stub, sent: Callable[..., str], database: Database) -> None:
+    """With --provider also about what went out while nobody asked, as many as are wanted; never about it twice."""
+    cli.call("providers", "update", "twilio", "--set", "receipts=").ok()
+    ids = [sent(f"SM{number}", receipt_due_at=None) for number in range(12)]
+    sent("SMold", age_ms=LAST_QUESTION_MS, receipt_due_at=None)
+    providers.answers = {
+        **{f"/SM{number}.json": message(f"SM{number}", "delivered") for number in range(11)},
+        "/SM11.json": message("SM11", "sent"),
+    }
+    assert cli.call("receipts", "poll").ok().stdout == "" and providers.asked == []
+    assert poll(cli, "--limit", "3")["asked"] == 3
+    found = poll(cli)
+    assert (found["asked"], found["underway"], found["unanswered"]) == (9, 1, 0)
+    assert len(set(providers.asked)) == len(providers.asked) == 12
+    assert sum(seed.notification(database, id_).delivered_at is not None for id_ in ids) == 11
+
+
 @ON_EITHER
 def test_the_dispatcher_asks_too(cli: Cli, providers: Stub, sent: Callable[..., str], database: Database) -> None:
     """`dispatch --once` asks what is due; one that runs on asks again when it is time."""
@@ -380,6 +493,20 @@ def test_nothing_is_half_written(cli: Cli, sent: Callable[..., str], database: D
 
 
 @ON_EITHER
+def test_what_never_ends(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without an end, and more than anybody posts, is refused before the memory is full."""
+    done = cli.call("receipts", "ingest", "/dev/zero")
+    assert done.exit_code == 2 and "/dev/zero: is larger than 67,108,864 bytes" in done.stderr
+    done = cli.call("receipts", "ingest", "-", "--headers", "/dev/zero", input=EVENTS)
+    assert done.exit_code == 2 and "/dev/zero: is larger" in done.stderr
+    done = cli.call("send", "anna", "--channel", "sms", "--body-file", "/dev/zero")
+    assert done.exit_code == 2 and "--body-file: /dev/zero: is larger" in done.stderr
+    monkeypatch.setattr("notifyctl.cli.files.MAX_BYTES", len(EVENTS))
+    assert cli.call("receipts", "ingest", "-", input=EVENTS).exit_code == 0
+    assert cli.call("receipts", "ingest", "-", input=EVENTS + b" ").exit_code == 2
+
+
+@ON_EITHER
 def test_what_cannot_be_meant(cli: Cli, providers: Stub, tmp_path: Path) -> None:
     """Nothing to take is nothing to do; options that contradict each other, files and providers that are not there."""
     assert cli.call("receipts", "ingest", "-", "-o", "json").ok().json()["unknown"] == 0
@@ -392,6 +519,11 @@ def test_what_cannot_be_meant(cli: Cli, providers: Stub, tmp_path: Path) -> None
     headers.write_text("no header")
     done = cli.call("receipts", "ingest", "-", "--headers", str(headers), input=EVENTS)
     assert done.exit_code == 2 and "line 1" in done.stderr
+
+
+def change(db: Database, id_: str, **values: Any) -> None:
+    """Change a notification's row."""
+    db.write(lambda conn: conn.execute(notifications.update().where(notifications.c.id == id_).values(values)))
 
 
 def wait_until(done: Callable[[], bool], timeout: float = 120.0) -> None:

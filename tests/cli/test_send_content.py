@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,34 @@ def test_files(cli: Cli, database: Database, anna: str, home: Path) -> None:
     """HTML and files are stored as they are; a file is named, typed, and stands where the HTML shows it."""
     files = ("--html-file", "page.html", "--attach", "bill.pdf", "--attach", str(home / "logo.png"))
     payload = stored(database, cli.call(*MAIL, *files, "-o", "id"))
-    assert (payload["text"], payload["html"]) == ("It works", '<p>Grüße <img src="cid:logo.png"></p>\n')
+    shown = payload["attachments"][1]["content_id"]
+    assert re.fullmatch(r"[0-9a-f]{16}-logo\.png@notifyctl", shown)
+    assert (payload["text"], payload["html"]) == ("It works", f'<p>Grüße <img src="cid:{shown}"></p>\n')
     bill, logo = payload["attachments"]
     assert base64.b64decode(bill.pop("content")) == PDF and base64.b64decode(logo.pop("content")) == PICTURE
     assert bill == {"filename": "bill.pdf", "type": "application/pdf", "disposition": "attachment"}
-    assert logo == {"filename": "logo.png", "type": "image/png", "disposition": "inline", "content_id": "logo.png"}
+    assert logo == {"filename": "logo.png", "type": "image/png", "disposition": "inline", "content_id": shown}
+
+
+@on_sqlite
+def test_pictures_are_told_apart(cli: Cli, database: Database, anna: str, home: Path) -> None:
+    """Each reference means one file: the whole name, the first of a name; the same file has the same id once more."""
+    other = home / "other"
+    other.mkdir()
+    names = ["logo.png", "p q.png", "p_q.png", "other/logo.png", "png", "unseen.png"]
+    for name in names:
+        (home / name).write_bytes(PICTURE if "other" not in name else b"other")
+    pages = ['<img src="cid:logo.png"><img src="CID:p%20q.png">', "<b style='x:url(cid:p_q.png)'>", "<i src=cid:png>"]
+    (home / "page.html").write_text("".join([*pages, '<i src="cid:logo.png.bak"><i src="acid:png">', pages[0]]))
+    send = (*MAIL, "--html-file", "page.html", *(part for name in names for part in ("--attach", name)), "-o", "id")
+    payload = stored(database, cli.call(*send))
+    ids = [each.get("content_id") for each in payload["attachments"]]
+    logo, spaced, lined, second, short, unseen = ids
+    assert (second, unseen) == (None, None) and len({logo, spaced, lined, short}) == 4
+    first = f'<img src="cid:{logo}"><img src="cid:{spaced}">'
+    rest = f"<b style='x:url(cid:{lined})'><i src=cid:{short}>" + '<i src="cid:logo.png.bak"><i src="acid:png">'
+    assert payload["html"] == first + rest + first
+    assert [each.get("content_id") for each in stored(database, cli.call(*send))["attachments"]] == ids
 
 
 @on_sqlite
@@ -267,6 +291,27 @@ def test_what_an_api_would_refuse(
     refused(cli.call("send", "anna", "--channel", channel, "--body", "x", *options, "--data", given), words)
     with database.read() as conn:
         assert conn.execute(select(func.count()).select_from(notifications)).scalar_one() == 0
+
+
+@pytest.mark.parametrize("other", [{"topic": "news"}, {"condition": "'a' in topics"}, {"fid": "installation"}])
+def test_one_device_or_many(refusing: tuple[Cli, Database], other: dict[str, str]) -> None:
+    """A push that names one device and something else is refused: it would go to all the others instead."""
+    cli, _ = refusing
+    push = ("send", "anna", "--channel", "push", "--body", "x")
+    both = json.dumps({"token": "device", **other})
+    for given in (("--to", "device", "--data", json.dumps(other)), ("--data", both)):
+        refused(cli.call(*push, *given), "token, fid, topic, condition: only one of them")
+
+
+@on_sqlite
+def test_a_topic_whatever_the_users_own_device(cli: Cli, sandbox: Any) -> None:
+    """A user's own device does not stand in the way of a topic."""
+    world = World(cli, sandbox)
+    id_ = world.send("push", "--data", '{"topic": "news"}')
+    world.dispatch()
+    assert world.show(id_)["status"] == "sent"
+    [asked] = sandbox.requests("fcm")
+    assert asked["status"] == 200
 
 
 @on_sqlite

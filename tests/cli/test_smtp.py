@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.support.command import Cli
 from tests.support.mailserver import MailServer
+from tests.support.terminal import on_terminal
 from tests.support.world import KEYS
 
 HOST = ("--set", "host=mail.example.com", "--set", "from=Shöp <shop@example.com>")
@@ -48,6 +53,38 @@ def test_login(cli: Cli) -> None:
     assert "other" not in changed.stdout + shown.stdout
 
 
+def test_a_login_can_be_taken_away(cli: Cli) -> None:
+    """A relay that no longer asks for a login gets none: an empty file or line removes user and password."""
+    login = ("--api-key", "-", "--api-secret", "-")
+    (cli.home / "empty").touch()
+    for none, typed in ((("--api-key", "@empty", "--api-secret", "@empty"), None), (login, "\n\n")):
+        with MailServer() as server:
+            settings = ("--set", "host=127.0.0.1", "--set", f"port={server.port}", "--set", "security=none")
+            cli.call("providers", "add", "smtp", *HOST, *settings, *login, input="anna\nsecret\n").ok()
+            gone = cli.call("providers", "update", "smtp", *none, "-o", "json", input=typed).ok().json()
+            assert (gone["api_key"], gone["api_secret"]) == (None, None)
+            cli.call("providers", "test", "smtp").ok()
+            assert "EHLO" in server.commands and "AUTH" not in server.commands
+        again = cli.call("providers", "add", "smtp", *HOST, *settings, "--if-not-exists", "-o", "json").ok().json()
+        assert not again["created"]
+        cli.call("providers", "delete", "smtp", "--yes").ok()
+
+
+def test_nothing_given_removes_nothing(cli: Cli) -> None:
+    """The end of stdin is no answer, and a provider that needs its key keeps it."""
+    cli.call("providers", "add", "smtp", *HOST, "--api-key", "-", input="anna\n").ok()
+    said = cli.call("providers", "update", "smtp", "--api-key", "-", input="")
+    assert (said.exit_code, "--api-key: nothing was given" in said.stderr) == (2, True)
+    cli.call("providers", "add", "sendgrid", "--api-key", "-", "--set", "from=a@example.com", input="SG.key\n").ok()
+    (cli.home / "empty").touch()
+    needed = cli.call("providers", "update", "sendgrid", "--api-key", "@empty")
+    assert (needed.exit_code, "the API key is missing" in needed.stderr) == (2, True)
+    shown = cli.call("providers", "list", "-o", "json").ok().json()
+    assert len(shown) == 2
+    for name in ("smtp", "sendgrid"):
+        assert cli.call("providers", "show", name, "-o", "json").ok().json()["api_key"] == "set"
+
+
 def test_settings_are_checked(cli: Cli) -> None:
     """Each wrong setting is said at once, and a password cannot be given where it would not be encrypted."""
     wrong = cli.call("providers", "add", "smtp", "--set", "host=mail:25", "--set", "security=ssl")
@@ -80,6 +117,47 @@ def test_dry_run_is_readable(cli: Cli) -> None:
     exact = cli.call(*mail, "-o", "json").ok().json()
     assert "Content-Transfer-Encoding: quoted-printable" in exact["body"]
     assert exact["headers"]["Authorization"] == "Basic ***"
+
+
+def test_dry_run_obeys_no_message(cli: Cli) -> None:
+    """What a message would have a terminal do is shown, not done; and its lines stay lines."""
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    cli.call("providers", "add", "smtp", *HOST, "--api-key", "-", input="anna\n").ok()
+    (cli.home / "body").write_text("\x1b]0;owned\x07 \x1b[2J\nhidden \u202e backwards\n")
+    mail = ("send", "anna", "--channel", "email", "--subject", "S", "--body-file", "body", "--dry-run")
+    shown = on_terminal(cli, *mail).stdout
+    assert "\\x1b]0;owned\\x07 \\x1b[2J\nhidden \\u202e backwards" in shown
+    assert "\x1b]" not in shown and "\u202e" not in shown
+
+
+def test_dry_run_hides_no_part_of_the_host(cli: Cli) -> None:
+    """A user's name that is also in the server's, or in the scheme's, leaves both as they are."""
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    host = ("--set", "host=smtp.example.org", "--set", "from=a@example.org", "--api-key", "-")
+    cli.call("providers", "add", "smtp", *host, input="smtp\n").ok()
+    mail = ("send", "anna", "--channel", "email", "--subject", "Hello", "--body", "x", "--dry-run", "-o", "json")
+    assert cli.call(*mail).ok().json()["url"] == "smtp://smtp.example.org:587"
+
+
+@pytest.mark.parametrize("spelling", [quote, escape, str], ids=["url", "html", "plain"])
+def test_pictures_are_shown(cli: Cli, spelling: Callable[[str], str]) -> None:
+    """Whatever a file is called, and however HTML may write that, the mail's bytes name it alike in both places."""
+    names = ["Grüße.png", "p q.png", "a&b (1).png", "..x.png", f"{'long-' * 40}.png"]
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    cli.call("providers", "add", "smtp", *HOST).ok()
+    for name in names:
+        (cli.home / name).write_bytes(b"PNG")
+    html = "\n".join(f'<p><img src="cid:{spelling(name)}"></p>' for name in names)
+    (cli.home / "page.html").write_text(html, encoding="utf-8")
+    files = ("--html-file", "page.html", *(part for name in names for part in ("--attach", name)), "--dry-run")
+    mail = ("send", "anna", "--channel", "email", "--subject", "Hello", *files)
+    body = cli.call(*mail, "-o", "json").ok().json()["body"]
+    ids = re.findall(r"^Content-ID: <([A-Za-z0-9_-][A-Za-z0-9._-]*@[a-z]+)>\r$", body, re.MULTILINE)
+    assert len(set(ids)) == len(names)
+    assert re.findall(r'src="cid:(.*?)"', body.replace("=\r\n", "").replace("=3D", "=")) == ids
+    read = cli.call(*mail).ok().stdout
+    for shown in ids:
+        assert f"cid <{shown}>" in read and f'<img src="cid:{shown}">' in read
 
 
 def test_what_smtp_cannot_do_is_refused_at_once(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -83,6 +84,14 @@ def test_one_that_failed_twice_goes_to_one_that_has_not_tried(
     often = [*past, ("a", kind)].count(("a", Kind.TRANSIENT)) >= failover.FAILURES
     due = fails_over and kind is Kind.TRANSIENT and often and fresh != []
     assert (None if move is None else move.to) == (fresh[0] if due else None)
+
+
+def test_nothing_goes_home_twice() -> None:
+    """What both cannot build ends as a dead letter: it was sent back once, and then stays."""
+    past = [failover.entry("b", "a", 1, "b is open: 503"), failover.entry("a", "b", 2, "a cannot deliver it")]
+    claim = replace(claimed(past), provider="b", fails_over=False)
+    attempt = Attempt(claim.attempt, claim.max_retries, "b", 3, 4)
+    assert failover.back(claim, attempt, Outcome(Kind.PERMANENT, "no template", asked=False)) is None
 
 
 @given(kinds, st.booleans(), st.booleans())

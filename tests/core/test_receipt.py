@@ -17,9 +17,11 @@ TEXTS = {
     Stage.DELIVERED: ["delivered", "read"],
     Stage.BOUNCED: ["undelivered 30005 Unknown destination handset", "bounce 550 5.1.1 no such user"],
 }
-SOME = st.sampled_from(list(Stage)).flatmap(
-    lambda stage: st.builds(Receipt, st.just(stage), st.sampled_from(TEXTS[stage]), st.none() | st.integers(0, NOW))
+DEAD = "bounce 550 5.1.1 no such user"
+TEXTS_AND_TIMES = st.sampled_from(list(Stage)).flatmap(
+    lambda stage: st.tuples(st.just(stage), st.sampled_from(TEXTS[stage]), st.none() | st.integers(0, NOW))
 )
+SOME = TEXTS_AND_TIMES.map(lambda facts: Receipt(*facts, dead=facts[1] == DEAD))
 
 
 def after(receipts: list[Receipt]) -> Known:
@@ -54,6 +56,15 @@ def test_what_is_kept() -> None:
     assert after([delivered, *way]) == Known(delivered_at=NOW - 5, receipt="delivered")
     bounced = Receipt(Stage.BOUNCED, "bounce 550")
     assert after([delivered, bounced]) == after([bounced, delivered]) == Known(bounced_at=NOW, receipt="bounce 550")
+
+
+def test_why_it_came_back() -> None:
+    """Whoever told of the bounce first may not have known that the address is dead: that is kept, the time is not."""
+    bare = Receipt(Stage.BOUNCED, "not_delivered", at=NOW - 9)
+    dead = Receipt(Stage.BOUNCED, DEAD, at=NOW - 5, dead=True)
+    busy = Receipt(Stage.BOUNCED, "blocked 421 busy", at=NOW - 1)
+    assert after([bare, dead]) == after([bare, dead, busy, dead, bare]) == Known(bounced_at=NOW - 9, receipt=DEAD)
+    assert after([bare, busy]) == Known(bounced_at=NOW - 9, receipt="not_delivered")
 
 
 def test_no_receipt_is_from_the_future() -> None:

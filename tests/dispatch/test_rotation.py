@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
 import time
@@ -11,16 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
+from notifyctl.core.sealing import format_key
 from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications
+from notifyctl.store.tables import dispatchers, notifications
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
 from tests.support.threefold import SECRETS, add_providers
 from tests.support.world import stop
 
+KEYS_VARIABLE = "NOTIFYCTL_ENCRYPTION_KEYS"
 OLD, NEW = SECRETS["sendgrid"], "SG.rotated-key"
 EACH = 20
 _ID = re.compile(rb'"notification_id":"([^"]+)"')
@@ -68,6 +71,18 @@ def rotating(provider: Rotating, database_url: str, tmp_path: Path) -> Iterator[
         provider.decided.set()
 
 
+@pytest.fixture
+def cli_of(database_url: str, tmp_path: Path) -> Callable[[Scripted], Cli]:
+    """Makes a command line whose SendGrid is the given server."""
+
+    def make(server: Scripted) -> Cli:
+        cli = Cli(tmp_path, database_url)
+        add_providers(cli, server.url, "sendgrid")
+        return cli
+
+    return make
+
+
 def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
     """Nothing is lost, sent twice or charged an attempt; the old key's refusals do not pause the new key's provider."""
     anna = seed.user(database)
@@ -92,10 +107,52 @@ def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
     assert line["state"] == "active"
 
 
+def test_a_key_that_cannot_be_opened_here(cli_of: Callable[[Scripted], Cli], database: Database) -> None:
+    """A dispatcher without the key that somebody else's host sealed with begins again when it can open them."""
+    anna = seed.user(database)
+    with Scripted(lambda _: reply(202)) as server:
+        cli = cli_of(server)
+        process = cli.start("dispatch", "--poll", "50ms")
+        try:
+            _until(lambda: _count(database, dispatchers) == 1)
+            other = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k9", os.urandom(64)) + "," + cli.env[KEYS_VARIABLE]}
+            cli.call("providers", "update", "sendgrid", "--api-key", "-", input="SG.k9", env=other).ok()
+            seed.pending(database, anna, count=2)
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "leaves it alone" in said and _sent(database) == 0
+            cli.call("providers", "update", "sendgrid", "--api-key", "-", input=NEW).ok()
+            _until(lambda: _sent(database) == 2)
+        finally:
+            stop(process)
+
+
+def test_a_sender_of_its_own_is_its_own_fault(cli_of: Callable[[Scripted], Cli], database: Database) -> None:
+    """One message with a sender that the provider does not know must not pause it for all others."""
+    refused = {"errors": [{"message": "does not match a verified Sender Identity", "field": "from"}]}
+    seed.user(database)
+    with Scripted(lambda asked: reply(403, refused) if b"evil@" in asked.body else reply(202)) as server:
+        cli = cli_of(server)
+        mail = ("send", "anna", "--channel", "email", "--subject", "S", "--body", "B", "-o", "id")
+        evil = cli.call(*mail, "--data", '{"from": "evil@example.org"}').ok().stdout.strip()
+        for _ in range(3):
+            cli.call(*mail).ok()
+        assert cli.call("dispatch", "--once").ok().stderr == ""
+    assert _sent(database) == 3
+    (letter,) = cli.call("dlq", "list", "-o", "json").ok().json()
+    assert (letter["notification_id"], letter["failure_reason"]) == (evil, "provider_rejected")
+    assert cli.call("providers", "list", "-o", "json").ok().json()[0]["state"] == "active"
+
+
 def _sent(database: Database) -> int:
     with database.read() as conn:
         sent = select(func.count()).select_from(notifications).where(notifications.c.status == "sent")
         return conn.execute(sent).scalar_one()
+
+
+def _count(database: Database, table: Table) -> int:
+    with database.read() as conn:
+        return conn.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def _until(done: Callable[[], bool]) -> None:

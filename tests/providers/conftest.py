@@ -7,7 +7,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,10 @@ def started(folder: Path, *rules: str, fcm: bool = False, **settings: Any) -> It
         if isinstance(url, BaseException):
             raise url
         yield Running(url, folder)
-        control["loop"].call_soon_threadsafe(control["task"].cancel)
     finally:
-        if thread.is_alive() and "task" in control:
-            control["loop"].call_soon_threadsafe(control["task"].cancel)
+        if "task" in control:
+            with suppress(RuntimeError):  # it has ended by itself
+                control["loop"].call_soon_threadsafe(control["task"].cancel)
         thread.join(timeout=20)
     assert not thread.is_alive()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials, InvalidMessage, Response
+from notifyctl.providers.contract import Credentials, Described, InvalidMessage, Response
 
 CREDENTIALS = {
     "sendgrid": Credentials("SG.key", config={"from": "Shop <shop@shop.example>"}),
@@ -204,12 +204,30 @@ def test_good_settings_pass(name: str) -> None:
 
 
 @over_http
-@pytest.mark.parametrize("base", ["ftp://x", "nonsense", "http://", 7, "http://[::1", "https://x:99999"])
+@pytest.mark.parametrize("base", ["ftp://x", "nonsense", "http://", 7, "http://[::1", "https://x:99999", "https://x\n"])
 def test_bad_base_url_is_found(name: str, base: object) -> None:
     """`check` finds a base URL to which nothing could be sent, and does not trip over it."""
     known = CREDENTIALS[name]
     broken = Credentials(known.api_key, known.api_secret, {**known.config, "base_url": base}, known.service_account)
     assert registry.get(name).check(broken) == ["base_url must be an http or https address"]
+
+
+@over_http
+@pytest.mark.parametrize("base", ["https://x/?a=b", "https://x?", "https://x/#a", "https://user@x/", "https://@x"])
+def test_base_url_is_host_and_path(name: str, base: str) -> None:
+    """What would be lost, or would swallow the path that is put behind it, is refused."""
+    known = CREDENTIALS[name]
+    broken = Credentials(known.api_key, known.api_secret, {**known.config, "base_url": base}, known.service_account)
+    assert registry.get(name).check(broken) == ["base_url must be host and path: no user, no ? and no #"]
+
+
+@adapters
+def test_settings_are_described(name: str) -> None:
+    """Each adapter of ours says which settings it has, those of the examples among them."""
+    adapter = registry.get(name)
+    assert isinstance(adapter, Described)
+    assert CREDENTIALS[name].config.keys() <= adapter.settings.keys()
+    assert all(adapter.settings.values())
 
 
 @adapters

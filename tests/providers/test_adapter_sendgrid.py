@@ -153,6 +153,8 @@ def test_notification_id_wins() -> None:
         ({"from": "jürgen@shop.example"}, "from: SendGrid takes only ASCII"),
         ({"cc": ["b@example.com", 5]}, "cc: must be text"),
         ({"bcc": "nobody"}, "bcc: not an e-mail address"),
+        ({"bcc": "a@b.example,c"}, "bcc: not an e-mail address"),
+        ({"reply_to": "Help <a;b@c.example>"}, "reply_to: not an e-mail address"),
         ({"cc": [f"a{number}@example.com" for number in range(1000)]}, "more than 1000 recipients"),
         ({"headers": {"subject": "x"}}, "headers.subject: reserved"),
         ({"headers": {"X-A": "a\nb"}}, "headers.X-A: not a header"),
@@ -200,6 +202,8 @@ def test_sender_must_come_from_somewhere() -> None:
         build(MAIL, credentials=Credentials("SG.key"))
     assert ADAPTER.check(Credentials("SG.key")) == ['the sender "from" is missing']
     assert ADAPTER.check(Credentials("SG.key", config={"from": "me"})) == ["from: not an e-mail address"]
+    replies = {"from": "a@b.example", "reply_to": "nobody"}
+    assert ADAPTER.check(Credentials("SG.key", config=replies)) == ["reply_to: not an e-mail address"]
     assert ADAPTER.check(Credentials("SG key", config={"from": "a@b.example"})) == [
         "the API key holds a space, a line break or another character that no key has"
     ]
@@ -233,7 +237,6 @@ def test_200_is_sandbox_mode_or_nothing() -> None:
         (400, errors(("Bad Request", None)), Kind.PERMANENT),
         (400, errors(("Does not contain a valid address.", "personalizations.0.to.0.email")), Kind.RECIPIENT),
         (400, errors(("Does not contain a valid address.", "personalizations.0.cc.0.email")), Kind.PERMANENT),
-        (400, errors(("Does not contain a valid address.", "from.email")), Kind.PERMANENT),
         (
             400,
             errors(("The to array is required for all personalization objects", "personalizations.0.to")),
@@ -269,6 +272,30 @@ def test_200_is_sandbox_mode_or_nothing() -> None:
 def test_failures(status: int, body: object, kind: Kind) -> None:
     """Each answer leads to the right act: retry, dead letter, drop the address, pause the provider, or say unknown."""
     assert read(status, body).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "blamed"),
+    [
+        (("from",), Kind.CONFIG, "from"),
+        (("from.email",), Kind.CONFIG, "from"),
+        (("reply_to",), Kind.CONFIG, "reply_to"),
+        (("reply_to.email",), Kind.CONFIG, "reply_to"),
+        (("reply_to_list.0.email",), Kind.CONFIG, "reply_to"),
+        (("reply_to.email", "from.email"), Kind.CONFIG, "from"),
+        (("from.email", "subject"), Kind.PERMANENT, None),
+        (("from_name",), Kind.PERMANENT, None),
+        (("personalizations.0.from.email",), Kind.PERMANENT, None),
+        ((), Kind.PERMANENT, None),
+    ],
+)
+def test_an_address_of_the_settings_is_refused(fields: tuple[str, ...], kind: Kind, blamed: str | None) -> None:
+    """A mistyped sender must not turn every mail into a dead letter: the provider waits until the settings are right.
+
+    Whether it was the mail's own sender, the answer does not say; what it names is passed on.
+    """
+    outcome = read(400, errors(*(("Does not contain a valid address.", field) for field in fields)))
+    assert (outcome.kind, outcome.blames) == (kind, blamed)
 
 
 def test_reason_is_kept() -> None:

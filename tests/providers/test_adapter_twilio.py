@@ -91,6 +91,21 @@ def test_senders(sender: str) -> None:
     assert ("From", sender) in form(build({"body": "x", "from": sender}))
 
 
+@pytest.mark.parametrize(
+    ("sender", "to", "asked"),
+    [
+        ("whatsapp:+14155552345", "+15558675310", "whatsapp:+15558675310"),
+        ("whatsapp:+14155552345", "whatsapp:+15558675310", "whatsapp:+15558675310"),
+        ("+14155552345", "+15558675310", "+15558675310"),
+    ],
+)
+def test_whatsapp(sender: str, to: str, asked: str) -> None:
+    """Over WhatsApp a user's number is reached as an address of WhatsApp's, as its sender is."""
+    for content, config in (({"from": sender}, CREDENTIALS.config), ({}, {"from": sender})):
+        request = build({"body": "x", **content}, Credentials(ACCOUNT, "token", config), to)
+        assert dict(form(request))["To"] == asked
+
+
 def test_api_key() -> None:
     """An API key signs in with its own SID and secret; the path still names the account."""
     request = build({"body": "x"}, Credentials(KEY, "secret", {"account_sid": ACCOUNT, "from": "+14155552345"}))
@@ -134,6 +149,9 @@ def test_sender(config: dict[str, str], content_from: str | None, sender: tuple[
         ({"body": "x", "status_callback": "shop.example"}, "status_callback: must be"),
         ({"body": "x", "status_callback": "https://my_shop.example/"}, "status_callback: must be"),
         ({"body": "x", "status_callback": "https://[::1"}, "status_callback: must be"),
+        ({"body": "x", "status_callback": "https://shop.example/\n"}, "status_callback: must be"),
+        ({"body": "x", "status_callback": "https://shop.example/a b"}, "status_callback: must be"),
+        ({"media": "https://shop.example/a.png\n"}, "media: must be"),
         ({"template_id": "HX1"}, "template_id: must be HX"),
         ({"body": "x", "smart_encoded": "yes"}, "smart_encoded: must be true or false"),
         ({"body": "x", "shorten_urls": True}, "shorten_urls: goes with a Messaging Service"),

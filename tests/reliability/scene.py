@@ -169,16 +169,22 @@ class Dispatching:
         self.process.join()
 
     def pause(self) -> None:
-        """Stop it where it stands."""
+        """Stop it where it stands; returns when it does."""
         os.kill(self.process.pid or 0, signal.SIGSTOP)
+        while not self.paused():
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let it go on."""
         os.kill(self.process.pid or 0, signal.SIGCONT)
 
     def paused(self) -> bool:
-        """Return whether it stands still."""
-        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        """Return whether all its threads stand still: one that goes on a little may still take a lock."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        try:
+            return {each.read_text().rpartition(")")[2].split()[0] for each in threads} == {"T"}
+        except (FileNotFoundError, ProcessLookupError):  # one has ended meanwhile, so not all stand
+            return False
 
     def stop(self, timeout: float = 60) -> dict[str, Any]:
         """End it gently and return its report."""

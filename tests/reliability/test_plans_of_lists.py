@@ -109,6 +109,9 @@ CASES = {
         ),
         ("idx_notifications_receipt_due", BY_ID),
     ),
+    "receipts poll --provider": Case(
+        lambda conn, db, deep: traces.unasked(conn, "twilio", NOW - 3 * DAY_MS, Cursor(0, ""), PAGE), (IN_ORDER,)
+    ),
     "show": Case(lambda conn, db, deep: _shown(conn, db, [notification_id(77)]), (BY_ID,)),
     "show, by beginnings": Case(
         lambda conn, db, deep: _shown(conn, db, [notification_id(number)[:8] for number in range(1, 51)]), (BY_ID,)

@@ -126,6 +126,7 @@ def test_probes_become_rare(database: Database, anna: str) -> None:
         (FINE, "a probe was accepted"),
         (Outcome(Kind.PERMANENT, "too long"), "a probe was answered"),
         (Outcome(Kind.RECIPIENT, "no such mailbox"), "a probe was answered"),
+        (Outcome(Kind.TRANSIENT, "greylisted", blames="to"), "a probe was answered"),
     ],
 )
 @pytest.mark.parametrize(("cause", "action"), [(Cause.CONFIG, "resume"), (Cause.BREAKER, "close")])
@@ -156,6 +157,18 @@ def test_a_probe_that_shows_nothing_leaves_it(database: Database, anna: str, out
     assert what(learn(database, [(probe, outcome)], now)) == []
     assert config(database).state(now) == "open"
     assert config(database).probe_at == now + 10_000
+
+
+def test_a_probe_that_finds_the_credentials_refused(database: Database, anna: str) -> None:
+    """What opened the breaker may turn out to be the key: then people are told that, and it is probed as seldom."""
+    seed.pending(database, anna, count=3)
+    pause(database, Cause.BREAKER)
+    now = config(database).probe_at or 0
+    (probe,) = take(database, now).claims
+    assert what(learn(database, [(probe, REVOKED)], now)) == [f"paused: {REVOKED.message}"]
+    found = config(database)
+    assert (found.pause_cause, found.pause_reason, found.probe_at) == ("config", REVOKED.message, now + 60_000)
+    assert audited(database) == ["pause"]
 
 
 def test_nobody_probes_what_an_operator_paused(database: Database, anna: str) -> None:
@@ -193,6 +206,7 @@ def test_the_breaker_opens_once(database: Database, anna: str) -> None:
         ([Outcome(Kind.THROTTLED, "slowly")] * 40, 0),
         ([Outcome(Kind.PERMANENT, "no")] * 40, 0),
         ([Outcome(Kind.TRANSIENT, "not called", asked=False)] * 40, 0),
+        ([Outcome(Kind.TRANSIENT, "greylisted", blames="to")] * 40, 0),
     ],
 )
 def test_the_breaker_stays_closed(database: Database, anna: str, outcomes: list[Outcome], apart_ms: int) -> None:

@@ -14,6 +14,7 @@ from notifyctl.core.model import Actor
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.store import receipts, traces
 from notifyctl.store.engine import Database
+from notifyctl.store.page import Cursor
 from notifyctl.store.receipts import Counts, Report
 from notifyctl.store.tables import (
     audit_logs,
@@ -102,6 +103,18 @@ def test_a_suppression_that_was_lifted_stays_lifted(database: Database) -> None:
     assert len(rows(database, suppressed)) == 1
     database.write(lambda conn: conn.execute(suppressed.delete()))
     tell(database, of(id_, DEAD))
+    assert rows(database, suppressed) == []
+
+
+def test_a_dead_address_that_the_first_bounce_did_not_tell_of(database: Database) -> None:
+    """A bounce without a reason, and later one that says why: the address is suppressed then, and only then."""
+    [id_] = sent(database)
+    bare = Receipt(Stage.BOUNCED, "undelivered", at=NOW - 9)
+    assert tell(database, of(id_, bare)).counts == Counts(bounced=1)
+    assert tell(database, of(id_, DEAD), of(id_, DEAD)).counts == Counts(ignored=2, suppressed=1)
+    assert known(database, id_) == ("sent", None, NOW - 9, DEAD.text, None)
+    database.write(lambda conn: conn.execute(suppressed.delete()))
+    assert tell(database, of(id_, bare), of(id_, DEAD)).counts == Counts(ignored=2)
     assert rows(database, suppressed) == []
 
 
@@ -203,6 +216,30 @@ def test_a_question_is_claimed_once(database: Database) -> None:
     assert len(first.questions) == 2
     assert claim(database) == traces.Claimed()
     assert len(claim(database, now=NOW + traces.CLAIMED_MS).questions) == 4  # and the one that is due by now
+
+
+def test_what_nobody_was_to_ask_about(database: Database) -> None:
+    """A page at a time, each message once, however many were made at the same moment; not what is known or asked."""
+    at: dict[str, Any] = {"created_at": NOW - HOUR, "receipt_due_at": None}
+    ids = sent(database, count=5, **at)
+    sent(database, delivered_at=NOW, **at)
+    sent(database, bounced_at=NOW, **at)
+    sent(database, provider_message_id=None, **at)
+    sent(database, "sendgrid", **at)
+    sent(database, created_at=NOW - HOUR)
+    sent(database, sent_at=NOW - 100 * HOUR, created_at=NOW - 100 * HOUR, receipt_due_at=None)
+    found: list[Cursor] = []
+    while True:
+        after = found[-1] if found else Cursor(0, "")
+        with database.read() as conn:
+            more = traces.unasked(conn, "twilio", NOW - 72 * HOUR, after, 2)
+        if not more:
+            break
+        found += more
+    assert [each.id for each in found] == sorted(ids)
+    assert claim(database, now=NOW - 2).questions == ()
+    database.write(lambda conn: traces.ask_about(conn, database.dialect, ids, NOW - 2))
+    assert {each.id for each in claim(database, now=NOW - 2).questions} == set(ids)
 
 
 def test_two_dispatchers_at_once_ask_apart(postgresql_url: str) -> None:

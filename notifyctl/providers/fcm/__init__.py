@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from notifyctl.providers.fcm.push import push
 
 
 class Fcm:
-    """The adapter. It needs the service account's key file; settings: `base_url`, `project_id` if the file has none.
+    """The adapter. It needs the service account's key file.
 
     `credentials.access_token` is the OAuth2 token; without one the request is built unsigned, to be looked at.
     """
@@ -22,6 +23,10 @@ class Fcm:
     name = "fcm"
     channel = Channel.PUSH
     default_url = "https://fcm.googleapis.com"
+    settings: Mapping[str, str] = {
+        "project_id": "the project, where the key file names none",
+        "base_url": fields.BASE_URL_HELP,
+    }
 
     def check(self, credentials: Credentials) -> list[str]:
         """Return what is missing or malformed in the settings, one sentence each."""

@@ -16,6 +16,7 @@ from notifyctl.providers.fcm.options import OPTIONS
 
 MAX_PAYLOAD_BYTES = 4_096
 MAX_TOPIC_PAYLOAD_BYTES = 2_048
+_AUDIENCES = ("token", "fid", "topic", "condition")
 _RESERVED_DATA = re.compile(r"from|message_type|google\..*|gcm\.notification\..*", re.DOTALL)
 _TOPIC = re.compile(r"[a-zA-Z0-9\-_.~%]{1,900}")
 # A condition is reduced: each topic to a `t`, then what stands around them, until one is left.
@@ -44,17 +45,13 @@ def push(message: Message) -> dict[str, Any]:
 
 
 def _audience(message: Message) -> tuple[str, str]:
-    """Return the one field that says to whom, and its value; a token unless the content says otherwise."""
-    content = message.content
-    named = [(key, value) for key in ("fid", "topic", "condition") if (value := fields.text(content, key)) is not None]
-    if not named:
-        token = message.to or fields.text(content, "token")
-        if not token:
-            raise InvalidMessage("token: missing")
-        return "token", token
-    if len(named) > 1 or (named[0][0] != "fid" and message.to):
-        raise InvalidMessage("token, fid, topic, condition: only one of them")
-    key, value = named[0]
+    """Return the one field that says to whom, and its value; the user's token unless the content names one."""
+    named = [(key, value) for key in _AUDIENCES if (value := fields.text(message.content, key)) is not None]
+    if len(named) > 1:
+        raise InvalidMessage(f"{', '.join(_AUDIENCES)}: only one of them")
+    if not named and not message.to:
+        raise InvalidMessage("token: missing")
+    key, value = named[0] if named else ("token", message.to or "")
     if key == "topic":
         value = value.removeprefix("/topics/")
         if not _TOPIC.fullmatch(value):

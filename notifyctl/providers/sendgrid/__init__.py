@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
@@ -10,17 +10,23 @@ from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import Call, Credentials, InvalidMessage, Request, Response, Trace
 from notifyctl.providers.sendgrid import answers, checkup, receipts, webhook
-from notifyctl.providers.sendgrid.mail import encoded, sender
+from notifyctl.providers.sendgrid.mail import encoded, replies, sender
 
 
 class SendGrid:
-    """The adapter. Settings: `from` (needed), `reply_to`, `base_url`, `sandbox_mode` (checked there, never sent),
-    `receipts`, `webhook_public_key`.
-    """
+    """The adapter; what it has to know besides its key stands in `settings`."""
 
     name = "sendgrid"
     channel = Channel.EMAIL
     default_url = "https://api.sendgrid.com"
+    settings: Mapping[str, str] = {
+        "from": "the sender, a@b or Name <a@b>; needed",
+        "reply_to": "where answers go",
+        "sandbox_mode": "true: SendGrid checks the mails and sends none",
+        "receipts": fields.RECEIPTS_HELP,
+        "webhook_public_key": "the verification key of the signed event webhook",
+        "base_url": fields.BASE_URL_HELP,
+    }
     traced_at_once = receipts.AT_ONCE
     traces_per_minute = receipts.PER_MINUTE
 
@@ -29,13 +35,16 @@ class SendGrid:
         problems = fields.problems_with_secret("API key", credentials.api_key)
         problems += fields.problems_with_base_url(credentials)
         problems += fields.problems_with_receipts(credentials) + webhook.problems(credentials)
+        if not isinstance(credentials.config.get("sandbox_mode", False), bool):
+            problems.append("sandbox_mode must be true or false")
         configured = credentials.config.get("from")
         if not configured:
             return [*problems, 'the sender "from" is missing']
-        try:
-            sender({"from": configured}, credentials)
-        except InvalidMessage as problem:
-            problems.append(str(problem))
+        for reader in (sender, replies):
+            try:
+                reader({}, credentials)
+            except InvalidMessage as problem:
+                problems.append(str(problem))
         return problems
 
     def build(self, message: Message, credentials: Credentials) -> Request:

@@ -38,9 +38,14 @@ _EXPLANATIONS: Mapping[int, str] = {
     **dict.fromkeys((404, 405, 406, 415), "that is not how Mail Send answers: check base_url"),
 }
 _SENDER = "the sender is not verified at SendGrid: verify it there, or set another one as from"
+_REFUSED: Mapping[str, str] = {
+    "from": "the sender is refused: set another one as from",
+    "reply_to": "where answers go is refused: set another address as reply_to",
+}
 _CREDITS = "the plan's mails are used up: they go out when the plan begins anew or is upgraded"
 _NO_CREDITS = re.compile(r"\bcredits\b", re.IGNORECASE)
 _NO_SENDER = re.compile(r"sender identity", re.IGNORECASE)
+_SETTING = re.compile(r"(from|reply_to)(?:_list)?(?![a-z_])")
 _TO_FIELD = re.compile(r"personalizations\.\d+\.to\b")
 _BAD_ADDRESS = re.compile(r"valid (e-?mail )?address|invalid.*address", re.IGNORECASE)
 
@@ -51,14 +56,17 @@ def read(response: Response) -> Outcome:
     if kind is Kind.ACCEPTED:
         return _read_success(response)
     errors = reading.objects(reading.json_object(response.body).get("errors"))
+    blamed = _blamed(response.status, errors)
     if response.status == 400 and errors and all(_names_recipient(error) for error in errors):
         kind = Kind.RECIPIENT
+    elif response.status == 400 and blamed:
+        kind = Kind.CONFIG
     wait = reading.retry_after_ms(response.headers)
     if kind is Kind.THROTTLED and wait is None:
         wait = reading.rate_limit_reset_ms(response.headers)
     code = _field(errors[0]) or None if errors else None
-    message = reading.explained(_explanation(response.status, errors), _summary(errors))
-    return reading.outcome(kind, response, message, code=code, retry_after=wait)
+    message = reading.explained(_explanation(response.status, errors, blamed), _summary(errors))
+    return reading.outcome(kind, response, message, code=code, retry_after=wait, blames=blamed)
 
 
 def _read_success(response: Response) -> Outcome:
@@ -69,13 +77,30 @@ def _read_success(response: Response) -> Outcome:
     return reading.outcome(Kind.ACCEPTED, response, message_id=message_id)
 
 
-def _explanation(status: int, errors: list[dict[str, Any]]) -> str | None:
-    words = " ".join(reading.text(error.get("message")) for error in errors)
-    if status == 401 and _NO_CREDITS.search(words):
+def _blamed(status: int, errors: list[dict[str, Any]]) -> str | None:
+    """Return the field that alone is at fault of those that the settings have as well; None where there is none.
+
+    With a bad address in the settings every mail is refused: they, not the mails, have to change.
+    """
+    if status == 403 and (_NO_SENDER.search(_words(errors)) or any(_field(error) == "from" for error in errors)):
+        return "from"
+    found = [_SETTING.match(_field(error)) for error in errors]
+    named = {match[1] for match in found if match}
+    if status != 400 or not found or not all(found):
+        return None
+    return "from" if "from" in named else "reply_to"
+
+
+def _explanation(status: int, errors: list[dict[str, Any]], blamed: str | None) -> str | None:
+    if status == 401 and _NO_CREDITS.search(_words(errors)):
         return _CREDITS
-    if status == 403 and (_NO_SENDER.search(words) or any(_field(error) == "from" for error in errors)):
-        return _SENDER
+    if blamed:
+        return _SENDER if status == 403 else _REFUSED[blamed]
     return _EXPLANATIONS.get(status)
+
+
+def _words(errors: list[dict[str, Any]]) -> str:
+    return " ".join(reading.text(error.get("message")) for error in errors)
 
 
 def _names_recipient(error: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ def mail(message: Message, credentials: Credentials) -> dict[str, Any]:
     return {
         "personalizations": [envelope(message)],
         "from": sender(content, credentials),
-        **_replies(content, credentials),
+        **replies(content, credentials),
         **_body(content),
         **_attachments(content),
         **_categories(content),
@@ -44,8 +44,8 @@ def mail(message: Message, credentials: Credentials) -> dict[str, Any]:
     }
 
 
-def _replies(content: Mapping[str, Any], credentials: Credentials) -> dict[str, Any]:
-    """Return where answers go: one mailbox, or several under a name of their own."""
+def replies(content: Mapping[str, Any], credentials: Credentials) -> dict[str, Any]:
+    """Return where answers go: one mailbox, several under a name of their own, or nothing; raise InvalidMessage."""
     values = fields.texts(content, "reply_to") or fields.texts(credentials.config, "reply_to")
     boxes = [fields.mailbox("reply_to", value) for value in values]
     if len(boxes) > MAX_REPLY_TO:

@@ -16,7 +16,7 @@ from notifyctl.providers.smtp.relay import address, connections, problems
 
 
 class Smtp:
-    """The adapter. Settings: `host` and `from` (needed), `port`, `security`, `reply_to`, `ca_file`, `connections`.
+    """The adapter.
 
     `api_key` is the user, `api_secret` the password; either may be empty, both are for a server that asks for neither.
     """
@@ -24,6 +24,15 @@ class Smtp:
     name = "smtp"
     channel = Channel.EMAIL
     default_url = ""
+    settings: Mapping[str, str] = {
+        "host": "the mail server; needed",
+        "from": "the sender, a@b or Name <a@b>; needed",
+        "reply_to": "where answers go",
+        "security": "starttls (unless set), tls or none",
+        "port": "587, 465 or 25 unless set, by security",
+        "ca_file": "the certificates to trust instead of the system's",
+        "connections": "how many at once, 8 unless set",
+    }
 
     def check(self, credentials: Credentials) -> list[str]:
         """Return what is missing or malformed in the settings, one sentence each."""

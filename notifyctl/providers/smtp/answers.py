@@ -80,6 +80,7 @@ def read(response: Response) -> Outcome:
         reading.explained(_explanation(kind, status, stage), f"{status} {reading.text(said)}".strip()),
         code=f"{status // 100}.{enhanced}" if enhanced else str(status),
         category=refused,
+        blames=_blamed(kind, status, stage),
     )
 
 
@@ -127,6 +128,13 @@ def _explanation(kind: Kind, status: int, stage: str) -> str | None:
     if stage in _BEFORE:
         return _EXPLANATIONS.get(stage)
     return _LOGIN_NEEDED if status in (530, 534, 535, 538) else _EXPLANATIONS["sender"]
+
+
+def _blamed(kind: Kind, status: int, stage: str) -> str | None:
+    """Return which field of the mail the reply is about: the sender, or a recipient who gets it later."""
+    if kind is Kind.CONFIG and _explanation(kind, status, stage) == _EXPLANATIONS["sender"]:
+        return "from"
+    return "to" if stage == "rcpt" and 400 <= status < 500 and status != 421 else None
 
 
 def _said(response: Response) -> str:

@@ -26,7 +26,8 @@ _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, 3.6.8
 # Without quotes (RFC 5322, 3.2.3): what needs them is in nobody's address, and would be more than one in a header.
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _DOMAIN = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Za-z.:]+\]")
-_LONG_WORD = re.compile(r"\S{500}")  # a line may have 998 characters, and is broken only at spaces
+_IN_BRACKETS = re.compile(r"<[^\s<>]+>")  # an address, as those of List-Unsubscribe (RFC 2369, 2)
+_LINE_CHARS = 998  # RFC 5322, 2.1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ class Mailbox:
 
     def __str__(self) -> str:
         """Return it as a header has it."""
-        if _is_plain(self.name):
-            return formataddr((self.name, self.address))
+        plain = formataddr((self.name, self.address)) if _is_plain(self.name) else ""
+        if plain and len(plain) < _LINE_CHARS - len("Reply-To: ,"):
+            return plain
         return f"{_encoded(self.name)} <{self.address}>"
 
 
@@ -50,7 +52,7 @@ def lines(content: Mapping[str, Any], people: Mapping[str, list[Mailbox]], messa
         raise InvalidMessage("subject: missing")
     head = [f"{name}: {_joined(boxes)}" for name, boxes in people.items() if boxes]
     head.append(f"Message-ID: {message_id}")
-    head += [_header(name, value) for name, value in {"Subject": subject, **_further_headers(content)}.items()]
+    head += [_header("Subject", subject), *_further_headers(content)]
     return "".join(f"{line}{CRLF}" for line in head).encode("ascii")
 
 
@@ -76,18 +78,19 @@ def _domain(field: str, domain: str) -> str:
         raise InvalidMessage(f"{field}: the domain is none") from None
 
 
-def _further_headers(content: Mapping[str, Any]) -> dict[str, str]:
+def _further_headers(content: Mapping[str, Any]) -> list[str]:
     """Return the content's own headers, and what has no place in a mail as headers that a server may read."""
-    headers = fields.strings(content, "headers")
-    for name, value in headers.items():
+    headers = []
+    for name, value in fields.strings(content, "headers").items():
         if _RESERVED.fullmatch(name):
             raise InvalidMessage(f"headers.{name}: reserved, it is made of other fields")
         if not _HEADER_NAME.fullmatch(name) or "\r" in value or "\n" in value:
             raise InvalidMessage(f"headers.{name}: not a header")
+        headers.append(_in_brackets(name, value) if _IN_BRACKETS.match(value) else _header(name, value))
     if categories := fields.texts(content, "categories"):
-        headers["X-Categories"] = ", ".join(categories)
+        headers.append(_header("X-Categories", ", ".join(categories)))
     if arguments := fields.strings(content, "custom_args"):
-        headers["X-Custom-Args"] = fields.encode_json(arguments).decode()
+        headers.append(_header("X-Custom-Args", fields.encode_json(arguments).decode()))
     return headers
 
 
@@ -96,15 +99,28 @@ def _joined(boxes: list[Mailbox]) -> str:
 
 
 def _header(name: str, value: str) -> str:
+    folded = _folded(name, value) if _is_plain(value) else None
+    return folded or f"{name}: {_encoded(value, name)}"
+
+
+def _in_brackets(name: str, value: str) -> str:
+    """Return a header that nobody decodes: what it holds is no text."""
+    folded = _folded(name, value) if value.isascii() and value.isprintable() else None
+    if folded is None:
+        raise InvalidMessage(f"headers.{name}: <...> must be ASCII and fit on a line of {_LINE_CHARS} characters")
+    return folded
+
+
+def _folded(name: str, value: str) -> str | None:
+    """Return it on lines broken at spaces; None where one would be too long."""
     # The newer API of the library loses spaces between words that it encodes, in Python up to 3.12.
-    return (
-        f"{name}: {Header(value, header_name=name).encode(linesep=CRLF) if _is_plain(value) else _encoded(value, name)}"
-    )
+    folded = f"{name}: {Header(value, header_name=name).encode(linesep=CRLF)}"
+    return folded if all(len(line) <= _LINE_CHARS for line in folded.split(CRLF)) else None
 
 
 def _is_plain(value: str) -> bool:
     """Return whether it can stand as it is: not if it were read as something encoded."""
-    return value.isascii() and value.isprintable() and "=?" not in value and not _LONG_WORD.search(value)
+    return value.isascii() and value.isprintable() and "=?" not in value
 
 
 def _encoded(value: str, name: str | None = None) -> str:

@@ -6,6 +6,7 @@ server takes it; the date is the wire's business, which knows the time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -13,11 +14,13 @@ from typing import Any
 
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
-from notifyctl.providers.attachments import attachments
+from notifyctl.providers.attachments import Attachment, attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
 from notifyctl.providers.smtp.headers import Mailbox, lines, own_mailbox
 
 _POLICY = SMTP.clone(cte_type="7bit")
+# What stands in a header as it is; what is longer would be encoded, which no reader undoes there (RFC 2047, 5).
+_CONTENT_ID = re.compile(r"[A-Za-z0-9._%+@-]{1,75}")
 _FIELDS = frozenset(
     {
         *("v", "to", "cc", "bcc", "from", "reply_to", "subject", "text", "html", "attachments"),
@@ -81,7 +84,7 @@ def _body(content: Mapping[str, Any], notification_id: str) -> bytes:
 
 def _add_body(mail: EmailMessage, content: Mapping[str, Any]) -> None:
     """Add the text, the HTML as its alternative with the pictures it shows, and the files."""
-    text, html, files = fields.text(content, "text"), fields.text(content, "html"), attachments(content)
+    text, html, files = fields.text(content, "text"), fields.text(content, "html"), _files(content)
     if text is None and html is None:
         raise InvalidMessage("text or html: missing")
     if text is not None:
@@ -92,7 +95,21 @@ def _add_body(mail: EmailMessage, content: Mapping[str, Any]) -> None:
     for file in sorted(files, key=lambda file: file.disposition != "inline"):
         inside = shown is not None and file.disposition == "inline"
         add = shown.add_related if shown is not None and inside else mail.add_attachment
-        kind, _, subkind = (file.type or "application/octet-stream").partition("/")
+        kind, _, subkind = _type(file).partition("/")
         cid = f"<{file.content_id}>" if file.content_id else None
         how = "inline" if inside else "attachment"
         add(file.data, maintype=kind, subtype=subkind, filename=file.filename, disposition=how, cid=cid)
+
+
+def _files(content: Mapping[str, Any]) -> list[Attachment]:
+    files = attachments(content)
+    for number, file in enumerate(files):
+        if file.content_id and not _CONTENT_ID.fullmatch(file.content_id):
+            raise InvalidMessage(f"attachments.{number}.content_id: up to 75 of A-Z a-z 0-9 . _ % + @ -")
+    return files
+
+
+def _type(file: Attachment) -> str:
+    """Return the media type; a mail and its like must not be base64 (RFC 2046, 5.2.1), so they go as mere bytes."""
+    kind = file.type or ""
+    return "application/octet-stream" if not kind or kind.lower().startswith(("message/", "multipart/")) else kind

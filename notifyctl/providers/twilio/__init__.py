@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
@@ -19,15 +19,19 @@ _KEY = re.compile(r"(?:AC|SK)[0-9a-fA-F]{32}")
 
 
 class Twilio:
-    """The adapter. Settings: `from` or `messaging_service_sid` (one is needed), `status_callback`, `receipts`,
-    `base_url`.
-
-    `api_key` is the account's SID, or an API key's (SK...), and then `account_sid` is needed.
-    """
+    """The adapter. `api_key` is the account's SID, or an API key's (SK...), and then `account_sid` is needed."""
 
     name = "twilio"
     channel = Channel.SMS
     default_url = "https://api.twilio.com"
+    settings: Mapping[str, str] = {
+        "from": "the sender: +14155552345, a short code, a name, whatsapp:+14155552345",
+        "messaging_service_sid": "MG..., which stands above from; one of the two is needed",
+        "account_sid": "AC..., where the API key is an SK...",
+        "status_callback": "where Twilio reports what becomes of messages",
+        "receipts": fields.RECEIPTS_HELP,
+        "base_url": fields.BASE_URL_HELP,
+    }
     traced_at_once = 1
     traces_per_minute = None
 

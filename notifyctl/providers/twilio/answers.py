@@ -64,6 +64,7 @@ _CLOSED = "the account is not active: it is suspended or closed at Twilio"
 _ELSEWHERE = "there is no such account, or that is not Twilio: check account_sid and base_url"
 _SENDER = "the sender cannot send: set another one as from"
 _SERVICE = "the Messaging Service cannot send: check messaging_service_sid, and the service's senders at Twilio"
+_UNREGISTERED = "the sender is not registered for A2P 10DLC: register it at Twilio"
 _EXPLANATIONS: Mapping[int, str] = {
     **dict.fromkeys((401, 20003), _LOGIN),
     403: "the login may not send: check the API key's permissions, and whether the account is active",
@@ -74,7 +75,7 @@ _EXPLANATIONS: Mapping[int, str] = {
     20008: "these are test credentials, with which nothing is delivered and little can be asked",
     21408: "sending to this country is switched off: allow it in Twilio's geographic permissions",
     21608: "a trial account sends only to numbers verified at Twilio: verify them, or upgrade it",
-    30034: "the sender is not registered for A2P 10DLC: register it at Twilio",
+    30034: _UNREGISTERED,
 }
 
 
@@ -96,6 +97,7 @@ def read(response: Response) -> Outcome:
         code=str(code) if code else None,
         retry_after=reading.retry_after_ms(response.headers),
         category=_CATEGORIES.get(code or 0, Category.PROVIDER_REJECTED),
+        blames="from" if explanation in (_SENDER, _SERVICE, _UNREGISTERED) else None,
     )
 
 

@@ -1,6 +1,7 @@
 """What Twilio is asked: the form of one new message.
 
-Source: twilio.com/docs/messaging/api/message-resource, for senders .../docs/glossary/what-alphanumeric-sender-id.
+Source: twilio.com/docs/messaging/api/message-resource, for senders .../docs/glossary/what-alphanumeric-sender-id
+and .../docs/whatsapp/api.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MAX_BODY_CHARS = 1_600
 MAX_MEDIA = 10
 MAX_VALIDITY_SECONDS = 36_000
 SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_WHATSAPP = "whatsapp:"
 _TEMPLATE = re.compile(r"HX[0-9a-fA-F]{32}")
 # What else may be said of a message, as Twilio calls it.
 OPTIONS = {
@@ -40,7 +42,7 @@ def form(message: Message, credentials: Credentials) -> bytes:
     if not message.to:
         raise InvalidMessage("to: missing")
     source = sender(content, credentials)
-    pairs = [("To", message.to), source, *_words(content), *_options(content)]
+    pairs = [("To", _reached(message.to, source[1])), source, *_words(content), *_options(content)]
     if content.get("shorten_urls") and source[0] != "MessagingServiceSid":
         raise InvalidMessage("shorten_urls: goes with a Messaging Service")
     if (validity := _validity(content)) is not None:
@@ -51,6 +53,12 @@ def form(message: Message, credentials: Credentials) -> bytes:
         return urlencode(pairs).encode()
     except UnicodeEncodeError:
         raise InvalidMessage("body: holds half a surrogate pair, which is no character") from None
+
+
+def _reached(number: str, sender: str) -> str:
+    """Return the recipient as this sender reaches it: over WhatsApp both have its prefix."""
+    prefix = _WHATSAPP if sender.startswith(_WHATSAPP) and not number.startswith(_WHATSAPP) else ""
+    return prefix + number
 
 
 def sender(content: Mapping[str, Any], credentials: Credentials) -> tuple[str, str]:
@@ -110,7 +118,7 @@ def _options(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _media(content: Mapping[str, Any]) -> list[str]:
     media = fields.texts(content, "media")
-    if len(media) > MAX_MEDIA or not all(url.startswith(("https://", "http://")) for url in media):
+    if len(media) > MAX_MEDIA or not all(fields.is_web_address(url) for url in media):
         raise InvalidMessage(f"media: must be at most {MAX_MEDIA} http or https addresses")
     return media
 
@@ -125,8 +133,4 @@ def _validity(content: Mapping[str, Any]) -> int | None:
 
 
 def _is_public_url(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and "_" not in (parts.hostname or "")
-    except ValueError:
-        return False
+    return fields.is_web_address(value) and "_" not in (urlsplit(value).hostname or "")

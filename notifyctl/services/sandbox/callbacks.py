@@ -10,11 +10,11 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from hmac import new as hmac
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from notifyctl.core.host import is_loopback
 from notifyctl.services.sandbox.identity import TWILIO_TOKEN
 
 WAITING = 1_000
@@ -35,8 +35,7 @@ def is_ours_to_call(url: str) -> bool:
     """Return whether an address is on this machine; nothing else is ever called."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        return parts.scheme in ("http", "https") and (host == "localhost" or ip_address(host).is_loopback)
+        return parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
     except ValueError:
         return False
 
