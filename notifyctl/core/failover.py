@@ -48,8 +48,10 @@ def back(claim: Claim, attempt: Attempt, outcome: Outcome) -> Retry | None:
     None where it came from nobody or has been sent back before, or where that is not what went wrong. The attempt is
     given back.
     """
+    if outcome.asked or outcome.kind is not Kind.PERMANENT or not claim.fails_over:
+        return None
     home = _came_from(claim.retry_history, claim.provider)
-    if outcome.asked or outcome.kind is not Kind.PERMANENT or home is None or not claim.fails_over:
+    if home is None:
         return None
     reason = f"{claim.provider} cannot deliver it: {describe(outcome)}"
     moved = entry(claim.provider, home, attempt.ended_at, reason)

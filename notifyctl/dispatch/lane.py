@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from notifyctl.core import failover, flow
-from notifyctl.core.decide import Attempt, Transition, decide
+from notifyctl.core.decide import Attempt, Retry, Transition, decide
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
@@ -303,6 +303,8 @@ class Lane:
             return refused
         policy = self._shared.options.on_unknown.get(each.message.channel, OnUnknown.RETRY)
         decided = decide(attempt, outcome, random.random(), policy)  # noqa: S311
+        if not isinstance(decided, Retry):
+            return decided
         return failover.elsewhere(decided, each, attempt, self._shared.others(each.provider))
 
     def _ended(self, result: Result) -> None:
