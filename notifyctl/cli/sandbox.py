@@ -13,7 +13,21 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
 from notifyctl.cli.types import duration
 from notifyctl.core.errors import UsageError
-from notifyctl.services import sandbox as service
+from notifyctl.sandbox import (
+    FCM_PROJECT,
+    RECEIPT_SECONDS,
+    SENDGRID_KEY,
+    SMTP_PASSWORD,
+    SMTP_USER,
+    TWILIO_ACCOUNT,
+    TWILIO_TOKEN,
+    Line,
+    SandboxConfig,
+    parse_rule,
+    parse_script,
+    serve,
+    webhook_public_key,
+)
 
 DEFAULT_PORT = 8025
 SENDER = "alerts@example.com"
@@ -83,27 +97,27 @@ def sandbox(
 ) -> None:
     """Serve SendGrid, Twilio, FCM (with its token endpoint) and SMTP on loopback; nothing is delivered."""
     with invocation(ctx) as run:
-        config = service.SandboxConfig(
+        config = SandboxConfig(
             port=port,
-            rules=tuple(service.parse_rule(text) for text in inject or ()),
+            rules=tuple(parse_rule(text) for text in inject or ()),
             script=_script(script) if script else (),
-            receipts_s=service.RECEIPT_SECONDS if receipts is None else receipts / 1_000,
+            receipts_s=RECEIPT_SECONDS if receipts is None else receipts / 1_000,
             latency_s=(latency or 0) / 1_000,
             log=log,
             service_account=service_account,
             seed=seed,
         )
         try:
-            asyncio.run(service.serve(config, lambda url: _announce(run, url, service_account)))
+            asyncio.run(serve(config, lambda url: _announce(run, url, service_account)))
         except OSError as error:
             if error.filename is None:  # not about a file: the reader of stdout may have gone
                 raise
             raise UsageError(f"{error.filename}: {error.strerror}", "--log and --service-account name files") from error
 
 
-def _script(file: Path) -> tuple[service.Line, ...]:
+def _script(file: Path) -> tuple[Line, ...]:
     try:
-        return service.parse_script(file.read_text(encoding="utf-8"), str(file))
+        return parse_script(file.read_text(encoding="utf-8"), str(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise UsageError(f"{file}: {reason}", "--script names a text file") from error
@@ -121,15 +135,15 @@ def _announce(run: Invocation, url: str, service_account: Path) -> None:
 def _facts(url: str, service_account: Path) -> dict[str, object]:
     return {
         "url": url,
-        "sendgrid": {"api_key": service.SENDGRID_KEY, "webhook_public_key": service.webhook_public_key()},
-        "twilio": {"api_key": service.TWILIO_ACCOUNT, "api_secret": service.TWILIO_TOKEN},
-        "fcm": {"credentials": str(service_account.absolute()), "project": service.FCM_PROJECT},
+        "sendgrid": {"api_key": SENDGRID_KEY, "webhook_public_key": webhook_public_key()},
+        "twilio": {"api_key": TWILIO_ACCOUNT, "api_secret": TWILIO_TOKEN},
+        "fcm": {"credentials": str(service_account.absolute()), "project": FCM_PROJECT},
         "smtp": {
             "host": "127.0.0.1",
             "port": _mail_port(url),
             "security": "none",
-            "api_key": service.SMTP_USER,
-            "api_secret": service.SMTP_PASSWORD,
+            "api_key": SMTP_USER,
+            "api_secret": SMTP_PASSWORD,
         },
     }
 
@@ -144,9 +158,9 @@ def instructions(url: str, service_account: Path) -> str:
     return f"""\
 To use it, in another terminal:
 
-  echo {service.SENDGRID_KEY} |
+  echo {SENDGRID_KEY} |
     notifyctl providers add sendgrid --api-key - {base} --set from={SENDER}
-  printf '%s\\n' {service.TWILIO_ACCOUNT} {service.TWILIO_TOKEN} |
+  printf '%s\\n' {TWILIO_ACCOUNT} {TWILIO_TOKEN} |
     notifyctl providers add twilio --api-key - --api-secret - {base} --set from={SMS_SENDER}
   notifyctl providers add fcm --credentials {service_account.absolute()} {base}
   notifyctl providers add smtp --set host=127.0.0.1 --set port={_mail_port(url)} \\

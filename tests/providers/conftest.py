@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from notifyctl.services.sandbox import SandboxConfig, parse_rule, serve
+from notifyctl.sandbox import SandboxConfig, parse_rule, serve
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from notifyctl.services.sandbox.faults import SILENCES, SPOILED
+from notifyctl.sandbox.faults import SILENCES, SPOILED
 from tests.support.command import Cli
 from tests.support.sandbox import Sandbox
 from tests.support.world import World

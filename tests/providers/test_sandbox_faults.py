@@ -19,15 +19,15 @@ from notifyctl.providers.contract import Credentials, Failure, FailureKind, Resp
 from notifyctl.providers.google_token import fetch
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.wire import BODY_BYTES, Wire
-from notifyctl.services.sandbox import (
+from notifyctl.sandbox import (
     SENDGRID_KEY,
     TWILIO_ACCOUNT,
     TWILIO_TOKEN,
     parse_rule,
     parse_script,
 )
-from notifyctl.services.sandbox.faults import Injector
-from notifyctl.services.sandbox.script import Script
+from notifyctl.sandbox.faults import Injector
+from notifyctl.sandbox.script import Script
 from tests.providers.conftest import Running, started
 
 ANN, BOB = "+15558675310", "+15558675311"

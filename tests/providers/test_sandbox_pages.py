@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from notifyctl.services.sandbox import SENDGRID_KEY, TWILIO_ACCOUNT, TWILIO_TOKEN, mailbox, pages
-from notifyctl.services.sandbox.contents import contents_of
-from notifyctl.services.sandbox.exchange import Call
-from notifyctl.services.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox import SENDGRID_KEY, TWILIO_ACCOUNT, TWILIO_TOKEN, mailbox, pages
+from notifyctl.sandbox.contents import contents_of
+from notifyctl.sandbox.exchange import Call
+from notifyctl.sandbox.mailbox import Mailbox, Received
 from tests.providers.conftest import Running, started
 
 EVIL = "<script>alert(1)</script> \"'><img src=x onerror=alert(1)> &amp; \x00\x1b[31m \u202e{title} [/b]"

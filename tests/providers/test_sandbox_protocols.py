@@ -23,7 +23,7 @@ from notifyctl.providers.contract import Credentials, Response
 from notifyctl.providers.google_token import fetch
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.wire import Wire
-from notifyctl.services.sandbox import (
+from notifyctl.sandbox import (
     FCM_PROJECT,
     SENDGRID_KEY,
     TWILIO_ACCOUNT,

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from notifyctl.core import address
 from notifyctl.core.model import Channel
-from notifyctl.services.sandbox import (
+from notifyctl.sandbox import (
     SENDGRID_KEY,
     TWILIO_ACCOUNT,
     TWILIO_KEY,
@@ -32,13 +32,13 @@ from notifyctl.services.sandbox import (
     TWILIO_TOKEN,
     webhook_public_key,
 )
-from notifyctl.services.sandbox import receipts as shelves
-from notifyctl.services.sandbox.callbacks import is_ours_to_call, signature
-from notifyctl.services.sandbox.exchange import Call, Handled
-from notifyctl.services.sandbox.query import BadQuery, parse
-from notifyctl.services.sandbox.receipts import Allowance, Shelf
-from notifyctl.services.sandbox.sendgrid import SendGrid
-from notifyctl.services.sandbox.twilio import Twilio
+from notifyctl.sandbox import receipts as shelves
+from notifyctl.sandbox.callbacks import is_ours_to_call, signature
+from notifyctl.sandbox.exchange import Call, Handled
+from notifyctl.sandbox.query import BadQuery, parse
+from notifyctl.sandbox.receipts import Allowance, Shelf
+from notifyctl.sandbox.sendgrid import SendGrid
+from notifyctl.sandbox.twilio import Twilio
 from tests.providers.conftest import Running, started
 
 HERE = f"/2010-04-01/Accounts/{TWILIO_ACCOUNT}"

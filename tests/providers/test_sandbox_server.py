@@ -25,7 +25,7 @@ from notifyctl.providers.contract import Credentials, Failure
 from notifyctl.providers.google_token import fetch
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.wire import Wire, outcome_of
-from notifyctl.services.sandbox import (
+from notifyctl.sandbox import (
     GRAMMAR,
     SENDGRID_KEY,
     TWILIO_ACCOUNT,
@@ -40,7 +40,7 @@ from tests.providers.conftest import Running, started
 
 SERVER = """
 import asyncio, pathlib, sys
-from notifyctl.services.sandbox import SandboxConfig, parse_rule, serve
+from notifyctl.sandbox import SandboxConfig, parse_rule, serve
 config = SandboxConfig(rules=(parse_rule("twilio=timeout"),), log=pathlib.Path(sys.argv[1]))
 asyncio.run(serve(config, lambda url: print(url, flush=True)))
 print("ended")

@@ -16,7 +16,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.providers.contract import Credentials, Response
 from notifyctl.providers.smtp import Smtp
 from notifyctl.providers.wire import Wire, outcome_of
-from notifyctl.services.sandbox import SMTP_PASSWORD, SMTP_USER
+from notifyctl.sandbox import SMTP_PASSWORD, SMTP_USER
 
 ID = "11111111-2222-4333-8444-555555555555"
 

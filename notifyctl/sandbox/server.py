@@ -17,9 +17,9 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from notifyctl.core.errors import Conflict
-from notifyctl.services.sandbox import smtp
-from notifyctl.services.sandbox.desk import Desk, SandboxConfig
-from notifyctl.services.sandbox.journal import Journal
+from notifyctl.sandbox import smtp
+from notifyctl.sandbox.desk import Desk, SandboxConfig
+from notifyctl.sandbox.journal import Journal
 
 HOST = "127.0.0.1"
 MAX_BYTES = 32 * 1024 * 1024

@@ -16,9 +16,9 @@ from time import gmtime, strftime
 from urllib.parse import parse_qs
 
 from notifyctl.core.text import clean, one_line
-from notifyctl.services.sandbox.contents import Contents, contents_of, subject_of
-from notifyctl.services.sandbox.exchange import Call, Reply
-from notifyctl.services.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox.contents import Contents, contents_of, subject_of
+from notifyctl.sandbox.exchange import Call, Reply
+from notifyctl.sandbox.mailbox import Mailbox, Received
 
 ROWS = 200
 VALUE_CHARS = 20_000

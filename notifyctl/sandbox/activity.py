@@ -15,9 +15,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from notifyctl.services.sandbox.exchange import Call, Reply, as_json, dig
-from notifyctl.services.sandbox.query import BadQuery, parse
-from notifyctl.services.sandbox.receipts import Allowance, Shelf, Stage, stage
+from notifyctl.sandbox.exchange import Call, Reply, as_json, dig
+from notifyctl.sandbox.query import BadQuery, parse
+from notifyctl.sandbox.receipts import Allowance, Shelf, Stage, stage
 
 PATH = "/v3/messages"
 PER_MINUTE = 6

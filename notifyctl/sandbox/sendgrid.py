@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from notifyctl.services.sandbox import activity
-from notifyctl.services.sandbox.activity import PER_MINUTE, Activity
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
-from notifyctl.services.sandbox.identity import SENDGRID_KEY, webhook_headers
+from notifyctl.sandbox import activity
+from notifyctl.sandbox.activity import PER_MINUTE, Activity
+from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
+from notifyctl.sandbox.identity import SENDGRID_KEY, webhook_headers
 
 PATH = "/v3/mail/send"
 SCOPES_PATH = "/v3/scopes"

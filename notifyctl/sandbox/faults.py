@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from random import Random
 
 from notifyctl.core.errors import UsageError
-from notifyctl.services.sandbox import fcm, sendgrid, tokens, twilio
-from notifyctl.services.sandbox.exchange import Reply
+from notifyctl.sandbox import fcm, sendgrid, tokens, twilio
+from notifyctl.sandbox.exchange import Reply
 
 PROVIDERS = ("sendgrid", "twilio", "fcm", "smtp")
 GRAMMAR = "PROVIDER[.send|.read]=FAULT[@SECONDS][:SHARE][xCOUNT[/each]], such as twilio=429@120:0.3 or sendgrid=503x2"

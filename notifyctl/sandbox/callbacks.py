@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from notifyctl.core.host import is_loopback
-from notifyctl.services.sandbox.identity import TWILIO_TOKEN
+from notifyctl.sandbox.identity import TWILIO_TOKEN
 
 WAITING = 1_000
 """How many messages may have calls ahead of them; those of further messages are left out."""

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
-from notifyctl.services.sandbox.exchange import dig, parse_object
-from notifyctl.services.sandbox.mailbox import Received
+from notifyctl.sandbox.exchange import dig, parse_object
+from notifyctl.sandbox.mailbox import Received
 
 MOST = 200
 """How many fields, headers and attachments are told of."""

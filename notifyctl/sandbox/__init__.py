@@ -5,9 +5,9 @@ It checks what the real ones check, answers with their real bodies, makes faults
 
 from __future__ import annotations
 
-from notifyctl.services.sandbox.desk import RECEIPT_SECONDS, SandboxConfig
-from notifyctl.services.sandbox.faults import GRAMMAR, Rule, parse_rule
-from notifyctl.services.sandbox.identity import (
+from notifyctl.sandbox.desk import RECEIPT_SECONDS, SandboxConfig
+from notifyctl.sandbox.faults import GRAMMAR, Rule, parse_rule
+from notifyctl.sandbox.identity import (
     FCM_PROJECT,
     SENDGRID_KEY,
     TWILIO_ACCOUNT,
@@ -16,10 +16,10 @@ from notifyctl.services.sandbox.identity import (
     TWILIO_TOKEN,
     webhook_public_key,
 )
-from notifyctl.services.sandbox.script import Line, parse_script
-from notifyctl.services.sandbox.server import Sandbox, running, serve
-from notifyctl.services.sandbox.smtp import PASSWORD as SMTP_PASSWORD
-from notifyctl.services.sandbox.smtp import USER as SMTP_USER
+from notifyctl.sandbox.script import Line, parse_script
+from notifyctl.sandbox.server import Sandbox, running, serve
+from notifyctl.sandbox.smtp import PASSWORD as SMTP_PASSWORD
+from notifyctl.sandbox.smtp import USER as SMTP_USER
 
 __all__ = [
     "FCM_PROJECT",

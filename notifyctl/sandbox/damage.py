@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from aiohttp import web
 
-from notifyctl.services.sandbox.exchange import Reply
+from notifyctl.sandbox.exchange import Reply
 
 BYTE_SECONDS = 1.0
 GARBAGE_BYTES = 512

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from notifyctl.core.errors import UsageError
-from notifyctl.services.sandbox.faults import PROVIDERS, Rule, parse_rule
+from notifyctl.sandbox.faults import PROVIDERS, Rule, parse_rule
 
 HINT = "write PROVIDER [RECIPIENT]: STEP STEP ..., such as `sendgrid: ok 503x2 hang ok*`; notifyctl sandbox --help"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from notifyctl.services.sandbox.exchange import Call
+from notifyctl.sandbox.exchange import Call
 
 KEPT = 1_000
 KEPT_BYTES = 32 * 1024 * 1024

@@ -15,8 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, page
-from notifyctl.services.sandbox.identity import ServiceAccount
+from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, page
+from notifyctl.sandbox.identity import ServiceAccount
 
 PATH = "/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"

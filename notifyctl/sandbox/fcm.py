@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
-from notifyctl.services.sandbox.identity import FCM_PROJECT
-from notifyctl.services.sandbox.tokens import Tokens
+from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
+from notifyctl.sandbox.identity import FCM_PROJECT
+from notifyctl.sandbox.tokens import Tokens
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"

@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from notifyctl.services.sandbox.desk import Desk, SandboxConfig
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply
-from notifyctl.services.sandbox.faults import SILENCES, Rule
+from notifyctl.sandbox.desk import Desk, SandboxConfig
+from notifyctl.sandbox.exchange import Call, Handled, Reply
+from notifyctl.sandbox.faults import SILENCES, Rule
 
 USER = "sandbox"
 PASSWORD = "sandbox-mail-password"  # noqa: S105 - of a server that delivers nothing

@@ -9,10 +9,10 @@ from dataclasses import replace
 from random import Random
 from urllib.parse import parse_qs
 
-from notifyctl.services.sandbox.callbacks import Callbacks
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply, as_json, page
-from notifyctl.services.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
-from notifyctl.services.sandbox.texts import Texts
+from notifyctl.sandbox.callbacks import Callbacks
+from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, page
+from notifyctl.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
+from notifyctl.sandbox.texts import Texts
 
 MORE = "https://www.twilio.com/docs/errors/"
 

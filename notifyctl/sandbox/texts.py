@@ -15,10 +15,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from notifyctl.core.segments import segments
-from notifyctl.services.sandbox.callbacks import Callbacks
-from notifyctl.services.sandbox.exchange import Call, Reply, as_json
-from notifyctl.services.sandbox.identity import TWILIO_ACCOUNT
-from notifyctl.services.sandbox.receipts import Shelf, Stage, stage
+from notifyctl.sandbox.callbacks import Callbacks
+from notifyctl.sandbox.exchange import Call, Reply, as_json
+from notifyctl.sandbox.identity import TWILIO_ACCOUNT
+from notifyctl.sandbox.receipts import Shelf, Stage, stage
 
 PAGE_SIZE = 50
 VERSION = "2010-04-01"

@@ -7,8 +7,8 @@ import os
 from itertools import count
 from pathlib import Path
 
-from notifyctl.services.sandbox.exchange import Call, Handled
-from notifyctl.services.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox.exchange import Call, Handled
+from notifyctl.sandbox.mailbox import Mailbox, Received
 
 
 class Journal:

@@ -11,17 +11,17 @@ from typing import Protocol
 
 from aiohttp import web
 
-from notifyctl.services.sandbox import damage, pages
-from notifyctl.services.sandbox.callbacks import Callbacks
-from notifyctl.services.sandbox.exchange import Call, Handled, Reply, page
-from notifyctl.services.sandbox.faults import SILENCES, Injector, Rule, refusal
-from notifyctl.services.sandbox.fcm import Fcm
-from notifyctl.services.sandbox.identity import service_account
-from notifyctl.services.sandbox.journal import Journal
-from notifyctl.services.sandbox.script import Line, Script
-from notifyctl.services.sandbox.sendgrid import SendGrid
-from notifyctl.services.sandbox.tokens import Tokens
-from notifyctl.services.sandbox.twilio import Twilio
+from notifyctl.sandbox import damage, pages
+from notifyctl.sandbox.callbacks import Callbacks
+from notifyctl.sandbox.exchange import Call, Handled, Reply, page
+from notifyctl.sandbox.faults import SILENCES, Injector, Rule, refusal
+from notifyctl.sandbox.fcm import Fcm
+from notifyctl.sandbox.identity import service_account
+from notifyctl.sandbox.journal import Journal
+from notifyctl.sandbox.script import Line, Script
+from notifyctl.sandbox.sendgrid import SendGrid
+from notifyctl.sandbox.tokens import Tokens
+from notifyctl.sandbox.twilio import Twilio
 
 TOKEN_SECONDS = 3_599
 RECEIPT_SECONDS = 2.0
