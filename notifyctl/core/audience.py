@@ -13,8 +13,11 @@ _GROUPS = ("topic", "condition")
 
 def own_address(channel: Channel, content: Mapping[str, Any]) -> str | None:
     """Return the address that the payload itself names; it goes before the user's contact points."""
-    named = (content.get(key) for key in _OWN[channel])
-    return next((value for value in named if isinstance(value, str) and value), None)
+    for key in _OWN[channel]:
+        value = content.get(key)
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def needs_address(channel: Channel, content: Mapping[str, Any]) -> bool:

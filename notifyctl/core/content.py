@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from notifyctl.core import json_codec
 from notifyctl.core.address import normalised
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import PAYLOAD_VERSION, Channel
@@ -71,7 +72,11 @@ FIELDS: Mapping[Channel, tuple[str, ...]] = {
 ADDRESS_FIELD: Mapping[Channel, str] = {Channel.EMAIL: "to", Channel.SMS: "to", Channel.PUSH: "token"}
 """The field that `--to` goes into; without one the user's own address is taken (`core.audience`)."""
 
-_AUDIENCE = ("to", "token", "fid", "topic", "condition")
+_AUDIENCE: Mapping[Channel, tuple[str, ...]] = {
+    Channel.EMAIL: ("to",),
+    Channel.SMS: ("to",),
+    Channel.PUSH: ("token", "fid", "topic", "condition"),
+}
 _SUBJECT: Mapping[Channel, str] = {Channel.EMAIL: "subject", Channel.PUSH: "title"}
 _BODY: Mapping[Channel, str] = {Channel.EMAIL: "text", Channel.SMS: "body", Channel.PUSH: "body"}
 
@@ -143,7 +148,7 @@ def parse(payload: str, channel: Channel) -> dict[str, Any]:
     Of its fields only those that say to whom are looked at: what the others may hold is the provider's to say.
     """
     try:
-        content = _DECODER.decode(payload)
+        content = json_codec.decode(payload, _DECODER.decode)
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"not JSON: {_reason(error)}") from None
     if not isinstance(content, dict):
@@ -208,8 +213,11 @@ def _merge(payload: dict[str, Any], data: Mapping[str, Any]) -> None:
 
 def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
     """Return a field that says to whom and is not text: passed over, it would go to another address."""
-    named = (key for key in _AUDIENCE if key in FIELDS[channel] and content.get(key) is not None)
-    return next((key for key in named if not isinstance(content[key], str) or not content[key]), None)
+    for key in _AUDIENCE[channel]:
+        value = content.get(key)
+        if value is not None and (not isinstance(value, str) or not value):
+            return key
+    return None
 
 
 def _refuse_half_characters(payload: Mapping[str, Any]) -> None:

@@ -20,9 +20,9 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one is made for each attempt, and to freeze it would take longer than all the rest of reading
 class Outcome:
-    """The reading of a provider's answer, or of its absence.
+    """The reading of a provider's answer, or of its absence. Nobody changes it: `dataclasses.replace` makes another.
 
     `code` is the provider's own code ("21211", "UNREGISTERED"), `message` one line for people, `response` what the
     provider said (cut and cleaned before it is stored). `retry_after_ms` is the provider's own wish, unclamped.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from notifyctl.core import json_codec
 from notifyctl.providers.contract import Credentials, InvalidMessage
 
 ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
@@ -22,8 +23,6 @@ _MAILBOX = re.compile(r"(?:(?P<name>[^<>]*?)\s*<(?P<inner>[^<>\s]+)>|(?P<bare>[^
 _ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
-# Made once: `json.dumps` with arguments makes one for each call.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _TOKEN68 = re.compile(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
 
 
@@ -98,7 +97,7 @@ def mailbox(field: str, value: str) -> dict[str, str]:
 def encode_json(payload: Mapping[str, Any]) -> bytes:
     """Return compact JSON in UTF-8; raise InvalidMessage for what JSON or UTF-8 cannot hold (NaN, a lone surrogate)."""
     try:
-        return _ENCODER.encode(payload).encode()
+        return json_codec.encode(payload)
     except UnicodeEncodeError:
         raise InvalidMessage("the content holds half a surrogate pair, which is no character") from None
     except (ValueError, TypeError, RecursionError) as error:

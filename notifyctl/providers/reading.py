@@ -5,13 +5,13 @@ Nothing here raises, whatever the other side sent.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from notifyctl.core import json_codec
 from notifyctl.core.model import Category
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import clean, one_line
@@ -26,7 +26,7 @@ _EPOCH = re.compile(r"[0-9]{10}")
 def json_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object in `body`; an empty one for anything else (HTML, a list, broken or too deep JSON)."""
     try:
-        value = json.loads(body)
+        value = json_codec.decode(body)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -72,10 +72,15 @@ def outcome(
         http_status=response.status,
         provider_message_id=message_id,
         retry_after_ms=retry_after,
-        response=clean(response.body.decode(errors="replace")) or None,
+        response=_kept(response),
         category=category,
         blames=blames,
     )
+
+
+def accepted(response: Response, message_id: str | None) -> Outcome:
+    """Return what `outcome` does of an acceptance, where little time may pass."""
+    return Outcome(Kind.ACCEPTED, "", None, response.status, message_id, None, _kept(response))
 
 
 def kind_of_status(status: int) -> Kind:
@@ -104,6 +109,10 @@ def rate_limit_reset_ms(headers: Mapping[str, str]) -> int | None:
     """Return the wait until `X-RateLimit-Reset` (epoch seconds), in milliseconds, from the answer's own `Date`."""
     value = headers.get("x-ratelimit-reset", "").strip()
     return _wait(int(value) * 1000, headers) if _EPOCH.fullmatch(value) else None
+
+
+def _kept(response: Response) -> str | None:
+    return clean(response.body.decode(errors="replace")) or None if response.body else None
 
 
 def _wait(until: int | None, headers: Mapping[str, str]) -> int | None:

@@ -61,7 +61,7 @@ def read(response: Response) -> Outcome:
         name = reading.identifier(answer.get("name"))
         if name is None:
             return reading.outcome(Kind.UNKNOWN, response, "answered 200 without a message name")
-        return reading.outcome(Kind.ACCEPTED, response, message_id=name)
+        return reading.accepted(response, name)
     error = answer.get("error")
     error = error if isinstance(error, dict) else {}
     code = _code(error, response.status)

@@ -74,7 +74,7 @@ def _read_success(response: Response) -> Outcome:
     # Something in between (a captive portal, a misconfigured proxy) also says 200, with a page.
     if response.status == 200 and message_id is None and response.body.strip() not in (b"", b"{}"):
         return reading.outcome(Kind.UNKNOWN, response, "answered 200 with something that is not SendGrid's")
-    return reading.outcome(Kind.ACCEPTED, response, message_id=message_id)
+    return reading.accepted(response, message_id)
 
 
 def _blamed(status: int, errors: list[dict[str, Any]]) -> str | None:

@@ -86,7 +86,7 @@ def read(response: Response) -> Outcome:
         sid = reading.identifier(answer.get("sid"))
         if sid is None:
             return reading.outcome(Kind.UNKNOWN, response, "answered 201 without a message SID")
-        return reading.outcome(Kind.ACCEPTED, response, message_id=sid)
+        return reading.accepted(response, sid)
     code = _code(answer) if response.status >= 400 else None
     kind = _ANSWERS.get(code or 0) or _ANSWERS.get(response.status) or reading.kind_of_status(response.status)
     explanation = _EXPLANATIONS.get(code or 0) or (None if code in _ANSWERS else _EXPLANATIONS.get(response.status))
