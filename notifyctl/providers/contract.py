@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -79,6 +79,30 @@ class Adapter(Protocol):
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means. Never raises, whatever the body holds."""
+
+
+Builder = Callable[[Message], Request]
+"""Returns the request that delivers a message; raises InvalidMessage when none can."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What an adapter may offer besides: to do once what depends on the credentials alone, for many messages."""
+
+    def builder(self, credentials: Credentials) -> Builder:
+        """Return what builds with these credentials as `build` does: equal requests, and InvalidMessage for the same.
+
+        Never raises: what is wrong with the credentials, each message is told.
+        """
+
+
+def builder(adapter: Adapter, credentials: Credentials) -> Builder:
+    """Return how `adapter` builds with these credentials; a class that overrides `build` alone has the last word."""
+    owners = (owner for owner in type(adapter).__mro__ if {"build", "builder"} & vars(owner).keys())
+    owner = next(owners, None)
+    if isinstance(adapter, Preparing) and owner is not None and "builder" in vars(owner):
+        return adapter.builder(credentials)
+    return lambda message: adapter.build(message, credentials)
 
 
 @runtime_checkable

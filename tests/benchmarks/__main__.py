@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import backlog, dispatching, ground, hanging, memory, pickup, report, scaling, slow, startup
+from tests.benchmarks.adapters import measure as measure_adapters
 from tests.benchmarks.report import Table
 from tests.benchmarks.runs import Place
 
 PARTS: dict[str, Callable[[Place], list[Table]]] = {
     "startup": startup.measure,
+    "adapters": measure_adapters,
     "dispatch": dispatching.measure,
     "slow": slow.measure,
     "hanging": hanging.measure,

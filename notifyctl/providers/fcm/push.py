@@ -26,6 +26,14 @@ _AROUND = re.compile(r"[()!&|\s]*")
 _STEP = re.compile(r"\(\s*t\s*\)|!\s*t|t\s*(?:&&|\|\|)\s*t")
 
 
+def encoded(message: Message) -> bytes:
+    """Return the request's body; raise InvalidMessage naming the field that cannot be sent."""
+    body: dict[str, Any] = {"message": push(message)}
+    if fields.flag(message.content, "validate_only"):
+        body["validate_only"] = True
+    return fields.encode_json(body)
+
+
 def push(message: Message) -> dict[str, Any]:
     """Return the message; raise InvalidMessage naming the field that cannot be sent."""
     content = message.content

@@ -9,8 +9,8 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Call, Credentials, InvalidMessage, Request, Response, Trace
-from notifyctl.providers.twilio import answers, callback, checkup, receipts
+from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace
+from notifyctl.providers.twilio import answers, callback, checkup, plain, receipts
 from notifyctl.providers.twilio.account import account, authorization, url
 from notifyctl.providers.twilio.form import SERVICE, form, sender, status_callback
 
@@ -54,16 +54,12 @@ class Twilio:
 
     def build(self, message: Message, credentials: Credentials) -> Request:
         """Return the request that texts `message`; raise InvalidMessage when none can."""
-        return Request(
-            "POST",
-            url(credentials, self.default_url, "/Messages.json"),
-            {
-                "Authorization": authorization(credentials),
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Accept": "application/json",
-            },
-            form(message, credentials),
-        )
+        return Request("POST", self._url(credentials), _headers(credentials), form(message, credentials))
+
+    def builder(self, credentials: Credentials) -> Builder:
+        """Return what `build` is with these credentials, quick where it is but text."""
+        url, headers, quickly = self._url(credentials), _headers(credentials), plain.encoder(credentials)
+        return lambda message: Request("POST", url, headers, quickly(message) or form(message, credentials))
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means; only a 201 that names the new message's SID is a success."""
@@ -92,6 +88,17 @@ class Twilio:
     def is_genuine(self, call: Call, credentials: Credentials) -> bool:
         """Return whether Twilio signed it: with the account's auth token, over address and form."""
         return callback.is_genuine(call, credentials)
+
+    def _url(self, credentials: Credentials) -> str:
+        return url(credentials, self.default_url, "/Messages.json")
+
+
+def _headers(credentials: Credentials) -> dict[str, str]:
+    return {
+        "Authorization": authorization(credentials),
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Accept": "application/json",
+    }
 
 
 def _malformed(credentials: Credentials) -> Iterator[str]:

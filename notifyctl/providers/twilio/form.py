@@ -42,7 +42,7 @@ def form(message: Message, credentials: Credentials) -> bytes:
     if not message.to:
         raise InvalidMessage("to: missing")
     source = sender(content, credentials)
-    pairs = [("To", _reached(message.to, source[1])), source, *_words(content), *_options(content)]
+    pairs = [("To", reached(message.to, source[1])), source, *_words(content), *_options(content)]
     if content.get("shorten_urls") and source[0] != "MessagingServiceSid":
         raise InvalidMessage("shorten_urls: goes with a Messaging Service")
     if (validity := _validity(content)) is not None:
@@ -55,7 +55,7 @@ def form(message: Message, credentials: Credentials) -> bytes:
         raise InvalidMessage("body: holds half a surrogate pair, which is no character") from None
 
 
-def _reached(number: str, sender: str) -> str:
+def reached(number: str, sender: str) -> str:
     """Return the recipient as this sender reaches it: over WhatsApp both have its prefix."""
     prefix = _WHATSAPP if sender.startswith(_WHATSAPP) and not number.startswith(_WHATSAPP) else ""
     return prefix + number
