@@ -56,12 +56,26 @@ class FailureKind(StrEnum):
     AMBIGUOUS = "ambiguous"
 
 
+class Fault(StrEnum):
+    """Who is to blame that there is no response, which says nothing about whether the request was sent.
+
+    HOST is this machine: no files, memory or ports left, a resolver that does not work, certificates that cannot be
+    read. ROUTE is the network on the way: no route, or no connection in time. PROVIDER is whoever was called: the name
+    does not exist, the connection was refused or lost, TLS failed, no answer came, or none that is HTTP.
+    """
+
+    HOST = "host"
+    ROUTE = "route"
+    PROVIDER = "provider"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No response: `UNSENT` when no byte can have reached the provider, else `AMBIGUOUS`."""
+    """No response: `UNSENT` when no byte can have reached the provider, else `AMBIGUOUS`. `fault`: whose it is."""
 
     kind: FailureKind
     message: str
+    fault: Fault = Fault.PROVIDER
 
 
 class Adapter(Protocol):

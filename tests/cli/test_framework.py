@@ -28,7 +28,7 @@ from tests.support.command import REPOSITORY, Cli
 from tests.support.terminal import on_terminal
 
 HEAVY = (
-    "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "pyreqwest", "cryptography", "tabulate",
+    "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "httptools", "cryptography", "tabulate",
 )  # fmt: skip
 # Markup, terminal control, what looks like a number, NUL, right-to-left override, line ends, CSV and Markdown syntax.
 NASTY = '[/b]\x1b[31m\x9b5m\x00\u202e\u2028\t\r\nline,"two" | <b>`x`'

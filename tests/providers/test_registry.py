@@ -120,7 +120,7 @@ def test_adapters_are_light() -> None:
     code = (
         "import sys; from notifyctl.providers import registry\n"
         "for name in ('fcm', 'sendgrid', 'smtp', 'twilio'): registry.get(name)\n"
-        "heavy = {'httpx','pyreqwest','google','asyncio','aiohttp','aiosmtplib','idna','sqlalchemy','cryptography'}\n"
+        "heavy = {'httpx','httptools','google','asyncio','aiohttp','aiosmtplib','idna','sqlalchemy','cryptography'}\n"
         "print(*heavy & set(sys.modules))"
     )
     assert python(code).split() == []

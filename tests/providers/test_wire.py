@@ -6,17 +6,12 @@ import asyncio
 import gzip
 import os
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -27,121 +22,24 @@ from cryptography.x509.oid import NameOID
 
 from notifyctl import __version__
 from notifyctl.core.outcome import Kind
-from notifyctl.providers.contract import Failure, FailureKind, Request, Response
+from notifyctl.providers.contract import Failure, FailureKind, Fault, Response
 from notifyctl.providers.wire import BODY_BYTES, Wire, outcome_of
-
-BODY = b'{"text":"hello"}'
-SECRET = "AC0123456789abcdef0123456789abcdef"
-PATH = f"/2010-04-01/Accounts/{SECRET}/Messages.json"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-Answer = Callable[["Peer"], Awaitable[None]]
-
-
-@dataclass
-class Peer:
-    """One connection, after a whole request arrived on it."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    number: int
-    head: bytes
-    server: Server
-
-    async def say(self, data: bytes) -> None:
-        """Send bytes."""
-        self.writer.write(data)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """Drop the connection with a TCP reset."""
-        plug = self.writer.get_extra_info("socket")
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-@dataclass
-class Server:
-    """What arrived: the head of each request, and how many connections there were."""
-
-    url: str = ""
-    heads: list[bytes] = field(default_factory=list)
-    connections: int = 0
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@asynccontextmanager
-async def serving(answer: Answer) -> Any:
-    """Answer each request as `answer` does, on one port of loopback."""
-    server, tasks = Server(), set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
-        server.connections += 1
-        number = 0
-        try:
-            while not writer.is_closing():
-                head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(len(BODY))
-                number += 1
-                server.heads.append(head)
-                server.asked.set()
-                await answer(Peer(reader, writer, number, head, server))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            server.left.set()
-        finally:
-            writer.close()
-            tasks.discard(asyncio.current_task())
-
-    listening = await asyncio.start_server(lambda *both: asyncio.ensure_future(talk(*both)) and None, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    try:
-        yield server
-    finally:
-        listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def wired() -> Any:
-    """A wire that is closed afterwards."""
-    wire = Wire()
-    try:
-        yield wire
-    finally:
-        await wire.aclose()
-
-
-def request(base: str, path: str = PATH, headers: dict[str, str] | None = None) -> Request:
-    return Request("POST", base + path, {"Content-Type": "application/json", **(headers or {})}, BODY)
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(main, 30))
-
-
-def exchange(answer: Answer, times: int = 1, timeout_s: float = 5) -> tuple[list[Response | Failure], Server]:
-    """Send `times` requests, one after the other, to a server that answers like this."""
-
-    async def main() -> tuple[list[Response | Failure], Server]:
-        async with serving(answer) as server, wired() as wire:
-            return [await wire.send(request(server.url), timeout_s) for _ in range(times)], server
-
-    return run(main())
-
-
-async def ok(peer: Peer) -> None:
-    await peer.say(OK)
-
-
-def says(data: bytes) -> Answer:
-    async def answer(peer: Peer) -> None:
-        await peer.say(data)
-
-    return answer
+from tests.providers.peers import (
+    BODY,
+    OK,
+    PATH,
+    SECRET,
+    Answer,
+    Peer,
+    Server,
+    exchange,
+    ok,
+    request,
+    run,
+    says,
+    serving,
+    wired,
+)
 
 
 async def close(peer: Peer) -> None:
@@ -399,10 +297,7 @@ asyncio.run(main())
 
 
 def test_stranger_gets_nothing_and_the_process_ends_well(certificate: Path) -> None:
-    """A certificate that nobody trusts ends the handshake; and a process may end right after closing the wire.
-
-    The library's own thread outlives the loop: without a pause in closing, up to one process in two aborted.
-    """
+    """A certificate that nobody trusts ends the handshake; and a process may end right after closing the wire."""
 
     def once(_: int) -> tuple[int, str, str]:
         done = subprocess.run(
@@ -418,7 +313,7 @@ def test_stranger_gets_nothing_and_the_process_ends_well(certificate: Path) -> N
     with ThreadPoolExecutor(2) as pool:
         for status, errors, output in pool.map(once, range(12)):
             assert (status, errors) == (0, "")
-            assert "FailureKind.UNSENT" in output and "invalid peer certificate" in output
+            assert "FailureKind.UNSENT" in output and "certificate" in output
 
 
 def test_machine_without_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +322,7 @@ def test_machine_without_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
     failure = _send("https://api.nobody.invalid")
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
-    assert failure.message.startswith("the HTTP client cannot be made: ")
+    assert (failure.fault, "certificate" in failure.message) == (Fault.HOST, True)
 
 
 def test_slow_connecting_is_unsent() -> None:
@@ -497,15 +392,15 @@ def test_many_at_once() -> None:
     assert all(isinstance(response, Response) for response in run(main()))
 
 
-def test_cancelled_call_ends_with_its_deadline() -> None:
-    """A call that nobody waits for any more leaves the wire usable, and holds its connection until the deadline."""
+def test_cancelled_call_closes_its_connection() -> None:
+    """A call that nobody waits for any more leaves the wire usable, and its connection goes at once."""
 
     async def main() -> Response | Failure:
         async def first_hangs(peer: Peer) -> None:
             await (hang(peer) if peer.server.connections == 1 else ok(peer))
 
         async with serving(first_hangs) as server, wired() as wire:
-            task = asyncio.create_task(wire.send(request(server.url), 1))
+            task = asyncio.create_task(wire.send(request(server.url), 20))
             await server.asked.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,89 @@
+"""What goes over the wire before a request's body (RFC 9112, 2 to 3; RFC 9110, 5.5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, urlsplit
+
+from notifyctl import __version__
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_NAME = re.compile(r"[0-9A-Za-z._-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SAFE_IN_TARGET = "!#$%&'()*+,/:;=?@[]~"
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "expect"})
+
+
+class Origin(NamedTuple):
+    """Whom a connection leads to; the host in lower case, an IPv6 address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request without its body; `start` lacks the body's length and the empty line."""
+
+    origin: Origin
+    method: str
+    start: bytes
+
+    def with_body(self, body: bytes) -> bytes:
+        """Return the whole request."""
+        if body or self.method in WITH_BODY:
+            return b"%bContent-Length: %d\r\n\r\n%b" % (self.start, len(body), body)
+        return self.start + b"\r\n"
+
+
+def head(method: str, url: str, headers: Sequence[tuple[str, str]]) -> Head:
+    """Return the head. Raises ValueError, without the values, where it cannot be sent as it is."""
+    if not _TOKEN.fullmatch(method) or _CONTROL.search(url):
+        raise ValueError("an impossible method or address")
+    parts = urlsplit(url)
+    origin = _origin(parts)
+    target = quote((parts.path or "/") + ("?" + parts.query if parts.query else ""), safe=_SAFE_IN_TARGET)
+    defaults = {"Host": _authority(origin), "User-Agent": f"notifyctl/{__version__}", "Accept": "*/*"}
+    given = {name.lower() for name, _ in headers}
+    lines = [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
+    lines += [_line(name, value) for name, value in headers]
+    text = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, ""])
+    return Head(origin, method, text.encode("ascii"))
+
+
+def _origin(parts: SplitResult) -> Origin:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        raise ValueError("an impossible address")
+    return Origin(parts.scheme, _host(parts.hostname), parts.port or DEFAULT_PORTS[parts.scheme])
+
+
+def _host(host: str) -> str:
+    if ":" in host:
+        IPv6Address(host)
+    elif not host.isascii():
+        import idna  # only here: it brings its tables along
+
+        host = idna.encode(host, uts46=True).decode()
+    elif not _NAME.fullmatch(host):
+        raise ValueError("an impossible host")
+    return host
+
+
+def _authority(origin: Origin) -> str:
+    host = f"[{origin.host.partition('%')[0]}]" if ":" in origin.host else origin.host
+    return host if origin.port == DEFAULT_PORTS[origin.scheme] else f"{host}:{origin.port}"
+
+
+def _line(name: str, value: str) -> str:
+    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _FRAMING:
+        raise ValueError("an impossible header")
+    return f"{name}: {value.strip()}"
