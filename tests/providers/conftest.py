@@ -85,3 +85,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One sandbox with all providers and no faults, shared by the tests of a module."""
     with started(tmp_path_factory.mktemp("sandbox"), fcm=True) as running:
         yield running
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loops(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Make a loop of either kind that commands run on."""
+    if request.param == "uvloop":
+        return pytest.importorskip("uvloop").new_event_loop
+    return asyncio.new_event_loop

@@ -140,6 +140,12 @@ def says(data: bytes) -> Answer:
     return answer
 
 
+async def hang(peer: Peer) -> None:
+    """Say nothing until the other side has gone."""
+    await peer.reader.read()
+    peer.server.left.set()
+
+
 def _length(head: bytes) -> int:
     found = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
     return int(found[1]) if found else 0

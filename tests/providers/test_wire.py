@@ -33,6 +33,7 @@ from tests.providers.peers import (
     Peer,
     Server,
     exchange,
+    hang,
     ok,
     request,
     run,
@@ -58,11 +59,6 @@ async def half_a_head(peer: Peer) -> None:
 async def half_a_body(peer: Peer) -> None:
     await peer.say(b"HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\nhalf")
     peer.reset()
-
-
-async def hang(peer: Peer) -> None:
-    await peer.reader.read()
-    peer.server.left.set()
 
 
 async def drip(peer: Peer) -> None:

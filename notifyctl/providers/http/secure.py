@@ -46,8 +46,9 @@ class Tls:
         self._incoming.write(data)
         parts = []
         try:
-            while self._incoming.pending or self._tls.pending():
+            while not self.ended and (self._incoming.pending or self._tls.pending()):
                 parts.append(self._tls.read(RECORD_BYTES))
+                self.ended = not parts[-1]
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
