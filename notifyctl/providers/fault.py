@@ -51,6 +51,6 @@ def reason_of(error: BaseException) -> str:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    while not isinstance(error, OSError) and error.__cause__ is not None:
+    while error.__cause__ is not None and not getattr(error, "errno", None):
         error = error.__cause__
     return error

@@ -24,9 +24,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from aiosmtplib import SMTPException
 
 from notifyctl.core.text import one_line
-from notifyctl.providers.contract import Failure, FailureKind, Request, Response
+from notifyctl.providers.contract import Failure, FailureKind, Fault, Request, Response
+from notifyctl.providers.fault import fault_of
 from notifyctl.providers.mailsession import Mail, Refused, Relay, Session
 from notifyctl.providers.smtp.relay import CONNECTIONS
+from notifyctl.providers.tls import trust
 
 SECURITY: Mapping[str, str] = {"smtp": "starttls", "smtps": "tls", "smtp+plain": "none"}
 IDLE_SECONDS = 20.0  # the least that servers are known to wait is 30
@@ -48,7 +50,7 @@ class MailWire:
         Failure: AMBIGUOUS once the mail was handed over whole, else UNSENT. Only being cancelled raises.
         """
         if self._closed:
-            return Failure(FailureKind.UNSENT, "the connections are closed already")
+            return Failure(FailureKind.UNSENT, "the connections are closed already", Fault.HOST)
         try:
             relay = _relay(request)
             mail = None if request.method == "NOOP" else _mail(request)
@@ -63,7 +65,7 @@ class MailWire:
         except TimeoutError:
             return attempt.failure(relay, f"no reply within {timeout_s:.3g} s")
         except (SMTPException, OSError, ValueError) as error:
-            return attempt.failure(relay, one_line(str(error)) or type(error).__name__)
+            return attempt.failure(relay, one_line(str(error)) or type(error).__name__, fault_of(error))
 
     async def aclose(self) -> None:
         """Close the connections; that of a mail still under way is closed when it has ended."""
@@ -148,9 +150,9 @@ class _Pool:
         if self._context is None and self.relay.security != "none":
             file = self.relay.ca_file
             try:
-                self._context = await asyncio.to_thread(ssl.create_default_context, cafile=file)
+                self._context = await asyncio.to_thread(trust, file)
             except OSError as error:
-                raise SMTPException(f"ca_file {file}: {error.strerror or error}") from error
+                raise SMTPException(f"ca_file {file}: {error.strerror or error}" if file else str(error)) from error
         return self._context
 
     @contextmanager
@@ -170,11 +172,12 @@ class _Attempt:
     waited: bool = False
     session: Session | None = None
 
-    def failure(self, relay: Relay, message: str) -> Failure:
+    def failure(self, relay: Relay, message: str, fault: Fault = Fault.PROVIDER) -> Failure:
         if not self.waited:
             return Failure(FailureKind.UNSENT, f"{relay.host}: all {relay.connections} connections stayed busy")
         handed_over = self.session is not None and self.session.handed_over
-        return Failure(FailureKind.AMBIGUOUS if handed_over else FailureKind.UNSENT, f"{relay.host}: {message}")
+        kind = FailureKind.AMBIGUOUS if handed_over else FailureKind.UNSENT
+        return Failure(kind, f"{relay.host}: {message}", fault)
 
 
 def _relay(request: Request) -> Relay:

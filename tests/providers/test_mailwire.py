@@ -17,7 +17,7 @@ import trustme
 from notifyctl.cli import loops
 from notifyctl.core.model import Channel, Message
 from notifyctl.providers import mailwire
-from notifyctl.providers.contract import Credentials, Failure, FailureKind, Request, Response
+from notifyctl.providers.contract import Credentials, Failure, FailureKind, Fault, Request, Response
 from notifyctl.providers.smtp import Smtp
 from notifyctl.providers.wire import Wire
 from tests.support.mailserver import CLOSE, HANG, RESET, TRICKLE, USUAL, MailServer
@@ -129,6 +129,7 @@ def test_a_missing_authority_is_named(tmp_path: Path) -> None:
         answer = send(request(server, security="tls", ca_file=str(tmp_path / "ca.pem")))
     assert isinstance(answer, Failure) and answer.kind is FailureKind.UNSENT
     assert f"ca_file {tmp_path / 'ca.pem'}: No such file" in answer.message
+    assert answer.fault is Fault.HOST
 
 
 def test_a_wrong_login_is_tried_once() -> None:

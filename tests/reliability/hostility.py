@@ -106,6 +106,34 @@ async def _garbage(peer: Peer, trap: str) -> None:
     peer.writer.close()
 
 
+async def _surplus(peer: Peer, trap: str) -> None:
+    """An answer, and at once one that would be the next request's if anybody took it."""
+    await peer.say(reply(202) + reply(401, b"your key is wrong"))
+
+
+async def _two_lengths(peer: Peer, trap: str) -> None:
+    """A length that lies, and another one."""
+    await peer.say(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nContent-Length: 200\r\n\r\n")
+
+
+async def _switch(peer: Peer, trap: str) -> None:
+    """Another protocol, which nobody asked for."""
+    await peer.say(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n" + BLOCK)
+
+
+async def _interim(peer: Peer, trap: str) -> None:
+    """Interim answers without end."""
+    while True:
+        await peer.say(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 100)
+
+
+async def _trailers(peer: Peer, trap: str) -> None:
+    """A body that ends, and trailers that do not."""
+    await peer.say(OPEN_END % 202 + b"0\r\n")
+    while True:
+        await peer.say(b"X-More: " + BLOCK[:1_000] + b"\r\n")
+
+
 async def _filth(peer: Peer, trap: str) -> None:
     """A refusal full of what must reach neither the database nor a terminal."""
     words = "\x00\x1b[2J\x9b31m\u2028\ud800" * 2_000
@@ -134,5 +162,10 @@ WAYS = {
     "HTML": Way(_page),
     "redirect": Way(_redirect),
     "garbage": Way(_garbage),
+    "an answer too many": Way(_surplus, "sent"),
+    "two lengths": Way(_two_lengths),
+    "another protocol": Way(_switch),
+    "interim answers without end": Way(_interim),
+    "trailers without end": Way(_trailers),
     "control characters": Way(_filth, "provider_rejected"),
 }

@@ -8,6 +8,7 @@ from notifyctl.providers.contract import Response
 
 HEAD_BYTES = 65_536
 BODY_BYTES = 65_536
+KNOWN_NAMES = 64
 ANSWER_BYTES = HEAD_BYTES + 8 * BODY_BYTES
 """Head, body and framing; a body in chunks of one byte each is still within it."""
 
@@ -26,9 +27,16 @@ class AnswerReader:
     `reusable`: after the last answer the connection can take another request (RFC 9112, 9.3).
     """
 
-    __slots__ = ("_bodiless", "_headers", "_parser", "_parts", "_response", "_seen", "_size", "_status", "reusable")
+    __slots__ = (
+        *("_bodiless", "_body", "_found", "_headers", "_modern", "_names", "_parser", "_response", "_seen", "_status"),
+        *("on_header", "reusable"),
+    )
 
     def __init__(self) -> None:
+        # The parser writes the headers into a dictionary by itself: a function called for each would cost most of all.
+        self._found: dict[bytes, bytes] = {}
+        self.on_header = self._found.__setitem__
+        self._names: dict[bytes, str] = {}
         self._parser = HttpResponseParser(self)
         # Old servers pad a chunk's size with spaces; no other leniency, since each lets two sides disagree on framing.
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
@@ -38,13 +46,16 @@ class AnswerReader:
         """Expect the next answer; one to HEAD is `bodiless`, whatever length it names."""
         self._bodiless = bodiless
         self._headers: dict[str, str] = {}
-        self._parts: list[bytes] = []
-        self._status = self._seen = self._size = 0
+        self._found.clear()
+        self._body = bytearray()
+        self._status = self._seen = 0
         self._response: Response | None = None
-        self.reusable = False
+        self._modern = self.reusable = False
 
     def feed(self, data: bytes) -> Response | None:
         """Take the next bytes; return the answer once it is whole or cut. Raises BadAnswer."""
+        if not self._seen:
+            self._modern = data.startswith(b"HTTP/1.1 ")
         self._seen += len(data)
         try:
             if self._seen <= HEAD_BYTES:
@@ -80,8 +91,7 @@ class AnswerReader:
             raise BadAnswer(f"more than {ANSWER_BYTES} bytes around a small body")
 
     def _answer(self) -> Response:
-        body = b"".join(self._parts)
-        self._response = Response(self._status, self._headers, body[:BODY_BYTES])
+        self._response = Response(self._status, self._headers, bytes(self._body[:BODY_BYTES]))
         return self._response
 
     # What the parser calls, in this order.
@@ -91,28 +101,28 @@ class AnswerReader:
         if self._response is not None:
             raise _Enough
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header that is text; of several with one name, the last. Trailers are left out (RFC 9110, 6.5.1)."""
-        if not self._status and value.isascii():
-            self._headers[str(name, "ascii").lower()] = str(value, "ascii")
-
     def on_headers_complete(self) -> None:
-        """Refuse what is no answer to what we asked."""
-        self._status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise BadAnswer(f"HTTP/{version}")
-        if self._status < 100 or self._status == 101:
-            raise BadAnswer(f"status {self._status}")
-        if self._bodiless and self._status >= 200:
+        """Take the headers that are text, of several with one name the last; refuse what is no answer to a request.
+
+        Trailers come later, and are left out (RFC 9110, 6.5.1).
+        """
+        names, headers = self._names, self._headers
+        for name, value in self._found.items():
+            if value.isascii():
+                headers[names.get(name) or self._named(name)] = value.decode()
+        status = self._status = self._parser.get_status_code()
+        if not self._modern:
+            self._check_version()
+        if status < 200 and (status < 100 or status == 101):
+            raise BadAnswer(f"status {status}")
+        if self._bodiless and status >= 200:
             self._answer()
             raise _Enough
 
     def on_body(self, part: bytes) -> None:
         """Keep the body up to its limit."""
-        self._parts.append(part)
-        self._size += len(part)
-        if self._size > BODY_BYTES:
+        self._body += part
+        if len(self._body) > BODY_BYTES:
             self._answer()
             raise _Enough
 
@@ -121,8 +131,22 @@ class AnswerReader:
         if self._status < 200:
             self._status = 0
             self._headers = {}
+            self._found.clear()
+            self._modern = False
             return
         self._answer()
-        old = self._parser.get_http_version() == "1.0"
         # RFC 9112, 6.1: an old server that sends chunks has faulty framing.
-        self.reusable = self._parser.should_keep_alive() and not (old and "transfer-encoding" in self._headers)
+        faulty = not self._modern and "transfer-encoding" in self._headers
+        self.reusable = self._parser.should_keep_alive() and not faulty
+
+    def _named(self, name: bytes) -> str:
+        text = name.decode().lower()
+        if len(self._names) < KNOWN_NAMES:  # one connection's answers have the same few
+            self._names[name] = text
+        return text
+
+    def _check_version(self) -> None:
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise BadAnswer(f"HTTP/{version}")
+        self._modern = version == "1.1"
