@@ -33,7 +33,7 @@ completions: $(READY)
 	$(BIN)/notifyctl completion show powershell > completions/notifyctl.ps1
 
 clean:
-	rm -rf $(VENV) .venv-bench dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-bench* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""The databases the runs work on: a PostgreSQL server for the time of a run, and how they are filled."""
+"""The databases the runs work on: a PostgreSQL server for the time of a run, and how they are filled, by SQL alone."""
 
 from __future__ import annotations
 
@@ -6,26 +6,22 @@ import itertools
 import json
 import os
 import shutil
+import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import insert, make_url, text
+from sqlalchemy import make_url
 
-from notifyctl.core.sealing import Keyring, parse_keys
-from notifyctl.services.credentials import Given, applied
-from notifyctl.store import providers, schema
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import ProviderConfig
-from notifyctl.store.tables import notifications, users
+from tests.benchmarks import processes
+from tests.benchmarks.program import Program
 from tests.support import postgres
 
-KEYS = "k1:" + "QUJD" * 21 + "QQ=="
 PEOPLE = 1_000
 CONTENT = {
     "v": 1,
@@ -49,19 +45,21 @@ _ROWS = """
     FROM generate_series(%(first)s::bigint, %(first)s::bigint + %(count)s - 1) g
     JOIN (SELECT id, row_number() OVER () - 1 AS number FROM users) u ON u.number = g %% %(people)s
 """
-
-
-def keyring() -> Keyring:
-    """Return the keys that open the benchmarks' credentials."""
-    return parse_keys(KEYS, "the benchmarks")
+_SQLITE_ROW = """
+    INSERT INTO notifications (id, user_id, idempotency_key, message_type, provider, payload, content_hash,
+        created_at, due_at)
+    VALUES (?, ?, ?, 'email', 'sendgrid', ?, ?, ?, ?)
+"""
 
 
 class Server:
-    """A PostgreSQL server: the one given by NOTIFYCTL_TEST_DATABASE_URL, else one that `server` starts."""
+    """A PostgreSQL server: the one given by NOTIFYCTL_TEST_DATABASE_URL, else one that `server` starts (`is_own`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_own: bool) -> None:
+        self.is_own = is_own
         self._url = make_url(url).set(drivername="postgresql")
         self._names = (f"notifyctl_bench_{os.getpid()}_{number}" for number in itertools.count(1))
+        self.postmaster = self._postmaster()
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -87,41 +85,61 @@ class Server:
             version = conn.info.server_version // 10_000
             return f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {synchronous}"
 
+    def set(self, name: str, value: str) -> str:
+        """Change a setting of a server of our own for all sessions; return what it was."""
+        with psycopg.connect(self.text(), autocommit=True) as conn:
+            before = conn.execute("SELECT current_setting(%s)", (name,)).fetchone() or ("",)
+            conn.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), value))
+            conn.execute("SELECT pg_reload_conf()")
+        return str(before[0])
+
+    def _postmaster(self) -> int | None:
+        """Return the process that is parent of all the server's; None where it runs on another machine."""
+        with psycopg.connect(self.text()) as conn:
+            backend = conn.info.backend_pid
+            if processes.command(backend) != "postgres":
+                return None
+            return processes.parent(backend)
+
 
 @contextmanager
 def server() -> Iterator[Server]:
     """Yield a server, started for the run where none is given."""
     given = os.environ.get("NOTIFYCTL_TEST_DATABASE_URL")
     if given:
-        yield Server(given)
+        yield Server(given, is_own=False)
         return
     folder = postgres.folder()
     try:
-        yield Server(postgres.obtain(folder, os.getpid()))
+        yield Server(postgres.obtain(folder, os.getpid()), is_own=True)
     finally:
         postgres.remove(folder)
 
 
 @contextmanager
-def ours(server: Server) -> Iterator[str]:
-    """Yield the URL of a database of notifyctl's on the server, with people and a provider."""
+def ours(server: Server, program: Program) -> Iterator[str]:
+    """Yield the URL of a database of that notifyctl's on the server, with people and a provider."""
     with server.database() as url:
-        _settle(url)
+        _settle(program, url)
+        with psycopg.connect(url) as conn:
+            conn.cursor().executemany("INSERT INTO users (id, username, email) VALUES (%s, %s, %s)", _people())
         yield url
 
 
 @contextmanager
-def ours_sqlite(folder: Path) -> Iterator[str]:
+def ours_sqlite(folder: Path, program: Program) -> Iterator[str]:
     """Yield the URL of a SQLite database, with people and a provider."""
     made = folder / uuid.uuid4().hex
     made.mkdir()
     url = f"sqlite:///{made / 'bench.db'}"
-    _settle(url)
+    _settle(program, url)
+    with _sqlite(url) as conn:
+        conn.executemany("INSERT INTO users (id, username, email) VALUES (?, ?, ?)", _people())
     yield url
     shutil.rmtree(made)
 
 
-def fill(url: str, pending: int, done: int = 0) -> None:
+def fill(url: str, pending: int, done: int = 0, *, checkpoint: bool = True) -> None:
     """Write notifications that are due, and others that were sent, and bring the statistics up to date."""
     if url.startswith("sqlite"):
         _fill_sqlite(url, pending)
@@ -136,7 +154,8 @@ def fill(url: str, pending: int, done: int = 0) -> None:
         conn.execute(_ROWS, {**shared, **was_sent, "first": first[0], "count": done})
         conn.execute(_ROWS, {**shared, **is_due, "first": first[0] + done, "count": pending})
         conn.execute("VACUUM ANALYZE")
-        conn.execute("CHECKPOINT")
+        if checkpoint:
+            conn.execute("CHECKPOINT")
 
 
 def small_table(url: str, count: int) -> None:
@@ -154,51 +173,61 @@ def small_table(url: str, count: int) -> None:
         conn.execute("VACUUM ANALYZE outbox")
 
 
-def row(person: str, id_: str) -> dict[str, Any]:
-    """Return a notification to insert, due at once."""
-    return {
-        "id": id_,
-        "user_id": person,
-        "idempotency_key": uuid.uuid4().hex,
-        "message_type": "email",
-        "provider": "sendgrid",
-        "payload": json.dumps(CONTENT),
-        "content_hash": "0" * 64,
-    }
+def moments(url: str, since: float, provider: str = "sendgrid") -> list[int]:
+    """Return when each notification of the provider was sent after `since` (seconds), in milliseconds, in order."""
+    query = (
+        "SELECT sent_at FROM notifications"
+        f" WHERE sent_at >= {int(since * 1_000)} AND provider = '{provider}' ORDER BY sent_at"
+    )
+    return [int(row[0]) for row in _rows(url, query)]
 
 
 def left(url: str) -> int:
     """Return how many notifications are still pending."""
-    db = Database(url)
-    with db.read() as conn:
-        found = conn.execute(text("SELECT count(*) FROM notifications WHERE status = 'pending'")).scalar_one()
-    db.close()
-    return int(found)
+    return int(_rows(url, "SELECT count(*) FROM notifications WHERE status = 'pending'")[0][0])
 
 
-def _settle(url: str) -> None:
-    db = Database(url)
-    schema.up(db)
-    people = [
-        {"id": str(uuid.uuid4()), "username": f"person{each}", "email": f"person{each}@example.org"}
-        for each in range(PEOPLE)
-    ]
-    empty = ProviderConfig(str(uuid.uuid4()), "sendgrid", "", None, {}, None, True, None, 30, 0, 1, 1)
-    config = applied(empty, Given(api_key="SG.bench", settings={"from": "alerts@example.com"}), keyring())
-    db.write(lambda conn: conn.execute(insert(users), people))
-    db.write(lambda conn: providers.create(conn, db.dialect, config))
-    db.close()
+def _rows(url: str, query: str) -> Sequence[Sequence[Any]]:
+    if url.startswith("sqlite"):
+        with _sqlite(url) as conn:
+            return conn.execute(query).fetchall()
+    with psycopg.connect(url) as postgresql:
+        return postgresql.execute(query.encode()).fetchall()
+
+
+def _settle(program: Program, url: str) -> None:
+    program.run(url, "migrate", "up")
+    program.run(
+        url, "providers", "add", "sendgrid", "--api-key", "-", "--set", "from=alerts@example.com", stdin="SG.bench"
+    )
+
+
+def _people() -> list[tuple[str, str, str]]:
+    return [(str(uuid.uuid4()), f"person{each}", f"person{each}@example.org") for each in range(PEOPLE)]
+
+
+@contextmanager
+def _sqlite(url: str) -> Iterator[sqlite3.Connection]:
+    """Yield a connection whose work is committed."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as conn, conn:
+        yield conn
 
 
 def _fill_sqlite(url: str, pending: int) -> None:
-    db = Database(url)
     since = time.time_ns() // 1_000_000 - 2 * pending
-    with db.read() as conn:
-        people = list(conn.execute(text("SELECT id FROM users")).scalars())
-        first = conn.execute(text("SELECT count(*) FROM notifications")).scalar_one()
-    rows = [
-        row(people[number % len(people)], str(uuid.uuid4())) | {"created_at": since + number, "due_at": since + number}
-        for number in range(first, first + pending)
-    ]
-    db.write(lambda conn: conn.execute(insert(notifications), rows))
-    db.close()
+    with _sqlite(url) as conn:
+        people = [row[0] for row in conn.execute("SELECT id FROM users")]
+        first = conn.execute("SELECT count(*) FROM notifications").fetchone()[0]
+        rows = [
+            (
+                str(uuid.uuid4()),
+                people[number % len(people)],
+                uuid.uuid4().hex,
+                json.dumps(CONTENT),
+                "0" * 64,
+                since + number,
+                since + number,
+            )
+            for number in range(first, first + pending)
+        ]
+        conn.executemany(_SQLITE_ROW, rows)

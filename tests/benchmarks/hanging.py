@@ -1,34 +1,24 @@
-"""A provider that hangs on every call, and what it costs the others: `python -m tests.benchmarks hanging`.
-
-As a script, `python -m tests.benchmarks.hanging URL STUB HANGING SECONDS`, it is the dispatcher that is measured: it
-prints how many a second went through the provider that answers.
-"""
+"""A provider that hangs on every call, and what it costs the others."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import subprocess
-import sys
-import uuid
+import signal
+import time
 
 import psycopg
-import uvloop
 
-from notifyctl.dispatch.loop import Dispatcher
-from notifyctl.dispatch.options import DispatchOptions
-from notifyctl.services.credentials import Given, applied
-from notifyctl.store import providers
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import ProviderConfig
-from tests.benchmarks import ground, runs, stub
-from tests.benchmarks.report import Table, rate, ratio
+from tests.benchmarks import ground, stub
+from tests.benchmarks.program import provider_url
+from tests.benchmarks.report import Figure, Goal, Table, ratio, ratios, spread
 from tests.benchmarks.runs import Place
+from tests.benchmarks.stub import Stub
 
 HANGS_MS = 20_000
 SECONDS = 6
-PENDING, HANGING = 50_000, 2_000
+PENDING, HANGING = 100_000, 2_000
 WARM_S = 1.0
+GOAL = 0.9
 
 
 def measure(place: Place) -> list[Table]:
@@ -37,35 +27,51 @@ def measure(place: Place) -> list[Table]:
     rates: dict[str, list[float]] = {alone: [], beside: []}
     with stub.instant() as answers, stub.slow(HANGS_MS) as hangs:
         for _ in range(place.rounds):
-            for name in rates:
-                rates[name].append(_run(place, answers, hangs, hanging=name == beside))
+            for name, found in rates.items():
+                found.append(_run(place, answers, hangs, hanging=name == beside))
     by = ratio(rates[beside], rates[alone])
-    rows = [(name, rate(found), f"{by:.2f} ×" if name == beside else "") for name, found in rates.items()]
+    rows = [(name, spread(found), f"{by:.2f} ×" if name == beside else "") for name, found in rates.items()]
+    figures = [Figure(f"{name}: rate", "notifications/s", found) for name, found in rates.items()]
+    goal = Goal("rate beside it, to alone", GOAL, ratios(rates[beside], rates[alone]))
     facts = {"per_second": rates, "ratio": by}
-    return [
-        Table("A provider that hangs (the others keep 0.9 of their rate)", ("", "per second", "ratio"), rows, facts)
-    ]
+    columns = ("", "per second", "ratio")
+    return [Table("A provider that hangs", columns, rows, facts, figures=figures, goals=(goal,))]
 
 
-def _run(place: Place, answers: str, hangs: str, *, hanging: bool) -> float:
-    with ground.ours(place.server) as database:
-        ground.fill(database, PENDING)
+def _run(place: Place, answers: Stub, hangs: Stub, *, hanging: bool) -> float:
+    """Return how many mails a second were sent in the middle of a dispatcher's work."""
+    with place.database(place.ours) as url:
+        ground.fill(url, PENDING)
         if hanging:
-            _add_sms(database)
-        command = [sys.executable, "-m", "tests.benchmarks.hanging", database, answers, hangs, str(SECONDS)]
-        done = subprocess.run(
-            command, cwd=runs.ROOT, env=runs.environment(database), stdout=subprocess.PIPE, text=True, check=True
-        )
-    return float(json.loads(done.stdout))
+            _add_sms(place, url)
+        since = time.time()
+        urls = provider_url("sendgrid", answers.url) | provider_url("twilio", hangs.url)
+        dispatcher = place.ours.dispatch(url, "--drain", "1s", urls=urls)
+        try:
+            _await_first(url, since)
+            time.sleep(WARM_S + SECONDS)
+        finally:
+            dispatcher.send_signal(signal.SIGTERM)
+            dispatcher.wait(60)
+        moments = ground.moments(url, since)
+    first = moments[0] + WARM_S * 1_000
+    return sum(1 for each in moments if first <= each < first + SECONDS * 1_000) / SECONDS
 
 
-def _add_sms(url: str) -> None:
+def _await_first(url: str, since: float) -> None:
+    until = time.monotonic() + 30
+    while not ground.moments(url, since):
+        if time.monotonic() > until:
+            raise RuntimeError("the dispatcher sends nothing")
+        time.sleep(0.1)
+
+
+def _add_sms(place: Place, url: str) -> None:
     """Add the provider that hangs, and make some of what is due its own."""
-    db = Database(url)
-    empty = ProviderConfig(str(uuid.uuid4()), "twilio", "", None, {}, None, True, None, 30, 0, 1, 1)
-    given = Given(api_key="AC" + "5a" * 16, api_secret="secret", settings={"from": "+15005550006"})
-    db.write(lambda conn: providers.create(conn, db.dialect, applied(empty, given, ground.keyring())))
-    db.close()
+    account = place.folder / "account"
+    account.write_text("AC" + "5a" * 16)
+    settings = ("--api-key", f"@{account}", "--api-secret", "-", "--set", "from=+15005550006")
+    place.ours.run(url, "providers", "add", "twilio", *settings, stdin="secret")
     content = json.dumps({"v": 1, "to": "+14155552345", "body": "Your parcel comes"})
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(
@@ -73,21 +79,3 @@ def _add_sms(url: str) -> None:
             " WHERE id IN (SELECT id FROM notifications LIMIT %s)",
             (content, HANGING),
         )
-
-
-async def _dispatch(db: Database, urls: dict[str, str], seconds: float) -> float:
-    dispatcher = Dispatcher(db, ground.keyring(), DispatchOptions(provider_urls=urls, drain_s=0.1))
-    running = asyncio.create_task(dispatcher.run())
-    await asyncio.sleep(WARM_S)
-    before = dispatcher.tally.of("sendgrid").accepted
-    await asyncio.sleep(seconds)
-    sent = dispatcher.tally.of("sendgrid").accepted - before
-    dispatcher.stop()
-    await running
-    return sent / seconds
-
-
-if __name__ == "__main__":
-    url, answers, hangs, seconds = sys.argv[1:]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print(runner.run(_dispatch(Database(url), {"sendgrid": answers, "twilio": hangs}, float(seconds))))

@@ -1,4 +1,4 @@
-"""A provider in as few instructions as Python allows: `python httpd.py PORT DELAY_MS`.
+"""A provider in as few instructions as Python allows: `python httpd.py PORT DELAY_MS [KEY_AND_CERTIFICATE]`.
 
 Answers 202 to every POST after the delay, and notes when each notification came. `GET /seen` returns what it noted.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import ssl
 import sys
 import time
 from typing import cast
@@ -61,13 +62,20 @@ class Answering(asyncio.Protocol):
             self._transport.write(ANSWER)
 
 
-async def main(port: int, delay_ms: int) -> None:
+async def main(port: int, delay_ms: int, tls: ssl.SSLContext | None) -> None:
     """Serve until terminated."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answering(delay_ms / 1_000), "127.0.0.1", port, backlog=4_096)
+    server = await loop.create_server(lambda: Answering(delay_ms / 1_000), "127.0.0.1", port, backlog=4_096, ssl=tls)
     await server.serve_forever()
 
 
+def context(file: str) -> ssl.SSLContext:
+    """Return what serves with that key and certificate."""
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(file)
+    return made
+
+
 if __name__ == "__main__":
-    port, delay_ms = int(sys.argv[1]), int(sys.argv[2])
-    uvloop.run(main(port, delay_ms))
+    port, delay_ms, *files = sys.argv[1:]
+    uvloop.run(main(int(port), int(delay_ms), context(files[0]) if files else None))

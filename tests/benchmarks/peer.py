@@ -9,16 +9,19 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from tests.benchmarks import ground
 from tests.benchmarks.ground import Server
+from tests.benchmarks.processes import Meter
+from tests.benchmarks.runs import DATABASE, OWN, STUB, Run
+from tests.benchmarks.stub import Stub
 
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-bench"
@@ -26,15 +29,6 @@ PACKAGES = HERE / "peers" / "package.json"
 CLIENTS = ("pyreqwest", "aiohttp", "httpx-over-aiohttp")
 NEEDS = {"BullMQ": ("node", "npm", "redis-server"), "Celery": ("redis-server",)}
 PATIENCE_S = 180
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a peer did; CPU seconds of its own process, where that is the whole of it."""
-
-    sent: int
-    seconds: float
-    cpu_seconds: float | None = None
 
 
 def install() -> None:
@@ -52,40 +46,44 @@ def lacking(name: str) -> list[str]:
 
 
 def _missing(name: str) -> list[str]:
-    return [program for program in NEEDS[name] if shutil.which(program) is None]
+    return [program for program in NEEDS.get(name, ()) if shutil.which(program) is None]
 
 
-def bare(client: str, stub: str, count: int, concurrency: int) -> Run:
+def bare(client: str, stub: Stub, count: int, concurrency: int) -> Run:
     """Post `count` bodies with a bare client and no database."""
-    return _run("bare.py", client, stub, str(count), str(concurrency), given=json.dumps(ground.BODY))
+    more = (client, stub.url, str(count), str(concurrency))
+    return _run(Meter(), stub, "bare.py", *more, given=json.dumps(ground.BODY))
 
 
-def pgqueuer(server: Server, stub: str, count: int, concurrency: int) -> Run:
+def pgqueuer(server: Server, stub: Stub, count: int, concurrency: int) -> Run:
     """Send `count` rows with PgQueuer."""
-    return _send(server, "pgqueuer_peer.py", stub, count, concurrency)
+    return _send(server, Meter(), stub, "pgqueuer_peer.py", count, concurrency)
 
 
-def procrastinate(server: Server, stub: str, count: int, concurrency: int) -> Run:
+def procrastinate(server: Server, stub: Stub, count: int, concurrency: int) -> Run:
     """Send `count` rows with Procrastinate."""
-    return _send(server, "procrastinate_peer.py", stub, count, concurrency)
+    return _send(server, Meter(), stub, "procrastinate_peer.py", count, concurrency)
 
 
-def celery(server: Server, stub: str, count: int, processes: int) -> Run:
-    """Send `count` rows with Celery and a Redis of its own."""
-    with _redis() as redis:
-        return _send(server, "celery_peer.py", stub, count, processes, redis)
+def celery(server: Server, stub: Stub, count: int, processes: int) -> Run:
+    """Send `count` rows with Celery and a Redis of its own, which counts as a database too."""
+    meter = Meter()
+    with _redis(meter) as redis:
+        return _send(server, meter, stub, "celery_peer.py", count, processes, redis)
 
 
-def bullmq(server: Server, stub: str, count: int, concurrency: int) -> Run:
-    """Send `count` rows with BullMQ and a Redis of its own."""
-    with _redis() as redis:
-        return _send(server, "bullmq_peer.js", stub, count, concurrency, redis)
+def bullmq(server: Server, stub: Stub, count: int, concurrency: int) -> Run:
+    """Send `count` rows with BullMQ and a Redis of its own, which counts as a database too."""
+    meter = Meter()
+    with _redis(meter) as redis:
+        return _send(server, meter, stub, "bullmq_peer.js", count, concurrency, redis)
 
 
-def _send(server: Server, script: str, stub: str, count: int, at_once: int, *more: str) -> Run:
+def _send(server: Server, meter: Meter, stub: Stub, script: str, count: int, at_once: int, *more: str) -> Run:
+    meter.follow(DATABASE, server.postmaster)
     with server.database() as url:
         ground.small_table(url, count)
-        done = _run(script, url, stub, str(count), str(at_once), *more)
+        done = _run(meter, stub, script, url, stub.url, str(count), str(at_once), *more)
         with psycopg.connect(url) as conn:
             sent = conn.execute("SELECT count(*) FROM outbox WHERE status = 'sent'").fetchone()
     if sent != (count,):
@@ -93,29 +91,37 @@ def _send(server: Server, script: str, stub: str, count: int, at_once: int, *mor
     return done
 
 
-def _run(script: str, *args: str, given: str = "") -> Run:
-    program = "node" if script.endswith(".js") else _python()
-    done = subprocess.run(
-        [program, str(HERE / "peers" / script), *args],
-        input=given,
-        capture_output=True,
-        text=True,
-        cwd=HERE / "peers",
-        env=os.environ | {"NODE_PATH": str(ENVIRONMENT / "node_modules")},
-        timeout=PATIENCE_S,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{script} failed:\n{done.stderr[-2_000:]}")
-    return Run(**json.loads(done.stdout.splitlines()[-1]))
+def _run(meter: Meter, stub: Stub, script: str, *args: str, given: str = "") -> Run:
+    command = ["node" if script.endswith(".js") else _python(), str(HERE / "peers" / script), *args]
+    env = os.environ | {"NODE_PATH": str(ENVIRONMENT / "node_modules")} | stub.trust
+    with tempfile.TemporaryFile("w+") as into, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        into.write(given)
+        into.seek(0)
+        process = subprocess.Popen(command, stdin=into, stdout=out, stderr=err, text=True, cwd=HERE / "peers", env=env)
+        meter.follow(OWN, process.pid)
+        meter.follow(STUB, stub.pid)
+        try:
+            meter.watch([process], PATIENCE_S)
+        finally:
+            process.kill()
+            code = process.wait()
+        out.seek(0)
+        err.seek(0)
+        if code:
+            raise RuntimeError(f"{script} failed:\n{err.read()[-2_000:]}")
+        said = json.loads(out.read().splitlines()[-1])
+    began, ended = said["began"], said["ended"]
+    return Run(said["sent"], began, ended, meter.used(began, ended), meter.busy(began, ended))
 
 
 @contextmanager
-def _redis() -> Iterator[str]:
+def _redis(meter: Meter) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd="/")
+    meter.follow(DATABASE, process.pid)
     try:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import ground, runs, stub
-from tests.benchmarks.report import Table
-from tests.benchmarks.runs import Place
+from collections.abc import Mapping, Sequence
+
+from tests.benchmarks import runs, stub
+from tests.benchmarks.report import Figure, Goal, Table, short, spread
+from tests.benchmarks.runs import OWN, Order, Place, Run
+from tests.benchmarks.stub import Stub
 
 DELAY_MS = 50
-IN_FLIGHT = (20, 50, 100, 200, 1_000)
-SECONDS = 4
+IN_FLIGHT = (20, 200, 1_000)
+JUDGED, GOAL = 200, 0.9
+SECONDS = 5
+MOST_PER_SECOND = 6_000
+SHARE = 0.8
+"""Of what was sent, the middle that counts: at the beginning and at the end fewer are in flight."""
+
+Found = Mapping[tuple[str, int], Sequence[Run]]
 
 
 def measure(place: Place) -> list[Table]:
     """Run with ever more in flight."""
-    facts = []
-    with stub.slow(DELAY_MS) as url:
-        for width in IN_FLIGHT:
-            ideal = width * 1_000 / DELAY_MS
-            count = place.size(int(min(ideal, 5_000) * SECONDS))
-            with ground.ours(place.server) as database:
-                done = runs.ours(database, url, count, width)
-            reached = done["sent"] / done["seconds"]
-            core = done["cpu_seconds"] / done["seconds"]
-            facts.append({"in_flight": width, "ideal": ideal, "per_second": reached, "cores": core})
+    found: dict[tuple[str, int], list[Run]] = {}
+    with stub.slow(DELAY_MS) as provider:
+        for _ in range(place.rounds):
+            for width in IN_FLIGHT:
+                for each in place.programs:
+                    with place.database(each) as url:
+                        order = Order(width, share=SHARE)
+                        run = runs.work_off(place, each, url, provider, _count(place, width), order)
+                    found.setdefault((each.name, width), []).append(run)
+    return [_table(place, found, provider)]
+
+
+def _count(place: Place, width: int) -> int:
+    return place.size(int(min(_possible(width), MOST_PER_SECOND) * SECONDS))
+
+
+def _possible(width: int) -> float:
+    return width * 1_000 / DELAY_MS
+
+
+def _table(place: Place, found: Found, provider: Stub) -> Table:
+    parts = {key: [run.per_second / _possible(key[1]) for run in runs_] for key, runs_ in found.items()}
     rows = [
         (
-            str(each["in_flight"]),
-            f"{each['ideal']:,.0f}",
-            f"{each['per_second']:,.0f}",
-            f"{each['per_second'] / each['ideal']:.2f}",
-            f"{each['cores']:.2f}",
+            name,
+            str(width),
+            short(_possible(width)),
+            spread([run.per_second for run in runs_]),
+            spread(parts[name, width]),
+            spread([run.cpu[OWN] / (run.ended - run.began) for run in runs_]),
         )
-        for each in facts
+        for (name, width), runs_ in found.items()
     ]
-    title = f"Goal 3: slow provider, {DELAY_MS} ms answers (0.9 of in flight / latency until a core is full)"
-    return [Table(title, ("in flight", "possible/s", "reached/s", "ratio", "cores used"), rows, facts)]
+    facts = [
+        {"program": name, "in_flight": width, "possible": _possible(width), "share": share}
+        for (name, width), share in parts.items()
+    ]
+    figures = [
+        Figure(f"{name}, {width} in flight: share of what is possible", "", share)
+        for (name, width), share in parts.items()
+    ]
+    goal = Goal(f"share of what {JUDGED} in flight make possible", GOAL, parts[place.ours.name, JUDGED])
+    title = f"Goal 3: slow provider, {DELAY_MS} ms answers"
+    columns = ("program", "in flight", "possible/s", "reached/s", "share", "own cores")
+    return Table(title, columns, rows, facts, figures=figures, goals=(goal,))

@@ -1,6 +1,6 @@
 """A provider that takes everything at once: nginx where it is installed, else a small server of our own.
 
-It is a process of its own, and must never be what limits a run: `limit` measures what it can do.
+It is a process of its own, and must never be what limits a run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import trustme
 
 HTTPD = Path(__file__).with_name("httpd.py")
 NGINX = """
@@ -34,7 +37,8 @@ http {{
     scgi_temp_path {folder};
     client_body_buffer_size 64k;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen {listen};
+        {certificate}
         location / {{
             add_header X-Message-Id stub always;
             return 202;
@@ -44,34 +48,46 @@ http {{
 """
 
 
-@contextmanager
-def instant() -> Iterator[str]:
-    """Yield the URL of a provider that answers 202 at once."""
-    port = _free_port()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o777)
-        program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-        if program is None:
-            command = [sys.executable, str(HTTPD), str(port), "0"]
-        else:
-            (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
-            command = [program, "-e", f"{folder}/error.log", "-c", str(folder / "nginx.conf")]
-        with _running(command, port) as url:
-            yield url
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """A provider that runs: its URL and process, and the environment in which its certificate is trusted."""
+
+    url: str
+    pid: int
+    trust: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def slow(delay_ms: int) -> Iterator[str]:
-    """Yield the URL of a provider that answers 202 after `delay_ms`; `/seen` returns its arrivals (see `seen`)."""
+def instant() -> Iterator[Stub]:
+    """Yield a provider that answers 202 at once."""
+    with _folder() as folder, _running(*_instant(folder, tls=None)) as stub:
+        yield stub
+
+
+@contextmanager
+def instant_tls() -> Iterator[Stub]:
+    """Yield the same behind TLS, with a certificate for localhost of an authority of its own."""
+    with _folder() as folder:
+        authority, pair = trustme.CA(), folder / "pair.pem"
+        authority.cert_pem.write_to_path(folder / "ca.pem")
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pair)
+        pair.chmod(0o644)
+        with _running(*_instant(folder, tls=pair)) as stub:
+            port = stub.url.rsplit(":", 1)[1]
+            yield Stub(f"https://localhost:{port}", stub.pid, {"SSL_CERT_FILE": str(folder / "ca.pem")})
+
+
+@contextmanager
+def slow(delay_ms: int) -> Iterator[Stub]:
+    """Yield a provider that answers 202 after `delay_ms`, and knows its arrivals (see `seen`)."""
     port = _free_port()
-    with _running([sys.executable, str(HTTPD), str(port), str(delay_ms)], port) as url:
-        yield url
+    with _running([sys.executable, str(HTTPD), str(port), str(delay_ms)], port) as stub:
+        yield stub
 
 
-def seen(url: str) -> dict[str, float]:
+def seen(provider: Stub) -> dict[str, float]:
     """Return when each notification arrived at the slow provider, in seconds since the epoch, by its id."""
-    port = int(url.rsplit(":", 1)[1])
+    port = int(provider.url.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port)) as conn:
         conn.sendall(b"GET /seen HTTP/1.1\r\nHost: stub\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: conn.recv(65_536), b""))
@@ -80,16 +96,41 @@ def seen(url: str) -> dict[str, float]:
 
 def name() -> str:
     """Return which server `instant` starts."""
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    return "nginx" if found else "tests/benchmarks/httpd.py"
+    return "nginx" if _nginx() else "tests/benchmarks/httpd.py"
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[str]:
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)  # run by root, nginx's worker has a user of its own
+        yield folder
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def _instant(folder: Path, tls: Path | None) -> tuple[list[str], int]:
+    """Return the command that serves at once, and its port. `tls`: a file with key and certificate."""
+    port, program = _free_port(), _nginx()
+    if program is None:
+        return [sys.executable, str(HTTPD), str(port), "0", *([str(tls)] if tls else [])], port
+    values = {
+        "folder": folder,
+        "listen": f"127.0.0.1:{port}{' ssl' if tls else ''} backlog=4096",
+        "certificate": f"ssl_certificate {tls}; ssl_certificate_key {tls};" if tls else "",
+    }
+    (folder / "nginx.conf").write_text(NGINX.format(**values))
+    return [program, "-e", f"{folder}/error.log", "-c", str(folder / "nginx.conf")], port
+
+
+@contextmanager
+def _running(command: list[str], port: int) -> Iterator[Stub]:
     process = subprocess.Popen(command)
     try:
         _await(port, process)
-        yield f"http://127.0.0.1:{port}"
+        yield Stub(f"http://127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(10)

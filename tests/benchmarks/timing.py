@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pair:
-    """A command against a yardstick: median times in milliseconds, and the median of the ratios pair by pair."""
+    """A command against a yardstick: median times in milliseconds, and the ratios, pair by pair, with their median."""
 
     name: str
     goal: float
     command_ms: float
     yardstick_ms: float
     ratio: float
-    spread: tuple[float, float]
+    ratios: Sequence[float]
 
 
 def pair(
@@ -35,7 +35,7 @@ def pair(
         statistics.median(ours for ours, _ in times),
         statistics.median(theirs for _, theirs in times),
         statistics.median(ratios),
-        (min(ratios), max(ratios)),
+        ratios,
     )
 
 

@@ -1,0 +1,34 @@
+"""Submits in one process: `submitter.py URL`. The one place where the benchmarks call notifyctl's code.
+
+For each line on stdin it submits a notification and prints its id, when the submission had returned (seconds since the
+epoch), how long it took and how much of that was this process's CPU time (both microseconds). It runs with the Python
+of the notifyctl that is measured.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+
+from notifyctl.core.model import Actor, Channel
+from notifyctl.services.sending import Draft, submit
+from notifyctl.store.engine import Database
+
+CONTENT = {"v": 1, "subject": "Your parcel", "text": "Hello, your parcel left our house today."}
+
+
+def main(url: str) -> None:
+    """Submit until stdin ends."""
+    db = Database(url)
+    for _ in sys.stdin:
+        draft = Draft("person1", Channel.EMAIL, CONTENT, uuid.uuid4().hex)
+        began, cpu = time.perf_counter(), time.process_time()
+        id_ = submit(db, Actor(), draft, {}).notification.id
+        took, used = time.perf_counter() - began, time.process_time() - cpu
+        print(id_, time.time(), took * 1e6, used * 1e6, flush=True)
+    db.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
