@@ -57,11 +57,19 @@ def table(title: str, done: Mapping[str, Sequence[Run]], goals: Sequence[Goal], 
             "" if found is ours else spread(faster[name]),
             *(_cell(found, group) for group in GROUPS),
             spread([each.us() for each in found]),
+            "" if found is ours else spread(_cpu_ratios(ours, found)),
             spread([each.elsewhere for each in found]),
         )
         for name, found in done.items()
     ]
-    facts = {name: {"per_second": rates[name], "ours_by_theirs": statistics.median(faster[name])} for name in done}
+    facts = {
+        name: {
+            "per_second": rates[name],
+            "ours_by_theirs": statistics.median(faster[name]),
+            "cpu_ours_by_theirs": statistics.median(_cpu_ratios(ours, found)),
+        }
+        for name, found in done.items()
+    }
     columns = (
         "system",
         "per second",
@@ -70,9 +78,14 @@ def table(title: str, done: Mapping[str, Sequence[Run]], goals: Sequence[Goal], 
         "database",
         "stub",
         "total µs",
+        "ours / theirs",
         "cores elsewhere",
     )
     return Table(title, columns, rows, facts, notes, list(_figures(done)), goals)
+
+
+def _cpu_ratios(ours: Sequence[Run], theirs: Sequence[Run]) -> list[float]:
+    return ratios([each.us() for each in ours], [each.us() for each in theirs])
 
 
 def _cell(found: Sequence[Run], group: str) -> str:
@@ -139,7 +152,9 @@ def _notes(place: Place, done: Mapping[str, Sequence[Run]], only: frozenset[str]
         f"The stub is {stub.name()}; its own limit is at least what the fastest bare client reaches.",
         f"The server, for all alike: {place.server.about()}.",
         "CPU µs a notification: own, the system's processes; database, PostgreSQL's, ended backends included, and Redis"
-        " for BullMQ and Celery; stub. By /proc. Cores elsewhere: what others used of the machine meanwhile.",
+        " for BullMQ and Celery; stub. By /proc.",
+        "Cores elsewhere: what others used of the machine meanwhile. Over half a core, CPU times move by a fifth,"
+        " rates by half from round to round; more `--rounds` help.",
     ]
     for name in peer.NEEDS:
         if name.lower() in only and (missing := peer.lacking(name)):

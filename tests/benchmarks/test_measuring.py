@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -55,12 +54,11 @@ def test_a_process_elsewhere_is_no_group() -> None:
 
 def test_a_child_is_found_by_its_name() -> None:
     """PgBouncer is started by the tests' own helper, which does not say which process it is."""
-    process = subprocess.Popen([shutil.which("sleep") or "sleep", "60"])
-    try:
-        assert processes.child_named("sleep") == process.pid
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        print("up", file=process.stdin, flush=True)
+        process.stdout.readline()  # before its first answer it may still have the name of this program
+        assert processes.child_named("cat") == process.pid
 
 
 @pytest.mark.parametrize(("moment", "value"), [(0.0, 5.0), (1.0, 5.0), (2.0, 6.0), (3.0, 7.0), (9.0, 7.0)])
