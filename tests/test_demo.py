@@ -28,6 +28,8 @@ from tests.support.command import Cli, Result
 from tests.support.sandbox import Sandbox
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.slow
+
 FOLDER = "notifyctl-demo"
 HOUR_MS = 3_600_000
 WEEK_MS = 7 * 24 * HOUR_MS

@@ -23,6 +23,8 @@ from tests.support.command import REPOSITORY, Cli, Result
 from tests.support.shell import Shell
 from tests.support.world import KEYS
 
+pytestmark = pytest.mark.slow
+
 MIGRATIONS = sorted(path.name for path in (REPOSITORY / "migrations" / "versions").glob("*.py"))
 
 

@@ -78,6 +78,7 @@ def server(sandbox_with: Callable[..., Sandbox]) -> Sandbox:
     return sandbox_with("--latency", "500ms")
 
 
+@pytest.mark.slow
 def test_no_secret_is_ever_seen(life: Life, server: Sandbox, database: Database, database_url: str) -> None:
     """The life of an operator: keys, people, providers, sending, and all that can go wrong with each of them."""
     _encryption_keys(life)

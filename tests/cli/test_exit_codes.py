@@ -508,6 +508,7 @@ def test_10_a_database_that_is_down(bare_cli: Cli) -> None:
     assert time.monotonic() - began < 15 * len(commands)
 
 
+@pytest.mark.slow
 def test_10_a_server_that_says_nothing(bare_cli: Cli) -> None:
     """A connection that is taken and never answered ends after 5 s, too."""
     with wiretap.silent() as port:

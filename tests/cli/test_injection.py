@@ -186,6 +186,7 @@ def ground(cli: Cli, database: Database) -> Ground:
 _SIZES = [150, pytest.param(10_000, marks=pytest.mark.full)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", _SIZES)
 def test_every_command_with_hostile_texts(ground: Ground, examples: int) -> None:
     """Many commands with anything in any place: exit codes of the contract, no traceback, nothing done by accident."""

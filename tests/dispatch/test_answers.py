@@ -354,6 +354,7 @@ def stage(server: Scripted, database_url: str, tmp_path: Path) -> Iterator[Stage
     made.db.close()
 
 
+@pytest.mark.slow
 # The answers have nothing to do with the database: all of them on the one, of each act one on the other.
 @pytest.mark.parametrize(
     ("backend", "every"),

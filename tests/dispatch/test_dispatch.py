@@ -92,6 +92,7 @@ def _without_ids(document: dict[str, object]) -> str:
     return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "ID", json.dumps(document, sort_keys=True))
 
 
+@pytest.mark.slow
 def test_two_503_then_success(make_world: Make) -> None:
     """Transient failures are tried again within the stated backoff, and the history has each."""
     world = make_world("--inject", "sendgrid=503x2")
@@ -153,6 +154,7 @@ def test_resolve_sets_the_three_columns(world: World) -> None:
     assert world.show(id_)["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_scheduled_is_not_sent_before_its_time(world: World) -> None:
     """Not before the moment, and within a poll after it, by the sandbox's own clock."""
     at = datetime.now(UTC) + timedelta(seconds=3)
@@ -263,6 +265,7 @@ def test_an_expired_notification_is_not_sent(world: World) -> None:
     assert world.sandbox.requests() == []
 
 
+@pytest.mark.slow
 def test_a_running_dispatcher_takes_new_credentials_at_once(world: World) -> None:
     """Credentials may be rotated while dispatchers run: what is claimed after the change is sent with the new ones."""
     process = world.cli.start("dispatch", "--poll", "50ms")

@@ -27,6 +27,8 @@ from tests.reliability.stub import Stub, always
 from tests.support.terminal import on_terminal
 from tests.support.world import KEYS
 
+pytestmark = pytest.mark.slow
+
 LEASED = notifications.c.lease_id.is_not(None)
 SENT = notifications.c.status == "sent"
 PATIENCE_S = 90.0

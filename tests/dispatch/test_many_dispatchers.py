@@ -18,6 +18,8 @@ from notifyctl.store.tables import dispatchers, notifications, provider_configs
 from tests.support import seed
 from tests.support.world import World, stop
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., World]
 
 

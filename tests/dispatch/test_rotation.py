@@ -107,6 +107,7 @@ def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
     assert line["state"] == "active"
 
 
+@pytest.mark.slow
 def test_a_key_that_cannot_be_opened_here(cli_of: Callable[[Scripted], Cli], database: Database) -> None:
     """A dispatcher without the key that somebody else's host sealed with begins again when it can open them."""
     anna = seed.user(database)

@@ -59,6 +59,7 @@ def test_the_whole_way(cli: Cli) -> None:
     assert (last["status"], last["provider"], last["provider_message_id"]) == ("sent", "smtp", "4XyZ12Abc")
 
 
+@pytest.mark.slow
 def test_no_more_is_taken_than_there_are_connections(sqlite_cli: Cli) -> None:
     """What would only wait for a connection stays in the queue, where it costs no attempt."""
     cli = sqlite_cli
@@ -114,6 +115,7 @@ def test_priority_decides(cli: Cli) -> None:
     assert cli.call(*MAIL, "--provider", "smtp", "-o", "json").ok().json()["provider"] == "smtp"
 
 
+@pytest.mark.slow
 def test_by_the_sandbox(sqlite_cli: Cli, sandbox_with: Callable[..., Sandbox]) -> None:
     """The sandbox is a mail server too, with the login it prints; what it took is in its log."""
     cli = sqlite_cli

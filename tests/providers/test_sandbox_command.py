@@ -45,6 +45,7 @@ def test_refusals(bare_cli: Cli, options: tuple[str, ...], says: str) -> None:
     assert says in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_story(cli: Cli, sandbox_with: Callable[..., Sandbox], tmp_path: Path) -> None:
     """What a script says happens to exactly those messages, and can be seen in database, log and pages alike."""
     story = tmp_path / "story.txt"

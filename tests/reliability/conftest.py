@@ -15,6 +15,13 @@ from tests.reliability.sizes import PROPERTY, Tell, written
 from tests.reliability.stub import Stub
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all that is here as slow: processes that are killed, stalled and cut off, and take their time."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     """A provider without faults."""

@@ -209,6 +209,7 @@ def wait(ledger: Ledger, chance: random.Random) -> None:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.sampled_from([submit, submit, change, change, tell, erase, count, wait, wait]), max_size=25),
@@ -568,6 +569,7 @@ def plan_of(db: Database, ranges: list[tuple[int, int]]) -> str:
         return "\n".join(str(each[-1]) for each in conn.exec_driver_sql(f"{explain} {statement}", parameters))
 
 
+@pytest.mark.slow
 def test_counting_goes_through_the_indexes(clocked: Clocked) -> None:
     """A few hours of a long history are found by index, not by reading all of it."""
     moments = [START + number * 60_000 for number in range(20_000)]

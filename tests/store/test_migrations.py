@@ -247,6 +247,7 @@ def test_a_failing_way_down_leaves_everything(database: Database) -> None:
 _UP = "import sys; from notifyctl.store import schema, engine; print(len(schema.up(engine.Database(sys.argv[1]))))"
 
 
+@pytest.mark.slow
 def test_several_at_once(empty_database_url: str) -> None:
     """Of several processes one migrates; the others wait for it and find nothing to do."""
     started = [
@@ -319,6 +320,7 @@ def test_down_creates_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_alembic_itself_runs(empty_database_url: str) -> None:
     """Developers run `alembic` from a checkout; the database is the environment's."""
     environment = {**os.environ, "NOTIFYCTL_DATABASE_URL": empty_database_url}

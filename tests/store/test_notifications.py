@@ -203,6 +203,7 @@ def _submit_all(url: str, number: int, barrier: Any, answers: Any, keys: int) ->
     answers.put(found)
 
 
+@pytest.mark.slow
 def test_the_same_submission_is_stored_once(database: Database, database_url: str) -> None:
     """16 processes submit under the same keys at once: one row each, one of them stored it, other content refused."""
     processes, keys = 16, 6

@@ -52,6 +52,7 @@ def test_a_page_goes_on_where_its_row_was_deleted(database: Database) -> None:
         assert [user.id for user in store.page(conn, Cursor(last.created_at, last.id), 10)] == expected[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 5, 30])
 def test_pages_of_notifications_are_one_list_of_all_statuses(database: Database, size: int) -> None:
     """Though each status is read for itself, they come as one list in order, with whatever filter; also in ties."""
