@@ -15,7 +15,7 @@ import pytest
 
 from notifyctl.store.engine import Database
 from tests.reliability import sizes
-from tests.support import postgres
+from tests.support import postgres, properties
 from tests.support.command import Cli
 from tests.support.databases import PostgreSQLMaker, SQLiteMaker
 from tests.support.sandbox import Sandbox
@@ -25,7 +25,8 @@ _OWNER = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the folder of the run's own PostgreSQL; nothing is started before a test asks for it."""
+    """Choose how properties run, and the folder of the run's own PostgreSQL, which starts when a test asks for it."""
+    properties.configure()
     config.pluginmanager.set_blocked("pytest_alembic")  # not used here; where installed, 0.13 breaks pytest 9
     inherited = getattr(config, "workerinput", None)
     if inherited is None:
@@ -45,6 +46,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop and remove the server, in the process that outlives the workers."""
     if not hasattr(config, "workerinput") and _FOLDER in config.stash:
         postgres.remove(config.stash[_FOLDER])
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is made once out of the time of the first property."""
+    properties.warm_up()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
@@ -193,10 +193,8 @@ def test_every_command_with_hostile_texts(ground: Ground, examples: int) -> None
 
     @settings(
         max_examples=examples,
-        deadline=None,
         database=None,
         derandomize=examples == _SIZES[0],
-        suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
     )
     @given(command_lines())

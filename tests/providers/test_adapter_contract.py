@@ -103,7 +103,7 @@ def message(name: str, content: dict[str, Any]) -> Message:
 
 @adapters
 @given(response=responses)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_read_takes_any_answer(name: str, response: Response) -> None:
     """Whatever a provider, a proxy or an attacker answers becomes an outcome that can be stored; nothing raises."""
     outcome = registry.get(name).read(response)
@@ -119,7 +119,7 @@ def test_read_takes_any_answer(name: str, response: Response) -> None:
 
 @adapters
 @given(response=responses)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_only_a_known_success_is_one(name: str, response: Response) -> None:
     """No notification counts as sent by an answer that does not say so: another status, or one without an id."""
     outcome = registry.get(name).read(response)
@@ -151,7 +151,7 @@ def test_deep_nesting_is_read(name: str) -> None:
 
 @adapters
 @given(content=objects)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_build_refuses_or_builds(name: str, content: dict[str, Any]) -> None:
     """Any content becomes a request or an InvalidMessage that names a reason; no other exception reaches the loop."""
     for whole in (content, CONTENT[name] | content):

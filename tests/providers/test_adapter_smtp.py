@@ -136,7 +136,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 
 @given(subject=texts, name=texts, text=texts, html=st.none() | texts)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_texts_survive(subject: str, name: str, text: str, html: str | None) -> None:
     """Whatever is written arrives as it was written, or is refused by the field's name; no line breaks the format."""
     try:
@@ -371,7 +371,7 @@ replies = st.builds(
 
 
 @given(response=replies)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_only_one_reply_is_a_success(response: Response) -> None:
     """Nothing counts as sent but a 250 after the whole mail; nothing before that leaves the outcome open."""
     found = SMTP.read(response)

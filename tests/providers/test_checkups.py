@@ -28,7 +28,7 @@ def test_every_adapter_of_ours_can_be_asked() -> None:
 
 @checkable
 @given(response=responses)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_answer_is_understood(name: str, response: Response) -> None:
     """Whatever is answered, nothing raises, and credentials are called good only by an answer that says so."""
     adapter = registry.get(name)

@@ -210,7 +210,7 @@ def wait(ledger: Ledger, chance: random.Random) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.sampled_from([submit, submit, change, change, tell, erase, count, wait, wait]), max_size=25),
     seed=st.integers(0, 2**32),
