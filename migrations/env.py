@@ -9,8 +9,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
-from notifyctl.store import schema
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema import revisions as schema
 
 
 def _run(connection: Connection) -> None:

@@ -75,6 +75,16 @@ def default_database_url() -> str:
     return f"sqlite:///{Path(platformdirs.user_data_dir('notifyctl')) / 'notifyctl.db'}"
 
 
+def shown_database_url(url: str) -> str:
+    """Return a database URL without its password, or why it cannot be one: what is in force is shown all the same."""
+    from notifyctl.store.db.urls import label
+
+    try:
+        return label(url)
+    except UsageError as error:
+        return f"({error.message})"
+
+
 def load(
     *,
     profile: str | None = None,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 from tests.reliability import sizes
 from tests.support import postgres, properties
 from tests.support.command import Cli

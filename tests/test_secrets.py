@@ -19,8 +19,8 @@ import pytest
 from sqlalchemy import func, insert, make_url, select
 
 from notifyctl.core import apikey
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs
 from tests.support import canaries, seed, wiretap
 from tests.support.canaries import Canaries
 from tests.support.command import Cli, Result
@@ -96,8 +96,8 @@ def test_no_secret_is_ever_seen(life: Life, server: Sandbox, database: Database,
     places = {**life.said, **canaries.contents(database), "the sandbox's log": server.log.read_text()}
     assert len(life.birds.secrets) >= 12
     assert life.birds.leaks(places) == {}
-    with database.read() as conn:
-        assert conn.execute(select(func.count()).select_from(audit_logs)).scalar_one() > 10
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(audit_logs)).scalar_one() > 10
 
 
 def _secret(life: Life, name: str) -> str:
@@ -326,7 +326,7 @@ def test_the_search_finds_what_leaks(life: Life, database: Database) -> None:
     key = life.birds.add("new key", life.do("keys", "create", "anna", "--name", "ci", "-o", "json").json()["key"])
     encoded = base64.b64encode(f"anna:{key}".encode()).decode()
     row = {"id": "1", "action": "x", "resource_type": "x", "changes": json.dumps({"key": encoded})}
-    database.write(lambda conn: conn.execute(insert(audit_logs).values(row)))
+    database.write(lambda tx: tx.execute(insert(audit_logs).values(row)))
     seed.pending(database, seed.user(database, "omar"), payload=json.dumps({"v": 1, "body": key}))
     with ExitStack() as stack:
         careless = life.cli.start("send", key, "--channel", "sms", "--body", "x", "--body-file", "-", stdin=-1)

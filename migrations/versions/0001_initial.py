@@ -399,6 +399,7 @@ def _provider_states() -> None:
     _create(
         "provider_states",
         sa.Column("provider_id", ID, nullable=False),
+        sa.Column("channel", sa.String(20)),
         sa.Column("paused_at", sa.BigInteger),
         sa.Column("paused_until", sa.BigInteger),
         sa.Column("pause_reason", sa.Text),
@@ -409,7 +410,7 @@ def _provider_states() -> None:
         sa.Column("window_attempts", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("window_failures", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
-        sa.Column("next_trace_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("next_question_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         _foreign_key("provider_states", "provider_id", "provider_configs.id"),
         key="provider_id",
     )

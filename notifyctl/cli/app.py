@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from notifyctl import __version__
 from notifyctl.cli.errors import ReaderGone, exit_code_of, reader_gone
-from notifyctl.cli.noun import Root as RootGroup
+from notifyctl.cli.noun import RootGroup
 
 # Name, module, help; in the order an operator meets them.
 COMMANDS = (
@@ -81,15 +81,15 @@ class Root(RootGroup):
 
 def _load(name: str) -> Any:
     module = next(module for noun, module, _ in COMMANDS if noun == name)
-    with _nothing_to_collect():
+    with _without_garbage_collection():
         command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
     command.name = name
     return command
 
 
 @contextmanager
-def _nothing_to_collect() -> Iterator[None]:
-    """Spare modules the search for garbage, while they are loaded and ever after: it takes a tenth of a command."""
+def _without_garbage_collection() -> Iterator[None]:
+    """Keep the garbage collector from modules, while they are loaded and ever after: it takes a tenth of a command."""
     gc.disable()
     try:
         yield
@@ -144,7 +144,7 @@ def run() -> None:
 
 
 def _open_streams() -> None:
-    """Stand in for streams that the caller closed, and let no character that stdout cannot show end a command."""
+    """Replace streams that the caller closed, and make stdout escape characters that it cannot encode."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
     if sys.stderr is None:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.output import escaped_lines, iso
 from notifyctl.core import history
 from notifyctl.core.duration import show_ms
+from notifyctl.core.notification import Notification, State
 from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.text import one_line
-from notifyctl.store.notifications import Notification
-from notifyctl.store.states import State
 
-Entry = dict[str, Any]
+AttemptEntry = dict[str, Any]
 
 
-def of(row: Notification) -> list[Entry]:
+def of(row: Notification) -> list[AttemptEntry]:
     """Return every attempt and event, oldest first: the history, and the attempt that ended well or still runs."""
     began = None if row.last_attempted is None else iso(row.last_attempted)
     last = {"attempt": row.attempt_count, "provider": row.provider, "began_at": began}
@@ -31,38 +28,18 @@ def of(row: Notification) -> list[Entry]:
     return past(row.retry_history)
 
 
-def past(retry_history: str | None) -> list[Entry]:
+def past(retry_history: str | None) -> list[AttemptEntry]:
     """Return the entries of a stored history, their times as ISO 8601."""
     return [{key: _shown(key, value) for key, value in entry.items()} for entry in history.parse(retry_history)]
 
 
-def write(run: Invocation, entries: Sequence[Entry]) -> None:
+def write(run: Invocation, entries: Sequence[AttemptEntry]) -> None:
     """Write the attempts for a person, each with its message on a line of its own."""
     for entry in entries:
         run.out.write(escaped_lines(_lines(run, entry)))
 
 
-def pretty(text: str) -> str:
-    """Return a payload to be read: files shortened, one that is no JSON as it is."""
-    try:
-        return json.dumps(_without_files(json.loads(text)), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _without_files(payload: Any) -> Any:
-    attachments = payload.get("attachments") if isinstance(payload, dict) else None
-    if not isinstance(attachments, list):
-        return payload
-    return payload | {"attachments": [_short(each) for each in attachments]}
-
-
-def _short(attachment: Any) -> Any:
-    encoded = attachment.get("content") if isinstance(attachment, dict) else None
-    return attachment | {"content": files.shortened(encoded)} if isinstance(encoded, str) else attachment
-
-
-def _lines(run: Invocation, entry: Entry) -> str:
+def _lines(run: Invocation, entry: AttemptEntry) -> str:
     began, ended = _ms(entry.get("began_at")), _ms(entry.get("ended_at"))
     at = began if began is not None else _ms(entry.get("retried_at") or entry.get("at"))
     took = show_ms(ended - began) if began is not None and ended is not None else "-"

@@ -1,4 +1,4 @@
-"""Numbers for the eye: sparklines and bars of block characters (ASCII where those cannot be shown), short times."""
+"""Sparklines and bars of block characters (ASCII where those cannot be shown), and short times."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ import typer
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field
-from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, user_file
-from notifyctl.core.errors import UsageError
-from notifyctl.store.engine import label
+from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, shown_database_url, user_file
 
 app = Noun("The settings in force, and where they come from.")
 
@@ -50,7 +48,7 @@ def path(ctx: typer.Context) -> None:
             Setting("user's configuration", str(user_file()), _presence(user_file())),
             Setting("system's configuration", str(SYSTEM_FILE), _presence(SYSTEM_FILE)),
             Setting("encryption keys", str(settings.encryption_keys_file or default_keys_file()), ""),
-            Setting("database", _without_password(settings.database_url), ""),
+            Setting("database", shown_database_url(settings.database_url), ""),
         ]
         run.out.records(rows, _PLAIN, id_name="value")
 
@@ -80,11 +78,4 @@ def _shown(name: str, value: Any) -> str | None:
         return None
     if name in ("api_key", "encryption_keys"):
         return "set, not shown"
-    return _without_password(value) if name == "database_url" else str(value)
-
-
-def _without_password(url: str) -> str:
-    try:
-        return label(url)
-    except UsageError as error:  # what is in force is shown, also where it cannot work
-        return f"({error.message})"
+    return shown_database_url(value) if name == "database_url" else str(value)

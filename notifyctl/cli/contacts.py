@@ -8,7 +8,7 @@ import typer
 
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import ChannelArgument, IfNotExists, UserArgument
 from notifyctl.core.model import Channel
 from notifyctl.services import contacts
@@ -18,26 +18,26 @@ app = Noun("Where users can be reached, and where they must not be.")
 _ADDRESS = Field("address", title="ADDRESS")
 _CHANNEL = Field("channel", title="CH")
 FIELDS = (
-    Field("id", Kind.ID, "ID"),
-    Field("user_id", Kind.ID),
+    Field("id", FieldKind.ID, "ID"),
+    Field("user_id", FieldKind.ID),
     Field("username"),
     _CHANNEL,
     _ADDRESS,
     Field("source"),
-    Field("used", Kind.BOOL, "USED"),
-    Field("suppressed", Kind.BOOL),
+    Field("used", FieldKind.BOOL, "USED"),
+    Field("suppressed", FieldKind.BOOL),
     Field("suppressed_reason", title="SUPPRESSED"),
-    Field("suppressed_at", Kind.TIME, "SINCE"),
-    Field("created_at", Kind.TIME),
+    Field("suppressed_at", FieldKind.TIME, "SINCE"),
+    Field("created_at", FieldKind.TIME),
 )
-_ADDED = (*FIELDS, Field("created", Kind.BOOL))
+_ADDED = (*FIELDS, Field("created", FieldKind.BOOL))
 _SUPPRESSED = (
-    Field("id", Kind.ID),
+    Field("id", FieldKind.ID),
     _CHANNEL,
     _ADDRESS,
     Field("reason"),
-    Field("created_at", Kind.TIME),
-    Field("created", Kind.BOOL),
+    Field("created_at", FieldKind.TIME),
+    Field("created", FieldKind.BOOL),
 )
 _LIFTED = (_CHANNEL, _ADDRESS, Field("reason"))
 
@@ -55,7 +55,7 @@ def add(
     """Add an address to a user; the newest one of a channel that is not suppressed is used."""
     with invocation(ctx) as run:
         act = contacts.ensure if if_not_exists else contacts.add
-        point = act(run.system.db, run.system.actor, user, channel, address)
+        point = act(run.system.db, user, channel, address)
         run.out.record(point, _ADDED)
         if point.suppressed:
             run.out.say(f"{point.address} is suppressed: {point.suppressed_reason}")
@@ -80,7 +80,7 @@ def list_(
 def remove(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
     """Remove an address from a user; if it is suppressed it stays so."""
     with invocation(ctx) as run:
-        run.out.record(contacts.remove(run.system.db, run.system.actor, user, channel, address), FIELDS)
+        run.out.record(contacts.remove(run.system.db, user, channel, address), FIELDS)
 
 
 @app.command()
@@ -93,7 +93,7 @@ def suppress(
 ) -> None:
     """Write to an address no more, whoever has it and even if it is added again."""
     with invocation(ctx) as run:
-        done = contacts.suppress(run.system.db, run.system.actor, user, channel, address, reason)
+        done = contacts.suppress(run.system.db, user, channel, address, reason)
         run.out.record(done, _SUPPRESSED)
         if not done.created:
             run.out.say(f"{done.address} was suppressed already: {done.reason}")
@@ -105,7 +105,7 @@ def suppress(
 def unsuppress(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
     """Let an address be written to again."""
     with invocation(ctx) as run:
-        lifted = contacts.unsuppress(run.system.db, run.system.actor, user, channel, address)
+        lifted = contacts.unsuppress(run.system.db, user, channel, address)
         run.out.record(lifted, _LIFTED, id_name="address")
         if lifted.reason is None:
             run.out.say(f"{lifted.address} was not suppressed")

@@ -99,7 +99,7 @@ def _environment(config: Path) -> dict[str, str]:
 
 
 class Story:
-    """Tells it: a heading, the commands, what they print."""
+    """Runs the story's steps: prints a heading, each command, and what it prints."""
 
     def __init__(self, run: Invocation, folder: Path, config: Path, facts: dict[str, Any]) -> None:
         self._out = run.out
@@ -108,7 +108,7 @@ class Story:
         self._facts = facts
 
     def tell(self) -> None:
-        """Tell it from the beginning."""
+        """Run all steps in order."""
         self._prepare()
         self._submit()
         self._dispatch()
@@ -122,7 +122,7 @@ class Story:
         self._run("users", "create", "anna", "--email", "anna@example.org", "-o", "id")
         self._run("users", "contacts", "add", "anna", "sms", "+14155552345", "-o", "id")
         with self._system() as system:
-            service.populate(system.db, system.actor)
+            service.populate(system.db)
         self._say("(and 24 more people, some with addresses that are dead)")
         self._head("Providers: the sandbox plays them, with faults; secrets come from stdin")
         url = f"base_url={self._facts['url']}"
@@ -143,7 +143,7 @@ class Story:
         self._run("send", "anna", "--channel", "email", "--subject", "Welcome", "--body", "Hello Anna", "-o", "id")
         self._run("schedule", "anna", "--channel", "sms", "--body", "Your parcel is here", "--in", "6s", "-o", "id")
         with self._system() as system:
-            count = service.submit_many(system.db, system.actor)
+            count = service.submit_many(system.db)
         self._say(f"(and {count} more on three channels, some of them for later)")
 
     def _dispatch(self) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,83 +15,76 @@ import typer
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import duration
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
-from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
-from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.wiring import make_dispatcher
 
 if TYPE_CHECKING:
-    from notifyctl.dispatch.fleet import Fleet
+    from notifyctl.dispatch.supervisor import Supervisor
 
 INTERRUPTED = 130
 FASTEST_POLL_S = 0.01
 MOST_PROCESSES = 256
-MEMBER = (sys.executable, "-P", "-m", "notifyctl.cli.member")
+WORKER = (sys.executable, "-P", "-m", "notifyctl.cli.worker")
 """Starts one of several dispatchers; -P: the folder where an operator happens to be holds none of its modules."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderReport:
-    """What a run did for one provider."""
-
-    provider: str
-    accepted: int
-    retried: int
-    dead: int
-    cancelled: int
-    deferred: int
-    stale: int
-    held: str | None
 
 
 FIELDS = (
     Field("provider", title="PROVIDER"),
-    Field("accepted", Kind.NUMBER, title="ACCEPTED"),
-    Field("retried", Kind.NUMBER, title="RETRIED"),
-    Field("dead", Kind.NUMBER, title="DEAD"),
-    Field("cancelled", Kind.NUMBER, title="CANCELLED"),
-    Field("deferred", Kind.NUMBER, title="DEFERRED"),
-    Field("stale", Kind.NUMBER),
+    Field("accepted", FieldKind.NUMBER, title="ACCEPTED"),
+    Field("retried", FieldKind.NUMBER, title="RETRIED"),
+    Field("dead", FieldKind.NUMBER, title="DEAD"),
+    Field("cancelled", FieldKind.NUMBER, title="CANCELLED"),
+    Field("deferred", FieldKind.NUMBER, title="DEFERRED"),
+    Field("stale", FieldKind.NUMBER),
     Field("held", title="HELD"),
 )
 
 
+_Once = Annotated[bool, typer.Option("--once", help="Work on what is due now, then exit: for cron.")]
+_Concurrency = Annotated[
+    int | None,
+    typer.Option("--concurrency", min=1, max=10_000, help="Calls in flight per process and provider.  [64]"),
+]
+_BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, max=10_000, help="Most notifications of a claim.  [128]")
+]
+_Lease = Annotated[
+    int | None, typer.Option("--lease", metavar="D", parser=duration, help="Least lease of a claim.  [65s]")
+]
+_Poll = Annotated[int | None, typer.Option("--poll", metavar="D", parser=duration, help="Wait between looks.  [1s]")]
+_Drain = Annotated[
+    int | None,
+    typer.Option("--drain", metavar="D", parser=duration, help="Most time for running calls at the end.  [30s]"),
+]
+_MaxTime = Annotated[int | None, typer.Option("--max-time", metavar="D", parser=duration, help="Stop after this time.")]
+_Attempts = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.")]
+_Channels = Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.")]
+_Processes = Annotated[
+    int | None,
+    typer.Option("--processes", min=1, max=MOST_PROCESSES, help="Dispatchers, each a process: for more cores.  [1]"),
+]
+_FailOnDlq = Annotated[bool, typer.Option("--fail-on-dlq", help="Exit 6 if something was dead-lettered.")]
+
+
 def dispatch(
     ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Work on what is due now, then exit: for cron.")] = False,
-    concurrency: Annotated[
-        int | None,
-        typer.Option("--concurrency", min=1, max=10_000, help="Calls in flight per process and provider.  [64]"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, max=10_000, help="Most notifications of a claim.  [128]")
-    ] = None,
-    lease: Annotated[
-        int | None, typer.Option("--lease", metavar="D", parser=duration, help="Least lease of a claim.  [65s]")
-    ] = None,
-    poll: Annotated[
-        int | None, typer.Option("--poll", metavar="D", parser=duration, help="Wait between looks.  [1s]")
-    ] = None,
-    drain: Annotated[
-        int | None,
-        typer.Option("--drain", metavar="D", parser=duration, help="Most time for running calls at the end.  [30s]"),
-    ] = None,
-    max_time: Annotated[
-        int | None, typer.Option("--max-time", metavar="D", parser=duration, help="Stop after this time.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.")] = None,
-    channel: Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.")] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            "--processes", min=1, max=MOST_PROCESSES, help="Dispatchers, each a process: for more cores.  [1]"
-        ),
-    ] = None,
-    fail_on_dlq: Annotated[bool, typer.Option("--fail-on-dlq", help="Exit 6 if something was dead-lettered.")] = False,
+    once: _Once = False,
+    concurrency: _Concurrency = None,
+    batch_size: _BatchSize = None,
+    lease: _Lease = None,
+    poll: _Poll = None,
+    drain: _Drain = None,
+    max_time: _MaxTime = None,
+    limit: _Attempts = None,
+    channel: _Channels = None,
+    processes: _Processes = None,
+    fail_on_dlq: _FailOnDlq = False,
 ) -> None:
     """Send what is due, until told to stop; SIGTERM and Ctrl-C drain, a second Ctrl-C leaves at once."""
     with invocation(ctx) as run:
@@ -105,9 +98,9 @@ def dispatch(
         }
         chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
         options = _options(run, chosen, once=once, max_time=max_time, limit=limit, channels=channel)
-        crew = _processes(chosen)
-        working = _dispatcher(run, options) if crew == 1 else _fleet(run, options, crew)
-        interrupted = _run(working, run, crew)
+        number = _processes(chosen)
+        working = _dispatcher(run, options) if number == 1 else _supervisor(run, options, number)
+        interrupted = _run(working, run, number)
         _report(working, run)
         if interrupted:
             raise typer.Exit(INTERRUPTED)
@@ -154,17 +147,17 @@ def _processes(chosen: dict[str, Any]) -> int:
 
 def _dispatcher(run: Invocation, options: DispatchOptions) -> Dispatcher:
     system = run.system
-    return Dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notice=run.out.say)
+    return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=run.out.say)
 
 
-def _fleet(run: Invocation, options: DispatchOptions, processes: int) -> Fleet:
+def _supervisor(run: Invocation, options: DispatchOptions, processes: int) -> Supervisor:
     """Return several dispatchers as one; that the database is as it must be is looked at once, here."""
-    from notifyctl.dispatch.fleet import Fleet, Order
+    from notifyctl.dispatch.supervisor import Supervisor, WorkerOrder
 
     system, settings = run.system, run.settings
     started = system.db.moment()
     system.db.close()  # the parent has no further use for a connection
-    order = Order(
+    order = WorkerOrder(
         database_url=settings.database_url,
         keyring=system.keyring,
         agent=system.actor.agent,
@@ -174,10 +167,10 @@ def _fleet(run: Invocation, options: DispatchOptions, processes: int) -> Fleet:
         debug=run.given.debug,
         verbose=run.given.verbose,
     )
-    return Fleet(processes, order, MEMBER, notice=run.out.say)
+    return Supervisor(processes, order, WORKER, notice=run.out.say)
 
 
-def _run(working: Dispatcher | Fleet, run: Invocation, processes: int) -> bool:
+def _run(working: Dispatcher | Supervisor, run: Invocation, processes: int) -> bool:
     """Run it to its end; return whether it was interrupted from the keyboard."""
     interrupts: list[int] = []
 
@@ -197,7 +190,7 @@ def _run(working: Dispatcher | Fleet, run: Invocation, processes: int) -> bool:
     return bool(interrupts)
 
 
-def _interrupt(working: Dispatcher | Fleet, interrupts: list[int], say: Callable[[str], None]) -> None:
+def _interrupt(working: Dispatcher | Supervisor, interrupts: list[int], say: Callable[[str], None]) -> None:
     interrupts.append(1)
     if len(interrupts) > 1:
         # At once means at once: no exit handler may wait for a call. Leases expire by themselves.
@@ -213,39 +206,28 @@ def _is_watched(run: Invocation) -> bool:
     return run.out.on_terminal and not run.given.quiet and run.given.output is None
 
 
-async def _view(working: Dispatcher | Fleet, run: Invocation, processes: int) -> None:
-    """Draw it at work, where a person watches."""
+async def _view(working: Dispatcher | Supervisor, run: Invocation, processes: int) -> None:
+    """Draw the running dispatcher on a terminal."""
     if _is_watched(run):
         from notifyctl.cli.live import watch
 
         await watch(working, run.settings.profile or run.system.database.label, processes)
 
 
-def _report(working: Dispatcher | Fleet, run: Invocation) -> None:
+def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
     """Say what was done: records when they were asked for, a line with `-v`; a person who watched has seen it."""
     tally = working.tally
-    rows = [_of(provider, each) for provider, each in sorted(tally.providers.items())]
+    rows = [each for _, each in sorted(tally.providers.items())]
     if run.given.output == "json":
         totals = {"attempts": tally.attempts, "accepted": tally.accepted, "dead": tally.dead}
-        run.out.document({**totals, "providers": [asdict(row) for row in rows]})
+        run.out.document(
+            {**totals, "providers": [{each.name: getattr(row, each.name) for each in FIELDS} for row in rows]}
+        )
     elif run.given.output is not None:
         run.out.records(rows, FIELDS, id_name="provider")
     elif run.given.verbose and not _is_watched(run):
         retried = sum(row.retried for row in rows)
         run.out.say(f"{tally.accepted} sent, {retried} to be retried, {tally.dead} dead")
-
-
-def _of(provider: str, tally: ProviderTally) -> ProviderReport:
-    return ProviderReport(
-        provider,
-        tally.accepted,
-        tally.retried,
-        tally.dead,
-        tally.cancelled,
-        tally.deferred,
-        tally.stale,
-        tally.held,
-    )
 
 
 app = single("Send what is due.", dispatch)

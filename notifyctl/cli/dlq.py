@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -11,21 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, listing
+from notifyctl.cli import attempts, listing, whole
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
-from notifyctl.cli.output import Field, Kind, escaped_lines
-from notifyctl.cli.selection import Chosen, Ids, agreement, choose, filters, finish
-from notifyctl.core import history, when
+from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.selection import Ids, agreement, choose, filters, finish
+from notifyctl.cli.types import parse_since, parse_until
+from notifyctl.core import history
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.text import one_line
 from notifyctl.services import dlq as service
-from notifyctl.services.dlq import Query, Retried
-from notifyctl.store.dlq import DeadLetter
-from notifyctl.store.page import Cursor
+from notifyctl.services.dlq import DeadLetterQuery, Retried
 
 app = Noun("Dead letters: look, retry, resolve. ID is the entry's or the notification's.")
 
@@ -47,9 +47,14 @@ def _filters(
     provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of this provider.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="To this user.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="Dead at or after: a time, or 2h for two hours ago.")
+        Any,
+        typer.Option(
+            "--since", metavar="T", parser=parse_since, help="Dead at or after: a time, or 2h for two hours ago."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="T", help="Dead before: the same.")] = None,
+    until: Annotated[
+        Any, typer.Option("--until", metavar="T", parser=parse_until, help="Dead before: the same.")
+    ] = None,
 ) -> None:
     """Declare which dead letters."""
 
@@ -71,8 +76,8 @@ def list_(
 ) -> None:
     """List unresolved dead letters, the latest first."""
     with invocation(ctx) as run:
-        rows, db = listing.Wanted(limit, everything, cursor), run.system.db
-        wanted = service.ask(db, _query(given(ctx)))
+        rows, db = listing.Paging(limit, everything, cursor), run.system.db
+        wanted = service.ask(db, DeadLetterQuery(**given(ctx)))
         listing.show(
             run,
             rows,
@@ -95,13 +100,7 @@ def show(
             SimpleNamespace(**asdict(row), attempts=attempts.past(row.history or row.retry_history))
             for row in service.show(run.system.db, ids)
         ]
-        if run.out.form == "table":
-            for row in rows:
-                _show_one(run, row)
-        elif len(ids) == 1:
-            run.out.record(rows[0], _SHOWN, id_name="notification_id")
-        else:
-            run.out.records(rows, _SHOWN, id_name="notification_id")
+        whole.show(run, ids, rows, _SHOWN, id_name="notification_id")
 
 
 @app.command(cls=_RETRY)
@@ -121,15 +120,9 @@ def retry(
         interval = _interval_ms(rate)
         if filters(ctx).get("resolved") and not force:
             raise UsageError("--resolved: a resolved dead letter is retried only with --force")
-        chosen = _choose(run, ctx, ids, "retry", _query)
+        chosen = choose(run, ctx, ids, "retry", service.resolve_ids, service.select, DeadLetterQuery)
         done = service.retry(
-            run.system.db,
-            run.system.actor,
-            chosen.ids,
-            retries=retries,
-            interval_ms=interval,
-            force=force,
-            by_filter=chosen.by_filter,
+            run.system.db, chosen.ids, retries=retries, interval_ms=interval, force=force, by_filter=chosen.by_filter
         )
         _warn(run, done)
         finish(run, chosen, done.acted)
@@ -147,10 +140,8 @@ def resolve(
         who = by or run.system.actor.user_id or run.settings.operator
         if who is None:
             raise UsageError("nobody is named who resolves it", '--by USER, or operator = "USER" in the profile')
-        chosen = _choose(run, ctx, ids, "resolve", _query)
-        acted = service.resolve(
-            run.system.db, run.system.actor, chosen.ids, by=who, note=note, by_filter=chosen.by_filter
-        )
+        chosen = choose(run, ctx, ids, "resolve", service.resolve_ids, service.select, DeadLetterQuery)
+        acted = service.resolve(run.system.db, chosen.ids, by=who, note=note, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
@@ -158,33 +149,13 @@ def resolve(
 def reopen(ctx: typer.Context, ids: Ids = None) -> None:
     """Mark resolved dead letters as unresolved again."""
     with invocation(ctx) as run:
-        chosen = _choose(run, ctx, ids, "reopen", lambda options: _query({**options, "resolved": True}))
-        acted = service.reopen(run.system.db, run.system.actor, chosen.ids, by_filter=chosen.by_filter)
+        resolved = partial(DeadLetterQuery, resolved=True)
+        chosen = choose(run, ctx, ids, "reopen", service.resolve_ids, service.select, resolved)
+        acted = service.reopen(run.system.db, chosen.ids, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
-# Choosing
-
-
-def _choose(
-    run: Invocation, ctx: typer.Context, ids: list[str] | None, verb: str, query: Callable[[dict[str, Any]], Query]
-) -> Chosen:
-    db = run.system.db
-    return choose(
-        run,
-        ctx,
-        ids,
-        verb,
-        resolve=partial(service.resolve_ids, db),
-        select=lambda: service.select(db, query(filters(ctx))),
-    )
-
-
-def _query(options: dict[str, Any]) -> Query:
-    moments: dict[str, Any] = {
-        name: when.point(options[name], f"--{name}") for name in ("since", "until") if name in options
-    }
-    return Query(**{**options, **moments})
+# Retrying
 
 
 def _interval_ms(rate: str | None) -> float:
@@ -215,20 +186,20 @@ def _warn(run: Invocation, done: Retried) -> None:
 
 def _listed(now: int) -> tuple[Field, ...]:
     return (
-        Field("notification_id", Kind.ID, "ID"),
-        Field("id", Kind.ID),
-        Field("moved_to_dlq_at", Kind.TIME, "AGE", lambda row: age(now - row.moved_to_dlq_at)),
-        Field("user_id", Kind.ID),
+        Field("notification_id", FieldKind.ID, "ID"),
+        Field("id", FieldKind.ID),
+        Field("moved_to_dlq_at", FieldKind.TIME, "AGE", lambda row: age(now - row.moved_to_dlq_at)),
+        Field("user_id", FieldKind.ID),
         Field("username", title="USER"),
         Field("message_type", title="CH"),
         Field("provider", title="PROVIDER"),
         Field("failure_reason", title="REASON"),
-        Field("attempt_count", Kind.NUMBER, "TRIES", lambda row: f"{row.attempt_count}/{row.max_retries + 1}"),
-        Field("max_retries", Kind.NUMBER),
+        Field("attempt_count", FieldKind.NUMBER, "TRIES", lambda row: f"{row.attempt_count}/{row.max_retries + 1}"),
+        Field("max_retries", FieldKind.NUMBER),
         Field("error_message", title="ANSWER", show=_answer),
-        Field("resolved", Kind.BOOL),
-        Field("resolved_at", Kind.TIME),
-        Field("resolved_by", Kind.ID),
+        Field("resolved", FieldKind.BOOL),
+        Field("resolved_at", FieldKind.TIME),
+        Field("resolved_by", FieldKind.ID),
         Field("note"),
     )
 
@@ -244,19 +215,10 @@ def _answer(row: DeadLetter) -> str:
 _SHOWN = (
     *_listed(0),
     Field("resolver"),
-    Field("created_at", Kind.TIME),
-    Field("send_at", Kind.TIME),
-    Field("expires_at", Kind.TIME),
-    Field("payload", Kind.JSON),
-    Field("retry_history", Kind.JSON),
-    Field("attempts", Kind.JSON),
+    Field("created_at", FieldKind.TIME),
+    Field("send_at", FieldKind.TIME),
+    Field("expires_at", FieldKind.TIME),
+    Field("payload", FieldKind.JSON),
+    Field("retry_history", FieldKind.JSON),
+    Field("attempts", FieldKind.JSON),
 )
-
-
-def _show_one(run: Invocation, row: SimpleNamespace) -> None:
-    told = [field for field in _SHOWN if field.kind is not Kind.JSON and getattr(row, field.name) not in (None, "")]
-    run.out.record(row, told)
-    run.out.write(f"\n{escaped_lines(attempts.pretty(row.payload))}\n")
-    if row.attempts:
-        attempts.write(run, row.attempts)
-        run.out.write("")

@@ -1,4 +1,4 @@
-"""From an exception to two lines on stderr and an exit code."""
+"""How an exception becomes two lines on stderr and an exit code."""
 
 from __future__ import annotations
 

@@ -44,16 +44,17 @@ def content(name: str, where: str) -> bytes:
     Its message begins with `where`.
     """
     try:
-        if name == "-":
-            raw = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with Path(name).expanduser().open("rb") as file:
-                raw = file.read(MAX_BYTES + 1)
+        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _beginning(Path(name).expanduser())
     except (OSError, RuntimeError) as error:
         raise UsageError(f"{where}{name}: {_reason(error)}") from error
     if len(raw) > MAX_BYTES:
         raise UsageError(f"{where}{name}: is larger than {MAX_BYTES:,} bytes")
     return raw
+
+
+def _beginning(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(MAX_BYTES + 1)
 
 
 def attached(names: Iterable[str], html: str | None) -> tuple[list[dict[str, str]], str | None]:

@@ -18,7 +18,7 @@ from notifyctl.core.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Given:
+class GlobalOptions:
     """The global options as they were given."""
 
     output: str | None = None
@@ -35,7 +35,7 @@ class Given:
 class Invocation:
     """One run of one command. The database is opened on first use."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: GlobalOptions) -> None:
         self.given = given
         self.out = Output(given.output, quiet=given.quiet, utc=given.utc)
 
@@ -87,7 +87,7 @@ class Invocation:
 
 def unconfigured(ctx: typer.Context) -> Invocation:
     """Return what a command has at hand in which nobody's settings play a part: it must not look at them."""
-    return Invocation(Given(**ctx.meta.get(GIVEN, {})))
+    return Invocation(GlobalOptions(**ctx.meta.get(GIVEN, {})))
 
 
 @contextmanager

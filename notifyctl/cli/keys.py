@@ -13,7 +13,7 @@ import typer
 from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.prompt import hidden, kept
 from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey
@@ -25,36 +25,36 @@ from notifyctl.services.keys import NewKey, ReadyKey, Revocation
 app = Noun("API keys that say who is acting.")
 
 FIELDS = (
-    Field("id", Kind.ID, "ID"),
-    Field("user_id", Kind.ID),
+    Field("id", FieldKind.ID, "ID"),
+    Field("user_id", FieldKind.ID),
     Field("username", title="USER"),
     Field("name", title="NAME"),
     Field("prefix"),
     Field("last_four", title="KEY", show=lambda key: f"…{key.last_four}"),
-    Field("scopes", Kind.JSON),
+    Field("scopes", FieldKind.JSON),
     Field("state", title="STATE"),
-    Field("expires_at", Kind.TIME, "EXPIRES"),
-    Field("last_used_at", Kind.TIME),
-    Field("created_at", Kind.TIME),
+    Field("expires_at", FieldKind.TIME, "EXPIRES"),
+    Field("last_used_at", FieldKind.TIME),
+    Field("created_at", FieldKind.TIME),
 )
-_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+_CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 _WITH_KEY = (*_CREATED, Field("key"))
 _REVOKED = (
     Field("asked", title="ASKED"),
-    Field("id", Kind.ID, "ID"),
+    Field("id", FieldKind.ID, "ID"),
     Field("username", title="USER"),
     Field("name", title="NAME"),
     Field("result", title="RESULT"),
     Field("message", title="MESSAGE"),
 )
 _VERDICT = (
-    Field("valid", Kind.BOOL),
+    Field("valid", FieldKind.BOOL),
     Field("reason"),
-    Field("id", Kind.ID),
-    Field("user_id", Kind.ID),
+    Field("id", FieldKind.ID),
+    Field("user_id", FieldKind.ID),
     Field("username"),
     Field("name"),
-    Field("expires_at", Kind.TIME),
+    Field("expires_at", FieldKind.TIME),
 )
 
 _KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, or a unique beginning of it.")]
@@ -78,13 +78,13 @@ def create(
     """
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
-        db, actor, key = run.system.db, run.system.actor, _new_key(run)
+        db, key = run.system.db, _new_key(run)
         present = keys.active(db, user, name) if if_not_exists else None
         if present is not None:
             _leave(run, present)
             return
         with kept(secret_file, key.secret):
-            made = keys.create(db, actor, user, key, name, expires_in)
+            made = keys.create(db, user, key, name, expires_in)
         _hand_over(run, made, secret_file)
 
 
@@ -98,7 +98,7 @@ def list_(
 ) -> None:
     """List API keys, newest first."""
     with invocation(ctx) as run:
-        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
+        wanted, db = listing.Paging(limit, everything, cursor), run.system.db
         whose = None if user is None else keys.find_user(db, user)
         listing.show(run, wanted, partial(keys.listed, db, whose), FIELDS, count=partial(keys.count, db, whose))
 
@@ -118,7 +118,7 @@ def revoke(
     """Revoke API keys at once and for good."""
     with invocation(ctx) as run:
         asked = _asked(ids)
-        results = keys.revoke(run.system.db, run.system.actor, asked) if asked else []
+        results = keys.revoke(run.system.db, asked) if asked else []
         failures = [result.error for result in results if result.error is not None]
         if len(results) == 1 and failures:
             raise failures[0]
@@ -141,9 +141,9 @@ def rotate(
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
         _refuse_key(key_id)
-        db, actor, key = run.system.db, run.system.actor, _new_key(run)
+        db, key = run.system.db, _new_key(run)
         with kept(secret_file, key.secret):
-            made = keys.rotate(db, actor, key_id, key, expires_in, overlap)
+            made = keys.rotate(db, key_id, key, expires_in, overlap)
         _hand_over(run, made, secret_file)
 
 

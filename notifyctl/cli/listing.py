@@ -14,8 +14,8 @@ import typer
 
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.output import PAGE, Field
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
-from notifyctl.store.page import Cursor
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="
 All = Annotated[bool, typer.Option("--all", help="All rows, not the first 50.")]
 After = Annotated[str | None, typer.Option("--cursor", metavar="C", help="Go on where a list before ended.")]
 
-Fetch = Callable[[Cursor | None, int], Sequence[T]]
+FetchPage = Callable[[Cursor | None, int], Sequence[T]]
 """Return at most so many rows after the cursor, newest first; each call is a read of its own."""
 
 
@@ -35,7 +35,7 @@ def by_creation(row: Any) -> Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Paging:
     """What `--limit`, `--all` and `--cursor` said. Raises UsageError when they contradict each other."""
 
     limit: int | None = None
@@ -60,8 +60,8 @@ class Wanted:
 
 def show(
     run: Invocation,
-    wanted: Wanted,
-    fetch: Fetch[T],
+    wanted: Paging,
+    fetch: FetchPage[T],
     fields: Sequence[Field],
     *,
     count: Callable[[], int],
@@ -83,7 +83,7 @@ def show(
         run.out.say(f"{most:,} of {count():,}; --all, or --cursor {position(shown[-1])} to go on")
 
 
-def _first(fetch: Fetch[T], after: Cursor | None, most: int, position: Callable[[T], Cursor]) -> list[T]:
+def _first(fetch: FetchPage[T], after: Cursor | None, most: int, position: Callable[[T], Cursor]) -> list[T]:
     rows: list[T] = []
     while len(rows) < most:
         size = min(FETCHED_ROWS, most - len(rows))
@@ -95,7 +95,7 @@ def _first(fetch: Fetch[T], after: Cursor | None, most: int, position: Callable[
     return rows
 
 
-def _complete(fetch: Fetch[T], after: Cursor | None, position: Callable[[T], Cursor]) -> Iterator[T]:
+def _complete(fetch: FetchPage[T], after: Cursor | None, position: Callable[[T], Cursor]) -> Iterator[T]:
     while True:
         page = fetch(after, FETCHED_ROWS)
         yield from page

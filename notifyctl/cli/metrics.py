@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -12,12 +12,12 @@ from rich.text import Text
 from notifyctl.cli.bars import bar, short_time, sparkline
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind, escaped
-from notifyctl.cli.types import duration
+from notifyctl.cli.output import Field, FieldKind, escaped
+from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core.model import Channel
-from notifyctl.core.when import point, written
+from notifyctl.core.when import written
 from notifyctl.services import metrics
-from notifyctl.services.metrics import By, Query, Report, Totals
+from notifyctl.services.metrics import By, MetricsQuery, MetricsReport, Totals
 
 app = Noun("What was sent, by provider, channel, hour and day.")
 
@@ -26,21 +26,21 @@ SPARKS = 24
 _LEAST_SPARKS = 8
 
 _NUMBERS = (
-    Field("total_sent", Kind.NUMBER),
-    Field("total_failed", Kind.NUMBER),
-    Field("total_pending", Kind.NUMBER),
-    Field("ok_percent", Kind.NUMBER),
-    Field("avg_delivery_ms", Kind.NUMBER),
-    Field("total_delivered", Kind.NUMBER),
-    Field("total_bounced", Kind.NUMBER),
+    Field("total_sent", FieldKind.NUMBER),
+    Field("total_failed", FieldKind.NUMBER),
+    Field("total_pending", FieldKind.NUMBER),
+    Field("ok_percent", FieldKind.NUMBER),
+    Field("avg_delivery_ms", FieldKind.NUMBER),
+    Field("total_delivered", FieldKind.NUMBER),
+    Field("total_bounced", FieldKind.NUMBER),
 )
 _FIELDS = {
     By.PROVIDER: (Field("provider"), Field("message_type"), *_NUMBERS),
     By.CHANNEL: (Field("message_type"), *_NUMBERS),
-    By.HOUR: (Field("start", Kind.TIME), Field("date"), Field("hour", Kind.NUMBER), *_NUMBERS),
-    By.DAY: (Field("start", Kind.TIME), Field("date"), *_NUMBERS),
+    By.HOUR: (Field("start", FieldKind.TIME), Field("date"), Field("hour", FieldKind.NUMBER), *_NUMBERS),
+    By.DAY: (Field("start", FieldKind.TIME), Field("date"), *_NUMBERS),
 }
-_ROLLED_UP = (Field("hours", Kind.NUMBER), Field("recounted", Kind.NUMBER), Field("until", Kind.TIME))
+_ROLLED_UP = (Field("hours", FieldKind.NUMBER), Field("recounted", FieldKind.NUMBER), Field("until", FieldKind.TIME))
 
 _Heads = tuple[tuple[str, Callable[[Totals], str]], ...]
 _LABELS: dict[By, _Heads] = {
@@ -62,14 +62,22 @@ _RECEIPTS: _Heads = (
 )
 
 
+_CountedSince = Annotated[
+    Any, typer.Option("--since", metavar="TIME", parser=parse_since, help="Count everything again from then on.")
+]
+
+
 @app.command()
 def show(
     ctx: typer.Context,
     by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.PROVIDER,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: ISO 8601, or 2h for two hours ago.")
+        Any,
+        typer.Option(
+            "--since", metavar="TIME", parser=parse_since, help="From then on: ISO 8601, or 2h for two hours ago."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None,
+    until: Annotated[Any, typer.Option("--until", metavar="TIME", parser=parse_until, help="Up to then.")] = None,
     last: Annotated[
         int | None,
         typer.Option("--last", metavar="DURATION", parser=duration, help="The last hours: 24h (by day: 7d)."),
@@ -83,10 +91,10 @@ def show(
     user was deleted since.
     """
     with invocation(ctx) as run:
-        query = Query(
+        query = MetricsQuery(
             by=by,
-            since=None if since is None else point(since, "--since"),
-            until=None if until is None else point(until, "--until"),
+            since=since,
+            until=until,
             last_ms=last,
             provider=provider,
             channel=channel,
@@ -99,18 +107,13 @@ def show(
 
 
 @app.command()
-def rollup(
-    ctx: typer.Context,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Count everything again from then on.")
-    ] = None,
-) -> None:
+def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
     """Count the hours that have finished, and those in which something changed.
 
     The dispatcher does it by itself. Doing it again changes nothing.
     """
     with invocation(ctx) as run:
-        done = metrics.rollup(run.system.db, None if since is None else point(since, "--since"))
+        done = metrics.rollup(run.system.db, since)
         if run.out.asked_form is not None:
             run.out.record(done, _ROLLED_UP, id_name="until")
         if run.given.verbose or run.out.on_terminal:
@@ -122,7 +125,7 @@ def _by_name(by: By) -> str:
     return "message_type" if by is By.CHANNEL else "provider"
 
 
-def _picture(run: Invocation, by: By, report: Report) -> None:
+def _picture(run: Invocation, by: By, report: MetricsReport) -> None:
     run.out.write(_window(by, report))
     if not report.rows:
         run.out.say("nothing was sent, failed or is pending")
@@ -151,14 +154,14 @@ def _line(cells: Sequence[str], widths: Sequence[int], left: int, drawing: str) 
     return Text("  ".join([*placed, drawing]).rstrip())
 
 
-def _window(by: By, report: Report) -> str:
+def _window(by: By, report: MetricsReport) -> str:
     end = written(min(report.until, report.now))
     if by is By.DAY:
         return f"{-(-(report.until - report.since) // (24 * HOUR_MS))} days to {end[:10]} {end[11:16]} UTC"
     return f"{(report.until - report.since) // HOUR_MS:,} h to {end[:10]} {end[11:16]} UTC"
 
 
-def _drawings(by: By, report: Report, cells: int) -> tuple[str, Sequence[str]]:
+def _drawings(by: By, report: MetricsReport, cells: int) -> tuple[str, Sequence[str]]:
     if cells < _LEAST_SPARKS:
         return "", ["" for _ in report.rows]
     if by in (By.HOUR, By.DAY):

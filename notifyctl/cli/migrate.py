@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration
 from notifyctl.core.errors import SchemaMismatch
-
-if TYPE_CHECKING:  # Alembic takes half a second to load: help must not wait for it
-    from notifyctl.store.schema import Revision, Status
+from notifyctl.core.migration import SchemaStatus
+from notifyctl.services import migrations
+from notifyctl.services.migrations import Comparison, Migrated
 
 app = Noun("Create and upgrade the database's schema.")
 
@@ -27,7 +27,7 @@ _STATUS = (
     Field("state"),
     Field("current"),
     Field("head"),
-    Field("pending", Kind.JSON),
+    Field("pending", FieldKind.JSON),
 )
 
 _LockTimeout = Annotated[
@@ -48,12 +48,10 @@ def up(
     lock_timeout: _LockTimeout = None,
 ) -> None:
     """Create the database's tables or bring them to this program's version; all of it or nothing."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
         database = run.system.database
-        ran = schema.up(database, revision, lock_timeout or LOCK_TIMEOUT_MS)
-        _tell(run, ran, f"{database.label} is at {schema.status(database).current}")
+        done = migrations.up(database, revision, lock_timeout or LOCK_TIMEOUT_MS)
+        _tell(run, done)
 
 
 @app.command()
@@ -67,26 +65,22 @@ def down(
     confirm: Confirm = None,
 ) -> None:
     """Take migrations back, with the data in what they made; all of it or nothing."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
         database = run.system.database
-        going = schema.taken_back(database, revision)
+        going = migrations.taken_back(database, revision)
         if going:
             ids = ", ".join(found.id for found in going)
             question = f"Take back {ids} of {database.label}, and lose the data in what they made?"
             run.confirm(question, yes=yes, confirm=confirm)
-        ran = schema.down(database, revision, lock_timeout or LOCK_TIMEOUT_MS) if going else ()
-        _tell(run, ran, f"{database.label} is at {schema.status(database).current or 'no revision'}")
+        done = migrations.down(database, revision, lock_timeout or LOCK_TIMEOUT_MS)
+        _tell(run, done)
 
 
 @app.command()
 def status(ctx: typer.Context) -> None:
     """Show where the database stands; exits 0 whatever that is."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
-        found = schema.status(run.system.database)
+        found = migrations.status(run.system.database)
         pending = [revision.id for revision in found.pending]
         run.out.record(_Shown(found.database, _state(found), found.current, found.head, pending), _STATUS)
 
@@ -94,10 +88,8 @@ def status(ctx: typer.Context) -> None:
 @app.command()
 def history(ctx: typer.Context) -> None:
     """List all migrations, newest first."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
-        run.out.records(schema.history(), _REVISIONS)
+        run.out.records(migrations.history(), _REVISIONS)
 
 
 @app.command()
@@ -108,31 +100,27 @@ def sql(
     ] = "head",
 ) -> None:
     """Print the SQL of `up` for somebody else to run; does not connect."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
-        run.out.write(schema.sql(run.system.database, revision).rstrip("\n"))
+        run.out.write(migrations.sql(run.system.database, revision).rstrip("\n"))
 
 
 @app.command()
 def check(ctx: typer.Context) -> None:
     """Compare the database with the tables this program knows; exits 8 when they differ."""
-    from notifyctl.store import schema
-
     with invocation(ctx) as run:
         database = run.system.database
-        differences = schema.check(database)
-        if differences or run.out.asked_form is not None:
-            run.out.records(differences, _DIFFERENCES)
-        if not differences:
-            run.out.say(f"{database.label} is as it should be")
-            return
-        many = "1 difference" if len(differences) == 1 else f"{len(differences)} differences"
-        behind = bool(schema.status(database).pending)
-        raise SchemaMismatch(
-            f"{database.label} has {many} from what this program knows",
-            "notifyctl migrate up" if behind else "notifyctl migrate sql shows how it should be",
-        )
+        found = migrations.compare(database)
+        if found.differences or run.out.asked_form is not None:
+            run.out.records(found.differences, _DIFFERENCES)
+        if found.differences:
+            raise _mismatch(database.label, found)
+        run.out.say(f"{database.label} is as it should be")
+
+
+def _mismatch(label: str, found: Comparison) -> SchemaMismatch:
+    many = "1 difference" if len(found.differences) == 1 else f"{len(found.differences)} differences"
+    hint = "notifyctl migrate up" if found.behind else "notifyctl migrate sql shows how it should be"
+    return SchemaMismatch(f"{label} has {many} from what this program knows", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +132,7 @@ class _Shown:
     pending: list[str]
 
 
-def _state(found: Status) -> str:
+def _state(found: SchemaStatus) -> str:
     if found.is_current:
         return "current"
     if not found.known:
@@ -154,8 +142,9 @@ def _state(found: Status) -> str:
     return "behind"
 
 
-def _tell(run: Invocation, ran: tuple[Revision, ...], outcome: str) -> None:
+def _tell(run: Invocation, done: Migrated) -> None:
     # Quiet where nothing was done, but for those who asked for a format.
-    if ran or run.out.asked_form is not None:
-        run.out.records(ran, _REVISIONS)
-    run.out.say(outcome if ran else f"{outcome}; nothing to do")
+    if done.ran or run.out.asked_form is not None:
+        run.out.records(done.ran, _REVISIONS)
+    outcome = f"{run.system.database.label} is at {done.current or 'no revision'}"
+    run.out.say(outcome if done.ran else f"{outcome}; nothing to do")

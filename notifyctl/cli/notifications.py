@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -10,22 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, listing
-from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli import attempts, listing, whole
+from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
-from notifyctl.cli.output import Field, Kind, escaped_lines
-from notifyctl.cli.selection import COPIES, Chosen, Ids, agreement, choose, filters, finish
-from notifyctl.cli.types import duration
+from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.selection import COPIES, Ids, agreement, choose, finish
+from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core import when
 from notifyctl.core.duration import age
 from notifyctl.core.model import Channel, Status
+from notifyctl.core.notification import Notification, State
 from notifyctl.services import notifications as service
-from notifyctl.services.acts import Selection
-from notifyctl.services.notifications import Query
-from notifyctl.store.engine import Database
-from notifyctl.store.notifications import Notification
-from notifyctl.store.states import State
+from notifyctl.services.notifications import NotificationQuery
 
 app = Noun("Look at, cancel, reschedule and resend notifications.")
 
@@ -41,28 +37,28 @@ def _trouble(row: Any) -> str:
 def listed(now: int) -> tuple[Field, ...]:
     """Return the fields of a list; ages are counted up to `now`."""
     return (
-        Field("id", Kind.ID, "ID"),
-        Field("created_at", Kind.TIME, "AGE", lambda row: age(now - row.created_at)),
-        Field("user_id", Kind.ID),
+        Field("id", FieldKind.ID, "ID"),
+        Field("created_at", FieldKind.TIME, "AGE", lambda row: age(now - row.created_at)),
+        Field("user_id", FieldKind.ID),
         Field("username", title="USER"),
         Field("message_type", title="CH"),
         Field("provider", title="PROVIDER"),
         Field("status"),
         Field("state", title="STATE"),
-        Field("attempt_count", Kind.NUMBER, "TRIES", _tries),
-        Field("max_retries", Kind.NUMBER),
-        Field("send_at", Kind.TIME),
-        Field("due_at", Kind.TIME, "DUE"),
-        Field("expires_at", Kind.TIME),
-        Field("last_attempted", Kind.TIME),
-        Field("sent_at", Kind.TIME),
-        Field("failed_at", Kind.TIME),
+        Field("attempt_count", FieldKind.NUMBER, "TRIES", _tries),
+        Field("max_retries", FieldKind.NUMBER),
+        Field("send_at", FieldKind.TIME),
+        Field("due_at", FieldKind.TIME, "DUE"),
+        Field("expires_at", FieldKind.TIME),
+        Field("last_attempted", FieldKind.TIME),
+        Field("sent_at", FieldKind.TIME),
+        Field("failed_at", FieldKind.TIME),
         Field("error_message", title="ERROR", show=_trouble),
         Field("provider_message_id"),
-        Field("delivered_at", Kind.TIME),
-        Field("bounced_at", Kind.TIME),
+        Field("delivered_at", FieldKind.TIME),
+        Field("bounced_at", FieldKind.TIME),
         Field("receipt"),
-        Field("resent_from", Kind.ID),
+        Field("resent_from", FieldKind.ID),
     )
 
 
@@ -70,15 +66,15 @@ SHOWN = (
     *listed(0),
     Field("idempotency_key"),
     Field("content_hash"),
-    Field("is_critical", Kind.BOOL),
-    Field("lease_id", Kind.ID),
-    Field("leased_by", Kind.ID),
-    Field("leased_until", Kind.TIME),
-    Field("receipt_due_at", Kind.TIME),
-    Field("payload", Kind.JSON),
+    Field("is_critical", FieldKind.BOOL),
+    Field("lease_id", FieldKind.ID),
+    Field("leased_by", FieldKind.ID),
+    Field("leased_until", FieldKind.TIME),
+    Field("receipt_due_at", FieldKind.TIME),
+    Field("payload", FieldKind.JSON),
     Field("provider_response"),
-    Field("retry_history", Kind.JSON),
-    Field("attempts", Kind.JSON),
+    Field("retry_history", FieldKind.JSON),
+    Field("attempts", FieldKind.JSON),
 )
 
 
@@ -99,9 +95,14 @@ def _filters(
         str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="Created at or after: a time, or 2h for two hours ago.")
+        Any,
+        typer.Option(
+            "--since", metavar="T", parser=parse_since, help="Created at or after: a time, or 2h for two hours ago."
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="T", help="Created before: the same.")] = None,
+    until: Annotated[
+        Any, typer.Option("--until", metavar="T", parser=parse_until, help="Created before: the same.")
+    ] = None,
     stuck_ms: Annotated[
         int | None, typer.Option("--stuck", metavar="D", parser=duration, help="Pending for longer than this.")
     ] = None,
@@ -119,8 +120,8 @@ def list_(
 ) -> None:
     """List notifications, newest first."""
     with invocation(ctx) as run:
-        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
-        asked = service.ask(db, _query(given(ctx)))
+        wanted, db = listing.Paging(limit, everything, cursor), run.system.db
+        asked = service.ask(db, NotificationQuery(**given(ctx)))
         listing.show(
             run,
             wanted,
@@ -138,21 +139,15 @@ def show(
     """Show notifications whole, with every attempt; as JSON an object for one ID, an array for several."""
     with invocation(ctx) as run:
         rows = [_with_attempts(row) for row in service.show(run.system.db, ids)]
-        if run.out.form == "table":
-            for row in rows:
-                _show_one(run, row)
-        elif len(ids) == 1:
-            run.out.record(rows[0], SHOWN)
-        else:
-            run.out.records(rows, SHOWN)
+        whole.show(run, ids, rows, SHOWN, id_name="id")
 
 
 @app.command(cls=_Acting)
 def cancel(ctx: typer.Context, ids: Ids = None) -> None:
     """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
     with invocation(ctx) as run:
-        chosen = _choose(run, ctx, ids, "cancel", service.select_pending)
-        acted = service.cancel(run.system.db, run.system.actor, chosen.ids, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, "cancel", service.resolve, service.select_pending, NotificationQuery)
+        acted = service.cancel(run.system.db, chosen.ids, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
@@ -165,8 +160,8 @@ def reschedule(
     """Move pending notifications to another time; one that is being sent right now cannot be moved."""
     with invocation(ctx) as run:
         moment = when.moment_or_now(at, "--at")
-        chosen = _choose(run, ctx, ids, "reschedule", service.select_pending)
-        acted = service.reschedule(run.system.db, run.system.actor, chosen.ids, moment, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, "reschedule", service.resolve, service.select_pending, NotificationQuery)
+        acted = service.reschedule(run.system.db, chosen.ids, moment, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
@@ -174,39 +169,10 @@ def reschedule(
 def resend(ctx: typer.Context, ids: Ids = None) -> None:
     """Submit copies of notifications that have ended, linked to the first; -o id prints the copies' ids."""
     with invocation(ctx) as run:
-        chosen = _choose(run, ctx, ids, "resend", service.select_ended)
-        acted = service.resend(run.system.db, run.system.actor, chosen.ids, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, "resend", service.resolve, service.select_ended, NotificationQuery)
+        acted = service.resend(run.system.db, chosen.ids, by_filter=chosen.by_filter)
         finish(run, chosen, acted, COPIES, id_name="new_id")
-
-
-def _choose(
-    run: Invocation,
-    ctx: typer.Context,
-    ids: list[str] | None,
-    verb: str,
-    select: Callable[[Database, Query], Selection],
-) -> Chosen:
-    db = run.system.db
-    return choose(
-        run, ctx, ids, verb, resolve=partial(service.resolve, db), select=lambda: select(db, _query(filters(ctx)))
-    )
-
-
-def _query(options: dict[str, Any]) -> Query:
-    moments: dict[str, Any] = {
-        name: when.point(options[name], f"--{name}") for name in ("since", "until") if name in options
-    }
-    return Query(**{**options, **moments})
 
 
 def _with_attempts(row: Notification) -> SimpleNamespace:
     return SimpleNamespace(**asdict(row), attempts=attempts.of(row))
-
-
-def _show_one(run: Invocation, row: SimpleNamespace) -> None:
-    told = [field for field in SHOWN if field.kind is not Kind.JSON and getattr(row, field.name) not in (None, "")]
-    run.out.record(row, told)
-    run.out.write(f"\n{escaped_lines(attempts.pretty(row.payload))}\n")
-    if row.attempts:
-        attempts.write(run, row.attempts)
-        run.out.write("")

@@ -109,7 +109,7 @@ class Group(TyperGroup):
         return self.commands.get(cmd_name) or self.commands.get(_ALIASES.get(cmd_name, ""))
 
 
-class Root(Group):
+class RootGroup(Group):
     """The outermost group takes the global options before the noun."""
 
     def __init__(self, **attrs: Any) -> None:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from notifyctl.core.json_codec import lenient
+
 SHORT_ID = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -28,8 +30,8 @@ _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _OUTER_BLANKS = re.compile(r"^ +| +$")
 
 
-class Kind(StrEnum):
-    """How a value is shown."""
+class FieldKind(StrEnum):
+    """How a field's value is written and aligned."""
 
     TEXT = "text"
     ID = "id"
@@ -48,7 +50,7 @@ class Field:
     """
 
     name: str
-    kind: Kind = Kind.TEXT
+    kind: FieldKind = FieldKind.TEXT
     title: str | None = None
     show: Callable[[Any], str] | None = None
 
@@ -128,9 +130,9 @@ class Output:
         value = getattr(row, field.name)
         if value is None or value == "":
             return "-"
-        if field.kind is Kind.TIME:
+        if field.kind is FieldKind.TIME:
             return self.time(value) if self.form == "table" else iso(value)
-        if field.kind is Kind.BOOL:
+        if field.kind is FieldKind.BOOL:
             return "yes" if value else "no"
         if isinstance(value, (dict, list, tuple)):
             return escaped(json.dumps(value, ensure_ascii=False))
@@ -208,7 +210,11 @@ class Output:
 
         shown = [field for field in fields if field.title is not None]
         columns = [
-            Column(field.title or "", field.kind is Kind.NUMBER, field.kind in (Kind.ID, Kind.TIME, Kind.NUMBER))
+            Column(
+                field.title or "",
+                field.kind is FieldKind.NUMBER,
+                field.kind in (FieldKind.ID, FieldKind.TIME, FieldKind.NUMBER),
+            )
             for field in shown
         ]
         cells = [[self._cell(row, field) for field in shown] for row in rows]
@@ -217,10 +223,10 @@ class Output:
     def _cell(self, row: Any, field: Field) -> str:
         if field.show is not None:
             return escaped(field.show(row))
-        if field.kind is Kind.TIME:
+        if field.kind is FieldKind.TIME:
             return self._short_time(getattr(row, field.name))
         text = self.text(row, field)
-        return text[:SHORT_ID] if field.kind is Kind.ID and text != "-" else text
+        return text[:SHORT_ID] if field.kind is FieldKind.ID and text != "-" else text
 
     def rich(self, renderable: Any) -> None:
         """Print a rich renderable to stdout; without a terminal it has no colour."""
@@ -258,23 +264,20 @@ def escaped_lines(text: str) -> str:
     return "\n".join(escaped(line) for line in text.split("\n"))
 
 
-def _json_value(value: Any, kind: Kind) -> Any:
+def _json_value(value: Any, kind: FieldKind) -> Any:
     if value is None:
         return None
-    if kind is Kind.TIME:
+    if kind is FieldKind.TIME:
         return iso(value)
-    if kind is Kind.JSON and isinstance(value, str):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+    if kind is FieldKind.JSON and isinstance(value, str):
+        return lenient(value, value)
     return value
 
 
-def _csv_value(value: Any, kind: Kind) -> str:
+def _csv_value(value: Any, kind: FieldKind) -> str:
     if value is None:
         return ""
-    if kind is Kind.TIME:
+    if kind is FieldKind.TIME:
         return iso(value)
     if isinstance(value, bool):
         return "true" if value else "false"

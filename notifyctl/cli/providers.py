@@ -12,52 +12,52 @@ import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Leaf, Noun
-from notifyctl.cli.output import Field, Kind, escaped, iso
+from notifyctl.cli.output import Field, FieldKind, escaped, iso
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
+from notifyctl.core.model import AuditEntry
 from notifyctl.services import credentials, providers
 from notifyctl.services.credentials import Given
 
 if TYPE_CHECKING:
     from notifyctl.services.checkups import Checkup
-    from notifyctl.store.audit import Entry
 
 app = Noun("Who delivers: credentials, settings, pause and resume.")
 
 LIST_FIELDS = (
-    Field("id", Kind.ID, "ID"),
+    Field("id", FieldKind.ID, "ID"),
     Field("provider_name", title="PROVIDER"),
     Field("channel", title="CHANNEL"),
     Field("state", title="STATE"),
-    Field("is_active", Kind.BOOL),
-    Field("rate_limit", Kind.NUMBER, "/MIN"),
-    Field("timeout_seconds", Kind.NUMBER),
-    Field("priority", Kind.NUMBER, "PRIO"),
-    Field("config", Kind.JSON),
-    Field("paused_at", Kind.TIME, "SINCE"),
-    Field("paused_until", Kind.TIME),
+    Field("is_active", FieldKind.BOOL),
+    Field("rate_limit", FieldKind.NUMBER, "/MIN"),
+    Field("timeout_seconds", FieldKind.NUMBER),
+    Field("priority", FieldKind.NUMBER, "PRIO"),
+    Field("config", FieldKind.JSON),
+    Field("paused_at", FieldKind.TIME, "SINCE"),
+    Field("paused_until", FieldKind.TIME),
     Field("pause_reason", title="WHY"),
     Field("pause_cause"),
-    Field("probe_at", Kind.TIME),
-    Field("created_at", Kind.TIME),
-    Field("updated_at", Kind.TIME),
+    Field("probe_at", FieldKind.TIME),
+    Field("created_at", FieldKind.TIME),
+    Field("updated_at", FieldKind.TIME),
 )
 FIELDS = (*LIST_FIELDS, Field("api_key"), Field("api_secret"), Field("service_account"))
-_SHOWN = (*FIELDS, Field("timeline", Kind.JSON))
-_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+_SHOWN = (*FIELDS, Field("timeline", FieldKind.JSON))
+_CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 
 CHECKUP_FIELDS = (
-    Field("id", Kind.ID),
+    Field("id", FieldKind.ID),
     Field("provider_name", title="PROVIDER"),
     Field("channel", title="CHANNEL"),
-    Field("ok", Kind.BOOL),
+    Field("ok", FieldKind.BOOL),
     Field("result", title="RESULT"),
     Field("checked", title="CHECKED"),
     Field("problem"),
     Field("hint"),
-    Field("duration_ms", Kind.NUMBER, "MS"),
+    Field("duration_ms", FieldKind.NUMBER, "MS"),
 )
 
 # An argument can be read in the process list, and `config_json` is not encrypted.
@@ -118,7 +118,7 @@ def add(
         if unsaid and run.may_ask and providers.needs_key(name, given.settings):
             given = _asked(run, given)
         act = providers.ensure if if_not_exists else providers.add
-        made = act(run.system.db, run.system.actor, run.system.keyring, name, given)
+        made = act(run.system.db, run.system.keyring, name, given)
         run.out.record(made, _CREATED)
         _warn(run, providers.exposed(made, run.settings.provider_urls))
 
@@ -146,7 +146,7 @@ def show(ctx: typer.Context, name: _Name) -> None:
             run.out.write(escaped(_told(run, event)))
 
 
-def _told(run: Invocation, event: Entry) -> str:
+def _told(run: Invocation, event: AuditEntry) -> str:
     """Return one event of a provider's timeline: when, what, why, who."""
     why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "provider")
     who = event.username or event.user_agent or "-"
@@ -169,19 +169,18 @@ def update(
 ) -> None:
     """Change a provider's credentials or settings; running dispatchers take them up by themselves."""
     with invocation(ctx) as run:
-        db, actor = run.system.db, run.system.actor
+        db = run.system.db
         given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
         if test:
             from notifyctl.services import checkups
 
             checkups.require(db, run.system.keyring, run.settings.provider_urls, name, given)
-        changed = providers.update(db, actor, run.system.keyring, name, given)
+        changed = providers.update(db, run.system.keyring, name, given)
         if resume:
-            changed, _ = providers.resume(db, actor, name)
+            changed, _ = providers.resume(db, name)
         run.out.record(changed, FIELDS)
         if changed.state == "paused":
-            what = changed.provider_name
-            run.out.say(f"{what} stays paused ({changed.pause_reason}): notifyctl providers resume {what}")
+            _say_still_paused(run, changed.provider_name, changed.pause_reason)
         _warn(run, providers.exposed(changed, run.settings.provider_urls))
 
 
@@ -189,14 +188,14 @@ def update(
 def enable(ctx: typer.Context, name: _Name) -> None:
     """Let a provider be used again."""
     with invocation(ctx) as run:
-        run.out.record(providers.enable(run.system.db, run.system.actor, name), FIELDS)
+        run.out.record(providers.enable(run.system.db, name), FIELDS)
 
 
 @app.command()
 def disable(ctx: typer.Context, name: _Name) -> None:
     """Take a provider out of use; what waits for it stays pending. For a while only: pause."""
     with invocation(ctx) as run:
-        run.out.record(providers.disable(run.system.db, run.system.actor, name), FIELDS)
+        run.out.record(providers.disable(run.system.db, name), FIELDS)
 
 
 @app.command()
@@ -205,7 +204,7 @@ def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm =
     with invocation(ctx) as run:
         doomed = providers.refuse_removal(run.system.db, name)
         run.confirm(f"Delete provider {doomed.provider_name} and its credentials?", yes=yes, confirm=confirm)
-        run.out.record(providers.remove(run.system.db, run.system.actor, doomed.id), FIELDS)
+        run.out.record(providers.remove(run.system.db, doomed.id), FIELDS)
 
 
 @app.command()
@@ -220,14 +219,14 @@ def pause(
 ) -> None:
     """Hold what waits for a provider; submissions go on."""
     with invocation(ctx) as run:
-        run.out.record(providers.pause(run.system.db, run.system.actor, name, reason, for_), FIELDS)
+        run.out.record(providers.pause(run.system.db, name, reason, for_), FIELDS)
 
 
 @app.command()
 def resume(ctx: typer.Context, name: _Name) -> None:
     """End a provider's pause."""
     with invocation(ctx) as run:
-        provider, was_paused = providers.resume(run.system.db, run.system.actor, name)
+        provider, was_paused = providers.resume(run.system.db, name)
         run.out.record(provider, FIELDS)
         if not was_paused:
             run.out.say(f"{provider.provider_name} was not paused")
@@ -252,9 +251,12 @@ def test(
         for each in found:
             _warn(run, each.exposed)
             if each.ok and each.paused:
-                what = each.provider_name
-                run.out.say(f"{what} stays paused ({each.paused}): notifyctl providers resume {what}")
+                _say_still_paused(run, each.provider_name, each.paused)
         _raise_for([each for each in found if not each.ok], len(found), run)
+
+
+def _say_still_paused(run: Invocation, name: str, reason: str | None) -> None:
+    run.out.say(f"{name} stays paused ({reason}): notifyctl providers resume {name}")
 
 
 def _warn(run: Invocation, warning: str | None) -> None:

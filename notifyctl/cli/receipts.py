@@ -15,36 +15,37 @@ from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.services import receipts as service
+from notifyctl.wiring import poll_receipts
 
 if TYPE_CHECKING:
-    from notifyctl.dispatch.receipts import Findings
+    from notifyctl.dispatch.polling import Findings
 
 app = Noun("What providers say later of messages that they took: delivered, bounced.")
 
 _COUNTS = (
-    Field("delivered", Kind.NUMBER, "DELIVERED"),
-    Field("bounced", Kind.NUMBER, "BOUNCED"),
-    Field("underway", Kind.NUMBER, "UNDERWAY"),
+    Field("delivered", FieldKind.NUMBER, "DELIVERED"),
+    Field("bounced", FieldKind.NUMBER, "BOUNCED"),
+    Field("underway", FieldKind.NUMBER, "UNDERWAY"),
 )
 POLLED = (
     Field("provider", title="PROVIDER"),
-    Field("asked", Kind.NUMBER, "ASKED"),
+    Field("asked", FieldKind.NUMBER, "ASKED"),
     *_COUNTS,
-    Field("unanswered", Kind.NUMBER, "UNANSWERED"),
-    Field("suppressed", Kind.NUMBER, "SUPPRESSED"),
+    Field("unanswered", FieldKind.NUMBER, "UNANSWERED"),
+    Field("suppressed", FieldKind.NUMBER, "SUPPRESSED"),
     Field("problem", title="PROBLEM"),
 )
 INGESTED = (
     Field("provider"),
-    Field("verified", Kind.BOOL),
+    Field("verified", FieldKind.BOOL),
     *_COUNTS,
-    Field("ignored", Kind.NUMBER),
-    Field("unknown", Kind.NUMBER),
-    Field("suppressed", Kind.NUMBER),
+    Field("ignored", FieldKind.NUMBER),
+    Field("unknown", FieldKind.NUMBER),
+    Field("suppressed", FieldKind.NUMBER),
 )
 
 
@@ -109,8 +110,9 @@ def ingest(
         whose = provider or service.guess(body)
         if headers is not None:
             token = None if auth_token is None else read_secret(auth_token, "--auth-token")
-            _require_genuine(run, whose, body, headers, url, token)
-        done = service.ingest(run.system.db, run.system.actor, whose, body, verified=headers is not None)
+            db, keyring = run.system.db, run.system.keyring
+            service.require_genuine(db, keyring, whose, body, _headers(headers), url=url, token=token)
+        done = service.ingest(run.system.db, whose, body, verified=headers is not None)
         run.out.record(done, INGESTED, id_name="provider")
         if done.paused is not None:
             run.out.say(f"{whose} paused: {done.paused}")
@@ -120,24 +122,11 @@ def ingest(
 
 
 def _asked(run: Invocation, provider: str | None, limit: int | None) -> list[Findings]:
-    from notifyctl.dispatch import receipts
-    from notifyctl.store.providers import open_credentials
-
-    system, urls = run.system, run.settings.provider_urls
-    configs = receipts.to_ask(system.db, provider)
-    if not configs and (run.out.on_terminal or run.given.verbose):
-        run.out.say("no provider is to be asked; notifyctl providers update NAME --set receipts=poll changes that")
-    asking = receipts.ask(
-        system.db,
-        system.actor,
-        configs,
-        lambda config: open_credentials(config, system.keyring, urls),
-        limit,
-        run.out.say,
-        unasked=provider is not None,
-    )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(asking)
+        found = runner.run(poll_receipts(run.system, provider, limit, run.out.say))
+    if not found and (run.out.on_terminal or run.given.verbose):
+        run.out.say("no provider is to be asked; notifyctl providers update NAME --set receipts=poll changes that")
+    return found
 
 
 def _row(findings: Findings) -> dict[str, object]:
@@ -168,15 +157,6 @@ def _complain(run: Invocation, found: Sequence[Findings]) -> None:
 
 
 # Being told
-
-
-def _require_genuine(
-    run: Invocation, provider: str, body: bytes, headers: Path, url: str | None, token: str | None
-) -> None:
-    from notifyctl.providers.contract import Call
-
-    call = Call(body, _headers(headers), url, token)
-    service.require_genuine(run.system.db, run.system.keyring, provider, call)
 
 
 def _headers(file: Path) -> dict[str, str]:

@@ -67,33 +67,41 @@ signed (-o json tells the key). Mail to bounce@... and blocked@..., and texts to
 """
 
 
+_Port = Annotated[
+    int,
+    typer.Option("--port", min=0, max=65_535, help="Where to listen on 127.0.0.1, for mail at the next; 0: free ones."),
+]
+_Inject = Annotated[
+    list[str] | None,
+    typer.Option("--inject", metavar="RULE", help="Make a share of the requests go wrong; see above."),
+]
+_Script = Annotated[
+    Path | None, typer.Option("--script", metavar="FILE", help="What happens to each request; see above.")
+]
+_Latency = Annotated[
+    int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
+]
+_Receipts = Annotated[
+    int | None,
+    typer.Option("--receipts", metavar="D", parser=duration, help="Time until a message is delivered; usual: 2s."),
+]
+_Log = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON line for each request.")]
+_ServiceAccount = Annotated[
+    Path, typer.Option("--service-account", metavar="FILE", help="Where FCM's key file is written.")
+]
+_Seed = Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.")]
+
+
 def sandbox(
     ctx: typer.Context,
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port", min=0, max=65_535, help="Where to listen on 127.0.0.1, for mail at the next; 0: free ones."
-        ),
-    ] = DEFAULT_PORT,
-    inject: Annotated[
-        list[str] | None,
-        typer.Option("--inject", metavar="RULE", help="Make a share of the requests go wrong; see above."),
-    ] = None,
-    script: Annotated[
-        Path | None, typer.Option("--script", metavar="FILE", help="What happens to each request; see above.")
-    ] = None,
-    latency: Annotated[
-        int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
-    ] = None,
-    receipts: Annotated[
-        int | None,
-        typer.Option("--receipts", metavar="D", parser=duration, help="Time until a message is delivered; usual: 2s."),
-    ] = None,
-    log: Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON line for each request.")] = None,
-    service_account: Annotated[
-        Path, typer.Option("--service-account", metavar="FILE", help="Where FCM's key file is written.")
-    ] = Path("sandbox-service-account.json"),
-    seed: Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.")] = None,
+    port: _Port = DEFAULT_PORT,
+    inject: _Inject = None,
+    script: _Script = None,
+    latency: _Latency = None,
+    receipts: _Receipts = None,
+    log: _Log = None,
+    service_account: _ServiceAccount = Path("sandbox-service-account.json"),
+    seed: _Seed = None,
 ) -> None:
     """Serve SendGrid, Twilio, FCM (with its token endpoint) and SMTP on loopback; nothing is delivered."""
     with invocation(ctx) as run:

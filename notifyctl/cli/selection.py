@@ -1,20 +1,25 @@
-"""Acting on many: ids, ids on stdin, or a filter whose catch is shown before it is acted on."""
+"""Acting on many: ids, ids on stdin, or a filter, whose matches are shown before they are acted on."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import given
-from notifyctl.cli.output import SHORT_ID, Field, Kind
+from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.core.errors import Conflict, NotifyctlError, PartlyDone, UsageError
-from notifyctl.services import acts
-from notifyctl.services.acts import Acted, Selection
+from notifyctl.services import bulk
+from notifyctl.services.bulk import Acted, Selection
+
+Q = TypeVar("Q")
+
+ResolveIds = Callable[[Any, Sequence[str]], Mapping[str, str | NotifyctlError]]
+"""Return for each text the id that it means in the database, or why it means none."""
 
 TYPED_FROM = 100
 SHOWN_PARTS = 6
@@ -24,12 +29,12 @@ Ids = Annotated[
 ]
 
 FIELDS = (
-    Field("id", Kind.ID, "ID"),
+    Field("id", FieldKind.ID, "ID"),
     Field("result", title="RESULT"),
     Field("detail", title="DETAIL"),
     Field("code"),
 )
-COPIES = (*FIELDS[:2], Field("new_id", Kind.ID, "COPY"), *FIELDS[2:])
+COPIES = (*FIELDS[:2], Field("new_id", FieldKind.ID, "COPY"), *FIELDS[2:])
 
 
 def agreement(
@@ -67,15 +72,15 @@ def choose(
     ctx: typer.Context,
     texts: Sequence[str] | None,
     verb: str,
-    *,
-    resolve: Callable[[Sequence[str]], Mapping[str, str | NotifyctlError]],
-    select: Callable[[], Selection],
+    resolve: ResolveIds,
+    select: Callable[[Any, Q], Selection],
+    query: Callable[..., Q],
 ) -> Chosen:
     """Return what to act on, agreed to.
 
-    `resolve` finds what ids mean, `select` what the filter catches; `verb` names the act to the person who is asked.
-    Raises UsageError without ids and filter, with both, and when nobody agrees; Conflict when it is not `--expect` of
-    them.
+    `resolve` finds in the database what ids mean, `select` what a query catches, and `query` makes one of the filter
+    options; `verb` names the act to the person who is asked. Raises UsageError without ids and filter, with both, and
+    when nobody agrees; Conflict when it is not `--expect` of them.
     """
     options = given(ctx)
     by_filter = bool(options.get("everything") or filters(ctx))
@@ -84,12 +89,12 @@ def choose(
     if by_filter == bool(texts):
         what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {verb}"
         raise UsageError(what, "name ids, - for ids on stdin, a filter such as --user, or --all")
-    if by_filter:
-        selection = select()
-        _expect(len(selection.ids), options.get("expect"))
-        _agree(run, selection, verb, options)
-        return Chosen(list(selection.ids), by_filter=True, unknown=[])
-    return _named(_read(texts or ()), resolve, options)
+    if not by_filter:
+        return _named(run, _read(texts or ()), resolve, options)
+    selection = select(run.system.db, query(**filters(ctx)))
+    _expect(len(selection.ids), options.get("expect"))
+    _agree(run, selection, verb, options)
+    return Chosen(list(selection.ids), by_filter=True, unknown=[])
 
 
 def finish(
@@ -125,14 +130,10 @@ def _read(texts: Sequence[str]) -> list[str]:
         raise UsageError("stdin holds no ids but bytes that are no text") from error
 
 
-def _named(
-    texts: Sequence[str],
-    resolve: Callable[[Sequence[str]], Mapping[str, str | NotifyctlError]],
-    options: dict[str, Any],
-) -> Chosen:
-    known = resolve(texts) if texts else {}
+def _named(run: Invocation, texts: Sequence[str], resolve: ResolveIds, options: dict[str, Any]) -> Chosen:
+    known = resolve(run.system.db, texts) if texts else {}
     ids = list(dict.fromkeys(id_ for id_ in known.values() if isinstance(id_, str)))
-    unknown = [acts.failed(text, error) for text, error in known.items() if isinstance(error, NotifyctlError)]
+    unknown = [bulk.failed(text, error) for text, error in known.items() if isinstance(error, NotifyctlError)]
     _expect(len(ids) + len(unknown), options.get("expect"))
     return Chosen(ids, by_filter=False, unknown=unknown)
 

@@ -12,42 +12,41 @@ import typer
 
 from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.letter import readable
 from notifyctl.cli.noun import single
 from notifyctl.cli.options import one_of
-from notifyctl.cli.output import Field, Kind, escaped_lines
+from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.segments import segments
-from notifyctl.providers.contract import Request
+from notifyctl.core.submission import MAX_RETRIES, Draft
 from notifyctl.services import sending
-from notifyctl.services.sending import Draft, Submitted
+from notifyctl.services.sending import Preview, Submitted
 
 WAIT_MS = 60_000
 MOST_RETRIES = 1_000
 
 FIELDS = (
-    Field("id", Kind.ID),
-    Field("user_id", Kind.ID),
+    Field("id", FieldKind.ID),
+    Field("user_id", FieldKind.ID),
     Field("username"),
     Field("message_type"),
     Field("provider"),
     Field("status"),
     Field("state"),
-    Field("created_at", Kind.TIME),
-    Field("send_at", Kind.TIME),
-    Field("due_at", Kind.TIME),
-    Field("expires_at", Kind.TIME),
-    Field("sent_at", Kind.TIME),
-    Field("attempt_count", Kind.NUMBER),
-    Field("max_retries", Kind.NUMBER),
+    Field("created_at", FieldKind.TIME),
+    Field("send_at", FieldKind.TIME),
+    Field("due_at", FieldKind.TIME),
+    Field("expires_at", FieldKind.TIME),
+    Field("sent_at", FieldKind.TIME),
+    Field("attempt_count", FieldKind.NUMBER),
+    Field("max_retries", FieldKind.NUMBER),
     Field("error_message"),
     Field("provider_message_id"),
-    Field("deduplicated", Kind.BOOL),
+    Field("deduplicated", FieldKind.BOOL),
 )
-_REQUEST = (Field("method"), Field("url"), Field("headers", Kind.JSON), Field("body"))
+_REQUEST = (Field("method"), Field("url"), Field("headers", FieldKind.JSON), Field("body"))
 
 _User = Annotated[str, typer.Argument(metavar="USER", help="Who receives it: id, username or e-mail address.")]
 _Channel = Annotated[
@@ -110,7 +109,7 @@ def submission(*, timed: bool) -> Callable[..., None]:
         in_: _In = None,
         expires_in: _ExpiresIn = None,
         idempotency_key: _Key = None,
-        max_retries: _MaxRetries = sending.MAX_RETRIES,
+        max_retries: _MaxRetries = MAX_RETRIES,
         dry_run: _DryRun = False,
         wait: _Wait = False,
         timeout: _Timeout = None,
@@ -118,28 +117,10 @@ def submission(*, timed: bool) -> Callable[..., None]:
         with invocation(ctx) as run:
             _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
             _refuse_two_bodies(body, body_file, html_file)
-            page = None if html_file is None else files.text(html_file, "--html-file")
-            attachments, html = files.attached(attach or [], page)
-            payload = content.build(
-                channel,
-                subject=subject,
-                body=body if body_file is None else files.text(body_file, "--body-file"),
-                html=html,
-                attachments=attachments,
-                to=to,
-                data=content.parse_data(data) if data is not None else None,
-            )
-            draft = Draft(
-                user=user,
-                channel=channel,
-                payload=payload,
-                key=_key(idempotency_key),
-                provider=provider,
-                send_at=when.moment(at, "--at") if at is not None else None,
-                delay_ms=in_,
-                expires_in_ms=expires_in,
-                max_retries=max_retries,
-            )
+            payload = _payload(channel, subject, body, body_file, html_file, attach or [], to, data)
+            send_at = when.moment(at, "--at") if at is not None else None
+            key = _key(idempotency_key)
+            draft = Draft(user, channel, payload, key, provider, send_at, in_, expires_in, max_retries)
             if dry_run:
                 _show_request(run, draft)
             else:
@@ -171,6 +152,30 @@ def _refuse_two_bodies(body: str | None, body_file: str | None, html_file: str |
         raise UsageError("--body-file and --html-file cannot both be stdin")
 
 
+def _payload(
+    channel: Channel,
+    subject: str | None,
+    body: str | None,
+    body_file: str | None,
+    html_file: str | None,
+    attach: Sequence[str],
+    to: str | None,
+    data: str | None,
+) -> dict[str, Any]:
+    """Return the payload that the options make, with the files that they name."""
+    page = None if html_file is None else files.text(html_file, "--html-file")
+    attachments, html = files.attached(attach, page)
+    return content.build(
+        channel,
+        subject=subject,
+        body=body if body_file is None else files.text(body_file, "--body-file"),
+        html=html,
+        attachments=attachments,
+        to=to,
+        data=content.parse_data(data) if data is not None else None,
+    )
+
+
 def _key(given: str | None) -> str:
     if given is None:
         # Random, but known: after an unknown COMMIT the submission can be repeated with it.
@@ -186,7 +191,7 @@ def _key(given: str | None) -> str:
 
 def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:
     db = run.system.db
-    submitted = sending.submit(db, run.system.actor, draft, run.settings.provider_urls)
+    submitted = sending.submit(db, draft, run.settings.provider_urls)
     if submitted.remark:
         run.out.say(f"warning: {submitted.remark}")
     if not wait:
@@ -221,10 +226,12 @@ def _show_request(run: Invocation, draft: Draft) -> None:
     run.out.record(shown, _REQUEST, id_name="url")
 
 
-def _as_http(request: Request, payload: Mapping[str, Any]) -> str:
+def _as_http(request: Preview, payload: Mapping[str, Any]) -> str:
     """Return the request to be read: whole, but for the files in it."""
     head = [f"{request.method} {request.url}", *(f"{name}: {value}" for name, value in request.headers.items())]
     if request.headers.get("Content-Type") == "message/rfc822":
+        from notifyctl.cli.readable_mail import readable  # here: reading mails takes half of the e-mail package
+
         return "\n".join([*head, "", readable(request.body)])
     return "\n".join([*head, "", _shortened(request.body.decode(), payload.get("attachments") or [])])
 

@@ -20,11 +20,11 @@ from notifyctl.cli.output import escaped, iso
 from notifyctl.cli.types import duration
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.notification import State
+from notifyctl.core.presence import Alive
 from notifyctl.core.sealing import Keyring
 from notifyctl.services import status
-from notifyctl.services.status import InState, ProviderLine, Status
-from notifyctl.store.states import State
-from notifyctl.store.status import Alive
+from notifyctl.services.status import InState, ProviderLine, SystemStatus
 
 _LEFT = 22
 _WORDS = {
@@ -60,7 +60,7 @@ def _status(
 app = single("The whole system at a glance.", _status)
 
 
-def _read(run: Invocation) -> Status:
+def _read(run: Invocation) -> SystemStatus:
     return status.read(run.system.db, _keyring(run), run.settings.provider_urls)
 
 
@@ -73,7 +73,7 @@ def _keyring(run: Invocation) -> Keyring | NotifyctlError:
     return keyring
 
 
-def _write(run: Invocation, report: Status) -> None:
+def _write(run: Invocation, report: SystemStatus) -> None:
     if run.out.form in ("json", "ndjson"):
         run.out.document(_document(run, report))
     elif run.out.form == "plain":
@@ -117,7 +117,7 @@ def _until_interrupted() -> Callable[[float], None]:
 # For people
 
 
-def _lines(run: Invocation, report: Status) -> Iterator[Text]:
+def _lines(run: Invocation, report: SystemStatus) -> Iterator[Text]:
     yield _head(run, report)
     mark = "✗" if can_show("✗") else "!"
     for problem in report.problems:
@@ -137,7 +137,7 @@ def _lines(run: Invocation, report: Status) -> Iterator[Text]:
         yield from _grid(_DISPATCHER, [_presence(each, report.now) for each in report.dispatchers], left=1)
 
 
-def _head(run: Invocation, report: Status) -> Text:
+def _head(run: Invocation, report: SystemStatus) -> Text:
     number = len(report.dispatchers)
     moment = datetime.fromtimestamp(report.now / 1_000, UTC)
     local = moment if run.out.utc else moment.astimezone()
@@ -156,12 +156,12 @@ def _label(run: Invocation) -> str:
     return label.replace("+psycopg", "")
 
 
-def _counts(report: Status) -> list[str]:
+def _counts(report: SystemStatus) -> list[str]:
     order = ("sent", "failed", "cancelled", "pending")
     return [f"{name:<9}{report.last_day[name]:>9,}" for name in order]
 
 
-def _pending(run: Invocation, report: Status) -> list[str]:
+def _pending(run: Invocation, report: SystemStatus) -> list[str]:
     shown = [state for state in _WORDS if state in _ALWAYS or report.pending[state].count]
     rows = [
         f"{_WORDS[state]:<10}{report.pending[state].count:>9,}   {_remark(run, state, report)}".rstrip()
@@ -170,7 +170,7 @@ def _pending(run: Invocation, report: Status) -> list[str]:
     return [*rows, f"{'over 1 h':<10}{report.over_an_hour:>9,}   unexplained {report.unexplained:,}"]
 
 
-def _remark(run: Invocation, state: State, report: Status) -> str:
+def _remark(run: Invocation, state: State, report: SystemStatus) -> str:
     found = report.pending[state]
     if found.first_due_at is None:
         return ""
@@ -224,7 +224,7 @@ def _presence(each: Alive, now: int) -> tuple[str, ...]:
 # For programs
 
 
-def _document(run: Invocation, report: Status) -> dict[str, Any]:
+def _document(run: Invocation, report: SystemStatus) -> dict[str, Any]:
     return {
         "profile": run.settings.profile,
         "database": _label(run),

@@ -8,6 +8,7 @@ import typer
 
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.model import Channel
+from notifyctl.core.when import Point, point
 
 
 def duration(text: str) -> int:
@@ -16,6 +17,16 @@ def duration(text: str) -> int:
     Raises UsageError (exit 2) for what is no positive duration.
     """
     return parse_ms(text)
+
+
+def parse_since(text: str) -> Point:
+    """Return what `--since` says: a moment, or a time ago; raise UsageError for anything else. A parser, as above."""
+    return point(text, "--since")
+
+
+def parse_until(text: str) -> Point:
+    """Return what `--until` says, as `parse_since` does."""
+    return point(text, "--until")
 
 
 ChannelArgument = Annotated[Channel, typer.Argument(metavar="CHANNEL", help="email, sms or push.")]

@@ -10,7 +10,7 @@ import typer
 from notifyctl.cli import contacts, listing
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
-from notifyctl.cli.output import Field, Kind
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, IfNotExists, UserArgument, Yes
 from notifyctl.services import users
 from notifyctl.services.users import Removal
@@ -19,20 +19,20 @@ app = Noun("People who receive notifications, and their contact points.")
 app.add_typer(contacts.app, name="contacts")
 
 FIELDS = (
-    Field("id", Kind.ID, "ID"),
+    Field("id", FieldKind.ID, "ID"),
     Field("username", title="USERNAME"),
     Field("email", title="EMAIL"),
     Field("language", title="LANG"),
-    Field("created_at", Kind.TIME, "CREATED"),
-    Field("updated_at", Kind.TIME),
+    Field("created_at", FieldKind.TIME, "CREATED"),
+    Field("updated_at", FieldKind.TIME),
 )
-_CREATED = (*FIELDS, Field("created", Kind.BOOL))
+_CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 _REMOVED = (
-    Field("id", Kind.ID, "ID"),
+    Field("id", FieldKind.ID, "ID"),
     Field("username", title="USERNAME"),
-    Field("notifications", Kind.NUMBER, "NOTIFICATIONS"),
-    Field("api_keys", Kind.NUMBER, "KEYS"),
-    Field("webhooks", Kind.NUMBER, "WEBHOOKS"),
+    Field("notifications", FieldKind.NUMBER, "NOTIFICATIONS"),
+    Field("api_keys", FieldKind.NUMBER, "KEYS"),
+    Field("webhooks", FieldKind.NUMBER, "WEBHOOKS"),
 )
 
 _Language = Annotated[str | None, typer.Option("--language", metavar="L", help="A language tag: en, de-AT.")]
@@ -49,7 +49,7 @@ def create(
     """Create a user."""
     with invocation(ctx) as run:
         act = users.ensure if if_not_exists else users.create
-        run.out.record(act(run.system.db, run.system.actor, name, email, language), _CREATED)
+        run.out.record(act(run.system.db, name, email, language), _CREATED)
 
 
 @app.command("list")
@@ -58,7 +58,7 @@ def list_(
 ) -> None:
     """List users, newest first."""
     with invocation(ctx) as run:
-        wanted, db = listing.Wanted(limit, everything, cursor), run.system.db
+        wanted, db = listing.Paging(limit, everything, cursor), run.system.db
         listing.show(run, wanted, partial(users.listed, db), FIELDS, count=partial(users.count, db))
 
 
@@ -81,8 +81,8 @@ def update(
 ) -> None:
     """Change a user's name, address or language."""
     with invocation(ctx) as run:
-        db, actor = run.system.db, run.system.actor
-        run.out.record(users.update(db, actor, user, username=username, email=email, language=language), FIELDS)
+        db = run.system.db
+        run.out.record(users.update(db, user, username=username, email=email, language=language), FIELDS)
 
 
 @app.command()
@@ -100,11 +100,11 @@ def delete(
 ) -> None:
     """Delete a user with notifications, contact points, API keys and webhooks; what was sent stays in the metrics."""
     with invocation(ctx) as run:
-        db, actor = run.system.db, run.system.actor
+        db = run.system.db
         plan = users.removal(db, user)
         users.refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_templates_to is not None)
         run.confirm(_question(plan), yes=yes, confirm=confirm)
-        gone = users.delete(db, actor, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
+        gone = users.delete(db, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
         run.out.record(gone, _REMOVED)
 
 

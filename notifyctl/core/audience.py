@@ -1,4 +1,4 @@
-"""Whom a notification goes to: what its payload names itself, else the user's own address."""
+"""The address that a notification goes to: the one in its payload, else the user's own."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def build(
 def parse_data(text: str) -> dict[str, Any]:
     """Return what `--data` was given; raise UsageError unless it is a JSON object."""
     try:
-        data = json.loads(text, parse_constant=_no_constant)
+        data = _strictly(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--data is not JSON: {_reason(error)}", _DATA_HINT) from None
     if not isinstance(data, dict):
@@ -148,7 +148,7 @@ def parse(payload: str, channel: Channel) -> dict[str, Any]:
     Of its fields only those that say to whom are looked at: what the others may hold is the provider's to say.
     """
     try:
-        content = json_codec.decode(payload, _DECODER.decode)
+        content = json_codec.decode(payload, _strictly)
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"not JSON: {_reason(error)}") from None
     if not isinstance(content, dict):
@@ -236,6 +236,13 @@ def _no_constant(name: str) -> Any:
 
 # Made once: `json.loads` with an argument makes one for each call.
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _strictly(text: str) -> Any:
+    value = _DECODER.decode(text)
+    if json_codec.is_too_deep(value):
+        raise ValueError("nested too deep")
+    return value
 
 
 def _reason(error: Exception) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from notifyctl.core import history
-from notifyctl.core.decide import Attempt, Move, Retry, Transition, describe
-from notifyctl.core.model import Claim
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.change import Change, Retry
+from notifyctl.core.decide import Attempt
+from notifyctl.core.outcome import Kind, Outcome, describe
 
 FAILURES = 2
 """So often a provider has to fail a notification, transiently, before another one gets it."""
@@ -25,37 +25,47 @@ def stand_ins(preferred: Sequence[tuple[str, bool]]) -> dict[str, tuple[str, ...
     return {best: failing} if best is not None and failing else {}
 
 
-def elsewhere(transition: Transition, claim: Claim, attempt: Attempt, others: Sequence[str]) -> Transition:
-    """Return the transition, with the first of `others` that has not tried it where its provider failed often enough.
+def elsewhere(change: Change, attempt: Attempt, others: Sequence[str]) -> Change:
+    """Return the change, with the first of `others` that has not tried it where its provider failed often enough.
 
     Never for one that may have gone out, nor for one that was submitted for its provider.
     """
-    if not isinstance(transition, Retry) or not (claim.fails_over and transition.fails_over):
-        return transition
-    past = [*history.parse(claim.retry_history), transition.entry]
-    failed = [each for each in past if each.get("provider") == claim.provider and _is_transient(each)]
+    if not isinstance(change, Retry) or not change.fails_over:
+        return change
+    giver, past = attempt.claim.provider, history.parse(change.retry_history)
+    failed = [each for each in past if each.get("provider") == giver and _is_transient(each)]
     tried = {each.get(key) for each in past for key in ("provider", "from", "to")}
     to = next((name for name in others if name not in tried), None)
-    if not _is_transient(transition.entry) or len(failed) < FAILURES or to is None:
-        return transition
-    reason = f"{claim.provider} failed {len(failed)} times: {transition.error}"
-    return replace(transition, move=Move(to, entry(claim.provider, to, attempt.ended_at, reason)))
+    if not _is_transient(past[-1]) or len(failed) < FAILURES or to is None:
+        return change
+    reason = f"{giver} failed {len(failed)} times: {change.error_message}"
+    moved = entry(giver, to, attempt.ended_at, reason)
+    return replace(change, provider=to, retry_history=history.append(change.retry_history, moved))
 
 
-def back(claim: Claim, attempt: Attempt, outcome: Outcome) -> Retry | None:
+def back(attempt: Attempt, outcome: Outcome) -> Retry | None:
     """Return that it goes back to whom it came from, and stays there, where no request could be made of it.
 
     None where it came from nobody or has been sent back before, or where that is not what went wrong. The attempt is
     given back.
     """
+    claim = attempt.claim
     if outcome.asked or outcome.kind is not Kind.PERMANENT or not claim.fails_over:
         return None
     home = _came_from(claim.retry_history, claim.provider)
     if home is None:
         return None
     reason = f"{claim.provider} cannot deliver it: {describe(outcome)}"
-    moved = entry(claim.provider, home, attempt.ended_at, reason)
-    return Retry(claim.due_at, attempt.number - 1, reason, None, moved, fails_over=False, move=Move(home))
+    return Retry(
+        claim,
+        due_at=claim.due_at,
+        attempt_count=attempt.given_back,
+        error_message=reason,
+        provider_response=None,
+        retry_history=history.append(claim.retry_history, entry(claim.provider, home, attempt.ended_at, reason)),
+        fails_over=False,
+        provider=home,
+    )
 
 
 def entry(giver: str, taker: str, at: int, reason: str) -> dict[str, Any]:

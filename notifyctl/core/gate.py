@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from notifyctl.core.model import Category
+from notifyctl.core.audience import needs_address
+from notifyctl.core.model import Category, Message
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the gate looks at. Times are milliseconds since the epoch.
+class Facts(NamedTuple):
+    """What the gate looks at. Times are milliseconds since the epoch. A tuple: one is made for every attempt.
 
     `needs_address` is False where the content names the audience itself. `suppression` is the reason why the address
     is suppressed.
@@ -28,12 +29,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Nothing stands against it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Defer:
+class PutOff:
     """Not now: try again at `until`. Costs no attempt."""
 
     until: int
@@ -41,46 +37,56 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
+class Suppress:
     """Policy decided that it shall not be sent."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fail:
+class Refuse:
     """It cannot be sent: a dead letter of this category."""
 
     category: Category
     reason: str
 
 
-Verdict = Send | Defer | Cancel | Fail
-Check = Callable[[Facts], Verdict | None]
+Objection = PutOff | Suppress | Refuse
+Verdict = Objection | None
+Check = Callable[[Facts], Verdict]
 
-SEND = Send()
+
+def facts(message: Message, expires_at: int | None, suppression: str | None, now: int) -> Facts:
+    """Return what the gate looks at in a message; `suppression` is why its address must not be written to."""
+    to = message.to
+    needs = to is None and needs_address(message.channel, message.content)
+    return Facts(now, expires_at, needs, to, None if to is None else suppression)
 
 
 def gate(facts: Facts) -> Verdict:
-    """Return the first objection, else `Send`."""
-    return next((verdict for check in CHECKS if (verdict := check(facts)) is not None), SEND)
+    """Return the first objection; None where nothing stands against it."""
+    for check in CHECKS:
+        verdict = check(facts)
+        if verdict is not None:
+            return verdict
+    return None
 
 
-def _not_expired(facts: Facts) -> Verdict | None:
+def _not_expired(facts: Facts) -> Verdict:
     if facts.expires_at is not None and facts.now >= facts.expires_at:
-        return Cancel("expired before it was sent")
+        return Suppress("expired before it was sent")
     return None
 
 
-def _address_known(facts: Facts) -> Verdict | None:
+def _address_known(facts: Facts) -> Verdict:
     if facts.needs_address and not facts.address:
-        return Fail(Category.NO_ADDRESS, "the user has no address on this channel")
+        return Refuse(Category.NO_ADDRESS, "the user has no address on this channel")
     return None
 
 
-def _not_suppressed(facts: Facts) -> Verdict | None:
+def _not_suppressed(facts: Facts) -> Verdict:
     if facts.suppression is not None:
-        return Cancel(f"the address is suppressed: {facts.suppression}")
+        return Suppress(f"the address is suppressed: {facts.suppression}")
     return None
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from notifyctl.core import json_codec
+
 KEPT_ENTRIES = 50
 
 
 def parse(history: str | None) -> list[dict[str, Any]]:
     """Return the entries, oldest first; a damaged or absent history is an empty one."""
-    try:
-        entries = json.loads(history) if history else []
-    except ValueError:
-        return []
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    entries: list[Any] = json_codec.stored(history, [])
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def append(history: str | None, entry: dict[str, Any]) -> str:

@@ -8,10 +8,17 @@ be so, `json` decides.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import orjson
+
+T = TypeVar("T")
+
+LONGEST = 64 * 1024 * 1024
+"""Characters (or bytes) of a text that `lenient` reads: more than any payload with its attachments has."""
+DEEPEST = 200
+"""Levels of nesting that are read: so few that whatever was read can be written again, too."""
 
 _SURE = frozenset({str, int, bool, type(None)})
 # Looked for in the text, which costs less than looking through the values; inside of strings they only cost time.
@@ -40,6 +47,36 @@ def decode(text: str | bytes, otherwise: Callable[[Any], Any] = json.loads) -> A
     return otherwise(text) if unsure else value
 
 
+def lenient(text: str | bytes | None, otherwise: Any = None) -> Any:
+    """Return what a text says, or `otherwise` where it says nothing: it is absent, no JSON, too long or too deep.
+
+    For what was stored, perhaps by other programs or damaged, and only has to be shown or looked through. Never raises.
+    """
+    if not text or len(text) > LONGEST:
+        return otherwise
+    try:
+        value = decode(text)
+    except (ValueError, RecursionError):
+        return otherwise
+    return otherwise if is_too_deep(value) else value
+
+
+def stored(text: str | bytes | None, default: T) -> T:
+    """Return what a text says where that is of the default's type, else the default; reads as `lenient` does."""
+    value = lenient(text)
+    return value if isinstance(value, type(default)) else default
+
+
+def is_too_deep(value: Any) -> bool:
+    """Return whether a value is nested deeper than `DEEPEST`."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [inner for each in level if isinstance(each, (dict, list)) for inner in _inside(each)]
+        if not level:
+            return False
+    return True
+
+
 def encode(value: Any) -> bytes:
     """Return compact JSON in UTF-8.
 
@@ -51,3 +88,7 @@ def encode(value: Any) -> bytes:
     except orjson.JSONEncodeError:
         return _ENCODER.encode(value).encode()
     return _ENCODER.encode(value).encode() if b"null" in written else written
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 PAYLOAD_VERSION = 1
 PROVIDER_NAME = re.compile(r"^[a-z][a-z0-9_]{0,19}$")
@@ -60,16 +60,16 @@ class Message:
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One notification leased to this dispatcher for one attempt.
+class Claim(NamedTuple):
+    """One notification leased to this dispatcher for one attempt. A tuple: one is made for every attempt.
 
-    `attempt` counts this attempt already (1 for the first). `due_at` is the moment it was due before the lease, to
-    give back when no call was begun. `metric_at` is the moment by which it is counted. `provider_version` is the
-    provider's configuration that the attempt goes by. Times are milliseconds since the epoch.
+    `attempt` counts this attempt already (1 for the first). `due_at` and `last_attempted` are as they were before the
+    lease, to give back when no call was begun. `claimed_at` is when the lease began, `metric_at` the moment by which it
+    is counted, `version` that of the provider's configuration that the attempt goes by. Times are milliseconds since
+    the epoch.
 
     `fails_over`: another provider may take it. `probe`: it is to show whether a paused provider works again.
-    `watched`: the provider failed within the current window, and what does not fail is counted too. `traced`: the
+    `watched`: the provider failed within the current window, and what does not fail is counted too. `polled`: the
     provider is asked later what became of it.
     """
 
@@ -77,17 +77,28 @@ class Claim:
     user_id: str
     lease_id: str
     provider: str
+    channel: Channel
     message: Message
     attempt: int
     max_retries: int
     due_at: int
+    last_attempted: int | None
+    claimed_at: int
     metric_at: int
-    provider_version: int
+    version: int
     retry_history: str | None
     fails_over: bool = False
     probe: bool = False
     watched: bool = False
-    traced: bool = False
+    polled: bool = False
+
+
+def metric_at(created_at: int, send_at: int | None) -> int:
+    """Return the moment by which a notification is counted, in milliseconds: the one it is for, else its making.
+
+    As SQL it is `store.hours.METRIC_AT`.
+    """
+    return created_at if send_at is None else send_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +110,17 @@ class Actor:
 
     user_id: str | None = None
     agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """What the audit trail says was done to a resource, when (milliseconds since the epoch) and by whom.
+
+    `username` is the user who did it; where none is known, `user_agent` is the program.
+    """
+
+    created_at: int
+    action: str
+    username: str | None
+    user_agent: str | None
+    changes: Mapping[str, Any]

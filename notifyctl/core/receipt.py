@@ -21,7 +21,7 @@ _ON_THE_WAY = {"sending": 1, "deferred": 1, "sent": 2}
 
 
 class Stage(IntEnum):
-    """How far a message is; what is greater outweighs what is less."""
+    """How far a message has got; a greater stage replaces a lesser one, never the other way round."""
 
     UNDERWAY = 1
     DELIVERED = 2
@@ -43,10 +43,19 @@ class Receipt:
     dead: bool = False
     pause: str | None = None
 
+    def still_pauses(self, changed_at: int, sent_at: int, now: int) -> bool:
+        """Return whether what it says about the account still says something.
+
+        Not when the provider's configuration changed after the message was sent, nor when it is an hour old: what was
+        wrong then may long be right.
+        """
+        happened = now if self.at is None else self.at
+        return self.pause is not None and changed_at <= sent_at and now - happened <= FRESH_MS
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A receipt and whose it is: the notification's own id where it came back, else the provider's message id.
+    """A receipt with what it is about: the notification's id where it came back, else the provider's message id.
 
     `receipt` is None for an event that says nothing about the delivery, such as an opened mail.
     """
@@ -57,7 +66,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class DeliveryState:
     """What receipts said of a notification so far. One of the times at most is set."""
 
     delivered_at: int | None = None
@@ -74,7 +83,7 @@ class Known:
         return Stage.UNDERWAY if self.receipt else None
 
 
-def settle(known: Known, receipt: Receipt, now: int) -> Known:
+def settle(known: DeliveryState, receipt: Receipt, now: int) -> DeliveryState:
     """Return what is known after a receipt; the same where it says nothing new. Never goes back."""
     stage = known.stage
     if stage is not None and (receipt.stage < stage or (receipt.stage is stage and not _is_further(known, receipt))):
@@ -82,7 +91,7 @@ def settle(known: Known, receipt: Receipt, now: int) -> Known:
     at = now if receipt.at is None else min(receipt.at, now)
     if known.bounced_at is not None:  # it came back once, and this only says why
         at = known.bounced_at
-    return Known(
+    return DeliveryState(
         delivered_at=at if receipt.stage is Stage.DELIVERED else None,
         bounced_at=at if receipt.stage is Stage.BOUNCED else None,
         receipt=receipt.text,
@@ -103,17 +112,7 @@ def next_question(sent_at: int, now: int, *, answered: bool, wait_ms: int = 0) -
     return last if now < last < due else due
 
 
-def pauses(receipt: Receipt, changed_at: int, sent_at: int, now: int) -> bool:
-    """Return whether a receipt about the account still says something about it.
-
-    Not when the provider's configuration changed after the message was sent, nor when it is an hour old: what was wrong
-    then may long be right.
-    """
-    happened = now if receipt.at is None else receipt.at
-    return receipt.pause is not None and changed_at <= sent_at and now - happened <= FRESH_MS
-
-
-def _is_further(known: Known, receipt: Receipt) -> bool:
+def _is_further(known: DeliveryState, receipt: Receipt) -> bool:
     """Return whether a receipt of the same stage says more than what is known."""
     if receipt.stage is Stage.BOUNCED:
         return receipt.dead and receipt.text != known.receipt

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from notifyctl.core.decide import Bury, Retry, Sent, Transition
+from notifyctl.core.change import Bury, Change, Retry, Sent
 
 LATENCIES_KEPT = 512
 NOTICES_KEPT = 8
@@ -17,6 +17,7 @@ PACE_S = 60.0
 class ProviderTally:
     """Counts of one provider. `held` is why nothing is claimed for it; latencies are of the last calls, in ms."""
 
+    provider: str = ""
     accepted: int = 0
     retried: int = 0
     dead: int = 0
@@ -27,9 +28,9 @@ class ProviderTally:
     held: str | None = None
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
 
-    def count(self, transition: Transition) -> None:
-        """Count what an attempt came to."""
-        match transition:
+    def count(self, change: Change) -> None:
+        """Count the result of an attempt."""
+        match change:
             case Sent():
                 self.accepted += 1
             case Retry():
@@ -52,7 +53,7 @@ class Tally:
 
     def of(self, provider: str) -> ProviderTally:
         """Return the provider's counts."""
-        return self.providers.setdefault(provider, ProviderTally())
+        return self.providers.setdefault(provider, ProviderTally(provider))
 
     @property
     def accepted(self) -> int:
@@ -107,7 +108,7 @@ def summed(tallies: Iterable[Tally]) -> dict[str, ProviderTally]:
     total: dict[str, ProviderTally] = {}
     for tally in tallies:
         for provider, each in tally.providers.items():
-            _add(total.setdefault(provider, ProviderTally(latencies=deque())), each)
+            _add(total.setdefault(provider, ProviderTally(provider, latencies=deque())), each)
     return total
 
 

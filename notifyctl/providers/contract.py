@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from notifyctl.core.model import Channel, Message
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.receipt import Arrival
 
 
@@ -54,19 +54,6 @@ class FailureKind(StrEnum):
 
     UNSENT = "unsent"
     AMBIGUOUS = "ambiguous"
-
-
-class Fault(StrEnum):
-    """Who is to blame that there is no response, which says nothing about whether the request was sent.
-
-    HOST is this machine: no files, memory or ports left, a resolver that does not work, certificates that cannot be
-    read. ROUTE is the network on the way: no route, or no connection in time. PROVIDER is whoever was called: the name
-    does not exist, the connection was refused or lost, TLS failed, no answer came, or none that is HTTP.
-    """
-
-    HOST = "host"
-    ROUTE = "route"
-    PROVIDER = "provider"
 
 
 @dataclass(frozen=True, slots=True)

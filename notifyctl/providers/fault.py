@@ -7,8 +7,8 @@ import os
 import socket
 import ssl
 
+from notifyctl.core.outcome import Fault
 from notifyctl.core.text import one_line
-from notifyctl.providers.contract import Fault
 
 _HOST = frozenset(
     {

@@ -23,8 +23,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from aiosmtplib import SMTPException
 
+from notifyctl.core.outcome import Fault
 from notifyctl.core.text import one_line
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Request, Response
+from notifyctl.providers.contract import Failure, FailureKind, Request, Response
 from notifyctl.providers.fault import fault_of
 from notifyctl.providers.mailsession import Mail, Refused, Relay, Session
 from notifyctl.providers.smtp.relay import CONNECTIONS

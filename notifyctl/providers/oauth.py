@@ -27,7 +27,7 @@ class Token:
     expires_at: float
 
 
-Fetch = Callable[[Mapping[str, Any], float], Token | Outcome]
+FetchToken = Callable[[Mapping[str, Any], float], Token | Outcome]
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class TokenSource:
     """
 
     def __init__(
-        self, now: Callable[[], float] = time.time, fetch: Fetch = _fetch, timeout_s: float = TIMEOUT_SECONDS
+        self, now: Callable[[], float] = time.time, fetch: FetchToken = _fetch, timeout_s: float = TIMEOUT_SECONDS
     ) -> None:
         self._now = now
         self._fetch = fetch

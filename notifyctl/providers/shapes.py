@@ -13,8 +13,8 @@ from typing import Any
 
 from notifyctl.providers.contract import InvalidMessage
 
-Check = Callable[[str, Any], None]
-Table = Mapping[str, Check]
+FieldCheck = Callable[[str, Any], None]
+Table = Mapping[str, FieldCheck]
 
 _NUMBER = (int, float)
 
@@ -43,7 +43,7 @@ def anything(path: str, value: Any) -> None:
     """Take whatever is JSON."""
 
 
-def one_of(*words: str) -> Check:
+def one_of(*words: str) -> FieldCheck:
     """Take these words, in any case."""
     known = {word.casefold() for word in words}
 
@@ -53,7 +53,7 @@ def one_of(*words: str) -> Check:
     return check
 
 
-def matching(pattern: str, meaning: str) -> Check:
+def matching(pattern: str, meaning: str) -> FieldCheck:
     """Take texts that match all of `pattern` (digits are ASCII's); `meaning` ends the sentence "must be"."""
     compiled = re.compile(pattern, re.ASCII)
 
@@ -63,7 +63,7 @@ def matching(pattern: str, meaning: str) -> Check:
     return check
 
 
-def each(inner: Check) -> Check:
+def each(inner: FieldCheck) -> FieldCheck:
     """Take lists."""
 
     def check(path: str, value: Any) -> None:
@@ -74,7 +74,7 @@ def each(inner: Check) -> Check:
     return check
 
 
-def values(inner: Check) -> Check:
+def values(inner: FieldCheck) -> FieldCheck:
     """Take objects with any keys."""
 
     def check(path: str, value: Any) -> None:
@@ -84,7 +84,7 @@ def values(inner: Check) -> Check:
     return check
 
 
-def fields(table: Table, spelled: Callable[[str], str] = str) -> Check:
+def fields(table: Table, spelled: Callable[[str], str] = str) -> FieldCheck:
     """Take objects with the fields of `table` and no others; `spelled` turns a name into the table's spelling."""
 
     def check(path: str, value: Any) -> None:

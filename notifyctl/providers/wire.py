@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.text import one_line
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Request, Response
+from notifyctl.providers.contract import Failure, FailureKind, Request, Response
 from notifyctl.providers.http.answer import BODY_BYTES as BODY_BYTES
 from notifyctl.providers.http.client import HttpClient
 from notifyctl.providers.http.dial import Resolve, addresses
@@ -64,4 +64,4 @@ class Wire:
 def outcome_of(failure: Failure) -> Outcome:
     """Return what the absence of an answer means: nothing sent may be repeated, anything else is unknown."""
     kind = Kind.TRANSIENT if failure.kind is FailureKind.UNSENT else Kind.UNKNOWN
-    return Outcome(kind, one_line(failure.message))
+    return Outcome(kind, one_line(failure.message), fault=failure.fault)

@@ -5,7 +5,6 @@ It checks what the real ones check, answers with their real bodies, makes faults
 
 from __future__ import annotations
 
-from notifyctl.sandbox.desk import RECEIPT_SECONDS, SandboxConfig
 from notifyctl.sandbox.faults import GRAMMAR, Rule, parse_rule
 from notifyctl.sandbox.identity import (
     FCM_PROJECT,
@@ -16,6 +15,7 @@ from notifyctl.sandbox.identity import (
     TWILIO_TOKEN,
     webhook_public_key,
 )
+from notifyctl.sandbox.router import RECEIPT_SECONDS, SandboxConfig
 from notifyctl.sandbox.script import Line, parse_script
 from notifyctl.sandbox.server import Sandbox, running, serve
 from notifyctl.sandbox.smtp import PASSWORD as SMTP_PASSWORD

@@ -15,9 +15,9 @@ from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from notifyctl.sandbox.exchange import Call, Reply, as_json, dig
+from notifyctl.sandbox.exchange import IncomingRequest, Reply, as_json, dig
 from notifyctl.sandbox.query import BadQuery, parse
-from notifyctl.sandbox.receipts import Allowance, Shelf, Stage, stage
+from notifyctl.sandbox.receipts import Progress, RecentMessages, RequestLimit, progress
 
 PATH = "/v3/messages"
 PER_MINUTE = 6
@@ -64,8 +64,8 @@ class Activity:
 
     def __init__(self, final_s: float) -> None:
         self._final_s = final_s
-        self._mails: Shelf[_Mail] = Shelf()
-        self._allowance = Allowance(PER_MINUTE, 60)
+        self._mails: RecentMessages[_Mail] = RecentMessages()
+        self._allowance = RequestLimit(PER_MINUTE, 60)
 
     def keep(self, message_id: str, mail: dict[str, Any], now: float, fate: str | None) -> None:
         """Remember an accepted mail: one for each recipient."""
@@ -83,7 +83,7 @@ class Activity:
             )
             self._mails.put(msg_id, kept)
 
-    def answer(self, call: Call) -> tuple[Reply | None, int | None]:
+    def answer(self, call: IncomingRequest) -> tuple[Reply | None, int | None]:
         """Return the answer to a question; no answer but the moment of the next one when there were too many."""
         wait = self._allowance.take(call.now)
         if wait is not None:
@@ -107,7 +107,7 @@ class Activity:
             for event in self._events(mail, now)
         ]
 
-    def _search(self, call: Call) -> Reply:
+    def _search(self, call: IncomingRequest) -> Reply:
         asked = parse_qs(call.query)
         limit = asked.get("limit", ["10"])[0]
         if not limit.isdecimal() or not 1 <= int(limit[:9]) <= 1_000:
@@ -121,7 +121,7 @@ class Activity:
         counts = {"opens_count": 0, "clicks_count": 0}
         return as_json(200, {"messages": [{**row, **counts} for row in map(_without_arguments, found)]})
 
-    def _details(self, call: Call) -> Reply:
+    def _details(self, call: IncomingRequest) -> Reply:
         mail = self._mails.get(unquote(call.path.removeprefix(f"{PATH}/")))
         if mail is None:
             return as_json(404, {"errors": [{"message": "not found", "field": "message_id"}]})
@@ -155,7 +155,7 @@ class Activity:
     def _events(self, mail: _Mail, now: float) -> list[_Event]:
         """Return what happened to the mail so far, oldest first."""
         events = [_Event("processed", mail.created)]
-        if mail.fate != "processed" and stage(now - mail.created, self._final_s) is Stage.FINAL:
+        if mail.fate != "processed" and progress(now - mail.created, self._final_s) is Progress.FINAL:
             end = mail.created + self._final_s
             bounce = _BOUNCES.get(mail.fate or "")
             events.append(_Event("bounce", end, bounce) if bounce else _Event("delivered", end, _DELIVERED))

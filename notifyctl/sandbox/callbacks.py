@@ -1,4 +1,4 @@
-"""Twilio's StatusCallback: it tells the address that a message names how the message is doing, signed.
+"""Twilio's StatusCallback: signed POSTs of a message's status to the address that the message names.
 
 Source: twilio.com/docs/messaging/guides/track-outbound-message-status and .../usage/webhooks/webhooks-security.
 """
@@ -18,11 +18,11 @@ from notifyctl.core.host import is_loopback
 from notifyctl.sandbox.identity import TWILIO_TOKEN
 
 WAITING = 1_000
-"""How many messages may have calls ahead of them; those of further messages are left out."""
+"""How many messages may have callbacks pending; further messages get none."""
 TIMEOUT_SECONDS = 5
 
 Step = tuple[float, Mapping[str, str]]
-"""After how many seconds from the message's acceptance what is told."""
+"""Seconds after the message's acceptance, and the form that is posted then."""
 
 
 def signature(url: str, form: Mapping[str, str], token: str = TWILIO_TOKEN) -> str:
@@ -32,7 +32,7 @@ def signature(url: str, form: Mapping[str, str], token: str = TWILIO_TOKEN) -> s
 
 
 def is_ours_to_call(url: str) -> bool:
-    """Return whether an address is on this machine; nothing else is ever called."""
+    """Return whether an address is on this machine (loopback); no other is ever called."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and is_loopback(parts.hostname or "")
@@ -41,13 +41,13 @@ def is_ours_to_call(url: str) -> bool:
 
 
 class Callbacks:
-    """The calls that are still to be made, in this event loop. Close it at the end."""
+    """Makes the callbacks at their time, in this event loop. Close it at the end."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def plan(self, url: str, steps: Sequence[Step]) -> None:
-        """Make these calls in time, each once and whatever comes of it, where the address is ours to call."""
+        """Post these forms to `url` at their times, once each, whatever it answers; only if it is loopback."""
         if not is_ours_to_call(url) or len(self._tasks) >= WAITING:
             return
         task = asyncio.get_running_loop().create_task(_call(url, steps))
@@ -55,7 +55,7 @@ class Callbacks:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Leave out what is still to come."""
+        """Cancel the callbacks that are still to be made."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

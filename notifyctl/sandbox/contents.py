@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from notifyctl.sandbox.exchange import dig, parse_object
-from notifyctl.sandbox.mailbox import Received
+from notifyctl.sandbox.inbox import Received
 
 MOST = 200
-"""How many fields, headers and attachments are told of."""
+"""How many fields, headers and attachments are shown at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def redirect(reply: Reply) -> Reply:
 
 
 def garbage(reply: Reply, random: Random) -> Reply:
-    """Return the answer with a body that is nothing at all."""
+    """Return the answer with random bytes as its body."""
     return Reply(reply.status, random.randbytes(GARBAGE_BYTES), reply.content_type, reply.headers)
 
 
@@ -50,9 +50,9 @@ async def _hang(request: web.BaseRequest, reply: Reply) -> NoReturn:
 
 async def _reset(request: web.BaseRequest, reply: Reply) -> NoReturn:
     if request.transport is not None:
-        plug = request.transport.get_extra_info("socket")
-        if plug is not None:
-            plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = request.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     await _hang(request, reply)
 
@@ -115,9 +115,9 @@ def _write(request: web.BaseRequest, data: bytes) -> None:
         request.transport.write(data)
 
 
-Way = Callable[[web.BaseRequest, Reply], Awaitable[web.StreamResponse]]
+Damage = Callable[[web.BaseRequest, Reply], Awaitable[web.StreamResponse]]
 
-WAYS: Mapping[str, Way] = {
+DAMAGES: Mapping[str, Damage] = {
     "timeout": _hang,
     "hang": _hang,
     "reset": _reset,
@@ -126,4 +126,4 @@ WAYS: Mapping[str, Way] = {
     "oversized": _oversized,
     "gzip": _gzip,
 }
-"""How an answer is spoiled on its way, by fault: until the caller leaves."""
+"""What happens to an answer on its way, by fault; most last until the caller closes the connection."""

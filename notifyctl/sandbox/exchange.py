@@ -1,4 +1,4 @@
-"""One request as a protocol sees it, and what it answers; no network in it."""
+"""A request and its answer as plain values, without the network, and helpers to read and write JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class IncomingRequest:
     """A request: header names in lower case, `path` without the query, which stands in `query` as it was written.
 
     `now` is in seconds since the epoch.
@@ -41,7 +41,7 @@ class Call:
     query: str = ""
 
     def is_local(self) -> bool:
-        """Return whether this machine is meant by name: a page elsewhere whose name leads here must read nothing."""
+        """Return whether the Host header is this machine: a page whose foreign name resolves here must read nothing."""
         return re.sub(r":\d+$", "", self.headers.get("host", "")) in LOCAL
 
     def has_content_type(self, kind: str) -> bool:
@@ -51,7 +51,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer."""
+    """An HTTP answer."""
 
     status: int
     body: bytes = b""
@@ -95,7 +95,7 @@ def parse_object(body: bytes) -> dict[str, Any] | None:
 
 
 def dig(value: object, *path: str | int) -> Any:
-    """Return what is found in `value` by these keys and positions, None when the way ends early."""
+    """Return what is found in `value` by these keys and positions, None when one of them is missing."""
     for step in path:
         if isinstance(value, dict):
             value = value.get(step)

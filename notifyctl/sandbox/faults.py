@@ -115,7 +115,7 @@ def refusal(provider: str, rule: Rule, now: float) -> Reply | None:
 
 
 class Injector:
-    """Decides for each request; the first rule that strikes wins. The same `seed` and requests: the same faults.
+    """Decides which fault each request gets; the first rule that strikes wins. The same `seed` and requests: the same.
 
     Messages and questions are counted apart and have chances of their own, so that asking for receipts changes nothing
     about which messages go wrong; and so has what their receipts will be.
@@ -128,11 +128,11 @@ class Injector:
         self._struck: Counter[tuple[int, bool, str | None]] = Counter()
 
     def strike(self, provider: str, recipient: str | None, *, sends: bool = True) -> Rule | None:
-        """Return the rule by which this request goes wrong, if it does."""
+        """Return the rule whose fault this request gets, None for none."""
         return self._first(provider, recipient, sends, later=False)
 
     def fate(self, provider: str, recipient: str | None) -> str | None:
-        """Return what the receipt of an accepted message is to say, None when no rule wants anything."""
+        """Return what the receipt of an accepted message is to say, None when no rule says."""
         rule = self._first(provider, recipient, sends=True, later=True)
         return rule.fate if rule else None
 

@@ -1,4 +1,4 @@
-"""FCM's side of messages:send, and the token endpoint that guards it."""
+"""FCM's messages:send, as its API answers; it wants an access token of the sandbox's token endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
-from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, dig, page, parse_object
 from notifyctl.sandbox.identity import FCM_PROJECT
 from notifyctl.sandbox.tokens import Tokens
 
@@ -62,7 +62,7 @@ _MAGIC = {
 }
 
 
-class Fcm:
+class FcmServer:
     """Answers as FCM does. Tokens that begin with unregistered, invalid or mismatch are what they say."""
 
     name = "fcm"
@@ -75,7 +75,7 @@ class Fcm:
         """Return whether the path belongs to this provider."""
         return path.startswith("/v1/")
 
-    def handle(self, call: Call) -> Handled:
+    def handle(self, call: IncomingRequest) -> Handled:
         """Return the answer to a request."""
         place = _SEND_PATH.fullmatch(call.path)
         if place is None or call.method != "POST":

@@ -1,4 +1,4 @@
-"""The log of requests: one JSON object a line, whole and on disk's way before the answer leaves."""
+"""The log of requests: one JSON object a line, written before the answer is sent."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from itertools import count
 from pathlib import Path
 
-from notifyctl.sandbox.exchange import Call, Handled
-from notifyctl.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox.exchange import Handled, IncomingRequest
+from notifyctl.sandbox.inbox import Inbox, Received
 
 
 class Journal:
-    """Appends to the file at `path`, mode 0600, if there is one, and keeps messages in `mailbox`. Close it at the end.
+    """Appends to the file at `path`, mode 0600, if there is one, and keeps messages in `inbox`. Close it at the end.
 
     One write a line: several processes may share the file, and a reader sees only whole lines.
     """
@@ -21,15 +21,17 @@ class Journal:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._file = None if path is None else os.open(path, flags, 0o600)
         self._numbers = count(1)
-        self.mailbox = Mailbox()
+        self.inbox = Inbox()
 
-    def write(self, provider: str, call: Call, handled: Handled, status: int | None, fault: str | None) -> None:
-        """Note one request; `status` is None when it gets no answer."""
+    def write(
+        self, provider: str, call: IncomingRequest, handled: Handled, status: int | None, fault: str | None
+    ) -> None:
+        """Log one request; `status` is None when it gets no answer."""
         received = Received(
             next(self._numbers), provider, call, handled.recipient, handled.notification_id, status, fault
         )
         if handled.sends and provider != "token":
-            self.mailbox.add(received)
+            self.inbox.add(received)
         if self._file is not None:
             os.write(self._file, json.dumps(received.line(), ensure_ascii=False).encode(errors="replace") + b"\n")
 

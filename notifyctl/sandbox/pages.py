@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 
 from notifyctl.core.text import clean, one_line
 from notifyctl.sandbox.contents import Contents, contents_of, subject_of
-from notifyctl.sandbox.exchange import Call, Reply
-from notifyctl.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox.exchange import IncomingRequest, Reply
+from notifyctl.sandbox.inbox import Inbox, Received
 
 ROWS = 200
 VALUE_CHARS = 20_000
@@ -57,25 +57,25 @@ _MAIL_POLICY = (
 _MESSAGE = re.compile(r"/messages/(?P<number>[0-9]{1,15})(?P<html>\.html)?")
 
 
-def show(call: Call, mailbox: Mailbox) -> Reply | None:
+def show(call: IncomingRequest, inbox: Inbox) -> Reply | None:
     """Return the page at this address, None where there is none."""
     if call.method != "GET" or not call.is_local():
         return None
     if call.path == "/":
-        return _list(mailbox, parse_qs(call.query).get("before", [""])[0])
+        return _list(inbox, parse_qs(call.query).get("before", [""])[0])
     if call.path == "/messages.json":
-        return _data(mailbox)
+        return _data(inbox)
     place = _MESSAGE.fullmatch(call.path)
-    received = mailbox.find(int(place["number"])) if place else None
+    received = inbox.find(int(place["number"])) if place else None
     if place is None or received is None:
         return None
     contents = contents_of(received)
     return _mail(contents.html) if place["html"] else _message(received, contents)
 
 
-def _list(mailbox: Mailbox, before: str) -> Reply:
+def _list(inbox: Inbox, before: str) -> Reply:
     limit = int(before) if before.isdecimal() and len(before) < 16 else None
-    fitting = [received for received in mailbox.newest() if limit is None or received.number < limit]
+    fitting = [received for received in inbox.newest() if limit is None or received.number < limit]
     rows = "\n".join(map(_row, fitting[:ROWS]))
     older = f'<p><a href="/?before={fitting[ROWS - 1].number}">Older ones</a></p>' if len(fitting) > ROWS else ""
     table = f"""<table>
@@ -84,7 +84,7 @@ def _list(mailbox: Mailbox, before: str) -> Reply:
 <tbody>
 {rows}
 </tbody></table>"""
-    count = len(mailbox)
+    count = len(inbox)
     head = (
         f"<h1>Sandbox</h1>\n<p>{count} {'message' if count == 1 else 'messages'} received, newest first; nothing was "
         'delivered. <a href="/">Look again</a>, or <a href="/messages.json">as data</a>.</p>'
@@ -141,10 +141,10 @@ def _mail(html: str | None) -> Reply | None:
     return Reply(200, html.encode(errors="replace"), "text/html; charset=utf-8", headers)
 
 
-def _data(mailbox: Mailbox) -> Reply:
+def _data(inbox: Inbox) -> Reply:
     messages = [
         {"number": received.number, "subject": one_line(subject_of(received)), **received.line()}
-        for received in mailbox.newest()
+        for received in inbox.newest()
     ]
     body = json.dumps(messages, ensure_ascii=False).encode(errors="replace")
     return Reply(200, body, headers=_COMMON)

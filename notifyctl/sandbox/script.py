@@ -59,7 +59,7 @@ def parse_script(text: str, name: str) -> tuple[Line, ...]:
 
 
 class Script:
-    """Decides for each request that a line is about; a line with a recipient goes before one without."""
+    """Decides what happens to each request that a line is about; a line with a recipient goes before one without."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         self._lines = sorted(lines, key=lambda line: line.recipient is None)

@@ -1,4 +1,4 @@
-"""SendGrid's side of Mail Send, and of what else a key is asked for. The texts of its errors are its own."""
+"""SendGrid's Mail Send, scopes and Email Activity, as its API answers; the errors' texts are SendGrid's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from notifyctl.sandbox import activity
 from notifyctl.sandbox.activity import PER_MINUTE, Activity
-from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, dig, page, parse_object
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, dig, page, parse_object
 from notifyctl.sandbox.identity import SENDGRID_KEY, webhook_headers
 
 PATH = "/v3/mail/send"
@@ -49,11 +49,11 @@ _UNVERIFIED = (
     "requirements"
 )
 
-Problem = tuple[str, str | None, str | None]
+ErrorEntry = tuple[str, str | None, str | None]
 """What is wrong, in which field, and the anchor of the help on it."""
 
 # SendGrid has no codes, only texts; these are the sandbox's names for those that matter.
-CODES: Mapping[str, tuple[int, Problem]] = {
+CODES: Mapping[str, tuple[int, ErrorEntry]] = {
     "address": (
         400,
         ("Does not contain a valid address.", "personalizations.0.to.0.email", "message.personalizations.to"),
@@ -65,7 +65,7 @@ CODES: Mapping[str, tuple[int, Problem]] = {
 }
 
 
-class SendGrid:
+class SendGridServer:
     """Answers as SendGrid does; a sender whose address begins with `unverified` is no verified Sender Identity.
 
     `final_s` is how long it takes until a mail is delivered, in seconds.
@@ -81,11 +81,11 @@ class SendGrid:
         """Return whether the path belongs to this provider."""
         return path.startswith("/v3/") or path == EVENTS_PATH
 
-    def handle(self, call: Call) -> Handled:
+    def handle(self, call: IncomingRequest) -> Handled:
         """Return the answer to a request."""
         if call.path == EVENTS_PATH:
             return Handled(self._signed_events(call), sends=False)
-        refused = _door(call)
+        refused = _refused_by_headers(call)
         if call.method == "GET":
             return Handled(refused or self._told(call), sends=False)
         if refused is not None:
@@ -106,13 +106,13 @@ class SendGrid:
 
         return Handled(reply, _text(recipient), _text(id_), accept=accept if message_id else None)
 
-    def _told(self, call: Call) -> Reply:
+    def _told(self, call: IncomingRequest) -> Reply:
         if call.path == SCOPES_PATH:
             return as_json(200, {"scopes": list(SCOPES)})
         reply, wait = self._activity.answer(call)
         return reply or too_many(PER_MINUTE, wait or int(call.now))
 
-    def _signed_events(self, call: Call) -> Reply:
+    def _signed_events(self, call: IncomingRequest) -> Reply:
         """Return a call of the Event Webhook, as it would be posted; its headers are in those of the answer."""
         if call.method != "GET" or not call.is_local():
             return _error(405)
@@ -150,7 +150,7 @@ def too_many(limit: int, reset: int) -> Reply:
     return as_json(429, _body([(_MESSAGES[429], None, None)]), limits)
 
 
-def _door(call: Call) -> Reply | None:
+def _refused_by_headers(call: IncomingRequest) -> Reply | None:
     """Return what is answered before the body is looked at, None when the request may come in."""
     authorization = call.headers.get("authorization")
     method = "GET" if call.path.startswith(f"{activity.PATH}/") else _METHODS.get(call.path)
@@ -167,7 +167,7 @@ def _door(call: Call) -> Reply | None:
     return page(413) if len(call.body) > MAX_BYTES else None
 
 
-def _problems(mail: dict[str, Any]) -> Iterator[Problem]:
+def _problems(mail: dict[str, Any]) -> Iterator[ErrorEntry]:
     personalizations = mail.get("personalizations")
     if not isinstance(personalizations, list) or not personalizations:
         yield (
@@ -186,7 +186,7 @@ def _problems(mail: dict[str, Any]) -> Iterator[Problem]:
     yield from _settings(mail)
 
 
-def _envelope(envelope: dict[str, Any], field: str) -> Iterator[Problem]:
+def _envelope(envelope: dict[str, Any], field: str) -> Iterator[ErrorEntry]:
     to = envelope.get("to")
     if not isinstance(to, list) or not to:
         yield (
@@ -213,14 +213,14 @@ def _envelope(envelope: dict[str, Any], field: str) -> Iterator[Problem]:
     yield from _headers(envelope.get("headers"), f"{field}.headers")
 
 
-def _mailbox(box: object, field: str) -> Iterator[Problem]:
+def _mailbox(box: object, field: str) -> Iterator[ErrorEntry]:
     address = dig(box, "email")
     if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
         anchor = re.sub(r"\.\d+", "", field)
         yield "Does not contain a valid address.", f"{field}.email", f"message.{anchor}"
 
 
-def _from(sender: object) -> Iterator[Problem]:
+def _from(sender: object) -> Iterator[ErrorEntry]:
     if not dig(sender, "email"):
         yield (
             "The from object must be provided for every email send. It is an object that requires the email "
@@ -235,7 +235,7 @@ def _from(sender: object) -> Iterator[Problem]:
         yield from _mailbox(sender, "from")
 
 
-def _content(mail: dict[str, Any], personalizations: list[Any]) -> Iterator[Problem]:
+def _content(mail: dict[str, Any], personalizations: list[Any]) -> Iterator[ErrorEntry]:
     if not mail.get("subject") and not all(dig(envelope, "subject") for envelope in personalizations or [None]):
         yield (
             "The subject is required. You can get around this requirement if you use a template with a subject "
@@ -270,7 +270,7 @@ def _content(mail: dict[str, Any], personalizations: list[Any]) -> Iterator[Prob
         )
 
 
-def _settings(mail: dict[str, Any]) -> Iterator[Problem]:
+def _settings(mail: dict[str, Any]) -> Iterator[ErrorEntry]:
     categories = mail.get("categories")
     if isinstance(categories, list) and len(set(map(str, categories))) > 10:
         yield "The maximum number of categories is 10.", "categories", "message.categories"
@@ -280,13 +280,13 @@ def _settings(mail: dict[str, Any]) -> Iterator[Problem]:
     yield from _headers(mail.get("headers"), "headers")
 
 
-def _strings(values: object, field: str, message: str) -> Iterator[Problem]:
+def _strings(values: object, field: str, message: str) -> Iterator[ErrorEntry]:
     for key, value in (values if isinstance(values, dict) else {}).items():
         if not isinstance(value, str):
             yield message, f"{field}.{key}", f"message.{field.rpartition('.')[2]}"
 
 
-def _headers(values: object, field: str) -> Iterator[Problem]:
+def _headers(values: object, field: str) -> Iterator[ErrorEntry]:
     yield from _strings(values, field, "Header values must be strings.")
     for key in values if isinstance(values, dict) else {}:
         if str(key).lower() in _RESERVED:
@@ -297,7 +297,7 @@ def _error(status: int) -> Reply:
     return as_json(status, _body([(_MESSAGES.get(status, "error"), None, None)]))
 
 
-def _body(problems: list[Problem]) -> dict[str, Any]:
+def _body(problems: list[ErrorEntry]) -> dict[str, Any]:
     return {
         "errors": [
             {"message": message, "field": field, "help": HELP + anchor if anchor else None}

@@ -18,8 +18,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from notifyctl.core.errors import Conflict
 from notifyctl.sandbox import smtp
-from notifyctl.sandbox.desk import Desk, SandboxConfig
 from notifyctl.sandbox.journal import Journal
+from notifyctl.sandbox.router import Router, SandboxConfig
 
 HOST = "127.0.0.1"
 MAX_BYTES = 32 * 1024 * 1024
@@ -56,23 +56,23 @@ async def running(config: SandboxConfig) -> AsyncIterator[Sandbox]:
     journal = Journal(None)
     try:
         journal = Journal(config.log)
-        desk = Desk(config, url, journal)
-        runner = web.ServerRunner(_server(desk), shutdown_timeout=GRACE_SECONDS)
+        router = Router(config, url, journal)
+        runner = web.ServerRunner(_server(router), shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         try:
             await web.SockSite(runner, listener, backlog=1_024).start()
-            async with smtp.listening(mail_listener, config, desk):
+            async with smtp.listening(mail_listener, config, router):
                 yield Sandbox(url, config)
         finally:
             await runner.cleanup()
-            await desk.aclose()
+            await router.aclose()
     finally:
         journal.close()
         listener.close()
         mail_listener.close()
 
 
-def _server(desk: Desk) -> web.Server:
+def _server(router: Router) -> web.Server:
     loop = asyncio.get_running_loop()
 
     def request(
@@ -84,7 +84,7 @@ def _server(desk: Desk) -> web.Server:
     ) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BYTES)
 
-    return web.Server(desk.take, request_factory=request, handler_cancellation=True, access_log=None)
+    return web.Server(router.take, request_factory=request, handler_cancellation=True, access_log=None)
 
 
 def _bind(port: int) -> tuple[socket.socket, socket.socket]:
@@ -118,7 +118,7 @@ def _bind_one(port: int) -> socket.socket:
 
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Event]:
-    """Set the event at SIGTERM or SIGINT; elsewhere than in the main thread nothing can, and cancelling is the way."""
+    """Set the event at SIGTERM or SIGINT; outside the main thread no handler can be set, and the caller cancels."""
     stopped, loop, taken = asyncio.Event(), asyncio.get_running_loop(), list[signal.Signals]()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from notifyctl.sandbox.desk import Desk, SandboxConfig
-from notifyctl.sandbox.exchange import Call, Handled, Reply
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply
 from notifyctl.sandbox.faults import SILENCES, Rule
+from notifyctl.sandbox.router import Router, SandboxConfig
 
 USER = "sandbox"
 PASSWORD = "sandbox-mail-password"  # noqa: S105 - of a server that delivers nothing
@@ -46,11 +46,11 @@ _OURS = re.compile(rb"^Message-ID:\s*<([0-9a-f-]{36})@", re.IGNORECASE | re.MULT
 
 
 @asynccontextmanager
-async def listening(listener: socket.socket, config: SandboxConfig, desk: Desk) -> AsyncIterator[None]:
-    """Take mails while the block runs; `desk` says what goes wrong and notes what comes."""
+async def listening(listener: socket.socket, config: SandboxConfig, router: Router) -> AsyncIterator[None]:
+    """Take mails while the block runs; `router` says what goes wrong and notes what comes."""
     logging.getLogger("mail.log").setLevel(logging.ERROR)  # it warns of what is meant here
     connections: WeakSet[SMTP] = WeakSet()
-    handler = _Handler(config, desk)
+    handler = _Handler(config, router)
 
     def connected() -> SMTP:
         server = SMTP(
@@ -80,16 +80,16 @@ async def listening(listener: socket.socket, config: SandboxConfig, desk: Desk) 
 class _Handler:
     """What happens to a mail."""
 
-    def __init__(self, config: SandboxConfig, desk: Desk) -> None:
+    def __init__(self, config: SandboxConfig, router: Router) -> None:
         self._ids = Random(config.seed)  # noqa: S311  # nothing here is a secret
         self._latency_s = config.latency_s
-        self._desk = desk
+        self._router = router
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Return the reply to a whole mail; the library calls it."""
         body = envelope.content if isinstance(envelope.content, bytes) else b""
         recipient = envelope.rcpt_tos[0]
-        rule = self._desk.strike("smtp", recipient)
+        rule = self._router.strike("smtp", recipient)
         reply = self._reply(rule)
         self._note(body, envelope, recipient, rule, int(reply[:3]))
         if self._latency_s:
@@ -106,9 +106,9 @@ class _Handler:
         found = _OURS.search(body[:65_536].replace(b"\r\n", b"\n"))
         headers = {"mail-from": envelope.mail_from or "", "rcpt-to": " ".join(envelope.rcpt_tos)}
         fault = rule.fault if rule else None
-        self._desk.journal.write(
+        self._router.journal.write(
             "smtp",
-            Call("MAIL", "/", headers, body, time.time()),
+            IncomingRequest("MAIL", "/", headers, body, time.time()),
             Handled(Reply(status), recipient, found[1].decode() if found else None),
             None if fault in SILENCES else status,
             fault,
@@ -122,8 +122,8 @@ async def _damaged(server: SMTP, fault: str, reply: str) -> str:
         transport.write(reply[:5].encode())
         transport.close()
     elif fault == "reset":
-        plug = transport.get_extra_info("socket")
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     if fault in ("cut", "reset", "timeout", "hang"):
         await asyncio.get_running_loop().create_future()  # cancelled when the connection is gone

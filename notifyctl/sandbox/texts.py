@@ -16,9 +16,9 @@ from urllib.parse import parse_qs
 
 from notifyctl.core.segments import segments
 from notifyctl.sandbox.callbacks import Callbacks
-from notifyctl.sandbox.exchange import Call, Reply, as_json
+from notifyctl.sandbox.exchange import IncomingRequest, Reply, as_json
 from notifyctl.sandbox.identity import TWILIO_ACCOUNT
-from notifyctl.sandbox.receipts import Shelf, Stage, stage
+from notifyctl.sandbox.receipts import Progress, RecentMessages, progress
 
 PAGE_SIZE = 50
 VERSION = "2010-04-01"
@@ -69,7 +69,7 @@ class Texts:
         self._random = random
         self._final_s = final_s
         self._callbacks = callbacks
-        self._texts: Shelf[Text] = Shelf()
+        self._texts: RecentMessages[Text] = RecentMessages()
 
     def make(self, form: Mapping[str, str], now: float) -> Text:
         """Return a new message; it is not remembered yet."""
@@ -87,18 +87,18 @@ class Texts:
         )
 
     def keep(self, text: Text) -> None:
-        """Remember an accepted message, and call back about it where it says so."""
+        """Remember an accepted message, and plan its status callbacks if it names an address for them."""
         self._texts.put(text.sid, text)
         if text.callback and self._callbacks:
             steps = [
-                (self._final_s / 2, self._told(text, Stage.SENT)),
-                (self._final_s, self._told(text, Stage.FINAL)),
+                (self._final_s / 2, self._told(text, Progress.SENT)),
+                (self._final_s, self._told(text, Progress.FINAL)),
             ]
             self._callbacks.plan(text.callback, steps[:1] if text.fate == "sent" else steps)
 
     def show(self, text: Text, now: float) -> dict[str, Any]:
         """Return the message as it is now."""
-        state = self._state(text, stage(now - text.created, self._final_s))
+        state = self._state(text, progress(now - text.created, self._final_s))
         here = f"/{VERSION}/Accounts/{TWILIO_ACCOUNT}/Messages/{text.sid}"
         return {
             "account_sid": TWILIO_ACCOUNT,
@@ -128,7 +128,7 @@ class Texts:
         text = self._texts.get(sid)
         return as_json(200, self.show(text, now)) if text else None
 
-    def list(self, call: Call) -> Reply:
+    def list(self, call: IncomingRequest) -> Reply:
         """Return the messages that are asked for by To, From and DateSent, newest first: one page of them."""
         asked = {name: values[0] for name, values in parse_qs(call.query).items()}
         size = asked.get("PageSize", "")
@@ -138,11 +138,11 @@ class Texts:
         pages = {"first_page_uri": here, "next_page_uri": None, "previous_page_uri": None, "uri": here}
         return as_json(200, {**pages, "messages": found, "page": 0, "page_size": limit, "start": 0, "end": len(found)})
 
-    def _state(self, text: Text, where: Stage) -> _State:
+    def _state(self, text: Text, where: Progress) -> _State:
         sent_at = text.created + self._final_s / 2
-        if where is Stage.ACCEPTED:
+        if where is Progress.ACCEPTED:
             return _State("accepted" if text.service else "queued", None, None, text.created)
-        if where is Stage.SENT or text.fate == "sent":
+        if where is Progress.SENT or text.fate == "sent":
             return _State("sent", None, sent_at, sent_at)
         end = text.created + self._final_s
         if text.fate is None:
@@ -151,7 +151,7 @@ class Texts:
             return _State("failed", UNKNOWN_ERROR, sent_at, end)
         return _State("undelivered", int(text.fate), sent_at, end)
 
-    def _told(self, text: Text, where: Stage) -> dict[str, str]:
+    def _told(self, text: Text, where: Progress) -> dict[str, str]:
         state = self._state(text, where)
         known = {
             "AccountSid": TWILIO_ACCOUNT,
@@ -164,7 +164,7 @@ class Texts:
             "SmsStatus": state.status,
             "To": text.to,
             "ErrorCode": None if state.code is None else str(state.code),
-            "RawDlrDoneDate": strftime("%y%m%d%H%M", gmtime(state.updated)) if where is Stage.FINAL else None,
+            "RawDlrDoneDate": strftime("%y%m%d%H%M", gmtime(state.updated)) if where is Progress.FINAL else None,
         }
         return {name: value for name, value in known.items() if value is not None}
 

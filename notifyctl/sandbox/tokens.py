@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, page
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, page
 from notifyctl.sandbox.identity import ServiceAccount
 
 PATH = "/token"
@@ -42,7 +42,7 @@ _TIMES = (
 
 
 class Tokens:
-    """Gives access tokens for the assertions of one service account; without one, it knows nobody.
+    """Gives access tokens for the assertions of one service account; without one, it refuses everybody.
 
     `life_s` is how long a token is valid, in seconds.
     """
@@ -59,7 +59,7 @@ class Tokens:
         """Return whether the path belongs to the token endpoint."""
         return path == PATH
 
-    def handle(self, call: Call) -> Handled:
+    def handle(self, call: IncomingRequest) -> Handled:
         """Return the answer to a request for a token."""
         if call.method != "POST":
             return Handled(page(404))

@@ -1,4 +1,4 @@
-"""Twilio's side of the Messages and Account resources, with the magic numbers of its test credentials."""
+"""Twilio's Messages and Account resources, as its API answers, with the magic numbers of its test credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 from urllib.parse import parse_qs
 
 from notifyctl.sandbox.callbacks import Callbacks
-from notifyctl.sandbox.exchange import Call, Handled, Reply, as_json, page
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, page
 from notifyctl.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
 from notifyctl.sandbox.texts import Texts
 
@@ -65,7 +65,7 @@ _BY_STATUS = {400: 20001, 401: 20003, 403: 20003, 404: 20404, 405: 20004, 429: 2
 _ANYBODY = "+15005550000"
 
 
-class Twilio:
+class TwilioServer:
     """Answers as Twilio does, to any number but the magic ones.
 
     `final_s` is how long it takes until a message is delivered, in seconds; with `callbacks`, addresses on this machine
@@ -81,7 +81,7 @@ class Twilio:
         """Return whether the path belongs to this provider."""
         return path.startswith("/2010-04-01/")
 
-    def handle(self, call: Call) -> Handled:
+    def handle(self, call: IncomingRequest) -> Handled:
         """Return the answer to a request."""
         place = _PATH.fullmatch(call.path)
         login = _login(call)
@@ -101,7 +101,7 @@ class Twilio:
         reply = as_json(201, self._texts.show(text, call.now), {"Twilio-Concurrent-Requests": "1"})
         return Handled(reply, text.to, accept=lambda fate: self._texts.keep(replace(text, fate=fate) if fate else text))
 
-    def _told(self, call: Call, login: str, place: re.Match[str]) -> Reply:
+    def _told(self, call: IncomingRequest, login: str, place: re.Match[str]) -> Reply:
         if place["sid"]:
             return self._texts.find(place["sid"], call.now) or _error(20404)
         if place["messages"]:
@@ -123,7 +123,7 @@ def refusal(what: str, now: float) -> Reply | None:
     return _error(_BY_STATUS[number], status=number) if number in _BY_STATUS else page(number)
 
 
-def _login(call: Call) -> str | None:
+def _login(call: IncomingRequest) -> str | None:
     """Return the SID that signs in, None when nobody does."""
     scheme, _, encoded = call.headers.get("authorization", "").partition(" ")
     try:
@@ -152,7 +152,7 @@ def _account(path: str) -> Reply:
     )
 
 
-def _form(call: Call) -> dict[str, str]:
+def _form(call: IncomingRequest) -> dict[str, str]:
     """Return the parameters, of several with one name the first; a JSON body has none, as with the real one."""
     if not call.has_content_type("application/x-www-form-urlencoded"):
         return {}

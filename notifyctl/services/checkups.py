@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, NotifyctlError
-from notifyctl.core.flow import Cause
 from notifyctl.core.outcome import Kind
+from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Checkable, Credentials, Failure, Request, Response
 from notifyctl.providers.oauth import TIMEOUT_SECONDS, TokenSource
 from notifyctl.providers.reading import kind_of_status
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.providers.wire import Wire
 from notifyctl.services import credentials
 from notifyctl.services.credentials import Given
 from notifyctl.services.providers import find
 from notifyctl.store import providers as store
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import ProviderConfig
+from notifyctl.store.db.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ CREDENTIALS = "settings, credentials"
 _LOGIN = frozenset({401, 530, 534, 535, 538})  # what says that the login is refused: HTTP's, and a mail server's
 
 
-class Result(StrEnum):
-    """What a check-up came to. UNREACHABLE: nobody answered, or one in trouble; nothing is known of the credentials."""
+class CheckupResult(StrEnum):
+    """The result of a check-up. UNREACHABLE: no answer, or one of a provider in trouble: nothing is known."""
 
     OK = "ok"
     REFUSED = "refused"
@@ -48,7 +48,7 @@ class Result(StrEnum):
 class Finding:
     """What was found out; `checked` says how far it went, `hint` what helps."""
 
-    result: Result
+    result: CheckupResult
     checked: str | None = None
     problem: str | None = None
     hint: str | None = None
@@ -79,17 +79,17 @@ def examine(db: Database, keyring: Keyring, urls: Mapping[str, str], refs: Seque
 
     Each has its `timeout_seconds`. Nothing is written, and no transaction is open meanwhile.
     """
-    with db.read() as conn:
-        now = db.now(conn)
-        configs = [find(conn, ref) for ref in refs] if refs else store.load_active(conn)
+    with db.read() as tx:
+        now = tx.now
+        configs = [find(tx, ref) for ref in refs] if refs else store.load_active(tx)
     configs = list({config.id: config for config in configs}.values())
     return asyncio.run(_examined(configs, keyring, urls, now))
 
 
 def require(db: Database, keyring: Keyring, urls: Mapping[str, str], ref: str, given: Given) -> None:
     """Raise AnswerIsNo unless a provider's credentials work with what is given for them; else as `providers.update`."""
-    with db.read() as conn:
-        config, now = credentials.applied(find(conn, ref), given, keyring), db.now(conn)
+    with db.read() as tx:
+        config, now = credentials.applied(find(tx, ref), given, keyring), tx.now
     credentials.checked(config, keyring)
     (found,) = asyncio.run(_examined([config], keyring, urls, now))
     if not found.ok:
@@ -112,22 +112,22 @@ async def _examine(config: ProviderConfig, keyring: Keyring, urls: Mapping[str, 
     adapter: Adapter | None = None
     try:
         adapter = registry.get(config.provider_name)
-        opened = store.open_credentials(config, keyring, urls)
+        opened = open_credentials(config, keyring, urls)
         finding = await _Examination(adapter, opened, wire, tokens, began + config.timeout_seconds).finding()
     except NotAllowed as error:
-        finding = Finding(Result.UNREADABLE, None, error.message, error.hint)
+        finding = Finding(CheckupResult.UNREADABLE, None, error.message, error.hint)
     except NotifyctlError as error:  # not installed here, or it cannot be loaded
-        finding = Finding(Result.UNAVAILABLE, None, error.message, error.hint)
+        finding = Finding(CheckupResult.UNAVAILABLE, None, error.message, error.hint)
     except Exception as error:  # a third party's adapter
         log.exception("provider %s: the check-up failed", config.provider_name)
-        finding = Finding(Result.UNAVAILABLE, None, f"its adapter failed: {type(error).__name__}")
+        finding = Finding(CheckupResult.UNAVAILABLE, None, f"its adapter failed: {type(error).__name__}")
     finally:
         await tokens.aclose()
     return Checkup(
         id=config.id,
         provider_name=config.provider_name,
         channel=None if adapter is None else adapter.channel.value,
-        ok=finding.result is Result.OK,
+        ok=finding.result is CheckupResult.OK,
         result=finding.result.value,
         checked=finding.checked,
         problem=None if finding.problem is None else one_line(finding.problem),
@@ -140,9 +140,8 @@ async def _examine(config: ProviderConfig, keyring: Keyring, urls: Mapping[str, 
 
 def _pause(config: ProviderConfig, now: int) -> str | None:
     """Return why a provider is paused for longer than a moment, None when it is not."""
-    if not config.paused(now) or config.pause_cause == Cause.THROTTLED:
-        return None
-    return config.pause_reason or "no reason given"
+    hold = config.health.hold(now)
+    return None if hold is None or not hold.lasts else config.health.pause_reason or "no reason given"
 
 
 def _has_secrets(config: ProviderConfig) -> bool:
@@ -164,9 +163,11 @@ class _Examination:
         name = self.adapter.name
         problems = self.adapter.check(self.credentials)
         if problems:
-            return Finding(Result.SETTINGS, SETTINGS, "; ".join(problems), f"notifyctl providers update {name} --help")
+            return Finding(
+                CheckupResult.SETTINGS, SETTINGS, "; ".join(problems), f"notifyctl providers update {name} --help"
+            )
         if not isinstance(self.adapter, Checkable):
-            return Finding(Result.OK, f"{SETTINGS}; the adapter can check no more")
+            return Finding(CheckupResult.OK, f"{SETTINGS}; the adapter can check no more")
         token = await self._token()
         if isinstance(token, Finding):
             return token
@@ -178,7 +179,7 @@ class _Examination:
             return self._unreachable(trouble)
         problem = self.adapter.read_checkup(answer)
         if problem is None:
-            return Finding(Result.OK, CREDENTIALS)
+            return Finding(CheckupResult.OK, CREDENTIALS)
         return self._refused(problem, by_login=answer.status in _LOGIN)
 
     async def _token(self) -> str | Finding | None:
@@ -199,12 +200,12 @@ class _Examination:
     def _refused(self, problem: str, *, by_login: bool) -> Finding:
         again = f"notifyctl providers test {self.adapter.name}"
         hint = credentials.replacing(self.adapter.name) if by_login else f"when that is done: {again}"
-        return Finding(Result.REFUSED, CREDENTIALS, problem, hint)
+        return Finding(CheckupResult.REFUSED, CREDENTIALS, problem, hint)
 
     def _unreachable(self, problem: str) -> Finding:
         where = "host and port" if self.adapter.name == "smtp" else "base_url"
         hint = f"try again later, or look at its {where}: notifyctl providers show {self.adapter.name}"
-        return Finding(Result.UNREACHABLE, SETTINGS, problem, hint)
+        return Finding(CheckupResult.UNREACHABLE, SETTINGS, problem, hint)
 
 
 def _trouble(request: Request, answer: Response) -> str | None:

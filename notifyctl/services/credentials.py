@@ -1,4 +1,4 @@
-"""What a provider's credentials and settings become when some of them are given anew."""
+"""Changing a provider's credentials and settings: what was given is checked, sealed and put over the old ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.host import is_loopback
+from notifyctl.core.provider import SECRET_WIDTH, ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Described, Traceable
 from notifyctl.providers.shapes import meant
-from notifyctl.store.providers import SECRET_WIDTH, ProviderConfig, open_credentials, place
+from notifyctl.providers.unseal import open_credentials
 
 _BOTH = "--api-key - --api-secret -"
 _HINT = "--api-key, --api-secret, --credentials and --set KEY=VALUE give them"
@@ -62,13 +63,13 @@ def applied(config: ProviderConfig, given: Given, keyring: Keyring) -> ProviderC
     api_key, api_secret, account = config.api_key, config.api_secret, config.service_account
     plain_key = given.api_key if given.service_account is None else given.service_account["private_key_id"]
     if plain_key is not None:
-        api_key = keyring.seal(plain_key, place(config.id, "api_key"), SECRET_WIDTH)
+        api_key = keyring.seal(plain_key, config.place("api_key"), SECRET_WIDTH)
     if given.api_secret is not None:
         api_secret = None  # which an empty one comes to
     if given.api_secret:
-        api_secret = keyring.seal(given.api_secret, place(config.id, "api_secret"), SECRET_WIDTH)
+        api_secret = keyring.seal(given.api_secret, config.place("api_secret"), SECRET_WIDTH)
     if given.service_account is not None:
-        account = keyring.seal(json.dumps(dict(given.service_account)), place(config.id, "config_json"))
+        account = keyring.seal(json.dumps(dict(given.service_account)), config.place("config_json"))
     return replace(
         config,
         api_key=api_key,

@@ -9,11 +9,11 @@ from random import Random
 from sqlalchemy import select
 
 from notifyctl.core import content
-from notifyctl.core.model import Actor, Category, Channel
+from notifyctl.core.model import Category, Channel
+from notifyctl.core.submission import Draft
 from notifyctl.services import contacts, sending, users
-from notifyctl.services.sending import Draft
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notification_dlq, notifications
 
 PEOPLE = 24
 NOTIFICATIONS = 300
@@ -33,17 +33,17 @@ class Letters:
     invalid: str | None
 
 
-def populate(db: Database, actor: Actor) -> None:
+def populate(db: Database) -> None:
     """Create people with phones and devices; a few of those are dead, and one person has none."""
     for number, name in enumerate(_names()):
-        users.create(db, actor, name, f"{name}@example.org")
+        users.create(db, name, f"{name}@example.org")
         if name == "person23":
             continue
-        contacts.add(db, actor, name, Channel.SMS, _DEAD_PHONES.get(name, f"+1415555{2400 + number}"))
-        contacts.add(db, actor, name, Channel.PUSH, _DEAD_DEVICES.get(name, f"device-{name.replace('.', '-')}"))
+        contacts.add(db, name, Channel.SMS, _DEAD_PHONES.get(name, f"+1415555{2400 + number}"))
+        contacts.add(db, name, Channel.PUSH, _DEAD_DEVICES.get(name, f"device-{name.replace('.', '-')}"))
 
 
-def submit_many(db: Database, actor: Actor) -> int:
+def submit_many(db: Database) -> int:
     """Submit notifications to everybody on all channels, each tenth for later; return how many."""
     chance = Random(7)  # noqa: S311 - the same story each time
     names = _names()
@@ -53,7 +53,7 @@ def submit_many(db: Database, actor: Actor) -> int:
         subject = None if channel is Channel.SMS else f"News for {name}"
         payload = content.build(channel, subject=subject, body=chance.choice(_SENTENCES))
         draft = Draft(name, channel, payload, uuid.uuid4().hex, delay_ms=_delay_ms(number, chance))
-        sending.submit(db, actor, draft, {})
+        sending.submit(db, draft, {})
     return NOTIFICATIONS
 
 
@@ -78,8 +78,8 @@ def letters(db: Database) -> Letters:
                 n.user_id == users.get(db, address).id,
             )
         )
-        with db.read() as conn:
-            return conn.execute(statement.limit(1)).scalar()
+        with db.read() as tx:
+            return tx.execute(statement.limit(1)).scalar()
 
     return Letters(one(Channel.PUSH, "li.wei"), one(Channel.SMS, "omar"))
 

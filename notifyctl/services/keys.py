@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection
-
 from notifyctl.core import apikey, names
 from notifyctl.core.apikey import ApiKey
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
 from notifyctl.core.model import Actor
-from notifyctl.store import audit, ids, users
+from notifyctl.store import ids, users
 from notifyctl.store import keys as store
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.keys import ACTIVE, REVOKED, Key
-from notifyctl.store.page import Cursor
-from notifyctl.store.tables import api_keys
+from notifyctl.store.schema.tables import api_keys
 
 USE_NOTED_EVERY_MS = 60_000
 
@@ -38,7 +37,7 @@ class NewKey(ReadyKey):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KeyCheck:
     """Whether a key is valid; if not, `reason` says why. The rest is None for a key that is not known."""
 
     valid: bool
@@ -52,7 +51,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What became of one key that was to be revoked; `asked` names it without showing it.
+    """The result for one key that was to be revoked; `asked` names it without showing it.
 
     `result` is `revoked`, `was revoked` or `failed`; then `error` says why.
     """
@@ -75,35 +74,34 @@ def authenticate(db: Database, secret: str, agent: str) -> Actor:
 
     That the key was used is noted at most once a minute, and not at all where the database takes no writes.
     """
-    with db.read() as conn:
-        now = db.now(conn)
-        key = store.by_hash(conn, apikey.hash_of(secret), now)
+    with db.read() as tx:
+        now, key = tx.now, store.by_hash(tx, apikey.hash_of(secret))
     if key is None or key.state != ACTIVE:
         raise NotAllowed(f"NOTIFYCTL_API_KEY: {_objection(key, secret)}", "notifyctl keys create, by an operator")
     if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
         with suppress(NotifyctlError):
-            db.write(lambda conn: store.touch(conn, key.id, now, USE_NOTED_EVERY_MS))
+            db.write(lambda tx: store.touch(tx, key.id, USE_NOTED_EVERY_MS))
     return Actor(key.user_id, agent)
 
 
-def verify(db: Database, secret: str) -> Verdict:
+def verify(db: Database, secret: str) -> KeyCheck:
     """Say whether a key is valid, without using it."""
-    with db.read() as conn:
-        key = store.by_hash(conn, apikey.hash_of(secret), db.now(conn))
+    with db.read() as tx:
+        key = store.by_hash(tx, apikey.hash_of(secret))
     if key is None:
-        return Verdict(valid=False, reason=_objection(key, secret))
+        return KeyCheck(valid=False, reason=_objection(key, secret))
     valid = key.state == ACTIVE
     reason = None if valid else _objection(key, secret)
-    return Verdict(valid, reason, key.id, key.user_id, key.username, key.name, key.expires_at)
+    return KeyCheck(valid, reason, key.id, key.user_id, key.username, key.name, key.expires_at)
 
 
-def create(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> NewKey:
+def create(db: Database, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> NewKey:
     """Store a new key for a user. Raises UsageError for the name, NotFound for the user."""
     label = names.label(name, "key's name")
 
-    def work(conn: Connection) -> NewKey:
-        user = users.lock(conn, db.dialect, users.find(conn, db.dialect, ref).id)
-        return _create(conn, db, actor, user.id, key, label, None, expires_in_ms)
+    def work(tx: Tx) -> NewKey:
+        user = users.lock(tx, users.find(tx, ref).id)
+        return _create(tx, user.id, key, label, None, expires_in_ms)
 
     return db.write(work)
 
@@ -111,36 +109,31 @@ def create(db: Database, actor: Actor, ref: str, key: ApiKey, name: str, expires
 def active(db: Database, ref: str, name: str) -> ReadyKey | None:
     """Return the user's newest active key of that name. Raises UsageError for the name, NotFound for the user."""
     label = names.label(name, "key's name")
-    with db.read() as conn:
-        user = users.find(conn, db.dialect, ref)
-        present = store.named(conn, user.id, label, db.now(conn))
+    with db.read() as tx:
+        user = users.find(tx, ref)
+        present = store.named(tx, user.id, label)
     return None if present is None else ReadyKey(**asdict(present), created=False)
 
 
-def rotate(
-    db: Database, actor: Actor, text: str, key: ApiKey, expires_in_ms: int | None, overlap_ms: int | None
-) -> NewKey:
+def rotate(db: Database, text: str, key: ApiKey, expires_in_ms: int | None, overlap_ms: int | None) -> NewKey:
     """Put a new key in the place of an active one: same user, name and scopes.
 
     Without `expires_in_ms` it lives as long as the old one was to live. The old one ends now, or after `overlap_ms`.
     Raises UsageError and NotFound for the id, Conflict when the old key is not active.
     """
 
-    def work(conn: Connection) -> NewKey:
-        now = db.now(conn)
-        key_id = ids.resolve(conn, api_keys, text, "API key")
-        old = store.lock(conn, db.dialect, key_id, now)
+    def work(tx: Tx) -> NewKey:
+        key_id = ids.resolve(tx, api_keys, text, "API key")
+        old = store.lock(tx, key_id)
         if old.state != ACTIVE:
             raise Conflict(f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {old.username}")
         lives = old.expires_at - old.created_at if old.expires_at is not None else None
-        new = _create(conn, db, actor, old.user_id, key, old.name, old.scopes, expires_in_ms or lives)
+        new = _create(tx, old.user_id, key, old.name, old.scopes, expires_in_ms or lives)
         if overlap_ms is None:
-            store.revoke(conn, db.dialect, [old.id])
+            store.revoke(tx, [old.id])
         else:
-            store.expire(conn, old.id, now + overlap_ms)
-        audit.record(
-            conn, actor, "rotate", "api_key", [(old.id, {"replaced_by": new.id, "overlap_ms": overlap_ms})], now
-        )
+            store.expire(tx, old.id, tx.now + overlap_ms)
+        tx.audit("rotate", "api_key", [(old.id, {"replaced_by": new.id, "overlap_ms": overlap_ms})])
         return new
 
     return db.write(work)
@@ -148,57 +141,47 @@ def rotate(
 
 def get(db: Database, text: str) -> Key:
     """Return the key with this id. Raises NotFound, UsageError."""
-    with db.read() as conn:
-        return _get(conn, db, text, db.now(conn))
+    with db.read() as tx:
+        return _get(tx, text)
 
 
 def find_user(db: Database, ref: str) -> str:
     """Return the id of the user that a list is narrowed to. Raises NotFound."""
-    with db.read() as conn:
-        return users.find(conn, db.dialect, ref).id
+    with db.read() as tx:
+        return users.find(tx, ref).id
 
 
 def listed(db: Database, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
     """Return at most `limit` keys after the cursor, newest first."""
-    with db.read() as conn:
-        return store.page(conn, db.now(conn), user_id, after, limit)
+    with db.read() as tx:
+        return store.page(tx, user_id, after, limit)
 
 
 def count(db: Database, user_id: str | None) -> int:
     """Return how many keys there are, of one user or of all."""
-    with db.read() as conn:
-        return store.count(conn, user_id)
+    with db.read() as tx:
+        return store.count(tx, user_id)
 
 
-def revoke(db: Database, actor: Actor, asked: Sequence[str]) -> list[Revocation]:
+def revoke(db: Database, asked: Sequence[str]) -> list[Revocation]:
     """Revoke keys by id, by a unique beginning of one, or by the leaked keys themselves; one result for each."""
 
-    def work(conn: Connection) -> list[Revocation]:
-        now = db.now(conn)
-        found = _asked_for(conn, db, list(dict.fromkeys(asked)), now)
+    def work(tx: Tx) -> list[Revocation]:
+        found = _asked_for(tx, list(dict.fromkeys(asked)))
         present = {each.id for each in found.values() if isinstance(each, Key)}
-        changed = store.revoke(conn, db.dialect, sorted(present))
-        audit.record(
-            conn,
-            actor,
-            "revoke",
-            "api_key",
-            [(key_id, {"is_active": [True, False]}) for key_id in sorted(changed)],
-            now,
-        )
+        changed = store.revoke(tx, sorted(present))
+        tx.audit("revoke", "api_key", [(key_id, {"is_active": [True, False]}) for key_id in sorted(changed)])
         return [_revocation(text, each, changed) for text, each in found.items()]
 
     return db.write(work)
 
 
-def _asked_for(conn: Connection, db: Database, asked: Sequence[str], now: int) -> dict[str, Key | NotifyctlError]:
+def _asked_for(tx: Tx, asked: Sequence[str]) -> dict[str, Key | NotifyctlError]:
     hashes = {apikey.hash_of(text): text for text in asked if apikey.looks_like_one(text)}
     plain = [text for text in asked if not apikey.looks_like_one(text)]
-    by_hash = store.by_hashes(conn, db.dialect, list(hashes), now)
-    resolved = ids.resolve_many(conn, db.dialect, api_keys, plain, "API key")
-    by_id = {
-        key.id: key for key in store.by_ids(conn, db.dialect, [r for r in resolved.values() if isinstance(r, str)], now)
-    }
+    by_hash = store.by_hashes(tx, list(hashes))
+    resolved = ids.resolve_many(tx, api_keys, plain, "API key")
+    by_id = {key.id: key for key in store.by_ids(tx, [r for r in resolved.values() if isinstance(r, str)])}
     found: dict[str, Key | NotifyctlError] = {}
     for text in asked:
         if apikey.looks_like_one(text):
@@ -217,28 +200,19 @@ def _revocation(text: str, found: Key | NotifyctlError, changed: set[str]) -> Re
     return Revocation(asked, result, found.id, found.username, found.name)
 
 
-def _create(
-    conn: Connection,
-    db: Database,
-    actor: Actor,
-    user_id: str,
-    key: ApiKey,
-    name: str,
-    scopes: str | None,
-    expires_in_ms: int | None,
-) -> NewKey:
-    row_id, now = str(uuid.uuid4()), db.now(conn)
-    expires_at = None if expires_in_ms is None else now + expires_in_ms
-    store.create(conn, row_id, user_id, key, name, scopes, expires_at, now)
+def _create(tx: Tx, user_id: str, key: ApiKey, name: str, scopes: str | None, expires_in_ms: int | None) -> NewKey:
+    row_id = str(uuid.uuid4())
+    expires_at = None if expires_in_ms is None else tx.now + expires_in_ms
+    store.create(tx, row_id, user_id, key, name, scopes, expires_at)
     facts = {"user_id": user_id, "name": [None, name], "prefix": key.prefix, "expires_at": expires_at}
-    audit.record(conn, actor, "create", "api_key", [(row_id, facts)], now)
-    (stored,) = store.by_ids(conn, db.dialect, [row_id], now)
+    tx.audit("create", "api_key", [(row_id, facts)])
+    (stored,) = store.by_ids(tx, [row_id])
     return NewKey(**asdict(stored), created=True, key=key.secret)
 
 
-def _get(conn: Connection, db: Database, text: str, now: int) -> Key:
-    key_id = ids.resolve(conn, api_keys, text, "API key")
-    (key,) = store.by_ids(conn, db.dialect, [key_id], now)
+def _get(tx: Tx, text: str) -> Key:
+    key_id = ids.resolve(tx, api_keys, text, "API key")
+    (key,) = store.by_ids(tx, [key_id])
     return key
 
 

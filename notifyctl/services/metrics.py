@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection
-
 from notifyctl.core import when
 from notifyctl.core.errors import NotFound, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.when import Point
 from notifyctl.store import hours, metrics, notifications, providers
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import HOUR_MS, Bucket
 from notifyctl.store.metrics import RolledUp
 
@@ -32,7 +31,7 @@ class By(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class MetricsQuery:
     """Which numbers; `last_ms` stands instead of `since` and `until`."""
 
     by: By = By.PROVIDER
@@ -68,7 +67,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MetricsReport:
     """The lines and their sum, over whole hours from `since` to before `until`; `now` is when it was read (ms)."""
 
     since: int
@@ -88,38 +87,38 @@ class _Group:
     message_type: str | None = None
 
 
-def show(db: Database, query: Query) -> Report:
+def show(db: Database, query: MetricsQuery) -> MetricsReport:
     """Return the numbers as they are now. Raises NotFound for a provider that never was, UsageError for no window."""
-    with db.read() as conn:
-        now = db.now(conn)
+    with db.read() as tx:
+        now = tx.now
         since, until = _window(query, now)
-        found = hours.read(conn, since, until)
+        found = hours.read(tx, since, until)
         if query.provider is not None:
-            _require_provider(conn, query.provider, found)
+            _require_provider(tx, query.provider, found)
     buckets = [bucket for bucket in found if _wanted(query, bucket)]
     first = min((bucket.hour_start for bucket in buckets), default=until)
     groups = _grouped(buckets, _GROUPS[query.by], _empty(query.by, first, min(until, now)))
     total = _totals(_Group(), buckets, since, until)
     rows = [_totals(group, groups[group], since, until) for group in sorted(groups, key=_order)]
-    return Report(since, until, now, rows, total)
+    return MetricsReport(since, until, now, rows, total)
 
 
 def rollup(db: Database, since: Point | None = None) -> RolledUp:
     """Count what has finished or changed since the last roll-up; from `since` on everything again."""
-    with db.read() as conn:
-        moment = when.at(since, db.now(conn))
+    with db.read() as tx:
+        moment = when.at(since, tx.now)
     return metrics.rollup(db, moment)
 
 
-def _require_provider(conn: Connection, name: str, found: list[Bucket]) -> None:
+def _require_provider(tx: Tx, name: str, found: list[Bucket]) -> None:
     """Raise NotFound unless the provider is configured, or was when a notification went to it."""
-    if any(bucket.provider == name for bucket in found) or providers.get(conn, name) is not None:
+    if any(bucket.provider == name for bucket in found) or providers.get(tx, name) is not None:
         return
-    if not notifications.any_of_provider(conn, name):
+    if not notifications.any_of_provider(tx, name):
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
-def _window(query: Query, now: int) -> tuple[int, int]:
+def _window(query: MetricsQuery, now: int) -> tuple[int, int]:
     if query.last_ms is not None and (query.since is not None or query.until is not None):
         raise UsageError("--last stands instead of --since and --until")
     unit = DAY_MS if query.by is By.DAY else HOUR_MS
@@ -139,7 +138,7 @@ def _ceiling(moment: int, unit: int) -> int:
     return -(-moment // unit) * unit
 
 
-def _wanted(query: Query, bucket: Bucket) -> bool:
+def _wanted(query: MetricsQuery, bucket: Bucket) -> bool:
     return (
         (query.provider is None or bucket.provider == query.provider)
         and (query.channel is None or bucket.message_type == query.channel.value)

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from sqlalchemy import Connection
-
-from notifyctl.core import when
+from notifyctl.core import operate, when
 from notifyctl.core.address import normalised
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
-from notifyctl.core.model import Actor, Channel, Status
+from notifyctl.core.model import Channel, Status
+from notifyctl.core.notification import Notification, State
+from notifyctl.core.submission import New
 from notifyctl.core.when import Point
-from notifyctl.services import acts
-from notifyctl.services.acts import Acted, Selection, Standing
-from notifyctl.store import audit, ids, metrics, picks, providers, users
+from notifyctl.services import bulk
+from notifyctl.services.bulk import Acted, Selection, Standing
+from notifyctl.store import ids, providers, selections, users
 from notifyctl.store import notifications as store
-from notifyctl.store.engine import Database
-from notifyctl.store.notifications import Filter, Held, New, Notification
-from notifyctl.store.page import Cursor
-from notifyctl.store.states import PENDING, State, state_expression
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.notifications import LockedNotification, NotificationFilter
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.states import PENDING, state_expression
+from notifyctl.store.queue.submit import submit
+from notifyctl.store.schema.tables import notifications
 
 WHAT = "notification"
-BY_OPERATOR = "cancelled by an operator"
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class NotificationQuery:
     """Which notifications, as a person says it: `user` by id, name or e-mail, times perhaps as "so long ago"."""
 
     status: Status | None = None
@@ -46,52 +47,51 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuery:
     """A query whose names were found and whose times are moments; `now` is when that was (milliseconds)."""
 
-    filter: Filter
+    filter: NotificationFilter
     now: int
 
 
 # Looking
 
 
-def ask(db: Database, query: Query) -> Asked:
+def ask(db: Database, query: NotificationQuery) -> ResolvedQuery:
     """Return the query made ready. Raises NotFound for a user or provider that does not exist."""
-    with db.read() as conn:
-        now = db.now(conn)
+    with db.read() as tx:
         if query.provider is not None:
-            require_provider(conn, query.provider)
-        return Asked(_filter(conn, db, query, now), now)
+            require_provider(tx, query.provider)
+        return ResolvedQuery(_filter(tx, query), tx.now)
 
 
-def page(db: Database, asked: Asked, after: Cursor | None, limit: int) -> list[Notification]:
+def page(db: Database, asked: ResolvedQuery, after: Cursor | None, limit: int) -> list[Notification]:
     """Return at most `limit` notifications after the cursor, newest first."""
-    with db.read() as conn:
-        return store.page(conn, asked.filter, db.now(conn), after, limit)
+    with db.read() as tx:
+        return store.page(tx, asked.filter, after, limit)
 
 
-def count(db: Database, asked: Asked) -> int:
+def count(db: Database, asked: ResolvedQuery) -> int:
     """Return how many notifications match."""
-    with db.read() as conn:
-        return store.count(conn, asked.filter, db.now(conn))
+    with db.read() as tx:
+        return store.count(tx, asked.filter)
 
 
 def show(db: Database, texts: Sequence[str]) -> list[Notification]:
     """Return the notifications that `texts` (ids or their beginnings) mean, in that order. Raises NotFound."""
-    with db.read() as conn:
-        known = _resolved(conn, db, texts)
+    with db.read() as tx:
+        known = _resolved(tx, texts)
         if missing := next((error for error in known.values() if isinstance(error, NotifyctlError)), None):
             raise missing
         wanted = [str(id_) for id_ in known.values()]
-        found = store.get(conn, db.dialect, wanted, db.now(conn))
+        found = store.get(tx, wanted)
         return [found[id_] for id_ in dict.fromkeys(wanted) if id_ in found]
 
 
 def resolve(db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
     """Return for each text the id that it means, or why it means none. Raises UsageError for an ambiguous one."""
-    with db.read() as conn:
-        known = _resolved(conn, db, texts)
+    with db.read() as tx:
+        known = _resolved(tx, texts)
     if ambiguous := next((error for error in known.values() if isinstance(error, UsageError)), None):
         raise ambiguous
     return known
@@ -100,52 +100,46 @@ def resolve(db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlErro
 # Acting
 
 
-def select_pending(db: Database, query: Query) -> Selection:
+def select_pending(db: Database, query: NotificationQuery) -> Selection:
     """Return the pending notifications that match: what can be cancelled or rescheduled."""
     return _select(db, query, ended=False)
 
 
-def select_ended(db: Database, query: Query) -> Selection:
+def select_ended(db: Database, query: NotificationQuery) -> Selection:
     """Return the notifications that match and are not pending: what can be sent again."""
     return _select(db, query, ended=True)
 
 
-def cancel(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
-    """Cancel pending notifications on which nobody works; return what became of each id, in their order."""
+def cancel(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
+    """Cancel pending notifications on which nobody works; return the result for each id, in their order."""
 
-    def work(conn: Connection) -> list[Acted]:
-        now = db.now(conn)
-        held = store.lock(conn, db.dialect, chosen)
-        may, others = acts.split(chosen, held, lambda row: _not_free(row, now), WHAT, by_filter=by_filter)
-        done = store.cancel(conn, db.dialect, may, BY_OPERATOR, now)
-        _account(conn, actor, "cancel", [(row, {"status": ["pending", "cancelled"]}) for row in may], done, now)
-        return acts.in_order(chosen, done, "cancelled", others)
+    def work(tx: Tx) -> list[Acted]:
+        locked = store.lock(tx, chosen)
+        may, others = bulk.split(chosen, locked, lambda row: _not_free(row, tx.now), WHAT, by_filter=by_filter)
+        done = apply(tx, [operate.cancel(row, tx.now) for row in may]).ids
+        return bulk.in_order(chosen, done, "cancelled", others)
 
     return db.write(work)
 
 
-def reschedule(
-    db: Database, actor: Actor, chosen: Sequence[str], send_at: int | None, *, by_filter: bool = False
-) -> list[Acted]:
+def reschedule(db: Database, chosen: Sequence[str], send_at: int | None, *, by_filter: bool = False) -> list[Acted]:
     """Move pending notifications to `send_at` (None: now), as a new time to send. Raises UsageError for a past one."""
 
-    def work(conn: Connection) -> list[Acted]:
-        now = db.now(conn)
-        moment = now if send_at is None else when.not_past(send_at, now, "--at")
-        held = store.lock(conn, db.dialect, chosen)
+    def work(tx: Tx) -> list[Acted]:
+        moment = tx.now if send_at is None else when.not_past(send_at, tx.now, "--at")
+        locked = store.lock(tx, chosen)
 
-        def objection(row: Held) -> NotifyctlError | None:
-            return _not_free(row, now) or _expires_before(row, moment)
+        def objection(row: LockedNotification) -> NotifyctlError | None:
+            return _not_free(row, tx.now) or _expires_before(row, moment)
 
-        may, others = acts.split(chosen, held, objection, WHAT, by_filter=by_filter)
-        done = store.reschedule(conn, db.dialect, may, moment, now)
-        _account(conn, actor, "reschedule", [(row, {"send_at": [row.send_at, moment]}) for row in may], done, now)
-        return acts.in_order(chosen, done, "rescheduled", others)
+        may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
+        done = apply(tx, [operate.reschedule(row, moment, tx.now) for row in may]).ids
+        return bulk.in_order(chosen, done, "rescheduled", others)
 
     return db.write(work)
 
 
-def resend(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
+def resend(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
     """Submit a copy of each ended notification, linked by `resent_from`; `new_id` says which.
 
     The copy goes by the same provider, at once, with as much time to live as the first had.
@@ -153,15 +147,12 @@ def resend(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool
     # Made before the transaction: run again, it must not send twice.
     fresh = {id_: (str(uuid.uuid4()), secrets.token_hex(32)) for id_ in chosen}
 
-    def work(conn: Connection) -> list[Acted]:
-        now = db.now(conn)
-        active = {config.provider_name for config in providers.load_active(conn)}
-        found = store.get(conn, db.dialect, chosen, now)
-        may, others = acts.split(chosen, found, lambda row: _not_resendable(row, active), WHAT, by_filter=by_filter)
-        store.insert(conn, db.dialect, [_copy(row, *fresh[row.id], now) for row in may])
-        copies = [(fresh[row.id][0], {"resent_from": row.id}) for row in may]
-        audit.record(conn, actor, "resend", WHAT, copies, now)
-        outcome = acts.in_order(chosen, {row.id for row in may}, "resent", others)
+    def work(tx: Tx) -> list[Acted]:
+        active = {config.provider_name for config in providers.load_active(tx)}
+        found = store.get(tx, chosen)
+        may, others = bulk.split(chosen, found, lambda row: _not_resendable(row, active), WHAT, by_filter=by_filter)
+        submit(tx, [_copy(row, *fresh[row.id], tx.now) for row in may])
+        outcome = bulk.in_order(chosen, {row.id for row in may}, "resent", others)
         return [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
 
     return db.write(work)
@@ -170,23 +161,23 @@ def resend(db: Database, actor: Actor, chosen: Sequence[str], *, by_filter: bool
 # Helpers
 
 
-def require_provider(conn: Connection, name: str) -> None:
+def require_provider(tx: Tx, name: str) -> None:
     """Raise NotFound unless the provider is configured, or was when a notification went to it."""
-    if providers.get(conn, name) is None and not store.any_of_provider(conn, name):
+    if providers.get(tx, name) is None and not store.any_of_provider(tx, name):
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
-def _filter(conn: Connection, db: Database, query: Query, now: int) -> Filter:
-    return Filter(
+def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
+    return NotificationFilter(
         status=query.status,
         state=query.state,
         channel=query.channel,
         provider=query.provider,
-        user_id=users.find(conn, db.dialect, query.user).id if query.user is not None else None,
+        user_id=users.find(tx, query.user).id if query.user is not None else None,
         address=_as_stored(query.address) if query.address is not None else None,
         provider_message_id=query.provider_message_id,
-        since=when.at(query.since, now),
-        until=when.at(query.until, now),
+        since=when.at(query.since, tx.now),
+        until=when.at(query.until, tx.now),
         stuck_ms=query.stuck_ms,
     )
 
@@ -197,19 +188,19 @@ def _as_stored(address: str) -> str:
     return normalised(channel, address)
 
 
-def _resolved(conn: Connection, db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
-    return ids.resolve_many(conn, db.dialect, notifications, texts, WHAT)
+def _resolved(tx: Tx, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
+    return ids.resolve_many(tx, notifications, texts, WHAT)
 
 
-def _select(db: Database, query: Query, *, ended: bool) -> Selection:
+def _select(db: Database, query: NotificationQuery, *, ended: bool) -> Selection:
     asked = ask(db, query)
     narrowed = [*store.conditions(asked.filter, asked.now), ~PENDING if ended else PENDING]
-    with db.read() as conn:
-        found = picks.of_notifications(conn, narrowed, state_expression(asked.now))
-    return acts.selection(found, "state")
+    with db.read() as tx:
+        found = selections.of_notifications(tx, narrowed, state_expression(asked.now))
+    return bulk.selection(found, "state")
 
 
-def _not_free(row: Held, now: int) -> NotifyctlError | None:
+def _not_free(row: LockedNotification, now: int) -> NotifyctlError | None:
     if row.status != Status.PENDING:
         return Conflict(f"notification {row.id} is {row.status}", f"notifyctl notifications show {row.id}")
     if row.leased_until is not None and row.lease_running(now):
@@ -218,7 +209,7 @@ def _not_free(row: Held, now: int) -> NotifyctlError | None:
     return None
 
 
-def _expires_before(row: Held, moment: int) -> NotifyctlError | None:
+def _expires_before(row: LockedNotification, moment: int) -> NotifyctlError | None:
     if row.expires_at is None or moment < row.expires_at:
         return None
     expires = when.written(row.expires_at)
@@ -251,16 +242,3 @@ def _copy(row: Notification, new_id: str, key: str, now: int) -> New:
         resent_from=row.id,
         fails_over=row.fails_over,
     )
-
-
-def _account(
-    conn: Connection,
-    actor: Actor,
-    action: str,
-    changes: Sequence[tuple[Held, Mapping[str, Any]]],
-    done: set[str],
-    now: int,
-) -> None:
-    """Write the audit rows of what was done, and let its hours be counted again."""
-    audit.record(conn, actor, action, WHAT, [(row.id, change) for row, change in changes if row.id in done], now)
-    metrics.mark_dirty(conn, [row.metric_at for row, _ in changes if row.id in done], now)

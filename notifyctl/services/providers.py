@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection
-
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
-from notifyctl.core.flow import Cause
-from notifyctl.core.model import PROVIDER_NAME, Actor
+from notifyctl.core.health import Cause, Health
+from notifyctl.core.model import PROVIDER_NAME, AuditEntry
+from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Described
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials
 from notifyctl.services.credentials import Given
 from notifyctl.store import audit, hints, ids
 from notifyctl.store import providers as store
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import ProviderConfig
-from notifyctl.store.tables import provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import provider_configs
 
 SET = "set"
 TOLD = 10
@@ -91,80 +91,84 @@ def needs_key(name: str, settings: Mapping[str, Any]) -> bool:
     return check(Credentials("", config=settings)) != check(Credentials("-", config=settings))
 
 
-def add(db: Database, actor: Actor, keyring: Keyring, name: str, given: Given) -> CreatedProvider:
+def add(db: Database, keyring: Keyring, name: str, given: Given) -> CreatedProvider:
     """Store a new provider. Raises UsageError for what its adapter refuses, Conflict when it is there."""
-    return _add(db, actor, keyring, name, given, keep=False)
+    return _add(db, keyring, name, given, keep=False)
 
 
-def ensure(db: Database, actor: Actor, keyring: Keyring, name: str, given: Given) -> CreatedProvider:
+def ensure(db: Database, keyring: Keyring, name: str, given: Given) -> CreatedProvider:
     """Store a new provider unless it is there with the same credentials and settings; else raises as `add`."""
-    return _add(db, actor, keyring, name, given, keep=True)
+    return _add(db, keyring, name, given, keep=True)
 
 
 def listed(db: Database) -> list[Provider]:
     """Return all providers, newest first."""
-    with db.read() as conn:
-        now = db.now(conn)
-        return [_shown(config, now) for config in store.listed(conn)]
+    with db.read() as tx:
+        return [_shown(config, tx.now) for config in store.listed(tx)]
 
 
 def get(db: Database, ref: str) -> Provider:
     """Return a provider by name or id. Raises NotFound."""
-    with db.read() as conn:
-        return _shown(find(conn, ref), db.now(conn))
+    with db.read() as tx:
+        return _shown(find(tx, ref), tx.now)
 
 
-def timeline(db: Database, provider_id: str) -> list[audit.Entry]:
-    """Return what became of a provider lately, the newest first."""
-    with db.read() as conn:
-        return audit.newest(conn, "provider", provider_id, TOLD)
+def timeline(db: Database, provider_id: str) -> list[AuditEntry]:
+    """Return the latest audit entries of a provider, the newest first."""
+    with db.read() as tx:
+        return audit.newest(tx, "provider", provider_id, TOLD)
 
 
-def update(db: Database, actor: Actor, keyring: Keyring, ref: str, given: Given) -> Provider:
+def update(db: Database, keyring: Keyring, ref: str, given: Given) -> Provider:
     """Change what is given. Raises NotFound, UsageError for what the adapter refuses, NotAllowed for the keys."""
     if given == Given():
         raise UsageError("nothing to change was given", "notifyctl providers update --help")
 
-    def work(conn: Connection) -> Provider:
-        old, now = _locked(conn, db, ref), db.now(conn)
-        new = replace(credentials.applied(old, given, keyring), updated_at=now)
+    def work(tx: Tx) -> Provider:
+        old = _locked(tx, ref)
+        new = replace(
+            credentials.applied(old, given, keyring),
+            updated_at=max(tx.now, old.updated_at + 1),  # it is the version
+            channel=registry.get(old.provider_name).channel,
+        )
         if given.touches_credentials:
             credentials.checked(new, keyring)
         changes = _changes(old, new)
         if not changes:
-            return _shown(old, now)
-        store.replace(conn, new)
-        hints.give(conn, db.dialect, [new.provider_name])
-        audit.record(conn, actor, "update", "provider", [(new.id, changes)], now)
-        return _shown(_freed(conn, actor, new, now) if changes.keys() & _MAY_HELP else new, now)
+            return _shown(old, tx.now)
+        store.replace(tx, new)
+        hints.give(tx, [new.provider_name])
+        tx.audit("update", "provider", [(new.id, changes)])
+        return _shown(_freed(tx, new) if changes.keys() & _MAY_HELP else new, tx.now)
 
     return db.write(work)
 
 
-def _freed(conn: Connection, actor: Actor, config: ProviderConfig, now: int) -> ProviderConfig:
+def _freed(tx: Tx, config: ProviderConfig) -> ProviderConfig:
     """End a pause that the old credentials or settings may have caused: the new ones are to be tried at once."""
-    if not config.paused(now) or not store.resume(conn, config.provider_name, [Cause.CONFIG, Cause.BREAKER]):
+    cause = config.health.pause_cause
+    if not config.health.is_paused(tx.now) or cause not in (Cause.CONFIG, Cause.BREAKER):
         return config
-    action = "close" if config.pause_cause == Cause.BREAKER else "resume"
-    audit.record(conn, actor, action, "provider", [(config.id, {"reason": "it was updated"})], now)
-    return _unpaused(config)
+    tx.audit("close" if cause is Cause.BREAKER else "resume", "provider", [(config.id, {"reason": "it was updated"})])
+    return _with_health(tx, config, config.health.resumed())
 
 
-def _unpaused(config: ProviderConfig) -> ProviderConfig:
-    return replace(config, paused_at=None, paused_until=None, pause_reason=None, pause_cause=None, probe_at=None)
+def _with_health(tx: Tx, config: ProviderConfig, health: Health) -> ProviderConfig:
+    store.set_health(tx, config.id, health)
+    return replace(config, health=health)
 
 
-def enable(db: Database, actor: Actor, ref: str) -> Provider:
+def enable(db: Database, ref: str) -> Provider:
     """Let a provider be used again. Raises NotFound."""
-    return _switch(db, actor, ref, active=True)
+    return _switch(db, ref, active=True)
 
 
-def disable(db: Database, actor: Actor, ref: str) -> Provider:
+def disable(db: Database, ref: str) -> Provider:
     """Take a provider out of use: submissions do not choose it, what waits for it is held. Raises NotFound."""
-    return _switch(db, actor, ref, active=False)
+    return _switch(db, ref, active=False)
 
 
-def pause(db: Database, actor: Actor, ref: str, reason: str, for_ms: int | None) -> Provider:
+def pause(db: Database, ref: str, reason: str, for_ms: int | None) -> Provider:
     """Hold what waits for a provider, for a time or until it is resumed; a pause in force is replaced.
 
     Raises UsageError for an empty reason, NotFound.
@@ -173,118 +177,110 @@ def pause(db: Database, actor: Actor, ref: str, reason: str, for_ms: int | None)
     if not why:
         raise UsageError("the reason is empty", "--reason says why")
 
-    def work(conn: Connection) -> Provider:
-        config, now = _locked(conn, db, ref), db.now(conn)
-        until = None if for_ms is None else now + for_ms
-        store.replace_pause(conn, db.dialect, config.provider_name, why, now, until)
-        audit.record(conn, actor, "pause", "provider", [(config.id, {"reason": why, "until": until})], now)
-        paused = replace(config, paused_at=now, paused_until=until, pause_reason=why, probe_at=None)
-        return _shown(replace(paused, pause_cause=Cause.OPERATOR.value), now)
+    def work(tx: Tx) -> Provider:
+        config = _locked(tx, ref)
+        until = None if for_ms is None else tx.now + for_ms
+        tx.audit("pause", "provider", [(config.id, {"reason": why, "until": until})])
+        health = config.health.with_pause(Cause.OPERATOR, why, tx.now, until)
+        return _shown(_with_health(tx, config, health), tx.now)
 
     return db.write(work)
 
 
-def resume(db: Database, actor: Actor, ref: str) -> tuple[Provider, bool]:
+def resume(db: Database, ref: str) -> tuple[Provider, bool]:
     """End a provider's pause; return it and whether it was paused. Raises NotFound."""
 
-    def work(conn: Connection) -> tuple[Provider, bool]:
-        config, now = _locked(conn, db, ref), db.now(conn)
-        was_paused = config.paused(now)
-        if store.resume(conn, config.provider_name) and was_paused:
-            hints.give(conn, db.dialect, [config.provider_name])
-            audit.record(conn, actor, "resume", "provider", [(config.id, {"reason": config.pause_reason})], now)
-        return _shown(_unpaused(config), now), was_paused
+    def work(tx: Tx) -> tuple[Provider, bool]:
+        config = _locked(tx, ref)
+        was_paused = config.health.is_paused(tx.now)
+        resumed = _with_health(tx, config, config.health.resumed())
+        if was_paused:
+            hints.give(tx, [config.provider_name])
+            tx.audit("resume", "provider", [(config.id, {"reason": config.health.pause_reason})])
+        return _shown(resumed, tx.now), was_paused
 
     return db.write(work)
 
 
 def refuse_removal(db: Database, ref: str) -> Provider:
     """Return the provider that may be deleted. Raises NotFound, Conflict when notifications wait for it."""
-    with db.read() as conn:
-        config = find(conn, ref)
-        _refuse_pending(conn, config)
-        return _shown(config, db.now(conn))
+    with db.read() as tx:
+        config = find(tx, ref)
+        _refuse_pending(tx, config)
+        return _shown(config, tx.now)
 
 
-def remove(db: Database, actor: Actor, provider_id: str) -> Provider:
+def remove(db: Database, provider_id: str) -> Provider:
     """Delete a provider. Raises NotFound, Conflict when notifications wait for it."""
 
-    def work(conn: Connection) -> Provider:
-        config, now = _locked(conn, db, provider_id), db.now(conn)
-        _refuse_pending(conn, config)
-        store.remove(conn, config.id)
+    def work(tx: Tx) -> Provider:
+        config = _locked(tx, provider_id)
+        _refuse_pending(tx, config)
+        store.remove(tx, config.id)
         changes = {"provider_name": [config.provider_name, None]}
-        audit.record(conn, actor, "delete", "provider", [(config.id, changes)], now)
-        return _shown(config, now)
+        tx.audit("delete", "provider", [(config.id, changes)])
+        return _shown(config, tx.now)
 
     return db.write(work)
 
 
-def _add(db: Database, actor: Actor, keyring: Keyring, name: str, given: Given, *, keep: bool) -> CreatedProvider:
+def _add(db: Database, keyring: Keyring, name: str, given: Given, *, keep: bool) -> CreatedProvider:
     blank = _blank(known(name))
     wanted = credentials.applied(blank, replace(given, api_key=given.api_key or ""), keyring)
     opened = credentials.checked(wanted, keyring)
 
-    def work(conn: Connection) -> CreatedProvider:
-        now = db.now(conn)
-        present = store.get(conn, name)
+    def work(tx: Tx) -> CreatedProvider:
+        present = store.get(tx, name)
         if present is not None:
             if keep and _same(present, keyring, opened, given):
-                return CreatedProvider(**asdict(_shown(present, now)), created=False)
+                return CreatedProvider(**asdict(_shown(present, tx.now)), created=False)
             raise _taken(name, keep=keep)
-        config = replace(wanted, created_at=now, updated_at=now)
-        if not store.create(conn, db.dialect, config):
+        config = replace(wanted, created_at=tx.now, updated_at=tx.now)
+        if not store.create(tx, config):
             raise _taken(name, keep=keep)
-        hints.give(conn, db.dialect, [name])
+        hints.give(tx, [name])
         facts = {"provider_name": [None, name], **_changes(blank, config)}
-        audit.record(conn, actor, "create", "provider", [(config.id, facts)], now)
-        return CreatedProvider(**asdict(_shown(config, now)), created=True)
+        tx.audit("create", "provider", [(config.id, facts)])
+        return CreatedProvider(**asdict(_shown(config, tx.now)), created=True)
 
     return db.write(work)
 
 
-def _switch(db: Database, actor: Actor, ref: str, *, active: bool) -> Provider:
-    def work(conn: Connection) -> Provider:
-        old, now = _locked(conn, db, ref), db.now(conn)
+def _switch(db: Database, ref: str, *, active: bool) -> Provider:
+    def work(tx: Tx) -> Provider:
+        old = _locked(tx, ref)
         if old.is_active == active:
-            return _shown(old, now)
-        new = replace(old, is_active=active, updated_at=now)
-        store.replace(conn, new)
+            return _shown(old, tx.now)
+        new = replace(old, is_active=active, updated_at=tx.now)
+        store.replace(tx, new)
         if active:
-            hints.give(conn, db.dialect, [new.provider_name])
-        audit.record(
-            conn,
-            actor,
-            "enable" if active else "disable",
-            "provider",
-            [(old.id, {"is_active": [not active, active]})],
-            now,
-        )
-        return _shown(new, now)
+            hints.give(tx, [new.provider_name])
+        tx.audit("enable" if active else "disable", "provider", [(old.id, {"is_active": [not active, active]})])
+        return _shown(new, tx.now)
 
     return db.write(work)
 
 
-def find(conn: Connection, ref: str) -> ProviderConfig:
+def find(tx: Tx, ref: str) -> ProviderConfig:
     """Return a provider's row by its name or id. Raises NotFound."""
-    config = store.get(conn, ref) if PROVIDER_NAME.fullmatch(ref) else None
+    config = store.get(tx, ref) if PROVIDER_NAME.fullmatch(ref) else None
     if config is None and ids.bounds(ref):
-        found = ids.resolve(conn, provider_configs, ref, "provider")
-        config = next((each for each in store.listed(conn) if each.id == found), None)
+        found = ids.resolve(tx, provider_configs, ref, "provider")
+        config = next((each for each in store.listed(tx) if each.id == found), None)
     if config is None:
         raise NotFound(f"there is no provider {ids.shown(ref)}", _LIST)
     return config
 
 
-def _locked(conn: Connection, db: Database, ref: str) -> ProviderConfig:
-    config = store.lock(conn, db.dialect, find(conn, ref).provider_name)
+def _locked(tx: Tx, ref: str) -> ProviderConfig:
+    config = store.lock(tx, find(tx, ref).provider_name)
     if config is None:
         raise NotFound(f"there is no provider {ids.shown(ref)}", _LIST)
     return config
 
 
-def _refuse_pending(conn: Connection, config: ProviderConfig) -> None:
-    waiting = store.pending(conn, config.provider_name)
+def _refuse_pending(tx: Tx, config: ProviderConfig) -> None:
+    waiting = store.pending(tx, config.provider_name)
     if waiting:
         raise Conflict(
             f"{waiting:,} pending notifications wait for {config.provider_name}",
@@ -306,11 +302,12 @@ def _blank(name: str) -> ProviderConfig:
         priority=0,
         created_at=0,
         updated_at=0,
+        channel=registry.get(name).channel,
     )
 
 
 def _same(present: ProviderConfig, keyring: Keyring, opened: Credentials, given: Given) -> bool:
-    stored = store.open_credentials(present, keyring, {})
+    stored = open_credentials(present, keyring, {})
     return stored == opened and all(getattr(present, key) == value for key, value in given.plain().items())
 
 
@@ -330,12 +327,12 @@ def _changes(old: ProviderConfig, new: ProviderConfig) -> dict[str, Any]:
 
 
 def _shown(config: ProviderConfig, now: int) -> Provider:
-    paused = config.paused(now)
+    health = config.health if config.health.is_paused(now) else Health()
     return Provider(
         id=config.id,
         provider_name=config.provider_name,
         channel=_channel(config.provider_name),
-        state=config.state(now),
+        state=str(config.hold(now) or "active"),
         is_active=config.is_active,
         api_key=SET if holds_secret(config.api_key) else None,
         api_secret=SET if holds_secret(config.api_secret) else None,
@@ -344,11 +341,11 @@ def _shown(config: ProviderConfig, now: int) -> Provider:
         rate_limit=config.rate_limit,
         timeout_seconds=config.timeout_seconds,
         priority=config.priority,
-        paused_at=config.paused_at if paused else None,
-        paused_until=config.paused_until if paused else None,
-        pause_reason=config.pause_reason if paused else None,
-        pause_cause=config.pause_cause if paused else None,
-        probe_at=config.probe_at if paused else None,
+        paused_at=health.paused_at,
+        paused_until=health.paused_until,
+        pause_reason=health.pause_reason,
+        pause_cause=health.pause_cause,
+        probe_at=health.probe_at,
         created_at=config.created_at,
         updated_at=config.updated_at,
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from notifyctl.core.errors import AnswerIsNo, NotFound, UsageError
-from notifyctl.core.model import Actor
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.sealing import Keyring
+from notifyctl.core.weigh import Counts
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Call, Calling, MalformedCall, Unsigned
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.store import providers, receipts
-from notifyctl.store.engine import Database
-from notifyctl.store.receipts import Counts, Report
+from notifyctl.store.db.database import Database
+from notifyctl.store.receipts import RecordedReceipts
 
 BATCH = 500
 _HINT = "--headers, --url and --auth-token give what is signed and with what, the provider's settings the public key"
@@ -21,7 +22,7 @@ _HINT = "--headers, --url and --auth-token give what is signed and with what, th
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What receipts of a provider came to; see `store.receipts.Counts`.
+    """How many receipts of a provider said what; see `core.weigh.Counts`.
 
     `verified`: their signature was checked. `paused` is why they paused the provider just now.
     """
@@ -42,7 +43,7 @@ def guess(body: bytes) -> str:
     return "sendgrid" if body.lstrip()[:1] in (b"[", b"{") else "twilio"
 
 
-def ingest(db: Database, actor: Actor, provider: str, body: bytes, *, verified: bool = False) -> Ingested:
+def ingest(db: Database, provider: str, body: bytes, *, verified: bool = False) -> Ingested:
     """Write what a provider's calls say.
 
     Raises NotFound for a provider that is not installed, UsageError for a body that is none of its calls; then nothing
@@ -55,24 +56,33 @@ def ingest(db: Database, actor: Actor, provider: str, body: bytes, *, verified: 
         raise UsageError(f"{provider}: {problem}; nothing was written") from problem
     counts, paused = Counts(), None
     for start in range(0, len(arrivals), BATCH):
-        report = _write(db, actor, provider, arrivals[start : start + BATCH])
+        report = _write(db, provider, arrivals[start : start + BATCH])
         counts.add(report.counts)
         paused = paused or report.paused
     return Ingested(provider, verified, **asdict(counts), paused=paused)
 
 
-def require_genuine(db: Database, keyring: Keyring, provider: str, call: Call) -> None:
-    """Raise AnswerIsNo unless the provider signed the call.
+def require_genuine(
+    db: Database,
+    keyring: Keyring,
+    provider: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    url: str | None = None,
+    token: str | None = None,
+) -> None:
+    """Raise AnswerIsNo unless the provider signed the call; its parts are those of `Call`.
 
     Raises UsageError where something needed to see that is missing, NotFound for a provider that is not configured.
     """
     adapter = _adapter(provider)
-    with db.read() as conn:
-        config = providers.get(conn, provider)
+    with db.read() as tx:
+        config = providers.get(tx, provider)
     if config is None:
         raise NotFound(f"there is no provider {provider!r}, whose secret would check it", "notifyctl providers list")
     try:
-        genuine = adapter.is_genuine(call, providers.open_credentials(config, keyring, {}))
+        genuine = adapter.is_genuine(Call(body, headers, url, token), open_credentials(config, keyring, {}))
     except Unsigned as problem:
         raise UsageError(f"{provider}: {problem}", _HINT) from problem
     except MalformedCall as problem:
@@ -84,8 +94,8 @@ def require_genuine(db: Database, keyring: Keyring, provider: str, call: Call) -
         )
 
 
-def _write(db: Database, actor: Actor, provider: str, arrivals: Sequence[Arrival]) -> Report:
-    return db.write(lambda conn: receipts.record(conn, db.dialect, provider, arrivals, actor, db.now(conn)))
+def _write(db: Database, provider: str, arrivals: Sequence[Arrival]) -> RecordedReceipts:
+    return db.write(lambda tx: receipts.record(tx, provider, arrivals))
 
 
 def _adapter(provider: str) -> Calling:

@@ -6,61 +6,40 @@ import re
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, literal, select
-
-from notifyctl.core import content, when
-from notifyctl.core.audience import needs_address, own_address
+from notifyctl.core import submission
 from notifyctl.core.errors import (
     AnswerIsNo,
     CommitUnknown,
     Conflict,
     DatabaseUnavailable,
     NotFound,
+    NotifyctlError,
     TimedOut,
     UsageError,
 )
-from notifyctl.core.model import Actor, Channel, Message, Status
+from notifyctl.core.model import Message, Status
+from notifyctl.core.notification import Notification
+from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
+from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request
-from notifyctl.store import audit, providers, users
+from notifyctl.providers.registry import BrokenProvider
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.store import notifications as store
-from notifyctl.store.addresses import best_address
-from notifyctl.store.engine import Database
-from notifyctl.store.notifications import New, Notification
-from notifyctl.store.providers import ProviderConfig
-from notifyctl.store.tables import users as users_table
-from notifyctl.store.users import User
+from notifyctl.store import submissions
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import submit as queue
 
-MAX_RETRIES = 5
 FIRST_POLL_S = 0.05
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
 
 _SERVER = re.compile(r"[^:/?#]*://[^/?#]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What is to be submitted. `user` is an id, username or e-mail address, `payload` a payload (`core.content`).
-
-    `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
-    `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for.
-    """
-
-    user: str
-    channel: Channel
-    payload: Mapping[str, Any] = field(hash=False)
-    key: str
-    provider: str | None = None
-    send_at: int | None = None
-    delay_ms: int | None = None
-    expires_in_ms: int | None = None
-    max_retries: int = MAX_RETRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +51,17 @@ class Submitted:
     remark: str | None = None
 
 
-def submit(db: Database, actor: Actor, draft: Draft, urls: Mapping[str, str]) -> Submitted:
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The request that would deliver a notification, with its secrets hidden: to be shown, not sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
     """Store the notification, or return the one that the same submission stored before.
 
     Raises Conflict for a key that was used with other content and where no provider can take it, NotFound for an
@@ -82,18 +71,13 @@ def submit(db: Database, actor: Actor, draft: Draft, urls: Mapping[str, str]) ->
     # Made before the transaction: run again, it recognises its own row.
     new_id = str(uuid.uuid4())
 
-    def work(conn: Connection) -> Submitted:
-        now = db.now(conn)
-        user = users.find(conn, db.dialect, draft.user)
-        digest = content.content_hash(user.id, draft.channel, draft.payload, draft.provider)
-        identity = _Identity(new_id, content.idempotency_key(user.id, draft.key), digest)
-        before = _stored(conn, db, identity, draft)
-        remark = None
-        if before is None:
-            config = _provider(conn, draft)
-            remark = _checked(conn, user, draft, new_id, config, urls)
-            before = _insert(conn, db, actor, _row(draft, user, config, identity, now), draft, now)
-        return _result(conn, db, before or new_id, identity, remark, now)
+    def work(tx: Tx) -> Submitted:
+        [known] = submissions.known(tx, [draft])
+        planned = _planned(draft, known, new_id, tx.now)
+        if isinstance(planned, Former):
+            return _before(tx, planned, new_id)
+        _check(planned, urls)
+        return _stored(tx, draft, planned, known.providers)
 
     try:
         return db.write(work)
@@ -104,23 +88,22 @@ def submit(db: Database, actor: Actor, draft: Draft, urls: Mapping[str, str]) ->
         ) from error
 
 
-def preview(db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str]) -> Request:
+def preview(db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str]) -> Preview:
     """Return the request that would deliver it, with the secrets hidden; write nothing.
 
     Raises as `submit` does, and Conflict when the user has no address.
     """
-    with db.read() as conn:
-        now = db.now(conn)
-        user = users.find(conn, db.dialect, draft.user)
-        _times(draft, now)
-        config = _provider(conn, draft)
-        to = _address(conn, user, draft)
-    if to is None and needs_address(draft.channel, draft.payload):
-        raise Conflict(f"{user.username} has no {draft.channel} address", _address_hint(user, draft))
-    credentials = providers.open_credentials(config, keyring, urls)
+    with db.read() as tx:
+        [known] = submissions.known(tx, [draft])
+        now = tx.now
+    planned = _planned(draft, replace(known, former=None), str(uuid.uuid4()), now)
+    assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
+    if (problem := planned.unaddressed) is not None:
+        raise problem
+    credentials = open_credentials(planned.provider, keyring, urls)
     if credentials.service_account is not None:
         credentials = replace(credentials, access_token=HIDDEN)
-    request = _built(registry.get(config.provider_name), _message(str(uuid.uuid4()), draft, to), credentials)
+    request = _built(registry.get(planned.provider.provider_name), planned.message, credentials)
     return _hidden(request, credentials)
 
 
@@ -153,97 +136,80 @@ def require_sent(notification: Notification) -> None:
 # Helpers
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """The id for a new row, and what tells whether the submission was stored before."""
-
-    new_id: str
-    key: str
-    digest: str
-
-
-def _stored(conn: Connection, db: Database, identity: _Identity, draft: Draft) -> str | None:
-    """Return the id of the notification that the same submission stored before."""
-    found = store.ids_by_key(conn, db.dialect, [identity.key]).get(identity.key)
-    if found is None:
-        return None
-    before, digest = found
-    if digest != identity.digest:
-        raise Conflict(
-            f"the idempotency key {draft.key!r} was used for notification {before}, with other content",
-            f"notifyctl notifications show {before}, or choose another key",
-        )
-    return before
+def _planned(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | Former:
+    """Return the plan, by a provider whose adapter can be loaded; raise what stands against it."""
+    planned = submission.plan(draft, _with_channels(known, draft), id_, now)
+    if isinstance(planned, NoProvider):
+        names = " or ".join(adapter.name for adapter in registry.for_channel(draft.channel)) or "NAME"
+        raise Conflict(planned.message, f"notifyctl providers add {names}")
+    if isinstance(planned, NotifyctlError):
+        raise planned
+    if isinstance(planned, Plan) and draft.provider is None and not _is_loadable(planned.row.provider):
+        others = [each for each in known.providers if each.provider_name != planned.row.provider]
+        return _planned(draft, replace(known, providers=others), id_, now)
+    return planned
 
 
-def _insert(conn: Connection, db: Database, actor: Actor, row: New, draft: Draft, now: int) -> str | None:
-    """Store it; return the id of another one that stored the same submission at this moment."""
-    if store.insert(conn, db.dialect, [row]):
-        audit.record(conn, actor, "create", "notification", [(row.id, _facts(row))], now)
-        return None
-    return _stored(conn, db, _Identity(row.id, row.idempotency_key, row.content_hash), draft)
+def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
+    """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
+    if all(each.channel is not None for each in known.providers):
+        return known
+    return replace(known, providers=[_with_channel(each, draft) for each in known.providers])
 
 
-def _result(conn: Connection, db: Database, id_: str, identity: _Identity, remark: str | None, now: int) -> Submitted:
-    found = store.get(conn, db.dialect, [id_], now)
-    if id_ not in found:
-        raise Conflict(f"notification {id_} was deleted at this moment", "repeat the command")
-    return Submitted(found[id_], deduplicated=id_ != identity.new_id, remark=remark)
+def _with_channel(config: ProviderConfig, draft: Draft) -> ProviderConfig:
+    asked_for = config.provider_name == draft.provider
+    if config.channel is not None or not (asked_for or _is_loadable(config.provider_name)):
+        return config
+    return replace(config, channel=registry.get(config.provider_name).channel)
 
 
-def _checked(
-    conn: Connection, user: User, draft: Draft, id_: str, config: ProviderConfig, urls: Mapping[str, str]
-) -> str | None:
-    """Return what to warn of. Raises UsageError for content the provider's API would refuse.
+def _is_loadable(name: str) -> bool:
+    try:
+        registry.get(name)
+    except (BrokenProvider, NotFound):
+        return False
+    return True
+
+
+def _check(planned: Plan, urls: Mapping[str, str]) -> None:
+    """Raise UsageError for content the provider's API would refuse.
 
     No secret is needed to know that: a host that only submits has no keys.
     """
-    to = _address(conn, user, draft)
-    if to is None and needs_address(draft.channel, draft.payload):
-        return (
-            f"{user.username} has no {draft.channel} address: without one it becomes a dead letter (no_address)\n"
-            f"hint: {_address_hint(user, draft)}"
-        )
-    settings = dict(config.config)
-    if config.provider_name in urls:
-        settings["base_url"] = urls[config.provider_name]
-    _built(registry.get(config.provider_name), _message(id_, draft, to), Credentials(api_key="", config=settings))
-    return None
+    if planned.unaddressed is not None:
+        return
+    name = planned.provider.provider_name
+    settings = dict(planned.provider.config)
+    if name in urls:
+        settings["base_url"] = urls[name]
+    _built(registry.get(name), planned.message, Credentials(api_key="", config=settings))
 
 
-def _provider(conn: Connection, draft: Draft) -> ProviderConfig:
-    if draft.provider is not None:
-        return _given_provider(conn, draft.provider, draft.channel)
-    ours = {adapter.name for adapter in registry.for_channel(draft.channel)}
-    best = next((config for config in providers.load_active(conn) if config.provider_name in ours), None)
-    if best is None:
-        names = " or ".join(sorted(ours)) or "NAME"
-        raise Conflict(f"no active provider delivers {draft.channel}", f"notifyctl providers add {names}")
-    return best
+def _stored(tx: Tx, draft: Draft, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
+    row = planned.row
+    if queue.submit(tx, [row]):
+        held = submission.is_held(row, providers, tx.now)
+        return Submitted(store.begun(row, planned.recipient.username, held=held), False, planned.remark)
+    # Another one stored the same submission at this moment.
+    found = submissions.formers(tx, [row.idempotency_key]).get(row.idempotency_key)
+    if found is None:
+        raise _deleted(row.id)
+    before = submission.repeated(draft, found, row.content_hash)
+    if isinstance(before, NotifyctlError):
+        raise before
+    return _before(tx, before, row.id)
 
 
-def _given_provider(conn: Connection, name: str, channel: Channel) -> ProviderConfig:
-    config = providers.get(conn, name)
-    if config is None:
-        raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
-    if (delivers := registry.get(name).channel) is not channel:
-        raise UsageError(f"--provider: {name} delivers {delivers}, not {channel}", "notifyctl providers list")
-    if not config.is_active:
-        raise Conflict(f"provider {name} is disabled", f"notifyctl providers enable {name}")
-    return config
+def _before(tx: Tx, former: Former, new_id: str) -> Submitted:
+    found = store.get(tx, [former.id])
+    if former.id not in found:
+        raise _deleted(former.id)
+    return Submitted(found[former.id], deduplicated=former.id != new_id)
 
 
-def _address(conn: Connection, user: User, draft: Draft) -> str | None:
-    own = own_address(draft.channel, draft.payload)
-    if own is not None or not needs_address(draft.channel, draft.payload):
-        return own
-    # The user's columns as the claim has them, so that both choose the same address.
-    best = best_address(users_table.c.id, literal(draft.channel.value), users_table.c.email)
-    return conn.execute(select(best).where(users_table.c.id == user.id)).scalar()
-
-
-def _message(id_: str, draft: Draft, to: str | None) -> Message:
-    return Message(id_, draft.channel, to if needs_address(draft.channel, draft.payload) else None, draft.payload)
+def _deleted(id_: str) -> Conflict:
+    return Conflict(f"notification {id_} was deleted at this moment", "repeat the command")
 
 
 def _built(adapter: Adapter, message: Message, credentials: Credentials) -> Request:
@@ -253,7 +219,7 @@ def _built(adapter: Adapter, message: Message, credentials: Credentials) -> Requ
         raise UsageError(f"{adapter.name} would refuse it: {error}") from error
 
 
-def _hidden(request: Request, credentials: Credentials) -> Request:
+def _hidden(request: Request, credentials: Credentials) -> Preview:
     """Return the request with its secrets replaced; the scheme of an Authorization header stays."""
     headers = {
         name: f"{value.partition(' ')[0]} {HIDDEN}" if name.casefold() == "authorization" else value
@@ -265,52 +231,13 @@ def _hidden(request: Request, credentials: Credentials) -> Request:
     rest = request.url[end:]
     for secret in (credentials.api_key, credentials.api_secret):
         rest = rest.replace(secret, HIDDEN) if secret else rest
-    return replace(request, url=request.url[:end] + rest, headers=headers)
-
-
-def _times(draft: Draft, now: int) -> tuple[int | None, int | None]:
-    """Return `send_at` and `expires_at`."""
-    send_at = None
-    if draft.send_at is not None:
-        send_at = when.not_past(draft.send_at, now, "--at")
-    elif draft.delay_ms is not None:
-        send_at = when.after(now, draft.delay_ms, "--in")
-    if draft.expires_in_ms is None:
-        return send_at, None
-    return send_at, when.after(now if send_at is None else send_at, draft.expires_in_ms, "--expires-in")
-
-
-def _row(draft: Draft, user: User, config: ProviderConfig, identity: _Identity, now: int) -> New:
-    send_at, expires_at = _times(draft, now)
-    return New(
-        id=identity.new_id,
-        user_id=user.id,
-        idempotency_key=identity.key,
-        message_type=draft.channel.value,
-        provider=config.provider_name,
-        payload=content.canonical(draft.payload),
-        max_retries=draft.max_retries,
-        created_at=now,
-        send_at=send_at,
-        due_at=now if send_at is None else send_at,
-        expires_at=expires_at,
-        content_hash=identity.digest,
-        fails_over=draft.provider is None,
-    )
-
-
-def _facts(row: New) -> dict[str, Any]:
-    return {"user_id": row.user_id, "message_type": row.message_type, "provider": row.provider, "send_at": row.send_at}
-
-
-def _address_hint(user: User, draft: Draft) -> str:
-    return f"notifyctl users contacts add {user.username} {draft.channel} ADDRESS, or send --to ADDRESS"
+    return Preview(request.method, request.url[:end] + rest, headers, request.body)
 
 
 def _latest(db: Database, notification: Notification) -> Notification:
     try:
-        with db.read() as conn:
-            found = store.get(conn, db.dialect, [notification.id], db.now(conn))
+        with db.read() as tx:
+            found = store.get(tx, [notification.id])
     except DatabaseUnavailable:
         return notification
     if notification.id not in found:

@@ -6,19 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from notifyctl.core import flow
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
-from notifyctl.core.flow import Cause
+from notifyctl.core.health import Cause, Health, Hold
+from notifyctl.core.notification import WAITING, State
+from notifyctl.core.presence import Alive
+from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials
 from notifyctl.store import providers
 from notifyctl.store import status as store
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import ProviderConfig
-from notifyctl.store.states import WAITING, State
-from notifyctl.store.status import Alive, DeadLetters, LastHour, Waiting
+from notifyctl.store.db.database import Database
+from notifyctl.store.status import DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
 LONGEST_REASON = 300
@@ -67,7 +68,7 @@ class ProviderLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SystemStatus:
     """Everything at one moment `now` (milliseconds)."""
 
     now: int
@@ -81,22 +82,22 @@ class Status:
     providers: list[ProviderLine]
 
 
-def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str]) -> Status:
+def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str]) -> SystemStatus:
     """Return the state of the system. `urls` are the base URLs by provider that stand above the configured ones.
 
     `keyring` may be the reason why there is none: then that is among the problems.
     """
-    with db.read() as conn:
-        now = db.now(conn)
-        alive = store.alive(conn, now)
-        waiting = store.waiting(conn, now)
-        letters = store.dead_letters(conn, now)
-        configs = sorted(providers.listed(conn), key=lambda config: (-config.priority, config.provider_name))
-        day, hour = store.last_day(conn, now), store.last_hour(conn, now)
+    with db.read() as tx:
+        now = tx.now
+        alive = store.alive(tx)
+        waiting = store.waiting(tx)
+        letters = store.dead_letters(tx)
+        configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
+        day, hour = store.last_day(tx), store.last_hour(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
-    return Status(
+    return SystemStatus(
         now=now,
         dispatchers=alive,
         problems=[
@@ -154,16 +155,17 @@ def _line(
     name: str, config: ProviderConfig | None, did: LastHour, held: int, url: str | None, now: int
 ) -> ProviderLine:
     state = _state(config, now)
-    paused = config if config is not None and config.is_active and config.paused(now) else None
+    paused = config is not None and config.is_active and config.health.is_paused(now)
+    health = config.health if config is not None and paused else Health()
     configured = None if config is None else config.config.get("base_url")
     return ProviderLine(
         provider=name,
         state=state,
-        paused_at=paused.paused_at if paused else None,
-        paused_until=paused.paused_until if paused else None,
-        pause_reason=paused.pause_reason if paused else None,
-        pause_cause=paused.pause_cause if paused else None,
-        probe_at=paused.probe_at if paused else None,
+        paused_at=health.paused_at,
+        paused_until=health.paused_until,
+        pause_reason=health.pause_reason,
+        pause_cause=health.pause_cause,
+        probe_at=health.probe_at,
         base_url=url or (str(configured) if configured else None),
         held=held,
         total=did.total,
@@ -177,19 +179,18 @@ def _line(
 def _state(config: ProviderConfig | None, now: int) -> str:
     if config is None:
         return "missing"
-    state = config.state(now)
-    return "ok" if state == "active" else state
+    return str(config.hold(now) or "ok")
 
 
 def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
     name, held = line.provider, f"; {line.held:,} held" if line.held else ""
     problems = []
-    if line.state in flow.OTHERS_STAND_IN:
+    if line.state in (Hold.PAUSED, Hold.OPEN):
         ago = show_ms(now - (line.paused_at or now))
         left = "" if line.paused_until is None else f", {show_ms(line.paused_until - now)} to go"
         message = f"{name} {line.state} {ago}{left}: {line.pause_reason or 'no reason given'}{held}{_probe(line, now)}"
         problems.append(Problem(f"provider_{line.state}", message, _out_of_pause(line)))
-    elif line.state == "disabled" and line.held:
+    elif line.state == Hold.DISABLED and line.held:
         problems.append(Problem("provider_disabled", f"{name} disabled{held}", f"notifyctl providers enable {name}"))
     elif line.state == "missing" and line.held:
         problems.append(
@@ -221,7 +222,7 @@ def _probe(line: ProviderLine, now: int) -> str:
 
 
 def _out_of_pause(line: ProviderLine) -> str:
-    if line.state == "open":  # it closes by itself: what can be done is to look
+    if line.state == Hold.OPEN:  # it closes by itself: what can be done is to look
         return f"notifyctl providers show {line.provider}"
     if line.pause_cause != Cause.CONFIG or not _OF_CREDENTIALS.search(line.pause_reason or ""):
         return f"notifyctl providers resume {line.provider}"
@@ -253,7 +254,7 @@ def _unreadable(config: ProviderConfig, keyring: Keyring | NotifyctlError) -> No
     if isinstance(keyring, NotifyctlError):
         return keyring
     try:
-        providers.open_credentials(config, keyring, {})
+        open_credentials(config, keyring, {})
     except NotifyctlError as error:
         return error
     return None

@@ -5,16 +5,15 @@ from __future__ import annotations
 import uuid
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from notifyctl.core import address, names
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
-from notifyctl.core.model import Actor
-from notifyctl.store import audit, metrics
+from notifyctl.store import metrics
 from notifyctl.store import users as store
-from notifyctl.store.engine import Database
-from notifyctl.store.page import Cursor
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.users import Footprint, User
 
 
@@ -44,45 +43,39 @@ class RemovedUser:
     webhooks: int
 
 
-def create(db: Database, actor: Actor, username: str, email: str, language: str | None = None) -> CreatedUser:
+def create(db: Database, username: str, email: str, language: str | None = None) -> CreatedUser:
     """Create a user. Raises UsageError for malformed values, Conflict when the name or the address is taken."""
-    return _create(db, actor, _checked(username, email, language), keep=False)
+    return _create(db, _checked(username, email, language), keep=False)
 
 
-def ensure(db: Database, actor: Actor, username: str, email: str, language: str | None = None) -> CreatedUser:
+def ensure(db: Database, username: str, email: str, language: str | None = None) -> CreatedUser:
     """Create a user unless there is one with these values; a language that is not given is not compared.
 
     Raises UsageError for malformed values, Conflict when the name or the address belongs to a user with others.
     """
-    return _create(db, actor, _checked(username, email, language), keep=True)
+    return _create(db, _checked(username, email, language), keep=True)
 
 
 def get(db: Database, ref: str) -> User:
     """Return the user that an id, a username or an e-mail address means. Raises NotFound, UsageError."""
-    with db.read() as conn:
-        return store.find(conn, db.dialect, ref)
+    with db.read() as tx:
+        return store.find(tx, ref)
 
 
 def listed(db: Database, after: Cursor | None, limit: int) -> list[User]:
     """Return at most `limit` users after the cursor, newest first."""
-    with db.read() as conn:
-        return store.page(conn, after, limit)
+    with db.read() as tx:
+        return store.page(tx, after, limit)
 
 
 def count(db: Database) -> int:
     """Return how many users there are."""
-    with db.read() as conn:
-        return store.count(conn)
+    with db.read() as tx:
+        return store.count(tx)
 
 
 def update(
-    db: Database,
-    actor: Actor,
-    ref: str,
-    *,
-    username: str | None = None,
-    email: str | None = None,
-    language: str | None = None,
+    db: Database, ref: str, *, username: str | None = None, email: str | None = None, language: str | None = None
 ) -> User:
     """Change what is given; an empty language removes it. Raises UsageError, NotFound, Conflict."""
     if username is None and email is None and language is None:
@@ -95,16 +88,15 @@ def update(
     if language is not None:
         values["language"] = names.language(language) if language else None
 
-    def work(conn: Connection) -> User:
-        old = store.lock(conn, db.dialect, store.find(conn, db.dialect, ref).id)
+    def work(tx: Tx) -> User:
+        old = store.lock(tx, store.find(tx, ref).id)
         changes = {key: [getattr(old, key), new] for key, new in values.items() if getattr(old, key) != new}
         if not changes:
             return old
-        now = db.now(conn)
-        new = replace(old, updated_at=now, **values)  # type: ignore[arg-type]
-        _refuse_taken(conn, new)
-        store.replace(conn, new)
-        audit.record(conn, actor, "update", "user", [(new.id, changes)], now)
+        new = replace(old, updated_at=tx.now, **values)  # type: ignore[arg-type]
+        _refuse_taken(tx, new)
+        store.replace(tx, new)
+        tx.audit("update", "user", [(new.id, changes)])
         return new
 
     try:
@@ -115,9 +107,9 @@ def update(
 
 def removal(db: Database, ref: str) -> Removal:
     """Return what deleting a user would take with it. Raises NotFound."""
-    with db.read() as conn:
-        user = store.find(conn, db.dialect, ref)
-        return Removal(user, store.footprint(conn, user.id, db.now(conn)))
+    with db.read() as tx:
+        user = store.find(tx, ref)
+        return Removal(user, store.footprint(tx, user.id))
 
 
 def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> None:
@@ -131,41 +123,37 @@ def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> No
         raise Conflict(f"{name} created {found.templates:,} templates", "--reassign-templates-to USER")
 
 
-def delete(
-    db: Database, actor: Actor, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None
-) -> RemovedUser:
+def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None) -> RemovedUser:
     """Delete a user with everything that belongs to it; what was sent stays in the metrics.
 
     `reassign_to` names the user who takes over the templates. Raises NotFound, Conflict (`refuse_removal`).
     """
 
-    def work(conn: Connection) -> RemovedUser:
-        user = store.lock(conn, db.dialect, user_id)
-        now = db.now(conn)
-        found = store.footprint(conn, user.id, now)
+    def work(tx: Tx) -> RemovedUser:
+        user = store.lock(tx, user_id)
+        found = store.footprint(tx, user.id)
         refuse_removal(Removal(user, found), cancel_pending=cancel_pending, reassign=reassign_to is not None)
         if reassign_to is not None:
-            _reassign(db, conn, actor, user, reassign_to, now)
+            _reassign(tx, user, reassign_to)
         gone = RemovedUser(user.id, user.username, found.notifications, found.api_keys, found.webhooks)
         changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": found.pending}
         # Before the deletion: the actor may be the user, whom the row could not name afterwards.
-        audit.record(conn, actor, "delete", "user", [(user.id, changes)], now)
-        metrics.keep_erased(conn, db.dialect, user.id, now)
-        store.remove(conn, user.id)
+        tx.audit("delete", "user", [(user.id, changes)])
+        metrics.keep_erased(tx, user.id)
+        store.remove(tx, user.id)
         return gone
 
     return db.write(work)
 
 
-def _create(db: Database, actor: Actor, wanted: User, *, keep: bool) -> CreatedUser:
-    def work(conn: Connection) -> CreatedUser:
-        now = db.now(conn)
-        user = replace(wanted, id=str(uuid.uuid4()), created_at=now, updated_at=now)
-        if store.create(conn, db.dialect, user):
+def _create(db: Database, wanted: User, *, keep: bool) -> CreatedUser:
+    def work(tx: Tx) -> CreatedUser:
+        user = replace(wanted, id=str(uuid.uuid4()), created_at=tx.now, updated_at=tx.now)
+        if store.create(tx, user):
             changes = {key: [None, getattr(user, key)] for key in ("username", "email", "language")}
-            audit.record(conn, actor, "create", "user", [(user.id, changes)], now)
+            tx.audit("create", "user", [(user.id, changes)])
             return CreatedUser(**asdict(user), created=True)
-        present = store.taken_by(conn, user.username, user.email)[0]
+        present = store.taken_by(tx, user.username, user.email)[0]
         if keep and _same(present, user):
             return CreatedUser(**asdict(present), created=False)
         raise _taken(present, user)
@@ -192,8 +180,8 @@ def _same(present: User, wanted: User) -> bool:
     )
 
 
-def _refuse_taken(conn: Connection, user: User) -> None:
-    for other in store.taken_by(conn, user.username, user.email):
+def _refuse_taken(tx: Tx, user: User) -> None:
+    for other in store.taken_by(tx, user.username, user.email):
         if other.id != user.id:
             raise _taken(other, user)
 
@@ -210,10 +198,10 @@ def _taken(present: User, wanted: User) -> Conflict:
     )
 
 
-def _reassign(db: Database, conn: Connection, actor: Actor, user: User, ref: str, now: int) -> None:
-    heir = store.find(conn, db.dialect, ref)
+def _reassign(tx: Tx, user: User, ref: str) -> None:
+    heir = store.find(tx, ref)
     if heir.id == user.id:
         raise UsageError(f"{user.username} is the user to be deleted", "--reassign-templates-to another user")
-    moved = store.hand_over_templates(conn, user.id, heir.id)
+    moved = store.hand_over_templates(tx, user.id, heir.id)
     change = {"created_by": [user.id, heir.id]}
-    audit.record(conn, actor, "update", "template", [(template, change) for template in moved], now)
+    tx.audit("update", "template", [(template, change) for template in moved])

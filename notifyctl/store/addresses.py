@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, ScalarSelect, case, exists, func, select
 
 from notifyctl.core.model import Channel
-from notifyctl.store.tables import contact_points, suppressions
+from notifyctl.store.schema.tables import contact_points, suppressions
 
 
 def best_address(

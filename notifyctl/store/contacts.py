@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Select, String, and_, delete, literal, literal_column, null, select
+from sqlalchemy import ColumnElement, Select, String, and_, delete, literal, literal_column, null, select
 
 from notifyctl.core.model import Channel
 from notifyctl.store.addresses import best_address
-from notifyctl.store.dialect import ID, Dialect
-from notifyctl.store.tables import contact_points, suppressions, users
+from notifyctl.store.db.dialect import ID
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import contact_points, suppressions, users
 from notifyctl.store.users import User
 
 OWN = "user"
@@ -37,28 +38,28 @@ class ContactPoint:
     created_at: int
 
 
-def listed(conn: Connection, user: User) -> list[ContactPoint]:
+def listed(tx: Tx, user: User) -> list[ContactPoint]:
     """Return the user's addresses by channel, newest first, the user's own e-mail address last of the e-mail ones."""
-    added = _of(conn, user, _added(user))
-    own = _of(conn, user, _own(user))
+    added = _of(tx, user, _added(user))
+    own = _of(tx, user, _own(user))
     known = {(point.channel, point.address) for point in added}
     points = [*added, *(point for point in own if (point.channel, point.address) not in known)]
     return sorted(points, key=lambda point: list(Channel).index(Channel(point.channel)))
 
 
-def add(conn: Connection, dialect: Dialect, user: User, row_id: str, channel: Channel, address: str, now: int) -> bool:
+def add(tx: Tx, user: User, row_id: str, channel: Channel, address: str) -> bool:
     """Add an address; return False when the user has it already."""
-    statement = dialect.insert(contact_points).values(
-        id=row_id, user_id=user.id, channel=channel.value, address=address, created_at=now
+    statement = tx.dialect.insert(contact_points).values(
+        id=row_id, user_id=user.id, channel=channel.value, address=address, created_at=tx.now
     )
-    return conn.execute(statement.on_conflict_do_nothing().returning(contact_points.c.id)).first() is not None
+    return tx.execute(statement.on_conflict_do_nothing().returning(contact_points.c.id)).first() is not None
 
 
-def remove(conn: Connection, user_id: str, channel: Channel, address: str) -> str | None:
+def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
     """Remove an address and return its id; None when the user had no such one. A suppression of it stays."""
     c = contact_points.c
     theirs = and_(c.user_id == user_id, c.channel == channel.value, c.address == address)
-    return conn.execute(delete(contact_points).where(theirs).returning(c.id)).scalar()
+    return tx.execute(delete(contact_points).where(theirs).returning(c.id)).scalar()
 
 
 def _added(user: User) -> Select[tuple[object, ...]]:
@@ -106,6 +107,6 @@ def _suppressing(channel: ColumnElement[str], address: ColumnElement[str]) -> Co
     return and_(suppressions.c.channel == channel, suppressions.c.address == address)
 
 
-def _of(conn: Connection, user: User, statement: Select[tuple[object, ...]]) -> list[ContactPoint]:
-    found = conn.execute(statement).mappings()
+def _of(tx: Tx, user: User, statement: Select[tuple[object, ...]]) -> list[ContactPoint]:
+    found = tx.execute(statement).mappings()
     return [ContactPoint(user_id=user.id, username=user.username, **row) for row in found]

@@ -10,11 +10,9 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
 from notifyctl.core.errors import DatabaseUnavailable
-from notifyctl.store.dialect import Dialect
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -23,17 +21,17 @@ CHANNEL = "notifyctl_due"
 TEST_S = 5.0
 
 
-def give(conn: Connection, dialect: Dialect, providers: Iterable[str]) -> None:
+def give(tx: Tx, providers: Iterable[str]) -> None:
     """Say that something of these providers may be due as soon as this transaction is committed.
 
     Not for what a dispatcher writes: transactions with a hint wait for each other's commits.
     """
-    dialect.notify(conn, CHANNEL, sorted(set(providers)))
+    tx.notify(CHANNEL, sorted(set(providers)))
 
 
-def test(conn: Connection, dialect: Dialect, own: str) -> None:
+def test(tx: Tx, own: str) -> None:
     """Let the listener that `own` names hear that it hears."""
-    dialect.notify(conn, _test_channel(own), ["test"])
+    tx.notify(_test_channel(own), ["test"])
 
 
 class Listener:

@@ -20,7 +20,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     Date,
     Integer,
     Row,
@@ -37,7 +36,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import metrics_dirty_hours, notification_metrics, notifications
 
 HOUR_MS = 3_600_000
 
@@ -102,9 +102,9 @@ def average(total: int, number: int) -> int | None:
     return (2 * total + number) // (2 * number) if number else None
 
 
-def newest_counted(conn: Connection) -> int | None:
+def newest_counted(tx: Tx) -> int | None:
     """Return the newest hour that a roll-up has counted; it has counted those before it, too."""
-    found = conn.execute(
+    found = tx.execute(
         select(m.date, m.hour)
         .where(m.rolled_at.is_not(None), m.hour.is_not(None))
         .order_by(m.date.desc(), m.hour.desc())
@@ -113,28 +113,28 @@ def newest_counted(conn: Connection) -> int | None:
     return None if found is None else start_of(found.date, found.hour)
 
 
-def read(conn: Connection, since: int, until: int) -> list[Bucket]:
+def read(tx: Tx, since: int, until: int) -> list[Bucket]:
     """Return the hours from `since` to before `until` (both the beginning of an hour), as they are at this moment."""
-    newest = newest_counted(conn)
+    newest = newest_counted(tx)
     fresh = since if newest is None else min(max(since, newest + HOUR_MS), until)
-    live = _ranges(_dirty(conn, since, fresh))
-    return _buckets(conn, [*live, (fresh, until)] if fresh < until else live, since, until)
+    live = _ranges(_dirty(tx, since, fresh))
+    return _buckets(tx, [*live, (fresh, until)] if fresh < until else live, since, until)
 
 
-def count(conn: Connection, hours: Collection[int]) -> list[Bucket]:
+def count(tx: Tx, hours: Collection[int]) -> list[Bucket]:
     """Return these hours as they are at this moment, with zeros for rows of `notification_metrics` that have nothing.
 
     What was erased is counted in the same statement, and so seen at the same moment.
     """
     if not hours:
         return []
-    found = _buckets(conn, _ranges(hours), min(hours), max(hours) + HOUR_MS)
+    found = _buckets(tx, _ranges(hours), min(hours), max(hours) + HOUR_MS)
     return [bucket for bucket in found if bucket.hour_start in hours]
 
 
-def _dirty(conn: Connection, since: int, until: int) -> set[int]:
+def _dirty(tx: Tx, since: int, until: int) -> set[int]:
     hour = metrics_dirty_hours.c.hour_start
-    return set(conn.execute(select(hour).distinct().where(hour >= since, hour < until)).scalars())
+    return set(tx.execute(select(hour).distinct().where(hour >= since, hour < until)).scalars())
 
 
 def _ranges(hours: Iterable[int]) -> list[Range]:
@@ -146,11 +146,11 @@ def _ranges(hours: Iterable[int]) -> list[Range]:
     return [(ordered[begin], ordered[end - 1] + HOUR_MS) for begin, end in pairwise(edges)]
 
 
-def _buckets(conn: Connection, live: Sequence[Range], since: int, until: int) -> list[Bucket]:
+def _buckets(tx: Tx, live: Sequence[Range], since: int, until: int) -> list[Bucket]:
     """Count the live ranges, take the rolled numbers for the rest of the window; in one statement, at one moment."""
     stored = _stored(since, until)
     sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * _NUMBERS)
-    for row in conn.execute(union_all(_counts(live), stored) if live else stored):
+    for row in tx.execute(union_all(_counts(live), stored) if live else stored):
         hour = row.hour_start if row.date is None else start_of(row.date, row.hour)
         if since <= hour < until:
             known = row.rolled and not any(begin <= hour < end for begin, end in live)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, literal, select
+from sqlalchemy import ColumnElement, Table, and_, literal, select
 
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
-from notifyctl.store.dialect import ID, Dialect
+from notifyctl.store.db.dialect import ID
+from notifyctl.store.db.tx import Tx
 
 PREFIX_MIN = 8
 SHOWN_CANDIDATES = 5
@@ -46,18 +47,18 @@ def begins(col: ColumnElement[str], text: str) -> ColumnElement[bool]:
     return col.between(literal(low, ID), literal(high, ID))
 
 
-def resolve(conn: Connection, table: Table, text: str, what: str, column: str = "id") -> str:
+def resolve(tx: Tx, table: Table, text: str, what: str, column: str = "id") -> str:
     """Return the id that `text` means among `table.column`; `what` names such a thing ("notification").
 
     Raises NotFound, or UsageError when `text` is too short or means several.
     """
     col = table.c[column]
-    found = conn.execute(select(col).where(begins(col, text)).order_by(col).limit(SHOWN_CANDIDATES + 1)).scalars()
+    found = tx.execute(select(col).where(begins(col, text)).order_by(col).limit(SHOWN_CANDIDATES + 1)).scalars()
     return _only(text, list(found), what)
 
 
 def resolve_many(
-    conn: Connection, dialect: Dialect, table: Table, texts: Sequence[str], what: str, column: str = "id"
+    tx: Tx, table: Table, texts: Sequence[str], what: str, column: str = "id"
 ) -> dict[str, str | NotifyctlError]:
     """Return for each text its id, or the error that `resolve` would raise; one statement, whatever their number."""
     ranges = [(text, *(bounds(text) or _NOWHERE)) for text in dict.fromkeys(texts)]
@@ -65,9 +66,9 @@ def resolve_many(
     if not ranges:
         return {}
     col = table.c[column]
-    asked = dialect.rowset("asked", {"n": ID, "low": ID, "high": ID}, _numbered(ranges))
+    asked = tx.dialect.rowset("asked", {"n": ID, "low": ID, "high": ID}, _numbered(ranges))
     within = and_(col >= asked.c.low, col <= asked.c.high)
-    for number, row_id in conn.execute(select(asked.c.n, col).join_from(asked, table, within)):
+    for number, row_id in tx.execute(select(asked.c.n, col).join_from(asked, table, within)):
         found[ranges[int(number)][0]].append(row_id)
     return {text: _only_or_error(text, sorted(ids), what) for text, ids in found.items()}
 

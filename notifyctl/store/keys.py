@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, String, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, case, func, insert, literal, or_, select, update
 
 from notifyctl.core.apikey import ApiKey
-from notifyctl.store.dialect import Dialect
-from notifyctl.store.page import Cursor, newest_first
-from notifyctl.store.tables import api_keys, users
+from notifyctl.core.cursor import Cursor
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
+from notifyctl.store.schema.tables import api_keys, users
 
 ACTIVE = "active"
 EXPIRED = "expired"
@@ -41,63 +42,56 @@ class Key:
 _C = api_keys.c
 
 
-def by_hash(conn: Connection, key_hash: str, now: int) -> Key | None:
+def by_hash(tx: Tx, key_hash: str) -> Key | None:
     """Return the key with this hash."""
-    found = _many(conn, _select(now).where(_C.key_hash == key_hash))
+    found = _many(tx, _select(tx.now).where(_C.key_hash == key_hash))
     return found[0] if found else None
 
 
-def by_hashes(conn: Connection, dialect: Dialect, hashes: Sequence[str], now: int) -> dict[str, Key]:
+def by_hashes(tx: Tx, hashes: Sequence[str]) -> dict[str, Key]:
     """Return the keys with these hashes, by hash; those without a key are missing."""
     if not hashes:
         return {}
-    asked = dialect.rowset("asked", {"key_hash": String(64)}, [(each,) for each in hashes])
+    asked = tx.dialect.rowset("asked", {"key_hash": String(64)}, [(each,) for each in hashes])
     matching = select(asked.c.key_hash, _C.id).join_from(asked, api_keys, _C.key_hash == asked.c.key_hash)
-    ids = {row.id: row.key_hash for row in conn.execute(matching)}
-    return {ids[key.id]: key for key in by_ids(conn, dialect, list(ids), now)}
+    ids = {row.id: row.key_hash for row in tx.execute(matching)}
+    return {ids[key.id]: key for key in by_ids(tx, list(ids))}
 
 
-def by_ids(conn: Connection, dialect: Dialect, ids: Sequence[str], now: int) -> list[Key]:
+def by_ids(tx: Tx, ids: Sequence[str]) -> list[Key]:
     """Return the keys with these ids."""
-    return _many(conn, _select(now).where(dialect.is_any(_C.id, ids)))
+    return _many(tx, _select(tx.now).where(tx.dialect.is_any(_C.id, ids)))
 
 
-def lock(conn: Connection, dialect: Dialect, key_id: str, now: int) -> Key:
+def lock(tx: Tx, key_id: str) -> Key:
     """Return the key, locked until the transaction ends."""
-    conn.execute(dialect.lock_row(select(_C.id).where(_C.id == key_id)))
-    return _many(conn, _select(now).where(_C.id == key_id))[0]
+    tx.execute(tx.dialect.lock_row(select(_C.id).where(_C.id == key_id)))
+    return _many(tx, _select(tx.now).where(_C.id == key_id))[0]
 
 
-def page(conn: Connection, now: int, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
+def page(tx: Tx, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
     """Return at most `limit` keys, of one user or of all, after the cursor, newest first."""
-    return _many(conn, newest_first(_select(now).where(*_of(user_id)), _C.created_at, _C.id, after, limit))
+    return _many(tx, newest_first(_select(tx.now).where(*_of(user_id)), _C.created_at, _C.id, after, limit))
 
 
-def count(conn: Connection, user_id: str | None) -> int:
+def count(tx: Tx, user_id: str | None) -> int:
     """Return how many keys there are, of one user or of all."""
-    return conn.execute(select(func.count()).select_from(api_keys).where(*_of(user_id))).scalar_one()
+    return tx.execute(select(func.count()).select_from(api_keys).where(*_of(user_id))).scalar_one()
 
 
-def named(conn: Connection, user_id: str, name: str, now: int) -> Key | None:
+def named(tx: Tx, user_id: str, name: str) -> Key | None:
     """Return the user's newest active key of that name."""
-    active = _state(now) == ACTIVE
-    statement = _select(now).where(_C.user_id == user_id, _C.name == name, active)
-    found = _many(conn, newest_first(statement, _C.created_at, _C.id, None, 1))
+    active = _state(tx.now) == ACTIVE
+    statement = _select(tx.now).where(_C.user_id == user_id, _C.name == name, active)
+    found = _many(tx, newest_first(statement, _C.created_at, _C.id, None, 1))
     return found[0] if found else None
 
 
 def create(
-    conn: Connection,
-    row_id: str,
-    user_id: str,
-    key: ApiKey,
-    name: str,
-    scopes: str | None,
-    expires_at: int | None,
-    now: int,
+    tx: Tx, row_id: str, user_id: str, key: ApiKey, name: str, scopes: str | None, expires_at: int | None
 ) -> None:
     """Store a new key."""
-    conn.execute(
+    tx.execute(
         insert(api_keys).values(
             id=row_id,
             user_id=user_id,
@@ -105,31 +99,31 @@ def create(
             name=name,
             scopes=scopes,
             expires_at=expires_at,
-            created_at=now,
+            created_at=tx.now,
             prefix=key.prefix,
             last_four=key.last_four,
         )
     )
 
 
-def revoke(conn: Connection, dialect: Dialect, ids: Sequence[str]) -> set[str]:
+def revoke(tx: Tx, ids: Sequence[str]) -> set[str]:
     """Revoke keys and return the ids of those that were not revoked before."""
     if not ids:
         return set()
-    statement = update(api_keys).where(dialect.is_any(_C.id, ids), _C.is_active).values(is_active=False)
-    return set(conn.execute(statement.returning(_C.id)).scalars())
+    statement = update(api_keys).where(tx.dialect.is_any(_C.id, ids), _C.is_active).values(is_active=False)
+    return set(tx.execute(statement.returning(_C.id)).scalars())
 
 
-def expire(conn: Connection, key_id: str, at: int) -> None:
+def expire(tx: Tx, key_id: str, at: int) -> None:
     """Let a key end at a moment, if it does not end before."""
     sooner = or_(_C.expires_at.is_(None), _C.expires_at > at)
-    conn.execute(update(api_keys).where(_C.id == key_id, sooner).values(expires_at=at))
+    tx.execute(update(api_keys).where(_C.id == key_id, sooner).values(expires_at=at))
 
 
-def touch(conn: Connection, key_id: str, now: int, at_most_every_ms: int) -> None:
+def touch(tx: Tx, key_id: str, at_most_every_ms: int) -> None:
     """Remember that a key was used, if that was not noted just now."""
-    stale = or_(_C.last_used_at.is_(None), _C.last_used_at <= now - at_most_every_ms)
-    conn.execute(update(api_keys).where(_C.id == key_id, stale).values(last_used_at=now))
+    stale = or_(_C.last_used_at.is_(None), _C.last_used_at <= tx.now - at_most_every_ms)
+    tx.execute(update(api_keys).where(_C.id == key_id, stale).values(last_used_at=tx.now))
 
 
 def _of(user_id: str | None) -> list[ColumnElement[bool]]:
@@ -160,5 +154,5 @@ def _select(now: int) -> Select[Any]:
     ).join_from(api_keys, users, users.c.id == _C.user_id)
 
 
-def _many(conn: Connection, statement: Select[Any]) -> list[Key]:
-    return [Key(*row) for row in conn.execute(statement)]
+def _many(tx: Tx, statement: Select[Any]) -> list[Key]:
+    return [Key(*row) for row in tx.execute(statement)]

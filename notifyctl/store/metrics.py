@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Connection,
     Date,
     Integer,
     Select,
@@ -32,8 +31,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from notifyctl.store.dialect import Dialect
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import (
     BUCKET,
     COUNTED,
@@ -54,7 +54,7 @@ from notifyctl.store.hours import (
     start_of,
     total,
 )
-from notifyctl.store.tables import metrics_dirty_hours, notification_metrics
+from notifyctl.store.schema.tables import metrics_dirty_hours, notification_metrics
 
 # A transaction that changed something in an hour's last moments has this long to commit.
 GRACE_MS = 60_000
@@ -86,35 +86,35 @@ class _Stretch:
     more: bool
 
 
-def mark_dirty(conn: Connection, metric_ats: Iterable[int], now: int) -> None:
+def mark_dirty(tx: Tx, metric_ats: Iterable[int]) -> None:
     """Let the next roll-up count the hours of these metric moments again.
 
     To be called in the transaction that changes the notifications. Writes nothing for the running hour and for hours
     to come: they have not been counted yet.
     """
-    current = hour_of(now)
-    hours = {hour_of(moment) for moment in metric_ats}
-    older = [{"id": str(uuid.uuid4()), "hour_start": hour} for hour in sorted(hours) if hour < current]
+    current = hour_of(tx.now)
+    hours = {hour_of(moment) for moment in metric_ats if moment < current}
+    older = [{"id": str(uuid.uuid4()), "hour_start": hour} for hour in sorted(hours)]
     if older:
-        conn.execute(insert(metrics_dirty_hours), older)
+        tx.execute(insert(metrics_dirty_hours), older)
 
 
-def keep_erased(conn: Connection, dialect: Dialect, user_id: str, now: int) -> None:
+def keep_erased(tx: Tx, user_id: str) -> None:
     """Keep the user's sent and failed notifications in the numbers, in the transaction that deletes the user.
 
     Call it before the deletion. The rows are locked, so that none of them changes in between.
     """
-    found = conn.execute(_of_user(dialect, user_id)).all()
-    mark_dirty(conn, [row.hour_start for row in found if row.pending], now)
+    found = tx.execute(_of_user(tx.dialect, user_id)).all()
+    mark_dirty(tx, [row.hour_start for row in found if row.pending])
     rows = [
         {**key_of(row.hour_start, row.provider, row.message_type), **{name: getattr(row, name) for name in _ERASED}}
         for row in found
         if row.erased_sent or row.erased_failed
     ]
     if rows:
-        statement = dialect.insert(notification_metrics)
+        statement = tx.dialect.insert(notification_metrics)
         sums = {name: m[name] + statement.excluded[name] for name in _ERASED}
-        conn.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=sums), rows)
+        tx.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=sums), rows)
 
 
 def _of_user(dialect: Dialect, user_id: str) -> Select[Any]:
@@ -154,10 +154,10 @@ def rollup(db: Database, since: int | None = None) -> RolledUp:
     newest = _newest(db)
     at = 0 if newest is None else newest + HOUR_MS
     at = at if since is None else max(0, min(at, hour_of(since)))
-    stretch = db.write(partial(_count_stretch, db=db, at=at, overlap=newest))
+    stretch = db.write(partial(_count_stretch, at=at, overlap=newest))
     done = [stretch]
     while stretch.more:
-        stretch = db.write(partial(_count_stretch, db=db, at=stretch.next_at))
+        stretch = db.write(partial(_count_stretch, at=stretch.next_at))
         done.append(stretch)
     newest = _newest(db)
     return RolledUp(
@@ -168,39 +168,38 @@ def rollup(db: Database, since: int | None = None) -> RolledUp:
 
 
 def _newest(db: Database) -> int | None:
-    with db.read() as conn:
-        return newest_counted(conn)
+    with db.read() as tx:
+        return newest_counted(tx)
 
 
-def _count_stretch(conn: Connection, *, db: Database, at: int, overlap: int | None = None) -> _Stretch:
+def _count_stretch(tx: Tx, *, at: int, overlap: int | None = None) -> _Stretch:
     """Count the next hours from `at` on, and dirty ones before them.
 
     `overlap` is an hour counted before: once again with the first new ones, for a change that needed longer than the
     grace to commit.
     """
-    db.dialect.serialize(conn, "metrics rollup")
-    now = db.now(conn)
-    finished = hour_of(now - GRACE_MS)
-    begin = min(_oldest_from(conn, at), finished)
+    tx.serialize("metrics rollup")
+    finished = hour_of(tx.now - GRACE_MS)
+    begin = min(_oldest_from(tx, at), finished)
     stop = min(begin + HOURS_AT_ONCE * HOUR_MS, finished)
     new = set(range(begin, stop, HOUR_MS))
-    dirty = _take_dirty(conn, stop)
+    dirty = _take_dirty(tx, stop)
     again = dirty | {overlap} if new and overlap is not None else dirty
-    _save(conn, db.dialect, count(conn, new | again), now)
+    _save(tx, count(tx, new | again))
     more = stop < finished or len(dirty) == HOURS_AT_ONCE
     return _Stretch(len(new), len(dirty - new), max(stop, at), more)
 
 
-def _oldest_from(conn: Connection, at: int) -> int:
+def _oldest_from(tx: Tx, at: int) -> int:
     """Return the first hour from `at` on in which there is anything to count; far away when there is none."""
     at_once = [
         select(func.min(n.created_at).label("at")).where(n.status == status, n.created_at >= at, UNTIMED)
         for status in COUNTED
     ]
     timed = select(func.min(n.send_at)).where(n.send_at >= at)
-    moments = [found for found in conn.execute(union_all(*at_once, timed)).scalars() if found is not None]
+    moments = [found for found in tx.execute(union_all(*at_once, timed)).scalars() if found is not None]
     day, hour = date_and_hour(at)
-    stored = conn.execute(
+    stored = tx.execute(
         select(m.date, m.hour)
         .where(m.hour.is_not(None), tuple_(m.date, m.hour) >= tuple_(literal(day, Date), literal(hour, Integer)))
         .order_by(m.date, m.hour)
@@ -211,21 +210,21 @@ def _oldest_from(conn: Connection, at: int) -> int:
     return hour_of(min(moments, default=_NEVER))
 
 
-def _take_dirty(conn: Connection, before: int) -> set[int]:
+def _take_dirty(tx: Tx, before: int) -> set[int]:
     """Delete the visible marks of some hours before `before`, and return the hours."""
     hour = metrics_dirty_hours.c.hour_start
     oldest = select(hour).distinct().where(hour < before).order_by(hour).limit(HOURS_AT_ONCE)
-    hours = set(conn.execute(oldest).scalars())
+    hours = set(tx.execute(oldest).scalars())
     if hours:
-        conn.execute(delete(metrics_dirty_hours).where(hour.in_(list(hours))))
+        tx.execute(delete(metrics_dirty_hours).where(hour.in_(list(hours))))
     return {found for found in hours if found >= 0}
 
 
-def _save(conn: Connection, dialect: Dialect, buckets: Collection[Bucket], now: int) -> None:
+def _save(tx: Tx, buckets: Collection[Bucket]) -> None:
     """Write the hours' rows, then those of their days."""
-    _upsert(conn, dialect, [_hour_row(bucket, now) for bucket in buckets])
+    _upsert(tx, [_hour_row(bucket, tx.now) for bucket in buckets])
     days = {date_and_hour(bucket.hour_start)[0] for bucket in buckets}
-    _upsert(conn, dialect, [_day_row(row, now) for row in conn.execute(_of_days(days))] if days else [])
+    _upsert(tx, [_day_row(row, tx.now) for row in tx.execute(_of_days(days))] if days else [])
 
 
 def _hour_row(bucket: Bucket, now: int) -> dict[str, Any]:
@@ -277,12 +276,12 @@ def _day_row(row: Any, now: int) -> dict[str, Any]:
     }
 
 
-def _upsert(conn: Connection, dialect: Dialect, rows: Sequence[Mapping[str, Any]]) -> None:
+def _upsert(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows that are new or have other numbers; leave those alone that are right."""
     if not rows:
         return
-    statement = dialect.insert(notification_metrics)
+    statement = tx.dialect.insert(notification_metrics)
     new = statement.excluded
     differs = or_(m.rolled_at.is_(None), *(m[name].is_distinct_from(new[name]) for name in _NUMBERS))
     values = {name: new[name] for name in (*_NUMBERS, "rolled_at")}
-    conn.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=values, where=differs), rows)
+    tx.execute(statement.on_conflict_do_update(index_elements=BUCKET, set_=values, where=differs), rows)

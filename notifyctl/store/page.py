@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Select, literal, tuple_
 
-from notifyctl.core.errors import UsageError
-from notifyctl.store.dialect import ID
-
-_WRITTEN = re.compile(r"(\d{1,18})_([0-9a-f-]{36})", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The last row seen: its moment in milliseconds and its id."""
-
-    at: int
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.at}_{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Return the cursor that was printed as `text`. Raises UsageError."""
-        match = _WRITTEN.fullmatch(text.strip())
-        if match is None:
-            raise UsageError(f"{text!r} is no cursor", "--cursor takes what the list before said")
-        return cls(int(match[1]), match[2])
+from notifyctl.core.cursor import Cursor
+from notifyctl.store.db.dialect import ID
 
 
 def newest_first(

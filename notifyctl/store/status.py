@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, case, cast, func, select
 
 from notifyctl.core.model import Status
+from notifyctl.core.notification import State
+from notifyctl.core.presence import Alive
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.dispatchers import ALIVE_MS
-from notifyctl.store.states import PENDING, State, state_expression, stuck
-from notifyctl.store.tables import dispatchers, notification_dlq, notifications
+from notifyctl.store.queue.states import PENDING, state_expression, stuck
+from notifyctl.store.schema.tables import dispatchers, notification_dlq, notifications
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -19,19 +22,6 @@ DAY_MS = 24 * HOUR_MS
 _n = notifications.c
 _d = dispatchers.c
 _STATUSES = [status.value for status in Status]
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """A dispatcher whose heartbeat is recent, with what that said. Times are milliseconds since the epoch."""
-
-    id: str
-    host: str
-    pid: int
-    started_at: int
-    heartbeat_at: int
-    in_flight: int
-    per_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +60,32 @@ class LastHour:
     p50_ms: int | None
 
 
-def alive(conn: Connection, now: int) -> list[Alive]:
+def alive(tx: Tx) -> list[Alive]:
     """Return the dispatchers at work, the oldest first."""
-    rows = conn.execute(
+    rows = tx.execute(
         select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
-        .where(_d.heartbeat_at >= now - ALIVE_MS)
+        .where(_d.heartbeat_at >= tx.now - ALIVE_MS)
         .order_by(_d.started_at, _d.id)
     )
     return [Alive(*row) for row in rows]
 
 
-def last_day(conn: Connection, now: int) -> dict[str, int]:
+def last_day(tx: Tx) -> dict[str, int]:
     """Return how many of each status were created within 24 hours."""
-    rows = conn.execute(
+    rows = tx.execute(
         select(_n.status, func.count())
-        .where(_n.status.in_(_STATUSES), _n.created_at > now - DAY_MS)
+        .where(_n.status.in_(_STATUSES), _n.created_at > tx.now - DAY_MS)
         .group_by(_n.status)
     )
     found = {row.status: row[1] for row in rows}
     return {status: found.get(status, 0) for status in _STATUSES}
 
 
-def waiting(conn: Connection, now: int) -> list[Waiting]:
+def waiting(tx: Tx) -> list[Waiting]:
     """Return what is pending, by state and provider."""
-    state = state_expression(now).label("state")
-    rows = conn.execute(
-        select(state, _n.provider, func.count(), func.min(_n.due_at), _sum(stuck(now, HOUR_MS)))
+    state = state_expression(tx.now).label("state")
+    rows = tx.execute(
+        select(state, _n.provider, func.count(), func.min(_n.due_at), _sum(stuck(tx.now, HOUR_MS)))
         .where(PENDING)
         .group_by(state, _n.provider)
         .order_by(_n.provider)
@@ -103,7 +93,7 @@ def waiting(conn: Connection, now: int) -> list[Waiting]:
     return [Waiting(State(row[0]), *row[1:]) for row in rows]
 
 
-def dead_letters(conn: Connection, now: int) -> DeadLetters:
+def dead_letters(tx: Tx) -> DeadLetters:
     """Return how many dead letters wait for somebody."""
     letters = notification_dlq.c
     unresolved = ~letters.resolved
@@ -111,17 +101,17 @@ def dead_letters(conn: Connection, now: int) -> DeadLetters:
     recent = (
         select(func.count())
         .select_from(notification_dlq)
-        .where(unresolved, letters.moved_to_dlq_at > now - HOUR_MS)
+        .where(unresolved, letters.moved_to_dlq_at > tx.now - HOUR_MS)
         .scalar_subquery()
     )
-    return DeadLetters(*conn.execute(select(total, recent)).one())
+    return DeadLetters(*tx.execute(select(total, recent)).one())
 
 
-def last_hour(conn: Connection, now: int) -> list[LastHour]:
+def last_hour(tx: Tx) -> list[LastHour]:
     """Return how the providers did with what was created within the last hour."""
-    recent = (_n.status.in_(_STATUSES), _n.created_at > now - HOUR_MS)
-    medians = _medians(conn, now)
-    rows = conn.execute(
+    recent = (_n.status.in_(_STATUSES), _n.created_at > tx.now - HOUR_MS)
+    medians = _medians(tx)
+    rows = tx.execute(
         select(_n.provider, func.count(), _sum(_n.status == "sent"), _sum(_n.status == "failed"))
         .where(*recent)
         .group_by(_n.provider)
@@ -130,7 +120,7 @@ def last_hour(conn: Connection, now: int) -> list[LastHour]:
     return [LastHour(name, all_, sent, failed, medians.get(name)) for name, all_, sent, failed in rows]
 
 
-def _medians(conn: Connection, now: int) -> Mapping[str, int]:
+def _medians(tx: Tx) -> Mapping[str, int]:
     took = _n.sent_at - _n.last_attempted
     ranked = (
         select(
@@ -139,11 +129,11 @@ def _medians(conn: Connection, now: int) -> Mapping[str, int]:
             func.row_number().over(partition_by=_n.provider, order_by=took).label("place"),
             func.count().over(partition_by=_n.provider).label("all_of_them"),
         )
-        .where(_n.status == "sent", _n.created_at > now - HOUR_MS, _n.last_attempted.is_not(None))
+        .where(_n.status == "sent", _n.created_at > tx.now - HOUR_MS, _n.last_attempted.is_not(None))
         .subquery()
     )
     middle = ranked.c.place == (ranked.c.all_of_them + 1) // 2
-    rows = conn.execute(select(ranked.c.provider, ranked.c.took).where(middle))
+    rows = tx.execute(select(ranked.c.provider, ranked.c.took).where(middle))
     return {row.provider: row.took for row in rows}
 
 

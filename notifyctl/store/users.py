@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select, update
 
-from notifyctl.core.errors import NotFound, UsageError
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
 from notifyctl.store import ids
-from notifyctl.store.dialect import Dialect
-from notifyctl.store.page import Cursor, newest_first
-from notifyctl.store.states import lease_running
-from notifyctl.store.tables import api_keys, notification_templates, notification_webhooks, notifications, users
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
+from notifyctl.store.queue.states import lease_running
+from notifyctl.store.schema.tables import api_keys, notification_templates, notification_webhooks, notifications, users
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ _LIST = "notifyctl users list"
 _COLUMNS = (users.c.id, users.c.username, users.c.email, users.c.language, users.c.created_at, users.c.updated_at)
 
 
-def find(conn: Connection, dialect: Dialect, ref: str) -> User:
+def find(tx: Tx, ref: str) -> User:
     """Return the user that `ref` means: an id, a unique beginning of one, a username or an e-mail address.
 
     Raises NotFound, and UsageError when it means several: one user's name may be the beginning of another's id.
@@ -42,12 +44,19 @@ def find(conn: Connection, dialect: Dialect, ref: str) -> User:
     means = [users.c.username == text, users.c.email.in_((text, with_plain_domain(text)))]
     if len(text) >= ids.PREFIX_MIN and ids.bounds(text):
         means.append(ids.begins(users.c.id, text))
-    found = _many(conn, select(*_COLUMNS).where(or_(*means)).limit(ids.SHOWN_CANDIDATES + 1))
-    if not found:
-        raise NotFound(f"there is no user {ids.shown(ref)}", _LIST)
-    if len(found) > 1:
-        raise UsageError(f"{ids.shown(ref)} means more than one user", ids.candidates([user.id for user in found]))
+    found = _many(tx, select(*_COLUMNS).where(or_(*means)).limit(ids.SHOWN_CANDIDATES + 1))
+    if (problem := unclear(ref, [user.id for user in found])) is not None:
+        raise problem
     return found[0]
+
+
+def unclear(ref: str, found: Sequence[str]) -> NotifyctlError | None:
+    """Return what is wrong with a reference by which these ids were found: none, or more than one."""
+    if not found:
+        return NotFound(f"there is no user {ids.shown(ref)}", _LIST)
+    if len(found) > 1:
+        return UsageError(f"{ids.shown(ref)} means more than one user", ids.candidates(found))
+    return None
 
 
 def with_plain_domain(email: str) -> str:
@@ -56,19 +65,22 @@ def with_plain_domain(email: str) -> str:
     return f"{local}{at}{domain.lower()}"
 
 
-def page(conn: Connection, after: Cursor | None, limit: int) -> list[User]:
+def page(tx: Tx, after: Cursor | None, limit: int) -> list[User]:
     """Return at most `limit` users after the cursor, newest first."""
-    return _many(conn, newest_first(select(*_COLUMNS), users.c.created_at, users.c.id, after, limit))
+    return _many(tx, newest_first(select(*_COLUMNS), users.c.created_at, users.c.id, after, limit))
 
 
-def count(conn: Connection) -> int:
+def count(tx: Tx) -> int:
     """Return how many users there are."""
-    return conn.execute(select(func.count()).select_from(users)).scalar_one()
+    return tx.execute(select(func.count()).select_from(users)).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What hangs on a user. `leased_until` is the end of the longest lease that runs on a pending notification."""
+    """What a user has, which a deletion would take along.
+
+    `leased_until` is the end of the longest lease that runs on a pending notification.
+    """
 
     notifications: int
     pending: int
@@ -78,66 +90,66 @@ class Footprint:
     webhooks: int
 
 
-def footprint(conn: Connection, user_id: str, now: int) -> Footprint:
+def footprint(tx: Tx, user_id: str) -> Footprint:
     """Return what a deletion would take with it, or be stopped by."""
     n = notifications.c
     unfinished = n.status == "pending"
-    leased = case((unfinished & lease_running(now), n.leased_until))
-    everything, pending, leased_until = conn.execute(
+    leased = case((unfinished & lease_running(tx.now), n.leased_until))
+    everything, pending, leased_until = tx.execute(
         select(func.count(), func.count(case((unfinished, 1))), func.max(leased)).where(n.user_id == user_id)
     ).one()
     return Footprint(
         notifications=everything,
         pending=pending,
         leased_until=leased_until,
-        templates=_how_many(conn, notification_templates.c.created_by, user_id),
-        api_keys=_how_many(conn, api_keys.c.user_id, user_id),
-        webhooks=_how_many(conn, notification_webhooks.c.user_id, user_id),
+        templates=_how_many(tx, notification_templates.c.created_by, user_id),
+        api_keys=_how_many(tx, api_keys.c.user_id, user_id),
+        webhooks=_how_many(tx, notification_webhooks.c.user_id, user_id),
     )
 
 
-def taken_by(conn: Connection, username: str, email: str) -> list[User]:
+def taken_by(tx: Tx, username: str, email: str) -> list[User]:
     """Return the users that have this name or this address, the one with the name first."""
     same_name = users.c.username == username
     statement = select(*_COLUMNS).where(or_(same_name, users.c.email == email))
-    return _many(conn, statement.order_by(case((same_name, 0), else_=1)))
+    return _many(tx, statement.order_by(case((same_name, 0), else_=1)))
 
 
-def create(conn: Connection, dialect: Dialect, user: User) -> bool:
+def create(tx: Tx, user: User) -> bool:
     """Store a new user; return False when the name or the address is taken."""
-    statement = dialect.insert(users).values(asdict(user)).on_conflict_do_nothing().returning(users.c.id)
-    return conn.execute(statement).first() is not None
+    statement = tx.dialect.insert(users).values(asdict(user)).on_conflict_do_nothing().returning(users.c.id)
+    return tx.execute(statement).first() is not None
 
 
-def replace(conn: Connection, user: User) -> None:
+def replace(tx: Tx, user: User) -> None:
     """Store a user's values anew. Raises IntegrityError when the name or the address is taken."""
-    conn.execute(
+    tx.execute(
         update(users)
         .where(users.c.id == user.id)
         .values(username=user.username, email=user.email, language=user.language, updated_at=user.updated_at)
     )
 
 
-def lock(conn: Connection, dialect: Dialect, user_id: str) -> User:
+def lock(tx: Tx, user_id: str) -> User:
     """Return the user, locked until the transaction ends: nobody can add a row that refers to it meanwhile.
 
     Raises NotFound.
     """
-    found = _many(conn, dialect.lock_row(select(*_COLUMNS).where(users.c.id == user_id)))
+    found = _many(tx, tx.dialect.lock_row(select(*_COLUMNS).where(users.c.id == user_id)))
     if not found:
         raise NotFound(f"there is no user {user_id!r}", _LIST)
     return found[0]
 
 
-def remove(conn: Connection, user_id: str) -> None:
+def remove(tx: Tx, user_id: str) -> None:
     """Delete a user and all that belongs to it; the audit trail and suppressed addresses stay."""
-    conn.execute(delete(users).where(users.c.id == user_id))
+    tx.execute(delete(users).where(users.c.id == user_id))
 
 
-def hand_over_templates(conn: Connection, from_id: str, to_id: str) -> list[str]:
+def hand_over_templates(tx: Tx, from_id: str, to_id: str) -> list[str]:
     """Make another user the creator of all templates of one; return their ids."""
     created_by = notification_templates.c.created_by
-    moved = conn.execute(
+    moved = tx.execute(
         update(notification_templates)
         .where(created_by == from_id)
         .values(created_by=to_id)
@@ -146,9 +158,9 @@ def hand_over_templates(conn: Connection, from_id: str, to_id: str) -> list[str]
     return list(moved.scalars())
 
 
-def _how_many(conn: Connection, col: ColumnElement[str], user_id: str) -> int:
-    return conn.execute(select(func.count()).where(col == user_id)).scalar_one()
+def _how_many(tx: Tx, col: ColumnElement[str], user_id: str) -> int:
+    return tx.execute(select(func.count()).where(col == user_id)).scalar_one()
 
 
-def _many(conn: Connection, statement: Select[Any]) -> list[User]:
-    return [User(*row) for row in conn.execute(statement)]
+def _many(tx: Tx, statement: Select[Any]) -> list[User]:
+    return [User(*row) for row in tx.execute(statement)]

@@ -18,6 +18,7 @@ from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Request, Response, builder
 from tests.benchmarks.report import Table
 from tests.benchmarks.runs import Place
+from tests.support.claims import claim
 
 ID = "11111111-2222-4333-8444-555555555555"
 TEXT = "Hello Ann,\n\nyour order 1234 is on its way, see https://shop.example/orders/1234.\n" * 2
@@ -108,7 +109,7 @@ def _steps(case: Case) -> dict[str, Callable[[], object]]:
     adapter = registry.get(case.provider)
     payload = content.canonical(case.content)
     ready = message(ID, adapter.channel, case.content, case.to)
-    build, attempt = builder(adapter, case.credentials), Attempt(1, 5, case.provider, 1, 2)
+    build, attempt = builder(adapter, case.credentials), Attempt(claim(provider=case.provider), 1, 2)
     outcome = adapter.read(case.answer)
     steps: dict[str, Callable[[], object]] = {
         "parse": lambda: content.parse(payload, adapter.channel),

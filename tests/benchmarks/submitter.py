@@ -11,9 +11,10 @@ import sys
 import time
 import uuid
 
-from notifyctl.core.model import Actor, Channel
-from notifyctl.services.sending import Draft, submit
-from notifyctl.store.engine import Database
+from notifyctl.core.model import Channel
+from notifyctl.core.submission import Draft
+from notifyctl.services.sending import submit
+from notifyctl.store.db.database import Database
 
 CONTENT = {"v": 1, "subject": "Your parcel", "text": "Hello, your parcel left our house today."}
 
@@ -24,7 +25,7 @@ def main(url: str) -> None:
     for _ in sys.stdin:
         draft = Draft("person1", Channel.EMAIL, CONTENT, uuid.uuid4().hex)
         began, cpu = time.perf_counter(), time.process_time()
-        id_ = submit(db, Actor(), draft, {}).notification.id
+        id_ = submit(db, draft, {}).notification.id
         took, used = time.perf_counter() - began, time.process_time() - cpu
         print(id_, time.time(), took * 1e6, used * 1e6, flush=True)
     db.close()

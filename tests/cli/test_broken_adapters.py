@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notifications
 from tests.support import seed
 from tests.support.command import Cli
 
@@ -41,7 +41,7 @@ def test_dispatch_leaves_it_alone(cli: Cli, database: Database, broken: dict[str
     """Though it is configured and something is due by it, the dispatcher works; what is due by it waits."""
     seed.provider(database, "carrier")
     (id_,) = seed.pending(database, seed.user(database))
-    database.write(lambda conn: conn.execute(update(notifications).values(provider="carrier")))
+    database.write(lambda tx: tx.execute(update(notifications).values(provider="carrier")))
     ran = cli.run("dispatch", "--once", "-o", "json", env=broken).ok()
     assert (ran.json()["attempts"], ran.stderr) == (0, "")
     assert seed.notification(database, id_).status == "pending"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from notifyctl.core.sealing import parse_keys
-from notifyctl.store.engine import Database
-from notifyctl.store.providers import SECRET_WIDTH, place
-from notifyctl.store.tables import provider_configs
+from notifyctl.core.provider import SECRET_WIDTH
+from notifyctl.core.sealing import Place, parse_keys
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import provider_configs
 from tests.support import seed
 from tests.support.command import Cli, Result
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply, token
@@ -236,9 +236,10 @@ def test_a_third_partys_adapter(cli: Cli, database: Database, tmp_path: Path) ->
 
 
 def _seal(database: Database, provider_id: str) -> None:
-    sealed = parse_keys(KEYS, "test").seal("a-key-of-theirs", place(provider_id, "api_key"), SECRET_WIDTH)
+    place = Place("provider_configs", provider_id, "api_key")
+    sealed = parse_keys(KEYS, "test").seal("a-key-of-theirs", place, SECRET_WIDTH)
     row = update(provider_configs).where(provider_configs.c.id == provider_id).values(api_key=sealed)
-    database.write(lambda conn: conn.execute(row))
+    database.write(lambda tx: tx.execute(row))
 
 
 def test_settings_come_first(on_sqlite: Providers) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli, Result
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs, metrics_dirty_hours, suppressions
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, metrics_dirty_hours, suppressions
 from tests.support import letters, seed
 from tests.support.command import Cli
 
@@ -26,19 +26,18 @@ def anna(database: Database) -> str:
 def suppress(database: Database, channel: str, address: str) -> None:
     """Suppress an address."""
     row = {"id": str(uuid.uuid4()), "channel": channel, "address": address, "reason": "STOP"}
-    database.write(lambda conn: conn.execute(suppressions.insert().values(row)))
+    database.write(lambda tx: tx.execute(suppressions.insert().values(row)))
 
 
 def audited(database: Database) -> list[Any]:
     """Return the audit trail, oldest first."""
-    with database.read() as conn:
-        return list(conn.execute(select(audit_logs).order_by(audit_logs.c.created_at)))
+    with database.read() as tx:
+        return list(tx.execute(select(audit_logs).order_by(audit_logs.c.created_at)))
 
 
 def test_list_looks_as_it_should(cli: Cli, database: Database, anna: str) -> None:
     """The table of the design: the notification's id, age, who, how, why, attempts and what the provider said."""
-    with database.read() as conn:
-        now = database.now(conn)
+    now = database.moment()
     [id_] = letters.dead(database, anna, at=now - 14 * 60_000 - 5_000)
     head, row = cli.call("dlq", "list", "-o", "table").ok().stdout.splitlines()
     assert head.split() == ["ID", "AGE", "USER", "CH", "PROVIDER", "REASON", "TRIES", "ANSWER"]
@@ -103,8 +102,8 @@ def test_retry(cli: Cli, database: Database, anna: str) -> None:
     assert cli.call("dlq", "show", id_).exit_code == 3
     [row] = audited(database)
     assert (row.action, row.resource_type, row.resource_id) == ("retry", "notification", id_)
-    with database.read() as conn:
-        assert set(conn.execute(select(metrics_dirty_hours.c.hour_start)).scalars()) == {3 * HOUR}
+    with database.read() as tx:
+        assert set(tx.execute(select(metrics_dirty_hours.c.hour_start)).scalars()) == {3 * HOUR}
     assert cli.call("dlq", "retry", id_).exit_code == 3
 
 

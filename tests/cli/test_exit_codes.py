@@ -22,8 +22,8 @@ from psycopg import sql
 from sqlalchemy import func, insert, make_url, select, text, update
 
 from notifyctl.core import apikey
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import api_keys, notifications, users
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import api_keys, notifications, users
 from tests.support import letters, seed, wiretap
 from tests.support.command import Cli, Result
 from tests.support.confined import with_file_size, without_privileges
@@ -82,8 +82,8 @@ def _clean(result: Result, *words: str) -> None:
 
 def count(database: Database) -> int:
     """Return how many notifications there are."""
-    with database.read() as conn:
-        return conn.execute(select(func.count()).select_from(notifications)).scalar_one()
+    with database.read() as tx:
+        return tx.execute(select(func.count()).select_from(notifications)).scalar_one()
 
 
 @pytest.fixture
@@ -306,9 +306,7 @@ def test_4_api_keys(cli: Cli, database: Database, anna: str) -> None:
         cli.call("keys", "create", "anna", "--name", name, "-o", "json").ok().json() for name in ("a", "b")
     )
     cli.call("keys", "revoke", revoked["id"]).ok()
-    database.write(
-        lambda conn: conn.execute(update(api_keys).where(api_keys.c.id == expired["id"]).values(expires_at=1))
-    )
+    database.write(lambda tx: tx.execute(update(api_keys).where(api_keys.c.id == expired["id"]).values(expires_at=1)))
     unknown = apikey.generate("live", bytes(range(32))).secret
     for key, word in (
         ("nonsense", "mistyped"),
@@ -487,7 +485,7 @@ def test_8_the_default_database(bare_cli: Cli) -> None:
 @pytest.mark.parametrize(("version", "hint"), [("0000", "notifyctl migrate up"), ("9999", "upgrade notifyctl")])
 def test_8_another_version(cli: Cli, database: Database, anna: str, version: str, hint: str) -> None:
     """An older schema wants `migrate up`, a newer one another program; neither is touched."""
-    database.write(lambda conn: conn.execute(text(f"UPDATE alembic_version SET version_num = '{version}'")))
+    database.write(lambda tx: tx.execute(text(f"UPDATE alembic_version SET version_num = '{version}'")))
     for args in (("users", "list"), SMS, ("dispatch", "--once")):
         fails(cli, 8, "schema", *args, words=(hint,))
     assert count(database) == 0
@@ -590,8 +588,8 @@ def test_10_a_full_disk(sqlite_cli: Cli) -> None:
     """SQLite cannot write another page: exit 10, what was acknowledged is there, the rest is not, the file is sound."""
     path = Path(sqlite_cli.env["NOTIFYCTL_DATABASE_URL"].removeprefix("sqlite:///"))
     database = Database(f"sqlite:///{path}")
-    with database.read() as conn:
-        size = conn.execute(text("PRAGMA page_count")).scalar_one() * 4_096
+    with database.read() as tx:
+        size = tx.execute(text("PRAGMA page_count")).scalar_one() * 4_096
     acknowledged = []
     for number in range(40):
         result = with_file_size(
@@ -604,9 +602,9 @@ def test_10_a_full_disk(sqlite_cli: Cli) -> None:
         break
     else:
         pytest.fail("the disk was never full")
-    with database.read() as conn:
-        assert conn.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
-        stored = conn.execute(select(users.c.username).where(users.c.username != "anna")).scalars().all()
+    with database.read() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        stored = tx.execute(select(users.c.username).where(users.c.username != "anna")).scalars().all()
     assert sorted(stored) == sorted(acknowledged)
     database.close()
     sqlite_cli.call("users", "create", "omar", "--email", "omar@example.org").ok()
@@ -621,7 +619,7 @@ def test_141_the_reader_has_gone(cli: Cli, database: Database, anna: str) -> Non
         {"id": f"00000000-0000-4000-8000-{number:012}", "username": f"u{number}", "email": f"u{number}@example.org"}
         for number in range(2_500)
     ]
-    database.write(lambda conn: conn.execute(insert(users), rows))
+    database.write(lambda tx: tx.execute(insert(users), rows))
     for form in ("ndjson", "plain"):
         done = _in_shell(cli, f"{shlex.join(cli.command('users', 'list', '--all', '-o', form))} | head -1")
         lines = done.stdout.splitlines()
@@ -635,9 +633,9 @@ def test_141_acts_finish(cli: Cli, database: Database, anna: str) -> None:
     command = shlex.join(cli.command("notifications", "cancel", "--all", "--yes", "-o", "ndjson"))
     done = _in_shell(cli, f"{command} | head -1")
     assert (done.stdout.splitlines()[-1], done.stderr) == ("141 0", "")
-    with database.read() as conn:
+    with database.read() as tx:
         where = notifications.c.status == "cancelled"
-        assert conn.execute(select(func.count()).select_from(notifications).where(where)).scalar_one() == len(ids)
+        assert tx.execute(select(func.count()).select_from(notifications).where(where)).scalar_one() == len(ids)
 
 
 def _in_shell(cli: Cli, pipeline: str) -> subprocess.CompletedProcess[str]:

@@ -22,8 +22,9 @@ from notifyctl.cli.app import COMMANDS, _load
 from notifyctl.cli.completion import SHELLS, script
 from notifyctl.cli.errors import exit_code_of
 from notifyctl.core.sealing import format_key
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import users
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import users
+from tests.support import seed
 from tests.support.command import REPOSITORY, Cli
 from tests.support.terminal import on_terminal
 
@@ -52,7 +53,7 @@ def nasty_cli(sqlite_cli: Cli, sqlite_url: str) -> Cli:
         for n, name in enumerate((NASTY, NUMBERLIKE, BLANKS))
     ]
     db = Database(sqlite_url)
-    db.write(lambda conn: conn.execute(insert(users), rows))
+    db.write(lambda tx: tx.execute(insert(users), rows))
     db.close()
     return sqlite_cli
 
@@ -100,6 +101,29 @@ def test_completion_of_nouns_is_light(bare_cli: Cli) -> None:
     assert done.stdout.strip() == "metrics"
     imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert imported.isdisjoint(HEAVY)
+
+
+def test_send_imports_what_it_needs(sqlite_cli: Cli, sqlite_url: str) -> None:
+    """A submission on SQLite loads one adapter, and nothing that talks to a server, a network or a terminal."""
+    db = Database(sqlite_url)
+    seed.user(db)
+    for name in ("sendgrid", "twilio", "fcm", "smtp"):
+        seed.provider(db, name, config_json='{"from":"alerts@example.com"}')
+    db.close()
+    send = ("send", "anna", "--channel", "email", "--subject", "Hello", "--body", "It works", "-o", "id")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "notifyctl", *send],
+        env=sqlite_cli.env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    packages = {module.split(".")[0] for module in modules}
+    assert "sqlalchemy" in packages  # which imports asyncio
+    assert packages.isdisjoint(
+        {*HEAVY, "google", "phonenumbers", "email_validator", "uvloop"} - {"sqlalchemy", "asyncio"}
+    )
+    assert "sqlalchemy.dialects.postgresql" not in modules
+    adapters = {module.split(".")[2] for module in modules if module.startswith("notifyctl.providers.")}
+    assert adapters & {"sendgrid", "twilio", "fcm", "smtp"} == {"sendgrid"}
 
 
 def test_bare_shows_the_first_steps(bare_cli: Cli) -> None:
@@ -344,7 +368,7 @@ def test_a_closed_pipe(sqlite_cli: Cli, sqlite_url: str) -> None:
         {"id": f"{n:08d}-0000-4000-8000-000000000000", "username": f"user{n}", "email": f"{n}@example.org"}
         for n in range(3_000)
     ]
-    db.write(lambda conn: conn.execute(insert(users), rows))
+    db.write(lambda tx: tx.execute(insert(users), rows))
     db.close()
     process = sqlite_cli.start("users", "list", "-o", "ndjson")
     assert process.stdout is not None

@@ -14,7 +14,7 @@ from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import inspect, text
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 from tests.cli.test_framework import LEAVES
 from tests.support import catalogue, letters, seed
 from tests.support.command import Cli
@@ -153,16 +153,16 @@ class Ground:
         cli.call("providers", "add", "twilio", *secrets, input=f"AC{'5a' * 16}\nsecret\n").ok()
         seed.pending(database, anna, "twilio", count=3, due_at=4_000_000_000_000)
         letters.dead(database, anna, "twilio", id=ID)
-        with database.read() as conn:
-            names = sorted(inspect(conn).get_table_names())
+        with database.read() as tx:
+            names = sorted(inspect(tx.conn).get_table_names())
         counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
         self._counts = text(f"SELECT {counts}")
         self.schema = catalogue.contents(database)
 
     def counts(self) -> tuple[int, ...]:
         """Return how many rows each table has."""
-        with self.database.read() as conn:
-            return tuple(conn.execute(self._counts).one())
+        with self.database.read() as tx:
+            return tuple(tx.execute(self._counts).one())
 
     def check(self, args: list[str], stdin: str) -> None:
         """Run a command line and hold it to the contract."""

@@ -12,8 +12,8 @@ from sqlalchemy import select, text, update
 
 from notifyctl.core import apikey
 from notifyctl.services import keys
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import api_keys, audit_logs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import api_keys, audit_logs
 from tests.support import seed
 from tests.support.command import Cli, Result
 
@@ -42,9 +42,9 @@ def test_a_key_is_shown_once_and_stored_as_a_hash(cli: Cli, database: Database) 
     key = made["key"]
     assert apikey.parse(key) is not None
     _acting(cli, key).ok()
-    with database.read() as conn:
-        stored = conn.execute(select(api_keys)).mappings().one()
-        trail = conn.execute(select(audit_logs.c.changes)).scalars().all()
+    with database.read() as tx:
+        stored = tx.execute(select(api_keys)).mappings().one()
+        trail = tx.execute(select(audit_logs.c.changes)).scalars().all()
     assert (stored["key_hash"], stored["prefix"], stored["last_four"]) == (apikey.hash_of(key), key[:14], key[-4:])
     body = key[14:-4]
     for seen in (str(dict(stored)), str(trail), *(_keys(cli, *args).ok().stdout for args in _LOOKS)):
@@ -95,9 +95,9 @@ def test_who_acts_is_in_the_audit_trail(cli: Cli, database: Database, anna: str)
     """The row names the key's user and the program."""
     key = _made(cli)["key"]
     _acting(cli, key, "users", "create", "bert", "--email", "bert@example.org").ok()
-    with database.read() as conn:
+    with database.read() as tx:
         where = audit_logs.c.resource_type == "user"
-        row = conn.execute(select(audit_logs.c.user_id, audit_logs.c.user_agent).where(where)).one()
+        row = tx.execute(select(audit_logs.c.user_id, audit_logs.c.user_agent).where(where)).one()
     assert row.user_id == anna
     assert row.user_agent.startswith("notifyctl/")
 
@@ -107,7 +107,7 @@ def test_keys_that_do_not_act(cli: Cli, database: Database) -> None:
     made, late = _made(cli), _made(cli)
     unknown = apikey.generate("live", bytes(32)).secret
     _keys(cli, "revoke", made["id"]).ok()
-    database.write(lambda conn: conn.execute(update(api_keys).where(api_keys.c.id == late["id"]).values(expires_at=1)))
+    database.write(lambda tx: tx.execute(update(api_keys).where(api_keys.c.id == late["id"]).values(expires_at=1)))
     for key, words in (
         ("nonsense", "mistyped"),
         (late["key"][:-1], "mistyped"),
@@ -130,8 +130,8 @@ def test_verify_a_valid_key(cli: Cli, database: Database) -> None:
     found = _keys(cli, "verify", "-o", "json", input=f"{made['key']}\n").ok().json()
     assert (found["valid"], found["reason"], found["id"], found["username"]) == (True, None, made["id"], "anna")
     assert found["expires_at"] == made["expires_at"] is not None
-    with database.read() as conn:
-        assert conn.execute(select(api_keys.c.last_used_at)).scalar_one() is None
+    with database.read() as tx:
+        assert tx.execute(select(api_keys.c.last_used_at)).scalar_one() is None
     assert _keys(cli, "verify", input="").exit_code == 2
     assert _keys(cli, "verify", input=b"\xff\xfe\n").exit_code == 7
 
@@ -141,11 +141,11 @@ def test_use_is_noted_at_most_once_a_minute(cli: Cli, database: Database) -> Non
     made = _made(cli)
 
     def used() -> int | None:
-        with database.read() as conn:
-            return conn.execute(select(api_keys.c.last_used_at)).scalar_one()
+        with database.read() as tx:
+            return tx.execute(select(api_keys.c.last_used_at)).scalar_one()
 
     def set_used(at: int) -> None:
-        database.write(lambda conn: conn.execute(update(api_keys).values(last_used_at=at)))
+        database.write(lambda tx: tx.execute(update(api_keys).values(last_used_at=at)))
 
     _acting(cli, made["key"]).ok()
     now = time.time_ns() // 1_000_000
@@ -182,7 +182,7 @@ def test_a_database_that_takes_no_writes_can_be_read_with_a_key(postgresql_url: 
     seed.user(database)
     key = _made(cli)["key"]
     name = database.url.database
-    database.write(lambda conn: conn.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')))
+    database.write(lambda tx: tx.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')))
     database.close()
     assert _acting(cli, key).exit_code == 0
     assert _acting(cli, key, "users", "create", "bert", "--email", "b@example.org").exit_code == 10

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notifications
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
@@ -114,8 +114,7 @@ def test_what_cannot_be_meant(cli: Cli, args: tuple[str, ...]) -> None:
 
 def test_the_running_hour(cli: Cli, database: Database) -> None:
     """What was sent a moment ago is in the numbers without any roll-up."""
-    with database.read() as conn:
-        now = database.now(conn)
+    now = database.moment()
     seed.pending(database, seed.user(database), count=2, status="sent", created_at=now, sent_at=now + 90)
     (row,) = cli.call("metrics", "show", "-o", "json").ok().json()
     assert numbers(row) == (2, 0, 0, 90)
@@ -140,7 +139,7 @@ def test_a_deleted_user_stays_in_the_numbers(cli: Cli, database: Database, past:
     """What was sent remains counted after `users delete`, whether its hours were rolled up or not."""
     if rolled_up:
         cli.call("metrics", "rollup").ok()
-    database.write(lambda conn: conn.execute(delete(notifications).where(notifications.c.status == "pending")))
+    database.write(lambda tx: tx.execute(delete(notifications).where(notifications.c.status == "pending")))
     cli.call("metrics", "rollup", "--since", "2025-12-31T00:00:00Z").ok() if rolled_up else None
     before = show(cli)
     cli.call("users", "delete", past, "--yes").ok()

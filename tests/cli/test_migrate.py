@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from notifyctl.store.version import SCHEMA_VERSION
+from notifyctl.store.schema.version import SCHEMA_VERSION
 from tests.support.command import Cli
 
 

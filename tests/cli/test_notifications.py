@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs, metrics_dirty_hours
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, metrics_dirty_hours
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
 
@@ -26,8 +26,8 @@ def anna(database: Database) -> str:
 
 def now(database: Database) -> int:
     """Return the database's moment."""
-    with database.read() as conn:
-        return database.now(conn)
+    with database.read() as tx:
+        return tx.now
 
 
 def results(result: Result) -> dict[str, str]:
@@ -37,19 +37,30 @@ def results(result: Result) -> dict[str, str]:
 
 def audited(database: Database, action: str) -> set[str]:
     """Return the ids of the notifications that the audit trail names for an action."""
-    with database.read() as conn:
-        rows = conn.execute(select(audit_logs).where(audit_logs.c.action == action)).all()
+    with database.read() as tx:
+        rows = tx.execute(select(audit_logs).where(audit_logs.c.action == action)).all()
     assert {row.resource_type for row in rows} <= {"notification"}
     return {row.resource_id for row in rows}
 
 
 def dirty(database: Database) -> set[int]:
     """Return the hours that are to be counted again."""
-    with database.read() as conn:
-        return set(conn.execute(select(metrics_dirty_hours.c.hour_start)).scalars())
+    with database.read() as tx:
+        return set(tx.execute(select(metrics_dirty_hours.c.hour_start)).scalars())
 
 
 # Looking
+
+
+@pytest.mark.parametrize("form", ["table", "json", "ndjson", "csv"])
+def test_what_another_program_stored_is_shown(cli: Cli, database: Database, anna: str, form: str) -> None:
+    """A payload and a history that are nested too deep to be read are shown as they are, in every format."""
+    deep = "[" * 50_000
+    [id_] = seed.pending(database, anna, payload=deep, retry_history=deep)
+    shown = cli.call("notifications", "show", id_, "-o", form).ok()
+    assert "Traceback" not in shown.stderr
+    assert deep in shown.stdout
+    cli.call("notifications", "list", "-o", form).ok()
 
 
 def test_list(cli: Cli, database: Database, anna: str) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifyctl.core.flow import Cause
+from notifyctl.core.health import Cause
 from notifyctl.core.sealing import parse_keys
+from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials
 from notifyctl.store import providers as store
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs, provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, provider_configs
 from tests.support import seed
 from tests.support.command import Cli, Result
 from tests.support.world import KEYS
@@ -54,10 +55,10 @@ def _sendgrid(cli: Cli, *args: str, key: str = "SG.canary-api-key") -> Result:
 
 
 def _opened(database: Database, name: str) -> Any:
-    with database.read() as conn:
-        config = store.get(conn, name)
+    with database.read() as tx:
+        config = store.get(tx, name)
     assert config is not None
-    return store.open_credentials(config, parse_keys(KEYS, "test"), {})
+    return open_credentials(config, parse_keys(KEYS, "test"), {})
 
 
 def test_each_of_the_three(cli: Cli, database: Database, key_file: Path) -> None:
@@ -73,8 +74,8 @@ def test_each_of_the_three(cli: Cli, database: Database, key_file: Path) -> None
     assert (twilio.api_key, twilio.api_secret, dict(twilio.config)) == (SID, "canary-token", {"from": "+15005550006"})
     fcm = _opened(database, "fcm")
     assert (fcm.api_key, fcm.service_account, dict(fcm.config)) == ("canary-key-id", ACCOUNT, {})
-    with database.read() as conn:
-        stored = str(conn.execute(select(provider_configs)).all()) + str(conn.execute(select(audit_logs)).all())
+    with database.read() as tx:
+        stored = str(tx.execute(select(provider_configs)).all()) + str(tx.execute(select(audit_logs)).all())
     assert "canary" not in stored
 
     rows = _providers(cli, "list", "-o", "json").ok().json()
@@ -145,7 +146,7 @@ def test_an_unknown_setting_that_is_stored_can_be_removed(cli: Cli, database: Da
     """What came into the database in another way does not keep a provider from being changed."""
     _sendgrid(cli).ok()
     stored = provider_configs.update().values(config_json='{"from": "a@example.org", "frm": "x"}')
-    database.write(lambda conn: conn.execute(stored))
+    database.write(lambda tx: tx.execute(stored))
     assert _providers(cli, "update", "sendgrid", "--priority", "4", "--set", "reply_to=r@example.org").exit_code == 0
     changed = _providers(cli, "update", "sendgrid", "--set", "frm=", "-o", "json").ok().json()
     assert changed["config"] == {"from": "a@example.org", "reply_to": "r@example.org"}
@@ -232,8 +233,8 @@ def test_a_lost_encryption_key_can_be_got_over(cli: Cli, database: Database) -> 
     assert _providers(cli, "update", "sendgrid", "--set", "reply_to=r@example.org").exit_code == 4
     _providers(cli, "update", "sendgrid", "--priority", "1").ok()
     _providers(cli, "update", "sendgrid", "--api-key", "-", input="SG.new").ok()
-    with database.read() as conn:
-        assert conn.execute(select(provider_configs.c.api_key)).scalar_one().startswith("v1.k2.")
+    with database.read() as tx:
+        assert tx.execute(select(provider_configs.c.api_key)).scalar_one().startswith("v1.k2.")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_new_credentials_or_settings_are_tried_at_once(
 ) -> None:
     """They end the pause that the old ones caused, but never a person's own; the timeline says so."""
     _sendgrid(cli).ok()
-    database.write(lambda conn: store.pause(conn, database.dialect, "sendgrid", "401", 1, cause=cause))
+    database.write(lambda tx: store.pause(tx.at(1), "sendgrid", "401", cause=cause))
     updated = _providers(cli, "update", "sendgrid", *args, "-o", "json", input="SG.new").ok().json()
     assert updated["state"] == state
     shown = _providers(cli, "show", "sendgrid", "-o", "json").ok().json()
@@ -311,8 +312,8 @@ def test_disable_and_enable(cli: Cli, database: Database) -> None:
     _sendgrid(cli).ok()
     for verb, state in (("disable", "disabled"), ("disable", "disabled"), ("enable", "active"), ("enable", "active")):
         assert _providers(cli, verb, "sendgrid", "-o", "json").ok().json()["state"] == state
-    with database.read() as conn:
-        actions = conn.execute(select(audit_logs.c.action).order_by(audit_logs.c.created_at)).scalars().all()
+    with database.read() as tx:
+        actions = tx.execute(select(audit_logs.c.action).order_by(audit_logs.c.created_at)).scalars().all()
     assert actions == ["create", "disable", "enable"]
 
 

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import pytest
 
 from notifyctl.core.receipt import GIVEN_UP_MS, LAST_QUESTION_MS
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notifications
 from tests.providers.test_receipts import ECDSA, EVENTS, MAIL, PUBLIC_KEY, TIMESTAMP
 from tests.support import seed
 from tests.support.command import Cli
@@ -25,6 +25,8 @@ from tests.support.world import KEYS
 
 ACCOUNT = "AC" + "a" * 32
 URL = "https://example.com/twilio"
+ONE_BY_ONE = 119
+"""So many questions a minute that none is put before the last one is answered."""
 
 # What is tested plays outside the database: one of the two is enough.
 ON_EITHER = pytest.mark.parametrize("backend", ["sqlite"])
@@ -231,7 +233,7 @@ def test_why_it_came_back_is_asked_until_it_is_known(
     cli: Cli, providers: Stub, sent: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bounce counts once its reason is known, which may be the address; an error or a refusal puts it off."""
-    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 6_000)
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", ONE_BY_ONE)
     ids = {name: sent(name, "sendgrid") for name in ("fine", "error", "busy", "last")}
     week_old = sent("old", "sendgrid", age_ms=GIVEN_UP_MS)
     providers.headers = {"Retry-After": "600"}
@@ -268,7 +270,7 @@ def test_a_pass_without_time_for_the_reasons(
 ) -> None:
     """`dispatch --once` that ends before it may ask why leaves the bounce for the next one, which asks at once."""
     monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 60)
-    monkeypatch.setattr("notifyctl.dispatch.receipts.ONCE_PATIENCE_S", 0.0)
+    monkeypatch.setattr("notifyctl.wiring.dispatching.ONCE_PATIENCE_S", 0.0)
     ids = [sent(name, "sendgrid") for name in ("a", "b")]
     providers.answers = {"/a.x.0": (200, why("a")), "/b.x.0": (200, why("b")), "?": came_back("a", "b")}
     cli.call("dispatch", "--once").ok()
@@ -282,7 +284,7 @@ def test_each_reason_is_written_as_it_comes(
     cli: Cli, providers: Stub, sent: Callable[..., str], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where few questions are allowed the last answer comes late: the first are not lost with a pass that ends."""
-    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 6_000)
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", ONE_BY_ONE)
     ids, seen = [sent(name, "sendgrid") for name in ("a", "b", "c")], []
 
     def told(name: str) -> dict[str, Any]:
@@ -352,9 +354,9 @@ def test_only_who_is_asked_has_questions(cli: Cli, make_ready: Callable[..., str
     cli.call("providers", "update", "twilio", "--set", "receipts=").ok()
     cli.call("send", "anna", "--channel", "sms", "--body", "hello").ok()
     cli.call("dispatch", "--once").ok()
-    with database.read() as conn:
+    with database.read() as tx:
         n = notifications.c
-        found = conn.execute(notifications.select().where(n.id != asked, n.status == "sent")).one()
+        found = tx.execute(notifications.select().where(n.id != asked, n.status == "sent")).one()
     assert found.receipt_due_at is None and found.provider_message_id is not None
 
 
@@ -523,7 +525,7 @@ def test_what_cannot_be_meant(cli: Cli, providers: Stub, tmp_path: Path) -> None
 
 def change(db: Database, id_: str, **values: Any) -> None:
     """Change a notification's row."""
-    db.write(lambda conn: conn.execute(notifications.update().where(notifications.c.id == id_).values(values)))
+    db.write(lambda tx: tx.execute(notifications.update().where(notifications.c.id == id_).values(values)))
 
 
 def wait_until(done: Callable[[], bool], timeout: float = 120.0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from notifyctl.core.model import Actor, Channel
+from notifyctl.core.model import Channel
 from notifyctl.services import dlq, notifications
-from notifyctl.services.acts import Acted
-from notifyctl.store.engine import Database
+from notifyctl.services.bulk import Acted
+from notifyctl.store.db.database import Database
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
 
@@ -211,17 +211,17 @@ def test_what_changed_meanwhile(database: Database, anna: str, by_filter: bool) 
 
     Between the look and the act lies the person's answer.
     """
-    db, actor = database, Actor()
+    db = database
     ids = seed.pending(db, anna, count=2)
     dead = letters.dead(db, anna, count=2)
-    cancel = notifications.select_pending(db, notifications.Query(channel=Channel.EMAIL))
-    retry = dlq.select(db, dlq.Query())
+    cancel = notifications.select_pending(db, notifications.NotificationQuery(channel=Channel.EMAIL))
+    retry = dlq.select(db, dlq.DeadLetterQuery())
     letters.change(db, ids[0], status="sent")
-    dlq.resolve(db, actor, dead[:1], by="anna")
+    dlq.resolve(db, dead[:1], by="anna")
     later = [*seed.pending(db, anna), *letters.dead(db, anna)]
     outcomes: list[Callable[[], list[Acted]]] = [
-        lambda: notifications.cancel(db, actor, cancel.ids, by_filter=by_filter),
-        lambda: dlq.retry(db, actor, retry.ids, by_filter=by_filter).acted,
+        lambda: notifications.cancel(db, cancel.ids, by_filter=by_filter),
+        lambda: dlq.retry(db, retry.ids, by_filter=by_filter).acted,
     ]
     for act, (changed, kept), word in zip(outcomes, (ids, dead), ("cancelled", "retried"), strict=True):
         acted = {each.id: each for each in act()}

@@ -16,8 +16,8 @@ from sqlalchemy import func, select
 
 from notifyctl.core import content
 from notifyctl.core.model import Channel
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import audit_logs, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, notifications
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
 from tests.support.world import KEYS
@@ -42,8 +42,8 @@ def submitted(result: Result) -> Any:
 
 def rows(database: Database) -> int:
     """Return how many notifications there are."""
-    with database.read() as conn:
-        return int(conn.execute(select(func.count()).select_from(notifications)).scalar_one())
+    with database.read() as tx:
+        return int(tx.execute(select(func.count()).select_from(notifications)).scalar_one())
 
 
 def refused(result: Result, code: int, *parts: str) -> None:
@@ -65,8 +65,8 @@ def test_what_is_stored(cli: Cli, database: Database, anna: str) -> None:
     assert row.content_hash == content.content_hash(anna, Channel.EMAIL, payload)
     assert (said["status"], said["state"], said["deduplicated"]) == ("pending", "due", False)
     assert (said["user_id"], said["username"], said["message_type"]) == (anna, "anna", "email")
-    with database.read() as conn:
-        [entry] = conn.execute(select(audit_logs)).all()
+    with database.read() as tx:
+        [entry] = tx.execute(select(audit_logs)).all()
     assert (entry.action, entry.resource_type, entry.resource_id) == ("create", "notification", said["id"])
 
 
@@ -169,6 +169,15 @@ def test_without_an_address(cli: Cli, database: Database, anna: str) -> None:
     assert topic.stderr == ""
 
 
+def test_what_will_not_be_sent_is_said_before(cli: Cli, database: Database, anna: str) -> None:
+    """A suppressed address is accepted with exit 0, because that may change before it is due; and warned of."""
+    cli.call("users", "contacts", "suppress", "anna", "email", "anna@example.org", "--reason", "bounced").ok()
+    warned = "warning: it will be cancelled and not sent: the address is suppressed: bounced\n"
+    assert cli.call(*MAIL, "-o", "id").ok().stderr == warned
+    assert cli.call(*MAIL, "--to", "omar@example.org", "-o", "id").ok().stderr == ""
+    assert rows(database) == 2
+
+
 def test_times(cli: Cli, database: Database, anna: str) -> None:
     """--expires-in counts from the moment it is for; --in and --at say which that is."""
     later = seed.notification(
@@ -227,8 +236,8 @@ def test_dry_run_shows_the_request(keyed: Cli, database: Database) -> None:
     plain = keyed.call(*MAIL, "--dry-run", env={"NOTIFYCTL_SENDGRID_URL": "http://127.0.0.1:9"}).ok().stdout
     assert plain.startswith("POST http://127.0.0.1:9/v3/mail/send\nAuthorization: Bearer ***\n")
     assert rows(database) == 0
-    with database.read() as conn:
-        actions = conn.execute(select(audit_logs.c.resource_type)).scalars().all()
+    with database.read() as tx:
+        actions = tx.execute(select(audit_logs.c.resource_type)).scalars().all()
     assert "notification" not in actions
 
 
@@ -288,8 +297,8 @@ def test_wait(cli: Cli, database: Database, anna: str, status: str, exit_code: i
 def _finish(database: Database, status: str) -> None:
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        with database.read() as conn:
-            found = conn.execute(select(notifications.c.id)).scalar()
+        with database.read() as tx:
+            found = tx.execute(select(notifications.c.id)).scalar()
         if found:
             letters.change(database, found, status=status, error_message="no such number")
             return

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 from notifyctl.cli.files import MAX_ATTACHED_BYTES
 from notifyctl.store import dlq
 from notifyctl.store import notifications as store
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notifications
 from tests.providers import scenarios
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
@@ -190,9 +190,9 @@ def test_lists_read_no_files(cli: Cli, database: Database, anna: str, home: Path
         read = cli.call(noun, "show", one, "-o", "table").ok().stdout
         assert f"{encoded[:32]}… (2,400 characters)" in read and encoded[:40] not in read
         cli.call(noun, "list").ok()
-    with database.read() as conn:
-        listed = store.page(conn, store.Filter(), 2_000, None, 10)
-        buried = dlq.page(conn, dlq.Filter(), None, 10)
+    with database.read() as tx:
+        listed = store.page(tx.at(2_000), store.NotificationFilter(), None, 10)
+        buried = dlq.page(tx, dlq.DeadLetterFilter(), None, 10)
     assert [row.payload for row in (*listed, *buried)] == ["", "", ""]
 
 
@@ -289,8 +289,8 @@ def test_what_an_api_would_refuse(
     audience = {} if channel != PUSH or data.keys() & {"fid", "topic", "condition"} else {"token": "device"}
     given = json.dumps({**audience, **data})
     refused(cli.call("send", "anna", "--channel", channel, "--body", "x", *options, "--data", given), words)
-    with database.read() as conn:
-        assert conn.execute(select(func.count()).select_from(notifications)).scalar_one() == 0
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(notifications)).scalar_one() == 0
 
 
 @pytest.mark.parametrize("other", [{"topic": "news"}, {"condition": "'a' in topics"}, {"fid": "installation"}])

@@ -6,18 +6,19 @@ import json
 import re
 import time
 import uuid
-from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import insert, text
 
-from notifyctl.core.flow import Cause
+from notifyctl.core.health import Cause
+from notifyctl.core.presence import Heartbeat
 from notifyctl.core.sealing import format_key
 from notifyctl.store import providers as provider_store
-from notifyctl.store.dispatchers import Heartbeat, beat
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.dispatchers import beat
+from notifyctl.store.schema.tables import dispatchers
 from tests.support import letters, seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
@@ -31,8 +32,8 @@ KEYS = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k1", bytes(64))}
 @pytest.fixture
 def now(database: Database) -> int:
     """The database's moment when the test began."""
-    with database.read() as conn:
-        return database.now(conn)
+    with database.read() as tx:
+        return tx.now
 
 
 def report(cli: Cli, env: dict[str, str] | None = None) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def problems(cli: Cli, env: dict[str, str] | None = None) -> dict[str, dict[str,
 def beating(db: Database, at: int) -> None:
     """Write a dispatcher whose last heartbeat was at that moment."""
     row = {"id": str(uuid.uuid4()), "host": "web1", "pid": 7, "started_at": at, "heartbeat_at": at}
-    db.write(lambda conn: conn.execute(insert(dispatchers).values(row)))
+    db.write(lambda tx: tx.execute(insert(dispatchers).values(row)))
 
 
 def add_provider(cli: Cli) -> None:
@@ -76,7 +77,7 @@ def test_an_empty_system(cli: Cli) -> None:
 def test_every_state_is_counted(cli: Cli, database: Database, now: int) -> None:
     """Each pending notification is in one state, with its oldest or next moment."""
     add_provider(cli)
-    database.write(lambda conn: provider_store.pause(conn, database.dialect, "fcm", "x", now))
+    database.write(lambda tx: provider_store.pause(tx.at(now), "fcm", "x"))
     anna = seed.user(database)
     lease = str(uuid.uuid4())
     seed.pending(database, anna, count=1, lease_id=lease, leased_until=now + 60_000, due_at=now, created_at=now)
@@ -113,7 +114,7 @@ def test_it_answers_the_monitoring_queries(cli: Cli, database: Database, now: in
     letters.dead(database, anna, count=4, at=now - 2 * HOUR)
     letters.dead(database, anna, count=3, at=now - 60_000)
 
-    def queries(conn: Connection) -> tuple[Any, ...]:
+    def queries(tx: Tx) -> tuple[Any, ...]:
         by_status = "SELECT status, COUNT(*) FROM notifications WHERE created_at > :since GROUP BY status"
         stuck = "SELECT count(*) FROM notifications WHERE status = 'pending' AND created_at < :since"
         dlq = "SELECT COUNT(*) FROM notification_dlq WHERE resolved = false"
@@ -123,14 +124,14 @@ def test_it_answers_the_monitoring_queries(cli: Cli, database: Database, now: in
             " FROM notifications WHERE created_at > :since GROUP BY provider"
         )
         return (
-            {row[0]: row[1] for row in conn.execute(text(by_status), {"since": now - DAY})},
-            conn.execute(text(stuck), {"since": now - HOUR}).scalar_one(),
-            conn.execute(text(dlq)).scalar_one(),
-            {tuple(row) for row in conn.execute(text(performance), {"since": now - HOUR})},
+            {row[0]: row[1] for row in tx.execute(text(by_status), {"since": now - DAY})},
+            tx.execute(text(stuck), {"since": now - HOUR}).scalar_one(),
+            tx.execute(text(dlq)).scalar_one(),
+            {tuple(row) for row in tx.execute(text(performance), {"since": now - HOUR})},
         )
 
-    with database.read() as conn:
-        by_status, stuck, dlq, performance = queries(conn)
+    with database.read() as tx:
+        by_status, stuck, dlq, performance = queries(tx)
     found = report(cli)
     assert found["last_24h"] == by_status
     assert found["over_1h"]["count"] == stuck
@@ -165,8 +166,8 @@ def test_a_paused_provider(cli: Cli, database: Database, now: int, cause: Cause,
     """It says since when, why, how much it holds and when the next probe is, with the command that helps."""
     add_provider(cli)
     seed.pending(database, seed.user(database), count=9, created_at=now, due_at=now)
-    ago, dialect = now - 4 * 60_000, database.dialect
-    database.write(lambda conn: provider_store.pause(conn, dialect, "sendgrid", "401 bad key", ago, cause=cause))
+    ago = now - 4 * 60_000
+    database.write(lambda tx: provider_store.pause(tx.at(ago), "sendgrid", "401 bad key", cause=cause))
     problem = problems(cli, KEYS)[f"provider_{state}"]
     probe = "" if cause is Cause.OPERATOR else "; a probe is due"
     assert re.fullmatch(rf"sendgrid {state} 4m(\d+s)?: 401 bad key; 9 held{probe}", problem["message"])
@@ -211,7 +212,7 @@ def test_dispatchers(cli: Cli, database: Database, now: int) -> None:
     quick = Heartbeat(str(uuid.uuid4()), "web1", 4711, 40, 24_720)
     idle = Heartbeat(str(uuid.uuid4()), "a-pod-with-a-long-name-7d9f8b6c5-x2x9z", 1, 0, 0)
     for dispatcher, at in ((quick, now - 2 * HOUR), (quick, now), (idle, now - HOUR), (idle, now)):
-        database.write(partial(beat, dialect=database.dialect, heart=dispatcher, now=at))
+        database.write(lambda tx, heart=dispatcher, at=at: beat(tx.at(at), heart))
     first, second = report(cli)["dispatchers"]
     assert (first["host"], first["pid"], first["per_minute"], first["in_flight"]) == ("web1", 4711, 24_720, 40)
     assert first["started_at"] < first["heartbeat_at"]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import (
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import (
     audit_logs,
     notification_metrics,
     notification_templates,
@@ -30,14 +30,14 @@ def _create(cli: Cli, name: str = "anna", *args: str) -> Result:
 
 def _audit(database: Database) -> list[tuple[str, str, Any]]:
     c = audit_logs.c
-    with database.read() as conn:
-        rows = conn.execute(select(c.action, c.resource_type, c.changes).order_by(c.created_at, c.id)).all()
+    with database.read() as tx:
+        rows = tx.execute(select(c.action, c.resource_type, c.changes).order_by(c.created_at, c.id)).all()
     return [(action, kind, json.loads(changes)) for action, kind, changes in rows]
 
 
 def _count(database: Database, table: Any) -> int:
-    with database.read() as conn:
-        return int(conn.execute(select(func.count()).select_from(table)).scalar_one())
+    with database.read() as tx:
+        return int(tx.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def test_the_whole_way(cli: Cli, database: Database) -> None:
@@ -112,7 +112,7 @@ def test_update_refuses_what_is_taken(cli: Cli) -> None:
 def test_a_name_that_begins_anothers_id_is_never_guessed(cli: Cli, database: Database) -> None:
     """Where a reference means two users, the command stops and names both, instead of acting on one of them."""
     row = {"id": "cafebabe-0000-4000-8000-000000000001", "username": "anna", "email": "anna@example.org"}
-    database.write(lambda conn: conn.execute(insert(users).values(row)))
+    database.write(lambda tx: tx.execute(insert(users).values(row)))
     bert = cli.call("users", "create", "cafebabe", "--email", "b@example.org", "-o", "id").ok().stdout.strip()
     refused = cli.call("users", "delete", "cafebabe", "--yes")
     assert refused.exit_code == 2
@@ -149,11 +149,11 @@ def test_delete_refuses_pending_notifications(cli: Cli, database: Database) -> N
     assert "--cancel-pending" in refused.stderr
 
     lease = {"lease_id": str(uuid.uuid4()), "leased_until": 2**50}
-    database.write(lambda conn: conn.execute(update(notifications).values(lease)))
+    database.write(lambda tx: tx.execute(update(notifications).values(lease)))
     assert cli.call("users", "delete", "anna", "--yes", "--cancel-pending").exit_code == 5
     assert seed.notification(database, waiting).status == "pending"
 
-    database.write(lambda conn: conn.execute(update(notifications).values(leased_until=1)))
+    database.write(lambda tx: tx.execute(update(notifications).values(leased_until=1)))
     gone = cli.call("users", "delete", "anna", "--yes", "--cancel-pending", "-o", "json").ok().json()
     assert gone["notifications"] == 1
     assert _count(database, notifications) == 0
@@ -167,9 +167,9 @@ def test_delete_keeps_the_numbers(cli: Cli, database: Database) -> None:
     cli.call("users", "contacts", "add", "anna", "sms", number).ok()
     cli.call("users", "contacts", "suppress", "anna", "sms", number, "--reason", "STOP").ok()
     cli.call("users", "delete", "anna", "--yes").ok()
-    with database.read() as conn:
-        kept = conn.execute(select(func.sum(notification_metrics.c.erased_sent))).scalar_one()
-        assert conn.execute(select(suppressions.c.address)).scalars().all() == [number]
+    with database.read() as tx:
+        kept = tx.execute(select(func.sum(notification_metrics.c.erased_sent))).scalar_one()
+        assert tx.execute(select(suppressions.c.address)).scalars().all() == [number]
     assert kept == 3
 
 
@@ -177,7 +177,7 @@ def test_delete_hands_templates_over(cli: Cli, database: Database) -> None:
     """Templates outlive their author: a new one has to be named, and cannot be the one who goes."""
     anna, bert = seed.user(database), seed.user(database, "bert")
     row = {"id": str(uuid.uuid4()), "name": "t", "message_type": "email", "body": "b", "created_by": anna}
-    database.write(lambda conn: conn.execute(insert(notification_templates).values(row)))
+    database.write(lambda tx: tx.execute(insert(notification_templates).values(row)))
     refused = cli.call("users", "delete", "anna", "--yes")
     assert refused.exit_code == 5
     assert "--reassign-templates-to" in refused.stderr
@@ -185,8 +185,8 @@ def test_delete_hands_templates_over(cli: Cli, database: Database) -> None:
     assert cli.call("users", "delete", "anna", "--yes", "--reassign-templates-to", "nobody").exit_code == 3
     assert _count(database, users) == 2
     cli.call("users", "delete", "anna", "--yes", "--reassign-templates-to", "bert").ok()
-    with database.read() as conn:
-        assert conn.execute(select(notification_templates.c.created_by)).scalar_one() == bert
+    with database.read() as tx:
+        assert tx.execute(select(notification_templates.c.created_by)).scalar_one() == bert
 
 
 def test_a_user_may_delete_herself(cli: Cli, database: Database) -> None:
@@ -204,7 +204,7 @@ def crowd(database: Database) -> list[str]:
         {"id": str(uuid.uuid4()), "username": f"u{n}", "email": f"u{n}@example.org", "created_at": n}
         for n in range(1_203)
     ]
-    database.write(lambda conn: conn.execute(insert(users), rows))
+    database.write(lambda tx: tx.execute(insert(users), rows))
     return [row["id"] for row in reversed(rows)]
 
 

@@ -1,4 +1,4 @@
-"""From outcome to transition: every outcome leads to one act, and attempts are never lost or invented."""
+"""From outcome to change: every outcome leads to one act, and attempts are never lost or invented."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifyctl.core.backoff import BASE_MS, CEILING_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, backoff_ms
-from notifyctl.core.decide import Attempt, Bury, Retry, Sent, decide
+from notifyctl.core.change import Bury, Retry, Sent
+from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.history import KEPT_ENTRIES, append, parse
 from notifyctl.core.model import Category, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import STORED_RESPONSE_BYTES
+from tests.support.claims import claim
 
 KEYS = {"attempt", "provider", "began_at", "ended_at", "outcome", "code", "http_status", "message", "wait_ms"}
 
@@ -29,12 +31,9 @@ outcomes = st.builds(
     response=st.none() | st.text(max_size=4_000),
 )
 attempts = st.builds(
-    Attempt,
-    number=st.integers(1, 40),
-    max_retries=st.integers(0, 30),
-    provider=st.just("sendgrid"),
-    began_at=st.just(1_000),
-    ended_at=st.just(2_000),
+    lambda number, most: Attempt(claim(attempt=number, max_retries=most), 1_000, 2_000),
+    st.integers(1, 40),
+    st.integers(0, 30),
 )
 
 
@@ -64,12 +63,13 @@ def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: f
     assert isinstance(act, Sent) == (outcome.kind is Kind.ACCEPTED)
     if isinstance(act, Retry):
         given_back = outcome.kind in (Kind.THROTTLED, Kind.CONFIG)
-        assert act.attempts == attempt.number - given_back
-        assert given_back or attempt.number <= attempt.max_retries
-        assert act.due_at == attempt.ended_at + act.entry["wait_ms"]
+        assert act.attempt_count == attempt.claim.attempt - given_back
+        assert given_back or attempt.claim.attempt <= attempt.claim.max_retries
+        assert act.due_at == attempt.ended_at + parse(act.retry_history)[-1]["wait_ms"]
+        assert act.provider == "sendgrid"
         assert act.fails_over == (outcome.kind is not Kind.UNKNOWN)
     if isinstance(act, Bury):
-        assert act.suppress == (outcome.kind is Kind.RECIPIENT)
+        assert (act.address == "anna@example.org") == (outcome.kind is Kind.RECIPIENT)
         assert outcome.kind not in (Kind.THROTTLED, Kind.CONFIG, Kind.ACCEPTED)
 
 
@@ -77,12 +77,14 @@ def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: f
 def test_what_is_stored_is_small_and_clean(attempt: Attempt, outcome: Outcome, chance: float) -> None:
     """An oversized or dirty answer must not make recording fail: the send would be repeated for ever."""
     act = decide(attempt, outcome, chance)
-    assert len((act.response or "").encode()) <= STORED_RESPONSE_BYTES
-    assert "\x00" not in (act.response or "")
+    assert isinstance(act, Sent | Retry | Bury)
+    assert len((act.provider_response or "").encode()) <= STORED_RESPONSE_BYTES
+    assert "\x00" not in (act.provider_response or "")
     if not isinstance(act, Sent):
-        assert set(act.entry) == KEYS
-        assert "\x00" not in json.dumps(act.entry)
-        assert "\n" not in act.error
+        (entry,) = parse(act.retry_history)
+        assert set(entry) == KEYS
+        assert "\x00" not in json.dumps(entry)
+        assert "\n" not in act.error_message
 
 
 @pytest.mark.parametrize(
@@ -96,14 +98,14 @@ def test_what_is_stored_is_small_and_clean(attempt: Attempt, outcome: Outcome, c
 )
 def test_the_last_attempt_is_buried_under_its_category(kind: Kind, category: Category) -> None:
     """1 + max_retries attempts, then a dead letter that says why."""
-    act = decide(Attempt(6, 5, "twilio", 1, 2), Outcome(kind, "no"), 0.5)
+    act = decide(Attempt(claim(attempt=6), 1, 2), Outcome(kind, "no"), 0.5)
     assert isinstance(act, Bury)
     assert act.category is category
 
 
 def test_hold_leaves_the_unknown_to_a_person() -> None:
     """Where a duplicate is worse than a delay, an ambiguous answer is not repeated by itself."""
-    first = Attempt(1, 5, "twilio", 1, 2)
+    first = Attempt(claim(), 1, 2)
     assert isinstance(decide(first, Outcome(Kind.UNKNOWN), 0.5, OnUnknown.HOLD), Bury)
     assert isinstance(decide(first, Outcome(Kind.UNKNOWN), 0.5, OnUnknown.RETRY), Retry)
 

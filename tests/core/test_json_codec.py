@@ -187,3 +187,47 @@ def test_payloads_are_what_they_were(payload: str, channel: Channel) -> None:
     except (InvalidPayload, NewerPayload) as refused:
         found = type(refused)
     assert repr(found) == repr(slowly_parsed(payload, channel))
+
+
+class TestLenient:
+    """What was stored is read without an error, whatever is stored."""
+
+    @given(written | st.none())
+    def test_it_is_what_was_written_or_the_default(self, text: str | None) -> None:
+        """What is JSON is read as ever; of another type, or no JSON, it is the default."""
+        try:
+            expected = json.loads(text or "")
+        except (ValueError, RecursionError):
+            expected = None
+        assert repr(json_codec.lenient(text)) == repr(expected)
+        assert repr(json_codec.stored(text, {})) == repr(expected if isinstance(expected, dict) else {})
+        assert repr(json_codec.stored(text, [])) == repr(expected if isinstance(expected, list) else [])
+
+    @given(st.binary(max_size=40))
+    def test_any_bytes_are_read(self, body: bytes) -> None:
+        """Also in no encoding at all."""
+        json_codec.lenient(body)
+
+    @pytest.mark.parametrize("depth", [201, 900, 100_000])
+    @pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+    def test_what_is_nested_too_deep_says_nothing(self, depth: int, opens: str, closes: str) -> None:
+        """It is no RecursionError, neither here nor where it would be written again."""
+        assert json_codec.lenient(opens * depth + "1" + closes * depth, "as it is") == "as it is"
+
+    def test_what_is_read_can_be_written_again(self) -> None:
+        """The deepest that is read, with an indentation, which Python writes with a call for each level."""
+        deepest = "[" * json_codec.DEEPEST + "1" + "]" * json_codec.DEEPEST
+        assert json.loads(json.dumps(json_codec.lenient(deepest), indent=2)) == json.loads(deepest)
+
+    def test_what_is_too_long_says_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A text that somebody else stored does not take the memory of a multiple of it."""
+        monkeypatch.setattr(json_codec, "LONGEST", 10)
+        assert json_codec.lenient('"12345678"') == "12345678"
+        assert json_codec.lenient('"123456789"') is None
+
+
+def test_a_payload_that_cannot_be_looked_through_is_not_sent() -> None:
+    """Sent, its receipts would be taken for those of another address: none was found in it."""
+    deep = '{"a":' * 201 + "1" + "}" * 201
+    with pytest.raises(InvalidPayload, match="nested too deep"):
+        parse(f'{{"v": 1, "to": "anna@example.org", "template_data": {deep}}}', Channel.EMAIL)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifyctl.core import receipt as receipts
-from notifyctl.core.receipt import Known, Receipt, Stage, next_question, pauses, settle
+from notifyctl.core.receipt import DeliveryState, Receipt, Stage, next_question, settle
+from notifyctl.core.weigh import reason_to_pause
 
 NOW = 1_767_218_400_000
 HOUR = 3_600_000
@@ -24,9 +25,9 @@ TEXTS_AND_TIMES = st.sampled_from(list(Stage)).flatmap(
 SOME = TEXTS_AND_TIMES.map(lambda facts: Receipt(*facts, dead=facts[1] == DEAD))
 
 
-def after(receipts: list[Receipt]) -> Known:
+def after(receipts: list[Receipt]) -> DeliveryState:
     """Return what is known after these receipts, in this order."""
-    known = Known()
+    known = DeliveryState()
     for each in receipts:
         known = settle(known, each, NOW)
     return known
@@ -51,11 +52,15 @@ def test_nothing_changes_the_second_time(some: list[Receipt]) -> None:
 def test_what_is_kept() -> None:
     """The words of the way are followed forwards, a delivery or a bounce ends them, at the time that it gives."""
     way = [Receipt(Stage.UNDERWAY, text) for text in ("queued", "sent", "queued")]
-    assert after(way) == Known(receipt="sent")
+    assert after(way) == DeliveryState(receipt="sent")
     delivered = Receipt(Stage.DELIVERED, "delivered", at=NOW - 5)
-    assert after([delivered, *way]) == Known(delivered_at=NOW - 5, receipt="delivered")
+    assert after([delivered, *way]) == DeliveryState(delivered_at=NOW - 5, receipt="delivered")
     bounced = Receipt(Stage.BOUNCED, "bounce 550")
-    assert after([delivered, bounced]) == after([bounced, delivered]) == Known(bounced_at=NOW, receipt="bounce 550")
+    assert (
+        after([delivered, bounced])
+        == after([bounced, delivered])
+        == DeliveryState(bounced_at=NOW, receipt="bounce 550")
+    )
 
 
 def test_why_it_came_back() -> None:
@@ -63,8 +68,10 @@ def test_why_it_came_back() -> None:
     bare = Receipt(Stage.BOUNCED, "not_delivered", at=NOW - 9)
     dead = Receipt(Stage.BOUNCED, DEAD, at=NOW - 5, dead=True)
     busy = Receipt(Stage.BOUNCED, "blocked 421 busy", at=NOW - 1)
-    assert after([bare, dead]) == after([bare, dead, busy, dead, bare]) == Known(bounced_at=NOW - 9, receipt=DEAD)
-    assert after([bare, busy]) == Known(bounced_at=NOW - 9, receipt="not_delivered")
+    assert (
+        after([bare, dead]) == after([bare, dead, busy, dead, bare]) == DeliveryState(bounced_at=NOW - 9, receipt=DEAD)
+    )
+    assert after([bare, busy]) == DeliveryState(bounced_at=NOW - 9, receipt="not_delivered")
 
 
 def test_no_receipt_is_from_the_future() -> None:
@@ -102,7 +109,14 @@ def test_the_waits_double() -> None:
 def test_only_a_fresh_complaint_pauses() -> None:
     """That the account is suspended counts if nothing was changed since the message was sent, for an hour."""
     complaint = Receipt(Stage.BOUNCED, "failed 30002", at=NOW - 1, pause="30002 Account suspended")
-    assert pauses(complaint, changed_at=NOW - 10, sent_at=NOW - 5, now=NOW)
-    assert not pauses(complaint, changed_at=NOW - 3, sent_at=NOW - 5, now=NOW)
-    assert not pauses(complaint, changed_at=NOW - 10, sent_at=NOW - 5, now=NOW + 2 * HOUR)
-    assert not pauses(Receipt(Stage.BOUNCED, "failed"), changed_at=0, sent_at=NOW, now=NOW)
+    assert complaint.still_pauses(NOW - 10, NOW - 5, NOW)
+    assert not complaint.still_pauses(NOW - 3, NOW - 5, NOW)
+    assert not complaint.still_pauses(NOW - 10, NOW - 5, NOW + 2 * HOUR)
+    assert not Receipt(Stage.BOUNCED, "failed").still_pauses(0, NOW, NOW)
+
+
+def test_the_first_complaint_that_counts_is_the_reason() -> None:
+    """Of several complaints one from before the configuration was changed does not hide those that came since."""
+    old, new = (Receipt(Stage.BOUNCED, "failed", at=NOW - 1, pause=reason) for reason in ("old", "new"))
+    assert reason_to_pause([(old, NOW - 9), (new, NOW - 5)], NOW - 7, NOW) == "new"
+    assert reason_to_pause([(old, NOW - 9)], NOW - 7, NOW) is None

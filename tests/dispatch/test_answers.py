@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import suppressions
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import suppressions
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.scripted import TOKEN, Answer, Asked, Peer, Scripted, reply, token
@@ -324,8 +324,8 @@ class Stage:
             assert act.wait_s[0] <= wait_s <= act.wait_s[1], (row.what, wait_s)
 
     def _suppressed(self, to: str) -> bool:
-        with self.db.read() as conn:
-            return conn.execute(select(suppressions.c.address).where(suppressions.c.address == to)).first() is not None
+        with self.db.read() as tx:
+            return tx.execute(select(suppressions.c.address).where(suppressions.c.address == to)).first() is not None
 
     def _answer(self, asked: Asked) -> Answer:
         if asked.path == "/token":

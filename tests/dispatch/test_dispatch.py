@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import provider_configs
 from tests.support.world import World, stop
 
 Make = Callable[..., World]
@@ -199,7 +199,7 @@ def test_bad_credentials_pause_the_provider_and_keep_the_messages(world: World) 
 def test_incomplete_settings_pause_the_provider_too(world: World, database: Database) -> None:
     """A sender that got lost is the provider's trouble: no message dies of it."""
     id_ = world.send("sms")
-    database.write(lambda conn: conn.execute(update(provider_configs).values(config_json="{}")))
+    database.write(lambda tx: tx.execute(update(provider_configs).values(config_json="{}")))
     assert "twilio paused" in world.ok("dispatch", "--once").stderr
     row = world.show(id_)
     assert (row["status"], row["attempt_count"]) == ("pending", 0)

@@ -12,19 +12,24 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text, update
+from sqlalchemy import text, update
 
-from notifyctl.core.model import Actor, Channel
+from notifyctl.core.model import Channel
 from notifyctl.core.sealing import parse_keys
-from notifyctl.dispatch import lane, loop
-from notifyctl.dispatch.crossing import Crossing
-from notifyctl.dispatch.hearing import BRIEF_S, LONG_S, Doorbell, hear
-from notifyctl.dispatch.loop import Dispatcher
+from notifyctl.core.submission import Draft
+from notifyctl.dispatch import dispatcher as dispatcher_module
+from notifyctl.dispatch import lane
+from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.queues import notifications
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.wakeup import BRIEF_S, LONG_S, Wakeup, hear
 from notifyctl.services import sending
 from notifyctl.store import hints
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import provider_configs
+from notifyctl.wiring import make_dispatcher
 from tests.dispatch.test_many_dispatchers import running, wait_until
 from tests.support import seed
 from tests.support.world import KEYS, World, stop
@@ -63,8 +68,8 @@ def listening(world: World, database: Database) -> Iterator[subprocess.Popen[str
 
 def listeners(database: Database) -> list[int]:
     """Return the server processes that hear hints."""
-    with database.read() as conn:
-        return list(conn.execute(text(LISTENERS)).scalars())
+    with database.read() as tx:
+        return list(tx.execute(text(LISTENERS)).scalars())
 
 
 class Ear:
@@ -121,14 +126,14 @@ def test_what_is_rolled_back_gives_no_hint(world: World, database: Database, ear
     """A hint tells of what was committed, or is not heard."""
     ear.heard()
 
-    def fails(conn: Connection) -> None:
-        hints.give(conn, database.dialect, ["sendgrid"])
+    def fails(tx: Tx) -> None:
+        hints.give(tx, ["sendgrid"])
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
         database.write(fails)
     assert ear.heard() == []
-    database.write(lambda conn: hints.give(conn, database.dialect, ["twilio", "sendgrid", "twilio"]))
+    database.write(lambda tx: hints.give(tx, ["twilio", "sendgrid", "twilio"]))
     assert sorted(ear.heard()) == ["sendgrid", "twilio"]
 
 
@@ -232,7 +237,7 @@ def test_a_run_that_ends_by_itself_does_not_listen(world: World, monkeypatch: py
 def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> None:
     """A server that passes hints on keeps sessions: what is asked again and again is planned once."""
     database = Database(database_url)
-    crossing = Crossing(database)
+    threads = StoreThreads(database)
 
     async def story() -> tuple[int, int]:
         known = asyncio.Event()
@@ -240,26 +245,26 @@ def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> Non
         async def heard(_: str | None) -> None:
             known.set()
 
-        before = await crossing.read(prepared)
-        hearing = asyncio.create_task(hear(crossing, str(uuid.uuid4()), heard))
+        before = await threads.read(prepared)
+        hearing = asyncio.create_task(hear(threads, str(uuid.uuid4()), heard))
         async with asyncio.timeout(60):
             await known.wait()
-        meanwhile = await crossing.read(prepared)
+        meanwhile = await threads.read(prepared)
         hearing.cancel()
         await asyncio.gather(hearing, return_exceptions=True)
         return before, meanwhile
 
     before, meanwhile = asyncio.run(story())
-    crossing.close()
+    threads.close()
     database.close()
     assert (before, meanwhile > 0, database.keeps_sessions) == (0, True, False)
 
 
-def prepared(conn: Connection) -> int:
+def prepared(tx: Tx) -> int:
     """Ask the same several times and count what the server keeps prepared for this session."""
     for number in range(5):
-        conn.execute(text("SELECT CAST(:number AS int)"), {"number": number})
-    return int(conn.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one())
+        tx.execute(text("SELECT CAST(:number AS int)"), {"number": number})
+    return int(tx.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one())
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
@@ -283,7 +288,7 @@ def test_a_provider_that_is_enabled_gets_its_lane_at_once(
     world: World, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dispatcher that has not seen it before does not wait until it looks for providers."""
-    monkeypatch.setattr(loop, "LOOK_FOR_PROVIDERS_S", LONG)
+    monkeypatch.setattr(dispatcher_module, "LOOK_FOR_PROVIDERS_S", LONG)
     world.ok("providers", "disable", "twilio")
 
     async def story() -> None:
@@ -296,13 +301,13 @@ def test_a_provider_that_is_enabled_gets_its_lane_at_once(
 
 def test_a_hint_does_not_make_more_permits(world: World, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lane that waits for its rate limit looks when the next permit is there, whatever is hinted meanwhile."""
-    database.write(lambda conn: conn.execute(update(provider_configs).values(rate_limit=1)))
-    claims, rings = calls(monkeypatch, lane, "claim"), calls(monkeypatch, lane.Lane, "hint")
+    database.write(lambda tx: tx.execute(update(provider_configs).values(rate_limit=1)))
+    claims, rings = calls(monkeypatch, notifications, "claim"), calls(monkeypatch, lane.Lane, "hint")
     mail = {"v": 1, "subject": "Hello", "text": "Hello"}
     held: list[Any] = []
 
     def looks() -> int:
-        return sum(order.provider == "sendgrid" for _, _, order, _ in claims)
+        return sum(order.provider == "sendgrid" for _, order in claims)
 
     async def story() -> None:
         ids = [await asyncio.to_thread(submit, database, Channel.EMAIL, mail) for _ in range(2)]
@@ -324,12 +329,12 @@ def test_a_ring_during_a_look_is_not_lost() -> None:
     """What a look may have missed is looked at; what rang before the look is done with it."""
 
     async def story() -> None:
-        bell = Doorbell()
-        bell.ring()
-        bell.look()
-        assert await bell.wait(0.01) == 0.0  # nobody rang since: the whole wait is over
-        bell.ring()
-        assert 0.0 <= await bell.wait(LONG) <= BRIEF_S
+        wakeup = Wakeup()
+        wakeup.ring()
+        wakeup.look()
+        assert await wakeup.wait(0.01) == 0.0  # nobody rang since: the whole wait is over
+        wakeup.ring()
+        assert 0.0 <= await wakeup.wait(LONG) <= BRIEF_S
 
     asyncio.run(story())
 
@@ -338,18 +343,18 @@ def test_who_looks_in_vain_hesitates_longer() -> None:
     """So that of many that hear a hint few look in vain; never long, and not at all once there was something."""
     random.seed(1)
 
-    async def waits(bell: Doorbell, *, in_vain: bool) -> list[float]:
+    async def waits(wakeup: Wakeup, *, in_vain: bool) -> list[float]:
         found = []
         for _ in range(50):
-            bell.ring()
-            found.append(await bell.wait(LONG))
-            bell.look()
-            bell.looked(in_vain=in_vain)
+            wakeup.ring()
+            found.append(await wakeup.wait(LONG))
+            wakeup.look()
+            wakeup.looked(in_vain=in_vain)
         return found
 
     async def story() -> None:
-        bell = Doorbell()
-        vain, good = await waits(bell, in_vain=True), await waits(bell, in_vain=False)
+        wakeup = Wakeup()
+        vain, good = await waits(wakeup, in_vain=True), await waits(wakeup, in_vain=False)
         assert BRIEF_S < max(vain) <= LONG_S
         assert max(good[1:]) <= BRIEF_S
 
@@ -358,7 +363,7 @@ def test_who_looks_in_vain_hesitates_longer() -> None:
 
 async def beside(database: Database, story: Callable[[], Any], found: list[Dispatcher] | None = None) -> None:
     """Run a dispatcher that hears hints, and otherwise sleeps, until the story is told."""
-    dispatcher = Dispatcher(database, parse_keys(KEYS, "the tests"), DispatchOptions(poll_s=LONG))
+    dispatcher = make_dispatcher(database, parse_keys(KEYS, "the tests"), DispatchOptions(poll_s=LONG))
     if found is not None:
         found.append(dispatcher)
     running = asyncio.create_task(dispatcher.run())
@@ -379,8 +384,8 @@ async def until(done: Callable[[], bool]) -> None:
 
 def submit(database: Database, channel: Channel, payload: dict[str, Any]) -> str:
     """Submit to anna and return the id."""
-    draft = sending.Draft("anna", channel, payload, uuid.uuid4().hex)
-    return sending.submit(database, Actor(), draft, {}).notification.id
+    draft = Draft("anna", channel, payload, uuid.uuid4().hex)
+    return sending.submit(database, draft, {}).notification.id
 
 
 def calls(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[Any, ...]]:

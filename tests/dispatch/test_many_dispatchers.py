@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import func, select, update
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers, notifications, provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs
 from tests.support import seed
 from tests.support.world import World, stop
 
@@ -37,8 +37,8 @@ def running(world: World, count: int, *args: str) -> Iterator[list[subprocess.Po
 
 def count(db: Database, *where: object) -> int:
     """Count notifications."""
-    with db.read() as conn:
-        return conn.execute(select(func.count()).select_from(notifications).where(*where)).scalar_one()  # type: ignore[arg-type]
+    with db.read() as tx:
+        return tx.execute(select(func.count()).select_from(notifications).where(*where)).scalar_one()  # type: ignore[arg-type]
 
 
 def wait_until(done: Callable[[], bool], timeout: float = 60.0) -> None:
@@ -51,8 +51,8 @@ def wait_until(done: Callable[[], bool], timeout: float = 60.0) -> None:
 
 def alive(db: Database) -> int:
     """Count the dispatchers that entered themselves."""
-    with db.read() as conn:
-        return conn.execute(select(func.count()).select_from(dispatchers)).scalar_one()
+    with db.read() as tx:
+        return tx.execute(select(func.count()).select_from(dispatchers)).scalar_one()
 
 
 def anna(world: World) -> str:
@@ -85,7 +85,7 @@ def test_kill_9_loses_nothing_and_doubles_only_what_it_admits(make_world: Make, 
     """Ten dispatchers killed in the middle: all is sent, and what was sent twice says that an outcome was unknown."""
     world = make_world("--latency", "100ms")
     # The shortest lease there is: two deadlines and a margin, 7 s.
-    database.write(lambda conn: conn.execute(update(provider_configs).values(timeout_seconds=1)))
+    database.write(lambda tx: tx.execute(update(provider_configs).values(timeout_seconds=1)))
     options = ("--poll", "100ms", "--lease", "1s", "--concurrency", "16")
     ids = seed.pending(database, anna(world), count=2_500)
     chance = random.Random(11)

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Table, func, select
 
 from notifyctl.core.sealing import format_key
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import dispatchers, notifications
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
@@ -101,8 +101,8 @@ def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
     assert (exit_code, said) == (0, "")
     assert set(provider.accepted.values()) == {1} and len(provider.accepted) == 2 * EACH
     assert provider.by_new == EACH + EACH // 2
-    with database.read() as conn:
-        assert set(conn.execute(select(notifications.c.attempt_count)).scalars()) == {1}
+    with database.read() as tx:
+        assert set(tx.execute(select(notifications.c.attempt_count)).scalars()) == {1}
     (line,) = rotating.call("providers", "list", "-o", "json").json()
     assert line["state"] == "active"
 
@@ -146,14 +146,14 @@ def test_a_sender_of_its_own_is_its_own_fault(cli_of: Callable[[Scripted], Cli],
 
 
 def _sent(database: Database) -> int:
-    with database.read() as conn:
+    with database.read() as tx:
         sent = select(func.count()).select_from(notifications).where(notifications.c.status == "sent")
-        return conn.execute(sent).scalar_one()
+        return tx.execute(sent).scalar_one()
 
 
 def _count(database: Database, table: Table) -> int:
-    with database.read() as conn:
-        return conn.execute(select(func.count()).select_from(table)).scalar_one()
+    with database.read() as tx:
+        return tx.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def _until(done: Callable[[], bool]) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Response
+from notifyctl.core.outcome import Fault
+from notifyctl.providers.contract import Failure, FailureKind, Response
 from notifyctl.providers.fault import fault_of
 from notifyctl.providers.http.dial import NotConnected, Resolve
 from tests.providers.peers import Loops, ok, request, run, serving, wired

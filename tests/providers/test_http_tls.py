@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from notifyctl.core.outcome import Fault
 from notifyctl.providers import tls
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Response
+from notifyctl.providers.contract import Failure, FailureKind, Response
 from tests.providers.peers import OK, Loops, Peer, hang, ok, request, run, serving, wired
 
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"

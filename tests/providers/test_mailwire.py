@@ -16,8 +16,9 @@ import trustme
 
 from notifyctl.cli import loops
 from notifyctl.core.model import Channel, Message
+from notifyctl.core.outcome import Fault
 from notifyctl.providers import mailwire
-from notifyctl.providers.contract import Credentials, Failure, FailureKind, Fault, Request, Response
+from notifyctl.providers.contract import Credentials, Failure, FailureKind, Request, Response
 from notifyctl.providers.smtp import Smtp
 from notifyctl.providers.wire import Wire
 from tests.support.mailserver import CLOSE, HANG, RESET, TRICKLE, USUAL, MailServer

@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from notifyctl.sandbox import SENDGRID_KEY, TWILIO_ACCOUNT, TWILIO_TOKEN, mailbox, pages
+from notifyctl.sandbox import SENDGRID_KEY, TWILIO_ACCOUNT, TWILIO_TOKEN, inbox, pages
 from notifyctl.sandbox.contents import contents_of
-from notifyctl.sandbox.exchange import Call
-from notifyctl.sandbox.mailbox import Mailbox, Received
+from notifyctl.sandbox.exchange import IncomingRequest
+from notifyctl.sandbox.inbox import Inbox, Received
 from tests.providers.conftest import Running, started
 
 EVIL = "<script>alert(1)</script> \"'><img src=x onerror=alert(1)> &amp; \x00\x1b[31m \u202e{title} [/b]"
@@ -186,12 +186,12 @@ def test_nothing_received_is_markup(sandbox: Running) -> None:
 )
 def test_broken_messages(provider: str, body: bytes) -> None:
     """Whatever was sent, there is a page for it, and one for all."""
-    box, call = Mailbox(), Call("POST", "/", {}, body, 1.0)
+    box, call = Inbox(), IncomingRequest("POST", "/", {}, body, 1.0)
     box.add(Received(1, provider, call, None, None, 400, None))
     contents = contents_of(box.find(1) or pytest.fail("it is kept"))
     assert isinstance(contents.text, str) and isinstance(contents.subject, str)
     for path in ("/", "/messages/1", "/messages.json"):
-        shown = pages.show(Call("GET", path, {"host": "localhost:1"}, b"", 2.0), box)
+        shown = pages.show(IncomingRequest("GET", path, {"host": "localhost:1"}, b"", 2.0), box)
         assert shown is not None and shown.status == 200
         if path != "/messages.json":
             Page(shown.body.decode())
@@ -207,7 +207,7 @@ def test_mail_of_smtp() -> None:
         b'Content-Type: application/pdf\r\nContent-Disposition: attachment; filename="bill.pdf"\r\n'
         b"Content-Transfer-Encoding: base64\r\n\r\naGVsbG8=\r\n--o--\r\n"
     )
-    found = contents_of(Received(1, "smtp", Call("MAIL", "/", {}, body, 1.0), None, None, 250, None))
+    found = contents_of(Received(1, "smtp", IncomingRequest("MAIL", "/", {}, body, 1.0), None, None, 250, None))
     assert (found.subject, found.text.strip(), (found.html or "").strip()) == ("Grüße", "In words", "<b>In bold</b>")
     assert found.headers["1. From"] == "Shop <shop@b.example>"
     assert found.attachments == (("bill.pdf", 5),)
@@ -246,12 +246,12 @@ def test_only_for_this_machine(sandbox: Running) -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many messages and so many bytes are kept, whichever is less, and always the last message."""
-    monkeypatch.setattr(mailbox, "KEPT", 100)
-    monkeypatch.setattr(mailbox, "KEPT_BYTES", 1_000)
-    box = Mailbox()
+    monkeypatch.setattr(inbox, "KEPT", 100)
+    monkeypatch.setattr(inbox, "KEPT_BYTES", 1_000)
+    box = Inbox()
 
     def add(number: int, size: int) -> None:
-        box.add(Received(number, "twilio", Call("POST", "/", {}, b"x" * size, 1.0), None, None, 201, None))
+        box.add(Received(number, "twilio", IncomingRequest("POST", "/", {}, b"x" * size, 1.0), None, None, 201, None))
 
     for number in range(1_000):
         add(number, 1)
@@ -267,12 +267,12 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_long_list_has_pages() -> None:
     """Of many messages a page shows some, and leads to the older ones."""
-    box = Mailbox()
+    box = Inbox()
     for number in range(1, pages.ROWS + 51):
-        box.add(Received(number, "twilio", Call("POST", "/", {}, b"Body=x", 1.0), None, None, 201, None))
+        box.add(Received(number, "twilio", IncomingRequest("POST", "/", {}, b"Body=x", 1.0), None, None, 201, None))
 
     def numbers(query: str) -> list[int]:
-        shown = pages.show(Call("GET", "/", {"host": "127.0.0.1:1"}, b"", 2.0, query), box)
+        shown = pages.show(IncomingRequest("GET", "/", {"host": "127.0.0.1:1"}, b"", 2.0, query), box)
         assert shown is not None
         return [int(number) for number in re.findall(r'"/messages/(\d+)"', shown.body.decode())]
 

@@ -32,13 +32,13 @@ from notifyctl.sandbox import (
     TWILIO_TOKEN,
     webhook_public_key,
 )
-from notifyctl.sandbox import receipts as shelves
+from notifyctl.sandbox import receipts as sandbox_receipts
 from notifyctl.sandbox.callbacks import is_ours_to_call, signature
-from notifyctl.sandbox.exchange import Call, Handled
+from notifyctl.sandbox.exchange import Handled, IncomingRequest
 from notifyctl.sandbox.query import BadQuery, parse
-from notifyctl.sandbox.receipts import Allowance, Shelf
-from notifyctl.sandbox.sendgrid import SendGrid
-from notifyctl.sandbox.twilio import Twilio
+from notifyctl.sandbox.receipts import RecentMessages, RequestLimit
+from notifyctl.sandbox.sendgrid import SendGridServer
+from notifyctl.sandbox.twilio import TwilioServer
 from tests.providers.conftest import Running, started
 
 HERE = f"/2010-04-01/Accounts/{TWILIO_ACCOUNT}"
@@ -53,18 +53,18 @@ MAIL = {
 TEXT = {"To": "+15558675310", "From": "+15005550006", "Body": "Hello!"}
 
 
-def text(twilio: Twilio, form: dict[str, str], fate: str | None = None) -> dict[str, Any]:
+def text(twilio: TwilioServer, form: dict[str, str], fate: str | None = None) -> dict[str, Any]:
     """Have a text accepted at NOW, and return what is answered."""
     headers = {**LOGIN, "content-type": "application/x-www-form-urlencoded"}
-    handled = twilio.handle(Call("POST", f"{HERE}/Messages.json", headers, urlencode(form).encode(), NOW))
+    handled = twilio.handle(IncomingRequest("POST", f"{HERE}/Messages.json", headers, urlencode(form).encode(), NOW))
     assert handled.accept is not None
     handled.accept(fate)
     return json.loads(handled.reply.body)
 
 
-def look(twilio: Twilio, sid: str, after_s: float) -> dict[str, Any]:
+def look(twilio: TwilioServer, sid: str, after_s: float) -> dict[str, Any]:
     """Return the message as it is so many seconds later."""
-    handled = twilio.handle(Call("GET", f"{HERE}/Messages/{sid}.json", LOGIN, b"", NOW + after_s))
+    handled = twilio.handle(IncomingRequest("GET", f"{HERE}/Messages/{sid}.json", LOGIN, b"", NOW + after_s))
     assert handled.reply.status == 200 and not handled.sends
     return json.loads(handled.reply.body)
 
@@ -82,7 +82,7 @@ def look(twilio: Twilio, sid: str, after_s: float) -> dict[str, Any]:
 )
 def test_text_progresses(form: dict[str, str], fate: str | None, statuses: list[str], code: int | None) -> None:
     """A text is queued, at half the time sent, in the end delivered; or what a rule or its number wants."""
-    twilio = Twilio(random.Random(1), 4.0)
+    twilio = TwilioServer(random.Random(1), 4.0)
     created = text(twilio, TEXT | form, fate)
     shown = [look(twilio, created["sid"], after_s) for after_s in (0, 1.9, 2, 3.9, 4, 1_000)[: len(statuses)]]
     assert [each["status"] for each in shown] == statuses
@@ -99,12 +99,12 @@ def test_numbers_that_fail_later_are_numbers() -> None:
 
 def test_texts_are_listed() -> None:
     """Messages are found by number and day, newest first, as many as asked for."""
-    twilio = Twilio(random.Random(1), 4.0)
+    twilio = TwilioServer(random.Random(1), 4.0)
     for number in range(5):
         text(twilio, TEXT | {"To": f"+1555867531{number}", "Body": str(number)})
 
     def found(**query: str) -> list[str]:
-        call = Call("GET", f"{HERE}/Messages.json", LOGIN, b"", NOW, urlencode(query))
+        call = IncomingRequest("GET", f"{HERE}/Messages.json", LOGIN, b"", NOW, urlencode(query))
         return [each["body"] for each in json.loads(twilio.handle(call).reply.body)["messages"]]
 
     assert found() == ["4", "3", "2", "1", "0"]
@@ -116,33 +116,33 @@ def test_texts_are_listed() -> None:
 
 def test_little_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest leave, so that a sandbox that runs for long does not grow."""
-    monkeypatch.setattr(shelves, "KEPT", 10)
-    shelf: Shelf[int] = Shelf()
+    monkeypatch.setattr(sandbox_receipts, "KEPT", 10)
+    recent: RecentMessages[int] = RecentMessages()
     for number in range(1_000):
-        shelf.put(str(number), number)
-    assert len(shelf) == 10 and shelf.get("989") is None
-    assert list(shelf.newest()) == list(range(999, 989, -1))
+        recent.put(str(number), number)
+    assert len(recent) == 10 and recent.get("989") is None
+    assert list(recent.newest()) == list(range(999, 989, -1))
 
 
-def mail(sendgrid: SendGrid, to: str, fate: str | None = None) -> str:
+def mail(sendgrid: SendGridServer, to: str, fate: str | None = None) -> str:
     """Have a mail accepted at NOW, and return its id."""
     body = MAIL | {"personalizations": [{"to": [{"email": to}], "custom_args": {"notification_id": f"n-{to}"}}]}
     headers = {**BEARER, "content-type": "application/json"}
-    handled = sendgrid.handle(Call("POST", "/v3/mail/send", headers, json.dumps(body).encode(), NOW))
+    handled = sendgrid.handle(IncomingRequest("POST", "/v3/mail/send", headers, json.dumps(body).encode(), NOW))
     assert handled.accept is not None
     handled.accept(fate)
     return handled.reply.headers["X-Message-Id"]
 
 
-def search(sendgrid: SendGrid, query: str, after_s: float, limit: str = "10") -> Handled:
+def search(sendgrid: SendGridServer, query: str, after_s: float, limit: str = "10") -> Handled:
     """Ask for mails so many seconds later."""
     asked = urlencode({"query": query, "limit": limit})
-    return sendgrid.handle(Call("GET", "/v3/messages", BEARER, b"", NOW + after_s, asked))
+    return sendgrid.handle(IncomingRequest("GET", "/v3/messages", BEARER, b"", NOW + after_s, asked))
 
 
 def test_mail_progresses() -> None:
     """A mail is processed, then delivered or not, in the shape of SendGrid's description."""
-    sendgrid = SendGrid(random.Random(1), 4.0)
+    sendgrid = SendGridServer(random.Random(1), 4.0)
     good, bad, stuck = (
         mail(sendgrid, "ann@b.example"),
         mail(sendgrid, "bounce.bob@b.example"),
@@ -174,12 +174,14 @@ def test_mail_progresses() -> None:
 )
 def test_details_of_a_mail(to: str, status: str, event: str, reason: str | None) -> None:
     """Asked about one mail, SendGrid tells what happened to it and why it came back; of no other mail anything."""
-    sendgrid = SendGrid(random.Random(1), 4.0)
+    sendgrid = SendGridServer(random.Random(1), 4.0)
     mail(sendgrid, to)
     [found] = json.loads(search(sendgrid, f"to_email='{to}'", 5).reply.body)["messages"]
 
     def ask(msg_id: str) -> Any:
-        return sendgrid.handle(Call("GET", f"/v3/messages/{quote(msg_id, safe='')}", BEARER, b"", NOW + 5)).reply
+        return sendgrid.handle(
+            IncomingRequest("GET", f"/v3/messages/{quote(msg_id, safe='')}", BEARER, b"", NOW + 5)
+        ).reply
 
     details = json.loads(ask(found["msg_id"]).body)
     assert (details["status"], details["to_email"]) == (status, to)
@@ -222,7 +224,7 @@ def test_signed_events(tmp_path: Path) -> None:
 
 def test_searches_are_few() -> None:
     """Six searches in any minute; the seventh is told when the next may come."""
-    sendgrid = SendGrid(random.Random(1), 4.0)
+    sendgrid = SendGridServer(random.Random(1), 4.0)
     statuses = [search(sendgrid, 'status="processed"', after_s).reply.status for after_s in (0, 10, 20, 30, 40, 50)]
     refused = search(sendgrid, 'status="processed"', 59.5).reply
     assert statuses == [200] * 6
@@ -234,7 +236,7 @@ def test_searches_are_few() -> None:
 
 def test_allowance_does_not_grow() -> None:
     """However often somebody asks in vain, nothing is kept of it."""
-    allowance = Allowance(6, 60)
+    allowance = RequestLimit(6, 60)
     assert sum(allowance.take(NOW + number / 1_000) is None for number in range(10_000)) == 6
 
 
@@ -282,13 +284,13 @@ def test_bad_queries(query: str) -> None:
     """What is no query is refused, however long or deep it is."""
     with pytest.raises(BadQuery):
         parse(query, FIELDS)
-    assert search(SendGrid(random.Random(1), 4.0), query, 0).reply.status == 400
+    assert search(SendGridServer(random.Random(1), 4.0), query, 0).reply.status == 400
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "x", "9" * 30])
 def test_bad_limits(limit: str) -> None:
     """At least 1 and at most 1,000."""
-    assert search(SendGrid(random.Random(1), 4.0), "status='processed'", 0, limit).reply.status == 400
+    assert search(SendGridServer(random.Random(1), 4.0), "status='processed'", 0, limit).reply.status == 400
 
 
 def test_rules_say_what_receipts_say(tmp_path: Path) -> None:

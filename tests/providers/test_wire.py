@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from notifyctl import __version__
-from notifyctl.core.outcome import Kind
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Response
+from notifyctl.core.outcome import Fault, Kind
+from notifyctl.providers.contract import Failure, FailureKind, Response
 from notifyctl.providers.wire import BODY_BYTES, Wire, outcome_of
 from tests.providers.peers import (
     BODY,

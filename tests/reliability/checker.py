@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields
 from sqlalchemy import select
 
 from notifyctl.core import content
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notification_dlq, notifications
 from tests.reliability.ledger import Ledger
 
 Ids = frozenset[str]
@@ -120,8 +120,8 @@ def _twins(rows: Mapping[str, _Row]) -> Ids:
 
 def _rows(db: Database) -> dict[str, _Row]:
     n = notifications.c
-    with db.read() as conn:
-        found = conn.execute(select(n.id, n.user_id, n.idempotency_key, n.status, n.lease_id, n.retry_history)).all()
+    with db.read() as tx:
+        found = tx.execute(select(n.id, n.user_id, n.idempotency_key, n.status, n.lease_id, n.retry_history)).all()
     return {row.id: _Row(*row[:5], _unknown(row.retry_history)) for row in found}
 
 
@@ -130,5 +130,5 @@ def _unknown(history: str | None) -> int:
 
 
 def _letters(db: Database) -> Counter[str]:
-    with db.read() as conn:
-        return Counter(conn.execute(select(notification_dlq.c.notification_id)).scalars())
+    with db.read() as tx:
+        return Counter(tx.execute(select(notification_dlq.c.notification_id)).scalars())

@@ -12,16 +12,17 @@ from pathlib import Path
 from sqlalchemy import text
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
-from notifyctl.core.model import Actor, Channel
-from notifyctl.services.sending import Draft, submit
-from notifyctl.store.engine import Database
+from notifyctl.core.model import Channel
+from notifyctl.core.submission import Draft
+from notifyctl.services.sending import submit
+from notifyctl.store.db.database import Database
 
 
 def submit_one(db: Database, key: str) -> str | None:
     """Submit a notification and return its id; None when the database could not store it."""
     content = {"v": 1, "subject": "Hello", "text": f"{key} " * 200}
     try:
-        return submit(db, Actor(), Draft("anna", Channel.EMAIL, content, key), {}).notification.id
+        return submit(db, Draft("anna", Channel.EMAIL, content, key), {}).notification.id
     except (DatabaseUnavailable, CommitUnknown):
         return None
 
@@ -46,8 +47,8 @@ def main(template: str, disk: str, rounds: str) -> None:
         if (id_ := submit_one(db, f"{number}-after")) is not None:
             acknowledged.add(id_)
         _forget_old(db, acknowledged)
-    with db.read() as conn:
-        stored = set(conn.execute(text("SELECT id FROM notifications")).scalars())
+    with db.read() as tx:
+        stored = set(tx.execute(text("SELECT id FROM notifications")).scalars())
     print("rounds", rounds, "refused", refused, "damaged", damaged)
     print("acknowledged", len(acknowledged), "stored", len(acknowledged & stored))
 
@@ -62,18 +63,18 @@ def _fill(ballast: Path, leave: int) -> None:
 
 
 def _check(db: Database) -> str:
-    with db.read() as conn:
-        return str(conn.execute(text("PRAGMA integrity_check")).scalar_one())
+    with db.read() as tx:
+        return str(tx.execute(text("PRAGMA integrity_check")).scalar_one())
 
 
 def _forget_old(db: Database, acknowledged: set[str]) -> None:
     """Keep the database small: verify what was acknowledged, then delete most of it."""
-    with db.read() as conn:
-        stored = set(conn.execute(text("SELECT id FROM notifications")).scalars())
+    with db.read() as tx:
+        stored = set(tx.execute(text("SELECT id FROM notifications")).scalars())
     if missing := acknowledged - stored:
         raise SystemExit(f"acknowledged and not stored: {sorted(missing)[:3]}")
     if len(stored) > 500:
-        db.write(lambda conn: conn.execute(text("DELETE FROM notifications")))
+        db.write(lambda tx: tx.execute(text("DELETE FROM notifications")))
         acknowledged.clear()
 
 

@@ -11,9 +11,9 @@ import uuid
 from collections.abc import Mapping
 
 import psycopg
-from sqlalchemy import Connection
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from tests.support import seed
 
 NOW = 1_750_000_000_000
@@ -92,7 +92,7 @@ def moment(number: int) -> int:
 
 def write(db: Database, first: int, last: int) -> None:
     """Write the notifications with these numbers, with users of their own, dead letters and the hours' metrics."""
-    db.write(lambda conn: _write(conn, db, first, last))
+    db.write(lambda tx: _write(tx, first, last))
     analyze(db)
 
 
@@ -101,14 +101,14 @@ def backlog(db: Database, owner: str, provider: str, count: int, due_at: int) ->
     apart = uuid.uuid4().int >> 84
     channel = seed.CHANNEL_OF[provider]
     words = {
-        **_ids(db, f"i + {apart}"),
+        **_ids(db.dialect.name, f"i + {apart}"),
         "user_id": owner,
         "channel": channel,
         "provider": provider,
         "payload": json.dumps(seed.CONTENT[channel]),
         "due_at": due_at,
     }
-    db.write(lambda conn: _run(conn, db, _BACKLOG, (1, count), words))
+    db.write(lambda tx: _run(tx, _BACKLOG, (1, count), words))
     analyze(db)
 
 
@@ -119,34 +119,34 @@ def analyze(db: Database) -> None:
             conn.execute("VACUUM ANALYZE")
 
 
-def _write(conn: Connection, db: Database, first: int, last: int) -> None:
-    name = db.dialect.name
-    conn.exec_driver_sql(_QUICKLY[name])
+def _write(tx: Tx, first: int, last: int) -> None:
+    name = tx.dialect.name
+    tx.conn.exec_driver_sql(_QUICKLY[name])
     # A fraction of the time that it takes with the indexes there.
-    indexes = [(index, made) for table, index, made in db.dialect.indexes(conn) if table == "notifications"]
+    indexes = [(index, made) for table, index, made in tx.dialect.indexes(tx.conn) if table == "notifications"]
     for index, _ in indexes:
-        conn.exec_driver_sql(f"DROP INDEX {index}")
+        tx.conn.exec_driver_sql(f"DROP INDEX {index}")
     users = (first // PER_USER + 1, last // PER_USER)
-    _run(conn, db, _USERS, users, {"id": _id(name, "i", "0")})
+    _run(tx, _USERS, users, {"id": _id(name, "i", "0")})
     whose = f"{users[0]} + i * {_SCATTER} / 4096 % {users[1] - users[0] + 1}"
-    numbers, words = (first, last), _ids(db, "i")
-    _run(conn, db, _NOTIFICATIONS, numbers, {**words, "user_id": _id(name, whose, "0")})
+    numbers, words = (first, last), _ids(name, "i")
+    _run(tx, _NOTIFICATIONS, numbers, {**words, "user_id": _id(name, whose, "0")})
     for _, made in indexes:
-        conn.exec_driver_sql(made)
-    _run(conn, db, _DEAD_LETTERS, numbers, words)
+        tx.conn.exec_driver_sql(made)
+    _run(tx, _DEAD_LETTERS, numbers, words)
     hours = (first * EVERY_MS // HOUR_MS + 2, last * EVERY_MS // HOUR_MS + 1)
-    _run(conn, db, _METRICS, hours, {**words, "date": _DATE[name].format(ms="at")})
+    _run(tx, _METRICS, hours, {**words, "date": _DATE[name].format(ms="at")})
 
 
-def _run(conn: Connection, db: Database, statement: str, numbers: tuple[int, int], words: Mapping[str, object]) -> None:
-    series = _SERIES[db.dialect.name].format(first=numbers[0], last=numbers[1])
+def _run(tx: Tx, statement: str, numbers: tuple[int, int], words: Mapping[str, object]) -> None:
+    series = _SERIES[tx.dialect.name].format(first=numbers[0], last=numbers[1])
     facts = {"now": NOW, "every": EVERY_MS, "unresolved": UNRESOLVED}
     whole = statement.format(series=series, **facts, **words)
-    conn.exec_driver_sql(whole, execution_options={"no_parameters": True})  # so that % is no placeholder
+    tx.conn.exec_driver_sql(whole, execution_options={"no_parameters": True})  # so that % is no placeholder
 
 
-def _ids(db: Database, number: str) -> dict[str, str]:
-    name, scattered = db.dialect.name, f"(i * {_SCATTER} % {_SCATTERED})"
+def _ids(name: str, number: str) -> dict[str, str]:
+    scattered = f"(i * {_SCATTER} % {_SCATTERED})"
     return {
         "id": _id(name, scattered, number),
         "key": _hex(name, scattered, 8) + " || " + _hex(name, number, 56),

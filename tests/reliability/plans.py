@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, event
+import pytest
+from sqlalchemy import event
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.hot import Hot, fetch
+from notifyctl.store.db.tx import Tx
 
 WHOLE = "the whole table"
 STEPS = 10
@@ -42,7 +46,7 @@ class Look:
         return {how for name, how in self.used if name == table}
 
 
-def look(db: Database, work: Callable[[Connection], object], *, indexed: bool = False, only: str = "") -> Look:
+def look(db: Database, work: Callable[[Tx], object], *, indexed: bool = False, only: str = "") -> Look:
     """Do the work, look at what it reads, and undo it. Rows that it inserts are not looked at.
 
     `indexed` keeps PostgreSQL from reading a table as a whole where an index serves, as it does while the table is
@@ -52,11 +56,9 @@ def look(db: Database, work: Callable[[Connection], object], *, indexed: bool = 
 
 
 @contextmanager
-def _undone(db: Database) -> Iterator[Connection]:
-    with db._engine.connect().execution_options(notifyctl_write=True) as conn:
-        transaction = conn.begin()
-        yield conn
-        transaction.rollback()
+def _undone(db: Database) -> Iterator[Tx]:
+    with db._engine.connect() as conn:
+        yield db._begun(conn, writing=True)
 
 
 @contextmanager
@@ -65,9 +67,16 @@ def _overheard(db: Database, tell: Callable[[Any, str, Any], object]) -> Iterato
         if statement.startswith(("SELECT", "WITH", "UPDATE", "DELETE")):
             tell(cursor, statement, parameters)
 
+    def overheard(conn: Any, dialect: Dialect, statement: Hot[Any], parameters: Any) -> list[Any]:
+        compiled = statement.compiled(dialect, conn.dialect)
+        tell(dialect.cursor(conn), compiled.text, compiled.arguments(parameters))
+        return fetch(conn, dialect, statement, parameters)
+
     event.listen(db._engine, "before_cursor_execute", listen)
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("notifyctl.store.db.tx.fetch", overheard)
+            yield
     finally:
         event.remove(db._engine, "before_cursor_execute", listen)
 
@@ -75,16 +84,16 @@ def _overheard(db: Database, tell: Callable[[Any, str, Any], object]) -> Iterato
 # SQLite: it tells a plan without running it; work is counted in the steps of its machine.
 
 
-def _on_sqlite(db: Database, work: Callable[[Connection], object]) -> Look:
+def _on_sqlite(db: Database, work: Callable[[Tx], object]) -> Look:
     plans: list[str] = []
 
     def explain(cursor: Any, statement: str, parameters: Any) -> None:
         found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         plans.extend(row[3] for row in found)
 
-    with _undone(db) as conn, _overheard(db, explain):
+    with _undone(db) as tx, _overheard(db, explain):
         began = time.perf_counter()
-        work(conn)
+        work(tx)
         ms = (time.perf_counter() - began) * 1_000
     used = frozenset(
         (match[1], _named(match[1], match[2], match[3])) for line in plans if (match := _SQLITE_PLAN.match(line))
@@ -98,7 +107,7 @@ def _named(table: str, index: str | None, by_rowid: str | None) -> str:
     return WHOLE if index is None else re.sub(r"^sqlite_autoindex_(\w+)_1$", r"\1_pkey", index)
 
 
-def _steps(db: Database, work: Callable[[Connection], object]) -> int:
+def _steps(db: Database, work: Callable[[Tx], object]) -> int:
     steps = 0
 
     def tick() -> int:
@@ -106,11 +115,11 @@ def _steps(db: Database, work: Callable[[Connection], object]) -> int:
         steps += 1
         return 0
 
-    with _undone(db) as conn:
-        driver: Any = conn.connection.driver_connection
+    with _undone(db) as tx:
+        driver: Any = tx.conn.connection.driver_connection
         driver.set_progress_handler(tick, STEPS)
         try:
-            work(conn)
+            work(tx)
         finally:
             driver.set_progress_handler(None, 0)
     return steps
@@ -119,19 +128,15 @@ def _steps(db: Database, work: Callable[[Connection], object]) -> int:
 # PostgreSQL: it tells a plan with the pages of it by running the statement once more.
 
 
-def _on_postgresql(db: Database, work: Callable[[Connection], object], indexed: bool, only: str) -> Look:
+def _on_postgresql(db: Database, work: Callable[[Tx], object], indexed: bool, only: str) -> Look:
     asked: list[tuple[str, Any]] = []
-    with _undone(db) as conn, _overheard(db, lambda cursor, *statement: asked.append(statement)):
+    with _undone(db) as tx, _overheard(db, lambda cursor, *statement: asked.append(statement)):
         began = time.perf_counter()
-        work(conn)
+        work(tx)
         ms = (time.perf_counter() - began) * 1_000
-    with _undone(db) as conn:
-        conn.exec_driver_sql(f"SET LOCAL enable_seqscan = {'off' if indexed else 'on'}")
-        found = [
-            conn.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters).scalar_one()
-            for statement, parameters in asked
-            if only in statement
-        ]
+    with _undone(db) as tx:
+        tx.conn.exec_driver_sql(f"SET LOCAL enable_seqscan = {'off' if indexed else 'on'}")
+        found = [_explained(tx, statement, parameters) for statement, parameters in asked if only in statement]
     roots = [each[0]["Plan"] for each in found]
     nodes = [node for root in roots for node in _nodes(root)]
     return Look(
@@ -140,6 +145,13 @@ def _on_postgresql(db: Database, work: Callable[[Connection], object], indexed: 
         ms=ms,
         plans="\n".join(_line(node) for node in nodes),
     )
+
+
+def _explained(tx: Tx, statement: str, parameters: Any) -> Any:
+    whole = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+    if isinstance(parameters, list):  # one of those that are run below SQLAlchemy
+        return tx.dialect.cursor(tx.conn).execute(whole, parameters).fetchone()[0]
+    return tx.conn.exec_driver_sql(whole, parameters).scalar_one()
 
 
 def _nodes(plan: dict[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:

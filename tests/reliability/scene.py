@@ -17,8 +17,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from notifyctl.core.errors import NotifyctlError
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import dispatchers, notifications, provider_configs
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs
 from tests.reliability import nursery, submitter, worker
 from tests.reliability.checker import Verdict, check
 from tests.reliability.ledger import Ledger
@@ -48,7 +48,7 @@ class Scene:
         settings = ("--set", f"base_url={stub.url}", "--set", "from=alerts@example.com", "--timeout", str(DEADLINE_S))
         self.cli.call("providers", "add", "sendgrid", "--api-key", "-", *settings, input="SG.key").ok()
         if provider:
-            self.db.write(lambda conn: conn.execute(update(provider_configs).values(provider)))
+            self.db.write(lambda tx: tx.execute(update(provider_configs).values(provider)))
         self.anna = str(self.cli.call("users", "show", "anna", "-o", "json").ok().json()["id"])
 
     def __enter__(self) -> Scene:
@@ -67,7 +67,7 @@ class Scene:
 
     def patience(self, seconds: int) -> None:
         """Give each call that long. Where nothing may be sent twice, a busy machine must not make an answer late."""
-        self.db.write(lambda conn: conn.execute(update(provider_configs).values(timeout_seconds=seconds)))
+        self.db.write(lambda tx: tx.execute(update(provider_configs).values(timeout_seconds=seconds)))
 
     def seed(self, count: int, **values: Any) -> list[str]:
         """Write pending notifications, due unless said otherwise, and enter them into the ledger."""
@@ -99,8 +99,8 @@ class Scene:
 
     def count(self, *where: Any) -> int:
         """Count notifications."""
-        with self.db.read() as conn:
-            return conn.execute(select(func.count()).select_from(notifications).where(*where)).scalar_one()
+        with self.db.read() as tx:
+            return tx.execute(select(func.count()).select_from(notifications).where(*where)).scalar_one()
 
     def wait(self, done: Callable[[], bool], timeout: float, pause: float = 0.05) -> None:
         """Wait for something to become true; a database that is away for the moment is no answer."""
@@ -125,8 +125,8 @@ class Scene:
             return False
 
     def _situation(self) -> str:
-        with self.db.read() as conn:
-            statuses = conn.execute(select(notifications.c.status, func.count()).group_by(notifications.c.status)).all()
+        with self.db.read() as tx:
+            statuses = tx.execute(select(notifications.c.status, func.count()).group_by(notifications.c.status)).all()
         errors = [path.read_text()[-500:] for path in sorted(self.home.glob("*.err")) if path.stat().st_size]
         return f"{[tuple(row) for row in statuses]}, {len(self.stub.requests())} requests, {errors[-3:]}"
 
@@ -140,8 +140,8 @@ class Dispatching:
     @property
     def id(self) -> str | None:
         """Its id in the database, when it has entered itself."""
-        with self._scene.db.read() as conn:
-            return conn.execute(select(dispatchers.c.id).where(dispatchers.c.pid == self.process.pid)).scalar()
+        with self._scene.db.read() as tx:
+            return tx.execute(select(dispatchers.c.id).where(dispatchers.c.pid == self.process.pid)).scalar()
 
     @property
     def runs(self) -> bool:
@@ -159,9 +159,9 @@ class Dispatching:
         holder = id_ or self.id
         if holder is None:
             return set()
-        with self._scene.db.read() as conn:
+        with self._scene.db.read() as tx:
             mine = n.leased_by == holder
-            return set(conn.execute(select(n.id).where(n.status == "pending", mine)).scalars())
+            return set(tx.execute(select(n.id).where(n.status == "pending", mine)).scalars())
 
     def kill(self) -> None:
         """End it as a power cut does."""

@@ -1,8 +1,8 @@
 """The pure core in a world of its own: time, store, wire and fate come from one seed, to be replayed.
 
-Real are `decide` (with the backoff), `gate`, `take` (the rate limit) and the history. The store is a model of the
-semantics that SQL implements: a claim leases what is due, a record holds only for whoever still has the lease. Fate
-delays everything, kills dispatchers, loses COMMITs and their answers.
+Real are `triage` (with the gate), `decide` (with the backoff), the changes, the rate limit and the history. The store
+is a model of the semantics that SQL implements: a claim leases what is due, a change holds only for whoever still has
+the lease. Fate delays everything, kills dispatchers, loses COMMITs and their answers.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from notifyctl.core import history
-from notifyctl.core.decide import Attempt, Bury, Retry, Sent, Transition, decide
-from notifyctl.core.gate import Cancel, Facts, Send, gate
-from notifyctl.core.model import OnUnknown
+from notifyctl.core.change import Bury, Cancel, Change, Release, Retry, Sent
+from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.model import Channel, Claim, Message, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
-from notifyctl.core.permits import take
+from notifyctl.core.ratelimit import take
+from notifyctl.core.triage import Due, Terms, triage
 
 DEADLINE_MS = 1_000
 LEASE_MS = 7_000
@@ -56,28 +57,16 @@ class Safeguards:
 class Row:
     """A notification."""
 
-    id: int
+    id: str
     due_at: int
     max_retries: int
     expires_at: int | None
     status: str = "pending"
-    lease: int | None = None
+    lease: str | None = None
     attempts: int = 0
-    began_at: int = 0
+    began_at: int | None = None
     history: str | None = None
     cancelled_by_hand: bool = False
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row leased for one attempt."""
-
-    id: int
-    lease: int
-    attempt: int
-    max_retries: int
-    due_at: int
-    history: str | None
 
 
 @dataclass
@@ -86,7 +75,7 @@ class Dispatcher:
 
     alive: bool = True
     in_flight: int = 0
-    gathered: list[tuple[Claim, Transition | None]] = field(default_factory=list)
+    gathered: list[tuple[Claim, Change]] = field(default_factory=list)
     recording: bool = False
 
 
@@ -102,13 +91,13 @@ class Simulation:
         self._order = itertools.count()
         self._leases = itertools.count(1)
         self.counts: Counter[str] = Counter()
-        self._delivered: Counter[int] = Counter()
-        self._letters: Counter[int] = Counter()
+        self._delivered: Counter[str] = Counter()
+        self._letters: Counter[str] = Counter()
         self._policy = self._draw.choice(tuple(OnUnknown))
         self._per_minute = self._draw.choice((None, None, 60, 600))
         self._next_permit_us = 0
         self._permits: list[tuple[int, int]] = []
-        self._rows = {number: self._row(number) for number in range(self._draw.randint(1, 40))}
+        self._rows = {str(number): self._row(str(number)) for number in range(self._draw.randint(1, 40))}
 
     def run(self) -> Counter[str]:
         """Let it happen."""
@@ -129,7 +118,7 @@ class Simulation:
 
     # The world
 
-    def _row(self, number: int) -> Row:
+    def _row(self, number: str) -> Row:
         due = self._draw.choice((0, 0, self._draw.randint(0, TROUBLE_ENDS_MS)))
         expires = due + self._draw.randint(1_000, 120_000) if self._draw.random() < 0.1 else None
         return Row(number, due, self._draw.randint(0, 6), expires)
@@ -207,7 +196,7 @@ class Simulation:
         if self._dies(one):
             return
         if self._safe.margin and LEASE_MS - (self._now - began) < DEADLINE_MS + MARGIN_MS:
-            self._gather(one, claim, None)
+            self._gather(one, claim, Release(claim, claim.due_at, claim.attempt - 1, claim.last_attempted))
             return
         outcome = self._provider(claim)
         began_at = self._now
@@ -217,7 +206,7 @@ class Simulation:
     def _provider(self, claim: Claim) -> Outcome:
         row = self._rows[claim.id]
         self.counts["sends"] += 1
-        self._hold(row.status == "pending" and row.lease == claim.lease, f"{row.id} is sent without the lease")
+        self._hold(row.status == "pending" and row.lease == claim.lease_id, f"{row.id} is sent without the lease")
         self._hold(self._now < row.due_at, f"{row.id} is sent after the lease ended")
         self._hold(self._now >= claim.due_at, f"{row.id} is sent before its time")
         kind = self._draw.choices([kind for kind, _ in KINDS], [weight for _, weight in KINDS])[0]
@@ -229,11 +218,11 @@ class Simulation:
     def _answered(self, one: Dispatcher, claim: Claim, outcome: Outcome, began_at: int) -> None:
         if self._dies(one):
             return
-        attempt = Attempt(claim.attempt, claim.max_retries, "sendgrid", began_at, self._now)
+        attempt = Attempt(claim, began_at, self._now)
         self._gather(one, claim, decide(attempt, outcome, self._draw.random(), self._policy))
 
-    def _gather(self, one: Dispatcher, claim: Claim, transition: Transition | None) -> None:
-        one.gathered.append((claim, transition))
+    def _gather(self, one: Dispatcher, claim: Claim, change: Change) -> None:
+        one.gathered.append((claim, change))
         if not one.recording:
             one.recording = True
             self._at(self._delay(), lambda: self._record(one))
@@ -245,8 +234,8 @@ class Simulation:
         fate = self._fate()
         batch = one.gathered[:]
         if fate != "lost":
-            for claim, transition in batch:
-                self._write(claim, transition)
+            for claim, change in batch:
+                self._write(claim, change)
         if fate == "stored":
             one.in_flight -= len(batch)
             one.gathered.clear()
@@ -260,7 +249,7 @@ class Simulation:
         if self._per_minute is not None:
             limit = take(self._next_permit_us, self._now, self._per_minute, limit)[0] if limit else 0
         due = sorted((row for row in self._rows.values() if row.status == "pending"), key=lambda row: row.due_at)
-        lease = next(self._leases)
+        lease = str(next(self._leases))
         claims = [self._lease(row, lease) for row in due[:limit] if row.due_at <= self._now]
         taken = [claim for claim in claims if claim is not None]
         if self._per_minute is not None and taken:
@@ -268,45 +257,64 @@ class Simulation:
             self._permits.append((self._now, len(taken)))
         return taken
 
-    def _lease(self, row: Row, lease: int) -> Claim | None:
+    def _lease(self, row: Row, lease: str) -> Claim | None:
+        """Lease a row, as SQL does before anybody judges it; what is not taken is written at once."""
         if row.lease is not None:
             self.counts["leases expired"] += 1
-            attempt = Attempt(row.attempts, row.max_retries, "sendgrid", row.began_at, self._now)
-            lost = decide(attempt, Outcome(Kind.UNKNOWN), 0.0, self._policy)
-            assert not isinstance(lost, Sent)
-            row.history = history.append(row.history, lost.entry)
-            if isinstance(lost, Bury):
-                self._bury(row)
-                return None
-        verdict = gate(Facts(self._now, row.expires_at, True, "anna@example.org", None))
-        if isinstance(verdict, Cancel):
-            row.status, row.lease = "cancelled", None
-            return None
-        assert isinstance(verdict, Send)
-        claim = Claim(row.id, lease, row.attempts + 1, row.max_retries, row.due_at, row.history)
+        due, message = self._due(row), Message(row.id, Channel.EMAIL, "anna@example.org", {})
         row.lease, row.attempts, row.began_at, row.due_at = lease, row.attempts + 1, self._now, self._now + LEASE_MS
-        return claim
+        policy = {Channel.EMAIL: self._policy}
+        result = triage(due, message, None, Terms(self._now, lease, "sendgrid", 1, on_unknown=policy))
+        if isinstance(result, Claim):
+            row.history = result.retry_history
+            return result
+        self._change(row, result)
+        return None
 
-    def _write(self, claim: Claim, transition: Transition | None) -> None:
+    def _due(self, row: Row) -> Due:
+        return Due(
+            id=row.id,
+            user_id="user",
+            message_type=Channel.EMAIL.value,
+            payload="{}",
+            attempt_count=row.attempts,
+            max_retries=row.max_retries,
+            due_at=row.due_at,
+            lease_id=row.lease,
+            last_attempted=row.began_at,
+            expires_at=row.expires_at,
+            metric_at=0,
+            retry_history=row.history,
+            is_critical=False,
+            provider="sendgrid",
+            fails_over=True,
+            address="anna@example.org",
+            suppression=None,
+        )
+
+    def _write(self, claim: Claim, change: Change) -> None:
         row = self._rows[claim.id]
-        if row.status != "pending" or (self._safe.fence and row.lease != claim.lease):
+        if row.status != "pending" or (self._safe.fence and row.lease != claim.lease_id):
             self.counts["refused writes"] += 1
             return
-        row.lease = None
-        match transition:
-            case None:
-                row.due_at, row.attempts = claim.due_at, claim.attempt - 1
-            case Sent():
-                row.status = "sent"
-            case Retry(due_at=due_at, attempts=attempts, entry=entry):
+        self._change(row, change)
+
+    def _change(self, row: Row, change: Change) -> None:
+        row.lease, row.status = None, change.AFTER.value
+        match change:
+            case Release(due_at=due_at, attempt_count=attempts):
                 row.due_at, row.attempts = due_at, attempts
-                row.history = history.append(claim.history, entry)
-            case Bury(entry=entry):
-                row.history = history.append(claim.history, entry)
+            case Retry(due_at=due_at, attempt_count=attempts, retry_history=past):
+                row.due_at, row.attempts, row.history = due_at, attempts, past
+            case Bury(attempt_count=attempts, retry_history=past):
+                row.attempts, row.history = attempts, past
                 self._bury(row)
+            case Cancel(attempt_count=attempts, retry_history=past):
+                row.attempts, row.history = attempts, past
+            case _:
+                assert isinstance(change, Sent)
 
     def _bury(self, row: Row) -> None:
-        row.status, row.lease = "failed", None
         if self._safe.letters:
             self._letters[row.id] += 1
 

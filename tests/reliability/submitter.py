@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import insert
 
 from notifyctl.core.errors import CommitUnknown, Conflict, DatabaseUnavailable
-from notifyctl.core.model import Actor, Channel
+from notifyctl.core.model import Channel
+from notifyctl.core.submission import Draft, New
 from notifyctl.services import sending
-from notifyctl.services.sending import Draft, submit
-from notifyctl.store.dialect import Dialect
-from notifyctl.store.engine import Database
-from notifyctl.store.notifications import New
-from notifyctl.store.tables import notifications
+from notifyctl.services.sending import submit
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import notifications
 
 LOOKING_TIME_S = 0.05
 
@@ -34,7 +34,7 @@ def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]
     """
     body = options.get("body", "Hello there")
     if options.get("lax"):
-        sending.store.insert = _insert_anyway  # type: ignore[attr-defined]
+        sending.queue.submit = _insert_anyway  # type: ignore[attr-defined]
     words = [line.split() for line in Path(ledger).read_text().splitlines()] if Path(ledger).exists() else []
     done = {word[1] for word in words if word[0] in ("ok", "refused")}
     db = Database(url)
@@ -50,11 +50,11 @@ def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]
     return 0
 
 
-def _insert_anyway(conn: Connection, dialect: Dialect, rows: Sequence[New]) -> set[str]:
+def _insert_anyway(tx: Tx, rows: Sequence[New]) -> set[str]:
     # Time for the others to look before this is written: they pass quickly over what is stored already, and so catch up
     # with whoever is ahead.
     time.sleep(LOOKING_TIME_S)
-    conn.execute(insert(notifications), [asdict(row) for row in rows])
+    tx.execute(insert(notifications), [asdict(row) for row in rows])
     return {row.id for row in rows}
 
 
@@ -63,7 +63,7 @@ def _submit(db: Database, key: str, body: str) -> str:
     draft = Draft("anna", Channel.EMAIL, {"v": 1, "subject": "Hello", "text": body}, key)
     while True:
         try:
-            return f"ok {key} {submit(db, Actor(), draft, {}).notification.id}"
+            return f"ok {key} {submit(db, draft, {}).notification.id}"
         except (CommitUnknown, DatabaseUnavailable):
             time.sleep(0.1)
         except Conflict:

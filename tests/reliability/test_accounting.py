@@ -31,10 +31,10 @@ def test_1_accepted_is_committed_and_ends_once(scene: Scene, tell: Tell, size: i
     scene.stub.faults = sometimes(THIRTY_PERCENT, seed=1)
     share = size // 3
     submitters = [scene.submit(f"s{number}", share) for number in range(3)]
-    fleet = [scene.dispatch("--concurrency", "16", tricks=BRIEFLY) for _ in range(2)]
-    kills = _kill_while_submitting(scene, submitters, fleet, chance, size)
+    dispatchers = [scene.dispatch("--concurrency", "16", tricks=BRIEFLY) for _ in range(2)]
+    kills = _kill_while_submitting(scene, submitters, dispatchers, chance, size)
     scene.wait_until_all_ended(120 + size / 10)
-    for each in fleet:
+    for each in dispatchers:
         each.stop()
     verdict = scene.verdict(*(each.ledger for each in submitters))
     tell("1 accepted = committed", {**verdict.counts(), "kills": kills})
@@ -45,7 +45,7 @@ def test_1_accepted_is_committed_and_ends_once(scene: Scene, tell: Tell, size: i
 
 
 def _kill_while_submitting(
-    scene: Scene, submitters: list[Submitter], fleet: list[Dispatching], chance: random.Random, size: int
+    scene: Scene, submitters: list[Submitter], dispatchers: list[Dispatching], chance: random.Random, size: int
 ) -> int:
     """Kill and start again, now a submitter, now a dispatcher, until all is submitted."""
     kills, most = 0, 12 + size // 200
@@ -57,8 +57,8 @@ def _kill_while_submitting(
             victim.start()
             kills += 1
         if kills < most and chance.random() < 0.3:
-            fleet.pop(0).kill()
-            fleet.append(scene.dispatch("--concurrency", "16", tricks=BRIEFLY))
+            dispatchers.pop(0).kill()
+            dispatchers.append(scene.dispatch("--concurrency", "16", tricks=BRIEFLY))
             kills += 1
     for each in submitters:
         each.finish(1)
@@ -70,11 +70,11 @@ def test_3_without_faults_nothing_is_sent_twice(scene: Scene, tell: Tell, size: 
     """Four dispatchers on one backlog, all of them claiming as fast as they can."""
     scene.stub.latency = 0.02
     scene.patience(30)
-    fleet = [scene.dispatch("--concurrency", "32") for _ in range(4)]
-    scene.wait(lambda: all(each.id for each in fleet), 60)
+    dispatchers = [scene.dispatch("--concurrency", "32") for _ in range(4)]
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     scene.seed(size)
     scene.wait_until_all_ended(60 + size / 100)
-    reports = [each.stop() for each in fleet]
+    reports = [each.stop() for each in dispatchers]
     verdict = scene.verdict()
     shares = [report["accepted"] for report in reports]
     tell("3 no faults, no duplicates", {**verdict.counts(), "least share": min(shares)})

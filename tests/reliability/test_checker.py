@@ -93,7 +93,7 @@ def test_the_unique_key(postgresql_scene: Scene, tell: Tell, off: str | None) ->
     """
     scene = postgresql_scene
     if off:
-        scene.db.write(lambda conn: conn.execute(text("DROP INDEX idx_idempotency")))
+        scene.db.write(lambda tx: tx.execute(text("DROP INDEX idx_idempotency")))
     everybody = [scene.submit("key", 40, name=f"p{number}", lax=off is not None) for number in range(6)]
     for each in everybody:
         each.finish(60)

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 
-from notifyctl.store.tables import notifications
+from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Dispatching, Scene
 from tests.reliability.sizes import Tell, sizes
 from tests.reliability.worker import POINTS
@@ -27,16 +27,16 @@ def test_2_a_kill_repeats_only_what_was_in_flight(scene: Scene, tell: Tell, size
     points = itertools.cycle(POINTS)
     held: Counter[str] = Counter()
     most = 0
-    fleet: list[tuple[Dispatching, bool]] = [_start(scene, next(points), chance), (_plain(scene), False)]
+    dispatchers: list[tuple[Dispatching, bool]] = [_start(scene, next(points), chance), (_plain(scene), False)]
     for number in range(size):
-        victim, dooms_itself = fleet.pop(0)
-        fleet.append(_start(scene, next(points), chance) if number % 2 else (_plain(scene), False))
+        victim, dooms_itself = dispatchers.pop(0)
+        dispatchers.append(_start(scene, next(points), chance) if number % 2 else (_plain(scene), False))
         leases = _die(scene, victim, dooms_itself, chance)
         most = max(most, len(leases))
         held.update(leases)
     scene.seed(1)
     finishing = [scene.dispatch("--concurrency", "64") for _ in range(2)]
-    for each, _ in fleet:
+    for each, _ in dispatchers:
         each.kill()
         held.update(_leases_of_the_dead(scene, each))
     scene.wait_until_all_ended(180 + size)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 from tests.reliability.ledger import Ledger
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell, sizes
@@ -94,6 +94,6 @@ def test_8_writes_that_fail(sqlite_scene: Scene, tell: Tell, size: int) -> None:
 
 
 def _stored(db: Database) -> set[str]:
-    with db.read() as conn:
-        assert conn.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
-        return set(conn.execute(text("SELECT id FROM notifications")).scalars())
+    with db.read() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        return set(tx.execute(text("SELECT id FROM notifications")).scalars())

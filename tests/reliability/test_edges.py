@@ -6,21 +6,22 @@ import asyncio
 import time
 
 import pytest
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import select, text, update
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.sealing import Keyring
-from notifyctl.dispatch.courier import Courier
-from notifyctl.dispatch.loop import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Credentials
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.wire import Wire
-from notifyctl.store import engine
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import users
+from notifyctl.store.db import dialect
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import users
+from notifyctl.wiring import make_dispatcher
 from tests.reliability.stub import Stub
 from tests.support import seed
 
@@ -34,8 +35,8 @@ def test_no_call_begins_when_its_time_is_over(stub: Stub, left_s: float, kind: K
     async def deliver() -> Outcome:
         wire = Wire()
         try:
-            courier = Courier(SendGrid(), settings, wire, TokenSource())
-            return await courier.deliver(message, time.monotonic() + left_s)
+            sender = Sender(SendGrid(), settings, wire, TokenSource())
+            return await sender.deliver(message, time.monotonic() + left_s)
         finally:
             await wire.aclose()
 
@@ -45,30 +46,30 @@ def test_no_call_begins_when_its_time_is_over(stub: Stub, left_s: float, kind: K
 
 @pytest.mark.parametrize("known", [False, True])
 def test_a_provider_that_is_gone_or_changed_again_is_no_error(database: Database, known: bool) -> None:
-    """Disabled, or changed once more, between a claim and the look at its credentials: there is no courier for it."""
+    """Disabled, or changed once more, between a claim and the look at its credentials: there is no sender for it."""
     if known:
         seed.provider(database, updated_at=2)
-    dispatcher = Dispatcher(database, Keyring({}), DispatchOptions())
+    dispatcher = make_dispatcher(database, Keyring({}), DispatchOptions())
     try:
-        assert asyncio.run(dispatcher._courier("sendgrid", 1)) is None
+        assert asyncio.run(dispatcher._parts.roster.sender("sendgrid", 1)) is None
     finally:
-        dispatcher._crossing.close()
+        dispatcher._parts.threads.close()
 
 
 def test_a_transaction_left_open_frees_its_rows(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stands still in a transaction loses it, so that others can work; when it goes on, it runs anew."""
-    monkeypatch.setattr(engine, "IDLE_TRANSACTION_MS", 200)
+    monkeypatch.setattr(dialect, "IDLE_TRANSACTION_MS", 200)
     db = Database(postgresql_url)
     anna = seed.user(db)
     tries: list[int] = []
 
-    def work(conn: Connection) -> int:
+    def work(tx: Tx) -> int:
         tries.append(1)
-        conn.execute(select(users.c.id).where(users.c.id == anna).with_for_update()).all()
+        tx.execute(select(users.c.id).where(users.c.id == anna).with_for_update()).all()
         if len(tries) == 1:
             time.sleep(0.6)
-        conn.execute(update(users).where(users.c.id == anna).values(language="en"))
-        return int(conn.execute(text("SELECT count(*) FROM users")).scalar_one())
+        tx.execute(update(users).where(users.c.id == anna).values(language="en"))
+        return int(tx.execute(text("SELECT count(*) FROM users")).scalar_one())
 
     assert db.write(work) == 1
     assert len(tries) == 2

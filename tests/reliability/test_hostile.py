@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notification_dlq, notifications
 from tests.reliability import nursery, worker
 from tests.reliability.hostility import WAYS
 from tests.reliability.sizes import Tell, sizes
@@ -70,13 +70,13 @@ class Den:
         """Write notifications that the provider will answer in this way; due when it knows of them."""
         made = seed.pending(self.db, self.anna, count=count, max_retries=0, due_at=10**15)
         self.ways |= dict.fromkeys(made, way)
-        self.db.write(lambda conn: conn.execute(notifications.update().values(due_at=1_000).where(n.id.in_(made))))
+        self.db.write(lambda tx: tx.execute(notifications.update().values(due_at=1_000).where(n.id.in_(made))))
 
     def count(self, provider: str, status: str) -> int:
         """Count notifications."""
-        with self.db.read() as conn:
+        with self.db.read() as tx:
             found = select(func.count()).select_from(notifications).where(n.provider == provider, n.status == status)
-            return conn.execute(found).scalar_one()
+            return tx.execute(found).scalar_one()
 
     def wait_until_ended(self, timeout: float) -> None:
         """Wait until all have ended. What holds the provider back for its failures, an operator ends at once."""
@@ -92,8 +92,8 @@ class Den:
         """Read what became of those that were answered in some way, with the dead letters' reasons."""
         letter = notification_dlq.c
         found = select(notifications, letter.failure_reason).outerjoin(notification_dlq, letter.notification_id == n.id)
-        with self.db.read() as conn:
-            return [row for row in conn.execute(found) if row.id in self.ways]
+        with self.db.read() as tx:
+            return [row for row in tx.execute(found) if row.id in self.ways]
 
     def _answer(self, asked: Asked) -> Answer:
         if asked.path.startswith("/2010-04-01/"):

@@ -30,8 +30,8 @@ def test_6_postgresql_stopped_hard_and_started_again(fragile: Scene, server: Ser
     """Submitters and dispatchers go on through every restart: none ends, nothing is lost, work resumes soon."""
     scene, chance = fragile, random.Random(6)
     scene.stub.latency = 0.02
-    fleet = [scene.dispatch("--concurrency", "16") for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in fleet), 30)
+    dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
+    scene.wait(lambda: all(each.id for each in dispatchers), 30)
     submitters = [scene.submit(f"s{number}", 10**6, until=str(scene.home / "enough")) for number in range(2)]
     waits: list[float] = []
     for number in range(size):
@@ -40,16 +40,16 @@ def test_6_postgresql_stopped_hard_and_started_again(fragile: Scene, server: Ser
         time.sleep(chance.uniform(0, 0.5))
         server.stop()
         time.sleep(chance.choice((0.0, 0.5, 2.0)) if number else 2.0)
-        assert all(each.runs for each in fleet), [each.said for each in fleet]
+        assert all(each.runs for each in dispatchers), [each.said for each in dispatchers]
         back = server.start()
         waits.append(_wait_for_work(scene, back))
     (scene.home / "enough").touch()
     for each in submitters:
         each.finish(60)
     scene.wait_until_all_ended(120 + size * 4)
-    assert all(each.runs for each in fleet)
-    for each in fleet:
-        each.stop()
+    assert all(each.runs for each in dispatchers)
+    for dispatcher in dispatchers:
+        dispatcher.stop()
     scene.db.close()  # its own connections ended as well
     verdict = scene.verdict(*(each.ledger for each in submitters))
     tell("6 database restarted", {**verdict.counts(), "restarts": size, "resumed within s": round(max(waits), 1)})
@@ -62,8 +62,8 @@ def test_6_backends_terminated(postgresql_scene: Scene, tell: Tell, size: int) -
     """Connections ended by an administrator, wherever they are: nobody ends, nothing is lost."""
     scene, chance = postgresql_scene, random.Random(66)
     scene.stub.latency = 0.02
-    fleet = [scene.dispatch("--concurrency", "16") for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in fleet), 30)
+    dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
+    scene.wait(lambda: all(each.id for each in dispatchers), 30)
     submitters = [scene.submit(f"s{number}", size * 20) for number in range(2)]
     ended = 0
     while ended < size:
@@ -72,9 +72,9 @@ def test_6_backends_terminated(postgresql_scene: Scene, tell: Tell, size: int) -
     for each in submitters:
         each.finish(60 + size)
     scene.wait_until_all_ended(60 + size)
-    assert all(each.runs for each in fleet), [each.said for each in fleet]
-    for each in fleet:
-        each.stop()
+    assert all(each.runs for each in dispatchers), [each.said for each in dispatchers]
+    for dispatcher in dispatchers:
+        dispatcher.stop()
     scene.db.close()  # its own connections ended as well
     verdict = scene.verdict(*(each.ledger for each in submitters))
     tell("6 backends terminated", {**verdict.counts(), "terminated": ended})

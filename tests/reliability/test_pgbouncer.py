@@ -61,7 +61,7 @@ def test_all_of_it_works_behind_pgbouncer(scene: Scene, bouncer: Bouncer, tell: 
     scene.stub.faults = sometimes(FAULTS, seed=7)
     scene.cli.call("keys", "create", "anna", "--name", "ci").ok()
     briefly = {"throttled_ms": 50}  # so many of the answers are 429, and each lets everybody wait
-    fleet = [scene.dispatch("--concurrency", "16", tricks=briefly) for _ in range(2)]
+    dispatchers = [scene.dispatch("--concurrency", "16", tricks=briefly) for _ in range(2)]
     submitters = [scene.submit(f"s{number}", EACH) for number in range(SUBMITTERS)]
     assert scene.cli.call("status", "-o", "json").ok().json()["dispatchers"] is not None
     for each in submitters:
@@ -71,7 +71,7 @@ def test_all_of_it_works_behind_pgbouncer(scene: Scene, bouncer: Bouncer, tell: 
     scene.stub.faults = never
     scene.cli.call("dlq", "retry", "--reason", "provider_rejected", "--yes").ok()
     scene.wait_until_all_ended(120)
-    for dispatcher in fleet:
+    for dispatcher in dispatchers:
         dispatcher.stop()
         assert dispatcher.said == "exit code 0: "
     verdict = scene.verdict(*(each.ledger for each in submitters))
@@ -89,7 +89,7 @@ def test_a_listener_knows_that_it_cannot_hear(scene: Scene, bouncer: Bouncer) ->
 
     async def proved() -> None:
         async with hints.listener(scene.db, "me") as listener:
-            scene.db.write(lambda conn: hints.test(conn, scene.db.dialect, "me"))
+            scene.db.write(lambda tx: hints.test(tx, "me"))
             await listener.prove()
 
     with pytest.raises(DatabaseUnavailable, match="did not arrive"):
@@ -108,9 +108,9 @@ def test_a_setting_of_a_transaction_is_not_the_next_clients(scene: Scene) -> Non
         before = next_client.execute(shown).fetchone()
         for _ in range(5):
             during, pid = scene.db.write(
-                lambda conn: (
-                    conn.exec_driver_sql(shown).scalar_one(),
-                    conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one(),
+                lambda tx: (
+                    tx.conn.exec_driver_sql(shown).scalar_one(),
+                    tx.conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one(),
                 )
             )
             assert during == "15s"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
+from notifyctl.core.change import Bury, Cancel, Change, Retry, Sent
 from notifyctl.core.model import Category, Claim
-from notifyctl.store import providers, transitions
-from notifyctl.store.claims import Batch, Order, claim
-from notifyctl.store.engine import Database
-from notifyctl.store.transitions import Acceptance, Burial, Cancellation, Lease, Return
+from notifyctl.store import providers
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
 from tests.reliability.history import HOUR_MS, NOW, analyze, backlog, write
 from tests.reliability.plans import Look, look
 from tests.reliability.sizes import Tell, sizes
@@ -29,7 +30,6 @@ index: that way to lease them writes no index. On PostgreSQL several stand on a 
 BATCH = 100
 LARGE = 1_000_000
 ME = "11111111-1111-4111-8111-111111111111"
-ANOTHER_LEASE = "22222222-2222-4222-8222-222222222222"
 LEASE_MS = 65_000
 
 DUE = "idx_notifications_due"
@@ -93,7 +93,7 @@ def _claimed_with(db: Database, tell: Tell, what: str, alone: Look, size: Amount
 
 def _paused(db: Database, user: str, count: int) -> None:
     backlog(db, user, "twilio", count, NOW - HOUR_MS)
-    db.write(lambda conn: providers.pause(conn, db.dialect, "twilio", "credentials", NOW - 1))
+    db.write(lambda tx: providers.pause(tx.at(NOW - 1), "twilio", "credentials"))
 
 
 def _in_flight(db: Database, count: int) -> None:
@@ -103,14 +103,14 @@ def _in_flight(db: Database, count: int) -> None:
 
 def _take(db: Database, most: int = BATCH) -> Batch:
     """Claim a batch."""
-    return db.write(lambda conn: claim(conn, db.dialect, Order("sendgrid", ME, most, LEASE_MS), NOW))
+    return db.write(lambda tx: claim(tx.at(NOW), ClaimRequest("sendgrid", ME, most, LEASE_MS)))
 
 
 def _claimed(db: Database) -> Look:
     """Look at a claim; on PostgreSQL at its question, which is all of it that reads what it does not change."""
 
-    def work(conn: Connection) -> None:
-        found = claim(conn, db.dialect, Order("sendgrid", ME, BATCH, LEASE_MS), NOW)
+    def work(tx: Tx) -> None:
+        found = claim(tx.at(NOW), ClaimRequest("sendgrid", ME, BATCH, LEASE_MS))
         assert len(found.claims) == BATCH
 
     analyze(db)
@@ -131,10 +131,11 @@ def _below_limit(plan: str) -> str:
 def _records_find_their_rows(db: Database, tell: Tell, size: Amounts) -> None:
     claims = _take(db).claims
     analyze(db)
-    for what, change in _transitions(db, claims).items():
+    for what, make in _CHANGES.items():
+        changes = [make(each) for each in claims]
 
-        def work(conn: Connection, change: Callable[[Connection], set[str]] = change) -> None:
-            assert len(change(conn)) == BATCH
+        def work(tx: Tx, changes: list[Change] = changes) -> None:
+            assert len(apply(tx, changes).changes) == BATCH
 
         seen = look(db, work, indexed=size.history < LARGE)
         facts = {"what": what, "history": size.history, "read": seen.read, "ms": round(seen.ms, 1)}
@@ -142,21 +143,12 @@ def _records_find_their_rows(db: Database, tell: Tell, size: Amounts) -> None:
         assert seen.of("notifications") == {BY_ID}, f"{what}:\n{seen.plans}"
 
 
-def _transitions(db: Database, claims: tuple[Claim, ...]) -> dict[str, Callable[[Connection], set[str]]]:
-    d, keys = db.dialect, [(each.id, each.lease_id) for each in claims]
-    accepted = [Acceptance(*key, NOW, "id", "{}") for key in keys]
-    returned = [Return(*key, NOW + 1, 1, "503 busy", "{}", "[]") for key in keys]
-    buried = [Burial(*key, NOW, Category.RETRIES_EXHAUSTED, "503 busy", "{}", "[]") for key in keys]
-    cancelled = [Cancellation(*key, "expired") for key in keys]
-    leased = [Lease(*key, "[]") for key in keys]
-    taken: dict[str, Any] = {"lease_id": ANOTHER_LEASE, "holder": ME, "now": NOW, "until": NOW + LEASE_MS}
-    return {
-        "accept": lambda conn: transitions.accept(conn, d, accepted),
-        "give back": lambda conn: transitions.give_back(conn, d, returned),
-        "bury": lambda conn: transitions.bury(conn, d, buried),
-        "cancel": lambda conn: transitions.cancel(conn, d, cancelled),
-        "lease": lambda conn: transitions.lease(conn, d, leased, **taken),
-    }
+_CHANGES: dict[str, Callable[[Claim], Change]] = {
+    "sent": lambda each: Sent(each, NOW, "id", "{}"),
+    "retry": lambda each: Retry(each, NOW + 1, 1, "503 busy", "{}", "[]", True, each.provider),
+    "bury": lambda each: Bury(each, NOW, 1, NOW, "503 busy", "{}", "[]", True, Category.RETRIES_EXHAUSTED),
+    "cancel": lambda each: Cancel(each, "expired", 0, None, None, True),
+}
 
 
 @sizes(4_000, 100_000)
@@ -191,9 +183,7 @@ def test_21_a_burst_into_an_empty_queue(postgresql: Database, tell: Tell, size: 
     _churn(db, anna, 4 * size)
     analyze(db)
     seed.pending(db, anna, count=size)
-    seen = look(
-        db, lambda conn: claim(conn, db.dialect, Order("sendgrid", ME, BATCH, LEASE_MS), NOW), only="SKIP LOCKED"
-    )
+    seen = look(db, lambda tx: claim(tx.at(NOW), ClaimRequest("sendgrid", ME, BATCH, LEASE_MS)), only="SKIP LOCKED")
     tell("21 a burst into an empty queue", {"burst": size, "looked at": seen.read, "of alone": alone.read})
     assert seen.read <= alone.read * FLAT, seen.plans
 
@@ -202,7 +192,7 @@ def _cost(db: Database, user: str) -> Look:
     """Return what a claim looks at where nothing else is pending."""
     seed.pending(db, user, count=BATCH * 2)
     found = _claimed(db)
-    db.write(lambda conn: conn.execute(text("DELETE FROM notifications WHERE status = 'pending'")))
+    db.write(lambda tx: tx.execute(text("DELETE FROM notifications WHERE status = 'pending'")))
     return found
 
 
@@ -215,5 +205,5 @@ def _churn(db: Database, user: str, count: int) -> None:
 
 
 def _accept(db: Database, claims: Iterable[Claim]) -> None:
-    accepted = [Acceptance(each.id, each.lease_id, NOW, None, None) for each in claims]
-    db.write(lambda conn: transitions.accept(conn, db.dialect, accepted))
+    accepted = [Sent(each, NOW, None, None) for each in claims]
+    db.write(lambda tx: apply(tx, accepted))

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection
-
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel, Status
-from notifyctl.store import dlq, hours, ids, metrics, notifications, providers, states, status, traces
-from notifyctl.store.claims import Order, claim
-from notifyctl.store.engine import Database
-from notifyctl.store.page import Cursor
-from notifyctl.store.states import State
-from notifyctl.store.tables import notifications as table
+from notifyctl.core.notification import WAITING as ALL_WAITING
+from notifyctl.core.notification import Notification, State
+from notifyctl.store import dlq, hours, ids, metrics, notifications, providers, status
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import questions
+from notifyctl.store.queue.claim import ClaimRequest, claim
+from notifyctl.store.schema.tables import notifications as table
 from tests.reliability.history import HOUR_MS, NOW, analyze, moment, notification_id, user_id, write
 from tests.reliability.plans import Look, look
 from tests.reliability.sizes import Tell, sizes
@@ -41,7 +42,7 @@ BURIED = "idx_moved_at"
 UNRESOLVED_ONES = "idx_resolved"
 
 Work = Callable[..., Any]
-"""Takes a connection, the database `db`, and where `deep` is."""
+"""Takes a transaction, and where `deep` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +58,28 @@ class Case:
 
 
 def _listed(*by: str, **wanted: Any) -> Case:
-    return Case(lambda conn, db, deep: notifications.page(conn, notifications.Filter(**wanted), NOW, None, PAGE), by)
+    return Case(
+        lambda tx, deep: notifications.page(tx.at(NOW), notifications.NotificationFilter(**wanted), None, PAGE), by
+    )
 
 
 def _deep(*by: str, **wanted: Any) -> Case:
-    return Case(lambda conn, db, deep: notifications.page(conn, notifications.Filter(**wanted), NOW, deep, PAGE), by)
+    return Case(
+        lambda tx, deep: notifications.page(tx.at(NOW), notifications.NotificationFilter(**wanted), deep, PAGE), by
+    )
 
 
 def _buried(*by: str, **wanted: Any) -> Case:
-    return Case(lambda conn, db, deep: dlq.page(conn, dlq.Filter(**wanted), None, PAGE), (BY_ID,), by)
+    return Case(lambda tx, deep: dlq.page(tx, dlq.DeadLetterFilter(**wanted), None, PAGE), (BY_ID,), by)
 
 
 def _deeply_buried(*by: str, **wanted: Any) -> Case:
-    return Case(lambda conn, db, deep: dlq.page(conn, dlq.Filter(**wanted), deep, PAGE), (BY_ID,), by)
+    return Case(lambda tx, deep: dlq.page(tx, dlq.DeadLetterFilter(**wanted), deep, PAGE), (BY_ID,), by)
 
 
-def _shown(conn: Connection, db: Database, texts: list[str]) -> Mapping[str, notifications.Notification]:
-    found = ids.resolve_many(conn, db.dialect, table, texts, "notification")
-    return notifications.get(conn, db.dialect, [str(each) for each in found.values()], NOW)
+def _shown(tx: Tx, texts: list[str]) -> Mapping[str, Notification]:
+    found = ids.resolve_many(tx, table, texts, "notification")
+    return notifications.get(tx.at(NOW), [str(each) for each in found.values()])
 
 
 ANY = (IN_ORDER, PENDING)
@@ -101,43 +106,41 @@ CASES = {
     "list --until, deep": _deep(*ANY, until=NOW - HOUR_MS),
     "list --stuck": _listed(*WAITING, stuck_ms=HOUR_MS),
     "list --provider-id": _listed("idx_notifications_provider_message", provider_message_id="message-77"),
-    **{f"list --state {state}": _listed(*WAITING, state=state) for state in states.WAITING},
+    **{f"list --state {state}": _listed(*WAITING, state=state) for state in ALL_WAITING},
     "list --state bounced": _listed("idx_notifications_bounced", state=State.BOUNCED),
     "receipts poll, what is due": Case(
-        lambda conn, db, deep: traces.claim(
-            conn, db.dialect, "twilio", traces.Pace(1, None), moment=NOW, most=8, now=NOW
-        ),
+        lambda tx, deep: questions.claim(tx.at(NOW), questions.QuestionRequest("twilio", NOW, 8, 1, None, 8)),
         ("idx_notifications_receipt_due", BY_ID),
     ),
     "receipts poll --provider": Case(
-        lambda conn, db, deep: traces.unasked(conn, "twilio", NOW - 3 * DAY_MS, Cursor(0, ""), PAGE), (IN_ORDER,)
+        lambda tx, deep: questions.unasked(tx, "twilio", NOW - 3 * DAY_MS, Cursor(0, ""), PAGE), (IN_ORDER,)
     ),
-    "show": Case(lambda conn, db, deep: _shown(conn, db, [notification_id(77)]), (BY_ID,)),
+    "show": Case(lambda tx, deep: _shown(tx, [notification_id(77)]), (BY_ID,)),
     "show, by beginnings": Case(
-        lambda conn, db, deep: _shown(conn, db, [notification_id(number)[:8] for number in range(1, 51)]), (BY_ID,)
+        lambda tx, deep: _shown(tx, [notification_id(number)[:8] for number in range(1, 51)]), (BY_ID,)
     ),
     "dlq list": _buried(BURIED, UNRESOLVED_ONES),
     "dlq list --provider": _buried(BURIED, UNRESOLVED_ONES, provider="sendgrid"),
     "dlq list --since": _buried(BURIED, UNRESOLVED_ONES, since=NOW - DAY_MS),
     "dlq list --resolved": _buried(BURIED, resolved=True),
     "dlq list --resolved, deep": _deeply_buried(BURIED, resolved=True),
-    "status, last day": Case(lambda conn, db, deep: status.last_day(conn, NOW), (IN_ORDER,)),
-    "status, last hour": Case(lambda conn, db, deep: status.last_hour(conn, NOW), (IN_ORDER,)),
-    "status, waiting": Case(lambda conn, db, deep: status.waiting(conn, NOW), ANY),
-    "providers, pending": Case(lambda conn, db, deep: providers.pending(conn, "twilio"), ANY),
-    "metrics show": Case(lambda conn, db, deep: _last_day(conn), (IN_ORDER, TIMED)),
+    "status, last day": Case(lambda tx, deep: status.last_day(tx.at(NOW)), (IN_ORDER,)),
+    "status, last hour": Case(lambda tx, deep: status.last_hour(tx.at(NOW)), (IN_ORDER,)),
+    "status, waiting": Case(lambda tx, deep: status.waiting(tx.at(NOW)), ANY),
+    "providers, pending": Case(lambda tx, deep: providers.pending(tx, "twilio"), ANY),
+    "metrics show": Case(lambda tx, deep: _last_day(tx), (IN_ORDER, TIMED)),
     "metrics rollup, what to count": Case(
-        lambda conn, db, deep: metrics._oldest_from(conn, NOW - 2 * HOUR_MS), (IN_ORDER, TIMED)
+        lambda tx, deep: metrics._oldest_from(tx, NOW - 2 * HOUR_MS), (IN_ORDER, TIMED)
     ),
     "metrics rollup, an hour": Case(
-        lambda conn, db, deep: hours.count(conn, [hours.hour_of(NOW - 3 * HOUR_MS)]), (IN_ORDER, TIMED)
+        lambda tx, deep: hours.count(tx, [hours.hour_of(NOW - 3 * HOUR_MS)]), (IN_ORDER, TIMED)
     ),
 }
 
 
-def _last_day(conn: Connection) -> list[hours.Bucket]:
+def _last_day(tx: Tx) -> list[hours.Bucket]:
     until = hours.hour_of(NOW) + HOUR_MS
-    return hours.read(conn, until - DAY_MS, until)
+    return hours.read(tx, until - DAY_MS, until)
 
 
 @sizes(16_000, 5_000_000)
@@ -175,7 +178,7 @@ def _most(db: Database, size: int) -> float:
 
 def _looks(db: Database, size: int) -> dict[str, Look]:
     deep = Cursor(moment(size // 4), notification_id(size // 4))
-    return {name: look(db, partial(case.work, db=db, deep=deep), indexed=size < LARGE) for name, case in CASES.items()}
+    return {name: look(db, partial(case.work, deep=deep), indexed=size < LARGE) for name, case in CASES.items()}
 
 
 def _used(seen: Look) -> list[str]:
@@ -200,12 +203,12 @@ def _unfinished(db: Database) -> None:
     _claim(db, "sendgrid", NOW - 1_000)
     due: dict[str, Any] = {"created_at": NOW - 2 * HOUR_MS, "due_at": NOW - 2 * HOUR_MS}
     seed.pending(db, anna, "fcm", count=60, **due)
-    db.write(lambda conn: providers.pause(conn, db.dialect, "fcm", "credentials", NOW))
+    db.write(lambda tx: providers.pause(tx.at(NOW), "fcm", "credentials"))
     seed.pending(db, anna, count=60, **due)
     seed.pending(db, anna, count=60, created_at=NOW - 1_000, due_at=NOW + HOUR_MS, send_at=NOW + HOUR_MS)
     seed.pending(db, anna, count=60, created_at=NOW - 3_000, due_at=NOW + 60_000, attempt_count=1)
 
 
 def _claim(db: Database, provider: str, now: int) -> None:
-    order = Order(provider, "11111111-1111-4111-8111-111111111111", 60, 65_000)
-    assert len(db.write(lambda conn: claim(conn, db.dialect, order, now)).claims) == 60
+    order = ClaimRequest(provider, "11111111-1111-4111-8111-111111111111", 60, 65_000)
+    assert len(db.write(lambda tx: claim(tx.at(now), order)).claims) == 60

@@ -10,9 +10,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import select
 
-from notifyctl.core.model import Actor
 from notifyctl.services import notifications as service
-from notifyctl.store.tables import notifications
+from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell, sizes
 from tests.reliability.stub import always
@@ -35,8 +34,8 @@ def test_12_no_herd(scene: Scene, tell: Tell, attempt: int, size: int) -> None:
     stays_closed = {"breaker": 10 * size}
     scene.dispatch("--once", "--concurrency", "512", tricks=stays_closed).process.join(60 + size / 100)
     n = notifications.c
-    with scene.db.read() as conn:
-        due = [row.due_at for row in conn.execute(select(n.due_at).where(n.attempt_count == attempt))]
+    with scene.db.read() as tx:
+        due = [row.due_at for row in tx.execute(select(n.due_at).where(n.attempt_count == attempt))]
     share = max(Counter(at // 1_000 for at in due).values()) / len(due)
     spread = (max(due) - min(due)) / 1_000
     tell("12 no herd", {"retries": len(due), "spread over s": round(spread), "fullest second %": round(share * 100, 2)})
@@ -52,15 +51,15 @@ def test_15_a_cancel_wins_or_loses(scene: Scene, tell: Tell, size: int) -> None:
     """
     scene.stub.latency = 0.005
     scene.patience(30)
-    fleet = [scene.dispatch("--poll", "10ms", "--concurrency", "16") for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in fleet), 60)
+    dispatchers = [scene.dispatch("--poll", "10ms", "--concurrency", "16") for _ in range(2)]
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     cancelled: dict[str, float] = {}
     accepted = 0
     while accepted < size or not 0 < len(cancelled) < accepted:
         assert accepted < size * MOST_ROUNDS, f"{len(cancelled)} of {accepted} cancelled"
         _race(scene, size // 4, cancelled, late=accepted // (size // 4) % 2 == 1)
         accepted += size // 4
-    for each in fleet:
+    for each in dispatchers:
         each.stop()
     verdict = scene.verdict()
     sent = {each.id for each in scene.stub.requests()}
@@ -90,5 +89,5 @@ def _cancel(scene: Scene, ids: list[str], seed: int, cancelled: dict[str, float]
     """Cancel in small batches, in an order of one's own, what is still there to cancel; note when it was committed."""
     order = random.Random(seed).sample(ids, len(ids))
     for start in range(0, len(order), 5):
-        acted = service.cancel(scene.db, Actor(), order[start : start + 5])
+        acted = service.cancel(scene.db, order[start : start + 5])
         cancelled.update({each.id: time.monotonic() for each in acted if each.done})

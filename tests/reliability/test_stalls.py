@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.filelock import exclusive
-from notifyctl.store.tables import notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import LEASE_S, MARGIN_S, Dispatching, Scene
 from tests.reliability.sizes import Tell, sizes
 
@@ -35,12 +35,12 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
     while stalls < size:
         together = min(5, size - stalls)
         scene.seed(together * 100)
-        fleet = [_standstill(scene, stalls + number, chance) for number in range(together)]
-        at_points = [each for each, at_random in fleet if not at_random]
+        dispatchers = [_standstill(scene, stalls + number, chance) for number in range(together)]
+        at_points = [each for each, at_random in dispatchers if not at_random]
         for each in at_points:
             scene.wait(each.paused, 60)
         scene.wait(lambda at_points=at_points: _others_can_write(scene, at_points), 60)  # type: ignore[misc]
-        for each, at_random in fleet:
+        for each, at_random in dispatchers:
             if at_random:
                 _pause_anywhere(scene, each, chance)
         began = time.monotonic()
@@ -51,9 +51,9 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
         time.sleep(max(0.0, began + 3 * LEASE_S - time.monotonic()))
         resumed = time.monotonic()
         rows = _rows(scene.db)
-        for each, _ in fleet:
+        for each, _ in dispatchers:
             each.resume()
-        reports = [each.stop() for each, _ in fleet]
+        reports = [each.stop() for each, _ in dispatchers]
         stale += sum(1 for id_, row in _rows(scene.db).items() if rows[id_] != row)
         late += sum(1 for line in (scene.home / JOURNAL).read_text().split() if float(line) >= resumed)
         overdue += len(scene.stub.requests(since=resumed))
@@ -111,41 +111,41 @@ def _writable(db: Database) -> bool:
 
 
 def _rows(db: Database) -> dict[str, Any]:
-    with db.read() as conn:
-        return {row.id: row for row in conn.execute(select(notifications))}
+    with db.read() as tx:
+        return {row.id: row for row in tx.execute(select(notifications))}
 
 
 @sizes(300, 10_000)
 def test_5_clocks_may_differ(postgresql_scene: Scene, tell: Tell, size: int) -> None:
     """Two hosts whose clocks are ten minutes apart share a database: nothing twice, nothing before its time."""
     scene = postgresql_scene
-    fleet = [scene.dispatch("--concurrency", "32", tricks={"skew_ms": skew}) for skew in (0, TEN_MINUTES_MS)]
-    _share_what_is_scheduled(scene, fleet, tell, size, clock_ahead_ms=0)
+    dispatchers = [scene.dispatch("--concurrency", "32", tricks={"skew_ms": skew}) for skew in (0, TEN_MINUTES_MS)]
+    _share_what_is_scheduled(scene, dispatchers, tell, size, clock_ahead_ms=0)
 
 
 @sizes(300, 10_000)
 def test_5_a_clock_that_is_wrong(sqlite_scene: Scene, tell: Tell, size: int) -> None:
     """On SQLite the host's clock decides, for all who share the file: ten minutes off, it is off for all alike."""
     scene = sqlite_scene
-    fleet = [scene.dispatch("--concurrency", "32", tricks={"skew_ms": TEN_MINUTES_MS}) for _ in range(2)]
-    _share_what_is_scheduled(scene, fleet, tell, size, clock_ahead_ms=TEN_MINUTES_MS)
+    dispatchers = [scene.dispatch("--concurrency", "32", tricks={"skew_ms": TEN_MINUTES_MS}) for _ in range(2)]
+    _share_what_is_scheduled(scene, dispatchers, tell, size, clock_ahead_ms=TEN_MINUTES_MS)
 
 
 def _share_what_is_scheduled(
-    scene: Scene, fleet: list[Dispatching], tell: Tell, size: int, clock_ahead_ms: int
+    scene: Scene, dispatchers: list[Dispatching], tell: Tell, size: int, clock_ahead_ms: int
 ) -> None:
     """Let them send what becomes due within some seconds; some of it fails once, so that waits count as well."""
     scene.stub.latency = 0.02
     scene.patience(30)
     scene.stub.faults = lambda id_, nth: "503" if nth == 1 and id_[0] in "01" else None
-    scene.wait(lambda: all(each.id for each in fleet), 30)
+    scene.wait(lambda: all(each.id for each in dispatchers), 30)
     now = scene.db.moment() + clock_ahead_ms
     spread_ms = 3_000 + size
     chance = random.Random(5)
     times = sorted(now + 1_000 + chance.randrange(spread_ms) for _ in range(20))
     due = {id_: at for at in times for id_ in scene.seed(size // 20, due_at=at, send_at=at)}
     scene.wait_until_all_ended(60 + size / 50)
-    shares = [each.stop()["accepted"] for each in fleet]
+    shares = [each.stop()["accepted"] for each in dispatchers]
     early = [each.id for each in scene.stub.requests() if each.wall + clock_ahead_ms < due[each.id]]
     verdict = scene.verdict()
     tell("5 clocks differ", {**verdict.counts(), "early": len(early), "least share": min(shares)})

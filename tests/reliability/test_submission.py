@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from notifyctl.store.tables import notifications
+from notifyctl.store.schema.tables import notifications
 from tests.reliability.ledger import Ledger
 from tests.reliability.proxy import Choose, Proxy
 from tests.reliability.scene import Scene

@@ -39,18 +39,22 @@ import sqlalchemy.dialects.postgresql.psycopg
 import sqlalchemy.dialects.sqlite.pysqlite  # noqa: F401
 import uvloop  # noqa: F401
 from cryptography.hazmat.primitives.ciphers import aead  # noqa: F401
-from sqlalchemy import Connection, Engine, event, false, update
+from sqlalchemy import Connection, false, update
 
 import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
-from notifyctl.core import backoff, flow
-from notifyctl.dispatch import lane, recorder
+from notifyctl.core import backoff, health
+from notifyctl.dispatch import lease
+from notifyctl.dispatch.queues import notifications
+from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Failure, Request, Response
-from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.wire import Wire
-from notifyctl.store import claims, transitions
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import apply, letters, take
+from notifyctl.store.schema.tables import notification_dlq
+from notifyctl.wiring import dispatching
 from tests.support import adapters
 
 POINTS = (
@@ -75,11 +79,11 @@ class Stopper:
 
     def install(self) -> None:
         """Put the points into the process."""
-        lane.claim = self._transaction("claim", lane.claim)  # type: ignore[attr-defined]
-        recorder.record = self._transaction("record", recorder.record)  # type: ignore[attr-defined]
-        event.listen(Engine, "commit", self._committing)
+        notifications.claim = self._transaction("claim", notifications.claim)  # type: ignore[attr-defined]
+        dispatching.record = self._transaction("record", dispatching.record)  # type: ignore[attr-defined]
+        Database._commit = self._committing(Database._commit)  # type: ignore[method-assign]
         Database.write = self._written(Database.write)  # type: ignore[method-assign]
-        SendGrid.build = self._built(SendGrid.build)  # type: ignore[method-assign]
+        Sender._built = self._built(Sender._built)  # type: ignore[method-assign]
         Wire.send = self._sent(Wire.send)  # type: ignore[method-assign]
 
     def at(self, point: str) -> None:
@@ -92,17 +96,21 @@ class Stopper:
 
     def _transaction(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(work)
-        def run(conn: Connection, *args: Any) -> Any:
+        def run(tx: Tx, *args: Any) -> Any:
             self.at(f"{name}.begun")
-            result = work(conn, *args)
+            result = work(tx, *args)
             self._doing.what = name if name == "record" or result.claims else None
             return result
 
         return run
 
-    def _committing(self, _: Connection) -> None:
-        if what := getattr(self._doing, "what", None):
-            self.at(f"{what}.written")
+    def _committing(self, commit: Callable[..., None]) -> Callable[..., None]:
+        def run(db: Database, conn: Connection) -> None:
+            if what := getattr(self._doing, "what", None):
+                self.at(f"{what}.written")
+            commit(db, conn)
+
+        return run
 
     def _written(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def run(db: Database, work: Callable[[Connection], Any]) -> Any:
@@ -132,27 +140,27 @@ class Stopper:
         return run
 
 
+def _unfenced(build: Callable[[Dialect], Any], dialect: Dialect) -> Any:
+    statement = build(dialect)
+    statement._where_criteria = tuple(each for each in statement._where_criteria if "lease_id" not in str(each))
+    return statement
+
+
 def _without_fence() -> None:
     """Let a write hold for any pending row, whoever has leased it since."""
-    fenced = transitions._fenced
-
-    def unfenced(v: Any, **values: Any) -> Any:
-        statement = fenced(v, **values)
-        statement._where_criteria = tuple(each for each in statement._where_criteria if "lease_id" not in str(each))
-        return statement
-
-    transitions._fenced = unfenced
+    for statement in apply._STATEMENTS.values():
+        statement.build = functools.partial(_unfenced, statement.build)
 
 
 def _without_margin() -> None:
     """Believe that every lease holds for ever."""
-    lane.Lease.left_ms = lambda _: 10**9  # type: ignore[attr-defined, method-assign]
+    lease.Lease.left_ms = lambda _: 10**9  # type: ignore[method-assign]
 
 
 def _without_letters() -> None:
     """Bury without a dead letter."""
     nothing = update(notification_dlq).where(false())
-    transitions._entering = lambda _: nothing  # type: ignore[assignment]
+    letters._entering = lambda _: nothing  # type: ignore[assignment]
 
 
 WITHOUT = {"fence": _without_fence, "margin": _without_margin, "letters": _without_letters}
@@ -186,12 +194,12 @@ def play(tricks: dict[str, Any]) -> None:
     if "skew_ms" in tricks:
         _skew(tricks["skew_ms"])
     if "lease_margin_ms" in tricks:
-        claims.LEASE_MARGIN_MS = tricks["lease_margin_ms"]
+        take.LEASE_MARGIN_MS = tricks["lease_margin_ms"]
     for cause, waits in tricks.get("probes", {}).items():
-        flow.PROBES[flow.Cause(cause)] = tuple(waits)
+        health.PROBES[health.Cause(cause)] = tuple(waits)
     backoff.BASE_MS = tricks.get("backoff_ms", backoff.BASE_MS)
-    flow.RETRY_AFTER_MIN_MS = tricks.get("throttled_ms", flow.RETRY_AFTER_MIN_MS)
-    flow.LEAST_FAILURES = tricks.get("breaker", flow.LEAST_FAILURES)
+    health.RETRY_AFTER_MIN_MS = tricks.get("throttled_ms", health.RETRY_AFTER_MIN_MS)
+    health.LEAST_FAILURES = tricks.get("breaker", health.LEAST_FAILURES)
     for name, value in tricks.get("adapters", {}).items():
         adapters.install(name, value)
 

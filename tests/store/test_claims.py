@@ -7,14 +7,16 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import insert, text
 
-from notifyctl.core.gate import Defer
+from notifyctl.core.gate import PutOff
 from notifyctl.core.model import Channel, OnUnknown
+from notifyctl.core.triage import NEWER_PAYLOAD_WAIT_MS
 from notifyctl.store import providers, suppressions
-from notifyctl.store.claims import NEWER_PAYLOAD_WAIT_MS, Batch, Order, claim
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import contact_points
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
+from notifyctl.store.schema.tables import contact_points
 from tests.support import seed
 
 NOW = 10_000
@@ -23,8 +25,8 @@ ME = "11111111-1111-4111-8111-111111111111"
 
 def take(db: Database, now: int = NOW, provider: str = "sendgrid", limit: int = 10, **order: Any) -> Batch:
     """Claim in a transaction of its own."""
-    asked = Order(provider=provider, holder=ME, limit=limit, lease_ms=order.pop("lease_ms", 65_000), **order)
-    return db.write(lambda conn: claim(conn, db.dialect, asked, now))
+    asked = ClaimRequest(provider=provider, holder=ME, limit=limit, lease_ms=order.pop("lease_ms", 65_000), **order)
+    return db.write(lambda tx: claim(tx.at(now), asked))
 
 
 @pytest.fixture
@@ -133,11 +135,11 @@ def test_a_topic_needs_no_address(database: Database, anna: str) -> None:
 
 def _contact(db: Database, user_id: str, address: str, created_at: int) -> None:
     row = {"id": address.ljust(36, "0")[:36], "user_id": user_id, "channel": "email", "address": address}
-    db.write(lambda conn: conn.execute(insert(contact_points).values(**row, created_at=created_at)))
+    db.write(lambda tx: tx.execute(insert(contact_points).values(**row, created_at=created_at)))
 
 
 def _suppress(db: Database, address: str) -> None:
-    db.write(lambda conn: suppressions.add(conn, db.dialect, [("email", address, "bounced", None)], NOW))
+    db.write(lambda tx: suppressions.add(tx.at(NOW), [("email", address, "bounced", None)]))
 
 
 def test_the_newest_contact_point_that_is_not_suppressed_is_used(database: Database, anna: str) -> None:
@@ -185,7 +187,7 @@ def test_a_newer_payload_is_left_alone(database: Database, anna: str) -> None:
 def test_a_deferral_costs_no_attempt(database: Database, anna: str) -> None:
     """Policy may put off: the row waits, unleased, with all its attempts."""
     (id_,) = seed.pending(database, anna)
-    assert take(database, gate=lambda facts: Defer(facts.now + 500, "later")).claims == ()
+    assert take(database, gate=lambda facts: PutOff(facts.now + 500, "later")).claims == ()
     row = seed.notification(database, id_)
     assert (row.status, row.attempt_count, row.due_at, row.lease_id) == ("pending", 0, NOW + 500, None)
 
@@ -194,7 +196,7 @@ def test_a_paused_or_disabled_provider_holds_and_moves_nothing(database: Databas
     """Hold is not defer: no row changes, and the pause ends by itself at its time."""
     (id_,) = seed.pending(database, anna)
     before = seed.notification(database, id_)
-    database.write(lambda conn: providers.pause(conn, database.dialect, "sendgrid", "test", NOW, NOW + 1_000))
+    database.write(lambda tx: providers.pause(tx.at(NOW), "sendgrid", "test", NOW + 1_000))
     assert take(database).held == "paused"
     assert seed.notification(database, id_) == before
     assert len(take(database, now=NOW + 1_000).claims) == 1
@@ -237,10 +239,10 @@ def test_a_claim_touches_no_index(postgresql_url: str) -> None:
     seed.provider(db)
     seed.pending(db, seed.user(db), count=40)
 
-    def work(conn: Connection) -> tuple[int, int]:
-        batch = claim(conn, db.dialect, Order("sendgrid", ME, 40, 65_000), NOW)
+    def work(tx: Tx) -> tuple[int, int]:
+        batch = claim(tx.at(NOW), ClaimRequest("sendgrid", ME, 40, 65_000))
         told = "SELECT pg_stat_get_xact_tuples_hot_updated('notifications'::regclass)"
-        return len(batch.claims), conn.execute(text(told)).scalar_one()
+        return len(batch.claims), tx.execute(text(told)).scalar_one()
 
     claimed, within_their_pages = db.write(work)
     db.close()

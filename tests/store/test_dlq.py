@@ -8,37 +8,46 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import update
 
+from notifyctl.core import operate
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.model import Category, Channel
-from notifyctl.store import claims
 from notifyctl.store import dlq as store
-from notifyctl.store.claims import Order
-from notifyctl.store.dlq import DeadLetter, Filter, Revival
-from notifyctl.store.engine import Database
-from notifyctl.store.page import Cursor
-from notifyctl.store.tables import contact_points, notification_dlq, suppressions
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.dlq import DeadLetterFilter
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.claim import ClaimRequest, claim
+from notifyctl.store.schema.tables import contact_points, notification_dlq, suppressions
 from tests.support import letters, seed
 
 NOW = 10_000_000
 
 
-def found(database: Database, wanted: Filter) -> set[str]:
+def found(database: Database, wanted: DeadLetterFilter) -> set[str]:
     """Return the notifications whose dead letters the filter finds; the count agrees."""
-    with database.read() as conn:
-        rows = store.page(conn, wanted, None, 1_000)
-        assert store.count(conn, wanted) == len(rows)
+    with database.read() as tx:
+        rows = store.page(tx, wanted, None, 1_000)
+        assert store.count(tx, wanted) == len(rows)
         return {row.notification_id for row in rows}
 
 
-def locked(database: Database, ids: list[str], do: Callable[[Connection, list[DeadLetter]], Any]) -> Any:
+def locked(database: Database, ids: list[str], do: Callable[[Tx, list[DeadLetter]], Any]) -> Any:
     """Act on the dead letters in the transaction that locked them."""
 
-    def work(conn: Connection) -> Any:
-        rows = store.lock(conn, database.dialect, ids)
-        return do(conn, [rows[id_] for id_ in ids])
+    def work(tx: Tx) -> Any:
+        rows = store.lock(tx, ids)
+        return do(tx, [rows[id_] for id_ in ids])
 
     return database.write(work)
+
+
+def requeue(tx: Tx, rows: list[DeadLetter], due_ats: list[int], retries: int = 5) -> set[str]:
+    """Send them once more, each at its moment."""
+    made = [operate.requeue(row, due, retries, NOW) for row, due in zip(rows, due_ats, strict=True)]
+    return apply(tx.at(NOW), made).ids
 
 
 def revive(database: Database, ids: list[str], due_at: int = NOW, retries: int = 5) -> set[str]:
@@ -47,9 +56,7 @@ def revive(database: Database, ids: list[str], due_at: int = NOW, retries: int =
         locked(
             database,
             ids,
-            lambda conn, rows: store.revive(
-                conn, database.dialect, [Revival(row, due_at, retries) for row in rows], NOW
-            ),
+            lambda tx, rows: requeue(tx, rows, [due_at] * len(rows), retries),
         )
     )
 
@@ -62,21 +69,21 @@ def test_filters(database: Database) -> None:
         database, omar, "twilio", reason="invalid_recipient", at=200, error_message="21211 100% Invalid_Number"
     )
     [done] = letters.dead(database, omar, at=300)
-    database.write(lambda conn: store.resolve(conn, database.dialect, [done], by=anna, note="n", now=NOW))
+    database.write(lambda tx: store.resolve(tx.at(NOW), [done], by=anna, note="n"))
     for wanted, expected in {
-        Filter(): {busy, wrong},
-        Filter(resolved=True): {done},
-        Filter(resolved=None): {busy, wrong, done},
-        Filter(reason=Category.INVALID_RECIPIENT): {wrong},
-        Filter(error="invalid_n"): {wrong},
-        Filter(error="100%"): {wrong},
-        Filter(error="100_"): set(),
-        Filter(error="BUSY"): {busy},
-        Filter(channel=Channel.SMS): {wrong},
-        Filter(provider="sendgrid"): {busy},
-        Filter(user_id=omar): {wrong},
-        Filter(since=200): {wrong},
-        Filter(until=200): {busy},
+        DeadLetterFilter(): {busy, wrong},
+        DeadLetterFilter(resolved=True): {done},
+        DeadLetterFilter(resolved=None): {busy, wrong, done},
+        DeadLetterFilter(reason=Category.INVALID_RECIPIENT): {wrong},
+        DeadLetterFilter(error="invalid_n"): {wrong},
+        DeadLetterFilter(error="100%"): {wrong},
+        DeadLetterFilter(error="100_"): set(),
+        DeadLetterFilter(error="BUSY"): {busy},
+        DeadLetterFilter(channel=Channel.SMS): {wrong},
+        DeadLetterFilter(provider="sendgrid"): {busy},
+        DeadLetterFilter(user_id=omar): {wrong},
+        DeadLetterFilter(since=200): {wrong},
+        DeadLetterFilter(until=200): {busy},
     }.items():
         assert found(database, wanted) == expected, wanted
 
@@ -85,9 +92,9 @@ def test_pages(database: Database) -> None:
     """The latest first, by the moment of the burial, and a cursor goes on where the page ended."""
     anna = seed.user(database)
     early, late = letters.dead(database, anna, at=100, count=2), letters.dead(database, anna, at=200)
-    with database.read() as conn:
-        first = store.page(conn, Filter(), None, 2)
-        rest = store.page(conn, Filter(), Cursor(first[-1].moved_to_dlq_at, first[-1].id), 2)
+    with database.read() as tx:
+        first = store.page(tx, DeadLetterFilter(), None, 2)
+        rest = store.page(tx, DeadLetterFilter(), Cursor(first[-1].moved_to_dlq_at, first[-1].id), 2)
     assert first[0].notification_id == late[0]
     assert {row.notification_id for row in (*first[1:], *rest)} == set(early)
 
@@ -108,23 +115,21 @@ def test_revival_is_claimed_again(database: Database) -> None:
     assert [entry.get("event", entry.get("outcome")) for entry in past] == ["transient", "dead_letter"]
     assert past[1]["reason"] == "retries_exhausted"
     assert (past[1]["message"], past[1]["moved_to_dlq_at"], past[1]["retried_at"]) == ("503 busy", 2_000, NOW)
-    order = Order("sendgrid", "2" * 36, 10, 60_000)
-    batch = database.write(lambda conn: claims.claim(conn, database.dialect, order, NOW))
-    assert [(claim.id, claim.attempt, claim.max_retries) for claim in batch.claims] == [(id_, 7, 9)]
+    order = ClaimRequest("sendgrid", "2" * 36, 10, 60_000)
+    batch = database.write(lambda tx: claim(tx.at(NOW), order))
+    assert [(each.id, each.attempt, each.max_retries) for each in batch.claims] == [(id_, 7, 9)]
 
 
 def test_revival_of_many(database: Database) -> None:
     """One statement for all of them; each gets its own history and due moment."""
     ids = letters.dead(database, seed.user(database), count=300)
 
-    def spaced(conn: Connection, rows: list[DeadLetter]) -> set[str]:
-        revivals = [Revival(row, NOW + index, 5) for index, row in enumerate(rows)]
-        return store.revive(conn, database.dialect, revivals, NOW)
+    def spaced(tx: Tx, rows: list[DeadLetter]) -> set[str]:
+        return requeue(tx, rows, [NOW + index for index in range(len(rows))])
 
     assert locked(database, ids, spaced) == set(ids)
     assert [seed.notification(database, id_).due_at for id_ in (ids[0], ids[-1])] == [NOW, NOW + 299]
-    assert found(database, Filter(resolved=None)) == set()
-    assert database.write(lambda conn: store.revive(conn, database.dialect, [], NOW)) == set()
+    assert found(database, DeadLetterFilter(resolved=None)) == set()
 
 
 def test_revival_needs_a_failed_notification(database: Database) -> None:
@@ -140,15 +145,15 @@ def test_resolving_and_reopening(database: Database) -> None:
     """The three columns and the note say who, when and what; reopening clears them; each acts on the other's rows."""
     anna = seed.user(database)
     ids = letters.dead(database, anna, count=2)
-    resolve = lambda conn: store.resolve(conn, database.dialect, ids, by=anna, note="checked", now=NOW)  # noqa: E731
+    resolve = lambda tx: store.resolve(tx.at(NOW), ids, by=anna, note="checked")  # noqa: E731
     assert database.write(resolve) == set(ids)
     assert database.write(resolve) == set()
     row = seed.dead_letter(database, ids[0])
     assert (row.resolved, row.resolved_at, row.resolved_by, row.note) == (True, NOW, anna, "checked")
     assert seed.notification(database, ids[0]).status == "failed"
-    with database.read() as conn:
-        assert store.get(conn, database.dialect, ids)[ids[0]].resolver == "anna"
-    reopen = lambda conn: store.reopen(conn, database.dialect, ids[:1])  # noqa: E731
+    with database.read() as tx:
+        assert store.get(tx, ids)[ids[0]].resolver == "anna"
+    reopen = lambda tx: store.reopen(tx, ids[:1])  # noqa: E731
     assert database.write(reopen) == {ids[0]}
     assert database.write(reopen) == set()
     row = seed.dead_letter(database, ids[0])
@@ -163,9 +168,9 @@ def test_suppressed_targets(database: Database, suppress: str) -> None:
     point = {"id": str(uuid.uuid4()), "user_id": anna, "channel": "sms", "address": "+14155550001"}
     entry = {"id": str(uuid.uuid4()), "channel": channel, "address": suppress, "reason": "STOP"}
 
-    def prepare(conn: Connection) -> None:
-        conn.execute(contact_points.insert().values(point))
-        conn.execute(suppressions.insert().values(entry))
+    def prepare(tx: Tx) -> None:
+        tx.execute(contact_points.insert().values(point))
+        tx.execute(suppressions.insert().values(entry))
 
     database.write(prepare)
     targets: list[store.Target] = [
@@ -173,9 +178,9 @@ def test_suppressed_targets(database: Database, suppress: str) -> None:
         (anna, Channel.SMS, None),
         (anna, Channel.EMAIL, None),
     ]
-    with database.read() as conn:
-        hit = store.suppressed(conn, database.dialect, targets)
-        assert store.suppressed(conn, database.dialect, []) == []
+    with database.read() as tx:
+        hit = store.suppressed(tx, targets)
+        assert store.suppressed(tx, []) == []
     assert [(each.user, each.channel, each.address, each.reason) for each in hit] == [
         ("anna", channel, suppress, "STOP")
     ]
@@ -185,8 +190,8 @@ def test_entries_name_their_notifications(database: Database) -> None:
     """An entry's id leads to the notification, and a notification without a history keeps the entry's."""
     [id_] = letters.dead(database, seed.user(database), retry_history=None)
     entry = seed.dead_letter(database, id_)
-    with database.read() as conn:
-        assert store.notification_ids(conn, database.dialect, [entry.id, "x" * 36]) == {entry.id: id_}
+    with database.read() as tx:
+        assert store.notification_ids(tx, [entry.id, "x" * 36]) == {entry.id: id_}
     revive(database, [id_])
     assert len(json.loads(seed.notification(database, id_).retry_history)) == 2
 
@@ -195,7 +200,7 @@ def test_a_damaged_history_is_no_obstacle(database: Database) -> None:
     """Whatever stands in the column, the retry goes through and says where it came from."""
     [id_] = letters.dead(database, seed.user(database), retry_history="{broken")
     where = notification_dlq.c.notification_id == id_
-    database.write(lambda conn: conn.execute(update(notification_dlq).where(where).values(retry_history="[")))
+    database.write(lambda tx: tx.execute(update(notification_dlq).where(where).values(retry_history="[")))
     assert revive(database, [id_]) == {id_}
     [event] = json.loads(seed.notification(database, id_).retry_history)
     assert event["event"] == "dead_letter"

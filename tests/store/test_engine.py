@@ -30,17 +30,20 @@ from notifyctl.core.errors import (
     SchemaMismatch,
     UsageError,
 )
-from notifyctl.store import engine, schema
-from notifyctl.store.engine import TRIES, Database
-from notifyctl.store.filelock import exclusive
-from notifyctl.store.tables import contact_points, suppressions, users
+from notifyctl.store.db import database as databases
+from notifyctl.store.db import engines
+from notifyctl.store.db.database import TRIES, Database
+from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema import revisions
+from notifyctl.store.schema.tables import contact_points, suppressions, users
 
 
 @pytest.fixture
 def postgresql(postgresql_url: str) -> Iterator[Database]:
     """A migrated PostgreSQL database with two users, a and b."""
     opened = Database(postgresql_url)
-    opened.write(lambda conn: conn.execute(insert(users), [_user("a"), _user("b")]))
+    opened.write(lambda tx: tx.execute(insert(users), [_user("a"), _user("b")]))
     yield opened
     opened.close()
 
@@ -58,12 +61,12 @@ def _user(name: str) -> dict[str, str]:
 
 
 def _names(database: Database) -> list[str]:
-    with database.read() as conn:
-        return list(conn.execute(select(users.c.username).order_by(users.c.username)).scalars())
+    with database.read() as tx:
+        return list(tx.execute(select(users.c.username).order_by(users.c.username)).scalars())
 
 
-def _rename(conn: Connection, name: str, to: str) -> None:
-    conn.execute(update(users).where(users.c.id == name).values(username=to))
+def _rename(tx: Tx, name: str, to: str) -> None:
+    tx.execute(update(users).where(users.c.id == name).values(username=to))
 
 
 def _path(database: Database) -> Path:
@@ -76,30 +79,30 @@ def _elsewhere(database: Database, statement: str) -> None:
         conn.execute(statement.encode())
 
 
-def _terminate(database: Database, conn: Connection) -> None:
-    pid = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+def _terminate(database: Database, tx: Tx) -> None:
+    pid = tx.execute(text("SELECT pg_backend_pid()")).scalar_one()
     _elsewhere(database, f"SELECT pg_terminate_backend({pid}, 5000)")
 
 
-def _cut(_: Database, conn: Connection) -> None:
+def _cut(_: Database, tx: Tx) -> None:
     """Close the connection's socket under the driver, as a dead network would."""
-    driver = conn.connection.driver_connection
+    driver = tx.conn.connection.driver_connection
     assert driver is not None
     with socket.socket(fileno=os.dup(driver.fileno())) as wire:
         wire.shutdown(socket.SHUT_RDWR)
 
 
-LOSE: dict[str, Callable[[Database, Connection], None]] = {"terminate": _terminate, "cut": _cut}
+LOSE: dict[str, Callable[[Database, Tx], None]] = {"terminate": _terminate, "cut": _cut}
 
 # Both
 
 
 def test_a_transaction_is_stored_or_not(database: Database) -> None:
     """What `write` returns is what its work returned; an exception undoes all of it."""
-    assert database.write(lambda conn: conn.execute(insert(users).values(_user("a"))) and "done") == "done"
+    assert database.write(lambda tx: tx.execute(insert(users).values(_user("a"))) and "done") == "done"
 
-    def fails(conn: Connection) -> None:
-        conn.execute(insert(users).values(_user("b")))
+    def fails(tx: Tx) -> None:
+        tx.execute(insert(users).values(_user("b")))
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
@@ -109,8 +112,8 @@ def test_a_transaction_is_stored_or_not(database: Database) -> None:
 
 def test_reading_changes_nothing(database: Database) -> None:
     """What is done on a connection for reading is undone."""
-    with database.read() as conn:
-        conn.execute(insert(users).values(_user("a")))
+    with database.read() as tx:
+        tx.execute(insert(users).values(_user("a")))
     assert _names(database) == []
 
 
@@ -118,9 +121,9 @@ def test_integrity_errors_pass_through(database: Database) -> None:
     """What a broken constraint means is the caller's to say, and it is not tried again."""
     tries: list[int] = []
 
-    def work(conn: Connection) -> None:
+    def work(tx: Tx) -> None:
         tries.append(1)
-        conn.execute(insert(users), [_user("a"), _user("a")])
+        tx.execute(insert(users), [_user("a"), _user("a")])
 
     with pytest.raises(IntegrityError):
         database.write(work)
@@ -131,13 +134,13 @@ def test_a_table_that_is_missing_is_a_matter_of_the_schema(database: Database) -
     """The hint says how to get there."""
     for statement in ("SELECT * FROM not_yet", "SELECT not_yet FROM users", "INSERT INTO users (not_yet) VALUES (1)"):
         with pytest.raises(SchemaMismatch, match="not_yet") as caught:
-            database.write(lambda conn, statement=statement: conn.execute(text(statement)))  # type: ignore[misc]
+            database.write(lambda tx, statement=statement: tx.execute(text(statement)))  # type: ignore[misc]
         assert caught.value.hint == "notifyctl migrate up"
 
 
 def test_an_older_schema_is_refused(database: Database) -> None:
     """The version is compared as it is stored."""
-    database.write(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '0000'")))
+    database.write(lambda tx: tx.execute(text("UPDATE alembic_version SET version_num = '0000'")))
     with pytest.raises(SchemaMismatch, match="has schema 0000, this program needs") as caught:
         database.require_version()
     assert caught.value.hint == "notifyctl migrate up"
@@ -146,7 +149,7 @@ def test_an_older_schema_is_refused(database: Database) -> None:
 def test_parameters_stay_out_of_messages(database: Database) -> None:
     """An error names the statement, never the values: they may be secrets."""
     with pytest.raises(IntegrityError) as caught:
-        database.write(lambda conn: conn.execute(insert(users).values({**_user("a"), "email": None, "id": "canary"})))
+        database.write(lambda tx: tx.execute(insert(users).values({**_user("a"), "email": None, "id": "canary"})))
     assert "canary" not in str(caught.value).split("[SQL")[-1]
 
 
@@ -183,12 +186,12 @@ def test_a_serialization_failure_is_tried_again(postgresql: Database) -> None:
     postgresql.close()  # it holds for the connections to come
     tries: list[int] = []
 
-    def work(conn: Connection) -> None:
-        conn.execute(select(users)).all()
+    def work(tx: Tx) -> None:
+        tx.execute(select(users)).all()
         if not tries:
             _elsewhere(postgresql, "UPDATE users SET username = 'theirs' WHERE id = 'a'")
         tries.append(1)
-        _rename(conn, "a", "ours")
+        _rename(tx, "a", "ours")
 
     postgresql.write(work)
     assert (len(tries), _names(postgresql)) == (2, ["b", "ours"])
@@ -199,14 +202,14 @@ def test_a_deadlock_is_tried_again(postgresql: Database) -> None:
     both_hold_one = threading.Barrier(2, timeout=10)
     tries: list[str] = []
 
-    def work(first: str, second: str) -> Callable[[Connection], None]:
-        def run(conn: Connection) -> None:
+    def work(first: str, second: str) -> Callable[[Tx], None]:
+        def run(tx: Tx) -> None:
             tries.append(first)
-            conn.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
-            conn.execute(select(users).where(users.c.id == first).with_for_update()).all()
+            tx.execute(text("SET LOCAL deadlock_timeout = '50ms'"))
+            tx.execute(select(users).where(users.c.id == first).with_for_update()).all()
             if tries.count(first) == 1:
                 both_hold_one.wait()
-            _rename(conn, second, f"{second} by {first}")
+            _rename(tx, second, f"{second} by {first}")
 
         return run
 
@@ -223,12 +226,12 @@ def test_a_lost_connection_is_tried_again(postgresql: Database, lose: str) -> No
     """An administrator or the network ended the connection before COMMIT: nothing was stored yet."""
     tries = []
 
-    def work(conn: Connection) -> None:
+    def work(tx: Tx) -> None:
         tries.append(1)
-        conn.execute(insert(users).values(_user("c")))
+        tx.execute(insert(users).values(_user("c")))
         if len(tries) == 1:
-            LOSE[lose](postgresql, conn)
-        _rename(conn, "a", "renamed")
+            LOSE[lose](postgresql, tx)
+        _rename(tx, "a", "renamed")
 
     postgresql.write(work)
     assert (len(tries), _names(postgresql)) == (2, ["b", "c", "renamed"])
@@ -239,10 +242,10 @@ def test_a_failed_commit_is_unknown(postgresql: Database, lose: str) -> None:
     """The connection ends before COMMIT is answered: it is not tried again, it might have been stored."""
     tries = []
 
-    def work(conn: Connection) -> None:
+    def work(tx: Tx) -> None:
         tries.append(1)
-        conn.execute(insert(users).values(_user("c")))
-        LOSE[lose](postgresql, conn)
+        tx.execute(insert(users).values(_user("c")))
+        LOSE[lose](postgresql, tx)
 
     with pytest.raises(CommitUnknown):
         postgresql.write(work)
@@ -259,7 +262,7 @@ def test_a_backend_that_ends_in_commit_is_unknown(postgresql: Database) -> None:
         " FOR EACH ROW EXECUTE FUNCTION leave()",
     )
     with pytest.raises(CommitUnknown):
-        postgresql.write(lambda conn: conn.execute(insert(users).values(_user("c"))))
+        postgresql.write(lambda tx: tx.execute(insert(users).values(_user("c"))))
 
 
 def test_a_commit_that_was_refused_is_not_unknown(postgresql: Database) -> None:
@@ -269,16 +272,16 @@ def test_a_commit_that_was_refused_is_not_unknown(postgresql: Database) -> None:
         "CREATE TABLE badges (user_id CHAR(36) REFERENCES users (id) DEFERRABLE INITIALLY DEFERRED)",
     )
     with pytest.raises(IntegrityError):
-        postgresql.write(lambda conn: conn.execute(text("INSERT INTO badges VALUES ('nobody')")))
+        postgresql.write(lambda tx: tx.execute(text("INSERT INTO badges VALUES ('nobody')")))
 
 
 def test_trying_ends(postgresql: Database) -> None:
     """What never succeeds is given up, with nothing changed."""
     tries = []
 
-    def work(conn: Connection) -> None:
+    def work(tx: Tx) -> None:
         tries.append(1)
-        conn.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
+        tx.execute(text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))
 
     with pytest.raises(DatabaseUnavailable):
         postgresql.write(work)
@@ -291,7 +294,7 @@ def test_connections_that_ended_meanwhile_are_replaced(postgresql: Database) -> 
         pids = [conn.execute(text("SELECT pg_backend_pid()")).scalar_one() for conn in (first, second)]
     for pid in pids:
         _elsewhere(postgresql, f"SELECT pg_terminate_backend({pid}, 5000)")
-    postgresql.write(lambda conn: _rename(conn, "a", "renamed"))
+    postgresql.write(lambda tx: _rename(tx, "a", "renamed"))
     assert _names(postgresql) == ["b", "renamed"]
 
 
@@ -301,16 +304,16 @@ def test_a_read_only_server(postgresql: Database) -> None:
     _elsewhere(postgresql, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     postgresql.close()
     with pytest.raises(DatabaseUnavailable, match="read-only"):
-        postgresql.write(lambda conn: _rename(conn, "a", "renamed"))
+        postgresql.write(lambda tx: _rename(tx, "a", "renamed"))
 
 
 def test_a_role_that_may_not(postgresql: Database) -> None:
     """Roles with fewer rights are told so."""
 
-    def work(conn: Connection) -> None:
-        conn.execute(text("CREATE ROLE notifyctl_test_nobody"))
-        conn.execute(text("SET LOCAL ROLE notifyctl_test_nobody"))
-        _rename(conn, "a", "renamed")
+    def work(tx: Tx) -> None:
+        tx.execute(text("CREATE ROLE notifyctl_test_nobody"))
+        tx.execute(text("SET LOCAL ROLE notifyctl_test_nobody"))
+        _rename(tx, "a", "renamed")
 
     with pytest.raises(NotAllowed, match="permission denied"):
         postgresql.write(work)
@@ -319,7 +322,7 @@ def test_a_role_that_may_not(postgresql: Database) -> None:
 def test_an_unexpected_error_is_a_defect(postgresql: Database) -> None:
     """What no operator can cause is called what it is."""
     with pytest.raises(NotifyctlError, match="division by zero") as caught:
-        postgresql.write(lambda conn: conn.execute(text("SELECT 1 / 0")))
+        postgresql.write(lambda tx: tx.execute(text("SELECT 1 / 0")))
     assert type(caught.value) is NotifyctlError
 
 
@@ -335,23 +338,23 @@ def test_a_server_that_does_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/notify"
         _unreachable(Database(f"{address}?connect_timeout=2"), within_s=15)
-    assert engine.CONNECT_TIMEOUT_S == 5
+    assert engines.CONNECT_TIMEOUT_S == 5
 
 
 def _unreachable(database: Database, within_s: float) -> None:
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable) as caught:
-        database.write(lambda conn: conn.execute(text("SELECT 1")))
+        database.write(lambda tx: tx.execute(text("SELECT 1")))
     assert time.monotonic() - began < within_s
     assert caught.value.exit_code == 10
 
 
 def test_no_session_state(postgresql: Database) -> None:
     """PgBouncer in transaction mode loses prepared statements and session settings: there are none."""
-    with postgresql.read() as conn:
+    with postgresql.read() as tx:
         for _ in range(10):
-            conn.execute(select(users)).all()
-        assert conn.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+            tx.execute(select(users)).all()
+        assert tx.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
 
 
 # SQLite
@@ -366,7 +369,7 @@ def test_a_missing_file_is_not_created(tmp_path: Path, act: str) -> None:
             with database.read():
                 pass
         elif act == "write":
-            database.write(lambda conn: None)
+            database.write(lambda tx: None)
         else:
             database.require_version()
     assert caught.value.hint == "notifyctl migrate up"
@@ -378,7 +381,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Anna, " * 100)
     database = Database(f"sqlite:///{path}")
-    for act in (database.require_version, lambda: database.write(lambda conn: None)):
+    for act in (database.require_version, lambda: database.write(lambda tx: None)):
         with pytest.raises(DatabaseUnavailable, match="not a database"):
             act()
     assert path.read_text() == "Dear Anna, " * 100
@@ -388,7 +391,7 @@ def test_paths_are_paths(tmp_path: Path) -> None:
     """Characters that mean something in a URL are quoted there, and mean nothing in a path."""
     path = tmp_path / "a b#c%41d?e=f.db"
     database = Database(f"sqlite:///{quote(str(path))}")
-    schema.up(database)
+    revisions.up(database)
     database.require_version()
     assert {found.name for found in tmp_path.iterdir()} >= {path.name, f"{path.name}.lock"}
     database.close()
@@ -398,7 +401,7 @@ def test_a_relative_path_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.
     """`sqlite:///notify.db` is a file in the folder where the command was started."""
     monkeypatch.chdir(tmp_path)
     database = Database("sqlite:///notify.db")
-    schema.up(database)
+    revisions.up(database)
     monkeypatch.chdir("/")
     assert (tmp_path / "notify.db").exists()
     database.close()
@@ -406,11 +409,11 @@ def test_a_relative_path_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_writer_that_waits_too_long_gives_up(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait ends, and whoever gave up does not get in the way when the lock is free."""
-    monkeypatch.setattr(engine, "WRITE_LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(databases, "WRITE_LOCK_TIMEOUT_S", 0.2)
     with exclusive(f"{sqlite.path}.lock", 1), pytest.raises(DatabaseUnavailable, match="has been writing"):
-        sqlite.write(lambda conn: None)
+        sqlite.write(lambda tx: None)
     for name in "abc":
-        sqlite.write(lambda conn, name=name: conn.execute(insert(users).values(_user(name))))  # type: ignore[misc]
+        sqlite.write(lambda tx, name=name: tx.execute(insert(users).values(_user(name))))  # type: ignore[misc]
     assert _names(sqlite) == ["a", "b", "c"]
 
 
@@ -420,17 +423,17 @@ def test_a_writer_that_does_not_know_the_lock(sqlite_url: str) -> None:
     with closing(sqlite3.connect(_path(database), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseUnavailable, match="locked"):
-            database.write(lambda conn: None)
+            database.write(lambda tx: None)
         other.execute("ROLLBACK")
-    database.write(lambda conn: None)
+    database.write(lambda tx: None)
     database.close()
 
 
 def test_readers_do_not_wait_for_the_writer(sqlite: Database) -> None:
     """A reader sees what was there when it began."""
 
-    def work(conn: Connection) -> list[str]:
-        conn.execute(insert(users).values(_user("a")))
+    def work(tx: Tx) -> list[str]:
+        tx.execute(insert(users).values(_user("a")))
         return _names(sqlite)
 
     assert sqlite.write(work) == []
@@ -440,8 +443,8 @@ def test_readers_do_not_wait_for_the_writer(sqlite: Database) -> None:
 _BULK = """
 import sys, uuid
 from sqlalchemy import insert
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import suppressions
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import suppressions
 database = Database(sys.argv[1])
 def row():
     return {"id": str(uuid.uuid4()), "channel": "email", "address": str(uuid.uuid4()), "reason": "bulk"}
@@ -464,28 +467,28 @@ def test_writers_take_turns(sqlite: Database) -> None:
         waits = []
         for number in range(20):
             began = time.monotonic()
-            sqlite.write(lambda conn, name=str(number): conn.execute(insert(users).values(_user(name))))  # type: ignore[misc]
+            sqlite.write(lambda tx, name=str(number): tx.execute(insert(users).values(_user(name))))  # type: ignore[misc]
             waits.append(time.monotonic() - began)
     finally:
         for process in bulk:
             process.kill()
             process.communicate()
     assert max(waits) < 10
-    with sqlite.read() as conn:
-        assert conn.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
-        assert len(conn.execute(select(suppressions.c.id)).all()) % 200 == 0
+    with sqlite.read() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        assert len(tx.execute(select(suppressions.c.id)).all()) % 200 == 0
 
 
 def test_a_full_disk(sqlite: Database) -> None:
     """Nothing of the transaction that did not fit is stored; the next one that fits is."""
-    sqlite.write(lambda conn: conn.execute(insert(users).values(_user("a"))))
+    sqlite.write(lambda tx: tx.execute(insert(users).values(_user("a"))))
     big = {"id": "b", "channel": "email", "address": "b", "reason": "x" * 2_000_000}
     with _file_size_limit(_path(sqlite).stat().st_size + 1_000_000), pytest.raises(DatabaseUnavailable):
-        sqlite.write(lambda conn: conn.execute(insert(suppressions).values(big)))
-    sqlite.write(lambda conn: conn.execute(insert(users).values(_user("c"))))
-    with sqlite.read() as conn:
-        assert conn.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
-        assert conn.execute(select(suppressions.c.id)).all() == []
+        sqlite.write(lambda tx: tx.execute(insert(suppressions).values(big)))
+    sqlite.write(lambda tx: tx.execute(insert(users).values(_user("c"))))
+    with sqlite.read() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+        assert tx.execute(select(suppressions.c.id)).all() == []
     assert _names(sqlite) == ["a", "c"]
 
 
@@ -501,7 +504,7 @@ def _file_size_limit(size: int) -> Iterator[None]:
 
 def test_a_file_that_may_only_be_read(sqlite: Database) -> None:
     """Reading works, writing says why not."""
-    sqlite.write(lambda conn: conn.execute(insert(users).values(_user("a"))))
+    sqlite.write(lambda tx: tx.execute(insert(users).values(_user("a"))))
     sqlite.close()
     folder = Path(tempfile.mkdtemp())
     try:
@@ -515,7 +518,7 @@ def test_a_file_that_may_only_be_read(sqlite: Database) -> None:
         with _unprivileged():
             assert _names(database) == ["a"]
             with pytest.raises(DatabaseUnavailable, match="readonly"):
-                database.write(lambda conn: conn.execute(insert(users).values(_user("b"))))
+                database.write(lambda tx: tx.execute(insert(users).values(_user("b"))))
             database.close()
     finally:
         shutil.rmtree(folder)
@@ -540,7 +543,7 @@ def test_the_lock_is_shared_like_the_database(sqlite: Database) -> None:
     _path(sqlite).chmod(0o660)
     before = os.umask(0o077)
     try:
-        sqlite.write(lambda conn: None)
+        sqlite.write(lambda tx: None)
     finally:
         os.umask(before)
     assert lock.stat().st_mode & 0o777 == 0o660
@@ -550,9 +553,9 @@ def test_the_lock_is_shared_like_the_database(sqlite: Database) -> None:
 def owned(sqlite: Database) -> Database:
     """A SQLite database with a user and a row that points there."""
 
-    def work(conn: Connection) -> None:
-        conn.execute(insert(users).values(_user("a")))
-        conn.execute(insert(contact_points).values(id="p", user_id="a", channel="email", address="a@example.org"))
+    def work(tx: Tx) -> None:
+        tx.execute(insert(users).values(_user("a")))
+        tx.execute(insert(contact_points).values(id="p", user_id="a", channel="email", address="a@example.org"))
 
     sqlite.write(work)
     return sqlite
@@ -568,9 +571,9 @@ def test_altering_follows_no_references(owned: Database) -> None:
         conn.execute(text("CREATE UNIQUE INDEX users_id ON users (id)"))
 
     owned.alter(rebuild)
-    with owned.read() as conn:
-        assert len(conn.execute(select(contact_points.c.id)).all()) == 1
-        assert conn.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+    with owned.read() as tx:
+        assert len(tx.execute(select(contact_points.c.id)).all()) == 1
+        assert tx.conn.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
 
 
 def test_altering_checks_references(owned: Database) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy import insert
 
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
 from notifyctl.store import ids
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import users
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import users
 
 FIRST = "cafebabe-0000-4000-8000-000000000001"
 SECOND = "cafebabe-0000-4000-8000-000000000002"
@@ -27,7 +27,7 @@ def stored(database: Database) -> Database:
         {"id": id_, "username": f"u{number}", "email": f"u{number}@example.org"}
         for number, id_ in enumerate((FIRST, SECOND, NINE))
     ]
-    database.write(lambda conn: conn.execute(insert(users), rows))
+    database.write(lambda tx: tx.execute(insert(users), rows))
     return database
 
 
@@ -54,22 +54,22 @@ def test_any_text_has_bounds_or_none(text: str) -> None:
 @pytest.mark.parametrize("text", [NINE, NINE.upper(), "99999999", "99999999-f", NINE[:35], f" {NINE} "])
 def test_a_unique_beginning(stored: Database, text: str) -> None:
     """A whole id and every beginning of at least 8 characters mean the row, in any case."""
-    with stored.read() as conn:
-        assert ids.resolve(conn, users, text, "user") == NINE
+    with stored.read() as tx:
+        assert ids.resolve(tx, users, text, "user") == NINE
 
 
 @pytest.mark.parametrize("text", ["cafebabe", "cafebabe-0000-4000-8000-00000000000"])
 def test_an_ambiguous_beginning(stored: Database, text: str) -> None:
     """A beginning of several names them all and chooses none."""
-    with stored.read() as conn, pytest.raises(UsageError, match="more than one user") as refused:
-        ids.resolve(conn, users, text, "user")
+    with stored.read() as tx, pytest.raises(UsageError, match="more than one user") as refused:
+        ids.resolve(tx, users, text, "user")
     assert refused.value.hint == f"candidates: {FIRST}, {SECOND}"
 
 
 def test_a_short_beginning(stored: Database) -> None:
     """Seven characters are not enough even where they are unique: they may not be tomorrow."""
-    with stored.read() as conn, pytest.raises(UsageError, match="at least 8") as refused:
-        ids.resolve(conn, users, "9999999", "user")
+    with stored.read() as tx, pytest.raises(UsageError, match="at least 8") as refused:
+        ids.resolve(tx, users, "9999999", "user")
     assert refused.value.hint == f"candidates: {NINE}"
 
 
@@ -78,18 +78,18 @@ def test_a_short_beginning(stored: Database) -> None:
 )
 def test_what_is_not_there(stored: Database, text: str) -> None:
     """What no id begins with is not found: no wildcard, and no text that upsets the database."""
-    with stored.read() as conn, pytest.raises(NotFound, match="there is no user") as refused:
-        ids.resolve(conn, users, text, "user")
+    with stored.read() as tx, pytest.raises(NotFound, match="there is no user") as refused:
+        ids.resolve(tx, users, text, "user")
     assert len(refused.value.message) < 500
 
 
 def test_many_at_once(stored: Database) -> None:
     """A set of texts is answered one by one, as each alone would be."""
     texts = ["cafebabe", SECOND, "nope", "99999999", NINE, "9999999"]
-    with stored.read() as conn:
-        found = ids.resolve_many(conn, stored.dialect, users, texts, "user")
-        alone = {text: _alone(conn, text) for text in texts}
-        assert ids.resolve_many(conn, stored.dialect, users, [], "user") == {}
+    with stored.read() as tx:
+        found = ids.resolve_many(tx, users, texts, "user")
+        alone = {text: _alone(tx, text) for text in texts}
+        assert ids.resolve_many(tx, users, [], "user") == {}
     assert list(found) == texts
     assert {text: _plain(result) for text, result in found.items()} == alone
 

@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, insert, select, update
 
-from notifyctl.core.model import Actor
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.store import hours, metrics, receipts
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import HOUR_MS, Bucket, hour_of
 from notifyctl.store.metrics import GRACE_MS, RolledUp, rollup
-from notifyctl.store.tables import metrics_dirty_hours, notification_metrics, notifications, users
+from notifyctl.store.schema.tables import metrics_dirty_hours, notification_metrics, notifications, users
 
 # A day's last hours and the next day's first ones.
 START = 1_767_218_400_000  # 2025-12-31T22:00:00Z
@@ -40,9 +40,8 @@ class Clocked(Database):
 
     at = START
 
-    def now(self, conn: Connection) -> int:
-        """Return the moment the test has set."""
-        return self.at
+    def _begun(self, conn: Connection, *, writing: bool) -> Tx:
+        return super()._begun(conn, writing=writing).at(self.at)
 
 
 @pytest.fixture
@@ -72,19 +71,19 @@ def row(user_id: str, at: int, status: str = "sent", **values: Any) -> dict[str,
     return {**base, "sent_at": metric_at + 1_500 if base["status"] == "sent" else None}
 
 
-def new_user(conn: Connection) -> str:
+def new_user(tx: Tx) -> str:
     """Insert somebody and return the id."""
     user_id = str(uuid.uuid4())
-    conn.execute(insert(users).values(id=user_id, email=f"{user_id}@example.org", username=user_id))
+    tx.execute(insert(users).values(id=user_id, email=f"{user_id}@example.org", username=user_id))
     return user_id
 
 
 def add(db: Database, *rows: dict[str, Any], user_id: str | None = None) -> str:
     """Insert notifications for a new user, or the one given, and return the user's id."""
 
-    def work(conn: Connection) -> str:
-        owner = user_id or new_user(conn)
-        conn.execute(insert(notifications), [{**each, "user_id": owner} for each in rows])
+    def work(tx: Tx) -> str:
+        owner = user_id or new_user(tx)
+        tx.execute(insert(notifications), [{**each, "user_id": owner} for each in rows])
         return owner
 
     return db.write(work)
@@ -92,8 +91,8 @@ def add(db: Database, *rows: dict[str, Any], user_id: str | None = None) -> str:
 
 def shown(db: Database, since: int = START - 48 * HOUR_MS, until: int = START + 48 * HOUR_MS) -> dict[Key, list[int]]:
     """Return what `metrics show` reads: sent, failed, pending, mean time, delivered, bounced; without empty buckets."""
-    with db.read() as conn:
-        return as_numbers(hours.read(conn, since, until))
+    with db.read() as tx:
+        return as_numbers(hours.read(tx, since, until))
 
 
 def as_numbers(buckets: list[Bucket]) -> dict[Key, list[int]]:
@@ -116,8 +115,8 @@ class Ledger:
 
     def expected(self) -> dict[Key, list[int]]:
         """Count in Python, the slow and obvious way."""
-        with self.db.read() as conn:
-            rows: list[Any] = list(conn.execute(select(notifications)).mappings())
+        with self.db.read() as tx:
+            rows: list[Any] = list(tx.execute(select(notifications)).mappings())
         sums: dict[Key, list[int]] = defaultdict(lambda: [0] * 6)
         for each in [*rows, *self.erased]:
             at = each["created_at"] if each["send_at"] is None else each["send_at"]
@@ -147,20 +146,20 @@ def submit(ledger: Ledger, chance: random.Random) -> None:
 def change(ledger: Ledger, chance: random.Random) -> None:
     """Some change their status, some their time, marked as every writer does it."""
 
-    def work(conn: Connection) -> None:
-        found = conn.execute(select(notifications).order_by(notifications.c.idempotency_key)).mappings().all()
+    def work(tx: Tx) -> None:
+        found = tx.execute(select(notifications).order_by(notifications.c.idempotency_key)).mappings().all()
         for each in chance.sample(found, min(len(found), 3)):
             before = each["created_at"] if each["send_at"] is None else each["send_at"]
             status = chance.choice(["sent", "failed", "cancelled", "pending"])
             send_at = chance.choice([each["send_at"], ledger.db.at - chance.randrange(2 * HOUR_MS)])
             after = each["created_at"] if send_at is None else send_at
             sent_at = ledger.db.at + chance.randrange(5_000) if status == "sent" else None
-            conn.execute(
+            tx.execute(
                 update(notifications)
                 .where(notifications.c.id == each["id"])
                 .values(status=status, send_at=send_at, sent_at=sent_at)
             )
-            metrics.mark_dirty(conn, [before, after], ledger.db.at)
+            metrics.mark_dirty(tx, [before, after])
 
     ledger.db.write(work)
 
@@ -168,13 +167,13 @@ def change(ledger: Ledger, chance: random.Random) -> None:
 def tell(ledger: Ledger, chance: random.Random) -> None:
     """Receipts come, some twice."""
 
-    def work(conn: Connection) -> None:
-        found = conn.execute(select(notifications).order_by(notifications.c.idempotency_key)).mappings().all()
+    def work(tx: Tx) -> None:
+        found = tx.execute(select(notifications).order_by(notifications.c.idempotency_key)).mappings().all()
         for each in chance.sample(found, min(len(found), 4)):
             stage = chance.choice([Stage.DELIVERED, Stage.DELIVERED, Stage.BOUNCED])
             arrival = Arrival(Receipt(stage, stage.name), notification_id=each["id"])
             for _ in range(chance.randint(1, 2)):
-                receipts.record(conn, ledger.db.dialect, each["provider"], [arrival], Actor(), ledger.db.at)
+                receipts.record(tx.at(ledger.db.at), each["provider"], [arrival])
 
     ledger.db.write(work)
 
@@ -182,14 +181,14 @@ def tell(ledger: Ledger, chance: random.Random) -> None:
 def erase(ledger: Ledger, chance: random.Random) -> None:
     """A user is deleted, with everything."""
 
-    def work(conn: Connection) -> list[dict[str, Any]]:
-        ids = conn.execute(select(users.c.id).order_by(users.c.id)).scalars().all()
+    def work(tx: Tx) -> list[dict[str, Any]]:
+        ids = tx.execute(select(users.c.id).order_by(users.c.id)).scalars().all()
         if not ids:
             return []
         user_id = chance.choice(ids)
-        mine = conn.execute(select(notifications).where(notifications.c.user_id == user_id)).mappings().all()
-        metrics.keep_erased(conn, ledger.db.dialect, user_id, ledger.db.at)
-        conn.execute(delete(users).where(users.c.id == user_id))
+        mine = tx.execute(select(notifications).where(notifications.c.user_id == user_id)).mappings().all()
+        metrics.keep_erased(tx.at(ledger.db.at), user_id)
+        tx.execute(delete(users).where(users.c.id == user_id))
         return [dict(each) for each in mine if each["status"] in ("sent", "failed")]
 
     ledger.erased += ledger.db.write(work)
@@ -231,10 +230,10 @@ def test_shown_is_always_a_plain_count(clocked: Clocked, steps: list[Step], seed
     assert unchanged_by(clocked, rollup)
 
 
-def wipe(conn: Connection) -> None:
+def wipe(tx: Tx) -> None:
     """Empty the tables."""
     for table in (notification_metrics, metrics_dirty_hours, notifications, users):
-        conn.execute(delete(table))
+        tx.execute(delete(table))
 
 
 def assert_close(found: dict[Key, list[int]], expected: dict[Key, list[int]]) -> None:
@@ -251,8 +250,8 @@ def exact(numbers: list[int]) -> list[int]:
 
 def assert_stored_agrees(db: Clocked) -> None:
     """The table itself holds the same as is shown, and each day is the sum of its hours."""
-    with db.read() as conn:
-        stored = conn.execute(select(notification_metrics)).mappings().all()
+    with db.read() as tx:
+        stored = tx.execute(select(notification_metrics)).mappings().all()
     finished = hour_of(db.at - GRACE_MS)
     by_hour = {
         (hours.start_of(each["date"], each["hour"]), each["provider"], each["message_type"]): each
@@ -278,8 +277,8 @@ def same_day(day: Any, hour: Any) -> bool:
 
 def stored(db: Database) -> list[Any]:
     """Return all of the table, in a fixed order."""
-    with db.read() as conn:
-        found = conn.execute(select(notification_metrics)).all()
+    with db.read() as tx:
+        found = tx.execute(select(notification_metrics)).all()
     return sorted(found, key=repr)
 
 
@@ -303,9 +302,9 @@ def test_an_hour_belongs_to_its_first_millisecond(clocked: Clocked) -> None:
     assert shown(clocked) == expected
     rollup(clocked)
     assert shown(clocked) == expected
-    with clocked.read() as conn:
+    with clocked.read() as tx:
         m = notification_metrics.c
-        days = conn.execute(select(m.date, m.total_sent).where(m.hour.is_(None)).order_by(m.date)).all()
+        days = tx.execute(select(m.date, m.total_sent).where(m.hour.is_(None)).order_by(m.date)).all()
     assert [(day.isoformat(), sent) for day, sent in days] == [("2025-12-31", 1), ("2026-01-01", 2)]
 
 
@@ -332,11 +331,11 @@ def test_marks_only_for_older_hours(clocked: Clocked) -> None:
     """The dispatcher's usual batch, which is of this hour, writes nothing; older hours are marked once each."""
     now = START + 2 * HOUR_MS + 5
 
-    def work(conn: Connection) -> list[int]:
-        metrics.mark_dirty(conn, [now, now + HOUR_MS, hour_of(now)], now)
-        assert not conn.execute(select(metrics_dirty_hours)).all()
-        metrics.mark_dirty(conn, [START, START + 1, START + HOUR_MS], now)
-        return sorted(conn.execute(select(metrics_dirty_hours.c.hour_start)).scalars())
+    def work(tx: Tx) -> list[int]:
+        metrics.mark_dirty(tx.at(now), [now, now + HOUR_MS, hour_of(now)])
+        assert not tx.execute(select(metrics_dirty_hours)).all()
+        metrics.mark_dirty(tx.at(now), [START, START + 1, START + HOUR_MS])
+        return sorted(tx.execute(select(metrics_dirty_hours.c.hour_start)).scalars())
 
     assert clocked.write(work) == [START, START + HOUR_MS]
 
@@ -348,9 +347,9 @@ def test_a_change_that_commits_after_the_count(postgresql_url: str) -> None:
     db.at = START + 2 * HOUR_MS
     changed, counted = threading.Event(), threading.Event()
 
-    def late(conn: Connection) -> None:
-        conn.execute(update(notifications).values(status="failed"))
-        metrics.mark_dirty(conn, [START], db.at)
+    def late(tx: Tx) -> None:
+        tx.execute(update(notifications).values(status="failed"))
+        metrics.mark_dirty(tx, [START])
         changed.set()
         assert counted.wait(10)
 
@@ -376,15 +375,15 @@ def test_a_deletion_that_commits_after_the_count(postgresql_url: str) -> None:
     db.at = START + HOUR_MS + GRACE_MS
     deleted, counted = threading.Event(), threading.Event()
 
-    def deletion(conn: Connection) -> None:
-        conn.execute(delete(notifications).where(notifications.c.user_id == user_id))
+    def deletion(tx: Tx) -> None:
+        tx.execute(delete(notifications).where(notifications.c.user_id == user_id))
         deleted.set()
         assert counted.wait(10)
         # The upsert comes last here: the roll-up would wait for its row.
         added = hours.key_of(START, "sendgrid", "email") | {"erased_sent": 2, "erased_delivery_ms": 3_000}
-        statement = db.dialect.insert(notification_metrics)
+        statement = tx.dialect.insert(notification_metrics)
         sums = {name: notification_metrics.c[name] + statement.excluded[name] for name in list(added)[5:]}
-        conn.execute(statement.on_conflict_do_update(index_elements=hours.BUCKET, set_=sums), [added])
+        tx.execute(statement.on_conflict_do_update(index_elements=hours.BUCKET, set_=sums), [added])
 
     thread = threading.Thread(target=db.write, args=(deletion,))
     thread.start()
@@ -415,9 +414,9 @@ def test_deleted_before_ever_counted(clocked: Clocked) -> None:
     """What was sent and deleted within the same hour is counted all the same."""
     user_id = add(clocked, row("", START), row("", START, "failed"))
 
-    def deletion(conn: Connection) -> None:
-        metrics.keep_erased(conn, clocked.dialect, user_id, clocked.at)
-        conn.execute(delete(users).where(users.c.id == user_id))
+    def deletion(tx: Tx) -> None:
+        metrics.keep_erased(tx.at(clocked.at), user_id)
+        tx.execute(delete(users).where(users.c.id == user_id))
 
     clocked.write(deletion)
     expected = {(START, "sendgrid", "email"): [1, 1, 0, 1_500, 0, 0]}
@@ -443,11 +442,11 @@ def test_a_roll_up_that_is_cut_short(clocked: Clocked) -> None:
     moments = [START + hour * HOUR_MS for hour in range(60)]
     add(clocked, *(row("", at) for at in moments))
     clocked.at = moments[-1] + 2 * HOUR_MS
-    clocked.write(lambda conn: metrics.mark_dirty(conn, moments[-1:], clocked.at))
+    clocked.write(lambda tx: metrics.mark_dirty(tx, moments[-1:]))
     expected = {(at, "sendgrid", "email"): [1, 0, 0, 1_500, 0, 0] for at in moments}
     at = 0
     for _ in range(3):
-        stretch = clocked.write(partial(metrics._count_stretch, db=clocked, at=at))
+        stretch = clocked.write(partial(metrics._count_stretch, at=at))
         at = stretch.next_at
         assert shown(clocked, START, clocked.at) == expected
     assert (stretch.more, at) == (False, moments[-1] + HOUR_MS)
@@ -458,8 +457,8 @@ def test_roll_ups_take_turns(postgresql_url: str) -> None:
     db = Clocked(postgresql_url)
     held, done = threading.Event(), threading.Event()
 
-    def hold(conn: Connection) -> bool:
-        db.dialect.serialize(conn, "metrics rollup")
+    def hold(tx: Tx) -> bool:
+        tx.serialize("metrics rollup")
         held.set()
         return done.wait(0.5)
 
@@ -481,7 +480,7 @@ def test_repair_counts_again(clocked: Clocked) -> None:
     add(clocked, row("", START), row("", START + HOUR_MS))
     clocked.at = START + 5 * HOUR_MS
     rollup(clocked)
-    clocked.write(lambda conn: conn.execute(update(notification_metrics).values(total_sent=99)))
+    clocked.write(lambda tx: tx.execute(update(notification_metrics).values(total_sent=99)))
     rollup(clocked)
     assert shown(clocked)[START, "sendgrid", "email"][0] == 99
     rollup(clocked, since=START)
@@ -533,9 +532,9 @@ def test_more_gaps_than_ranges(clocked: Clocked) -> None:
     clocked.at = end + HOUR_MS
     rollup(clocked)
 
-    def fail_all(conn: Connection) -> None:
-        conn.execute(update(notifications).where(notifications.c.created_at.in_(marked)).values(status="failed"))
-        metrics.mark_dirty(conn, marked, clocked.at)
+    def fail_all(tx: Tx) -> None:
+        tx.execute(update(notifications).where(notifications.c.created_at.in_(marked)).values(status="failed"))
+        metrics.mark_dirty(tx, marked)
 
     clocked.write(fail_all)
     expected = {(at, "sendgrid", "email"): [0, 1, 0, 0, 0, 0] for at in marked}
@@ -565,8 +564,8 @@ def plan_of(db: Database, ranges: list[tuple[int, int]]) -> str:
     given = statement.construct_params()
     parameters = given if not statement.positiontup else tuple(given[name] for name in statement.positiontup)
     explain = "EXPLAIN" if db.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-    with db.read() as conn:
-        return "\n".join(str(each[-1]) for each in conn.exec_driver_sql(f"{explain} {statement}", parameters))
+    with db.read() as tx:
+        return "\n".join(str(each[-1]) for each in tx.conn.exec_driver_sql(f"{explain} {statement}", parameters))
 
 
 @pytest.mark.slow
@@ -574,7 +573,7 @@ def test_counting_goes_through_the_indexes(clocked: Clocked) -> None:
     """A few hours of a long history are found by index, not by reading all of it."""
     moments = [START + number * 60_000 for number in range(20_000)]
     add(clocked, *(row("", at, send_at=None if number % 5 else at) for number, at in enumerate(moments)))
-    clocked.write(lambda conn: conn.exec_driver_sql("ANALYZE"))
+    clocked.write(lambda tx: tx.conn.exec_driver_sql("ANALYZE"))
     plan = plan_of(clocked, [(START, START + HOUR_MS), (START + 50 * HOUR_MS, START + 51 * HOUR_MS)])
     assert not re.search("Seq Scan|SCAN notifications", plan), plan
     assert {"idx_send_at", "idx_status_created"} <= set(re.findall(r"idx_\w+", plan))

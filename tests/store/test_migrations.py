@@ -18,11 +18,11 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
 from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError, SchemaMismatch, UsageError
-from notifyctl.store import schema
-from notifyctl.store.drift import Difference
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import metadata, users
-from notifyctl.store.version import SCHEMA_VERSION
+from notifyctl.core.migration import Difference, Revision, SchemaStatus
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema import revisions as schema
+from notifyctl.store.schema.tables import metadata, users
+from notifyctl.store.schema.version import SCHEMA_VERSION
 from tests.support.catalogue import contents
 from tests.support.command import REPOSITORY
 from tests.support.databases import PostgreSQLMaker
@@ -60,7 +60,7 @@ def _execute(database: Database, *statements: str) -> None:
     database.alter(work)
 
 
-def _ids(revisions: tuple[schema.Revision, ...]) -> list[str]:
+def _ids(revisions: tuple[Revision, ...]) -> list[str]:
     return [revision.id for revision in revisions]
 
 
@@ -244,7 +244,10 @@ def test_a_failing_way_down_leaves_everything(database: Database) -> None:
     assert schema.status(database).current == SCHEMA_VERSION
 
 
-_UP = "import sys; from notifyctl.store import schema, engine; print(len(schema.up(engine.Database(sys.argv[1]))))"
+_UP = (
+    "import sys; from notifyctl.store.db.database import Database; from notifyctl.store.schema import revisions;"
+    "print(len(revisions.up(Database(sys.argv[1]))))"
+)
 
 
 @pytest.mark.slow
@@ -300,7 +303,7 @@ def test_a_newer_database_is_left_alone(database: Database) -> None:
         with pytest.raises(SchemaMismatch, match="newer than this program") as caught:
             act()
         assert caught.value.hint == "upgrade notifyctl"
-    assert schema.status(database) == schema.Status(
+    assert schema.status(database) == SchemaStatus(
         database.label, "9999", SCHEMA_VERSION, pending=(), exists=True, known=False
     )
 
@@ -383,8 +386,8 @@ def test_up_creates_file_and_folder_for_the_owner_only(tmp_path: Path) -> None:
 
 def test_up_takes_no_lock_away_from_a_connection_that_is_open(sqlite: Database) -> None:
     """Closing a file gives up all locks the process holds on it: the next to leave would reset the log under us."""
-    with sqlite.read() as conn:
-        conn.execute(text("SELECT 1 FROM users")).all()
+    with sqlite.read() as tx:
+        tx.execute(text("SELECT 1 FROM users")).all()
     another = Database(str(sqlite.url))
     schema.up(another)
     another.close()
@@ -411,9 +414,9 @@ def test_up_on_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_settings_of_sqlite(sqlite: Database) -> None:
     """References are followed, commits reach the disk, readers and the writer do not wait for each other."""
-    with sqlite.read() as conn:
+    with sqlite.read() as tx:
         settings = {
-            name: conn.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            name: tx.conn.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("foreign_keys", "synchronous", "journal_mode")
         }
     assert settings == {"foreign_keys": 1, "synchronous": 2, "journal_mode": "wal"}
@@ -425,8 +428,8 @@ def test_settings_of_sqlite(sqlite: Database) -> None:
 def test_lengths_are_kept(database: Database, column: str, fits: int) -> None:
     """The longest value that the document allows is stored, in characters; one more is refused by both databases."""
     row = {"id": "0", "email": "e", "username": "u", column: "é" * fits}
-    database.write(lambda conn: conn.execute(insert(users).values(row)))
+    database.write(lambda tx: tx.execute(insert(users).values(row)))
     with pytest.raises((IntegrityError, NotifyctlError)):
-        database.write(lambda conn: conn.execute(insert(users).values({**row, column: "é" * (fits + 1)})))
-    with database.read() as conn:
-        assert conn.execute(text("SELECT count(*) FROM users")).scalar_one() == 1
+        database.write(lambda tx: tx.execute(insert(users).values({**row, column: "é" * (fits + 1)})))
+    with database.read() as tx:
+        assert tx.execute(text("SELECT count(*) FROM users")).scalar_one() == 1

@@ -8,23 +8,25 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
-from notifyctl.core.model import Actor
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.receipt import Arrival, Receipt, Stage
-from notifyctl.store import receipts, traces
-from notifyctl.store.engine import Database
-from notifyctl.store.page import Cursor
-from notifyctl.store.receipts import Counts, Report
-from notifyctl.store.tables import (
+from notifyctl.core.weigh import Counts
+from notifyctl.store import receipts
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import questions
+from notifyctl.store.queue.questions import Claimed, QuestionRequest, SentMessage
+from notifyctl.store.receipts import RecordedReceipts
+from notifyctl.store.schema.tables import (
     audit_logs,
     contact_points,
     metrics_dirty_hours,
     notifications,
     provider_states,
 )
-from notifyctl.store.tables import suppressions as suppressed
-from notifyctl.store.traces import Pace, Question
+from notifyctl.store.schema.tables import suppressions as suppressed
 from tests.support import seed
 
 NOW = 1_767_218_400_000
@@ -34,7 +36,6 @@ SENT = Receipt(Stage.UNDERWAY, "sent")
 BOUNCED = Receipt(Stage.BOUNCED, "undelivered 30003 Unreachable destination handset", at=NOW - 3)
 DEAD = Receipt(Stage.BOUNCED, "undelivered 30005 Unknown destination handset", at=NOW - 3, dead=True)
 SUSPENDED = Receipt(Stage.BOUNCED, "failed 30002 Account suspended", at=NOW - 3, pause="30002 Account suspended")
-ANY = Pace(1, None)
 
 
 def sent(db: Database, provider: str = "twilio", count: int = 1, **values: Any) -> list[str]:
@@ -44,13 +45,13 @@ def sent(db: Database, provider: str = "twilio", count: int = 1, **values: Any) 
     made = [seed.pending(db, anna, provider, **facts)[0] for _ in range(count)]
     for id_ in made if "provider_message_id" not in values else ():
         statement = update(notifications).where(notifications.c.id == id_).values(provider_message_id=f"SM{id_}")
-        db.write(lambda conn, statement=statement: conn.execute(statement))
+        db.write(lambda tx, statement=statement: tx.execute(statement))
     return made
 
 
-def tell(db: Database, *arrivals: Arrival, provider: str = "twilio", now: int = NOW) -> Report:
+def tell(db: Database, *arrivals: Arrival, provider: str = "twilio", now: int = NOW) -> RecordedReceipts:
     """Record receipts."""
-    return db.write(lambda conn: receipts.record(conn, db.dialect, provider, arrivals, Actor(), now))
+    return db.write(lambda tx: receipts.record(tx.at(now), provider, arrivals))
 
 
 def of(id_: str, receipt: Receipt | None) -> Arrival:
@@ -66,8 +67,8 @@ def known(db: Database, id_: str) -> tuple[Any, ...]:
 
 def rows(db: Database, table: Any) -> list[Any]:
     """Return a whole table."""
-    with db.read() as conn:
-        return list(conn.execute(select(table)))
+    with db.read() as tx:
+        return list(tx.execute(select(table)))
 
 
 # Being told
@@ -77,7 +78,7 @@ def test_what_a_receipt_writes(database: Database) -> None:
     """Delivered and bounced have their times and end the questions; on the way it is asked on; it stays sent."""
     first, second, third = sent(database, count=3)
     report = tell(database, of(first, DELIVERED), of(second, BOUNCED), of(third, SENT), of("x", DELIVERED))
-    assert report == Report(Counts(delivered=1, bounced=1, underway=1, unknown=1))
+    assert report == RecordedReceipts(Counts(delivered=1, bounced=1, underway=1, unknown=1))
     assert known(database, first) == ("sent", NOW - 5, None, "delivered", None)
     assert known(database, second) == ("sent", None, NOW - 3, BOUNCED.text, None)
     assert known(database, third) == ("sent", None, None, "sent", NOW - 1)
@@ -101,7 +102,7 @@ def test_a_suppression_that_was_lifted_stays_lifted(database: Database) -> None:
     [id_] = sent(database)
     tell(database, of(id_, DEAD))
     assert len(rows(database, suppressed)) == 1
-    database.write(lambda conn: conn.execute(suppressed.delete()))
+    database.write(lambda tx: tx.execute(suppressed.delete()))
     tell(database, of(id_, DEAD))
     assert rows(database, suppressed) == []
 
@@ -113,7 +114,7 @@ def test_a_dead_address_that_the_first_bounce_did_not_tell_of(database: Database
     assert tell(database, of(id_, bare)).counts == Counts(bounced=1)
     assert tell(database, of(id_, DEAD), of(id_, DEAD)).counts == Counts(ignored=2, suppressed=1)
     assert known(database, id_) == ("sent", None, NOW - 9, DEAD.text, None)
-    database.write(lambda conn: conn.execute(suppressed.delete()))
+    database.write(lambda tx: tx.execute(suppressed.delete()))
     assert tell(database, of(id_, bare), of(id_, DEAD)).counts == Counts(ignored=2)
     assert rows(database, suppressed) == []
 
@@ -150,7 +151,7 @@ def test_a_dead_address(database: Database) -> None:
     anna = seed.user(database, "anna")
     content = json.dumps({"v": 1, "subject": "Hello", "text": "Hello"})
     point = {"id": "0" * 36, "user_id": anna, "channel": "email", "address": "Anna@example.org", "created_at": 1}
-    database.write(lambda conn: conn.execute(contact_points.insert().values(point)))
+    database.write(lambda tx: tx.execute(contact_points.insert().values(point)))
     [id_] = seed.pending(database, anna, status="sent", payload=content, provider_message_id="m")
     receipt = Receipt(Stage.BOUNCED, "bounce 550 5.1.1", address="anna@EXAMPLE.org", dead=True)
     report = tell(database, Arrival(receipt, provider_message_id="m"), provider="sendgrid")
@@ -191,7 +192,7 @@ def test_a_suspended_account_pauses_the_provider(database: Database) -> None:
     [state] = rows(database, provider_states)
     assert (state.provider_id, state.pause_reason) == (provider, "30002 Account suspended")
     assert [each.action for each in rows(database, audit_logs)] == ["pause"]
-    database.write(lambda conn: conn.execute(provider_states.delete()))
+    database.write(lambda tx: tx.execute(provider_states.delete()))
     seed.provider(database, "sendgrid", updated_at=NOW - 1)
     [old] = sent(database, "sendgrid")
     assert tell(database, of(old, SUSPENDED), provider="sendgrid").paused is None
@@ -201,9 +202,10 @@ def test_a_suspended_account_pauses_the_provider(database: Database) -> None:
 # Asking
 
 
-def claim(db: Database, pace: Pace = ANY, provider: str = "twilio", most: int = 100, now: int = NOW) -> traces.Claimed:
-    """Claim questions."""
-    return db.write(lambda conn: traces.claim(conn, db.dialect, provider, pace, moment=now, most=most, now=now))
+def claim(db: Database, provider: str = "twilio", now: int = NOW, **wanted: Any) -> Claimed:
+    """Claim messages to ask about, one a question and as often as wanted unless said otherwise."""
+    order = {"moment": now, "room": 100, "at_once": 1, "per_minute": None, "most": 100, **wanted}
+    return db.write(lambda tx: questions.claim(tx.at(now), QuestionRequest(provider, **order)))
 
 
 def test_a_question_is_claimed_once(database: Database) -> None:
@@ -212,10 +214,10 @@ def test_a_question_is_claimed_once(database: Database) -> None:
     sent(database, receipt_due_at=NOW + 1)
     sent(database, receipt_due_at=None)
     first, second = claim(database, most=2), claim(database)
-    assert {each.id for each in (*first.questions, *second.questions)} == set(ids)
-    assert len(first.questions) == 2
-    assert claim(database) == traces.Claimed()
-    assert len(claim(database, now=NOW + traces.CLAIMED_MS).questions) == 4  # and the one that is due by now
+    assert {each.id for each in (*first.messages, *second.messages)} == set(ids)
+    assert len(first.messages) == 2
+    assert claim(database) == Claimed()
+    assert len(claim(database, now=NOW + questions.CLAIMED_MS).messages) == 4  # and the one that is due by now
 
 
 def test_what_nobody_was_to_ask_about(database: Database) -> None:
@@ -231,15 +233,15 @@ def test_what_nobody_was_to_ask_about(database: Database) -> None:
     found: list[Cursor] = []
     while True:
         after = found[-1] if found else Cursor(0, "")
-        with database.read() as conn:
-            more = traces.unasked(conn, "twilio", NOW - 72 * HOUR, after, 2)
+        with database.read() as tx:
+            more = questions.unasked(tx, "twilio", NOW - 72 * HOUR, after, 2)
         if not more:
             break
         found += more
     assert [each.id for each in found] == sorted(ids)
-    assert claim(database, now=NOW - 2).questions == ()
-    database.write(lambda conn: traces.ask_about(conn, database.dialect, ids, NOW - 2))
-    assert {each.id for each in claim(database, now=NOW - 2).questions} == set(ids)
+    assert claim(database, now=NOW - 2).messages == ()
+    database.write(lambda tx: questions.ask_about(tx, ids, NOW - 2))
+    assert {each.id for each in claim(database, now=NOW - 2).messages} == set(ids)
 
 
 def test_two_dispatchers_at_once_ask_apart(postgresql_url: str) -> None:
@@ -248,70 +250,83 @@ def test_two_dispatchers_at_once_ask_apart(postgresql_url: str) -> None:
     ids = sent(db, count=4)
     claimed, checked = threading.Event(), threading.Event()
 
-    def work(conn: Connection) -> traces.Claimed:
-        found = traces.claim(conn, db.dialect, "twilio", ANY, moment=NOW, most=2, now=NOW)
+    def work(tx: Tx) -> Claimed:
+        found = questions.claim(
+            tx.at(NOW), QuestionRequest("twilio", NOW, room=2, at_once=1, per_minute=None, most=100)
+        )
         claimed.set()
         assert checked.wait(60)
         return found
 
-    found: list[traces.Claimed] = []
+    found: list[Claimed] = []
     thread = threading.Thread(target=lambda: found.append(db.write(work)))
     thread.start()
     assert claimed.wait(60)
     mine = claim(db)
     checked.set()
     thread.join()
-    assert len(mine.questions) == 2
-    assert {each.id for each in (*mine.questions, *found[0].questions)} == set(ids)
+    assert len(mine.messages) == 2
+    assert {each.id for each in (*mine.messages, *found[0].messages)} == set(ids)
     db.close()
 
 
 def test_putting_off(database: Database) -> None:
     """It is due when it was put off to, or never; but not where somebody else has claimed it since, or it is over."""
     first, second, third, fourth = sent(database, count=4)
-    questions = {each.id: each for each in claim(database).questions}
+    messages = {each.id: each for each in claim(database).messages}
     later = {first: NOW + 7, second: None, third: NOW + 7, fourth: NOW + 7}
-    stale = Question(third, "", NOW, questions[third].claimed - 1)
-    asked = {**questions, third: stale}
+    stale = SentMessage(third, "", NOW, messages[third].claimed - 1)
+    asked = {**messages, third: stale}
     tell(database, of(fourth, DELIVERED))
     put_off = [(asked[id_], due) for id_, due in later.items()]
-    database.write(lambda conn: traces.put_off(conn, database.dialect, put_off))
+    database.write(lambda tx: questions.put_off(tx, put_off))
     due = [seed.notification(database, id_).receipt_due_at for id_ in later]
-    assert due == [NOW + 7, None, questions[third].claimed, None]
+    assert due == [NOW + 7, None, messages[third].claimed, None]
+
+
+FEW: dict[str, Any] = {"provider": "sendgrid", "at_once": 2, "per_minute": 6}
 
 
 def test_a_provider_that_allows_few_questions(database: Database) -> None:
     """However many ask, no minute has more questions than the provider allows, each about many messages."""
     seed.provider(database, "sendgrid")
     sent(database, "sendgrid", count=30)
-    pace, asked, about = Pace(2, 6), [], 0
+    asked, about = [], 0
     for now in range(NOW, NOW + 170_000, 1_000):
-        found = claim(database, pace, "sendgrid", now=now)
-        about += len(found.questions)
-        asked += [now] if found.questions else []
-        assert len(found.questions) <= 2
-        if not found.questions and about < 30:
+        found = claim(database, now=now, **FEW)
+        about += len(found.messages)
+        asked += [now] if found.messages else []
+        assert len(found.messages) <= 2
+        if not found.messages and about < 30:
             assert found.wait_ms is not None and 0 < found.wait_ms <= 11_000
     assert about == 30
     assert max(sum(1 for each in asked if at <= each < at + 60_000) for at in asked) == 6
 
 
-def test_a_permit_for_one_more(database: Database) -> None:
-    """A single question waits for the same permits."""
+def test_a_follow_up_goes_first(database: Database) -> None:
+    """A question that follows from an answer waits for the same permits, and is put before others."""
     seed.provider(database, "sendgrid")
-
-    def permit(now: int) -> int:
-        return database.write(lambda conn: traces.permit(conn, database.dialect, "sendgrid", Pace(2, 6), now))
-
-    assert permit(NOW) == 0
-    wait = permit(NOW)
-    assert 10_000 <= wait <= 11_000
-    assert permit(NOW + wait) == 0
+    ids = sent(database, "sendgrid", count=2)
+    assert claim(database, follow_ups=1, **FEW) == Claimed(follow_ups=1)
+    waiting = claim(database, follow_ups=1, **FEW)
+    assert waiting.wait_ms is not None and 10_000 <= waiting.wait_ms <= 11_000
+    later = NOW + waiting.wait_ms
+    assert claim(database, now=later, follow_ups=1, **FEW) == Claimed(follow_ups=1)
+    found = claim(database, follow_ups=1, **{**FEW, "now": later + 60_000, "per_minute": 120})
+    assert (found.follow_ups, {each.id for each in found.messages}) == (1, set(ids))
 
 
 def test_nothing_to_ask_takes_no_permit(database: Database) -> None:
-    """Looking in vain uses up nothing of what the provider allows."""
+    """Looking in vain uses up nothing of what the provider allows, also where nothing more is wanted."""
     seed.provider(database, "sendgrid")
-    assert claim(database, Pace(2, 6), "sendgrid") == traces.Claimed()
+    assert claim(database, **FEW) == Claimed()
     sent(database, "sendgrid")
-    assert len(claim(database, Pace(2, 6), "sendgrid").questions) == 1
+    assert claim(database, **{**FEW, "most": 0}) == Claimed()
+    assert len(claim(database, **FEW).messages) == 1
+    assert claim(database, **{**FEW, "most": 0}) == Claimed()
+
+
+def test_a_provider_that_is_gone_is_not_asked(database: Database) -> None:
+    """Nobody says how often it may be asked: its messages stay due, and nobody waits for permits."""
+    sent(database, "sendgrid")
+    assert claim(database, **FEW) == Claimed()

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy import inspect, literal_column, select
 from sqlalchemy import table as sql_table
 
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
 
 # What is made of secrets on the way: signed assertions, and access tokens as Google's look.
 _DERIVED = {"assertion": re.compile(r"eyJ[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}"), "access token": re.compile(r"ya29\.\w+")}
@@ -77,9 +77,9 @@ class Canaries:
 def contents(database: Database) -> dict[str, str]:
     """Return every column of every table, as text, by its name; for SQLite also the files as they are on disk."""
     places: dict[str, str] = {}
-    with database.read() as conn:
-        for name in inspect(conn).get_table_names():
-            rows = conn.execute(select(literal_column("*")).select_from(sql_table(name))).mappings().all()
+    with database.read() as tx:
+        for name in inspect(tx.conn).get_table_names():
+            rows = tx.execute(select(literal_column("*")).select_from(sql_table(name))).mappings().all()
             for column in rows[0] if rows else ():
                 places[f"{name}.{column}"] = "\n".join(str(row[column]) for row in rows)
     if database.path is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 
 _POSTGRESQL = {
     "columns": "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
@@ -22,18 +21,18 @@ _VERSION = "alembic_version"
 
 def contents(database: Database) -> list[str]:
     """Return one line for everything in the database but Alembic's own table."""
-    with database.read() as conn:
-        lines = _sqlite(conn) if database.path else _postgresql(conn)
+    with database.read() as tx:
+        lines = _sqlite(tx) if database.path else _postgresql(tx)
     return sorted(line for line in lines if _VERSION not in line)
 
 
-def _postgresql(conn: Connection) -> list[str]:
-    return [f"{kind}: {tuple(row)}" for kind, query in _POSTGRESQL.items() for row in conn.exec_driver_sql(query)]
+def _postgresql(tx: Tx) -> list[str]:
+    return [f"{kind}: {tuple(row)}" for kind, query in _POSTGRESQL.items() for row in tx.conn.exec_driver_sql(query)]
 
 
-def _sqlite(conn: Connection) -> list[str]:
+def _sqlite(tx: Tx) -> list[str]:
     # SQLAlchemy writes a column or constraint a line, and constraints in no certain order.
-    rows = conn.exec_driver_sql("SELECT type, tbl_name, name, sql FROM sqlite_master")
+    rows = tx.conn.exec_driver_sql("SELECT type, tbl_name, name, sql FROM sqlite_master")
     return [
         f"{kind} {table}.{name}: {line.strip().rstrip(',')}"
         for kind, table, name, sql in rows

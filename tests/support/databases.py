@@ -14,8 +14,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
-from notifyctl.store import schema
-from notifyctl.store.engine import Database
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema import revisions as schema
 
 
 class SQLiteMaker:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq, notifications
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notification_dlq, notifications
 from tests.support import seed
 
 ATTEMPT = {
@@ -55,7 +55,7 @@ def dead(
         }
         for id_ in ids
     ]
-    db.write(lambda conn: conn.execute(insert(notification_dlq), rows))
+    db.write(lambda tx: tx.execute(insert(notification_dlq), rows))
     return ids
 
 
@@ -68,4 +68,4 @@ def ended(db: Database, user_id: str, status: str, provider: str = "sendgrid", *
 def change(db: Database, notification_id: str, **values: Any) -> None:
     """Change a notification's row behind everybody's back."""
     where = notifications.c.id == notification_id
-    db.write(lambda conn: conn.execute(update(notifications).where(where).values(values)))
+    db.write(lambda tx: tx.execute(update(notifications).where(where).values(values)))

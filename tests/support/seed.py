@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from notifyctl.store.engine import Database
-from notifyctl.store.tables import notification_dlq, notifications, provider_configs, users
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import notification_dlq, notifications, provider_configs, provider_states, users
 
 CHANNEL_OF = {"sendgrid": "email", "smtp": "email", "twilio": "sms", "fcm": "push"}
 CONTENT = {
@@ -22,14 +22,17 @@ CONTENT = {
 def user(db: Database, name: str = "anna") -> str:
     """Write a user and return the id."""
     id_ = str(uuid.uuid4())
-    db.write(lambda conn: conn.execute(insert(users).values(id=id_, username=name, email=f"{name}@example.org")))
+    db.write(lambda tx: tx.execute(insert(users).values(id=id_, username=name, email=f"{name}@example.org")))
     return id_
 
 
 def provider(db: Database, name: str = "sendgrid", **values: Any) -> str:
     """Write a provider whose credentials nobody opens, and return the id."""
     row = {"id": str(uuid.uuid4()), "provider_name": name, "api_key": "unused", "updated_at": 1, **values}
-    db.write(lambda conn: conn.execute(insert(provider_configs).values(row)))
+    state = {"provider_id": row["id"], "channel": CHANNEL_OF.get(name)}
+    db.write(
+        lambda tx: (tx.execute(insert(provider_configs).values(row)), tx.execute(insert(provider_states), [state]))
+    )
     return str(row["id"])
 
 
@@ -51,18 +54,18 @@ def pending(db: Database, user_id: str, provider: str = "sendgrid", count: int =
         }
         for _ in range(count)
     ]
-    db.write(lambda conn: conn.execute(insert(notifications), rows))
+    db.write(lambda tx: tx.execute(insert(notifications), rows))
     return [row["id"] for row in rows]
 
 
 def notification(db: Database, id_: str) -> Any:
     """Read a notification's row."""
-    with db.read() as conn:
-        return conn.execute(select(notifications).where(notifications.c.id == id_)).one()
+    with db.read() as tx:
+        return tx.execute(select(notifications).where(notifications.c.id == id_)).one()
 
 
 def dead_letter(db: Database, notification_id: str) -> Any:
     """Read a notification's dead letter; None when there is none."""
-    with db.read() as conn:
+    with db.read() as tx:
         where = notification_dlq.c.notification_id == notification_id
-        return conn.execute(select(notification_dlq).where(where)).one_or_none()
+        return tx.execute(select(notification_dlq).where(where)).one_or_none()

@@ -12,7 +12,7 @@ from typing import Any
 
 from notifyctl.providers import shapes
 from notifyctl.providers.contract import InvalidMessage
-from notifyctl.providers.shapes import Check, Table, each, flag, number, one_of, text, values, whole
+from notifyctl.providers.shapes import FieldCheck, Table, each, flag, number, one_of, text, values, whole
 
 MAX_TTL_SECONDS = 28 * 86_400
 MAX_COLLAPSE_ID_BYTES = 64
@@ -43,7 +43,7 @@ def _apns_headers(path: str, value: Any) -> None:
             raise InvalidMessage(f"{path}.{name}: APNs takes {MAX_COLLAPSE_ID_BYTES} bytes")
 
 
-def _fields(table: Table) -> Check:
+def _fields(table: Table) -> FieldCheck:
     return shapes.fields(table, snake_case)
 
 

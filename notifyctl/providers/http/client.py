@@ -6,7 +6,8 @@ import asyncio
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from notifyctl.providers.contract import Failure, FailureKind, Fault, Request, Response
+from notifyctl.core.outcome import Fault
+from notifyctl.providers.contract import Failure, FailureKind, Request, Response
 from notifyctl.providers.http.connection import Connection, NoAnswer
 from notifyctl.providers.http.dial import Dialler, NotConnected, Resolve, addresses
 from notifyctl.providers.http.pool import Pool

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from notifyctl.providers.contract import Fault, Response
+from notifyctl.core.outcome import Fault
+from notifyctl.providers.contract import Response
 from notifyctl.providers.fault import fault_of, reason_of
 from notifyctl.providers.http.answer import AnswerReader, BadAnswer
 from notifyctl.providers.http.request import Origin

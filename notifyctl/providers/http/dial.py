@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-from notifyctl.providers.contract import Fault
+from notifyctl.core.outcome import Fault
 from notifyctl.providers.fault import fault_of, reason_of
 from notifyctl.providers.http.connection import Connection
 from notifyctl.providers.http.request import Origin

@@ -1,0 +1,269 @@
+"""The changes that a notification can undergo: sent, retried, buried, cancelled, put off and so on.
+
+A change says what the columns of its names become; `store.queue.apply` makes the statements of that. It holds only
+where the row still has the status BEFORE and the lease that `of` was read with, so that nobody who lost a lease
+overwrites what happened since. After it the status is AFTER and, but for KEEPS_LEASE, there is no lease. What else
+follows from it stands here as facts, and `store.queue.follow` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from notifyctl.core.model import Category, Channel, Status
+
+
+class Subject(Protocol):
+    """The notification that a change is about, as it was when it was read.
+
+    `lease_id` is that of its lease, None without one: the change holds only while the row still has it. `metric_at` is
+    the moment whose hour counts it in the metrics.
+    """
+
+    # ruff: noqa: D102
+    @property
+    def id(self) -> str: ...
+    @property
+    def lease_id(self) -> str | None: ...
+    @property
+    def provider(self) -> str: ...
+    @property
+    def channel(self) -> Channel: ...
+    @property
+    def metric_at(self) -> int: ...
+
+
+class Row(NamedTuple):
+    """A subject that holds no more than a subject must."""
+
+    id: str
+    lease_id: str | None
+    provider: str
+    channel: Channel
+    metric_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the audit trail says of a change of a notification: `changes` has old and new values, or other facts."""
+
+    action: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one notification; its fields are columns, but for those that `ASIDE` names. Times are milliseconds.
+
+    KEEPS: columns that stay as they are where the value is None. CLEARS: columns that become NULL.
+    """
+
+    BEFORE: ClassVar[Status] = Status.PENDING
+    AFTER: ClassVar[Status] = Status.PENDING
+    KEEPS: ClassVar[tuple[str, ...]] = ()
+    CLEARS: ClassVar[tuple[str, ...]] = ()
+    ASIDE: ClassVar[tuple[str, ...]] = ("of",)
+    KEEPS_LEASE: ClassVar[bool] = False
+
+    of: Subject
+
+    @property
+    def recounts(self) -> bool:
+        """Whether the metrics of the hour to which it belongs are to be counted again."""
+        return self.BEFORE is not self.AFTER
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When it is due, where dispatchers do not know that of themselves."""
+        return None
+
+    @property
+    def dead_addresses(self) -> Sequence[tuple[str, str]]:
+        """The addresses that must not be written to any more, each with why."""
+        return ()
+
+    @property
+    def audit(self) -> Audit | None:
+        """What the audit trail says of it; None for what dispatchers do all the time."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Change):
+    """A provider accepted it. `receipt_due_at` is when to ask it whether the message was delivered."""
+
+    AFTER: ClassVar[Status] = Status.SENT
+    CLEARS: ClassVar[tuple[str, ...]] = ("error_message",)
+
+    sent_at: int
+    provider_message_id: str | None
+    provider_response: str | None
+    receipt_due_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(Change):
+    """Another attempt is made at `due_at`, by `provider`. `attempt_count` is what counts from now on."""
+
+    KEEPS: ClassVar[tuple[str, ...]] = ("provider_response",)
+
+    due_at: int
+    attempt_count: int
+    error_message: str
+    provider_response: str | None
+    retry_history: str
+    fails_over: bool
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bury(Change):
+    """It will not be tried again by itself, and becomes a dead letter of that category. `address` is dead as well."""
+
+    AFTER: ClassVar[Status] = Status.FAILED
+    KEEPS: ClassVar[tuple[str, ...]] = ("provider_response",)
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "category", "address")
+
+    failed_at: int
+    attempt_count: int
+    last_attempted: int | None
+    error_message: str
+    provider_response: str | None
+    retry_history: str | None
+    fails_over: bool
+    category: Category
+    address: str | None = None
+
+    @property
+    def dead_addresses(self) -> Sequence[tuple[str, str]]:
+        """The address that the provider refused for good."""
+        return () if self.address is None else ((self.address, self.error_message),)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Change):
+    """It shall not be sent: by policy, or an operator said so (`by_operator`)."""
+
+    AFTER: ClassVar[Status] = Status.CANCELLED
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "by_operator")
+
+    error_message: str
+    attempt_count: int
+    last_attempted: int | None
+    retry_history: str | None
+    fails_over: bool
+    by_operator: bool = False
+
+    @property
+    def audit(self) -> Audit | None:
+        """What an operator did."""
+        return Audit("cancel", {"status": [self.BEFORE.value, self.AFTER.value]}) if self.by_operator else None
+
+
+@dataclass(frozen=True, slots=True)
+class Defer(Change):
+    """Put off until `due_at`, without an attempt."""
+
+    due_at: int
+    error_message: str
+    attempt_count: int
+    last_attempted: int | None
+    retry_history: str | None
+    fails_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Change):
+    """No call was begun: the attempt and the place in the queue are given back."""
+
+    due_at: int
+    attempt_count: int
+    last_attempted: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remember(Change):
+    """A new history for a notification that stays leased: its earlier attempt was lost, or its provider changed."""
+
+    KEEPS_LEASE: ClassVar[bool] = True
+
+    retry_history: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule(Change):
+    """An operator moved it to another time; `before` is the old `send_at`."""
+
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "before")
+
+    send_at: int
+    due_at: int
+    retry_history: str | None
+    fails_over: bool
+    before: int | None
+
+    @property
+    def recounts(self) -> bool:
+        """It leaves its hour."""
+        return True
+
+    @property
+    def wakes_at(self) -> int | None:
+        """The new moment."""
+        return self.due_at
+
+    @property
+    def audit(self) -> Audit | None:
+        """The old and the new moment."""
+        return Audit("reschedule", {"send_at": [self.before, self.send_at]})
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue(Change):
+    """An operator took it out of the dead letters, where it was for `failure_reason`."""
+
+    BEFORE: ClassVar[Status] = Status.FAILED
+    CLEARS: ClassVar[tuple[str, ...]] = ("failed_at", "error_message")
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "failure_reason")
+
+    due_at: int
+    max_retries: int
+    retry_history: str
+    failure_reason: str
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When it is tried."""
+        return self.due_at
+
+    @property
+    def audit(self) -> Audit | None:
+        """Why it had failed."""
+        return Audit("retry", {"failure_reason": self.failure_reason})
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge(Change):
+    """Receipts said that it was delivered or bounced. `dead` are addresses that proved to be dead, each with why."""
+
+    BEFORE: ClassVar[Status] = Status.SENT
+    AFTER: ClassVar[Status] = Status.SENT
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "dead")
+
+    delivered_at: int | None
+    bounced_at: int | None
+    receipt: str | None
+    receipt_due_at: int | None
+    dead: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def dead_addresses(self) -> Sequence[tuple[str, str]]:
+        """What the receipts said of addresses."""
+        return self.dead
+
+    @property
+    def recounts(self) -> bool:
+        """What is only on its way changes no number."""
+        return self.delivered_at is not None or self.bounced_at is not None

@@ -1,0 +1,250 @@
+"""Judging a submission: one pure function from a draft, and what the store knows, to the row to insert or to an error.
+
+The store reads what is known (`store.submissions`) and writes the row with what follows from it
+(`store.queue.submit`); neither judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from notifyctl.core import content, when
+from notifyctl.core.audience import message, needs_address
+from notifyctl.core.change import Audit
+from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.model import Category, Channel, Message
+from notifyctl.core.provider import ProviderConfig
+
+MAX_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be submitted. `user` is an id, username or e-mail address, `payload` a payload (`core.content`).
+
+    `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
+    `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for.
+    """
+
+    user: str
+    channel: Channel
+    payload: Mapping[str, Any] = field(hash=False)
+    key: str
+    provider: str | None = None
+    send_at: int | None = None
+    delay_ms: int | None = None
+    expires_in_ms: int | None = None
+    max_retries: int = MAX_RETRIES
+
+
+class Recipient(NamedTuple):
+    """The user a draft is for. `address` is where it would go now, `suppression` why that must not be written to."""
+
+    id: str
+    username: str
+    address: str | None
+    suppression: str | None
+
+
+class Former(NamedTuple):
+    """The notification that an earlier submission with the same key stored, and what its content was."""
+
+    id: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFacts:
+    """What is stored about a draft: its recipient or the error, an earlier submission with its key, the providers.
+
+    The preferred provider stands first.
+    """
+
+    recipient: Recipient | NotifyctlError
+    former: Former | None
+    providers: Sequence[ProviderConfig]
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A notification to insert; it starts `pending`. Times are milliseconds since the epoch."""
+
+    id: str
+    user_id: str
+    idempotency_key: str
+    message_type: str
+    provider: str
+    payload: str
+    max_retries: int
+    created_at: int
+    send_at: int | None
+    due_at: int
+    expires_at: int | None
+    content_hash: str
+    resent_from: str | None = None
+    fails_over: bool = True
+
+    @property
+    def wakes(self) -> bool:
+        """Whether it is due at once, which dispatchers do not know of themselves."""
+        return self.due_at <= self.created_at
+
+    @property
+    def audit(self) -> Audit:
+        """What the audit trail says of it."""
+        if self.resent_from is not None:
+            return Audit("resend", {"resent_from": self.resent_from})
+        names = ("user_id", "message_type", "provider", "send_at")
+        return Audit("create", {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due."""
+
+    row: New
+    recipient: Recipient
+    provider: ProviderConfig
+    message: Message
+    objection: Verdict
+
+    @property
+    def unaddressed(self) -> Conflict | None:
+        """That it needs an address and there is none; None where it may be delivered."""
+        if self.message.to is not None or not needs_address(self.message.channel, self.message.content):
+            return None
+        name, channel = self.recipient.username, self.message.channel
+        hint = f"notifyctl users contacts add {name} {channel} ADDRESS, or send --to ADDRESS"
+        return Conflict(f"{name} has no {channel} address", hint)
+
+    @property
+    def remark(self) -> str | None:
+        """What to warn of. It is accepted all the same: what stands against it may change before it is due."""
+        match self.objection:
+            case Refuse(Category.NO_ADDRESS as category) if (problem := self.unaddressed) is not None:
+                said = f"{problem.message}: without one it becomes a dead letter ({category})"
+                return f"{said}\nhint: {problem.hint}"
+            case Refuse(category, reason):
+                return f"it becomes a dead letter ({category}): {reason}"
+            case Suppress(reason):
+                return f"it will be cancelled and not sent: {reason}"
+            case PutOff(until, reason):
+                return f"it will be put off until {when.written(until)}: {reason}"
+        return None
+
+
+class NoProvider(Conflict):
+    """No active provider delivers on the channel. Which could be added is known to those who know the adapters."""
+
+
+def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | Former | NotifyctlError:
+    """Return the row with the id `id_`, what the same submission stored before, or why it is refused.
+
+    A repetition is recognised before anything else is checked: its time may be past by now. Whether the provider would
+    take the content is left to its adapter.
+    """
+    who = known.recipient
+    if isinstance(who, NotifyctlError):
+        return who
+    digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider)
+    if known.former is not None:
+        return repeated(draft, known.former, digest)
+    provider = _provider(draft, known.providers)
+    if isinstance(provider, NotifyctlError):
+        return provider
+    times = _times(draft, now)
+    if isinstance(times, NotifyctlError):
+        return times
+    row = _row(draft, who, provider, digest, id_, now, *times)
+    to = message(id_, draft.channel, draft.payload, who.address)
+    verdict = gate(facts(to, row.expires_at, who.suppression, row.due_at))
+    return Plan(row, who, provider, to, verdict)
+
+
+def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:
+    """Return what the submission before it stored, or that this one says something else under the same key."""
+    if former.content_hash == digest:
+        return former
+    return Conflict(
+        f"the idempotency key {draft.key!r} was used for notification {former.id}, with other content",
+        f"notifyctl notifications show {former.id}, or choose another key",
+    )
+
+
+def is_held(row: New, providers: Sequence[ProviderConfig], now: int) -> bool:
+    """Return whether it waits although it is due: its provider sends nothing, and no other stands in for it."""
+    own = next((each for each in providers if each.provider_name == row.provider), None)
+    if own is not None and own.hold(now) is None:
+        return False
+    of_channel = [each for each in providers if each.channel is not None and each.channel.value == row.message_type]
+    fails = own in of_channel and own is not None and own.fails(now)
+    return not (row.fails_over and fails and any(each.hold(now) is None for each in of_channel))
+
+
+# Helpers
+
+
+def _provider(draft: Draft, providers: Sequence[ProviderConfig]) -> ProviderConfig | NotifyctlError:
+    if draft.provider is not None:
+        return _given_provider(draft.provider, draft.channel, providers)
+    of_channel = (each for each in providers if each.is_active and each.channel is draft.channel)
+    best = next(of_channel, None)
+    return best or NoProvider(f"no active provider delivers {draft.channel}")
+
+
+def _given_provider(
+    name: str, channel: Channel, providers: Sequence[ProviderConfig]
+) -> ProviderConfig | NotifyctlError:
+    found = next((each for each in providers if each.provider_name == name), None)
+    if found is None:
+        return NotFound(f"there is no provider {name!r}", "notifyctl providers list")
+    if found.channel is not channel:
+        return UsageError(f"--provider: {name} delivers {found.channel}, not {channel}", "notifyctl providers list")
+    if not found.is_active:
+        return Conflict(f"provider {name} is disabled", f"notifyctl providers enable {name}")
+    return found
+
+
+def _times(draft: Draft, now: int) -> tuple[int | None, int | None] | NotifyctlError:
+    """Return `send_at` and `expires_at`."""
+    try:
+        send_at = None
+        if draft.send_at is not None:
+            send_at = when.not_past(draft.send_at, now, "--at")
+        elif draft.delay_ms is not None:
+            send_at = when.after(now, draft.delay_ms, "--in")
+        if draft.expires_in_ms is None:
+            return send_at, None
+        return send_at, when.after(now if send_at is None else send_at, draft.expires_in_ms, "--expires-in")
+    except UsageError as error:
+        return error
+
+
+def _row(
+    draft: Draft,
+    who: Recipient,
+    provider: ProviderConfig,
+    digest: str,
+    id_: str,
+    now: int,
+    send_at: int | None,
+    expires_at: int | None,
+) -> New:
+    return New(
+        id=id_,
+        user_id=who.id,
+        idempotency_key=content.idempotency_key(who.id, draft.key),
+        message_type=draft.channel.value,
+        provider=provider.provider_name,
+        payload=content.canonical(draft.payload),
+        max_retries=draft.max_retries,
+        created_at=now,
+        send_at=send_at,
+        due_at=now if send_at is None else send_at,
+        expires_at=expires_at,
+        content_hash=digest,
+        fails_over=draft.provider is None,
+    )

@@ -1,0 +1,189 @@
+"""Judging a notification that is due: send it, put it off, cancel it or bury it. One pure function.
+
+The claim, `send`'s warning and `explain` ask the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from notifyctl.core import content, failover, history
+from notifyctl.core.audience import message
+from notifyctl.core.change import Bury, Cancel, Change, Defer, Remember, Retry, Row
+from notifyctl.core.content import InvalidPayload, NewerPayload
+from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
+from notifyctl.core.outcome import Kind, Outcome
+
+NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
+
+_CHANNELS = {each.value: each for each in Channel}
+_LOST = Outcome(Kind.UNKNOWN, "the dispatcher was lost in the call; nobody knows what came of it")
+
+
+class Due(NamedTuple):
+    """A row that is due, as it was before it was leased; `lease_id` is an earlier lease that has ended.
+
+    `address` is the user's own for the channel, `suppression` why that must not be written to. Times are milliseconds
+    since the epoch. A tuple: one is made of every row.
+    """
+
+    id: str
+    user_id: str
+    message_type: str
+    payload: str
+    attempt_count: int
+    max_retries: int
+    due_at: int
+    lease_id: str | None
+    last_attempted: int | None
+    expires_at: int | None
+    metric_at: int
+    retry_history: str | None
+    is_critical: bool
+    provider: str
+    fails_over: bool
+    address: str | None
+    suppression: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The circumstances of a claim, the same for all its rows.
+
+    `lease_id` is the new lease's, `version` that of `provider`'s configuration. `taken_over` says of other providers
+    whose rows may be among them why they do not send themselves. `probe`, `watched` and `polled` are as in `Claim`.
+    """
+
+    now: int
+    lease_id: str
+    provider: str
+    version: int
+    probe: bool = False
+    watched: bool = False
+    polled: bool = False
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    taken_over: Mapping[str, str] = field(default_factory=dict)
+    gate: Callable[[Facts], Verdict] = gate
+
+
+Reading = Message | InvalidPayload | NewerPayload
+"""A payload that was read: what is to be delivered, or why it could not be."""
+
+
+def read(due: Due) -> Reading:
+    """Return what a row's payload says. Never raises."""
+    channel = _CHANNELS[due.message_type]
+    try:
+        return message(due.id, channel, content.parse(due.payload, channel), due.address)
+    except (InvalidPayload, NewerPayload) as problem:
+        return problem
+
+
+def triage(due: Due, reading: Reading, suppression: str | None, terms: Terms) -> Claim | Change:
+    """Return a claim where a leased row shall be sent, else the change that ends it or puts it off.
+
+    `suppression` is why the address of the message must not be written to.
+    """
+    if due.lease_id is not None:
+        lost = _lost_attempt(due, reading, terms)
+        if not isinstance(lost, str):
+            return lost
+        due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
+    if not isinstance(reading, Message):
+        return _unreadable(due, reading, terms)
+    verdict = terms.gate(facts(reading, due.expires_at, suppression, terms.now))
+    return _taken(due, reading, terms) if verdict is None else _objected(due, verdict, terms)
+
+
+def remembered(claim: Claim, due: Due) -> Remember | None:
+    """Return what is to be written of a claim beside its lease: what its past has gained; None where nothing has."""
+    return None if claim.retry_history == due.retry_history else Remember(claim, claim.retry_history)
+
+
+def _taken(due: Due, reading: Message, terms: Terms) -> Claim:
+    past = due.retry_history
+    if due.provider != terms.provider:
+        reason = terms.taken_over[due.provider]
+        past = history.append(past, failover.entry(due.provider, terms.provider, terms.now, reason))
+    return _claim(due, reading, terms, past)
+
+
+def _claim(due: Due, reading: Message, terms: Terms, past: str | None) -> Claim:
+    return Claim(
+        due.id,
+        due.user_id,
+        terms.lease_id,
+        terms.provider,
+        reading.channel,
+        reading,
+        due.attempt_count + 1,
+        due.max_retries,
+        due.due_at,
+        due.last_attempted,
+        terms.now,
+        due.metric_at,
+        terms.version,
+        past,
+        due.fails_over,
+        terms.probe,
+        terms.watched,
+        terms.polled,
+    )
+
+
+def _lost_attempt(due: Due, reading: Reading, terms: Terms) -> Change | str:
+    """Decide what a lease that ended without a result means: its end, or the history to go on with."""
+    channel = _CHANNELS[due.message_type]
+    whom = reading if isinstance(reading, Message) else Message(due.id, channel, None, {})
+    before = _claim(due, whom, terms, due.retry_history)._replace(
+        provider=due.provider,
+        attempt=due.attempt_count,
+        claimed_at=due.last_attempted or due.due_at,
+    )
+    attempt = Attempt(before, began_at=before.claimed_at, ended_at=terms.now)
+    change = decide(attempt, _LOST, 0.0, terms.on_unknown.get(channel, OnUnknown.RETRY))
+    return change.retry_history if isinstance(change, Retry) else change
+
+
+def _objected(due: Due, verdict: Objection, terms: Terms) -> Change:
+    match verdict:
+        case PutOff(until, reason):
+            return _deferred(due, until, reason, terms)
+        case Suppress(reason):
+            row = _row(due, terms)
+            return Cancel(row, reason, due.attempt_count, due.last_attempted, due.retry_history, due.fails_over)
+        case Refuse(category, reason):
+            return _buried(due, category, reason, terms)
+
+
+def _unreadable(due: Due, problem: InvalidPayload | NewerPayload, terms: Terms) -> Change:
+    if isinstance(problem, NewerPayload):
+        return _deferred(due, terms.now + NEWER_PAYLOAD_WAIT_MS, str(problem), terms)
+    return _buried(due, Category.INVALID_PAYLOAD, str(problem), terms)
+
+
+def _deferred(due: Due, until: int, reason: str, terms: Terms) -> Defer:
+    past, row = due.retry_history, _row(due, terms)
+    return Defer(row, until, reason, due.attempt_count, due.last_attempted, past, due.fails_over)
+
+
+def _buried(due: Due, category: Category, reason: str, terms: Terms) -> Bury:
+    return Bury(
+        _row(due, terms),
+        failed_at=terms.now,
+        attempt_count=due.attempt_count,
+        last_attempted=due.last_attempted,
+        error_message=reason,
+        provider_response=None,
+        retry_history=due.retry_history,
+        fails_over=due.fails_over,
+        category=category,
+    )
+
+
+def _row(due: Due, terms: Terms) -> Row:
+    return Row(due.id, terms.lease_id, due.provider, _CHANNELS[due.message_type], due.metric_at)

@@ -1,0 +1,142 @@
+"""Applying receipts to the notifications that they are about: pure decisions over what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+
+from notifyctl.core import address as addresses
+from notifyctl.core.change import Acknowledge
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel, Status
+from notifyctl.core.receipt import Arrival, DeliveryState, Receipt, Stage, settle
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many receipts said what; each counts once, `suppressed` counts addresses.
+
+    `underway` says only that it is on its way, `ignored` nothing new of how far it is, `unknown` is of no notification
+    that is here.
+    """
+
+    delivered: int = 0
+    bounced: int = 0
+    underway: int = 0
+    ignored: int = 0
+    unknown: int = 0
+    suppressed: int = 0
+
+    def add(self, more: Counts) -> None:
+        """Add others to these."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(more, each.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A notification that receipts are about. `own` is its recipient, `copies` are cc and bcc in lower case.
+
+    Times are milliseconds since the epoch.
+    """
+
+    id: str
+    lease_id: str | None
+    channel: Channel
+    provider: str
+    status: str
+    sent_at: int
+    metric_at: int
+    known: DeliveryState
+    receipt_due_at: int | None
+    own: str | None
+    copies: frozenset[str]
+
+    def is_copy(self, address: str | None) -> bool:
+        """Return whether that is somebody else than whom the notification is for."""
+        lowered = (address or "").casefold()
+        return lowered in self.copies and lowered != (self.own or "").casefold()
+
+    def stored_address(self, given: str | None) -> str | None:
+        """Return the address that a receipt is about, in the form in which it is compared; None for no address."""
+        if given is None or given.casefold() == (self.own or "").casefold():
+            return self.own
+        try:
+            return addresses.normalised(self.channel, given)
+        except UsageError:
+            return None
+
+
+@dataclass(slots=True)
+class Weighed:
+    """The changes that receipts lead to. `complaints` are about the account, each with when the message was sent."""
+
+    counts: Counts = field(default_factory=Counts)
+    known: dict[str, tuple[Addressee, DeliveryState]] = field(default_factory=dict)
+    dead: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    complaints: list[tuple[Receipt, int]] = field(default_factory=list)
+
+    @property
+    def changes(self) -> list[Acknowledge]:
+        """What is to be written, in the order of the ids."""
+        return [self._change(*self.known[id_]) for id_ in sorted(self.known)]
+
+    def _change(self, row: Addressee, known: DeliveryState) -> Acknowledge:
+        final = known.delivered_at is not None or known.bounced_at is not None
+        return Acknowledge(
+            row,
+            delivered_at=known.delivered_at,
+            bounced_at=known.bounced_at,
+            receipt=known.receipt,
+            receipt_due_at=None if final else row.receipt_due_at,
+            dead=tuple(self.dead.get(row.id, ())),
+        )
+
+
+def weigh(found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now: int) -> Weighed:
+    """Return what the receipts of one provider come to, in their order, each with the notification that it is of.
+
+    A notification that is not `sent`, or went by another provider in the end, is left as it is.
+    """
+    weighed = Weighed()
+    for arrival, row in found:
+        _weigh_one(weighed, arrival.receipt, row, provider, now)
+    return weighed
+
+
+def reason_to_pause(complaints: Sequence[tuple[Receipt, int]], changed_at: int, now: int) -> str | None:
+    """Return why the provider is to be paused: the first complaint that still says something about its account."""
+    return next((each.pause for each, sent_at in complaints if each.still_pauses(changed_at, sent_at, now)), None)
+
+
+def _weigh_one(weighed: Weighed, receipt: Receipt | None, row: Addressee | None, provider: str, now: int) -> None:
+    if row is None:
+        weighed.counts.unknown += 1
+        return
+    if receipt is None or row.status != Status.SENT or row.provider != provider:
+        weighed.counts.ignored += 1
+        return
+    _, known = weighed.known.get(row.id, (row, row.known))
+    settled = known if row.is_copy(receipt.address) else settle(known, receipt, now)
+    if settled == known:
+        weighed.counts.ignored += 1
+        return
+    weighed.known[row.id] = (row, settled)
+    _take_note(weighed, receipt, row, known)
+
+
+def _take_note(weighed: Weighed, receipt: Receipt, row: Addressee, known: DeliveryState) -> None:
+    match receipt.stage:
+        case Stage.UNDERWAY:
+            weighed.counts.underway += 1
+            return
+        case Stage.DELIVERED:
+            weighed.counts.delivered += 1
+        case Stage.BOUNCED if known.bounced_at is not None:  # only why is new, and what follows from it
+            weighed.counts.ignored += 1
+        case Stage.BOUNCED:
+            weighed.counts.bounced += 1
+    if receipt.dead and (address := row.stored_address(receipt.address)):
+        weighed.dead.setdefault(row.id, []).append((address, receipt.text))
+    if receipt.pause:
+        weighed.complaints.append((receipt, row.sent_at))

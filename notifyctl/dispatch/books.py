@@ -1,0 +1,58 @@
+"""After results were recorded: count them, tell people, and give their places in flight back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from notifyctl.core.change import Release
+from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.queues.questions import Asked
+from notifyctl.dispatch.tally import Tally
+from notifyctl.store.queue.record import AttemptResult, Recorded
+from notifyctl.store.receipts import RecordedReceipts
+
+
+class Books:
+    """Takes note of results that were recorded; `settled` is told of how many of a provider's."""
+
+    def __init__(
+        self, tally: Tally, notices: Notices, news: asyncio.Event, settled: Callable[[str, int], None]
+    ) -> None:
+        self._tally = tally
+        self._notices = notices
+        self._news = news
+        self._settled = settled
+
+    def note(self, results: Sequence[AttemptResult], recorded: Recorded) -> None:
+        """Take note of a batch."""
+        for each in recorded.told:
+            self._notices.say(f"{each.provider} {each.text}")
+            self._news.set()
+        for result in results:
+            tally = self._tally.of(result.claim.provider)
+            if result.claim.id in recorded.stale:
+                tally.stale += 1
+            elif type(result.change) is not Release:
+                tally.count(result.change)
+        for provider, number in Counter(result.claim.provider for result in results).items():
+            self._settled(provider, number)
+
+
+class ReceiptBooks:
+    """Takes note of receipts that were recorded; `settled` is told of how many of a provider's questions."""
+
+    def __init__(self, notices: Notices, news: asyncio.Event, settled: Callable[[str, int], None]) -> None:
+        self._notices = notices
+        self._news = news
+        self._settled = settled
+
+    def note(self, results: Sequence[Asked], received: Mapping[str, RecordedReceipts]) -> None:
+        """Take note of a batch."""
+        for provider, each in received.items():
+            if each.paused is not None:
+                self._notices.say(f"{provider} paused: {each.paused}")
+                self._news.set()
+        for provider, number in Counter(result.provider for result in results).items():
+            self._settled(provider, number)

@@ -1,0 +1,180 @@
+"""The dispatcher: lanes over queues, their recorders, and chores; from entering to leaving.
+
+The way of a notification: claim (with triage) → token → build → send → read → decide → record. One direction, no way
+back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.dispatch.budget import Budget
+from notifyctl.dispatch.chores import Chores
+from notifyctl.dispatch.lanes import Lanes, NotificationLanes
+from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.presence import Presence
+from notifyctl.dispatch.queues.questions import Asked, Question
+from notifyctl.dispatch.recorder import Recorder
+from notifyctl.dispatch.roster import Roster
+from notifyctl.dispatch.run import Run
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.tally import Tally
+from notifyctl.providers.oauth import TokenSource
+from notifyctl.providers.wire import Wire
+from notifyctl.store.db.tx import Tx
+
+T = TypeVar("T")
+
+LOOK_FOR_PROVIDERS_S = 2.0
+UNRECORDED_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a dispatcher is made of; `wiring` makes it.
+
+    `lanes` send, those of `questions` ask after receipts. `news` is set when something became of a provider.
+    """
+
+    options: DispatchOptions
+    run: Run
+    threads: StoreThreads
+    wire: Wire
+    tokens: TokenSource
+    roster: Roster
+    lanes: NotificationLanes
+    questions: Lanes[Question, Asked]
+    recorders: Sequence[Recorder[Any]]
+    chores: Chores
+    presence: Presence
+    budget: Budget
+    tally: Tally
+    notices: Notices
+    news: asyncio.Event
+
+
+class Dispatcher:
+    """Sends what is due. Make it, `await run()` it once; `stop()` ends it gently."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.options = parts.options
+        self.tally = parts.tally
+
+    def stop(self) -> None:
+        """Claim no more, let the running calls end for at most the drain's time, record, and leave."""
+        self._parts.run.stop()
+        self._parts.lanes.stop()
+        self._parts.questions.stop()
+
+    async def run(self) -> None:
+        """Dispatch until stopped; with `once` until what was due is worked off.
+
+        Raises NotAllowed when a provider's credentials do not open, DatabaseUnavailable when the database is away at
+        the start (with `once`: at any claim).
+        """
+        parts = self._parts
+        parts.run.began(await self._entered())
+        parts.chores.begin()
+        recordings = {asyncio.create_task(each.run()) for each in parts.recorders}
+        try:
+            await self._work(recordings)
+        finally:
+            self.stop()
+            until = parts.run.drained_by()
+            await asyncio.gather(parts.lanes.drain(until), parts.questions.drain(until))
+            await self._last_records(recordings)
+            await parts.chores.end()
+            await self._leave()
+
+    async def _work(self, recordings: set[asyncio.Task[None]]) -> None:
+        """Keep the lanes of each active provider, until the end."""
+        parts = self._parts
+        with _task(parts.run.wait()) as told:
+            while not parts.run.is_told:
+                parts.lanes.open()
+                parts.questions.open()
+                running = self._running()
+                if running:
+                    parts.run.busy()
+                elif not parts.news.is_set() and self._is_done():
+                    return
+                with _task(parts.news.wait()) as news:
+                    events = {told, news, *recordings, *running}
+                    await asyncio.wait(events, timeout=self._patience(running), return_when="FIRST_COMPLETED")
+                for recording in recordings:
+                    if recording.done():  # it ends early only by a defect, and nothing may go on unrecorded
+                        recording.result()
+                if parts.run.is_over:
+                    return
+                if parts.news.is_set() or not parts.run.once:
+                    parts.news.clear()
+                    await parts.roster.refresh()
+
+    def _running(self) -> set[asyncio.Task[None]]:
+        """Return the lanes that keep the run from its end: those that send, with `once` also those that ask."""
+        sending, asking = self._parts.lanes.running(), self._parts.questions.running()
+        return sending | asking if self._parts.run.once else sending
+
+    def _is_done(self) -> bool:
+        """Return whether a dispatcher without a running lane is at its end.
+
+        With `once` what is not yet recorded may still be news: that a breaker opened, and another provider takes over.
+        """
+        waits_for_news = self._parts.lanes.unrecorded and self._parts.run.was_busy
+        return self._parts.budget.spent or (self._parts.run.once and not waits_for_news)
+
+    def _patience(self, running: set[asyncio.Task[None]]) -> float | None:
+        if not self._parts.run.once:
+            return self._parts.run.left_s(LOOK_FOR_PROVIDERS_S)
+        return self._parts.run.left_s() if running else UNRECORDED_S
+
+    # Entering and leaving
+
+    async def _entered(self) -> int:
+        """Enter, once more when nobody knows whether that was stored: to enter twice is to enter."""
+        with suppress(CommitUnknown):
+            return await self._parts.threads.write(self._enter)
+        return await self._parts.threads.write(self._enter)
+
+    def _enter(self, tx: Tx) -> int:
+        """Enter this dispatcher among those alive; learn the providers and check that their credentials open."""
+        self._parts.roster.enter(tx)
+        self._parts.presence.beat(tx)
+        return tx.now
+
+    async def _last_records(self, recordings: set[asyncio.Task[None]]) -> None:
+        parts = self._parts
+        for recorder in parts.recorders:
+            recorder.finish()
+        _, late = await asyncio.wait(recordings, timeout=parts.run.records_left_s())
+        if late:
+            lost = parts.lanes.unrecorded + parts.questions.unrecorded
+            parts.notices.say(f"{lost} results could not be recorded; their leases expire")
+        for recording in late:
+            recording.cancel()
+        await asyncio.gather(*recordings, return_exceptions=True)
+
+    async def _leave(self) -> None:
+        parts = self._parts
+        with suppress(DatabaseUnavailable, CommitUnknown):
+            await parts.threads.write(parts.presence.leave)
+        await parts.wire.aclose()
+        await parts.tokens.aclose()
+        await asyncio.to_thread(parts.threads.close)
+
+
+@contextmanager
+def _task(work: Coroutine[Any, Any, T]) -> Iterator[asyncio.Task[T]]:
+    """Yield a task that ends with the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()

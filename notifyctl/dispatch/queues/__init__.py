@@ -1,0 +1,69 @@
+"""The queues that lanes work for: notifications, questions after receipts, later webhook deliveries.
+
+All have the same lease, fence, budget and drain; what is taken and what an attempt is, each queue says itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from notifyctl.dispatch.lease import Lease
+from notifyctl.store.db.tx import Tx
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+Done_co = TypeVar("Done_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Portion(Generic[Item]):
+    """What was taken at a look. `now` is the database's moment; `lease_ms` and `deadline_ms` count from before it.
+
+    `wait_ms` is for how long it is sure that nothing may be taken. `settled`: something else was done with what was
+    due, and there may be more. `spared`: something was left to somebody else here, who takes it in a moment.
+    `probes`: what was taken may change what can be taken. `detail` is the queue's own.
+    """
+
+    items: Sequence[Item] = ()
+    now: int = 0
+    lease_ms: int = 0
+    deadline_ms: int = 0
+    wait_ms: int | None = None
+    settled: bool = False
+    spared: bool = False
+    probes: bool = False
+    detail: Any = None
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether the look changed nothing."""
+        return not self.items and not self.settled
+
+
+class Queue(Protocol[Item, Done_co]):
+    """One provider's work of one kind."""
+
+    provider: str
+
+    def places(self) -> int:
+        """Return how many items may be worked on at once."""
+
+    def take(self, tx: Tx, room: int) -> Portion[Item]:
+        """Lease at most `room` items that are due. Runs in a thread of the store's."""
+
+    def noted(self, portion: Portion[Item]) -> None:
+        """Take note of what a look found."""
+
+    async def ready(self, portion: Portion[Item]) -> bool:
+        """Return whether what was taken can be worked on now; else it is released."""
+
+    async def attempt(self, item: Item, lease: Lease) -> Done_co:
+        """Return the result of an item. Never raises: that it was cancelled is a result as well."""
+
+    def release(self, item: Item) -> Done_co:
+        """Return that nothing was begun with an item."""
+
+    def left(self) -> Sequence[Done_co]:
+        """Return what becomes of what was taken and kept for later, now that the lane is over."""

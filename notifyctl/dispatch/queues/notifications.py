@@ -1,0 +1,170 @@
+"""Notifications that one provider is to deliver."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from notifyctl.core import failover
+from notifyctl.core.change import Bury, Change, Release, Retry, Sent
+from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.model import Channel, Claim, OnUnknown
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.queues import Portion
+from notifyctl.dispatch.roster import Roster
+from notifyctl.dispatch.run import Run
+from notifyctl.dispatch.sender import Sender
+from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
+from notifyctl.store.queue.record import AttemptResult
+
+_BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTerms:
+    """How notifications are claimed. `holder` is the dispatcher's id, `run` says what counts as due."""
+
+    holder: str
+    lease_ms: int
+    run: Run
+    concurrency: int = 64
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The callbacks by which a queue asks and tells the rest of the dispatcher.
+
+    `stand_ins` returns for whom a provider stands in now; `failing` takes note that a provider was found to fail;
+    `refused` that its secrets could not be opened here, at that version of its configuration.
+    """
+
+    stand_ins: Callable[[str], tuple[StandIn, ...]]
+    failing: Callable[[], None]
+    refused: Callable[[str, int, str], None]
+
+
+class Notifications:
+    """The notifications of one provider, as a lane works them off."""
+
+    def __init__(
+        self, provider: str, terms: ClaimTerms, roster: Roster, around: Surroundings, tally: ProviderTally
+    ) -> None:
+        self.provider = provider
+        self._terms = terms
+        self._roster = roster
+        self._around = around
+        self._tally = tally
+        self._senders: dict[int, Sender] = {}
+
+    def places(self) -> int:
+        """Return how many calls may be made at once."""
+        return min(self._terms.concurrency, self._roster.at_once(self.provider))
+
+    def take(self, tx: Tx, room: int) -> Portion[Claim]:
+        """Claim what is due."""
+        order = ClaimRequest(
+            provider=self.provider,
+            holder=self._terms.holder,
+            limit=room,
+            lease_ms=self._terms.lease_ms,
+            due_by=self._terms.run.due_by,
+            on_unknown=self._terms.on_unknown,
+            stands_in_for=self._around.stand_ins(self.provider),
+        )
+        batch = claim(tx, order)
+        return Portion(
+            batch.claims,
+            now=batch.now,
+            lease_ms=batch.lease_ms,
+            deadline_ms=batch.deadline_ms,
+            wait_ms=batch.wait_ms,
+            settled=bool(batch.settled),
+            spared=batch.spared,
+            probes=batch.probes,
+            detail=batch,
+        )
+
+    def noted(self, portion: Portion[Claim]) -> None:
+        """Take note of what a claim found."""
+        batch: Batch | None = portion.detail
+        if batch is None:
+            return
+        if batch.held is not None and batch.held.lasts and self._tally.held != batch.held:
+            self._around.failing()
+        self._tally.held = batch.held
+        self._tally.dead += batch.settled.get("dead", 0)
+        self._tally.cancelled += batch.settled.get("cancelled", 0)
+        self._tally.deferred += batch.settled.get("deferred", 0)
+
+    async def ready(self, portion: Portion[Claim]) -> bool:
+        """Return whether there is a sender for the provider as it is configured now."""
+        version: int = portion.detail.version
+        if version in self._senders:
+            return True
+        try:
+            sender = await self._roster.sender(self.provider, version)
+        except NotAllowed as error:
+            self._around.refused(self.provider, version, error.message)
+            return False
+        if sender is None:
+            return False
+        self._senders = {
+            version: sender,
+            **dict(list(self._senders.items())[:1]),
+        }  # calls may still begin with the last
+        return True
+
+    async def attempt(self, item: Claim, lease: Lease) -> AttemptResult:
+        """Deliver one notification, and decide what to record."""
+        began_at, began = lease.moment(), time.monotonic()  # before the look at the lease: standing still costs us
+        if not lease.allows_a_call():
+            return self.release(item)
+        said: Outcome | None = None
+        try:
+            outcome = said = await self._senders[item.version].deliver(item.message, began + lease.deadline_ms / 1_000)
+        except asyncio.CancelledError:
+            outcome = _BROKEN_OFF  # it may have been delivered, and the history says so
+        self._tally.latencies.append((time.monotonic() - began) * 1_000)
+        return AttemptResult(item, self._decided(Attempt(item, began_at, lease.moment()), outcome), said)
+
+    def release(self, item: Claim) -> AttemptResult:
+        """Return that no call was begun."""
+        return AttemptResult(item, Release(item, item.due_at, item.attempt - 1, item.last_attempted))
+
+    def left(self) -> Sequence[AttemptResult]:
+        """Return nothing: what is claimed is begun."""
+        return ()
+
+    def _decided(self, attempt: Attempt, outcome: Outcome) -> Change:
+        if (refused := failover.back(attempt, outcome)) is not None:
+            return refused
+        claimed = attempt.claim
+        policy = self._terms.on_unknown.get(claimed.channel, OnUnknown.RETRY)
+        decided = decide(attempt, outcome, random.random(), policy)  # noqa: S311
+        if type(decided) is not Retry:
+            return decided
+        return failover.elsewhere(decided, attempt, self._roster.others(claimed.provider))
+
+
+def bare(result: AttemptResult) -> AttemptResult:
+    """Return a result without what may keep it from being stored."""
+    match result.change:
+        case Sent() as sent:
+            return result._replace(change=replace(sent, provider_response=None, provider_message_id=None))
+        case Retry() as retry:
+            plain = replace(retry, provider_response=None, error_message="not recordable", retry_history="[]")
+            return result._replace(change=plain)
+        case Bury() as bury:
+            plain_end = replace(
+                bury, provider_response=None, error_message="not recordable", retry_history="[]", address=None
+            )
+            return result._replace(change=plain_end)
+    return result

@@ -1,0 +1,120 @@
+"""One attempt as a pipe: token → build → send → read. It always returns an outcome, whatever went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from notifyctl.core.model import Category, Message
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.text import one_line
+from notifyctl.providers.contract import Adapter, Builder, Credentials, Failure, InvalidMessage, Request, builder
+from notifyctl.providers.oauth import TokenSource
+from notifyctl.providers.wire import Wire, outcome_of
+
+log = logging.getLogger(__name__)
+
+TOKEN_REFUSED = "UNAUTHENTICATED"  # noqa: S105 - a code of answers
+SHORTEST_CALL_S = 0.05
+
+
+class Sender:
+    """Delivers messages through one provider with one set of credentials.
+
+    `problem` is what is missing in the provider's settings: no message can be sent, and none is to blame.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        credentials: Credentials,
+        wire: Wire,
+        tokens: TokenSource,
+        problem: str | None = None,
+    ) -> None:
+        self._adapter = adapter
+        self._credentials = credentials
+        self._wire = wire
+        self._tokens = tokens
+        self._problem = problem
+        self._token: str | None = None
+        self._build = builder(adapter, credentials)
+
+    async def deliver(self, message: Message, end: float) -> Outcome:
+        """Return the attempt's outcome, before the monotonic moment `end`, after which no call is begun.
+
+        Never raises but for being cancelled: every trouble is an outcome.
+        """
+        if self._problem is not None:
+            return Outcome(Kind.CONFIG, self._problem, asked=False)
+        account = self._credentials.service_account
+        if account is None:
+            return await self._call(self._build, message, end)
+        return await self._with_token(account, message, end)
+
+    # Token
+
+    async def _with_token(self, account: Mapping[str, Any], message: Message, end: float) -> Outcome:
+        build = await self._authorised(account, end)
+        if isinstance(build, Outcome):
+            return build
+        token, outcome = self._token, await self._call(build, message, end)
+        if outcome.kind is not Kind.CONFIG or outcome.code != TOKEN_REFUSED:
+            return outcome
+        # The token may have been withdrawn before its time: a fresh one decides.
+        self._tokens.invalidate(account, token or "")
+        fresh = await self._authorised(account, end)
+        return fresh if isinstance(fresh, Outcome) else await self._call(fresh, message, end)
+
+    async def _authorised(self, account: Mapping[str, Any], end: float) -> Builder | Outcome:
+        """Return a builder with a token that is good now; made anew only where the token is another."""
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                token = await self._tokens.token(account)
+        except TimeoutError:
+            return Outcome(Kind.TRANSIENT, "no access token within the provider's time limit")
+        if isinstance(token, Outcome):
+            return token
+        if token != self._token:
+            self._token, self._build = token, builder(self._adapter, replace(self._credentials, access_token=token))
+        return self._build
+
+    # Build, send, read
+
+    async def _call(self, build: Builder, message: Message, end: float) -> Outcome:
+        request = self._built(build, message)
+        if isinstance(request, Outcome):
+            return request
+        if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
+            return Outcome(Kind.TRANSIENT, "no time was left to call the provider", asked=False)
+        response = await self._wire.send(request, left)
+        if isinstance(response, Failure):
+            return outcome_of(response)
+        try:
+            return _apart(self._adapter.read(response), message)
+        except Exception as error:  # a third party's adapter: the provider may have taken it
+            log.exception("provider %s: reading the answer failed", self._adapter.name)
+            return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
+
+    def _built(self, build: Builder, message: Message) -> Request | Outcome:
+        try:
+            return build(message)
+        except InvalidMessage as error:
+            return Outcome(Kind.PERMANENT, one_line(str(error)), category=Category.INVALID_PAYLOAD, asked=False)
+        except Exception as error:  # what an adapter cannot build now, it cannot build later
+            log.exception("provider %s: building the request failed", self._adapter.name)
+            what = f"no request could be built: {type(error).__name__}"
+            return Outcome(Kind.PERMANENT, what, category=Category.INVALID_PAYLOAD, asked=False)
+
+
+def _apart(outcome: Outcome, message: Message) -> Outcome:
+    """Return the outcome; where it blames what this message alone says, it is this message's failure.
+
+    A sender that only one message names must not pause the provider for all others.
+    """
+    own = outcome.kind is Kind.CONFIG and outcome.blames is not None and bool(message.content.get(outcome.blames))
+    return replace(outcome, kind=Kind.PERMANENT) if own else outcome

@@ -1,0 +1,85 @@
+"""The one place where the asynchronous loop calls the synchronous store, a batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+
+T = TypeVar("T")
+
+Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
+
+
+class StoreThreads:
+    """Runs transactions in the store's own threads: one on SQLite, a few on PostgreSQL.
+
+    A queue and a future for each transaction: an executor of the standard library takes as long for handing one over
+    as the driver for a statement.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[Thread] = []
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction and return its result."""
+        return await self._done(lambda: self.db.write(work))
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction for reading and return its result."""
+
+        def reading() -> T:
+            with self.db.read() as tx:
+                return work(tx)
+
+        return await self._done(reading)
+
+    def close(self) -> None:
+        """Wait for the running transactions and end the threads."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    async def _done(self, work: Callable[[], T]) -> T:
+        if not self._threads:
+            self._begin()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put((loop, future, work))
+        return await future
+
+    def _begin(self) -> None:
+        names = (f"store-{number}" for number in range(self.db.dialect.worker_threads))
+        self._threads = [Thread(target=self._serve, name=name, daemon=True) for name in names]
+        for thread in self._threads:
+            thread.start()
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            loop, future, work = job
+            try:
+                answer: tuple[Callable[..., None], Any] = (_succeed, work())
+            except BaseException as error:  # whatever it is, it belongs to whoever waits
+                answer = (_fail, error)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(answer[0], future, answer[1])
+            del job, future, work, answer
+
+
+def _succeed(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():  # whoever waited may have been cancelled
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

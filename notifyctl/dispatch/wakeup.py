@@ -1,0 +1,88 @@
+"""Hearing hints: what they do to a lane that waits, and the connection that they come by."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from notifyctl.core.errors import NotifyctlError
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.store import hints
+
+log = logging.getLogger(__name__)
+
+BRIEF_S = 0.004
+LONG_S = 0.25
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 300.0
+
+
+class Wakeup:
+    """Ends a lane's wait between two looks early.
+
+    A hint is followed after a brief random hesitation, in which others gather. Of many dispatchers that hear it one
+    gets what is due, and the others look in vain: those hesitate longer the next time, so that the quick one stays the
+    quick one, and the looks in vain become few.
+    """
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._hesitation = BRIEF_S
+        self._answering = False
+
+    def ring(self) -> None:
+        """Let whoever waits look."""
+        self._rung.set()
+
+    def look(self) -> None:
+        """Take note that a look begins: it may miss what rings from here on."""
+        self._rung.clear()
+
+    def looked(self, *, in_vain: bool) -> None:
+        """Take note of what came of the look."""
+        if not in_vain:
+            self._hesitation = BRIEF_S
+        elif self._answering:
+            self._hesitation = min(2 * self._hesitation, LONG_S)
+        self._answering = False
+
+    async def wait(self, seconds: float) -> float:
+        """Wait for a ring at most that long; return for how many seconds to hesitate still, 0 when there was none."""
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+        except TimeoutError:
+            return 0.0
+        self._answering = True
+        left = began + seconds - asyncio.get_running_loop().time()
+        return max(0.0, min(left, random.uniform(0, self._hesitation)))  # noqa: S311
+
+
+async def hear(threads: StoreThreads, own: str, heard: Callable[[str | None], Awaitable[None]]) -> None:
+    """Hear hints until cancelled; `own` names this listener.
+
+    `heard` gets the provider of each, and None when some may have been missed: at the beginning, and after the
+    connection was lost. It is made anew, after waits that grow; who cannot hear sees what is due all the same. What is
+    heard also shows that the server keeps sessions, and the database is told.
+    """
+    wait = FIRST_WAIT_S
+    while True:
+        try:
+            async with hints.listener(threads.db, own) as listener:
+                await threads.write(lambda tx: hints.test(tx, own))
+                await listener.prove()
+                wait = FIRST_WAIT_S
+                threads.db.keeps_sessions = True
+                log.debug("hints are heard")
+                await heard(None)
+                async for provider in listener.hints():
+                    await heard(provider)
+        except NotifyctlError as error:
+            log.debug("no hints are heard: %s", error.message)
+        finally:
+            threads.db.keeps_sessions = False  # the next connection may be to a pooler
+        await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311
+        wait = min(2 * wait, LONGEST_WAIT_S)

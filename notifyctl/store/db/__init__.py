@@ -1,0 +1,1 @@
+"""The database itself: connections, transactions, and what differs between PostgreSQL and SQLite."""

@@ -1,0 +1,237 @@
+"""A database and its transactions.
+
+A transaction is a function of a `Tx`: `Database.write` can then run it again after a deadlock or a restart. Errors of
+the driver leave this module as the tree of `core.errors`; only IntegrityError passes through.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotifyctlError, SchemaMismatch, UsageError
+from notifyctl.core.model import Actor
+from notifyctl.store.db import engines, urls
+from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
+from notifyctl.store.db.failures import is_lost, is_worth_repeating, translated
+from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.db.hot import as_sqlalchemy
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.version import SCHEMA_VERSION
+
+T = TypeVar("T")
+
+WRITE_LOCK_TIMEOUT_S = 30
+TRIES = 5
+PREPARED_AFTER = 2
+
+
+def host_clock_ms() -> int:
+    """Return the host's time in milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Database:
+    """One database, opened lazily, used in the name of `actor`. Safe to use from several threads.
+
+    On SQLite a `write` inside a `write` waits for itself, until WRITE_LOCK_TIMEOUT_S.
+    """
+
+    def __init__(
+        self, url: str, *, clock: Callable[[], int] = host_clock_ms, pool_size: int = 5, actor: Actor | None = None
+    ) -> None:
+        self.url = urls.parse(url)
+        self.clock = clock
+        self.actor = actor or Actor()
+        self.dialect: Dialect = SQLITE if self.url.get_backend_name() == "sqlite" else POSTGRESQL
+        self._label = urls.without_password(self.url)
+        self._sessions = _Sessions()
+        try:
+            self._engine = engines.sqlite(self.url) if self.path else engines.postgresql(self.url, pool_size)
+        except (ArgumentError, ValueError) as error:
+            raise UsageError(f"the database URL is not understood: {error}", urls.URL_HINT) from error
+        if self.dialect is POSTGRESQL:
+            event.listen(self._engine, "checkout", self._decide_on_preparing)
+
+    def acting_for(self, actor: Actor) -> Database:
+        """Return the same database, used in somebody else's name."""
+        other = copy(self)
+        other.actor = actor
+        return other
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether PostgreSQL is known to keep what belongs to a session: then statements that come again are prepared.
+
+        A pooler in transaction mode loses them. Whoever finds out says so here.
+        """
+        return self._sessions.are_kept
+
+    @keeps_sessions.setter
+    def keeps_sessions(self, are_kept: bool) -> None:
+        self._sessions.are_kept = are_kept
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database) if self.dialect is SQLITE and self.url.database else None
+
+    @property
+    def label(self) -> str:
+        """The URL for people, without its password."""
+        return self._label
+
+    def moment(self) -> int:
+        """Return the moment that decides what is due, in milliseconds since the epoch: from it ages are counted."""
+        with self.read() as tx:
+            return tx.now
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Yield a transaction for reading; what it did is rolled back."""
+        self._require_file()
+        with self._translated(), self._engine.connect() as conn:
+            yield self._begun(conn, writing=False)
+
+    def write(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in one transaction and return what it returns.
+
+        After a deadlock, a serialization failure or a lost connection the whole of it is run again: it must do nothing
+        but use its transaction. Raises CommitUnknown when the connection is lost during COMMIT.
+        """
+        return self._transact(work, self._engine.connect)
+
+    def alter(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which changes the schema, like `write`.
+
+        SQLite changes a table by making another and dropping the first: meanwhile references are not followed, or the
+        rows that point there would be deleted. They are checked before the commit.
+        """
+
+        def checked(tx: Tx) -> T:
+            result = work(tx.conn)
+            if dangling := self.dialect.dangling(tx.conn):
+                raise NotifyctlError(f"{self.label}: rows of {', '.join(dangling)} would point at rows that are gone")
+            return result
+
+        return self._transact(checked, self._altering)
+
+    def _altering(self) -> Connection:
+        conn = self._engine.connect()
+        self.dialect.ignore_references(conn)
+        return conn
+
+    def _transact(self, work: Callable[[Tx], T], connect: Callable[[], Connection]) -> T:
+        with self._translated():
+            for attempt in range(1, TRIES):
+                try:
+                    return self._transact_once(work, connect)
+                except DBAPIError as error:
+                    if not is_worth_repeating(error):
+                        raise
+                    time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
+            return self._transact_once(work, connect)
+
+    def _transact_once(self, work: Callable[[Tx], T], connect: Callable[[], Connection]) -> T:
+        with self._only_writer(), connect() as conn:
+            result = work(self._begun(conn, writing=True))
+            try:
+                self._commit(conn)
+            except DBAPIError as error:
+                if is_lost(error):  # the server may have stored it before it, or its answer, got lost
+                    raise CommitUnknown(
+                        f"the connection to {self.label} was lost while it stored the change"
+                    ) from error
+                raise
+            return result
+
+    # Below SQLAlchemy, whose own beginning and end of a transaction take longer than the statements between them.
+
+    def _begun(self, conn: Connection, *, writing: bool) -> Tx:
+        cursor = self.dialect.cursor(conn)
+        try:
+            now = self.dialect.begin(cursor, self.clock, writing=writing)
+        except Exception as error:
+            raise as_sqlalchemy(conn, "BEGIN", error) from error
+        finally:
+            cursor.close()
+        return Tx(conn, self.dialect, now, self.actor)
+
+    def _commit(self, conn: Connection) -> None:
+        try:
+            conn.connection.commit()
+        except Exception as error:
+            raise as_sqlalchemy(conn, "COMMIT", error) from error
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        if self.path is None:
+            yield
+            return
+        self._require_file()
+        with ExitStack() as stack:
+            try:
+                mode = self.path.stat().st_mode & 0o666  # who shares the database shares its lock
+                stack.enter_context(exclusive(f"{self.path}.lock", WRITE_LOCK_TIMEOUT_S, mode))
+            except TimeoutError as error:
+                raise DatabaseUnavailable(
+                    f"another process has been writing to {self.path} for {WRITE_LOCK_TIMEOUT_S} s"
+                ) from error
+            except OSError as error:
+                raise DatabaseUnavailable(f"{self.path}.lock: {error.strerror}") from error
+            yield
+
+    def _require_file(self) -> None:
+        if self.path is not None and not self.path.exists():
+            raise missing_file(self.path)
+
+    def require_version(self) -> None:
+        """Raise SchemaMismatch unless the schema is the one this program works with."""
+        with self.read() as tx:
+            found = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found == SCHEMA_VERSION:
+            return
+        if found is not None and found > SCHEMA_VERSION:  # revisions are numbered
+            raise newer_schema(self.label, found)
+        raise SchemaMismatch(f"{self.label} has schema {found or 'none'}, this program needs {SCHEMA_VERSION}")
+
+    def driver_arguments(self) -> dict[str, Any]:
+        """Return how the driver connects to PostgreSQL, for a connection that is not the pool's."""
+        _, arguments = self._engine.dialect.create_connect_args(self.url)
+        return {**arguments, **engines.connect_args(self.url)}
+
+    def _translated(self) -> Any:
+        return translated(self.label, None if self.dialect is SQLITE else self.url.database or "")
+
+    def _decide_on_preparing(self, connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.prepare_threshold = PREPARED_AFTER if self.keeps_sessions else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+class _Sessions:
+    """What all who use a database know of its server."""
+
+    are_kept = False
+
+
+def missing_file(path: Path) -> SchemaMismatch:
+    """Return the error for a SQLite database that was never created."""
+    return SchemaMismatch(f"there is no database at {path} yet")
+
+
+def newer_schema(label: str, found: str) -> SchemaMismatch:
+    """Return the error for a database that a later version of this program has upgraded."""
+    return SchemaMismatch(
+        f"{label} has schema {found}, newer than this program, which knows {SCHEMA_VERSION}", "upgrade notifyctl"
+    )

@@ -1,0 +1,90 @@
+"""One transaction: the one door for statements and for audit rows."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, TypeVarTuple, overload
+
+from sqlalchemy import Connection, CursorResult, Executable, insert
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from notifyctl.core.model import Actor
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.hot import Hot, fetch
+from notifyctl.store.schema.tables import audit_logs
+
+R = TypeVar("R")
+Values = TypeVarTuple("Values")
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+Changed = Sequence[tuple[str | None, Mapping[str, Any]]]
+"""Changed resources: the id of each, and `{"field": [old, new]}` or other facts. Never a secret."""
+
+
+_AUDITING = insert(audit_logs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """A transaction of `actor`'s. `now` is the moment that decides what is due, in milliseconds since the epoch.
+
+    Where there is a server it is its clock at the transaction's beginning.
+    """
+
+    conn: Connection
+    dialect: Dialect
+    now: int
+    actor: Actor
+
+    @overload
+    def execute(
+        self, statement: TypedReturnsRows[*Values], parameters: Parameters | None = None
+    ) -> CursorResult[*Values]: ...
+
+    @overload
+    def execute(
+        self, statement: Executable, parameters: Parameters | None = None
+    ) -> CursorResult[*tuple[Any, ...]]: ...
+
+    def execute(self, statement: Executable, parameters: Parameters | None = None) -> CursorResult[*tuple[Any, ...]]:
+        """Run a statement."""
+        return self.conn.execute(statement, parameters)
+
+    def rows(self, statement: Hot[R], parameters: Mapping[str, Any]) -> list[R]:
+        """Run a statement of the dispatch loop below SQLAlchemy and return its rows."""
+        return fetch(self.conn, self.dialect, statement, parameters)
+
+    def audit(self, action: str, resource_type: str, changed: Changed) -> None:
+        """Write what was done to resources into the audit trail, one row for each."""
+        if changed:
+            self.conn.execute(_AUDITING, [self._entry(action, resource_type, *each) for each in changed])
+
+    def serialize(self, name: str) -> None:
+        """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
+        self.dialect.serialize(self.conn, name)
+
+    def notify(self, channel: str, payloads: Sequence[str]) -> None:
+        """Tell those who listen to a channel each of the payloads, when the transaction commits."""
+        self.dialect.notify(self.conn, channel, payloads)
+
+    def at(self, moment: int) -> Tx:
+        """Return the same transaction, seen from another moment (milliseconds since the epoch)."""
+        return replace(self, now=moment)
+
+    def _entry(
+        self, action: str, resource_type: str, resource_id: str | None, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "id": str(uuid.uuid4()),
+            "user_id": self.actor.user_id,
+            "action": action,
+            "resource_type": resource_type,
+            "resource_id": resource_id,
+            "user_agent": self.actor.agent,
+            "changes": json.dumps(changes, ensure_ascii=False, separators=(",", ":"), default=str),
+            "created_at": self.now,
+        }

@@ -1,0 +1,1 @@
+"""The queue of notifications: inserting, claiming, recording results, and what follows from each change."""

@@ -1,0 +1,105 @@
+"""Writing changes: one statement for all of a kind, made from the kind's own fields.
+
+Every write is fenced: it holds only where the row still has the status and carries the lease that it was read with, so
+that a dispatcher that lost its lease cannot overwrite what happened since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import func, null, update
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core.change import (
+    Acknowledge,
+    Bury,
+    Cancel,
+    Change,
+    Defer,
+    Release,
+    Remember,
+    Requeue,
+    Reschedule,
+    Retry,
+    Sent,
+)
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import Hot, only
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import letters
+from notifyctl.store.queue.follow import follow
+from notifyctl.store.queue.states import still
+from notifyctl.store.schema.tables import notifications
+
+C = TypeVar("C", bound=Change)
+
+n = notifications.c
+
+KINDS: tuple[type[Change], ...] = (
+    Sent,
+    Retry,
+    Release,
+    Remember,
+    Defer,
+    Bury,
+    Cancel,
+    Reschedule,
+    Requeue,
+    Acknowledge,
+)
+_KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Generic[C]):
+    """The changes that held, and how many addresses were suppressed by them that were not before."""
+
+    changes: Sequence[C] = ()
+    suppressed: int = 0
+
+    @property
+    def ids(self) -> set[str]:
+        """The notifications that were changed."""
+        return {change.of.id for change in self.changes}
+
+
+def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
+    """Write changes and what follows from them; return those that held."""
+    done = [change for kind in KINDS for change in _written(tx, kind, changes)]
+    letters.keep(tx, done)
+    return Applied(done, follow(tx, done))
+
+
+def _written(tx: Tx, kind: type[Change], changes: Sequence[C]) -> list[C]:
+    some = [change for change in changes if type(change) is kind]
+    if not some:
+        return []
+    names = _COLUMNS[kind]
+    values = [(each.of.id, each.of.lease_id, *[getattr(each, name) for name in names]) for each in some]
+    held = set(tx.rows(_STATEMENTS[kind], tx.dialect.bind("v", _types(kind), values)))
+    return some if len(held) == len(some) else [each for each in some if each.of.id in held]
+
+
+def _types(kind: type[Change]) -> dict[str, TypeEngine[Any]]:
+    return {**_KEY, **{name: n[name].type for name in _COLUMNS[kind]}}
+
+
+def _statement(kind: type[Change], dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _types(kind))
+    given = {name: func.coalesce(v.c[name], n[name]) if name in kind.KEEPS else v.c[name] for name in _COLUMNS[kind]}
+    values: dict[str, Any] = {**given, **dict.fromkeys(kind.CLEARS, null())}
+    if not kind.KEEPS_LEASE:
+        values |= dict.fromkeys(("lease_id", "leased_by", "leased_until"), null())
+    if kind.AFTER is not kind.BEFORE:
+        values["status"] = kind.AFTER.value
+    fence = (n.id == v.c.id, still(kind.BEFORE), n.lease_id.is_not_distinct_from(v.c.fence))
+    return update(notifications).values(values).where(*fence).returning(n.id)
+
+
+_COLUMNS = {kind: tuple(each.name for each in fields(kind) if each.name not in kind.ASIDE) for kind in KINDS}
+_STATEMENTS: dict[type[Change], Hot[str]] = {kind: only(partial(_statement, kind)) for kind in KINDS}

@@ -1,0 +1,253 @@
+"""Claiming: lease what is due for one provider, then settle what shall not be sent. One short transaction.
+
+Claims are per provider, critical first, then oldest due, on the partial index `idx_notifications_due`. A leased row
+keeps its place in that index and is passed over; when its lease has ended it is simply due again, and what the attempt
+before came to is unknown. All that is due is leased, then triaged (`core.triage`); what is not taken gets its attempt
+and the lease back before the commit.
+
+A paused provider's backlog is not looked at, but for two: its own claim takes one row as a probe when it is time for
+one, and the claim of the provider that stands in for it takes what may go by another.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, String, select
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core import ratelimit
+from notifyctl.core.change import Bury, Cancel, Change, Defer
+from notifyctl.core.gate import Facts, Verdict, gate
+from notifyctl.core.health import Hold
+from notifyctl.core.model import Channel, Claim, Message, OnUnknown
+from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.triage import Due, Reading, Terms, read, remembered, triage
+from notifyctl.store import providers
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.hot import Hot
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import take
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.take import LeaseRequest, Taken
+from notifyctl.store.schema.tables import suppressions
+
+_SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred"}
+_ADDRESS: dict[str, TypeEngine[Any]] = {"channel": String(20), "address": String(1024)}
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A provider that another one stands in for while it fails.
+
+    `spares_probes`: somebody here works for it as well, and what is due when a probe is due is left to that one.
+    """
+
+    provider: str
+    spares_probes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """What to claim: due notifications of a provider, at most `limit`.
+
+    `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now). `stands_in_for` is believed to fail;
+    the claim looks whether that is so.
+    """
+
+    provider: str
+    holder: str
+    limit: int
+    lease_ms: int
+    due_by: int | None = None
+    on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    gate: Callable[[Facts], Verdict] = gate
+    stands_in_for: tuple[StandIn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was taken. `now` is the database's moment of the claim, `lease_ms` and `deadline_ms` count from before it.
+
+    `held` says why nothing may be sent now or no more than a probe, `wait_ms` for how long that is sure. `version`
+    changes whenever the provider's configuration does. `settled` counts what was ended or put off instead, by kind.
+    `spared`: a probe was left to be taken first.
+    """
+
+    now: int
+    claims: tuple[Claim, ...] = ()
+    held: Hold | None = None
+    wait_ms: int | None = None
+    lease_ms: int = 0
+    deadline_ms: int = 0
+    version: int = 0
+    settled: Mapping[str, int] = field(default_factory=dict)
+    spared: bool = False
+
+    @property
+    def probes(self) -> bool:
+        """Whether a probe was taken."""
+        return any(each.probe for each in self.claims)
+
+
+def claim(tx: Tx, order: ClaimRequest) -> Batch:
+    """Take at most `order.limit` notifications that are due."""
+    lease_id = str(uuid.uuid4())
+    if not order.stands_in_for:
+        taken = take.usual(tx, _wanted(tx, order, lease_id))
+        if taken is not None:
+            return _batch(tx, order, taken, _terms(tx, order, taken, lease_id))
+    return _look_closer(tx, order, lease_id)
+
+
+def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
+    """Claim where the provider is held, limited, probed, or stands in for another."""
+    provider = providers.get(tx, order.provider)
+    if provider is not None and (provider.rate_limit or provider.probe_due(tx.now)):
+        provider = providers.lock(tx, order.provider)  # permits and probes are shared by all dispatchers
+    if provider is None:
+        return Batch(tx.now, held=Hold.UNKNOWN)
+    held = provider.hold(tx.now)
+    probing = held is not None and provider.probe_due(tx.now)
+    if held is not None and not probing:
+        return Batch(tx.now, held=held, wait_ms=provider.health.sure_wait_ms(tx.now))
+    most = _permitted(provider, tx.now, 1 if probing else order.limit)
+    if most == 0:
+        wait_ms = max(1, provider.next_permit_us // 1_000 - tx.now)
+        return Batch(tx.now, held=Hold.RATE_LIMIT, wait_ms=wait_ms)
+    others = _Others.of(tx, () if probing else order.stands_in_for)
+    wanted = _wanted(tx, order, lease_id, most=most)
+    taken = take.closer(tx, wanted, provider, tuple(others.reasons))
+    terms = _terms(tx, order, taken, lease_id, probe=probing, taken_over=others.reasons)
+    batch = _batch(tx, order, taken, terms, held=held, spared=others.spared)
+    if batch.claims and provider.rate_limit:
+        providers.set_next_permit(tx, provider.id, _next_permit(provider, tx.now, len(batch.claims)))
+    if batch.claims and probing:
+        providers.set_health(tx, provider.id, provider.health.probing(tx.now, batch.lease_ms))
+    return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Those for whom the provider stands in. `reasons` says of those that fail why; `spared` is as in `Batch`."""
+
+    reasons: Mapping[str, str]
+    spared: bool
+
+    @classmethod
+    def of(cls, tx: Tx, stand_ins: Sequence[StandIn]) -> _Others:
+        reasons, spared = {}, False
+        for each in stand_ins:  # one or two: the providers of one channel
+            other = providers.get(tx, each.provider)
+            if other is None or not other.fails(tx.now):
+                continue
+            if each.spares_probes and other.probe_due(tx.now):
+                spared = True
+            else:
+                reasons[each.provider] = f"{each.provider} is {other.hold(tx.now)}: {other.health.pause_reason}"
+        return cls(reasons, spared)
+
+
+def _permitted(provider: ProviderConfig, now: int, limit: int) -> int:
+    if not provider.rate_limit:
+        return limit
+    return ratelimit.take(provider.next_permit_us, now, provider.rate_limit, limit)[0]
+
+
+def _next_permit(provider: ProviderConfig, now: int, count: int) -> int:
+    return ratelimit.take(provider.next_permit_us, now, provider.rate_limit or 0, count)[1]
+
+
+def _wanted(tx: Tx, order: ClaimRequest, lease_id: str, most: int | None = None) -> LeaseRequest:
+    moment = tx.now if order.due_by is None else min(tx.now, order.due_by)
+    limit = order.limit if most is None else most
+    return LeaseRequest(order.provider, moment, limit, lease_id, order.holder, tx.now, order.lease_ms)
+
+
+def _terms(
+    tx: Tx,
+    order: ClaimRequest,
+    taken: Taken,
+    lease_id: str,
+    *,
+    probe: bool = False,
+    taken_over: Mapping[str, str] | None = None,
+) -> Terms:
+    return Terms(
+        now=tx.now,
+        lease_id=lease_id,
+        provider=order.provider,
+        version=taken.version,
+        probe=probe,
+        watched=taken.health.is_watched(tx.now),
+        polled=taken.polled,
+        on_unknown=order.on_unknown,
+        taken_over=taken_over or {},
+        gate=order.gate,
+    )
+
+
+def _batch(
+    tx: Tx, order: ClaimRequest, taken: Taken, terms: Terms, *, held: Hold | None = None, spared: bool = False
+) -> Batch:
+    """Triage what was leased, and write what is not taken."""
+    claims, changes = _triaged(tx, taken.due, terms)
+    if changes:
+        apply(tx, changes)
+    return Batch(
+        tx.now,
+        tuple(claims),
+        held=held,
+        lease_ms=taken.lease_ms,
+        deadline_ms=taken.deadline_ms,
+        version=taken.version,
+        settled=Counter(_SETTLED[type(change)] for change in changes if type(change) in _SETTLED),
+        spared=spared,
+    )
+
+
+def _triaged(tx: Tx, due: Sequence[Due], terms: Terms) -> tuple[list[Claim], list[Change]]:
+    readings = [read(row) for row in due]
+    suppressed = _suppressed(tx, due, readings)
+    claims, changes = list[Claim](), list[Change]()
+    for row, reading in zip(due, readings, strict=True):
+        result = triage(row, reading, _why_suppressed(row, reading, suppressed), terms)
+        if not isinstance(result, Claim):
+            changes.append(result)
+            continue
+        claims.append(result)
+        if (past := remembered(result, row)) is not None:
+            changes.append(past)
+    return claims, changes
+
+
+def _why_suppressed(row: Due, reading: Reading, suppressed: Mapping[tuple[str, str], str]) -> str | None:
+    if not isinstance(reading, Message) or reading.to is None:
+        return None
+    own = row.suppression if reading.to == row.address else None
+    return own or (suppressed.get((row.message_type, reading.to)) if suppressed else None)
+
+
+def _suppressed(tx: Tx, due: Sequence[Due], readings: Sequence[Reading]) -> Mapping[tuple[str, str], str]:
+    """Return why, for those addresses that payloads name themselves and that are suppressed."""
+    named = {
+        (row.message_type, reading.to)
+        for row, reading in zip(due, readings, strict=True)
+        if isinstance(reading, Message) and reading.to is not None and reading.to != row.address
+    }
+    if not named:
+        return {}
+    return {(row[0], row[1]): row[2] for row in tx.rows(_REASONS, tx.dialect.bind("v", _ADDRESS, sorted(named)))}
+
+
+def _reasons(dialect: Dialect) -> Select[tuple[str, str, str]]:
+    v, c = dialect.rowset("v", _ADDRESS), suppressions.c
+    same = (c.channel == v.c.channel) & (c.address == v.c.address)
+    return select(c.channel, c.address, c.reason).join_from(v, suppressions, same)
+
+
+_REASONS: Hot[tuple[str, str, str]] = Hot(_reasons, tuple)

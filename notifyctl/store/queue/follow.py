@@ -1,0 +1,40 @@
+"""What follows from changes, in one place: whoever changes a notification's status, or makes one, goes through here.
+
+Metrics to be counted again, addresses that are dead, audit rows, and hints to dispatchers. Nothing else does any of it
+by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from notifyctl.core.change import Audit, Change
+from notifyctl.core.submission import New
+from notifyctl.store import hints, metrics, suppressions
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.suppressions import NewSuppression
+
+
+def follow(tx: Tx, done: Sequence[Change]) -> int:
+    """Write what follows from changes, in their transaction; return how many addresses are suppressed by them."""
+    metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
+    suppressed = suppressions.learn(tx, _dead_addresses(done))
+    _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
+    hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
+    return suppressed
+
+
+def follow_new(tx: Tx, rows: Sequence[New]) -> None:
+    """Write what follows from new notifications, in the transaction that inserted them."""
+    _account(tx, [(row.id, row.audit) for row in rows])
+    hints.give(tx, (row.provider for row in rows if row.wakes))
+
+
+def _dead_addresses(done: Sequence[Change]) -> list[NewSuppression]:
+    return [(change.of.channel.value, *dead, change.of.id) for change in done for dead in change.dead_addresses]
+
+
+def _account(tx: Tx, said: Sequence[tuple[str, Audit]]) -> None:
+    """Write the audit rows, in the order of the notifications."""
+    for action in dict.fromkeys(audit.action for _, audit in said):
+        tx.audit(action, "notification", [(id_, audit.changes) for id_, audit in said if audit.action == action])

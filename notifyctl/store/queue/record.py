@@ -1,0 +1,86 @@
+"""Recording the results of attempts: one transaction for whatever has gathered, fenced by each row's lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from notifyctl.core.change import Change
+from notifyctl.core.health import Answer, News
+from notifyctl.core.model import Claim
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.store import providers
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.apply import apply
+
+
+class AttemptResult(NamedTuple):
+    """The result of one claim; `outcome` is None where it says nothing of the provider. A tuple: one per attempt."""
+
+    claim: Claim
+    change: Change
+    outcome: Outcome | None = None
+
+    @property
+    def matters_to_health(self) -> bool:
+        """Whether it tells something new of the provider: all but what works where nothing failed."""
+        said = self.outcome
+        return self.claim.probe or self.claim.watched or (said is not None and said.kind is not Kind.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """That this batch changed a provider's health, such as pausing it: `text` says it to people."""
+
+    provider: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a batch changed beside its rows: ids whose lease was lost meanwhile, and changes of providers' health."""
+
+    stale: frozenset[str]
+    told: tuple[Told, ...] = ()
+
+
+def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
+    """Write a batch. Nothing is changed for a row that no longer carries the claim's lease.
+
+    Of several dispatchers only the one whose write changed a provider returns that.
+    """
+    held = apply(tx, [result.change for result in results]).changes
+    if len(held) == len(results):
+        stale, counting = frozenset[str](), results
+    else:
+        ids = {change.of.id for change in held}
+        stale = frozenset(result.claim.id for result in results) - ids
+        counting = [result for result in results if result.claim.id in ids]
+    # Last: of all that is written here, only this do other dispatchers wait for.
+    names = {result.claim.provider for result in counting if result.matters_to_health}
+    # In the order of their names: two dispatchers wait for each other one way only.
+    return Recorded(stale, tuple(told for name in sorted(names) for told in _note(tx, name, counting)))
+
+
+def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]:
+    """Write what the answers make of a provider's health."""
+    config = providers.lock(tx, provider)
+    if config is None:
+        return []
+    answers = [_answer(result) for result in results if result.claim.provider == provider]
+    health, news = config.health.after(answers, config.updated_at, tx.now)
+    if health != config.health:
+        providers.set_health(tx, config.id, health)
+    for each in news:
+        _account(tx, config.id, provider, each)
+    return [Told(provider, each.text) for each in news]
+
+
+def _answer(result: AttemptResult) -> Answer:
+    claim = result.claim
+    return Answer(result.outcome, claim.message.to, claim.version, claim.probe)
+
+
+def _account(tx: Tx, provider_id: str, provider: str, news: News) -> None:
+    tx.audit(news.action, "provider", [(provider_id, {"provider": provider, "reason": news.reason})])

@@ -1,0 +1,244 @@
+"""Leasing what is due: the statements of a claim.
+
+The usual claim is one statement on PostgreSQL: the provider's row, the due rows with their addresses, and the lease.
+SQLite's UPDATE names no other table's columns in RETURNING, so there it is two. Where the provider's row says that it
+is not as usual (held, limited), the statement takes nothing; judging that is not its business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.selectable import CTE
+
+from notifyctl.core.health import Health
+from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.triage import Due
+from notifyctl.store.addresses import best_address
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import Hot, only
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.hours import METRIC_AT
+from notifyctl.store.providers import is_polled
+from notifyctl.store.queue.states import QUEUED, free_at, paused
+from notifyctl.store.schema.tables import notifications, provider_configs, provider_states, suppressions, users
+
+LEASE_MARGIN_MS = 5_000
+
+n = notifications.c
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """What is to be leased: of `provider`, at most `most`, due at `moment`; to `holder`, from `now` on."""
+
+    provider: str
+    moment: int
+    most: int
+    lease_id: str
+    holder: str
+    now: int
+    lease_ms: int
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values of the statements' parameters."""
+        return {
+            "of_provider": self.provider,
+            "moment": self.moment,
+            "most": self.most,
+            "new_lease": self.lease_id,
+            "holder": self.holder,
+            "now": self.now,
+            "least_ms": self.lease_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The rows that were leased, as they were before and in the order to send them, and facts of the provider's row."""
+
+    due: Sequence[Due]
+    version: int
+    polled: bool
+    health: Health
+    lease_ms: int
+    deadline_ms: int
+
+
+def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
+    """Lease what is due; None where the provider has to be looked at more closely."""
+    rows = tx.rows(_USUAL, wanted.parameters())
+    if not rows or not rows[0][_IS_USUAL]:
+        return None
+    _, timeout, version, config_json, began, failures = rows[0][:_FACTS]
+    due = [Due._make(row[_FACTS:]) for row in rows if row[_FACTS] is not None]
+    if not tx.dialect.leases_as_it_reads and due:
+        _lease(tx, wanted, due, lease_length(wanted.lease_ms, timeout))
+    due.sort(key=_place)
+    health = Health(window_started_at=began, window_failures=failures or 0)
+    return Taken(due, version, is_polled(config_json), health, lease_length(wanted.lease_ms, timeout), timeout * 1_000)
+
+
+def closer(tx: Tx, wanted: LeaseRequest, provider: ProviderConfig, standing_in_for: Sequence[str]) -> Taken:
+    """Lease what is due for a provider that may send, and for those that it stands in for."""
+    asked = wanted.parameters()
+    found = tx.rows(_OWN, asked)
+    for name in standing_in_for:
+        found += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
+    found.sort(key=_place)
+    due = found[: wanted.most]
+    length = lease_length(wanted.lease_ms, provider.timeout_seconds)
+    mine = [row for row in due if row.provider == wanted.provider]
+    _lease(tx, wanted, mine, length)
+    _lease(tx, wanted, [row for row in due if row.provider != wanted.provider], length, over=True)
+    deadline = provider.timeout_seconds * 1_000
+    return Taken(due, provider.updated_at, provider.polled, provider.health, length, deadline)
+
+
+def lease_length(least_ms: int, timeout_seconds: int) -> int:
+    """Return how long a lease is: for two calls that take all their time, and a margin."""
+    return max(least_ms, 2_000 * timeout_seconds + LEASE_MARGIN_MS)
+
+
+def _place(due: Due) -> tuple[bool, int]:
+    return not due.is_critical, due.due_at
+
+
+def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, over: bool = False) -> None:
+    if due:
+        ids = tx.dialect.bind("v", _KEY, [(row.id,) for row in due])
+        tx.rows(_TAKING_OVER if over else _LEASING, {**wanted.parameters(), **ids, "until": wanted.now + length})
+
+
+_KEY = {"id": ID}
+
+
+def _leased(until: ColumnElement[int]) -> dict[str, Any]:
+    return {
+        "lease_id": bindparam("new_lease", type_=ID),
+        "leased_by": bindparam("holder", type_=ID),
+        "attempt_count": n.attempt_count + 1,
+        "last_attempted": bindparam("now", type_=BigInteger),
+        "leased_until": until,
+        "fails_over": and_(n.fails_over, n.lease_id.is_(None)),  # one whose lease had ended may have gone out
+    }
+
+
+def _leasing(dialect: Dialect, *, over: bool) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _KEY)
+    until: ColumnElement[int] = bindparam("until", type_=BigInteger)
+    values = _leased(until)
+    if over:  # apart: SQLite writes the indexes of a column that is set, even to what it was
+        values["provider"] = bindparam("of_provider", type_=String(20))
+    return update(notifications).values(values).where(n.id == v.c.id).returning(n.id)
+
+
+def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
+    """Return the rows that are due, locked, in their order; none that somebody else has locked."""
+    moment: ColumnElement[int] = bindparam("moment", type_=BigInteger)
+    picked = (
+        select(
+            n.id,
+            n.user_id,
+            n.message_type,
+            n.payload,
+            n.attempt_count,
+            n.max_retries,
+            n.due_at,
+            n.lease_id,
+            n.last_attempted,
+            n.expires_at,
+            METRIC_AT.label("metric_at"),
+            n.retry_history,
+            n.is_critical,
+            n.provider,
+            n.fails_over,
+        )
+        .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free_at(moment))
+        .where(*conditions)
+        .order_by(n.is_critical.desc(), n.due_at)
+        .limit(bindparam("most", type_=Integer))
+    )
+    # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
+    return dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
+
+
+def _addressed(due: CTE) -> CTE:
+    address = best_address(due.c.user_id, due.c.message_type, users.c.email).label("address")
+    # Materialized as well: the address would be found once to be compared and once to be returned.
+    found = select(due, address).join_from(due, users, users.c.id == due.c.user_id)
+    return found.cte("addressed").prefix_with("MATERIALIZED")
+
+
+def _reason(addressed: CTE) -> ColumnElement[str]:
+    a, s = addressed.c, suppressions.c
+    return select(s.reason).where(s.channel == a.message_type, s.address == a.address).scalar_subquery()
+
+
+def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
+    conditions = (n.fails_over, n.lease_id.is_(None)) if over else ()
+    addressed = _addressed(_due(dialect, *conditions))
+    return select(*addressed.c, _reason(addressed).label("suppression"))
+
+
+_IS_USUAL = 0
+_FACTS = 6
+"""How many columns of the usual claim's rows are the provider's."""
+
+
+def _usual(dialect: Dialect) -> Select[Any]:
+    c, state = provider_configs.c, provider_states.c
+    limited = func.coalesce(c.rate_limit, 0) > 0
+    unheld = or_(state.provider_id.is_(None), ~paused(bindparam("now", type_=BigInteger)))
+    provider = (
+        select(
+            case((and_(c.is_active, ~limited, unheld), 1), else_=0).label("is_usual"),
+            c.timeout_seconds,
+            c.updated_at,
+            c.config_json,
+            state.window_started_at,
+            state.window_failures,
+        )
+        .select_from(provider_configs.outerjoin(provider_states))
+        .where(c.provider_name == bindparam("of_provider", type_=String(20)))
+        .cte("provider")
+        .prefix_with("MATERIALIZED")
+    )
+    due = _due(dialect, exists(select(literal_column("1")).select_from(provider).where(provider.c.is_usual == 1)))
+    addressed = _addressed(due)
+    found = select(*provider.c, *addressed.c, _reason(addressed).label("suppression"))
+    joined = found.join_from(provider, addressed, true(), isouter=True)
+    if not dialect.leases_as_it_reads:
+        return joined
+    timeout = select(provider.c.timeout_seconds).scalar_subquery()
+    length = func.greatest(bindparam("least_ms", type_=BigInteger), 2_000 * timeout + LEASE_MARGIN_MS)
+    leased = update(notifications).values(_leased(bindparam("now", type_=BigInteger) + length))
+    return joined.add_cte(leased.where(n.id == due.c.id).cte("leased"))
+
+
+_USUAL: Hot[Any] = Hot(_usual, lambda row: row)
+_OWN = Hot(partial(_picking, over=False), Due._make)
+_FAILING_OVER = Hot(partial(_picking, over=True), Due._make)
+_LEASING = only(partial(_leasing, over=False))
+_TAKING_OVER = only(partial(_leasing, over=True))

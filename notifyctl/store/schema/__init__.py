@@ -1,0 +1,1 @@
+"""The tables, their versions, and whether a database has them."""

@@ -1,0 +1,41 @@
+"""The kinds of columns that many tables have."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, false, text, true
+
+from notifyctl.store.db.dialect import ID, epoch_ms
+
+
+def row_id() -> Column[str]:
+    """Return the primary key: a UUID."""
+    return Column("id", ID, primary_key=True)
+
+
+def now_by_default(name: str) -> Column[int]:
+    """Return a moment in milliseconds since the epoch; when the row is made, where nothing is said."""
+    return Column(name, BigInteger, nullable=False, server_default=epoch_ms())
+
+
+def reference(
+    name: str, target: str, *, nullable: bool = False, ondelete: str = "CASCADE", primary_key: bool = False
+) -> Column[str]:
+    """Return an id that is in another table, as `table.column`; `ondelete` says what a row does when that one goes."""
+    action = ForeignKey(target, onupdate="CASCADE", ondelete=ondelete)
+    return Column(name, ID, action, nullable=nullable, primary_key=primary_key)
+
+
+def flag(name: str, *, default: bool) -> Column[bool]:
+    """Return a boolean that is never NULL."""
+    return Column(name, Boolean, nullable=False, server_default=true() if default else false())
+
+
+def number(name: str, default: int) -> Column[int]:
+    """Return an integer that is never NULL."""
+    return Column(name, Integer, nullable=False, server_default=text(str(default)))
+
+
+def one_of(name: str, column: str, *values: str) -> CheckConstraint:
+    """Return the rule that a column holds one of these values."""
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({quoted})", name=name)

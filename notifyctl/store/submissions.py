@@ -1,0 +1,135 @@
+"""What judging submissions needs from the database: read in three statements, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, bindparam, func, select, union
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core import content
+from notifyctl.core.audience import own_address
+from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
+from notifyctl.store import ids, providers
+from notifyctl.store import users as people
+from notifyctl.store.addresses import best_address
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import Hot
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import notifications, suppressions, users
+
+n = notifications.c
+
+
+def known(tx: Tx, drafts: Sequence[Draft]) -> list[SubmissionFacts]:
+    """Return what is known of each draft, in their order."""
+    recipients = _recipients(tx, drafts)
+    keys = [_key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
+    before = formers(tx, [key for key in keys if key is not None])
+    configs = providers.by_preference(tx)
+    return [
+        SubmissionFacts(who, None if key is None else before.get(key), configs)
+        for who, key in zip(recipients, keys, strict=True)
+    ]
+
+
+def formers(tx: Tx, keys: Sequence[str]) -> dict[str, Former]:
+    """Return the notifications with these stored idempotency keys, by key."""
+    if not keys:
+        return {}
+    found = tx.rows(_FORMERS, tx.dialect.bind("v", _KEYS, [(key,) for key in keys]))
+    return {key: Former(id_, digest) for key, id_, digest in found}
+
+
+# Helpers
+
+
+class _Found(NamedTuple):
+    """A user that the draft `place` may mean."""
+
+    place: int
+    recipient: Recipient
+
+
+def _key(draft: Draft, who: Recipient | NotifyctlError) -> str | None:
+    return content.idempotency_key(who.id, draft.key) if isinstance(who, Recipient) else None
+
+
+def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:
+    by_place: dict[int, list[Recipient]] = {}
+    for each in _found(tx, [asked for place, draft in enumerate(drafts) if (asked := _asked(place, draft))]):
+        by_place.setdefault(each.place, []).append(each.recipient)
+    return [_meant(draft.user, by_place.get(place, [])) for place, draft in enumerate(drafts)]
+
+
+def _meant(ref: str, found: Sequence[Recipient]) -> Recipient | NotifyctlError:
+    return people.unclear(ref, [each.id for each in found]) or found[0]
+
+
+def _asked(place: int, draft: Draft) -> tuple[Any, ...] | None:
+    """Return the draft's row of the question after users; None where its reference can be nobody's."""
+    text = draft.user.strip()
+    if not text.isprintable():  # neither a name nor an address; a NUL could not even be asked for
+        return None
+    low, high = (ids.bounds(text) if len(text) >= ids.PREFIX_MIN else None) or ("", "")
+    own = own_address(draft.channel, draft.payload)
+    return place, text, people.with_plain_domain(text), low, high, draft.channel.value, own
+
+
+def _found(tx: Tx, asked: Sequence[tuple[Any, ...]]) -> list[_Found]:
+    if not asked:
+        return []
+    most = len(asked) * (ids.SHOWN_CANDIDATES + 1)
+    found = tx.rows(_RECIPIENTS, {**tx.dialect.bind("v", _ASKED, asked), "most": most})
+    if len(found) < most or len(asked) == 1:
+        return found
+    # Somebody's beginning of an id means so many that others may have been cut off.
+    half = len(asked) // 2
+    return _found(tx, asked[:half]) + _found(tx, asked[half:])
+
+
+_ASKED: Mapping[str, TypeEngine[Any]] = {
+    "place": Integer(),
+    "text": Text(),
+    "plain": Text(),
+    "low": ID,
+    "high": ID,
+    "channel": String(20),
+    "own": Text(),
+}
+_KEYS: Mapping[str, TypeEngine[Any]] = {"key": String(64)}
+
+
+def _recipients_of(dialect: Dialect) -> Select[Any]:
+    meant = _meant_users(dialect.rowset("v", _ASKED))
+    s = suppressions.c
+    address = func.coalesce(meant.c.own, best_address(meant.c.id, meant.c.channel, meant.c.email)).label("address")
+    # Materialized: the address would be found once to be compared and once to be returned.
+    found = select(*meant.c, address).cte("found").prefix_with("MATERIALIZED")
+    reason = select(s.reason).where(s.channel == found.c.channel, s.address == found.c.address).scalar_subquery()
+    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason)
+
+
+def _meant_users(given: FromClause) -> CTE:
+    """Return the users that references may mean: by name, address or beginning of the id, each by its index.
+
+    In one condition PostgreSQL would compare every user with every reference.
+    """
+    # Materialized: PostgreSQL would take the references apart once for each way, which costs more than to find a user.
+    asked = select(given).cte("asked").prefix_with("MATERIALIZED")
+    a, u = asked.c, users.c
+    ways = (u.username == a.text, u.email == a.text, u.email == a.plain, u.id.between(a.low, a.high))
+    each = (select(a.place, a.channel, a.own, u.id, u.username, u.email).where(way) for way in ways)
+    most = bindparam("most", type_=Integer())
+    return union(*each).limit(most).cte("meant").prefix_with("MATERIALIZED")
+
+
+def _formers_of(dialect: Dialect) -> Select[Any]:
+    v = dialect.rowset("v", _KEYS)
+    return select(n.idempotency_key, n.id, n.content_hash).where(n.idempotency_key == v.c.key)
+
+
+_RECIPIENTS = Hot(_recipients_of, lambda row: _Found(row[0], Recipient(*row[1:])))
+_FORMERS: Hot[tuple[str, str, str]] = Hot(_formers_of, tuple)

@@ -1,0 +1,158 @@
+"""A dispatcher, put together: each part is made here and given what it works with.
+
+Apart from the rest of the wiring because every command imports that, and few dispatch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.books import Books, ReceiptBooks
+from notifyctl.dispatch.budget import Budget
+from notifyctl.dispatch.chores import Chore, Chores, regularly
+from notifyctl.dispatch.dispatcher import Dispatcher, Parts
+from notifyctl.dispatch.lane import Lane, LaneOptions
+from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
+from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.presence import Presence
+from notifyctl.dispatch.queues import notifications, questions
+from notifyctl.dispatch.queues.notifications import ClaimTerms, Notifications, Surroundings
+from notifyctl.dispatch.queues.questions import Asked, Question, Questions, QuestionTerms
+from notifyctl.dispatch.recorder import Recorder, Settling
+from notifyctl.dispatch.roster import Roster
+from notifyctl.dispatch.run import Run
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.tally import ProviderTally, Tally
+from notifyctl.dispatch.wakeup import hear
+from notifyctl.providers.oauth import TokenSource
+from notifyctl.providers.wire import Wire
+from notifyctl.store import dispatchers, metrics
+from notifyctl.store.db.database import Database
+from notifyctl.store.queue.record import AttemptResult, record
+
+log = logging.getLogger(__name__)
+
+ASK_S = 5.0
+ONCE_PATIENCE_S = 25.0
+"""For how long a run with `once` waits for permits to ask: cron runs it each minute."""
+ONCE_CALL_S = 25.0
+
+HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
+ROLLUP_S = 60.0
+
+
+def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[str], None]) -> Dispatcher:
+    """Return a dispatcher over a database; `notify` says what people should know."""
+    run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
+    notices, news, presence = Notices(tally, notify), asyncio.Event(), Presence(str(uuid.uuid4()), tally)
+    roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens)
+    shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
+    budget = Budget(options.limit)
+    lanes, recorder = _sending(shared, presence.id, budget)
+    asking, asked = _asking(shared)
+    return Dispatcher(
+        Parts(
+            options=options,
+            run=run,
+            threads=threads,
+            wire=wire,
+            tokens=tokens,
+            roster=roster,
+            lanes=lanes,
+            questions=asking,
+            recorders=(recorder, asked),
+            chores=Chores(_chores(db, threads, presence, roster, lanes, run)),
+            presence=presence,
+            budget=budget,
+            tally=tally,
+            notices=notices,
+            news=news,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the lanes of all queues work with."""
+
+    options: DispatchOptions
+    run: Run
+    threads: StoreThreads
+    wire: Wire
+    roster: Roster
+    tally: Tally
+    notices: Notices
+    news: asyncio.Event
+
+
+def _sending(shared: _Shared, dispatcher_id: str, budget: Budget) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
+    """Return the lanes that send, and the recorder of their results."""
+    options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
+    lease_ms = int(options.lease_s * 1_000)
+    claim_terms = ClaimTerms(dispatcher_id, lease_ms, shared.run, options.concurrency, options.on_unknown)
+    lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
+
+    def refused(provider: str, version: int, why: str) -> None:
+        notices.say(f"{provider}: {why}; this dispatcher leaves it alone")
+        lanes.refuse(provider, version)
+
+    def make_lane(provider: str) -> NotificationLane:
+        counts = tally.of(provider)
+        around = Surroundings(lanes.stand_ins, shared.news.set, refused)
+        queue = Notifications(provider, claim_terms, roster, around, counts)
+        return Lane(queue, lane_terms, shared.threads, recorder, budget, counts, notices.say)
+
+    lanes = NotificationLanes(roster, make_lane, once=options.once)
+    books = Books(tally, notices, shared.news, lanes.settled)
+    recorder = Recorder(shared.threads, Settling(record, notifications.bare, books.note), notices.say)
+    return lanes, recorder
+
+
+def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
+    """Return the lanes that ask after receipts, and the recorder of what they are told."""
+    options, roster, notices = shared.options, shared.roster, shared.notices
+    terms = QuestionTerms(
+        wire=shared.wire,
+        config=roster.polled,
+        open=roster.open,
+        due_by=lambda: shared.run.due_by,
+        tell=log.info if options.once else notices.say,  # cron would mail it each time
+        longest_s=ONCE_CALL_S if options.once else math.inf,
+    )
+    lane_terms = LaneOptions(options.once, ASK_S, questions.PLACES, ONCE_PATIENCE_S)
+
+    def make_lane(provider: str) -> Lane[Question, Asked]:
+        # Their budget and counts are their own: nothing of it takes a place from sending.
+        queue, counts = Questions(provider, terms), ProviderTally()
+        return Lane(queue, lane_terms, shared.threads, recorder, Budget(), counts, notices.say)
+
+    lanes = Lanes(lambda: filter(roster.polled, roster.configs), make_lane)
+    books = ReceiptBooks(notices, shared.news, lanes.settled)
+    recorder = Recorder(shared.threads, Settling(questions.settle, questions.bare, books.note), notices.say)
+    return lanes, recorder
+
+
+def _chores(
+    db: Database, threads: StoreThreads, presence: Presence, roster: Roster, lanes: NotificationLanes, run: Run
+) -> list[Chore]:
+    async def heard(provider: str | None) -> None:
+        if provider is not None and not lanes.has(provider) and roster.is_ours(provider):
+            await roster.refresh()
+            if not run.is_told:
+                lanes.open()
+            return
+        lanes.hint(provider)
+
+    chores: list[Chore] = [lambda: regularly(HEARTBEAT_S, lambda: threads.write(presence.beat))]
+    if not run.once:
+        chores.append(lambda: regularly(ROLLUP_S, lambda: asyncio.to_thread(metrics.rollup, db)))
+    if not run.once and db.dialect.hints:
+        chores.append(lambda: hear(threads, presence.id, heard))
+    return chores

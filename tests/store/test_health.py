@@ -1,0 +1,395 @@
+"""One provider's trouble as the database has it: probes, the breaker, who is slowed down, who stands in for whom."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, func, select, update
+
+from notifyctl.core import failover, health
+from notifyctl.core.change import Release
+from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.health import Cause, Hold
+from notifyctl.core.model import Claim
+from notifyctl.core.notification import State
+from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.provider import ProviderConfig
+from notifyctl.store import providers
+from notifyctl.store.db.database import Database
+from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
+from notifyctl.store.queue.record import AttemptResult, Recorded, record
+from notifyctl.store.schema.tables import audit_logs, notifications
+from notifyctl.store.status import waiting
+from tests.support import seed
+
+NOW = 1_700_000_000_000
+LEASE_MS = 65_000
+ME = "11111111-1111-4111-8111-111111111111"
+BUSY = Outcome(Kind.TRANSIENT, "busy", http_status=503)
+FINE = Outcome(Kind.ACCEPTED, provider_message_id="m")
+REVOKED = Outcome(Kind.CONFIG, "key revoked", http_status=401)
+
+
+@pytest.fixture
+def anna(database: Database) -> str:
+    """A user, and two providers of e-mail: sendgrid is preferred to smtp."""
+    seed.provider(database, priority=9)
+    seed.provider(database, "smtp")
+    return seed.user(database)
+
+
+def take(db: Database, now: int, limit: int = 100, provider: str = "sendgrid", **order: Any) -> Batch:
+    """Claim in a transaction of its own."""
+    asked = ClaimRequest(provider, ME, limit, LEASE_MS, **order)
+    return db.write(lambda tx: claim(tx.at(now), asked))
+
+
+def learn(db: Database, answers: list[tuple[Claim, Outcome]], now: int) -> Recorded:
+    """Decide and record as a dispatcher does."""
+    results = [AttemptResult(each, _decided(each, outcome, now), outcome) for each, outcome in answers]
+    return db.write(lambda tx: record(tx.at(now), results))
+
+
+def _decided(each: Claim, outcome: Outcome, now: int) -> Any:
+    attempt = Attempt(each, now - 1, now)
+    return failover.back(attempt, outcome) or decide(attempt, outcome, 0.0)
+
+
+def pause(db: Database, cause: Cause, provider: str = "sendgrid", now: int = NOW, until: int | None = None) -> bool:
+    """Pause a provider."""
+    return db.write(lambda tx: providers.pause(tx.at(now), provider, "why", until, cause)) is not None
+
+
+def config(db: Database, provider: str = "sendgrid") -> ProviderConfig:
+    """Read a provider."""
+    with db.read() as tx:
+        found = providers.get(tx, provider)
+    assert found is not None
+    return found
+
+
+def audited(db: Database) -> list[str]:
+    """Return the actions in the audit trail, oldest first."""
+    with db.read() as tx:
+        return list(tx.execute(select(audit_logs.c.action).order_by(audit_logs.c.created_at)).scalars())
+
+
+def what(report: Recorded) -> list[str]:
+    """Return what a batch changed."""
+    return [told.text for told in report.told]
+
+
+# Probes
+
+
+@pytest.mark.parametrize(("cause", "word"), [(Cause.CONFIG, "paused"), (Cause.BREAKER, "open")])
+def test_of_many_dispatchers_one_makes_the_probe(database: Database, anna: str, cause: Cause, word: str) -> None:
+    """When it is time, one row is taken by one of those who claim at once, and none until its lease has ended."""
+    seed.pending(database, anna, count=20)
+    pause(database, cause)
+    due = NOW + (health.probe_wait_ms(cause, 0) or 0)
+    early = take(database, due - 1)
+    assert (early.claims, early.held) == ((), word)
+    taken: list[Claim] = []
+    threads = [threading.Thread(target=lambda: taken.extend(take(database, due).claims)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [each.probe for each in taken] == [True]
+    assert (config(database).health.probe_at or 0) >= due + LEASE_MS
+    assert take(database, due + LEASE_MS - 1).claims == ()
+
+
+def test_probes_become_rare(database: Database, anna: str) -> None:
+    """Each in vain lets the next one wait twice as long, up to the longest wait; none costs an attempt."""
+    seed.pending(database, anna)
+    pause(database, Cause.CONFIG)
+    now, waits = NOW, []
+    for _ in range(7):
+        probe_at = config(database).health.probe_at or 0
+        waits.append((probe_at - now) // 1_000)
+        now = probe_at
+        (probe,) = take(database, now).claims
+        assert probe.attempt == 1
+        assert what(learn(database, [(probe, REVOKED)], now)) == []
+    assert waits == [60, 120, 240, 480, 960, 1_800, 1_800]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (FINE, "a probe was accepted"),
+        (Outcome(Kind.PERMANENT, "too long"), "a probe was answered"),
+        (Outcome(Kind.RECIPIENT, "no such mailbox"), "a probe was answered"),
+        (Outcome(Kind.TRANSIENT, "greylisted", blames="to"), "a probe was answered"),
+    ],
+)
+@pytest.mark.parametrize(("cause", "action"), [(Cause.CONFIG, "resume"), (Cause.BREAKER, "close")])
+def test_a_probe_that_works_ends_it(
+    database: Database, anna: str, cause: Cause, action: str, outcome: Outcome, reason: str
+) -> None:
+    """Whoever deals with a message works, be it by refusing this one: one notice, one audit row, and all may go."""
+    seed.pending(database, anna, count=3)
+    pause(database, cause)
+    now = config(database).health.probe_at or 0
+    (probe,) = take(database, now).claims
+    said = {"resume": f"resumed: {reason}", "close": f"breaker closed: {reason}"}[action]
+    assert what(learn(database, [(probe, outcome)], now + 5)) == [said]
+    assert audited(database).count(action) == 1
+    assert config(database).hold(now + 6) is None
+    assert take(database, now + 6).held is None
+
+
+@pytest.mark.parametrize(
+    "outcome", [BUSY, Outcome(Kind.UNKNOWN, "?"), Outcome(Kind.PERMANENT, "cannot be built", asked=False)]
+)
+def test_a_probe_that_shows_nothing_leaves_it(database: Database, anna: str, outcome: Outcome) -> None:
+    """Neither does a message of which no request could be made: the provider was not even asked."""
+    seed.pending(database, anna, count=3)
+    pause(database, Cause.BREAKER)
+    now = config(database).health.probe_at or 0
+    (probe,) = take(database, now).claims
+    assert what(learn(database, [(probe, outcome)], now)) == []
+    assert config(database).hold(now) is Hold.OPEN
+    assert config(database).health.probe_at == now + 10_000
+
+
+def test_a_probe_that_finds_the_credentials_refused(database: Database, anna: str) -> None:
+    """What opened the breaker may turn out to be the key: then people are told that, and it is probed as seldom."""
+    seed.pending(database, anna, count=3)
+    pause(database, Cause.BREAKER)
+    now = config(database).health.probe_at or 0
+    (probe,) = take(database, now).claims
+    assert what(learn(database, [(probe, REVOKED)], now)) == [f"paused: {REVOKED.message}"]
+    found = config(database).health
+    assert (found.pause_cause, found.pause_reason, found.probe_at) == ("config", REVOKED.message, now + 60_000)
+    assert audited(database) == ["pause"]
+
+
+def test_nobody_probes_what_an_operator_paused(database: Database, anna: str) -> None:
+    """What a person has stopped stays stopped, also where it was open before; a probe under way does not end it."""
+    seed.pending(database, anna)
+    pause(database, Cause.BREAKER)
+    now = config(database).health.probe_at or 0
+    (probe,) = take(database, now).claims
+    by_hand = config(database).health.with_pause(Cause.OPERATOR, "by hand", now)
+    database.write(lambda tx: providers.set_health(tx, config(database).id, by_hand))
+    assert what(learn(database, [(probe, FINE)], now)) == []
+    assert (config(database).health.pause_cause, config(database).health.probe_at) == ("operator", None)
+    assert take(database, now + 10**9).held == "paused"
+
+
+# The breaker
+
+
+def test_the_breaker_opens_once(database: Database, anna: str) -> None:
+    """Enough failures that are half of the attempts open it, whoever counted them; exactly one batch is told so."""
+    seed.pending(database, anna, count=60)
+    claims = take(database, NOW).claims
+    answers = [(each, FINE if number % 3 == 0 else BUSY) for number, each in enumerate(claims)]
+    said = [what(learn(database, answers[start : start + 6], NOW + start)) for start in range(0, 60, 6)]
+    assert [each for each in said if each] == [["breaker opened: 503 in 20 of 30"]]
+    assert audited(database) == ["open"]
+    assert take(database, NOW + 100).held == "open"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "apart_ms"),
+    [
+        ([BUSY] * 19, 0),
+        ([BUSY] * 20 + [FINE] * 21, 0),
+        ([BUSY] * 38, 1_600),
+        ([Outcome(Kind.THROTTLED, "slowly")] * 40, 0),
+        ([Outcome(Kind.PERMANENT, "no")] * 40, 0),
+        ([Outcome(Kind.TRANSIENT, "not called", asked=False)] * 40, 0),
+        ([Outcome(Kind.TRANSIENT, "greylisted", blames="to")] * 40, 0),
+    ],
+)
+def test_the_breaker_stays_closed(database: Database, anna: str, outcomes: list[Outcome], apart_ms: int) -> None:
+    """Too few, too small a part, too far apart, or nothing that the provider failed at."""
+    seed.pending(database, anna, count=len(outcomes))
+    claims = take(database, NOW).claims
+    batches = [list(zip(claims, reversed(outcomes), strict=True))]
+    if apart_ms:
+        batches = [[answer] for answer in batches[0]]
+    for number, batch in enumerate(batches):
+        assert what(learn(database, batch, NOW + number * apart_ms)) == []
+    assert "open" not in audited(database)
+
+
+def test_a_sound_provider_costs_no_statement(database: Database, anna: str) -> None:
+    """Without failures nothing is written about the provider, and nothing is looked up."""
+    seed.pending(database, anna, count=20)
+    claims = take(database, NOW).claims
+    assert _about_providers(lambda: learn(database, [(each, FINE) for each in claims], NOW)) == []
+    assert _about_providers(lambda: take(database, NOW)) == []  # but in the claim's own statement
+
+
+def test_while_it_fails_what_succeeds_counts_too(database: Database, anna: str) -> None:
+    """A dispatcher whose own calls succeed says so as soon as it knows that others fail."""
+    seed.pending(database, anna, count=100)
+    first, second = take(database, NOW, 19).claims, take(database, NOW, 19).claims
+    learn(database, [(each, BUSY) for each in first], NOW)
+    watched = take(database, NOW + 1, 30).claims
+    assert [each.watched for each in (*second, *watched)] == [False] * 19 + [True] * 30
+    learn(database, [(each, FINE) for each in watched], NOW + 2)
+    assert what(learn(database, [(each, BUSY) for each in second[:5]], NOW + 3)) == []
+    assert take(database, NOW + health.WINDOW_MS, 1).claims[0].watched is False
+
+
+def _about_providers(act: Callable[[], object]) -> list[str]:
+    """Return the statements of an act that look at a provider's rows, or write them."""
+    seen: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "provider_states" in statement or "provider_configs" in statement:
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        act()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    return seen
+
+
+# Throttled
+
+
+def test_a_throttled_provider_is_left_alone_by_all(database: Database, anna: str) -> None:
+    """As long as it wishes, a second at the least; that is no news, costs no attempt and ends by itself."""
+    (first, second, *_) = seed.pending(database, anna, count=3)
+    a, b = take(database, NOW, 2).claims
+    wishes = [Outcome(Kind.THROTTLED, "slowly", retry_after_ms=wish) for wish in (None, 7_000)]
+    assert what(learn(database, [(a, wishes[0]), (b, wishes[1])], NOW)) == []
+    held = take(database, NOW + 6_999)
+    assert (held.claims, held.held, held.wait_ms) == ((), "throttled", 1)
+    assert [seed.notification(database, id_).attempt_count for id_ in (first, second)] == [0, 0]
+    assert len(take(database, NOW + 7_000).claims) >= 1
+    assert audited(database) == []
+
+
+def test_a_provider_that_refuses_a_few_is_asked_on(database: Database, anna: str) -> None:
+    """Too many at once for its taste, and no word of when: the refused come back by themselves, nobody else waits."""
+    seed.pending(database, anna, count=4)
+    a, b, c = take(database, NOW, 3).claims
+    learn(database, [(a, Outcome(Kind.THROTTLED, "too many at once")), (b, FINE), (c, FINE)], NOW)
+    later = take(database, NOW)
+    assert (len(later.claims), later.held) == (2, None)
+
+
+def test_throttled_gives_way_to_every_other_cause(database: Database, anna: str) -> None:
+    """It never stands in the way of a pause that matters, never shortens one, and never hides one."""
+    assert pause(database, Cause.THROTTLED, until=NOW + 5_000)
+    assert not pause(database, Cause.THROTTLED, until=NOW + 1_000)
+    assert pause(database, Cause.CONFIG, now=NOW + 1)
+    assert not pause(database, Cause.THROTTLED, now=NOW + 2, until=NOW + 9_000)
+    assert config(database).health.pause_cause == "config"
+
+
+# Failover
+
+FOR_SENDGRID = (StandIn("sendgrid"),)
+
+
+def test_the_next_provider_takes_what_may_go_by_another(database: Database, anna: str) -> None:
+    """Critical first, then oldest due, over both; what is pinned or may have gone out stays, and history says why."""
+    (mine,) = seed.pending(database, anna, "smtp", due_at=3_000)
+    (old,) = seed.pending(database, anna, due_at=2_000)
+    (critical,) = seed.pending(database, anna, due_at=9_000, is_critical=True)
+    (pinned,) = seed.pending(database, anna, fails_over=False)
+    (lost,) = seed.pending(database, anna, lease_id="2" * 36, leased_until=5, attempt_count=1)
+    assert [each.id for each in take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims] == [mine]
+    database.write(lambda tx: tx.execute(update(notifications).where(notifications.c.id == mine).values(**_FREE)))
+    pause(database, Cause.BREAKER)
+    taken = take(database, NOW, 2, provider="smtp", stands_in_for=FOR_SENDGRID).claims
+    assert [(each.id, each.provider) for each in taken] == [(critical, "smtp"), (old, "smtp")]
+    row = seed.notification(database, old)
+    assert (row.provider, row.attempt_count) == ("smtp", 1)
+    (entry,) = json.loads(row.retry_history)
+    assert entry == {
+        "event": "failover", "from": "sendgrid", "to": "smtp", "at": NOW, "reason": "sendgrid is open: why"
+    }  # fmt: skip
+    rest = take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims
+    assert [each.id for each in rest] == [mine]
+    assert {seed.notification(database, id_).provider for id_ in (pinned, lost)} == {"sendgrid"}
+
+
+_FREE: dict[str, Any] = {"lease_id": None, "leased_until": None, "attempt_count": 0}
+
+
+@pytest.mark.parametrize("cause", [Cause.THROTTLED, None])
+def test_who_works_keeps_his_own(database: Database, anna: str, cause: Cause | None) -> None:
+    """Nobody stands in for a provider that only wants a moment, nor for one that is back since somebody looked."""
+    seed.pending(database, anna)
+    if cause is not None:
+        pause(database, cause, until=NOW + 60_000)
+    assert take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims == ()
+
+
+def test_a_due_probe_is_left_to_whoever_works_for_that_provider(database: Database, anna: str) -> None:
+    """Else a provider whose work is taken by another would never be tried again."""
+    seed.pending(database, anna, count=5)
+    pause(database, Cause.BREAKER)
+    due, spares = config(database).health.probe_at or 0, (StandIn("sendgrid", spares_probes=True),)
+    assert len(take(database, due - 1, 1, provider="smtp", stands_in_for=spares).claims) == 1
+    left = take(database, due, provider="smtp", stands_in_for=spares)
+    assert (left.claims, left.spared) == ((), True)
+    assert [each.probe for each in take(database, due).claims] == [True]
+    assert len(take(database, due, provider="smtp", stands_in_for=spares).claims) == 3
+
+
+def test_what_may_have_gone_out_never_changes_its_provider(database: Database, anna: str) -> None:
+    """After an unknown outcome, or a lease that ended without a result, another provider could send it twice."""
+    answered, lost = seed.pending(database, anna, count=2)
+    first, _ = take(database, NOW).claims
+    learn(database, [(first, Outcome(Kind.UNKNOWN, "no answer"))], NOW)
+    (again,) = [each for each in take(database, NOW + LEASE_MS, provider="sendgrid").claims if each.id == lost]
+    assert not again.fails_over
+    assert [seed.notification(database, id_).fails_over for id_ in (answered, lost)] == [False, False]
+
+
+def test_what_the_other_cannot_deliver_goes_home(database: Database, anna: str) -> None:
+    """No notification dies because another provider stood in: it is as before, and waits for its own."""
+    (id_,) = seed.pending(database, anna)
+    pause(database, Cause.CONFIG)
+    (taken,) = take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims
+    learn(database, [(taken, Outcome(Kind.PERMANENT, "no template here", asked=False))], NOW)
+    row = seed.notification(database, id_)
+    assert (row.status, row.provider, row.attempt_count, row.fails_over) == ("pending", "sendgrid", 0, False)
+    assert row.due_at == 1_000
+    assert "smtp cannot deliver it: no template here" in row.error_message
+    assert [entry["to"] for entry in json.loads(row.retry_history)] == ["smtp", "sendgrid"]
+    assert take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims == ()
+
+
+@pytest.mark.parametrize("cause", [*Cause, None])
+def test_the_states_say_what_a_claim_does(database: Database, anna: str, cause: Cause | None) -> None:
+    """`held` is what no claim takes: not what another provider stands in for, but what may go by its own alone."""
+    seed.pending(database, anna, count=2)
+    seed.pending(database, anna, count=3, fails_over=False)
+    if cause is not None:
+        pause(database, cause, until=NOW + 60_000 if cause is Cause.THROTTLED else None)
+    with database.read() as tx:
+        counted = {each.state: each.count for each in waiting(tx.at(NOW))}
+    taken = [*take(database, NOW).claims, *take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims]
+    assert counted.get(State.DUE, 0) == len(taken)
+    assert counted.get(State.HELD, 0) == 5 - len(taken)
+
+
+def test_released_probes_are_made_again(database: Database, anna: str) -> None:
+    """A probe whose call never began shows nothing, and the next one does not wait for its lease to end."""
+    seed.pending(database, anna)
+    pause(database, Cause.BREAKER)
+    now = config(database).health.probe_at or 0
+    (probe,) = take(database, now).claims
+    results = [AttemptResult(probe, Release(probe, probe.due_at, probe.attempt - 1, probe.last_attempted))]
+    database.write(lambda tx: record(tx.at(now), results))
+    assert config(database).health.probe_at == now + 10_000
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).where(notifications.c.lease_id.is_not(None))).scalar_one() == 0
