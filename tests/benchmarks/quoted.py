@@ -42,7 +42,10 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
         ("the same on SQLite, to PostgreSQL", 1 / systems["notifyctl, SQLite"]["ours_by_theirs"]),
         ("two processes on two cores, to one", facts["scaling"]["ratio"]),
         ("e-mail while every SMS hangs for 20 s, to e-mail alone", facts["hanging"]["ratio"]),
-        *((f"{what}, beside 700,000 notifications to beside 10,000", _growth(cost)) for what, cost in costs.items()),
+        *(
+            (f"{what} a notification, beside 700,000 notifications to beside 10,000", _growth(cost))
+            for what, cost in costs.items()
+        ),
         *((STARTS[each["name"]], each["ratio"]) for each in facts["startup"]),
     ]
 
