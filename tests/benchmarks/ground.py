@@ -192,6 +192,7 @@ def _rows(url: str, query: str) -> Sequence[Sequence[Any]]:
         with _sqlite(url) as conn:
             return conn.execute(query).fetchall()
     with psycopg.connect(url) as postgresql:
+        postgresql.execute("SET track_counts = off")  # these look at whole tables: not the pages of who is measured
         return postgresql.execute(query.encode()).fetchall()
 
 
