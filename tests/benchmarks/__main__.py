@@ -69,7 +69,8 @@ def main() -> None:
             tables[name] = known[name](Place(programs, server, Path(folder), given.quick, rounds, given.only))
             for table in tables[name]:
                 print(f"\n{table.text()}", flush=True)
-    report.write(given.output, about, tables)
+            # After each part: one that fails later costs nobody the hours before it.
+            report.write(given.output, about, tables)
     print(f"written to {given.output}")
 
 
