@@ -67,7 +67,10 @@ _Attach = Annotated[
 _Data = Annotated[
     str | None, typer.Option("--data", metavar="JSON", help="An object with further fields of the payload.")
 ]
-_To = Annotated[str | None, typer.Option("--to", metavar="ADDRESS", help="This address, not one of the user's.")]
+_To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="ADDRESS", help="This address, not one of the user's; a mail's also 'Name <a@b>'."),
+]
 _Provider = Annotated[
     str | None, typer.Option("--provider", metavar="P", help="This provider, not the channel's preferred one.")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel, Message
 
 _OWN = {Channel.EMAIL: ("to",), Channel.SMS: ("to",), Channel.PUSH: ("token", "fid")}
@@ -16,7 +17,7 @@ def own_address(channel: Channel, content: Mapping[str, Any]) -> str | None:
     for key in _OWN[channel]:
         value = content.get(key)
         if isinstance(value, str) and value:
-            return value
+            return bare_address(value) if channel is Channel.EMAIL else value
     return None
 
 

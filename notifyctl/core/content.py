@@ -11,14 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from notifyctl.core import json_codec
+from notifyctl.core import json_codec, mailbox
 from notifyctl.core.address import normalised
 from notifyctl.core.errors import UsageError
+from notifyctl.core.mailbox import Mailbox
 from notifyctl.core.model import PAYLOAD_VERSION, Channel
 
 FIELDS: Mapping[Channel, tuple[str, ...]] = {
     Channel.EMAIL: (
         "to",
+        "to_name",
         "subject",
         "text",
         "html",
@@ -124,8 +126,7 @@ def build(
     _merge(payload, _checked_data(channel, data or {}))
     if wrong := _unfit_audience(channel, payload):
         raise UsageError(f"{wrong}: must be text, and not empty")
-    if (own := ADDRESS_FIELD[channel]) in payload:
-        payload[own] = normalised(channel, payload[own])
+    _address(channel, payload)
     payload["v"] = PAYLOAD_VERSION
     _refuse_half_characters(payload)
     return payload
@@ -209,6 +210,26 @@ def _merge(payload: dict[str, Any], data: Mapping[str, Any]) -> None:
     for key, value in data.items():
         if payload.setdefault(key, value) != value:
             raise UsageError(f"{key} is given twice, in --data and by an option of its own", "give it once")
+
+
+def _address(channel: Channel, payload: dict[str, Any]) -> None:
+    """Bring the payload's own address to the form in which it is stored; a name before it gets a field of its own."""
+    own = ADDRESS_FIELD[channel]
+    if own not in payload:
+        return
+    address = payload[own]
+    if channel is Channel.EMAIL:
+        box = _mailbox(address)
+        address = box.address
+        _merge(payload, {"to_name": box.name} if box.name else {})
+    payload[own] = normalised(channel, address)
+
+
+def _mailbox(text: str) -> Mailbox:
+    try:
+        return mailbox.parse(text)
+    except mailbox.NoMailbox:
+        return Mailbox(text)  # refused like any other text that is no address
 
 
 def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from notifyctl.core import json_codec
+from notifyctl.core.mailbox import Mailbox, NoMailbox, parse
 from notifyctl.providers.contract import Credentials, InvalidMessage
 
 ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
@@ -19,8 +20,6 @@ ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle 
 BASE_URL_HELP = "another address than the provider's own: the sandbox, a proxy"
 RECEIPTS_HELP = "poll: the dispatcher asks what became of messages"
 
-_MAILBOX = re.compile(r"(?:(?P<name>[^<>]*?)\s*<(?P<inner>[^<>\s]+)>|(?P<bare>[^<>\s]+))")
-_ADDRESS = re.compile(r"[^@\s,;]+@[^@\s,;]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 _TOKEN68 = re.compile(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
@@ -78,20 +77,25 @@ def flag(content: Mapping[str, Any], field: str) -> bool:
     return bool(value)
 
 
-def mailbox(field: str, value: str) -> dict[str, str]:
-    """Return `value` ("a@b" or "Name <a@b>") as {"email"} or {"email", "name"}; raise InvalidMessage if it is neither.
+def mailbox(field: str, value: str) -> Mailbox:
+    """Return the one mailbox that `value` is ("a@b" or "Name <a@b>"); raise InvalidMessage if it is none.
 
-    No more is checked than that something stands on both sides of one @, and that it is not a list of addresses: the
-    rest is the mail system's business.
+    Whether there can be such an address is the mail system's business.
     """
-    found = _MAILBOX.fullmatch(value.strip())
-    address = found and (found["inner"] or found["bare"])
-    if not found or not address or not _ADDRESS.fullmatch(address) or len(address) > ADDRESS_CHARS:
-        raise InvalidMessage(f"{field}: not an e-mail address")
-    name = (found["name"] or "").strip().strip('"')
-    if _CONTROL.search(name):
-        raise InvalidMessage(f"{field}: the name must be on one line, without control characters")
-    return {"email": address, "name": name} if name else {"email": address}
+    try:
+        box = parse(value)
+    except NoMailbox as error:
+        raise InvalidMessage(f"{field}: {error}") from None
+    if len(box.address) > ADDRESS_CHARS:
+        raise InvalidMessage(f"{field}: not an e-mail address: it has more than {ADDRESS_CHARS} characters")
+    return box
+
+
+def recipient_name(content: Mapping[str, Any]) -> str:
+    """Return the name of whom a mail is for, empty without one; raise InvalidMessage for what cannot be a name."""
+    to = content.get("to")
+    written = mailbox("to", to).name if isinstance(to, str) and "<" in to else ""
+    return header_text(content, "to_name") or written
 
 
 def encode_json(payload: Mapping[str, Any]) -> bytes:

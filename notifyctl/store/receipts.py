@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from typing import Any
 
 from sqlalchemy import String, select
@@ -13,6 +12,7 @@ from sqlalchemy import String, select
 from notifyctl.core.audience import own_address
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
+from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel, metric_at
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt
 from notifyctl.core.weigh import Addressee, Counts, reason_to_pause, weigh
@@ -114,4 +114,4 @@ def _copies(content: Mapping[str, Any]) -> Iterable[str]:
         value = content.get(field)
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, str) and each:
-                yield parseaddr(each)[1].casefold()
+                yield bare_address(each).casefold()

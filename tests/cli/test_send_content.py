@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from email import message_from_string, policy
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,40 @@ def test_everything_gets_through(cli: Cli, sandbox: Any) -> None:
         world.ok("send", "anna", "--channel", channel, "--data", json.dumps(each.content))
     report = world.dispatch()
     assert (report["attempts"], report["accepted"]) == (len(typed), len(typed)), world.ok("dlq", "list").stdout
+
+
+@on_sqlite
+@pytest.mark.parametrize("way", ["option", "data", "field"])
+def test_a_name_before_the_address(keyed: Cli, way: str) -> None:
+    """`--to 'Name <a@b>'` sends the name as well, by both ways that mail goes; the address is a plain one."""
+    to = r'"Groß, \"Anna\" <x>" <Anna.G@EXAMPLE.org>'
+    given = {
+        "option": ("--to", to),
+        "data": ("--data", json.dumps({"to": to})),
+        "field": ("--to", "Anna.G@example.org", "--data", json.dumps({"to_name": 'Groß, "Anna" <x>'})),
+    }[way]
+    refused(keyed.call(*MAIL, *given), "to: SendGrid takes no comma")
+    keyed.call("providers", "add", "smtp", "--set", "host=mail.example", "--set", "from=shop@example.com").ok()
+    sent = keyed.call(*MAIL, *given, "--provider", "smtp", "--dry-run", "-o", "json").ok().json()
+    assert sent["headers"]["Rcpt-To"] == "<Anna.G@example.org>"
+    mail = message_from_string(sent["body"], policy=policy.default)
+    [box] = mail["To"].addresses
+    assert (box.display_name, box.addr_spec) == ('Groß, "Anna" <x>', "Anna.G@example.org")
+    plain = shown(keyed.call(*MAIL, "--to", "Anna Groß <anna@example.org>", "--dry-run", "-o", "json"))
+    [person] = plain["personalizations"]
+    assert person["to"] == [{"email": "anna@example.org", "name": "Anna Groß"}]
+
+
+@on_sqlite
+def test_whose_name_it_is(keyed: Cli) -> None:
+    """A name without an address goes before the user's own; two names, and a name that is none, are refused."""
+    own = shown(keyed.call(*MAIL, "--data", '{"to_name": "Anna"}', "--dry-run", "-o", "json"))
+    assert own["personalizations"][0]["to"] == [{"email": "anna@example.org", "name": "Anna"}]
+    two = ("--to", "Anna <anna@example.org>", "--data", '{"to_name": "Bob"}')
+    refused(keyed.call(*MAIL, *two), "to_name is given twice")
+    refused(keyed.call(*MAIL, "--data", json.dumps({"to_name": "a\r\nBcc: b"})), "to_name: must be on one line")
+    for to in ("anna@example.org, bob@example.org", "bob@example.org <anna@example.org>", "Anna <anna@example.org"):
+        refused(keyed.call(*MAIL, "--to", to), "is no e-mail address")
 
 
 # What is refused

@@ -201,9 +201,11 @@ def test_sender_must_come_from_somewhere() -> None:
     with pytest.raises(InvalidMessage, match="from: missing"):
         build(MAIL, credentials=Credentials("SG.key"))
     assert ADAPTER.check(Credentials("SG.key")) == ['the sender "from" is missing']
-    assert ADAPTER.check(Credentials("SG.key", config={"from": "me"})) == ["from: not an e-mail address"]
+    assert ADAPTER.check(Credentials("SG.key", config={"from": "me"})) == [
+        "from: not an e-mail address: it needs one @"
+    ]
     replies = {"from": "a@b.example", "reply_to": "nobody"}
-    assert ADAPTER.check(Credentials("SG.key", config=replies)) == ["reply_to: not an e-mail address"]
+    assert ADAPTER.check(Credentials("SG.key", config=replies)) == ["reply_to: not an e-mail address: it needs one @"]
     assert ADAPTER.check(Credentials("SG key", config={"from": "a@b.example"})) == [
         "the API key holds a space, a line break or another character that no key has"
     ]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notifyctl.core.mailbox import Mailbox
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import InvalidMessage
@@ -30,19 +31,24 @@ def envelope(message: Message) -> dict[str, Any]:
     content = message.content
     if not message.to:
         raise InvalidMessage("to: missing")
-    person: dict[str, Any] = {"to": [{"email": message.to}]}
+    one: dict[str, Any] = {"to": [_recipient("to", Mailbox(message.to, fields.recipient_name(content)))]}
     seen = {message.to.casefold()}
     for field in ("cc", "bcc"):
         if boxes := _unseen(field, content, seen):
-            person[field] = boxes
+            one[field] = boxes
     if len(seen) > MAX_RECIPIENTS:
         raise InvalidMessage(f"to, cc and bcc: more than {MAX_RECIPIENTS} recipients")
     if headers := _headers(content):
-        person["headers"] = headers
+        one["headers"] = headers
     if data := fields.mapping(content, "template_data"):
-        person["dynamic_template_data"] = data
-    person["custom_args"] = _custom_args(message)
-    return person
+        one["dynamic_template_data"] = data
+    one["custom_args"] = _custom_args(message)
+    return one
+
+
+def person(box: Mailbox) -> dict[str, str]:
+    """Return a mailbox as SendGrid has it."""
+    return {"email": box.address, "name": box.name} if box.name else {"email": box.address}
 
 
 def _unseen(field: str, content: Mapping[str, Any], seen: set[str]) -> list[dict[str, str]]:
@@ -50,17 +56,16 @@ def _unseen(field: str, content: Mapping[str, Any], seen: set[str]) -> list[dict
     values = fields.texts(content, field)
     if not values:
         return []
-    boxes = {box["email"].casefold(): box for box in (_recipient(field, value) for value in values)}
-    once = [box for address, box in boxes.items() if address not in seen]
+    boxes = {box.address.casefold(): box for box in (fields.mailbox(field, value) for value in values)}
+    once = [_recipient(field, box) for address, box in boxes.items() if address not in seen]
     seen.update(boxes)
     return once
 
 
-def _recipient(field: str, value: str) -> dict[str, str]:
-    box = fields.mailbox(field, value)
-    if _DELIMITER.search(box.get("name", "")):
+def _recipient(field: str, box: Mailbox) -> dict[str, str]:
+    if _DELIMITER.search(box.name):
         raise InvalidMessage(f"{field}: SendGrid takes no comma or semicolon in a recipient's name")
-    return box
+    return person(box)
 
 
 def _headers(content: Mapping[str, Any]) -> dict[str, str]:

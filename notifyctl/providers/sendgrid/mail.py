@@ -12,7 +12,7 @@ from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.attachments import attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
-from notifyctl.providers.sendgrid.envelope import envelope
+from notifyctl.providers.sendgrid.envelope import envelope, person
 from notifyctl.providers.sendgrid.options import mail_settings, options
 
 MAX_BYTES = 30 * 1024 * 1024
@@ -47,7 +47,7 @@ def mail(message: Message, credentials: Credentials) -> dict[str, Any]:
 def replies(content: Mapping[str, Any], credentials: Credentials) -> dict[str, Any]:
     """Return where answers go: one mailbox, several under a name of their own, or nothing; raise InvalidMessage."""
     values = fields.texts(content, "reply_to") or fields.texts(credentials.config, "reply_to")
-    boxes = [fields.mailbox("reply_to", value) for value in values]
+    boxes = [person(fields.mailbox("reply_to", value)) for value in values]
     if len(boxes) > MAX_REPLY_TO:
         raise InvalidMessage(f"reply_to: more than {MAX_REPLY_TO}")
     return {"reply_to_list": boxes} if len(boxes) > 1 else {"reply_to": boxes[0]} if boxes else {}
@@ -76,10 +76,10 @@ def sender(content: Mapping[str, Any], credentials: Credentials) -> dict[str, st
     value = fields.text(content, "from") or fields.text(credentials.config, "from")
     if value is None:
         raise InvalidMessage("from: missing, in the content and in the provider's settings")
-    sender = fields.mailbox("from", value)
-    if not sender["email"].isascii():
+    box = fields.mailbox("from", value)
+    if not box.address.isascii():
         raise InvalidMessage("from: SendGrid takes only ASCII in the sender's address")
-    return sender
+    return person(box)
 
 
 def _attachments(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.header import Header
 from email.utils import formataddr
 from typing import Any
 
+from notifyctl.core.mailbox import Mailbox
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import InvalidMessage
 
@@ -30,21 +30,6 @@ _IN_BRACKETS = re.compile(r"<[^\s<>]+>")  # an address, as those of List-Unsubsc
 _LINE_CHARS = 998  # RFC 5322, 2.1.1
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A person's address, its domain in ASCII, and perhaps a name."""
-
-    address: str
-    name: str
-
-    def __str__(self) -> str:
-        """Return it as a header has it."""
-        plain = formataddr((self.name, self.address)) if _is_plain(self.name) else ""
-        if plain and len(plain) < _LINE_CHARS - len("Reply-To: ,"):
-            return plain
-        return f"{_encoded(self.name)} <{self.address}>"
-
-
 def lines(content: Mapping[str, Any], people: Mapping[str, list[Mailbox]], message_id: str) -> bytes:
     """Return the head; `people` are by header. Raises InvalidMessage naming the field that cannot stand in it."""
     subject = fields.header_text(content, "subject")
@@ -57,12 +42,12 @@ def lines(content: Mapping[str, Any], people: Mapping[str, list[Mailbox]], messa
 
 
 def own_mailbox(field: str, value: str) -> Mailbox:
-    """Return "a@b" or "Name <a@b>" with its domain in ASCII; raise InvalidMessage when that cannot be."""
+    """Return a mailbox with its domain in ASCII, as headers and envelopes have it; raise InvalidMessage for none."""
     box = fields.mailbox(field, value)
-    local, _, domain = box["email"].rpartition("@")
+    local, _, domain = box.address.rpartition("@")
     if not _LOCAL_PART.fullmatch(local):
         raise InvalidMessage(f"{field}: only plain ASCII before the @, which is what every server takes")
-    return Mailbox(f"{local}@{_domain(field, domain)}", box.get("name", ""))
+    return Mailbox(f"{local}@{_domain(field, domain)}", box.name)
 
 
 def _domain(field: str, domain: str) -> str:
@@ -95,7 +80,14 @@ def _further_headers(content: Mapping[str, Any]) -> list[str]:
 
 
 def _joined(boxes: list[Mailbox]) -> str:
-    return ",\r\n ".join(map(str, boxes))
+    return ",\r\n ".join(map(_person, boxes))
+
+
+def _person(box: Mailbox) -> str:
+    plain = formataddr((box.name, box.address)) if _is_plain(box.name) else ""
+    if plain and len(plain) < _LINE_CHARS - len("Reply-To: ,"):
+        return plain
+    return f"{_encoded(box.name)} <{box.address}>"
 
 
 def _header(name: str, value: str) -> str:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
 
+from notifyctl.core.mailbox import Mailbox
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.attachments import Attachment, attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
-from notifyctl.providers.smtp.headers import Mailbox, lines, own_mailbox
+from notifyctl.providers.smtp.headers import lines, own_mailbox
 
 _POLICY = SMTP.clone(cte_type="7bit")
 # What stands in a header as it is; what is longer would be encoded, which no reader undoes there (RFC 2047, 5).
 _CONTENT_ID = re.compile(r"[A-Za-z0-9._%+@-]{1,75}")
 _FIELDS = frozenset(
     {
-        *("v", "to", "cc", "bcc", "from", "reply_to", "subject", "text", "html", "attachments"),
+        *("v", "to", "to_name", "cc", "bcc", "from", "reply_to", "subject", "text", "html", "attachments"),
         *("headers", "categories", "custom_args"),
     }
 )
@@ -38,7 +40,7 @@ def mail(message: Message, credentials: Credentials) -> tuple[dict[str, str], by
     if not message.to:
         raise InvalidMessage("to: missing")
     sender = _sender(content, credentials)
-    people = {"To": [own_mailbox("to", message.to)]}
+    people = {"To": [replace(own_mailbox("to", message.to), name=fields.recipient_name(content))]}
     people |= {field.title(): _mailboxes(field, content) for field in ("cc", "bcc")}
     envelope = {
         "Mail-From": f"<{sender.address}>",
