@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from notifyctl.core.errors import UsageError
@@ -10,6 +11,7 @@ from notifyctl.core.model import Channel
 
 TOKEN_MAX = 1_024
 
+_FOR_THE_EYE = re.compile(r"[^0-9+]")
 _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 
 
@@ -68,6 +70,50 @@ def push_token(address: str) -> str:
     return text
 
 
+def fold(channel: Channel, address: str) -> str:
+    """Return the form by which addresses are compared: two that are read as the same one have the same. Never raises.
+
+    E-mail: in lower case, composed (NFC), the domain as A-labels (RFC 5890) without a dot at its end; a `+tag` and dots
+    in the local part are kept, for who they are nobody but its server knows. A telephone number: its digits, without
+    what is for the eye and without the network before it (`whatsapp:`). A push token is compared as it is.
+    """
+    return _FOLDS[channel](address.strip())
+
+
+def _folded_email(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    if not address.isascii():
+        # Lower case as RFC 8265, 3.3 has it: case folding would make one person of two (straße and strasse).
+        local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
+        domain = _a_labels(unicodedata.normalize("NFKC", domain))
+    return f"{local}{at}{domain}".lower().rstrip(".")
+
+
+def _a_labels(domain: str) -> str:
+    if domain.isascii():
+        return domain
+    import idna  # only here: it brings its tables along
+
+    try:
+        return idna.encode(domain.lower().rstrip("."), uts46=True).decode()
+    except idna.IDNAError:
+        return domain
+
+
+def _folded_phone(address: str) -> str:
+    number = address.rpartition(":")[2]
+    return _FOR_THE_EYE.sub("", number) if _DIALLED.fullmatch(number) else address.lower()
+
+
+def _folded_token(address: str) -> str:
+    return address
+
+
+_FOLDS: dict[Channel, Callable[[str], str]] = {
+    Channel.EMAIL: _folded_email,
+    Channel.SMS: _folded_phone,
+    Channel.PUSH: _folded_token,
+}
 _BY_CHANNEL: dict[Channel, Callable[[str], str]] = {
     Channel.EMAIL: email,
     Channel.SMS: phone,

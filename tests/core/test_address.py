@@ -89,3 +89,54 @@ def test_no_push_token(text: str) -> None:
 def test_the_longest_push_token() -> None:
     """1024 characters are stored as they came."""
     assert address.push_token("x:-_" * 256) == "x:-_" * 256
+
+
+# Comparing
+
+
+@given(st.sampled_from(Channel), ANYTHING)
+def test_folding_is_for_any_text_and_is_the_end_of_it(channel: Channel, text: str) -> None:
+    """Whatever somebody else stored or a provider says can be compared, and what is folded is folded."""
+    folded = address.fold(channel, text)
+    assert address.fold(channel, folded) == folded
+
+
+@pytest.mark.parametrize("stored", ["anna@example.org", "a+tag@mail.test", "ä@exämple.com", "O'Neil.x@müller.example"])
+def test_the_stored_form_is_the_same_person(stored: str) -> None:
+    """Storing an address changes nothing of whose it is."""
+    assert address.fold(Channel.EMAIL, address.normalised(Channel.EMAIL, stored)) == address.fold(Channel.EMAIL, stored)
+
+
+@pytest.mark.parametrize(
+    ("channel", "one", "other"),
+    [
+        ("email", "Anna@Example.ORG", "anna@example.org"),
+        ("email", " anna@example.org. ", "ANNA@EXAMPLE.ORG"),
+        ("email", "anna@müller.example", "anna@XN--MLLER-KVA.example"),
+        ("email", "anna@mu\u0308ller.example", "anna@M\u00dcLLER.example"),
+        ("email", "mu\u0308ller@example.org", "M\u00dcLLER@example.org"),
+        ("email", "anna@日本語。example", "anna@xn--wgv71a119e.example"),
+        ("sms", "+1 (415) 555-2345", "+14155552345"),
+        ("sms", "whatsapp:+14155552345", "+14155552345"),
+        ("push", " tOkEn ", "tOkEn"),
+    ],
+)
+def test_two_ways_to_write_the_same_address(channel: Channel, one: str, other: str) -> None:
+    """Case, composition, and a domain in Unicode or in A-labels make no other address (RFC 5890, 2.3.2.1)."""
+    assert address.fold(Channel(channel), one) == address.fold(Channel(channel), other)
+
+
+@pytest.mark.parametrize(
+    ("channel", "one", "other"),
+    [
+        ("email", "anna+news@example.org", "anna@example.org"),
+        ("email", "an.na@example.org", "anna@example.org"),
+        ("email", "straße@example.org", "strasse@example.org"),
+        ("email", "anna@example.org", "anna@mail.example.org"),
+        ("sms", "+14155552345", "+14155552346"),
+        ("push", "tOkEn", "token"),
+    ],
+)
+def test_two_addresses(channel: Channel, one: str, other: str) -> None:
+    """What only some servers take for the same (a +tag, a dot) stays apart, and a token's letters count."""
+    assert address.fold(Channel(channel), one) != address.fold(Channel(channel), other)
