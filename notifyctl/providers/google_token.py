@@ -14,11 +14,11 @@ from google.oauth2 import service_account as google
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Response
+from notifyctl.providers.inflate import BODY_BYTES, readable
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.reading import explained, retry_after_ms
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-BODY_BYTES = 65_536
 # By a part of what the token endpoint says, in small letters.
 _EXPLANATIONS: Mapping[str, str] = {
     "signature": "the key is not, or no longer, one of the service account's: make a new key file",
@@ -92,14 +92,14 @@ class _Transport(transport.Request):
         **_: object,
     ) -> _Answer:
         self.last = None
-        # A compressed answer might be a small one that grows without end.
         plain = {**(headers or {}), "Accept-Encoding": "identity"}
         try:
             with (
                 httpx.Client(timeout=timeout or self._timeout_s, trust_env=False) as client,
                 client.stream(method, url, content=body, headers=plain) as answer,
             ):
-                self.last = Response(answer.status_code, dict(answer.headers), _body(answer, self._timeout_s))
+                body = readable(_body(answer, self._timeout_s), answer.headers.get("content-encoding", ""))
+                self.last = Response(answer.status_code, dict(answer.headers), body)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise exceptions.TransportError(one_line(f"the token endpoint cannot be reached: {error}")) from error  # type: ignore[no-untyped-call]
         return _Answer(self.last)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
-from notifyctl.providers.http.answer import BODY_BYTES as BODY_BYTES
 from notifyctl.providers.http.client import HttpClient
 from notifyctl.providers.http.dial import Resolve, addresses
+from notifyctl.providers.inflate import BODY_BYTES as BODY_BYTES
 
 if TYPE_CHECKING:
     from notifyctl.providers.mailwire import MailWire

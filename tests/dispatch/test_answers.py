@@ -7,9 +7,11 @@ its own answer; rows that pause the provider are run once more, one at a time.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -113,7 +115,23 @@ def bad_field(field: str) -> dict[str, Any]:
 
 HTML = b"<html><body>An error that is a page</body></html>"
 NOON = {"Date": "Wed, 21 Oct 2026 12:00:00 GMT"}
+SID = {"sid": f"SM{'1' * 32}", "status": "queued"}
 OVERSIZED = b'{"padding": "' + b"x" * 300_000 + b'", "sid": "SM1", "name": "projects/p/messages/1"}'
+
+
+def encoded(coding: str, status: int, body: object) -> bytes:
+    """An answer in a content coding, which nobody asked for (RFC 9110, 8.4.1)."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    for each in coding.split(", "):
+        raw = _CODINGS[each](raw)
+    return reply(status, raw, Content_Encoding=coding)
+
+
+_CODINGS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": lambda raw: b"\x0b\x02\x80\xff" + raw + b"\x03",
+}
 
 
 def broken(status: int) -> Answer:
@@ -196,7 +214,11 @@ SENDGRID = [
     *bodies(202),
 ]
 TWILIO = [
-    Row("201", reply(201, {"sid": f"SM{'1' * 32}", "status": "queued"}), sent()),
+    Row("201", reply(201, SID), sent()),
+    *(Row(f"201 in {each}", encoded(each, 201, SID), sent()) for each in ("gzip", "deflate", "deflate, gzip")),
+    Row("201 in br", encoded("br", 201, SID), again("unknown")),
+    Row("201, a bomb", encoded("gzip", 201, bytes(9_000_000)), again("unknown")),
+    Row("21610 in gzip", encoded("gzip", 400, {"code": 21610, "message": "what is wrong"}), address("what is wrong")),
     Row("201 with a page", reply(201, HTML), again("unknown")),
     Row("201, oversized", reply(201, OVERSIZED), again("unknown")),
     *(Row(f"{code}", twilio(400, code), address("what is wrong")) for code in (21211, 21614, 21612, 21610)),
@@ -221,6 +243,7 @@ TWILIO = [
 ]
 FCM = [
     Row("200", reply(200, {"name": "projects/shop/messages/1"}), sent()),
+    Row("200 in gzip", encoded("gzip", 200, {"name": "projects/shop/messages/1"}), sent()),
     Row("200 with a page", reply(200, HTML), again("unknown")),
     Row("200, oversized", reply(200, OVERSIZED), again("unknown")),
     Row("UNREGISTERED", fcm(404, "NOT_FOUND", fcm_error("UNREGISTERED")), address("not registered any more")),

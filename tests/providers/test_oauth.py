@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,6 +17,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.providers.google_token import fetch
 from notifyctl.providers.oauth import EARLY_SECONDS, FAILURE_SECONDS, Token, TokenSource
 from tests.providers.conftest import Running
+from tests.support.scripted import TOKEN, Scripted, reply, service_account
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -53,6 +56,16 @@ class Endpoint:
 
 
 ACCOUNT = {"client_email": "a@b.example", "private_key_id": "1"}
+
+
+def test_token_that_comes_encoded() -> None:
+    """A token that a proxy compressed is a token."""
+    said = gzip.compress(json.dumps({"access_token": TOKEN, "expires_in": 3_600, "token_type": "Bearer"}).encode())
+    with Scripted(lambda asked: reply(200, said, Content_Encoding="gzip")) as server:
+        found = fetch(service_account(server.url), 10)
+        [asked] = server.asked
+    assert isinstance(found, Token) and found.value == TOKEN
+    assert asked.headers["accept-encoding"] == "identity"
 
 
 def test_token_from_the_endpoint(sandbox: Running) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from notifyctl.providers.contract import Response
+from notifyctl.providers.inflate import BODY_BYTES, readable
 
 HEAD_BYTES = 65_536
-BODY_BYTES = 65_536
 KNOWN_NAMES = 64
 ANSWER_BYTES = HEAD_BYTES + 8 * BODY_BYTES
 """Head, body and framing; a body in chunks of one byte each is still within it."""
@@ -91,7 +91,10 @@ class AnswerReader:
             raise BadAnswer(f"more than {ANSWER_BYTES} bytes around a small body")
 
     def _answer(self) -> Response:
-        self._response = Response(self._status, self._headers, bytes(self._body[:BODY_BYTES]))
+        body = bytes(self._body[:BODY_BYTES])
+        if (encoding := self._headers.get("content-encoding")) is not None:
+            body = readable(body, encoding)
+        self._response = Response(self._status, self._headers, body)
         return self._response
 
     # What the parser calls, in this order.

@@ -52,7 +52,13 @@ def head(method: str, url: str, headers: Sequence[tuple[str, str]]) -> Head:
     parts = urlsplit(url)
     origin = _origin(parts)
     target = quote((parts.path or "/") + ("?" + parts.query if parts.query else ""), safe=_SAFE_IN_TARGET)
-    defaults = {"Host": _authority(origin), "User-Agent": f"notifyctl/{__version__}", "Accept": "*/*"}
+    defaults = {
+        "Host": _authority(origin),
+        "User-Agent": f"notifyctl/{__version__}",
+        "Accept": "*/*",
+        # Without it any coding could come back (RFC 9110, 12.5.3).
+        "Accept-Encoding": "identity",
+    }
     given = {name.lower() for name, _ in headers}
     lines = [f"{name}: {value}" for name, value in defaults.items() if name.lower() not in given]
     lines += [_line(name, value) for name, value in headers]
