@@ -19,6 +19,7 @@ from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.services import receipts as service
+from notifyctl.services.receipts import Call
 from notifyctl.wiring import poll_receipts
 
 if TYPE_CHECKING:
@@ -46,7 +47,25 @@ INGESTED = (
     Field("ignored", FieldKind.NUMBER),
     Field("unknown", FieldKind.NUMBER),
     Field("suppressed", FieldKind.NUMBER),
+    Field("unreadable", FieldKind.NUMBER),
 )
+
+
+_Headers = Annotated[
+    Path | None,
+    typer.Option("--headers", metavar="FILE", help="The call's headers, as lines or JSON: check its signature."),
+]
+_Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The address that was called; Twilio signs it too.")
+]
+_Token = Annotated[
+    str | None,
+    typer.Option(
+        "--auth-token",
+        metavar="-|@FILE",
+        help="Twilio's auth token, where an API key (SK...) is stored; a shared key's secret, where that signed.",
+    ),
+]
 
 
 @app.command()
@@ -82,24 +101,15 @@ def ingest(
     provider: Annotated[
         str | None, typer.Option("--provider", metavar="P", help="Whose it is, where the content does not tell.")
     ] = None,
-    headers: Annotated[
-        Path | None,
-        typer.Option("--headers", metavar="FILE", help="The call's headers, as lines or JSON: check its signature."),
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="The address that was called; Twilio signs it too.")
-    ] = None,
-    auth_token: Annotated[
-        str | None,
-        typer.Option(
-            "--auth-token", metavar="-|@FILE", help="Twilio's auth token, where an API key (SK...) is stored."
-        ),
-    ] = None,
+    headers: _Headers = None,
+    url: _Url = None,
+    auth_token: _Token = None,
 ) -> None:
     """Take what a provider posted to a webhook: SendGrid's events (JSON), Twilio's status callbacks (a form a line).
 
     With --headers the signature is checked: for SendGrid with the setting webhook_public_key, for Twilio with the
-    account's auth token. A wrong one: exit 7, and nothing is taken. Taken twice, it changes nothing more.
+    account's auth token. A wrong one: exit 7, and nothing is taken. A part that is none of the provider's is named,
+    with exit 6, and the others are taken. Taken twice, it changes nothing more.
     """
     with invocation(ctx) as run:
         if headers is None and (url is not None or auth_token is not None):
@@ -107,15 +117,14 @@ def ingest(
         if [file, str(headers), auth_token].count("-") > 1:
             raise UsageError("stdin can be only one of FILE, --headers and --auth-token")
         body = files.content(file, "")
-        whose = provider or service.guess(body)
-        if headers is not None:
-            token = None if auth_token is None else read_secret(auth_token, "--auth-token")
-            db, keyring = run.system.db, run.system.keyring
-            service.require_genuine(db, keyring, whose, body, _headers(headers), url=url, token=token)
-        done = service.ingest(run.system.db, whose, body, verified=headers is not None)
-        run.out.record(done, INGESTED, id_name="provider")
-        if done.paused is not None:
-            run.out.say(f"{whose} paused: {done.paused}")
+        guessed = service.guess(body)
+        if guessed is None:
+            run.out.record(service.nothing(provider), INGESTED, id_name="provider")
+            run.out.say(f"there is nothing in {'stdin' if file == '-' else file}: no receipt was taken")
+            return
+        token = None if auth_token is None else read_secret(auth_token, "--auth-token")
+        call = Call(body, {} if headers is None else _headers(headers), url, token)
+        _take(run, provider or guessed, call, check=headers is not None)
 
 
 # Asking
@@ -159,9 +168,22 @@ def _complain(run: Invocation, found: Sequence[Findings]) -> None:
 # Being told
 
 
+def _take(run: Invocation, provider: str, call: Call, *, check: bool) -> None:
+    """Write what a call says and show it; raise PartlyDone where parts of it were none."""
+    if check:
+        service.require_genuine(run.system.db, run.system.keyring, provider, call)
+    done = service.ingest(run.system.db, provider, call, verified=check)
+    run.out.record(done, INGESTED, id_name="provider")
+    if done.paused is not None:
+        run.out.say(f"{done.provider} paused: {done.paused}")
+    if done.unread:
+        more = f", and {done.unreadable - 1} more" if done.unreadable > 1 else ""
+        raise PartlyDone(f"{done.provider}: {done.unread[0]}{more}: not taken", "all else was; mend these and repeat")
+
+
 def _headers(file: Path) -> dict[str, str]:
     """Return a call's headers, names in lower case: a JSON object of them, or lines as they stand in a request."""
-    text = files.content(str(file), "").decode(errors="replace")
+    text = files.content(str(file), "").decode("utf-8-sig", errors="replace")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

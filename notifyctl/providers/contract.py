@@ -198,12 +198,19 @@ class MalformedCall(Exception):
     """The body is none that the provider sends; the text names the line or element."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part of a call that is none of the provider's; `why` names the line or element. The others count."""
+
+    why: str
+
+
 @runtime_checkable
 class Calling(Protocol):
     """What an adapter may offer besides: to read the calls that the provider makes to a webhook."""
 
-    def read_call(self, body: bytes) -> list[Arrival]:
-        """Return what the body says, in its order; raise MalformedCall."""
+    def read_call(self, call: Call) -> list[Arrival | Unread]:
+        """Return what a call says, in its order; raise MalformedCall where nothing in it is the provider's."""
 
     def is_genuine(self, call: Call, credentials: Credentials) -> bool:
         """Return whether the provider signed it; raise Unsigned where something needed for that is missing."""

@@ -6,6 +6,7 @@ Nothing here raises, whatever the other side sent.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,8 @@ from notifyctl.providers.contract import Response
 
 ID_CHARS = 255
 
+# A text without the mark in UTF-8 that is none is left to whoever reads it.
+_MARKS: Mapping[bytes, str] = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _EPOCH = re.compile(r"[0-9]{10}")
 
@@ -35,6 +38,15 @@ def json_object(body: bytes) -> dict[str, Any]:
 def objects(value: object) -> list[dict[str, Any]]:
     """Return the objects among the elements of `value`; none when it is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def unmarked(body: bytes) -> bytes:
+    """Return a text in UTF-8 without the mark that some programs put before it; one in UTF-16 is brought to UTF-8."""
+    for mark, coding in _MARKS.items():
+        if body.startswith(mark):
+            rest = body[len(mark) :]
+            return rest if coding == "utf-8" else rest.decode(coding, errors="replace").encode()
+    return body
 
 
 def text(value: object) -> str:

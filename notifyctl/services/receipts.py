@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from notifyctl.core.errors import AnswerIsNo, NotFound, UsageError
@@ -10,7 +10,9 @@ from notifyctl.core.receipt import Arrival
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.weigh import Counts
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Call, Calling, MalformedCall, Unsigned
+from notifyctl.providers.contract import Call as Call
+from notifyctl.providers.contract import Calling, MalformedCall, Unread, Unsigned
+from notifyctl.providers.reading import unmarked
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.store import providers, receipts
 from notifyctl.store.db.database import Database
@@ -24,10 +26,11 @@ _HINT = "--headers, --url and --auth-token give what is signed and with what, th
 class Ingested:
     """How many receipts of a provider said what; see `core.weigh.Counts`.
 
-    `verified`: their signature was checked. `paused` is why they paused the provider just now.
+    `verified`: their signature was checked. `unread` says of each part that is none of the provider's where it stands.
+    `paused` is why they paused the provider just now.
     """
 
-    provider: str
+    provider: str | None
     verified: bool
     delivered: int
     bounced: int
@@ -36,43 +39,57 @@ class Ingested:
     unknown: int
     suppressed: int
     paused: str | None = None
+    unread: Sequence[str] = ()
+
+    @property
+    def unreadable(self) -> int:
+        """How many parts are none of the provider's."""
+        return len(self.unread)
 
 
-def guess(body: bytes) -> str:
-    """Return whose call it looks like: SendGrid posts JSON, Twilio forms."""
-    return "sendgrid" if body.lstrip()[:1] in (b"[", b"{") else "twilio"
+def guess(body: bytes) -> str | None:
+    """Return whose call it looks like: SendGrid posts JSON, Twilio forms. None where there is nothing in it."""
+    begins = unmarked(body).lstrip()[:1]
+    return ("sendgrid" if begins in (b"[", b"{") else "twilio") if begins else None
 
 
-def ingest(db: Database, provider: str, body: bytes, *, verified: bool = False) -> Ingested:
+def nothing(provider: str | None) -> Ingested:
+    """Return what a call with nothing in it comes to; raise NotFound for a provider that is not installed."""
+    if provider is not None:
+        _adapter(provider)
+    return Ingested(provider, verified=False, **asdict(Counts()))
+
+
+def ingest(db: Database, provider: str, call: Call, *, verified: bool = False) -> Ingested:
     """Write what a provider's calls say.
 
-    Raises NotFound for a provider that is not installed, UsageError for a body that is none of its calls; then nothing
-    is written.
+    Raises NotFound for a provider that is not installed, UsageError for a body of which no part is one of its calls;
+    then nothing is written.
     """
     adapter = _adapter(provider)
     try:
-        arrivals = adapter.read_call(body) if body.strip() else []
+        found = adapter.read_call(call)
     except MalformedCall as problem:
         raise UsageError(f"{provider}: {problem}; nothing was written") from problem
+    arrivals = [each for each in found if isinstance(each, Arrival)]
+    unread = [each.why for each in found if isinstance(each, Unread)]
+    if unread and not arrivals:
+        raise UsageError(f"{provider}: {unread[0]}; nothing was written")
     counts, paused = Counts(), None
     for start in range(0, len(arrivals), BATCH):
         report = _write(db, provider, arrivals[start : start + BATCH])
         counts.add(report.counts)
         paused = paused or report.paused
-    return Ingested(provider, verified, **asdict(counts), paused=paused)
+    return Ingested(provider, verified, **asdict(counts), paused=paused, unread=unread)
 
 
 def require_genuine(
     db: Database,
     keyring: Keyring,
     provider: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    url: str | None = None,
-    token: str | None = None,
+    call: Call,
 ) -> None:
-    """Raise AnswerIsNo unless the provider signed the call; its parts are those of `Call`.
+    """Raise AnswerIsNo unless the provider signed the call.
 
     Raises UsageError where something needed to see that is missing, NotFound for a provider that is not configured.
     """
@@ -82,7 +99,7 @@ def require_genuine(
     if config is None:
         raise NotFound(f"there is no provider {provider!r}, whose secret would check it", "notifyctl providers list")
     try:
-        genuine = adapter.is_genuine(Call(body, headers, url, token), open_credentials(config, keyring, {}))
+        genuine = adapter.is_genuine(call, open_credentials(config, keyring, {}))
     except Unsigned as problem:
         raise UsageError(f"{provider}: {problem}", _HINT) from problem
     except MalformedCall as problem:

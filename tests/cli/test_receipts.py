@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from twilio.request_validator import RequestValidator
 
 from notifyctl.core.receipt import GIVEN_UP_MS, LAST_QUESTION_MS
 from notifyctl.store.db.database import Database
@@ -419,12 +420,14 @@ def test_ingest(cli: Cli, sent: Callable[..., str], database: Database) -> None:
     nothing = {"provider": "twilio", "verified": False}
     assert done == {
         **nothing, "delivered": 1, "bounced": 1, "underway": 1, "ignored": 0, "unknown": 1, "suppressed": 1,
+        "unreadable": 0,
     }  # fmt: skip
     assert seed.notification(database, first).delivered_at is not None
     assert seed.notification(database, second).bounced_at is not None
     again = cli.call("receipts", "ingest", "-", "-o", "json", input="\n".join(reversed(lines))).ok().json()
     assert again == {
         **nothing, "delivered": 0, "bounced": 0, "underway": 0, "ignored": 3, "unknown": 1, "suppressed": 0,
+        "unreadable": 0,
     }  # fmt: skip
 
 
@@ -481,17 +484,59 @@ def test_a_signature_of_twilios(
     assert cli.call(*check, "--url", URL, "--auth-token", f"@{token}", input=body).exit_code == 7
 
 
-def test_nothing_is_half_written(cli: Cli, sent: Callable[..., str], database: Database) -> None:
-    """One element that is none: exit 2 saying which, and none of the others is taken."""
-    id_ = sent("SM1")
+def test_one_bad_part_costs_only_itself(cli: Cli, sent: Callable[..., str], database: Database) -> None:
+    """One element that is none: exit 6 saying which, and the others are taken; nothing but such: exit 2."""
+    text, mail = sent("SM1"), sent("m1", "sendgrid")
     for body, says in (
-        (b'[{"event": "delivered", "sg_message_id": "SM1.x"}, {}]', "element 2"),
-        (b"MessageSid=SM1&MessageStatus=delivered\nnothing", "line 2"),
-        (b"\xff\xfe", "line 1"),
+        (b'\xef\xbb\xbf[{}, {"event": "delivered", "sg_message_id": "m1.x", "timestamp": "1600112492"}]', "element 1"),
+        (b"nothing\nMessageSid=SM1&MessageStatus=delivered", "line 1"),
     ):
-        done = cli.call("receipts", "ingest", "-", input=body)
-        assert done.exit_code == 2 and says in done.stderr
-    assert seed.notification(database, id_).delivered_at is None
+        done = cli.call("receipts", "ingest", "-", "-o", "json", input=body)
+        assert done.exit_code == 6 and says in done.stderr
+        assert (done.json()["delivered"], done.json()["unreadable"]) == (1, 1)
+    assert seed.notification(database, text).delivered_at is not None
+    assert seed.notification(database, mail).delivered_at == 1_600_112_492_000
+    for body in (b"[{}]", b"\xff\xfd", b"nothing\nand more of it", b"<html>"):
+        assert cli.call("receipts", "ingest", "-", input=body).exit_code == 2
+
+
+@ON_EITHER
+def test_a_shared_key_of_twilios(cli: Cli, providers: Stub, sent: Callable[..., str], tmp_path: Path) -> None:
+    """What a webhook rule signed is checked with its shared key's secret and the algorithm that the header names."""
+    sent("SM1")
+    body, headers, secret = form("SM1", "delivered"), tmp_path / "headers.json", tmp_path / "secret"
+    secret.write_text("shared\n")
+    named = "key=webhooks_sharedkey_1,algorithm=HMAC_SHA256"
+    said = RequestValidator("shared").compute_signature(URL, dict(parse_qsl(body)), "HMAC_SHA256")
+    headers.write_text(
+        "\ufeff" + json.dumps({"X-Twilio-Signature": said, "X-Twilio-Webhooks-Signature-Settings": named})
+    )
+    check = (
+        "receipts",
+        "ingest",
+        "-",
+        "--headers",
+        str(headers),
+        "--url",
+        URL.replace("://", "://me:pw@"),
+        "-o",
+        "json",
+    )
+    refused = cli.call(*check, input=body)
+    assert refused.exit_code == 2 and "shared key webhooks_sharedkey_1" in refused.stderr
+    assert cli.call(*check, "--auth-token", f"@{secret}", input=body).ok().json()["verified"]
+
+
+@ON_EITHER
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"\xef\xbb\xbf"])
+def test_nothing_to_take_is_said(cli: Cli, tmp_path: Path, body: bytes) -> None:
+    """A pipe that brought nothing, or an empty file, is no success of which nobody hears."""
+    done = cli.call("receipts", "ingest", "-", "-o", "json", input=body).ok()
+    assert "there is nothing in stdin: no receipt was taken" in done.stderr
+    assert (done.json()["provider"], done.json()["delivered"]) == (None, 0)
+    file = tmp_path / "empty"
+    file.write_bytes(body)
+    assert f"there is nothing in {file}" in cli.call("receipts", "ingest", str(file)).ok().stderr
 
 
 @ON_EITHER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -10,13 +11,23 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator
 
 from notifyctl.core.outcome import Kind
 from notifyctl.core.receipt import Arrival, Stage
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Call, Calling, Credentials, MalformedCall, Response, Traceable, Unsigned
+from notifyctl.providers.contract import (
+    Call,
+    Calling,
+    Credentials,
+    MalformedCall,
+    Response,
+    Traceable,
+    Unread,
+    Unsigned,
+)
 from notifyctl.providers.sendgrid import SendGrid, webhook
-from notifyctl.providers.twilio import Twilio, callback
+from notifyctl.providers.twilio import Twilio, signature
 
 ACCOUNT = "AC" + "a" * 32
 SID = "SM" + "b" * 32
@@ -55,9 +66,9 @@ EVENTS = json.dumps([EVENT], sort_keys=True, separators=(",", ":")).encode() + b
 SENDGRID = Credentials("SG.key", None, {"from": "a@example.com", "webhook_public_key": PUBLIC_KEY})
 
 
-def twilio_call(body: bytes = BODY, url: str = URL, signature: str = SIGNED) -> Call:
+def twilio_call(body: bytes = BODY, url: str = URL, signed: str = SIGNED) -> Call:
     """Return a call as Twilio makes it."""
-    return Call(body, {"x-twilio-signature": signature}, url)
+    return Call(body, {"x-twilio-signature": signed}, url)
 
 
 def sendgrid_call(body: bytes = EVENTS, timestamp: str = TIMESTAMP, signature: str = ECDSA) -> Call:
@@ -79,6 +90,13 @@ def genuine(adapter: Calling, call: Call, credentials: Credentials) -> bool:
         return False
 
 
+def arrivals(adapter: Calling, body: bytes) -> list[Arrival]:
+    """Return what a call says, all of which can be read."""
+    found = adapter.read_call(Call(body))
+    assert not [each for each in found if isinstance(each, Unread)]
+    return [each for each in found if isinstance(each, Arrival)]
+
+
 # Signatures
 
 
@@ -88,11 +106,51 @@ def test_twilios_own_vector() -> None:
     assert not Twilio().is_genuine(twilio_call(), Credentials(ACCOUNT, "12346"))
 
 
-def test_the_schemes_own_port_may_be_signed_or_not() -> None:
-    """Twilio's documentation leaves open whether :443 is part of what is signed; another port always is."""
-    with_port = "https://mycompany.com:443/myapp.php?foo=1&bar=2"
-    assert Twilio().is_genuine(twilio_call(url=with_port), TWILIO)
-    assert not Twilio().is_genuine(twilio_call(url=with_port.replace(":443", ":8443")), TWILIO)
+PATH = "/myapp.php?foo=1&bar=2"
+SPELLINGS = [
+    f"{scheme}://{user}{host}{port}{PATH}"
+    for scheme in ("https", "http")
+    for user in ("", "ann:secret@", "ann@")
+    for host in ("mycompany.com", "[2001:db8::1]")
+    for port in ("", ":443", ":80", ":8443")
+]
+
+
+@pytest.mark.parametrize("url", [each for each in SPELLINGS if "@" not in each and "[" not in each])
+@pytest.mark.parametrize("called", ["", ":443", ":80", ":8443"])
+@pytest.mark.parametrize("algorithm", [HMAC_SHA1, HMAC_SHA256])
+def test_twilios_own_validator_agrees(url: str, called: str, algorithm: str) -> None:
+    """With and without a port, by either algorithm, the same calls are genuine as to Twilio's SDK, and no others."""
+    known_as = re.sub(r"(mycompany\.com)(:\d+)?", rf"\1{called}", url)
+    signed = RequestValidator("12345").compute_signature(url, FORM, algorithm)
+    theirs = RequestValidator("12345").validate(known_as, FORM, signed, algorithm)
+    headers = {signature.HEADER: signed, signature.SETTINGS_HEADER: f"key=webhooks_sharedkey_1,algorithm={algorithm}"}
+    assert Twilio().is_genuine(Call(BODY, headers, known_as, token="12345"), TWILIO) is theirs
+    assert not Twilio().is_genuine(Call(BODY, headers, known_as, token="12346"), TWILIO)
+
+
+@pytest.mark.parametrize("url", SPELLINGS)
+def test_who_logs_in_to_the_receiver_is_not_signed(url: str) -> None:
+    """Twilio takes user and password out of the address before it signs it; that of a configured one has them."""
+    bare = re.sub(r"//[^/@]*@", "//", url)
+    for spelled in (bare, url):
+        call = twilio_call(url=url, signed=RequestValidator("12345").compute_signature(spelled, FORM))
+        assert Twilio().is_genuine(call, TWILIO)
+    other = twilio_call(url=url, signed=RequestValidator("12345").compute_signature(bare + "x", FORM))
+    assert not Twilio().is_genuine(other, TWILIO)
+
+
+def test_a_shared_key_is_needed_where_it_signed() -> None:
+    """The header says with what and how it was signed: the stored token is not tried instead, nor another algorithm."""
+    signed = RequestValidator("shared").compute_signature(URL, FORM, HMAC_SHA256)
+    headers = {signature.HEADER: signed, signature.SETTINGS_HEADER: "key=webhooks_sharedkey_1, algorithm=HMAC_SHA256"}
+    with pytest.raises(Unsigned, match="shared key webhooks_sharedkey_1"):
+        Twilio().is_genuine(Call(BODY, headers, URL), TWILIO)
+    assert Twilio().is_genuine(Call(BODY, headers, URL, token="shared"), TWILIO)
+    assert not Twilio().is_genuine(Call(BODY, {signature.HEADER: signed}, URL, token="shared"), TWILIO)
+    headers[signature.SETTINGS_HEADER] = "key=1,algorithm=HMAC_MD5"
+    with pytest.raises(Unsigned, match="HMAC_MD5"):
+        Twilio().is_genuine(Call(BODY, headers, URL, token="shared"), TWILIO)
 
 
 @given(st.integers(0, len(BODY) - 1), st.integers(1, 255))
@@ -117,7 +175,7 @@ def test_a_changed_address_is_refused(at: int, bits: int) -> None:
 def test_a_changed_signature_of_twilios_is_refused(at: int, bits: int) -> None:
     """There is one way only to write the signature."""
     changed = flipped(SIGNED.encode(), at, bits).decode(errors="replace")
-    assert not genuine(Twilio(), twilio_call(signature=changed), TWILIO)
+    assert not genuine(Twilio(), twilio_call(signed=changed), TWILIO)
 
 
 def test_sendgrids_own_vector() -> None:
@@ -145,7 +203,7 @@ def test_no_signature_raises(noise: str) -> None:
     """Noise in the headers is a wrong signature and nothing worse."""
     assert not genuine(SendGrid(), sendgrid_call(signature=noise or "-"), SENDGRID)
     assert not genuine(SendGrid(), sendgrid_call(timestamp=noise), SENDGRID)
-    assert not genuine(Twilio(), twilio_call(signature=noise or "-"), TWILIO)
+    assert not genuine(Twilio(), twilio_call(signed=noise or "-"), TWILIO)
 
 
 def test_an_api_keys_secret_signs_nothing() -> None:
@@ -153,14 +211,14 @@ def test_an_api_keys_secret_signs_nothing() -> None:
     stored = Credentials("SK" + "c" * 32, "secret", {"account_sid": ACCOUNT})
     with pytest.raises(Unsigned, match="API key"):
         Twilio().is_genuine(twilio_call(), stored)
-    assert Twilio().is_genuine(Call(BODY, {callback.SIGNATURE: SIGNED}, URL, token="12345"), stored)
+    assert Twilio().is_genuine(Call(BODY, {signature.HEADER: SIGNED}, URL, token="12345"), stored)
 
 
 @pytest.mark.parametrize(
     ("adapter", "call", "credentials"),
     [
         (Twilio(), Call(BODY, {}, URL), TWILIO),
-        (Twilio(), Call(BODY, {callback.SIGNATURE: SIGNED}), TWILIO),
+        (Twilio(), Call(BODY, {signature.HEADER: SIGNED}), TWILIO),
         (Twilio(), twilio_call(BODY + b"\n" + BODY), TWILIO),
         (SendGrid(), Call(EVENTS), SENDGRID),
         (SendGrid(), sendgrid_call(), Credentials("SG.key")),
@@ -194,7 +252,7 @@ def test_sendgrids_events() -> None:
         {"event": "dropped", "reason": "Bounced Address"},
         {"event": "open"},
     ]
-    found = SendGrid().read_call(json.dumps(events).encode())
+    found = arrivals(SendGrid(), json.dumps(events).encode())
     assert [(each.receipt.stage, each.receipt.text, each.receipt.dead) for each in found if each.receipt] == [
         (Stage.UNDERWAY, "processed", False),
         (Stage.UNDERWAY, "deferred 421 busy", False),
@@ -211,8 +269,8 @@ def test_sendgrids_events() -> None:
 def test_several_calls_of_sendgrids_in_a_file() -> None:
     """One array on several lines is one call; an array a line are several."""
     one = json.dumps([EVENT, EVENT], indent=2).encode()
-    assert len(SendGrid().read_call(one)) == 2
-    assert len(SendGrid().read_call(EVENTS + EVENTS + b"\n")) == 2
+    assert len(arrivals(SendGrid(), one)) == 2
+    assert len(arrivals(SendGrid(), EVENTS + EVENTS + b"\n")) == 2
 
 
 @pytest.mark.parametrize(
@@ -230,7 +288,7 @@ def test_several_calls_of_sendgrids_in_a_file() -> None:
 def test_twilios_codes(code: str, text: str, dead: bool, pause: str | None) -> None:
     """Which codes mean that the number is dead, and which that the account is."""
     form = {"MessageSid": SID, "MessageStatus": "undelivered", "ErrorCode": code, "To": "+14155552345"}
-    [arrival] = Twilio().read_call(urlencode(form).encode())
+    [arrival] = arrivals(Twilio(), urlencode(form).encode())
     receipt = arrival.receipt
     assert receipt is not None and receipt.stage is Stage.BOUNCED
     assert (receipt.text, receipt.dead, receipt.pause, receipt.address) == (text, dead, pause, "+14155552345")
@@ -240,30 +298,71 @@ def test_twilios_callbacks() -> None:
     """A form a line; the carrier's date is the delivery's; what a status means that is of no message sent."""
     done = {"MessageSid": SID, "MessageStatus": "delivered", "RawDlrDoneDate": "2511231030"}
     received = {"SmsSid": SID, "SmsStatus": "received"}
-    first, second = Twilio().read_call(f"{urlencode(done)}\r\n\n{urlencode(received)}\n".encode())
+    first, second = arrivals(Twilio(), f"{urlencode(done)}\r\n\n{urlencode(received)}\n".encode())
     assert first.receipt is not None
     assert (first.receipt.stage, first.receipt.at) == (Stage.DELIVERED, 1_763_893_800_000)
     assert second == Arrival(None, provider_message_id=SID)
 
 
 @pytest.mark.parametrize(
-    ("adapter", "body", "where"),
+    ("adapter", "body", "read", "where"),
     [
-        (SendGrid(), b"[{}]", "element 1"),
-        (SendGrid(), b'[{"event": "open"}, 7]', "element 2"),
-        (SendGrid(), b'{"event": "open"}', "no JSON array"),
-        (SendGrid(), b'[]\n[{"event": "open"}]\n[{}]', "line 3, element 1"),
-        (SendGrid(), b"[]\n[", "line 2"),
-        (SendGrid(), b"\xff[]", "UTF-8"),
-        (Twilio(), b"MessageSid=x&MessageStatus=sent\nhello", "line 2"),
-        (Twilio(), b"MessageSid=x", "line 1"),
-        (Twilio(), b"MessageSid=\xe4&MessageStatus=sent", "line 1"),
+        (SendGrid(), b"[{}]", 0, ["element 1"]),
+        (SendGrid(), b'[{"event": "open"}, 7, null, {"event": "open"}]', 2, ["element 2", "element 3"]),
+        (SendGrid(), b'[]\n[{"event": "open"}]\n[{}, {"event": "open"}]', 2, ["line 3, element 1"]),
+        (SendGrid(), b'[{"event": "open"}]\n[', 1, ["line 2"]),
+        (SendGrid(), b'<html>\n[{"event": "open"}]\n{}\n', 1, ["line 1", "line 3"]),
+        (Twilio(), b"MessageSid=x&MessageStatus=sent\nhello\nMessageSid=y&MessageStatus=sent", 2, ["line 2"]),
+        (Twilio(), b"MessageSid=x", 0, ["line 1"]),
+        (Twilio(), b"MessageSid=\xe4&MessageStatus=sent\nMessageSid=y&MessageStatus=sent", 1, ["line 1"]),
     ],
 )
-def test_what_is_no_call(adapter: Calling, body: bytes, where: str) -> None:
-    """A body that is none is refused, and where it is not is said."""
+def test_one_bad_part_does_not_cost_the_others(adapter: Calling, body: bytes, read: int, where: list[str]) -> None:
+    """What is none of the provider's is said to be, with its place; what stands around it counts."""
+    found = adapter.read_call(Call(body))
+    assert len([each for each in found if isinstance(each, Arrival)]) == read
+    unread = [each.why for each in found if isinstance(each, Unread)]
+    assert [each.partition(":")[0] for each in unread] == where
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"event": "open"}', "no JSON array"),
+        (b"\xff[]", "UTF-8"),
+        (b"[\n{}", "no JSON array"),
+        (b"7", "no JSON array"),
+    ],
+)
+def test_what_is_no_call(body: bytes, where: str) -> None:
+    """A body of which nothing is SendGrid's is refused as a whole."""
     with pytest.raises(MalformedCall, match=where):
-        adapter.read_call(body)
+        SendGrid().read_call(Call(body))
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
+def test_marks_before_a_text(mark: str) -> None:
+    """What an editor or a shell on Windows puts before a text is not part of it (RFC 8259, 8.1)."""
+    assert len(arrivals(SendGrid(), EVENTS.decode().encode(mark))) == 1
+    [arrival] = arrivals(Twilio(), f"MessageSid={SID}&MessageStatus=sent".encode(mark))
+    assert arrival.provider_message_id == SID
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "at"),
+    [
+        (1_600_112_492, 1_600_112_492_000),
+        ("1600112492", 1_600_112_492_000),
+        (" 1600112492 ", 1_600_112_492_000),
+        (1_600_112_492.5, 1_600_112_492_500),
+        ("1600112492.5", 1_600_112_492_500),
+        *((odd, None) for odd in ("", "soon", "-1", "1e9", "nan", "9" * 20, "١٦٠٠١١٢٤٩٢", None, True, [], 2**60)),
+    ],
+)
+def test_timestamps(timestamp: object, at: int | None) -> None:
+    """Seconds since the epoch, also as text; what is none is no time, and the event counts."""
+    [arrival] = arrivals(SendGrid(), json.dumps([{**EVENT, "timestamp": timestamp}]).encode())
+    assert arrival.receipt is not None and arrival.receipt.at == at
 
 
 # Questions
@@ -378,6 +477,6 @@ def test_no_call_raises_anything_else(name: str, value: Any) -> None:
         json.dumps([{"event": "bounce", "reason": value, "type": value}]).encode(),
     ):
         try:
-            adapter.read_call(body)
+            adapter.read_call(Call(body))
         except MalformedCall as problem:
             assert str(problem)

@@ -8,7 +8,7 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace
+from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace, Unread
 from notifyctl.providers.sendgrid import answers, checkup, plain, receipts, webhook
 from notifyctl.providers.sendgrid.mail import encoded, replies, sender
 
@@ -76,9 +76,9 @@ class SendGrid:
         """Return what the answer says of them."""
         return receipts.read(response, message_ids)
 
-    def read_call(self, body: bytes) -> list[Arrival]:
+    def read_call(self, call: Call) -> list[Arrival | Unread]:
         """Return what events say."""
-        return webhook.read(body)
+        return webhook.read(call.body)
 
     def is_genuine(self, call: Call, credentials: Credentials) -> bool:
         """Return whether SendGrid signed it: with the key that `webhook_public_key` belongs to."""

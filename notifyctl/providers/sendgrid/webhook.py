@@ -7,6 +7,7 @@ features.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,12 +15,15 @@ from typing import Any
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.core.text import one_line
 from notifyctl.providers import reading
-from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unsigned
+from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unread, Unsigned
 from notifyctl.providers.sendgrid.receipts import is_hard
 
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
 PUBLIC_KEY = "webhook_public_key"
+
+_NO_ARRAY = "it is no JSON array, as SendGrid posts it"
+_SECONDS = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
 
 _STAGES: Mapping[str, Stage] = {
     "processed": Stage.UNDERWAY,
@@ -30,9 +34,9 @@ _STAGES: Mapping[str, Stage] = {
 }
 
 
-def read(body: bytes) -> list[Arrival]:
-    """Return what the events say: of one array, or of one a line; raise MalformedCall naming line and element."""
-    return [_arrival(event, where) for where, event in _events(body)]
+def read(body: bytes) -> list[Arrival | Unread]:
+    """Return what the events say: of one array, or of one a line; raise MalformedCall where there is no array."""
+    return list(_arrivals(body))
 
 
 def is_genuine(call: Call, credentials: Credentials) -> bool:
@@ -85,40 +89,35 @@ def _key(text: str) -> Any:
     return key
 
 
-def _events(body: bytes) -> Iterator[tuple[str, object]]:
+def _arrivals(body: bytes) -> Iterator[Arrival | Unread]:
     try:
-        texts = {"": body.decode()}
+        text = reading.unmarked(body).decode()
     except UnicodeDecodeError:
         raise MalformedCall("it is no text in UTF-8") from None
-    if _is_lines(texts[""]):
-        texts = {f"line {number}, ": line for number, line in enumerate(texts[""].split("\n"), 1) if line.strip()}
-    for where, text in texts.items():
-        for number, event in enumerate(_array(text, where), 1):
-            yield f"{where}element {number}", event
+    if (whole := _array(text)) is not None:
+        yield from (_arrival(event, f"element {number}") for number, event in enumerate(whole, 1))
+        return
+    calls = [(f"line {number}", _array(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not any(events is not None for _, events in calls):
+        raise MalformedCall(_NO_ARRAY)
+    for where, events in calls:
+        if events is None:
+            yield Unread(f"{where}: {_NO_ARRAY}")
+        for number, event in enumerate(events or (), 1):
+            yield _arrival(event, f"{where}, element {number}")
 
 
-def _is_lines(text: str) -> bool:
-    """Return whether it is one call a line, and not one call on several lines."""
-    first = text.strip().split("\n")[0].strip()
-    try:
-        return "\n" in text.strip() and isinstance(json.loads(first), list)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _array(text: str, where: str) -> list[Any]:
+def _array(text: str) -> list[Any] | None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, list):
-        raise MalformedCall(f"{where}it is no JSON array, as SendGrid posts it".strip())
-    return value
+        return None
+    return value if isinstance(value, list) else None
 
 
-def _arrival(event: object, where: str) -> Arrival:
+def _arrival(event: object, where: str) -> Arrival | Unread:
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        raise MalformedCall(f"{where}: it is no event: an object with `event`")
+        return Unread(f"{where}: it is no event: an object with `event`")
     full = reading.identifier(event.get("sg_message_id")) or ""
     return Arrival(
         _receipt(event),
@@ -142,5 +141,8 @@ def _receipt(event: Mapping[str, Any]) -> Receipt | None:
 
 
 def _moment(seconds: object) -> int | None:
+    """Return seconds since the epoch, which also come as text, in milliseconds."""
+    if isinstance(seconds, str):
+        seconds = float(seconds) if _SECONDS.fullmatch(seconds.strip()) else None
     fine = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 2**40
     return int(float(seconds) * 1_000) if fine else None  # type: ignore[arg-type]

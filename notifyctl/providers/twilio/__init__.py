@@ -9,7 +9,7 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace
+from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace, Unread
 from notifyctl.providers.twilio import answers, callback, checkup, plain, receipts
 from notifyctl.providers.twilio.account import account, authorization, url
 from notifyctl.providers.twilio.form import SERVICE, form, sender, status_callback
@@ -81,9 +81,9 @@ class Twilio:
         """Return what the answer says of the message."""
         return receipts.read(response, message_ids)
 
-    def read_call(self, body: bytes) -> list[Arrival]:
+    def read_call(self, call: Call) -> list[Arrival | Unread]:
         """Return what status callbacks say, one a line."""
-        return callback.read(body)
+        return callback.read(call)
 
     def is_genuine(self, call: Call, credentials: Credentials) -> bool:
         """Return whether Twilio signed it: with the account's auth token, over address and form."""
