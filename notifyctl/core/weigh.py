@@ -35,7 +35,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Addressee:
-    """A notification that receipts are about. `own` is its recipient, `copies` are cc and bcc in lower case.
+    """A notification that receipts are about. `own` is its recipient, `copies` are cc and bcc, folded.
 
     Times are milliseconds since the epoch.
     """
@@ -54,8 +54,8 @@ class Addressee:
 
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""
-        lowered = (address or "").casefold()
-        return lowered in self.copies and lowered != (self.own or "").casefold()
+        folded = addresses.fold(self.channel, address or "")
+        return folded in self.copies and folded != addresses.fold(self.channel, self.own or "")
 
     def stored_address(self, given: str | None) -> str | None:
         """Return the address that a receipt is about, in the form in which it is compared; None for no address."""

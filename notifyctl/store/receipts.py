@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import String, select
 
+from notifyctl.core.address import fold
 from notifyctl.core.audience import own_address
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
@@ -114,4 +115,4 @@ def _copies(content: Mapping[str, Any]) -> Iterable[str]:
         value = content.get(field)
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, str) and each:
-                yield bare_address(each).casefold()
+                yield fold(Channel.EMAIL, bare_address(each))

@@ -174,6 +174,28 @@ def test_a_copy_that_bounces_is_not_the_notification(database: Database) -> None
     assert tell(database, of(id_, mine), provider="sendgrid").counts == Counts(delivered=1)
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (r'"Bert <b\"> @ work" <Bert@example.org>', "bert@example.org"),
+        ("Bert (the copy) <bert(home)@EXAMPLE.org>", "bert@example.org"),
+        ('"bert"@example.org', "bert@example.org"),
+        ("Bert <bert@bücher.example>", "bert@xn--bcher-kva.example"),
+        ("bert@xn--bcher-kva.example", "BERT@bücher.example"),
+        ("jürgen@bu\u0308cher.example", "ju\u0308rgen@bücher.example"),
+    ],
+)
+def test_a_copys_receipt_is_the_copys(database: Database, written: str, told: str) -> None:
+    """However its name and domain are written (RFC 5322, RFC 5890): that it bounced is not what became of the mail."""
+    content = json.dumps({"v": 1, "to": "anna@example.org", "cc": [written]})
+    [id_] = sent(database, "sendgrid", payload=content)
+    receipt = Receipt(Stage.BOUNCED, "bounce 550", address=told, dead=True)
+    assert tell(database, of(id_, receipt), provider="sendgrid").counts.bounced == 0
+    assert known(database, id_)[1:4] == (None, None, None)
+    mine = Receipt(Stage.DELIVERED, "delivered", address="Anna@EXAMPLE.org")
+    assert tell(database, of(id_, mine), provider="sendgrid").counts == Counts(delivered=1)
+
+
 def test_the_hour_is_counted_again(database: Database) -> None:
     """The mark for the metrics is in the same transaction, for the hour that the notification was for."""
     [id_] = sent(database, created_at=NOW - 5 * HOUR)
