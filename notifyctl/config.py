@@ -9,7 +9,7 @@ import getpass
 import os
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from notifyctl import __version__
 from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.model import Channel, OnUnknown
 
+MOST_BYTES = 32 * 1024 * 1024
+"""What is read of a file or of stdin at most: one that never ends is refused, not read until the memory is full."""
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain")
@@ -60,23 +62,53 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
-def user_file() -> Path:
-    """Return the path of the user's configuration file."""
-    return Path(platformdirs.user_config_dir("notifyctl")) / "config.toml"
+def user_file() -> Path | None:
+    """Return the path of the user's configuration file; None for a user without a home."""
+    return _at_home(platformdirs.user_config_dir, "config.toml")
 
 
-def default_keys_file() -> Path:
-    """Return the path where encryption keys are looked for when nothing else is said."""
-    return Path(platformdirs.user_config_dir("notifyctl")) / "keys"
+def default_keys_file() -> Path | None:
+    """Return the path where encryption keys are looked for when nothing else is said; None without a home."""
+    return _at_home(platformdirs.user_config_dir, "keys")
 
 
-def default_database_url() -> str:
-    """Return the URL of the SQLite file in the user's data folder."""
-    return f"sqlite:///{Path(platformdirs.user_data_dir('notifyctl')) / 'notifyctl.db'}"
+def _default_database() -> Path | None:
+    return _at_home(platformdirs.user_data_dir, "notifyctl.db")
+
+
+def _at_home(folder: Callable[[str], str], name: str) -> Path | None:
+    """Return a file of that name; None where neither HOME nor the password database knows a home."""
+    try:
+        found = folder("notifyctl")
+    except RuntimeError:
+        return None
+    return None if found.startswith("~") else Path(found) / name  # platformdirs below 4.5 leaves the tilde
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with its `~` expanded. Raises UsageError where nobody knows whose home that is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: nobody knows whose home that is") from error
+
+
+def contents(path: str | Path, where: str = "") -> bytes:
+    """Return what is in a file. Raises OSError for one that cannot be read.
+
+    Raises UsageError, which begins with `where`, for one without an end.
+    """
+    with expanded(path).open("rb") as file:
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f"{where}{path}: is larger than {MOST_BYTES:,} bytes")
+    return raw
 
 
 def shown_database_url(url: str) -> str:
     """Return a database URL without its password, or why it cannot be one: what is in force is shown all the same."""
+    if not url:
+        return "(no home folder to keep one in)"
     from notifyctl.store.db.urls import label
 
     try:
@@ -105,7 +137,7 @@ def load(
         (_from_environment(env), "environment"),
         *((_of_profile(path, data, name), f"{path} [profiles.{name}]") for path, data in files if name),
         *((_of_file(path, data), str(path)) for path, data in files),
-        ({"database_url": default_database_url(), "encryption_keys_file": str(default_keys_file())}, "default"),
+        (_defaults(), "default"),
     ]
     values: dict[str, Any] = {}
     origins: dict[str, str] = {"profile": name_origin} if name else {}
@@ -113,6 +145,14 @@ def load(
         for key, value in _checked(layer, origin).items():
             _merge(values, origins, key, value, origin)
     return Settings(profile=name, origins=MappingProxyType(origins), **_frozen(values))
+
+
+def _defaults() -> dict[str, Any]:
+    database, keys = _default_database(), default_keys_file()
+    return {
+        "database_url": f"sqlite:///{database}" if database else "",
+        **({"encryption_keys_file": str(keys)} if keys else {}),
+    }
 
 
 def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, origin: str) -> None:
@@ -132,7 +172,7 @@ def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
     if "encryption_keys_file" in values:
-        values["encryption_keys_file"] = _path(values["encryption_keys_file"])
+        values["encryption_keys_file"] = expanded(values["encryption_keys_file"])
     return {key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()}
 
 
@@ -155,18 +195,11 @@ def _refuse_password(url: str) -> None:
 
 def _files(explicit: str | None) -> list[tuple[Path, dict[str, Any]]]:
     if explicit is not None:
-        path = _path(explicit)
+        path = expanded(explicit)
         if not _is_file(path):
             raise UsageError(f"there is no configuration file {path}", "--config or NOTIFYCTL_CONFIG names it")
         return [(path, _parsed(path))]
-    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if _is_file(path)]
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{text}: nobody knows whose home that is") from error
+    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if path and _is_file(path)]
 
 
 def _is_file(path: Path) -> bool:
@@ -178,11 +211,13 @@ def _is_file(path: Path) -> bool:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(contents(path).decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deep") from error
 
 
 def _profile(
@@ -199,6 +234,9 @@ def _profile(
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    for name in (*_ENVIRONMENT.values(), *(f"NOTIFYCTL_{provider.upper()}_URL" for provider in PROVIDER_URLS)):
+        if not _is_text(env.get(name, "")):
+            raise UsageError(f"{name}: is no text in UTF-8")
     values: dict[str, Any] = {key: env[name] for key, name in _ENVIRONMENT.items() if env.get(name)}
     urls = {
         name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
@@ -206,6 +244,14 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     if urls:
         values["provider_urls"] = urls
     return values
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_profile(name: str, files: list[tuple[Path, dict[str, Any]]]) -> None:
@@ -314,7 +360,7 @@ def read_keys(settings: Settings) -> tuple[str, str]:
             return "", "no keys file"
         if os.name == "posix" and path.stat().st_mode & 0o077:
             raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}")
-        return path.read_text(encoding="ascii"), str(path)
+        return contents(path).decode("ascii"), str(path)
     except (OSError, UnicodeError) as error:
         raise NotAllowed(f"{path}: {getattr(error, 'strerror', None) or 'not a keys file'}", _KEYS_HINT) from error
 

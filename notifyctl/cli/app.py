@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +15,9 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from notifyctl import __version__
-from notifyctl.cli.errors import ReaderGone, exit_code_of, reader_gone
+from notifyctl.cli.errors import ReaderGone, exit_code_of
 from notifyctl.cli.noun import RootGroup
+from notifyctl.cli.streams import open_streams
 
 # Name, module, help; in the order an operator meets them.
 COMMANDS = (
@@ -70,6 +69,13 @@ class Root(RootGroup):
         if name is not None and isinstance(command, _Stub):
             command = self.commands[name] = _load(name)
         return name, command, rest
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line, and show help where it asks for that; see `invoke`."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; keep Click from making an exit code of its own of a closed pipe."""
@@ -123,31 +129,24 @@ def root(
 
 def main(argv: list[str]) -> int:
     """Run one command line and return its exit code. The only place that catches."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error, argv)
+    return code
+
+
+def _run(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(f"notifyctl {__version__}")  # noqa: T201
         return 0
     completion_init()  # the shells' protocols; Typer does it only where it adds options of its own to the command
-    try:
-        code = get_command(app).main(args=argv, prog_name="notifyctl", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return reader_gone()
-    except (Exception, KeyboardInterrupt) as error:
-        return exit_code_of(error, argv)
+    code = get_command(app).main(args=argv, prog_name="notifyctl", standalone_mode=False)
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
     """Run the command line of this process and end it."""
-    _open_streams()
+    open_streams()
     sys.exit(main(sys.argv[1:]))
-
-
-def _open_streams() -> None:
-    """Replace streams that the caller closed, and make stdout escape characters that it cannot encode."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

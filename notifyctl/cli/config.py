@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -45,16 +46,20 @@ def path(ctx: typer.Context) -> None:
     with invocation(ctx) as run:
         settings = run.settings
         rows = [
-            Setting("user's configuration", str(user_file()), _presence(user_file())),
+            Setting("user's configuration", _path(user_file()), _presence(user_file())),
             Setting("system's configuration", str(SYSTEM_FILE), _presence(SYSTEM_FILE)),
-            Setting("encryption keys", str(settings.encryption_keys_file or default_keys_file()), ""),
+            Setting("encryption keys", _path(settings.encryption_keys_file or default_keys_file()), ""),
             Setting("database", shown_database_url(settings.database_url), ""),
         ]
         run.out.records(rows, _PLAIN, id_name="value")
 
 
-def _presence(file: Any) -> str:
-    return "present" if file.is_file() else "absent"
+def _path(file: Path | None) -> str | None:
+    return None if file is None else str(file)
+
+
+def _presence(file: Path | None) -> str:
+    return "present" if file is not None and file.is_file() else "absent"
 
 
 def _listed(settings: Settings) -> list[Setting]:

@@ -9,6 +9,7 @@ import traceback
 
 import typer
 
+from notifyctl.cli.streams import OutputCutShort, StdoutFailed
 from notifyctl.core.errors import NotifyctlError
 
 INTERRUPTED = 130
@@ -26,13 +27,17 @@ class ReaderGone(Exception):
 def exit_code_of(error: BaseException, argv: list[str]) -> int:
     """Tell the person what is wrong and return the exit code."""
     if isinstance(error, (BrokenPipeError, ReaderGone)):
-        return reader_gone()
+        _give_up_stdout()
+        return READER_GONE
     if isinstance(error, typer.Abort) or _is_interrupted(error):
         return INTERRUPTED
     if isinstance(error, typer.Exit):
         return error.exit_code
     if "--debug" in argv:
         traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, StdoutFailed):
+        _give_up_stdout()
+        error = OutputCutShort(f"stdout: {error.strerror}; what was to be printed is cut short")
     code, name, message, hint = _facts(error, argv)
     _say(name, message, hint, as_json=_wants_json(argv))
     return code
@@ -46,11 +51,11 @@ def _is_interrupted(error: BaseException) -> bool:
     return cause is not None
 
 
-def reader_gone() -> int:
-    """Return the exit code for a closed pipe, and keep Python's own flush at exit from complaining."""
+def _give_up_stdout() -> None:
+    """Keep Python's own flush at exit from complaining about it again."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
-    return READER_GONE
+    os.close(devnull)
 
 
 def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | None]:
@@ -60,8 +65,9 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "notifyctl"
         return 2, "usage", error.format_message().rstrip("."), f"{path} --help"  # type: ignore[attr-defined]
-    if isinstance(error, UnicodeEncodeError) and (raw := [word for word in argv if _RAW.search(word)]):
-        return 2, "usage", f"{raw[0][:80]!r} is no text in UTF-8", None
+    if isinstance(error, UnicodeEncodeError) and _RAW.search(error.object):
+        raw = next((repr(word[:80]) for word in argv if _RAW.search(word)), "something that was given")
+        return 2, "usage", f"{raw} is no text in UTF-8", None
     message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
 

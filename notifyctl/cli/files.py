@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from notifyctl.cli.streams import stdin_bytes
+from notifyctl.config import contents, expanded
 from notifyctl.core.errors import UsageError
 
 SHOWN_BASE64 = 32
-MAX_BYTES = 64 * 1024 * 1024
-"""What is read of a file at most: one that never ends is refused, not read until the memory is full."""
 MAX_ATTACHED_BYTES = 64 * 1024 * 1024
 """What is read at most, for all files together: a provider takes less, and its adapter says how much."""
 ID_NAME_CHARS = 32
@@ -44,17 +43,9 @@ def content(name: str, where: str) -> bytes:
     Its message begins with `where`.
     """
     try:
-        raw = sys.stdin.buffer.read(MAX_BYTES + 1) if name == "-" else _beginning(Path(name).expanduser())
-    except (OSError, RuntimeError) as error:
-        raise UsageError(f"{where}{name}: {_reason(error)}") from error
-    if len(raw) > MAX_BYTES:
-        raise UsageError(f"{where}{name}: is larger than {MAX_BYTES:,} bytes")
-    return raw
-
-
-def _beginning(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return opened.read(MAX_BYTES + 1)
+        return stdin_bytes(where) if name == "-" else contents(name, where)
+    except OSError as error:
+        raise UsageError(f"{where}{name}: {error.strerror}") from error
 
 
 def attached(names: Iterable[str], html: str | None) -> tuple[list[dict[str, str]], str | None]:
@@ -79,10 +70,10 @@ def shortened(encoded: str) -> str:
 
 def _bytes(name: str, room: int) -> bytes:
     try:
-        with Path(name).expanduser().open("rb") as file:
+        with expanded(name).open("rb") as file:
             raw = file.read(room + 1)
-    except (OSError, RuntimeError) as error:
-        raise UsageError(f"--attach: {name}: {_reason(error)}") from error
+    except OSError as error:
+        raise UsageError(f"--attach: {name}: {error.strerror}") from error
     if not raw:
         raise UsageError(f"--attach: {name}: is empty")
     if len(raw) > room:
@@ -142,7 +133,3 @@ def _type(name: str) -> str:
         types.add_type(kind, extension)
     guessed, encoding = types.guess_type(name)
     return guessed if guessed and encoding is None else "application/octet-stream"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "nobody knows whose home that is"

@@ -13,6 +13,7 @@ import typer
 
 from notifyctl.cli.noun import GIVEN
 from notifyctl.cli.output import Output
+from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
 from notifyctl.core.errors import UsageError
 
@@ -54,7 +55,7 @@ class Invocation:
     @property
     def may_ask(self) -> bool:
         """Whether a person sits there to be asked."""
-        return not self.given.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+        return not self.given.no_input and stdin_is_terminal() and sys.stderr.isatty()
 
     def confirm(self, question: str, *, yes: bool, confirm: str | None = None, typed: str | None = None) -> None:
         """Ask before an act that cannot be taken back; raise UsageError unless it is agreed to.

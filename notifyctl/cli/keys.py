@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
@@ -15,6 +14,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.prompt import hidden, kept
+from notifyctl.cli.streams import stdin_bytes, stdin_line
 from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey
 from notifyctl.core.apikey import ApiKey
@@ -191,7 +191,7 @@ def _asked(ids: Sequence[str]) -> list[str]:
         if "-" in ids:
             raise UsageError("- stands alone: either ids, or stdin")
         return list(ids)
-    return sys.stdin.buffer.read().decode(errors="surrogateescape").split()
+    return stdin_bytes("").decode(errors="surrogateescape").split()
 
 
 def _refuse_key(text: str) -> str:
@@ -220,4 +220,4 @@ def _secret_of_stdin(run: Invocation) -> str:
 
 
 def _line_of_stdin() -> str:
-    return sys.stdin.buffer.readline().decode(errors="surrogateescape").strip()
+    return stdin_line("").decode(errors="surrogateescape").strip()

@@ -11,7 +11,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration
-from notifyctl.core.errors import SchemaMismatch
+from notifyctl.core.errors import SchemaMismatch, UsageError
 from notifyctl.core.migration import SchemaStatus
 from notifyctl.services import migrations
 from notifyctl.services.migrations import Comparison, Migrated
@@ -19,6 +19,8 @@ from notifyctl.services.migrations import Comparison, Migrated
 app = Noun("Create and upgrade the database's schema.")
 
 LOCK_TIMEOUT_MS = 5_000
+_LONGEST_LOCK_MS = 24 * 86_400_000
+"""PostgreSQL keeps the time in milliseconds, in 31 bits."""
 
 _REVISIONS = (Field("id", title="REVISION"), Field("previous", title="AFTER"), Field("summary", title="WHAT"))
 _DIFFERENCES = (Field("what", title="WHAT"), Field("how", title="HOW"))
@@ -30,12 +32,20 @@ _STATUS = (
     Field("pending", FieldKind.JSON),
 )
 
+
+def _lock_timeout(text: str) -> int:
+    milliseconds = duration(text)
+    if milliseconds > _LONGEST_LOCK_MS:
+        raise UsageError(f"{text!r} is too long: PostgreSQL waits at most 24d for a lock")
+    return milliseconds
+
+
 _LockTimeout = Annotated[
     int | None,
     typer.Option(
         "--lock-timeout",
         metavar="DURATION",
-        parser=duration,
+        parser=_lock_timeout,
         help="PostgreSQL: give up when a table in use is not free after that time. Default 5s.",
     ),
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.secretfile import write_secret
+from notifyctl.config import expanded
 from notifyctl.core.errors import UsageError
 
 
@@ -41,4 +42,4 @@ def kept(path: str | None, secret: str) -> Iterator[None]:
 def forget(path: str | None) -> None:
     """Remove the file of a secret that came to nothing."""
     if path is not None:
-        Path(path).expanduser().unlink(missing_ok=True)
+        expanded(path).unlink(missing_ok=True)

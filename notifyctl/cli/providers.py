@@ -16,6 +16,7 @@ from notifyctl.cli.output import Field, FieldKind, escaped, iso
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
+from notifyctl.config import contents
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.core.model import AuditEntry
 from notifyctl.services import credentials, providers
@@ -331,7 +332,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, str | bool | None]:
 
 def _service_account(path: Path) -> dict[str, object]:
     try:
-        text = path.expanduser().read_text(encoding="utf-8")
+        text = contents(path, "--credentials: ").decode()
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--credentials: {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
     return credentials.parse_service_account(text, str(path))

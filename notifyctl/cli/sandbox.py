@@ -12,6 +12,7 @@ import typer
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
 from notifyctl.cli.types import duration
+from notifyctl.config import contents, expanded
 from notifyctl.core.errors import UsageError
 from notifyctl.sandbox import (
     FCM_PROJECT,
@@ -111,8 +112,8 @@ def sandbox(
             script=_script(script) if script else (),
             receipts_s=RECEIPT_SECONDS if receipts is None else receipts / 1_000,
             latency_s=(latency or 0) / 1_000,
-            log=log,
-            service_account=service_account,
+            log=None if log is None else expanded(log),
+            service_account=expanded(service_account),
             seed=seed,
         )
         try:
@@ -125,7 +126,7 @@ def sandbox(
 
 def _script(file: Path) -> tuple[Line, ...]:
     try:
-        return parse_script(file.read_text(encoding="utf-8"), str(file))
+        return parse_script(contents(file).decode(), str(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise UsageError(f"{file}: {reason}", "--script names a text file") from error

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
+from notifyctl.cli.streams import stdin_line
+from notifyctl.config import contents, expanded
 from notifyctl.core.errors import Conflict, UsageError
 
 
 def write_secret(path: Path, text: str) -> None:
     """Write a new file that only its owner reads. Raises Conflict when there is one already."""
-    path = path.expanduser()
+    path = expanded(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -31,15 +32,22 @@ def read_secret(source: str, option: str, *, may_be_empty: bool = False) -> str:
     With `may_be_empty` an empty line or file is a secret too: none from now on. The end of stdin is not.
     """
     if source == "-":
-        text = sys.stdin.readline()
+        text = _text(stdin_line(f"{option}: "), option)
         may_be_empty = may_be_empty and bool(text)
     elif source.startswith("@"):
         try:
-            text = Path(source[1:]).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeError) as error:
-            raise UsageError(f"{option}: {source[1:]}: {getattr(error, 'strerror', None) or 'not text'}") from error
+            text = _text(contents(source[1:], f"{option}: "), f"{option}: {source[1:]}")
+        except OSError as error:
+            raise UsageError(f"{option}: {source[1:]}: {error.strerror}") from error
     else:
         raise UsageError(f"{option} takes - (stdin) or @FILE: an argument can be read in the process list")
     if not text.strip() and not may_be_empty:
         raise UsageError(f"{option}: nothing was given")
     return text.strip()
+
+
+def _text(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeError as error:
+        raise UsageError(f"{where}: is no text in UTF-8") from error

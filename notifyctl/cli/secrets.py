@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from notifyctl.cli.invocation import invocation
+from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import default_keys_file
 from notifyctl.core.errors import UsageError
-from notifyctl.core.sealing import KEY_BYTES, format_key, parse_keys
+from notifyctl.core.sealing import KEY_BYTES, format_key
 
 app = Noun("Encryption keys for the providers' credentials.")
 
@@ -35,10 +35,19 @@ def generate_key(
         if save and secret_file:
             raise UsageError("--save and --secret-file exclude each other")
         key = format_key(kid, secrets.token_bytes(KEY_BYTES))
-        parse_keys(key, "--kid")
-        target = (run.settings.encryption_keys_file or default_keys_file()) if save else secret_file
+        target = _default_file(run) if save else secret_file
         if target is None:
             run.out.write(key)
             return
         write_secret(target, key)
         run.out.say(f"wrote key {kid} to {target}; back it up: stored credentials cannot be read without it")
+
+
+def _default_file(run: Invocation) -> Path:
+    found = run.settings.encryption_keys_file or default_keys_file()
+    if found is None:
+        raise UsageError(
+            "--save: there is no home folder to keep it in",
+            "--secret-file F, or name F in NOTIFYCTL_ENCRYPTION_KEYS_FILE",
+        )
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -12,6 +11,7 @@ import typer
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import given
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
+from notifyctl.cli.streams import stdin_words
 from notifyctl.core.errors import Conflict, NotifyctlError, PartlyDone, UsageError
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection
@@ -124,10 +124,7 @@ def _read(texts: Sequence[str]) -> list[str]:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
         raise UsageError("- excludes ids on the command line", "put all of them on stdin")
-    try:
-        return list(dict.fromkeys(sys.stdin.read().split()))
-    except UnicodeError as error:
-        raise UsageError("stdin holds no ids but bytes that are no text") from error
+    return list(dict.fromkeys(stdin_words("ids: ")))
 
 
 def _named(run: Invocation, texts: Sequence[str], resolve: ResolveIds, options: dict[str, Any]) -> Chosen:

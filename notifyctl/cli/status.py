@@ -143,7 +143,7 @@ def _head(run: Invocation, report: SystemStatus) -> Text:
     local = moment if run.out.utc else moment.astimezone()
     parts = [
         run.settings.profile or "",
-        _label(run).partition("?")[0],
+        _label(run) if run.system.db.path else _label(run).partition("?")[0],
         "schema ok",
         f"{number} dispatcher{'' if number == 1 else 's'}",
         local.strftime("%a %H:%M %Z"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 KEY_BYTES = 64
-_KID = re.compile(r"^[a-z0-9]{1,6}$")
+_KID = re.compile(r"[a-z0-9]{1,6}")
 _SEALED_NOTHING = re.compile(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
 
 
@@ -91,7 +91,7 @@ def parse_keys(text: str, origin: str) -> Keyring:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        if not _KID.match(kid) or len(key) != KEY_BYTES:
+        if not _KID.fullmatch(kid) or len(key) != KEY_BYTES:
             raise UsageError(
                 f"{origin}: key {number} is not kid:base64 (kid: 1 to 6 of a-z 0-9; base64 of {KEY_BYTES} bytes)",
                 "notifyctl secrets generate-key",
@@ -103,7 +103,9 @@ def parse_keys(text: str, origin: str) -> Keyring:
 
 
 def format_key(kid: str, key: bytes) -> str:
-    """Return `kid:base64` of a 64-byte key."""
+    """Return `kid:base64` of a 64-byte key. Raises UsageError for what is no id of a key."""
+    if not _KID.fullmatch(kid):
+        raise UsageError(f"{kid!r} is no id of a key", "it is 1 to 6 of a-z 0-9")
     return f"{kid}:{base64.b64encode(key).decode()}"
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notifyctl.config import Settings, agent, read_keys
-from notifyctl.core.errors import NotAllowed
+from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring, parse_keys
 from notifyctl.store.db.database import Database
@@ -30,6 +30,8 @@ class System:
     @cached_property
     def database(self) -> Database:
         """The database as it is, unchecked: for the commands that create and upgrade it."""
+        if not self.settings.database_url:
+            raise UsageError("there is no home folder to keep a database in", "NOTIFYCTL_DATABASE_URL names one")
         return Database(self.settings.database_url)
 
     @cached_property

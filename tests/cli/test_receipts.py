@@ -543,12 +543,12 @@ def test_nothing_to_take_is_said(cli: Cli, tmp_path: Path, body: bytes) -> None:
 def test_what_never_ends(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file without an end, and more than anybody posts, is refused before the memory is full."""
     done = cli.call("receipts", "ingest", "/dev/zero")
-    assert done.exit_code == 2 and "/dev/zero: is larger than 67,108,864 bytes" in done.stderr
+    assert done.exit_code == 2 and "/dev/zero: is larger than 33,554,432 bytes" in done.stderr
     done = cli.call("receipts", "ingest", "-", "--headers", "/dev/zero", input=EVENTS)
     assert done.exit_code == 2 and "/dev/zero: is larger" in done.stderr
     done = cli.call("send", "anna", "--channel", "sms", "--body-file", "/dev/zero")
     assert done.exit_code == 2 and "--body-file: /dev/zero: is larger" in done.stderr
-    monkeypatch.setattr("notifyctl.cli.files.MAX_BYTES", len(EVENTS))
+    monkeypatch.setattr("notifyctl.cli.streams.MOST_BYTES", len(EVENTS))
     assert cli.call("receipts", "ingest", "-", input=EVENTS).exit_code == 0
     assert cli.call("receipts", "ingest", "-", input=EVENTS + b" ").exit_code == 2
 

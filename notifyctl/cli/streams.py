@@ -1,0 +1,150 @@
+"""The three standard streams as they really are: closed, full, not blocking, without an end."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from typing import Any, BinaryIO
+
+from notifyctl.config import MOST_BYTES
+from notifyctl.core.errors import NotifyctlError, UsageError
+
+WAITED_S = 60.0
+"""How long a reader that takes nothing is waited for where writing to it does not wait by itself."""
+
+
+class OutputCutShort(NotifyctlError):
+    """Not all of the data reached stdout: whoever reads it must not take it for the whole."""
+
+    code = "output"
+    default_hint = "only what is printed is missing: look before you repeat an act"
+
+
+class StdoutFailed(OSError):
+    """Stdout took no more; a reader that has gone is a BrokenPipeError as ever."""
+
+
+class WholeWriter(io.RawIOBase):
+    """A descriptor that takes everything: Python's own, without a buffer, drops what a write left over."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def writable(self) -> bool:
+        """Return that it can be written to."""
+        return True
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def write(self, data: Any) -> int:
+        """Write all of it, waiting for a reader that is slow. Raises StdoutFailed where it cannot be."""
+        rest = memoryview(data).cast("B")
+        length = len(rest)
+        try:
+            while rest:
+                rest = rest[self._some(rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise StdoutFailed(error.errno, error.strerror) from error
+        return length
+
+    def _some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError as error:
+            if not any(select.select([], [self._descriptor], [], WAITED_S)):
+                raise OSError(error.errno, f"nobody read it for {WAITED_S:.0f} s") from error
+            return 0
+
+
+def open_streams() -> None:
+    """Make stdout take all or fail, and escape what it cannot encode; stand in for streams that the caller closed.
+
+    A closed stdout or stderr is as good as /dev/null, and no file that is opened later gets its number.
+    """
+    for descriptor in range(3):
+        _occupy(descriptor)
+    if sys.stdout is None:
+        sys.stdout = io.TextIOWrapper(WholeWriter(1), encoding="utf-8", write_through=True)
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(WholeWriter(2), encoding="utf-8", errors="backslashreplace", write_through=True)
+    given = sys.stdout
+    if isinstance(given, io.TextIOWrapper):
+        given.flush()
+        whole = io.BufferedWriter(WholeWriter(given.fileno()))
+        on_terminal = given.isatty()
+        sys.stdout = io.TextIOWrapper(whole, given.encoding, "backslashreplace", line_buffering=on_terminal)
+
+
+def _occupy(descriptor: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != descriptor:
+            os.dup2(opened, descriptor)
+            os.close(opened)
+
+
+# stdin
+
+
+def stdin_is_terminal() -> bool:
+    """Return whether a person may type."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def stdin_bytes(where: str) -> bytes:
+    """Return all of stdin. Raises UsageError, which begins with `where`, for one that is closed or does not end."""
+    stream, chunks, room = _stdin(where), [], MOST_BYTES
+    while chunk := _chunk(stream, min(room + 1, 1 << 20), where):
+        room -= len(chunk)
+        if room < 0:
+            raise UsageError(f"{where}stdin is larger than {MOST_BYTES:,} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def stdin_line(where: str) -> bytes:
+    """Return the next line of stdin, empty at its end. Raises UsageError as `stdin_bytes` does."""
+    try:
+        line = _stdin(where).readline(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{where}stdin: {error.strerror}") from error
+    if len(line) > MOST_BYTES:
+        raise UsageError(f"{where}stdin has a line of more than {MOST_BYTES:,} bytes")
+    return line
+
+
+def stdin_words(where: str) -> list[str]:
+    """Return what stands on stdin between blanks. Raises UsageError as `stdin_bytes` does, and for what is no text."""
+    try:
+        return stdin_bytes(where).decode().split()
+    except UnicodeError as error:
+        raise UsageError(f"{where}stdin holds bytes that are no text in UTF-8") from error
+
+
+def _stdin(where: str) -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError(f"{where}stdin is closed")
+    return sys.stdin.buffer
+
+
+def _chunk(stream: BinaryIO, size: int, where: str) -> bytes:
+    while True:
+        try:
+            chunk: bytes | None = stream.read(size)
+        except OSError as error:
+            raise UsageError(f"{where}stdin: {error.strerror}") from error
+        if chunk is not None:  # None: there is none yet, and reading does not wait by itself
+            return chunk
+        select.select([stream], [], [])
