@@ -238,6 +238,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         if not _is_text(env.get(name, "")):
             raise UsageError(f"{name}: is no text in UTF-8")
     values: dict[str, Any] = {key: env[name] for key, name in _ENVIRONMENT.items() if env.get(name)}
+    if _ENVIRONMENT["api_key"] in env:  # an empty one is a wrong key, not the operator
+        values["api_key"] = env[_ENVIRONMENT["api_key"]]
     urls = {
         name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
     }

@@ -211,7 +211,7 @@ async def _view(working: Dispatcher | Supervisor, run: Invocation, processes: in
     if _is_watched(run):
         from notifyctl.cli.live import watch
 
-        await watch(working, run.settings.profile or run.system.database.label, processes)
+        await watch(working, run.settings.profile or run.system.db.label, processes)
 
 
 def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:

@@ -61,19 +61,25 @@ class Invocation:
         """Ask before an act that cannot be taken back; raise UsageError unless it is agreed to.
 
         `yes` is the script's agreement, `confirm` what `--confirm` was given: a protected profile takes its own name
-        there and no `--yes`. `typed`: the person has to type this text rather than "y".
+        there and no `--yes`. `typed`: the person has to type this text rather than "y". What is protected and has no
+        name to be confirmed by is refused, whoever sits there.
         """
-        settings = self.settings
-        if settings.protected:
-            if confirm == settings.profile:
+        name = self.settings.profile
+        if self.settings.protected:
+            if not name:
+                raise UsageError(
+                    "protected = true outside a profile: there is no name to confirm by; nothing was done",
+                    "put it into a profile, and choose that: --profile NAME",
+                )
+            if confirm is not None and confirm == name:
                 return
-            if yes:
-                raise UsageError(f"profile {settings.profile} is protected", f"--confirm {settings.profile}")
-            typed = settings.profile
+            if yes or confirm is not None:
+                raise UsageError(f"profile {name} is protected", f"--confirm {name}")
+            typed = name
         elif yes:
             return
         if not self.may_ask:
-            agree = f"--confirm {settings.profile}" if settings.protected else "--yes"
+            agree = f"--confirm {name}" if self.settings.protected else "--yes"
             raise UsageError(f"{question} Nobody is here to say yes", f"repeat it with {agree}")
         self.out.say(question)
         answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")

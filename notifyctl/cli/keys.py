@@ -19,7 +19,7 @@ from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
-from notifyctl.services import keys
+from notifyctl.services import admission, keys
 from notifyctl.services.keys import NewKey, ReadyKey, Revocation
 
 app = Noun("API keys that say who is acting.")
@@ -78,7 +78,7 @@ def create(
     """
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
-        db, key = run.system.db, _new_key(run)
+        db, key = run.system.opened(admission.founds_key), _new_key(run)
         present = keys.active(db, user, name) if if_not_exists else None
         if present is not None:
             _leave(run, present)

@@ -58,8 +58,10 @@ def up(
     lock_timeout: _LockTimeout = None,
 ) -> None:
     """Create the database's tables or bring them to this program's version; all of it or nothing."""
+    from notifyctl.services import admission
+
     with invocation(ctx) as run:
-        database = run.system.database
+        database = run.system.admitted(admission.founds_schema)
         done = migrations.up(database, revision, lock_timeout or LOCK_TIMEOUT_MS)
         _tell(run, done)
 
@@ -76,7 +78,7 @@ def down(
 ) -> None:
     """Take migrations back, with the data in what they made; all of it or nothing."""
     with invocation(ctx) as run:
-        database = run.system.database
+        database = run.system.admitted()
         going = migrations.taken_back(database, revision)
         if going:
             ids = ", ".join(found.id for found in going)
@@ -90,7 +92,7 @@ def down(
 def status(ctx: typer.Context) -> None:
     """Show where the database stands; exits 0 whatever that is."""
     with invocation(ctx) as run:
-        found = migrations.status(run.system.database)
+        found = migrations.status(run.system.admitted())
         pending = [revision.id for revision in found.pending]
         run.out.record(_Shown(found.database, _state(found), found.current, found.head, pending), _STATUS)
 
@@ -111,14 +113,14 @@ def sql(
 ) -> None:
     """Print the SQL of `up` for somebody else to run; does not connect."""
     with invocation(ctx) as run:
-        run.out.write(migrations.sql(run.system.database, revision).rstrip("\n"))
+        run.out.write(migrations.sql(run.system.unchecked, revision).rstrip("\n"))
 
 
 @app.command()
 def check(ctx: typer.Context) -> None:
     """Compare the database with the tables this program knows; exits 8 when they differ."""
     with invocation(ctx) as run:
-        database = run.system.database
+        database = run.system.admitted()
         found = migrations.compare(database)
         if found.differences or run.out.asked_form is not None:
             run.out.records(found.differences, _DIFFERENCES)
@@ -156,5 +158,5 @@ def _tell(run: Invocation, done: Migrated) -> None:
     # Quiet where nothing was done, but for those who asked for a format.
     if done.ran or run.out.asked_form is not None:
         run.out.records(done.ran, _REVISIONS)
-    outcome = f"{run.system.database.label} is at {done.current or 'no revision'}"
+    outcome = f"{run.system.unchecked.label} is at {done.current or 'no revision'}"
     run.out.say(outcome if done.ran else f"{outcome}; nothing to do")

@@ -12,7 +12,7 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, IfNotExists, UserArgument, Yes
-from notifyctl.services import users
+from notifyctl.services import admission, users
 from notifyctl.services.users import Removal
 
 app = Noun("People who receive notifications, and their contact points.")
@@ -49,7 +49,7 @@ def create(
     """Create a user."""
     with invocation(ctx) as run:
         act = users.ensure if if_not_exists else users.create
-        run.out.record(act(run.system.db, name, email, language), _CREATED)
+        run.out.record(act(run.system.opened(admission.founds_user), name, email, language), _CREATED)
 
 
 @app.command("list")

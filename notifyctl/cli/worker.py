@@ -78,7 +78,7 @@ def _work(order: WorkerOrder, parent: _Parent) -> Farewell:
     configure(settings, debug=order.debug, verbose=order.verbose)
     gc.freeze()  # the modules are never garbage
     system = System(settings)
-    dispatcher = make_dispatcher(system.database, order.keyring, order.options, agent=order.agent, notify=parent.tell)
+    dispatcher = make_dispatcher(system.unchecked, order.keyring, order.options, agent=order.agent, notify=parent.tell)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(dispatcher, parent))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from notifyctl.core import apikey, names
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
-from notifyctl.core.model import Actor
+from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
+from notifyctl.services.admission import unknown
 from notifyctl.store import ids, users
 from notifyctl.store import keys as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.keys import ACTIVE, REVOKED, Key
 from notifyctl.store.schema.tables import api_keys
-
-USE_NOTED_EVERY_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +64,6 @@ class Revocation:
     def message(self) -> str | None:
         """Why it failed."""
         return self.error.message if self.error else None
-
-
-def authenticate(db: Database, secret: str, agent: str) -> Actor:
-    """Return who acts with this key. Raises NotAllowed for a key that is wrong, revoked or expired.
-
-    That the key was used is noted at most once a minute, and not at all where the database takes no writes.
-    """
-    with db.read() as tx:
-        now, key = tx.now, store.by_hash(tx, apikey.hash_of(secret))
-    if key is None or key.state != ACTIVE:
-        raise NotAllowed(f"NOTIFYCTL_API_KEY: {_objection(key, secret)}", "notifyctl keys create, by an operator")
-    if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
-        with suppress(NotifyctlError):
-            db.write(lambda tx: store.touch(tx, key.id, USE_NOTED_EVERY_MS))
-    return Actor(key.user_id, agent)
 
 
 def verify(db: Database, secret: str) -> KeyCheck:
@@ -220,9 +202,7 @@ def _objection(key: Key | None, secret: str) -> str:
     """Say why a key is not valid, without showing it."""
     if key is not None:
         return f"the key {key.name} ({key.prefix}…) is revoked" if key.state == REVOKED else _expired(key)
-    if apikey.parse(secret) is None:
-        return "that is no API key of notifyctl, or it is mistyped: its checksum does not fit"
-    return "the API key is not known here"
+    return unknown(secret)
 
 
 def _expired(key: Key) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, case, exists, func, insert, inspect, literal, or_, select, update
 
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
-from notifyctl.store.schema.tables import api_keys, users
+from notifyctl.store.schema.tables import api_keys, audit_logs, users
 
 ACTIVE = "active"
 EXPIRED = "expired"
@@ -39,7 +39,41 @@ class Key:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What decides whether a key is good; in every revision of the schema the columns have these names."""
+
+    id: str
+    user_id: str
+    name: str
+    is_active: bool
+    expires_at: int | None
+    last_used_at: int | None
+
+
 _C = api_keys.c
+
+
+def credential(tx: Tx, key_hash: str) -> Credential | None:
+    """Return the key with this hash, at whatever revision the schema is."""
+    statement = select(*(_C[field.name] for field in fields(Credential))).where(_C.key_hash == key_hash)
+    return next((Credential(*row) for row in tx.execute(statement)), None)
+
+
+def ever_made(tx: Tx) -> bool:
+    """Return whether a key was ever made, one that is gone with its user as well."""
+    made = audit_logs.c.resource_type == "api_key"
+    return bool(tx.execute(select(or_(exists(select(_C.id)), exists(select(audit_logs.c.id).where(made))))).scalar())
+
+
+def any_user(tx: Tx) -> bool:
+    """Return whether there is a user."""
+    return bool(tx.execute(select(exists(select(users.c.id)))).scalar())
+
+
+def has_table(tx: Tx) -> bool:
+    """Return whether keys can be stored here at all."""
+    return bool(inspect(tx.conn).has_table(api_keys.name))
 
 
 def by_hash(tx: Tx, key_hash: str) -> Key | None:

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from notifyctl.config import Settings, agent, read_keys
-from notifyctl.core.errors import NotAllowed, UsageError
+from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring, parse_keys
+from notifyctl.services.admission import Founds, admit
 from notifyctl.store.db.database import Database
 
 if TYPE_CHECKING:
@@ -28,28 +29,37 @@ class System:
         self.settings = settings
 
     @cached_property
-    def database(self) -> Database:
-        """The database as it is, unchecked: for the commands that create and upgrade it."""
+    def unchecked(self) -> Database:
+        """The database before anybody was asked who they are: for its name, and for what does not connect."""
         if not self.settings.database_url:
             raise UsageError("there is no home folder to keep a database in", "NOTIFYCTL_DATABASE_URL names one")
         return Database(self.settings.database_url)
 
+    def admitted(self, founds: Founds | None = None) -> Database:
+        """Return the database, at whatever revision it is, for an actor who may use it.
+
+        `founds` says of what founds a system whether it does. Raises NotAllowed for an API key that is missing, wrong,
+        revoked or expired, and whatever keeps the key from being looked at.
+        """
+        settings = self.settings
+        actor = admit(self.unchecked, settings.api_key, agent(), demanded=settings.require_api_key, founds=founds)
+        return self.unchecked.acting_for(actor)
+
+    def opened(self, founds: Founds | None = None) -> Database:
+        """Return the database as `admitted` does, at this program's schema version."""
+        database = self.admitted(founds)
+        database.require_version()
+        return database
+
     @cached_property
     def db(self) -> Database:
         """The database, at this program's schema version, for an actor who may use it."""
-        self.database.require_version()
-        return self.database.acting_for(self.actor)
+        return self.opened()
 
-    @cached_property
+    @property
     def actor(self) -> Actor:
-        """Who is acting. Raises NotAllowed for an API key that is wrong, revoked or expired."""
-        if self.settings.api_key is None:
-            if self.settings.require_api_key:
-                raise NotAllowed("this profile demands an API key", "set NOTIFYCTL_API_KEY")
-            return Actor(agent=agent())
-        from notifyctl.services import keys
-
-        return keys.authenticate(self.database, self.settings.api_key, agent())
+        """Who is acting."""
+        return self.db.actor
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -59,8 +69,8 @@ class System:
 
     def close(self) -> None:
         """Close what was opened."""
-        if "database" in vars(self):
-            self.database.close()
+        if "unchecked" in vars(self):
+            self.unchecked.close()
 
 
 def make_dispatcher(

@@ -27,6 +27,7 @@ from notifyctl.core.errors import DatabaseUnavailable, UsageError
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 from notifyctl.store.db.database import WRITE_LOCK_TIMEOUT_S, Database, newer_schema
 from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema import drift
 from notifyctl.store.schema.version import SCHEMA_VERSION
 
@@ -50,11 +51,14 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
     """
     _require_name(revision)
     _create_file(database)
+    now = database.moment()
 
     def work(conn: Connection) -> tuple[Revision, ...]:
         before = _begin(database, conn, lock_timeout_ms)
         command.upgrade(_config(connection=conn), revision)
-        return tuple(reversed(_between(before, _current(conn))))
+        after = _current(conn)
+        _audit(Tx(conn, database.dialect, now, database.actor), before, after)
+        return tuple(reversed(_between(before, after)))
 
     return _run(database, work)
 
@@ -64,11 +68,14 @@ def down(database: Database, revision: str, lock_timeout_ms: int | None = None) 
 
     Raises like `up`, and SchemaMismatch where there is no database.
     """
+    now = database.moment()
 
     def work(conn: Connection) -> tuple[Revision, ...]:
         before = _begin(database, conn, lock_timeout_ms)
         command.downgrade(_config(connection=conn), revision)
-        return tuple(_between(_current(conn), before))
+        after = _current(conn)
+        _audit(Tx(conn, database.dialect, now, database.actor), before, after)
+        return tuple(_between(after, before))
 
     return _run(database, work)
 
@@ -126,6 +133,12 @@ def check(database: Database) -> tuple[Difference, ...]:
     if current == SCHEMA_VERSION:
         return tables
     return (Difference("version", f"{current or 'none'} instead of {SCHEMA_VERSION}"), *tables)
+
+
+def _audit(tx: Tx, before: str | None, after: str | None) -> None:
+    # Before the first revision there is no trail to write into; and it says who did what, not that something was done.
+    if after not in (None, before) and tx.actor.agent is not None:
+        tx.audit("migrate", "schema", [(None, {"revision": [before, after]})])
 
 
 def _run(database: Database, work: Any) -> tuple[Revision, ...]:

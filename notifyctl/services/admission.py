@@ -1,0 +1,94 @@
+"""Who may open a database: asked before anything else is done with it, at whatever revision it is.
+
+Whoever names an API key must name a good one. Where a key is demanded, only what founds a system goes without: its
+schema, its first user and its first key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from notifyctl.core import apikey
+from notifyctl.core.errors import NotAllowed, NotifyctlError, SchemaMismatch
+from notifyctl.core.model import Actor
+from notifyctl.store import keys
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+
+USE_NOTED_EVERY_MS = 60_000
+
+Founds = Callable[[Database], bool]
+"""Whether an act would found a system in this database, as it is."""
+
+_BY_OPERATOR = "notifyctl keys create, by an operator"
+
+
+def admit(db: Database, secret: str | None, agent: str, *, demanded: bool, founds: Founds | None = None) -> Actor:
+    """Return who acts: the user of the key `secret`, else the operator. `demanded`: a key has to be named.
+
+    Raises NotAllowed for a key that is not good here, and where one is demanded and the act founds nothing.
+    """
+    if secret is not None:
+        return _user_of(db, secret, agent)
+    if not demanded:
+        return Actor(agent=agent)
+    if founds is not None and founds(db):
+        return Actor(agent=f"{agent} (before there was any API key)")
+    raise NotAllowed("an API key is demanded here", "set NOTIFYCTL_API_KEY")
+
+
+def founds_schema(db: Database) -> bool:
+    """Return whether there is no schema yet, or one in which no key was ever made."""
+    if db.path is not None and not db.path.exists():
+        return True
+    try:
+        return founds_key(db)
+    except SchemaMismatch:
+        with db.read() as tx:
+            return not keys.has_table(tx)
+
+
+def founds_user(db: Database) -> bool:
+    """Return whether there is neither a user nor was ever a key."""
+    return _asked(db, lambda tx: not keys.ever_made(tx) and not keys.any_user(tx))
+
+
+def founds_key(db: Database) -> bool:
+    """Return whether no key was ever made."""
+    return _asked(db, lambda tx: not keys.ever_made(tx))
+
+
+def _asked(db: Database, question: Callable[[Tx], bool]) -> bool:
+    with db.read() as tx:
+        return question(tx)
+
+
+def _user_of(db: Database, secret: str, agent: str) -> Actor:
+    """Return the user of a good key. That it was used is noted at most once a minute, where writes are taken."""
+    try:
+        with db.read() as tx:
+            now, key = tx.now, keys.credential(tx, apikey.hash_of(secret))
+    except SchemaMismatch as error:  # it is good nowhere, as long as nobody can look
+        raise NotAllowed(
+            f"NOTIFYCTL_API_KEY: no key is known here: {error.message}",
+            "without NOTIFYCTL_API_KEY an operator creates the schema, the first user and the first key",
+        ) from error
+    if key is None:
+        raise NotAllowed(f"NOTIFYCTL_API_KEY: {unknown(secret)}", _BY_OPERATOR)
+    if not key.is_active or (key.expires_at is not None and key.expires_at <= now):
+        what = "has expired" if key.is_active else "is revoked"
+        raise NotAllowed(f"NOTIFYCTL_API_KEY: the key {key.name} {what}", _BY_OPERATOR)
+    if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
+        with suppress(NotifyctlError):
+            db.write(lambda tx: keys.touch(tx, key.id, USE_NOTED_EVERY_MS))
+    return Actor(key.user_id, agent)
+
+
+def unknown(secret: str) -> str:
+    """Say what is wrong with a key that is not stored, without showing it."""
+    if not secret.strip():
+        return "it is empty, which is no key"
+    if apikey.parse(secret) is None:
+        return "that is no API key of notifyctl, or it is mistyped: its checksum does not fit"
+    return "the API key is not known here"
