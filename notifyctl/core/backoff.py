@@ -8,6 +8,15 @@ RETRY_AFTER_MIN_MS = 1_000
 RETRY_AFTER_MAX_MS = 3_600_000
 
 
+def growing_ms(times: int, chance: float) -> int:
+    """Return the wait after being told off `times` in a row (1 for the first), in milliseconds.
+
+    2 s * 2^(times-1), at most 15 min, and up to as long again: whoever was told to slow down does not come back sooner.
+    """
+    wait = min(CEILING_MS, BASE_MS << min(max(times, 1) - 1, 20))
+    return wait + int(chance * wait)
+
+
 def backoff_ms(attempt: int, chance: float, retry_after_ms: int | None = None) -> int:
     """Return the wait in milliseconds after attempt number `attempt` (1 for the first).
 

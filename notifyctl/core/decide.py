@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from notifyctl.core import history
-from notifyctl.core.backoff import backoff_ms
+from notifyctl.core.backoff import backoff_ms, growing_ms
 from notifyctl.core.change import Bury, Change, Retry, Sent
 from notifyctl.core.model import Category, Claim, OnUnknown
-from notifyctl.core.outcome import Kind, Outcome, describe
+from notifyctl.core.outcome import Blame, Kind, Outcome, describe
 from notifyctl.core.receipt import FIRST_QUESTION_MS
 from notifyctl.core.text import clean, one_line
 
@@ -26,27 +27,57 @@ class Attempt(NamedTuple):
         return self.claim.attempt - 1
 
 
-def decide(attempt: Attempt, outcome: Outcome, chance: float, on_unknown: OnUnknown = OnUnknown.RETRY) -> Change:
-    """Return what to record. `chance` is a uniform draw from [0, 1) for the jitter."""
+def decide(
+    attempt: Attempt,
+    outcome: Outcome,
+    chance: float,
+    on_unknown: OnUnknown = OnUnknown.RETRY,
+    *,
+    others_go: bool = False,
+) -> Change:
+    """Return what to record. `chance` is a uniform draw from [0, 1) for the jitter.
+
+    `others_go`: the sender that is configured reaches others, so that a refusal of it is about this message.
+    """
     if outcome.kind is Kind.ACCEPTED:
         return _sent(attempt, outcome)
     if outcome.kind in (Kind.PERMANENT, Kind.RECIPIENT):
         dead = outcome.kind is Kind.RECIPIENT
         address = attempt.claim.message.to if dead else None
         return _bury(attempt, outcome, Category.INVALID_RECIPIENT if dead else outcome.category, address)
-    if outcome.kind is Kind.CONFIG:
+    if outcome.kind is Kind.CONFIG and (attempt.claim.probe or not outcome.is_doubtful):
         # Not the notification's fault: the attempt is given back, and the paused provider holds it.
         return _again(attempt, outcome, wait_ms=0, attempts=attempt.given_back)
+    if outcome.kind is Kind.THROTTLED or not outcome.counts:
+        return _again(attempt, outcome, _slower(attempt, outcome, chance), attempts=attempt.given_back)
+    if others_go and outcome.is_doubtful and outcome.blames is not Blame.TARGET:
+        return _bury(attempt, outcome, outcome.category)
+    return _tried(attempt, outcome, chance, on_unknown)
+
+
+def _tried(attempt: Attempt, outcome: Outcome, chance: float, on_unknown: OnUnknown) -> Change:
+    """Return that it is tried once more, while there are attempts."""
     claim = attempt.claim
-    wait = backoff_ms(claim.attempt, chance, outcome.retry_after_ms)
-    if outcome.kind is Kind.THROTTLED:
-        return _again(attempt, outcome, wait, attempts=attempt.given_back)
     if outcome.kind is Kind.UNKNOWN and on_unknown is OnUnknown.HOLD:
         return _bury(attempt, outcome, Category.OUTCOME_UNKNOWN)
     if claim.attempt > claim.max_retries:
-        unknown = outcome.kind is Kind.UNKNOWN
-        return _bury(attempt, outcome, Category.OUTCOME_UNKNOWN if unknown else Category.RETRIES_EXHAUSTED)
+        return _bury(attempt, outcome, _EXHAUSTED.get(outcome.kind, Category.RETRIES_EXHAUSTED))
+    wait = backoff_ms(claim.attempt, chance, outcome.retry_after_ms)
     return _again(attempt, outcome, wait, attempts=claim.attempt)
+
+
+_EXHAUSTED: Mapping[Kind, Category] = {
+    Kind.UNKNOWN: Category.OUTCOME_UNKNOWN,
+    Kind.CONFIG: Category.PROVIDER_REJECTED,
+}
+
+
+def _slower(attempt: Attempt, outcome: Outcome, chance: float) -> int:
+    """Return the wait of what uses up no attempt: it grows with each time in a row, else nothing would slow it down."""
+    times = history.in_a_row(attempt.claim.retry_history, outcome.kind.value) + 1
+    if outcome.retry_after_ms is not None:
+        return backoff_ms(times, chance, outcome.retry_after_ms)
+    return growing_ms(times, chance)
 
 
 def _sent(attempt: Attempt, outcome: Outcome) -> Sent:

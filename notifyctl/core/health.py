@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from notifyctl.core import doubt
 from notifyctl.core.backoff import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS
-from notifyctl.core.outcome import Kind, Outcome, describe
+from notifyctl.core.outcome import Blame, Kind, Outcome, describe
 
 WINDOW_MS = 30_000
 LEAST_FAILURES = 20
+UNBOUNDED = 256
+"""With so many calls in flight one that was throttled is as any other."""
 
 
 class Cause(StrEnum):
@@ -24,7 +27,7 @@ class Cause(StrEnum):
     operator: somebody said so; it ends when somebody says so, or at its time
     config: the credentials or settings do not work; it ends with new ones, or when a probe works
     breaker: too many attempts failed; it ends when a probe works
-    throttled: the provider wants to be left alone for a moment; it ends at that moment
+    throttled: the provider wants to be asked more slowly; it ends when a probe works
     """
 
     OPERATOR = "operator"
@@ -56,7 +59,14 @@ _HOLDS = {
     Cause.THROTTLED: Hold.THROTTLED,
 }
 
-PROBES = {Cause.CONFIG: (60_000, 30 * 60_000), Cause.BREAKER: (5_000, 60_000)}
+TOLD_MS = 3_600_000
+"""People are told of a throttled provider where that takes longer."""
+
+PROBES = {
+    Cause.CONFIG: (60_000, 30 * 60_000),
+    Cause.BREAKER: (5_000, 60_000),
+    Cause.THROTTLED: (2_000, 15 * 60_000),
+}
 """Of the causes that probes end: the wait for the first one, and the longest wait, in milliseconds."""
 
 
@@ -64,13 +74,15 @@ PROBES = {Cause.CONFIG: (60_000, 30 * 60_000), Cause.BREAKER: (5_000, 60_000)}
 class Answer:
     """What one attempt says about its provider's health; `outcome` is None where it says nothing.
 
-    `recipient` is whom it was for, `version` that of the configuration it went by. `outcome` says whom it blames.
+    `recipient` is whom it was for, `version` that of the configuration it went by. `own_sender`: the message names
+    another sender than the configured one. `outcome` says whom it blames.
     """
 
     outcome: Outcome | None
     recipient: str | None
     version: int
     probe: bool = False
+    own_sender: bool = False
 
     @property
     def says_it_works(self) -> bool:
@@ -78,14 +90,19 @@ class Answer:
         said = self.outcome
         if said is None or not said.asked:
             return False
-        return said.blames == "to" or said.kind in (Kind.ACCEPTED, Kind.PERMANENT, Kind.RECIPIENT)
+        return said.blames is not Blame.ACCOUNT or said.kind in (Kind.ACCEPTED, Kind.PERMANENT, Kind.RECIPIENT)
 
     @property
     def is_failure(self) -> bool:
-        """Whether the provider failed. That it throttles is none, nor what is one recipient's."""
+        """Whether the provider failed. That it throttles is none, nor what is one recipient's or target's."""
         said = self.outcome
-        asked = said is not None and said.asked and said.blames != "to"
+        asked = said is not None and said.asked and said.blames is Blame.ACCOUNT
         return asked and said is not None and said.kind in (Kind.TRANSIENT, Kind.UNKNOWN)
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether the message went out."""
+        return self.outcome is not None and self.outcome.kind is Kind.ACCEPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +124,11 @@ class Health:
     """A provider's pause, probes and breaker. Times are milliseconds since the epoch.
 
     `paused_at` without `paused_until` is a pause until somebody resumes, or until a probe at `probe_at` or later works.
-    The breaker counts within a window that began with a failure.
+    `probe_of` is the notification that made the last one. The breaker counts within a window that began with a failure.
+
+    `ceiling` is how many calls each dispatcher may have in flight after it was throttled; it grows with what succeeds,
+    and so long `probes` is how often it was asked in vain before. `doubt` is a refusal that may be the configuration's
+    fault, `doubt_about` whose (`doubt.digest`).
     """
 
     paused_at: int | None = None
@@ -119,6 +140,11 @@ class Health:
     window_started_at: int | None = None
     window_attempts: int = 0
     window_failures: int = 0
+    ceiling: int | None = None
+    probe_of: str | None = None
+    doubt: str | None = None
+    doubt_about: str | None = None
+    doubt_at: int | None = None
 
     def is_paused(self, now: int) -> bool:
         """Return whether a pause is in force."""
@@ -136,22 +162,22 @@ class Health:
 
     def sure_wait_ms(self, now: int) -> int | None:
         """Return for how long it is sure to be held; None where that is not known."""
-        if self.hold(now) is not Hold.THROTTLED or self.paused_until is None:
-            return None
-        return max(1, self.paused_until - now)
+        ends = self.probe_at if self.paused_until is None else self.paused_until
+        return None if self.hold(now) is not Hold.THROTTLED or ends is None else max(1, ends - now)
 
     def is_watched(self, now: int) -> bool:
-        """Return whether it failed within the window, so that what succeeds is counted too."""
+        """Return whether what succeeds matters too: it failed within the window, is in doubt, or was throttled."""
         began = self.window_started_at
-        return bool(self.window_failures) and began is not None and began > now - WINDOW_MS
+        fails = bool(self.window_failures) and began is not None and began > now - WINDOW_MS
+        return fails or self.ceiling is not None or self._doubts(now)
 
     def paused(self, cause: Cause, reason: str, now: int, until: int | None = None) -> Health:
         """Return the health with this pause; itself where the pause in force stays.
 
-        It stays, but for a throttled one, which gives way to every other and to a longer one, and an open breaker where
-        it turns out that the configuration is why.
+        It stays, but for a throttled one, which gives way to every other, and an open breaker where it turns out that
+        the configuration is why.
         """
-        if self.is_paused(now) and not self._gives_way(cause, until):
+        if self.is_paused(now) and not self._gives_way(cause):
             return self
         return self.with_pause(cause, reason, now, until)
 
@@ -166,77 +192,138 @@ class Health:
             pause_cause=cause,
             probe_at=None if wait is None else now + wait,
             probes=0,
+            probe_of=None,
+            doubt=None,
+            doubt_about=None,
+            doubt_at=None,
         )
 
     def resumed(self) -> Health:
         """Return the health without a pause; the breaker counts anew."""
         return Health()
 
-    def probing(self, now: int, lease_ms: int) -> Health:
+    def probing(self, now: int, lease_ms: int, notification: str | None = None) -> Health:
         """Return the health while a probe with a lease of that length is under way.
 
         There is no other before that has ended: whoever makes it may be lost, and then it is simply made again.
         """
         wait = probe_wait_ms(self.pause_cause, self.probes + 1) or 0
-        return replace(self, probe_at=now + max(lease_ms, wait), probes=self.probes + 1)
+        return replace(self, probe_at=now + max(lease_ms, wait), probes=self.probes + 1, probe_of=notification)
 
-    def after(self, answers: Sequence[Answer], version: int, now: int) -> tuple[Health, tuple[News, ...]]:
+    def after(
+        self, answers: Sequence[Answer], version: int, now: int, chance: float = 0.0
+    ) -> tuple[Health, tuple[News, ...]]:
         """Return the health after these answers, and how they changed what may be sent by the provider.
 
         `version` is the configuration's as it is now: what older credentials or settings caused says nothing any more.
+        `chance` is a uniform draw from [0, 1) for the jitter.
         """
         news: list[News] = []
         health = self
         for each in answers:
             if each.probe:
-                health = health._probed(each, now, news)
+                health = health._probed(each, now, chance, news)
         health = health._misconfigured(answers, version, now, news)
+        health = health._doubted(answers, version, now, news)
         said = [each for each in answers if each.outcome is not None and not each.probe]
-        health = health._throttled(said, now)
+        health = health._throttled(said, now, chance, news)._grown(said)
         return health._counted(said, now, news), tuple(news)
 
-    def _gives_way(self, cause: Cause, until: int | None) -> bool:
+    def _gives_way(self, cause: Cause) -> bool:
         if self.pause_cause is Cause.THROTTLED:
-            return cause is not Cause.THROTTLED or (self.paused_until or 0) < (until or 0)
+            return cause is not Cause.THROTTLED
         return self.pause_cause is Cause.BREAKER and cause is Cause.CONFIG
 
-    def _probed(self, answer: Answer, now: int, news: list[News]) -> Health:
-        if not answer.says_it_works:
-            return self._probed_in_vain(answer.outcome, now)
-        accepted = answer.outcome is not None and answer.outcome.kind is Kind.ACCEPTED
-        reason = "a probe was accepted" if accepted else "a probe was answered"
-        action = {Cause.CONFIG: "resume", Cause.BREAKER: "close"}.get(self.pause_cause or Cause.OPERATOR)
-        if self.paused_at is None or action is None:
+    def _probed(self, answer: Answer, now: int, chance: float, news: list[News]) -> Health:
+        if not answer.says_it_works or self._refused_again(answer.outcome):
+            return self._probed_in_vain(answer.outcome, now, chance)
+        if self.paused_at is None or self.pause_cause not in PROBES:
             return self
-        news.append(News(action, reason))
+        reason = "a probe was accepted" if answer.was_accepted else "a probe was answered"
+        if self.pause_cause is Cause.THROTTLED:
+            if now - self.paused_at > TOLD_MS:
+                news.append(News("resume", reason))
+            return replace(self.resumed(), ceiling=1, probes=max(0, self.probes - 1))
+        news.append(News("resume" if self.pause_cause is Cause.CONFIG else "close", reason))
         return self.resumed()
 
-    def _probed_in_vain(self, outcome: Outcome | None, now: int) -> Health:
+    def _refused_again(self, outcome: Outcome | None) -> bool:
+        """Return whether that is the refusal for which it is paused."""
+        if outcome is None or self.pause_cause is not Cause.CONFIG:
+            return False
+        return outcome.is_doubtful and outcome.refusal == self.doubt
+
+    def _probed_in_vain(self, outcome: Outcome | None, now: int, chance: float) -> Health:
         """Let the next probe wait twice as long as the last, and as long as the provider wishes."""
         wait = probe_wait_ms(self.pause_cause, self.probes)
         if wait is None:
             return self
-        throttled = outcome is not None and outcome.kind is Kind.THROTTLED
-        wish = throttle_ms(outcome.retry_after_ms) if throttled and outcome is not None else 0
-        return replace(self, probe_at=now + max(wait, wish))
+        wish = _wished_ms(outcome) if outcome is not None and outcome.kind is Kind.THROTTLED else 0
+        slower = chance if self.pause_cause is Cause.THROTTLED else 0.0
+        return replace(self, probe_at=now + _lengthened(max(wait, wish), slower))
 
     def _misconfigured(self, answers: Sequence[Answer], version: int, now: int, news: list[News]) -> Health:
         """Pause it where its configuration does not work; one that was changed since the attempt is left alone."""
         said = [each.outcome for each in answers if each.outcome is not None and each.version == version]
-        wrong = [outcome for outcome in said if outcome.kind is Kind.CONFIG]
+        wrong = [outcome for outcome in said if outcome.kind is Kind.CONFIG and not outcome.is_doubtful]
         if not wrong:
             return self
         return self._told(self.paused(Cause.CONFIG, reason := describe(wrong[-1]), now), News("pause", reason), news)
 
-    def _throttled(self, said: Sequence[Answer], now: int) -> Health:
-        """Let everybody leave it alone for as long as it wishes; nobody has to be told."""
+    def _doubted(self, answers: Sequence[Answer], version: int, now: int, news: list[News]) -> Health:
+        """Pause it where the same is refused to different recipients, and nothing has gone out since the first."""
+        said = [each for each in answers if each.version == version]
+        if any(each.was_accepted and not each.own_sender for each in said):
+            return self if self.doubt is None else replace(self, doubt=None, doubt_about=None, doubt_at=None)
+        health = self
+        for each in said:
+            if each.outcome is None or not each.outcome.is_doubtful or health.hold(now) is Hold.PAUSED:
+                continue
+            refusal, about = each.outcome.refusal, doubt.digest(each.recipient)
+            known = health._doubts(now) and health.doubt == refusal
+            if known and health.doubt_about != about:
+                reason = describe(each.outcome)
+                health = health._told(health.paused(Cause.CONFIG, reason, now), News("pause", reason), news)
+            elif known:
+                continue
+            health = replace(health, doubt=refusal, doubt_about=about, doubt_at=now)
+        return health
+
+    def _doubts(self, now: int) -> bool:
+        return self.doubt_at is not None and self.doubt_at > now - doubt.LASTS_MS
+
+    def _throttled(self, said: Sequence[Answer], now: int, chance: float, news: list[News]) -> Health:
+        """Let everybody leave it alone for as long as it wishes, or twice as long as the last time.
+
+        Nobody has to be told, but of what lasts for long.
+        """
         outcomes = [each.outcome for each in said if each.outcome is not None]
-        wishes = [outcome.retry_after_ms for outcome in outcomes if outcome.kind is Kind.THROTTLED]
+        slower = [each for each in outcomes if each.kind is Kind.THROTTLED and each.blames is Blame.ACCOUNT]
         # One that names no time and takes most of what it gets does not mean everybody: those it refused come back.
-        if not any(wishes) and 2 * len(wishes) <= len(said):
+        if not any(map(_names_a_time, slower)) and 2 * len(slower) <= len(said):
             return self
-        longest = max(throttle_ms(wish) for wish in wishes)
-        return self.paused(Cause.THROTTLED, "it wants to be asked more slowly", now, now + longest)
+        last = max(slower, key=_wished_ms)
+        before = 0 if self.ceiling is None else self.probes
+        wait = max(_wished_ms(last), probe_wait_ms(Cause.THROTTLED, before) or 0)
+        probe_at = now + _lengthened(wait, chance)
+        if self.hold(now) is Hold.THROTTLED:
+            # Those in flight when it began say nothing new, unless they name a later time.
+            later = _names_a_time(last) and probe_at > (self.probe_at or 0)
+            return replace(self, probe_at=probe_at) if later else self
+        health = self.paused(Cause.THROTTLED, reason := describe(last), now)
+        if health is self:
+            return self
+        if wait > TOLD_MS:
+            news.append(News("pause", reason))
+        return replace(health, probe_at=probe_at, probes=before, ceiling=None)
+
+    def _grown(self, said: Sequence[Answer]) -> Health:
+        """Let one more call be in flight for each that succeeded: their number doubles with each round."""
+        more = sum(each.was_accepted for each in said)
+        if self.ceiling is None or not more:
+            return self
+        ceiling = self.ceiling + more
+        return replace(self, ceiling=ceiling) if ceiling < UNBOUNDED else replace(self, ceiling=None, probes=0)
 
     def _counted(self, said: Sequence[Answer], now: int, news: list[News]) -> Health:
         """Count, and open the breaker where that is too much."""
@@ -283,6 +370,19 @@ def opens(attempts: int, failures: int) -> bool:
 def throttle_ms(wish_ms: int | None) -> int:
     """Return for how long everybody leaves a provider alone that asks for it: as it wishes, between 1 s and 1 h."""
     return min(max(wish_ms or 0, RETRY_AFTER_MIN_MS), RETRY_AFTER_MAX_MS)
+
+
+def _wished_ms(outcome: Outcome) -> int:
+    return max(outcome.lasts_ms, throttle_ms(outcome.retry_after_ms))
+
+
+def _names_a_time(outcome: Outcome) -> bool:
+    return bool(outcome.retry_after_ms or outcome.lasts_ms)
+
+
+def _lengthened(wait_ms: int, chance: float) -> int:
+    """Return a wait with jitter, a quarter at the most: it is never shorter."""
+    return wait_ms + int(chance * wait_ms / 4)
 
 
 def _most_common(failed: Sequence[Outcome]) -> str:

@@ -76,9 +76,9 @@ class Sender:
             async with asyncio.timeout(end - time.monotonic()):
                 token = await self._tokens.token(account)
         except TimeoutError:
-            return Outcome(Kind.TRANSIENT, "no access token within the provider's time limit")
+            return Outcome(Kind.TRANSIENT, "no access token within the provider's time limit", counts=False)
         if isinstance(token, Outcome):
-            return token
+            return replace(token, counts=False)
         if token != self._token:
             self._token, self._build = token, builder(self._adapter, replace(self._credentials, access_token=token))
         return self._build
@@ -90,7 +90,7 @@ class Sender:
         if isinstance(request, Outcome):
             return request
         if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
-            return Outcome(Kind.TRANSIENT, "no time was left to call the provider", asked=False)
+            return Outcome(Kind.TRANSIENT, "no time was left to call the provider", asked=False, counts=False)
         response = await self._wire.send(request, left)
         if isinstance(response, Failure):
             return outcome_of(response)
@@ -116,5 +116,5 @@ def _apart(outcome: Outcome, message: Message) -> Outcome:
 
     A sender that only one message names must not pause the provider for all others.
     """
-    own = outcome.kind is Kind.CONFIG and outcome.blames is not None and bool(message.content.get(outcome.blames))
+    own = outcome.kind is Kind.CONFIG and outcome.field is not None and bool(message.content.get(outcome.field))
     return replace(outcome, kind=Kind.PERMANENT) if own else outcome

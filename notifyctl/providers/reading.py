@@ -14,7 +14,7 @@ from typing import Any
 
 from notifyctl.core import json_codec
 from notifyctl.core.model import Category
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.text import clean, one_line
 from notifyctl.providers.contract import Response
 
@@ -74,7 +74,9 @@ def outcome(
     message_id: str | None = None,
     retry_after: int | None = None,
     category: Category = Category.PROVIDER_REJECTED,
-    blames: str | None = None,
+    blames: Blame = Blame.ACCOUNT,
+    field: str | None = None,
+    lasts_ms: int = 0,
 ) -> Outcome:
     """Return the outcome with what every reading keeps of the answer; `retry_after` is in milliseconds."""
     return Outcome(
@@ -87,6 +89,8 @@ def outcome(
         response=_kept(response),
         category=category,
         blames=blames,
+        field=field,
+        lasts_ms=lasts_ms,
     )
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from notifyctl.core.backoff import BASE_MS, CEILING_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS, backoff_ms
 from notifyctl.core.change import Bury, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.doubt import RECENT_MS, Evidence
 from notifyctl.core.history import KEPT_ENTRIES, append, parse
 from notifyctl.core.model import Category, OnUnknown
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.text import STORED_RESPONSE_BYTES
 from tests.support.claims import claim
 
@@ -29,6 +30,8 @@ outcomes = st.builds(
     http_status=st.none() | st.integers(0, 999),
     retry_after_ms=wishes,
     response=st.none() | st.text(max_size=4_000),
+    blames=st.sampled_from(Blame),
+    counts=st.booleans(),
 )
 attempts = st.builds(
     lambda number, most: Attempt(claim(attempt=number, max_retries=most), 1_000, 2_000),
@@ -62,7 +65,8 @@ def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: f
     act = decide(attempt, outcome, chance, policy)
     assert isinstance(act, Sent) == (outcome.kind is Kind.ACCEPTED)
     if isinstance(act, Retry):
-        given_back = outcome.kind in (Kind.THROTTLED, Kind.CONFIG)
+        about_account = outcome.kind is Kind.CONFIG and outcome.blames is Blame.ACCOUNT
+        given_back = outcome.kind is Kind.THROTTLED or about_account or not outcome.counts
         assert act.attempt_count == attempt.claim.attempt - given_back
         assert given_back or attempt.claim.attempt <= attempt.claim.max_retries
         assert act.due_at == attempt.ended_at + parse(act.retry_history)[-1]["wait_ms"]
@@ -70,7 +74,8 @@ def test_every_outcome_has_its_act(attempt: Attempt, outcome: Outcome, chance: f
         assert act.fails_over == (outcome.kind is not Kind.UNKNOWN)
     if isinstance(act, Bury):
         assert (act.address == "anna@example.org") == (outcome.kind is Kind.RECIPIENT)
-        assert outcome.kind not in (Kind.THROTTLED, Kind.CONFIG, Kind.ACCEPTED)
+        assert outcome.kind not in (Kind.THROTTLED, Kind.ACCEPTED)
+        assert outcome.kind is not Kind.CONFIG or outcome.blames is not Blame.ACCOUNT
 
 
 @given(attempts, outcomes, chances)
@@ -94,13 +99,57 @@ def test_what_is_stored_is_small_and_clean(attempt: Attempt, outcome: Outcome, c
         (Kind.PERMANENT, Category.PROVIDER_REJECTED),
         (Kind.TRANSIENT, Category.RETRIES_EXHAUSTED),
         (Kind.UNKNOWN, Category.OUTCOME_UNKNOWN),
+        (Kind.CONFIG, Category.PROVIDER_REJECTED),
     ],
 )
 def test_the_last_attempt_is_buried_under_its_category(kind: Kind, category: Category) -> None:
     """1 + max_retries attempts, then a dead letter that says why."""
-    act = decide(Attempt(claim(attempt=6), 1, 2), Outcome(kind, "no"), 0.5)
+    act = decide(Attempt(claim(attempt=6), 1, 2), Outcome(kind, "no", blames=Blame.PAIR), 0.5)
     assert isinstance(act, Bury)
     assert act.category is category
+
+
+@given(st.integers(0, 30), chances)
+def test_what_is_throttled_comes_back_ever_later(times: int, chance: float) -> None:
+    """2 s, 4 s ... 15 min, never sooner for the jitter: it uses up no attempt, so nothing else would slow it down."""
+    throttled, past = Outcome(Kind.THROTTLED, "slowly"), None
+    for _ in range(times):
+        past = append(past, {"outcome": "throttled"})
+    act = decide(Attempt(claim(retry_history=past), 1_000, 2_000), throttled, chance)
+    assert isinstance(act, Retry)
+    least = min(CEILING_MS, BASE_MS * 2**times)
+    assert least <= act.due_at - 2_000 < 2 * least
+
+
+@given(chances, st.integers(1, 30))
+def test_what_was_never_sent_for_lack_of_a_token_uses_up_no_attempt(chance: float, number: int) -> None:
+    """However often: the message is not to blame that Google gives no token, and time may not end it."""
+    no_token = Outcome(Kind.TRANSIENT, "no access token", counts=False)
+    act = decide(Attempt(claim(attempt=number, max_retries=0), 1_000, 2_000), no_token, chance)
+    assert isinstance(act, Retry)
+    assert act.attempt_count == number - 1
+
+
+@given(attempts, chances, st.sampled_from(Blame))
+def test_what_is_refused_while_others_go_is_the_messages_own(attempt: Attempt, chance: float, blames: Blame) -> None:
+    """A sender that reaches others is no configuration to be mended: it is a dead letter at once, with its reason."""
+    refused = Outcome(Kind.CONFIG, "not to that country", blames=blames)
+    act = decide(attempt, refused, chance, others_go=True)
+    assert isinstance(act, Bury) or blames in (Blame.ACCOUNT, Blame.TARGET)
+
+
+@given(st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=30), st.sampled_from(["a", "b"]))
+def test_others_go_only_where_nobody_else_was_refused_since(past: list[str | None], whom: str) -> None:
+    """None stands for something that went out: a sender that just broke refuses more than one in a row."""
+    evidence = Evidence()
+    for each in past:
+        if each is None:
+            evidence.accepted(1_000)
+        else:
+            evidence.others_go(each, 1_000)
+    since = past[len(past) - past[::-1].index(None) :] if None in past else None
+    assert evidence.others_go(whom, 1_001) == (since is not None and set(since) <= {whom})
+    assert not evidence.others_go(whom, 1_000 + RECENT_MS)
 
 
 def test_hold_leaves_the_unknown_to_a_person() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifyctl.core.health import PROBES, Answer, Cause, Health, opens, probe_wait_ms, throttle_ms
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 
 VERSION = 7
 BUSY = Outcome(Kind.TRANSIENT, "busy", http_status=503)
@@ -18,7 +18,7 @@ outcomes = st.builds(
     kind=st.sampled_from(Kind),
     message=st.just("x"),
     asked=st.booleans(),
-    blames=st.sampled_from([None, "to", "from"]),
+    blames=st.sampled_from(Blame),
     retry_after_ms=st.none() | st.integers(-1, 10**9),
 )
 answers = st.lists(
@@ -44,7 +44,7 @@ healths = st.builds(
 )
 
 
-@given(st.sampled_from([Cause.CONFIG, Cause.BREAKER]), st.integers(-5, 10_000))
+@given(st.sampled_from(sorted(PROBES)), st.integers(-5, 10_000))
 def test_probes_wait_longer_and_longer(cause: Cause, probes: int) -> None:
     """Never less than the first wait, never more than the longest, and never shorter than the one before."""
     first, longest = PROBES[cause]
@@ -70,6 +70,23 @@ def test_an_answer_is_a_failure_or_works_or_neither(outcome: Outcome) -> None:
     answer = Answer(outcome, "x@example.org", 1)
     assert not (answer.says_it_works and answer.is_failure)
     assert outcome.asked or not (answer.says_it_works or answer.is_failure)
+
+
+@given(st.lists(st.builds(Answer, outcomes, st.just("one@example.org"), st.just(VERSION)), max_size=60), moments)
+def test_what_is_refused_to_one_recipient_alone_pauses_nobody(said: list[Answer], now: int) -> None:
+    """Whatever one message is told, and however often: only an answer about the account stops the others."""
+    concerns_one = [each for each in said if each.outcome and each.outcome.blames is not Blame.ACCOUNT]
+    health, news = Health().after(concerns_one, VERSION, now)
+    assert (health.hold(now), news) == (None, ())
+
+
+@given(healths, answers, moments, st.floats(0, 1, exclude_max=True))
+def test_jitter_only_lengthens(health: Health, said: list[Answer], now: int, chance: float) -> None:
+    """By a quarter at the most: whoever was told to slow down is not asked sooner for having been unlucky."""
+    plain, later = health.after(said, VERSION, now)[0], health.after(said, VERSION, now, chance)[0]
+    assert later.pause_cause is plain.pause_cause
+    if plain.probe_at is not None and plain.probe_at != health.probe_at:
+        assert plain.probe_at <= (later.probe_at or 0) <= plain.probe_at + (plain.probe_at - now) / 4
 
 
 @given(healths, answers, moments)

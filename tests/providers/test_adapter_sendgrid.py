@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from notifyctl.core.model import Channel, Message
-from notifyctl.core.outcome import Kind
+from notifyctl.core.outcome import Blame, Kind
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
 from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.sendgrid.mail import MAX_BYTES
@@ -297,7 +297,8 @@ def test_an_address_of_the_settings_is_refused(fields: tuple[str, ...], kind: Ki
     Whether it was the mail's own sender, the answer does not say; what it names is passed on.
     """
     outcome = read(400, errors(*(("Does not contain a valid address.", field) for field in fields)))
-    assert (outcome.kind, outcome.blames) == (kind, blamed)
+    assert (outcome.kind, outcome.field) == (kind, blamed)
+    assert outcome.blames is (Blame.SENDER if blamed else Blame.ACCOUNT)
 
 
 def test_reason_is_kept() -> None:

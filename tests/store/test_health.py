@@ -16,7 +16,7 @@ from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.health import Cause, Hold
 from notifyctl.core.model import Claim
 from notifyctl.core.notification import State
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.store import providers
 from notifyctl.store.db.database import Database
@@ -126,7 +126,10 @@ def test_probes_become_rare(database: Database, anna: str) -> None:
         (FINE, "a probe was accepted"),
         (Outcome(Kind.PERMANENT, "too long"), "a probe was answered"),
         (Outcome(Kind.RECIPIENT, "no such mailbox"), "a probe was answered"),
-        (Outcome(Kind.TRANSIENT, "greylisted", blames="to"), "a probe was answered"),
+        (Outcome(Kind.TRANSIENT, "greylisted", blames=Blame.RECIPIENT), "a probe was answered"),
+        (Outcome(Kind.THROTTLED, "this sender's queue is full", blames=Blame.SENDER), "a probe was answered"),
+        (Outcome(Kind.TRANSIENT, "this device gets too many", blames=Blame.TARGET), "a probe was answered"),
+        (Outcome(Kind.CONFIG, "not to that country", code="21659", blames=Blame.PAIR), "a probe was answered"),
     ],
 )
 @pytest.mark.parametrize(("cause", "action"), [(Cause.CONFIG, "resume"), (Cause.BREAKER, "close")])
@@ -184,6 +187,88 @@ def test_nobody_probes_what_an_operator_paused(database: Database, anna: str) ->
     assert take(database, now + 10**9).held == "paused"
 
 
+def test_a_probe_is_another_message_than_the_last(database: Database, anna: str) -> None:
+    """One whose own fault it is must not keep the provider shut; where there is no other, it is that one again."""
+    seed.pending(database, anna, due_at=1, is_critical=True)  # always the first by its place
+    (other,) = seed.pending(database, anna)
+    pause(database, Cause.BREAKER)
+    probed = []
+    for _ in range(3):
+        now = config(database).health.probe_at or 0
+        (probe,) = take(database, now).claims
+        results = [AttemptResult(probe, Release(probe, probe.due_at, 0, None), BUSY)]
+        database.write(lambda tx, now=now, results=results: record(tx.at(now), results))  # type: ignore[misc]
+        probed.append(probe.id)
+    assert probed[0] == probed[2] != probed[1] == other
+    database.write(
+        lambda tx: tx.execute(update(notifications).where(notifications.c.id == other).values(due_at=10**15))
+    )
+    for _ in range(2):
+        now = config(database).health.probe_at or 0
+        (probe,) = take(database, now).claims
+        learn(database, [(probe, REVOKED)], now)
+        assert probe.id == probed[0]
+
+
+# Refusals that are not about the account
+
+PLAIN = json.dumps({"v": 1, "subject": "Hello", "text": "Hello there"})  # the sender is the configured one
+ABROAD = Outcome(Kind.CONFIG, "the sender cannot send", code="21659", http_status=400, blames=Blame.PAIR)
+
+
+def test_one_recipients_refusal_pauses_nobody(database: Database, anna: str) -> None:
+    """However often the same message is refused, the others go; its attempts count, and so it comes to an end."""
+    (id_,) = seed.pending(database, anna, max_retries=3)
+    now = NOW
+    for _ in range(4):
+        (each,) = take(database, now).claims
+        assert what(learn(database, [(each, ABROAD)], now)) == []
+        now = seed.notification(database, id_).due_at + 60_000
+    assert seed.notification(database, id_).status == "failed"
+    letter = seed.dead_letter(database, id_)
+    assert letter is not None and letter.failure_reason == "provider_rejected"
+    assert config(database).hold(now) is None
+
+
+def test_the_same_refusal_for_different_recipients_is_the_configuration(database: Database, anna: str) -> None:
+    """Nothing went out in between: it is paused with the reason, by whichever dispatcher hears the second one."""
+    ben = seed.user(database, "ben")
+    seed.pending(database, anna)
+    seed.pending(database, ben)
+    a, b = take(database, NOW).claims
+    assert a.message.to != b.message.to
+    assert what(learn(database, [(a, ABROAD)], NOW)) == []
+    assert what(learn(database, [(b, ABROAD)], NOW + 3_600_000)) == [f"paused: 21659 {ABROAD.message}"]
+    probe_at = config(database).health.probe_at or 0
+    (probe,) = take(database, probe_at).claims
+    learn(database, [(probe, ABROAD)], probe_at)
+    assert (config(database).health.pause_cause, config(database).health.probe_at) == ("config", probe_at + 120_000)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_goes_out_shows_that_the_sender_works(database: Database, anna: str, apart: bool) -> None:
+    """Two refusals with an acceptance between them, or beside them, are about their recipients."""
+    users = [anna, seed.user(database, "ben"), seed.user(database, "cleo")]
+    for user in users:
+        seed.pending(database, user, payload=PLAIN)
+    a, b, c = take(database, NOW).claims
+    answers = [(a, ABROAD), (c._replace(watched=True), FINE), (b, ABROAD)]
+    for batch in [[each] for each in answers] if apart else [answers]:
+        assert what(learn(database, batch, NOW)) == []
+    assert config(database).hold(NOW) is None
+
+
+def test_while_in_doubt_what_succeeds_matters(database: Database, anna: str) -> None:
+    """The usual claim knows of a refusal, so that the next acceptance settles it; then all is as usual again."""
+    seed.pending(database, anna, count=3, payload=PLAIN)
+    (first,) = take(database, NOW, 1).claims
+    learn(database, [(first, ABROAD)], NOW)
+    (second,) = take(database, NOW, 1).claims
+    assert second.watched
+    learn(database, [(second, FINE)], NOW)
+    assert [each.watched for each in take(database, NOW, 1).claims] == [False]
+
+
 # The breaker
 
 
@@ -207,7 +292,8 @@ def test_the_breaker_opens_once(database: Database, anna: str) -> None:
         ([Outcome(Kind.THROTTLED, "slowly")] * 40, 0),
         ([Outcome(Kind.PERMANENT, "no")] * 40, 0),
         ([Outcome(Kind.TRANSIENT, "not called", asked=False)] * 40, 0),
-        ([Outcome(Kind.TRANSIENT, "greylisted", blames="to")] * 40, 0),
+        ([Outcome(Kind.TRANSIENT, "greylisted", blames=Blame.RECIPIENT)] * 40, 0),
+        ([Outcome(Kind.TRANSIENT, "this device gets too many", blames=Blame.TARGET)] * 40, 0),
     ],
 )
 def test_the_breaker_stays_closed(database: Database, anna: str, outcomes: list[Outcome], apart_ms: int) -> None:
@@ -262,16 +348,62 @@ def _about_providers(act: Callable[[], object]) -> list[str]:
 
 
 def test_a_throttled_provider_is_left_alone_by_all(database: Database, anna: str) -> None:
-    """As long as it wishes, a second at the least; that is no news, costs no attempt and ends by itself."""
+    """As long as it wishes, and up to a quarter longer; that is no news, costs no attempt and ends by itself."""
     (first, second, *_) = seed.pending(database, anna, count=3)
     a, b = take(database, NOW, 2).claims
     wishes = [Outcome(Kind.THROTTLED, "slowly", retry_after_ms=wish) for wish in (None, 7_000)]
     assert what(learn(database, [(a, wishes[0]), (b, wishes[1])], NOW)) == []
-    held = take(database, NOW + 6_999)
+    ends = config(database).health.probe_at or 0
+    assert NOW + 7_000 <= ends <= NOW + 8_750
+    held = take(database, ends - 1)
     assert (held.claims, held.held, held.wait_ms) == ((), "throttled", 1)
     assert [seed.notification(database, id_).attempt_count for id_ in (first, second)] == [0, 0]
-    assert len(take(database, NOW + 7_000).claims) >= 1
+    assert [each.probe for each in take(database, ends).claims] == [True]
     assert audited(database) == []
+
+
+def test_after_a_throttle_the_number_in_flight_grows_from_one(database: Database, anna: str) -> None:
+    """A success lets one more go beside it, as TCP starts slowly; after enough of them there is no bound any more."""
+    seed.pending(database, anna, count=900)
+    (first,) = take(database, NOW, 1).claims
+    learn(database, [(first, Outcome(Kind.THROTTLED, "slowly"))], NOW)
+    now, sizes = (config(database).health.probe_at or 0), []
+    while not sizes or sizes[-1] < 300:
+        batch = take(database, now, 300)
+        sizes.append(len(batch.claims))
+        learn(database, [(each, FINE) for each in batch.claims], now)
+    assert sizes == [1, 1, 2, 4, 8, 16, 32, 64, 128, 300]
+
+
+def test_consecutive_throttles_double_up_to_a_quarter_of_an_hour(database: Database, anna: str) -> None:
+    """Without a word of when: 2 s, 4 s ... 15 min, so that an hour sees 12 requests at the most, one at a time."""
+    seed.pending(database, anna, count=20)
+    claims = take(database, NOW).claims
+    learn(database, [(each, Outcome(Kind.THROTTLED, "slowly")) for each in claims], NOW)
+    now, waits = NOW, []
+    while now < NOW + 3_600_000:
+        probe_at = config(database).health.probe_at or 0
+        waits.append((probe_at - now) / 1_000)
+        now = probe_at
+        batch = take(database, now)
+        assert len(batch.claims) == 1
+        learn(database, [(batch.claims[0], Outcome(Kind.THROTTLED, "slowly"))], now)
+    expected = [2.0 * 2**number for number in range(9)] + [900.0] * 20
+    assert all(least <= wait <= 1.25 * least for least, wait in zip(expected, waits, strict=False)), waits
+    assert len(waits) <= 12
+    assert {seed.notification(database, each.id).attempt_count for each in claims} == {0}
+
+
+def test_a_days_limit_is_told_and_waits_for_the_next_day(database: Database, anna: str) -> None:
+    """Nothing is asked for 24 hours; who looks after it is told of the pause and of its end."""
+    seed.pending(database, anna, count=2)
+    claims = take(database, NOW).claims
+    spent = Outcome(Kind.THROTTLED, "the day's messages are used up", lasts_ms=86_400_000)
+    assert what(learn(database, [(each, spent) for each in claims], NOW)) == [f"paused: {spent.message}"]
+    probe_at = config(database).health.probe_at or 0
+    assert NOW + 86_400_000 <= probe_at <= NOW + 1.25 * 86_400_000
+    (probe,) = take(database, probe_at).claims
+    assert what(learn(database, [(probe, FINE)], probe_at)) == ["resumed: a probe was accepted"]
 
 
 def test_a_provider_that_refuses_a_few_is_asked_on(database: Database, anna: str) -> None:
@@ -279,16 +411,16 @@ def test_a_provider_that_refuses_a_few_is_asked_on(database: Database, anna: str
     seed.pending(database, anna, count=4)
     a, b, c = take(database, NOW, 3).claims
     learn(database, [(a, Outcome(Kind.THROTTLED, "too many at once")), (b, FINE), (c, FINE)], NOW)
-    later = take(database, NOW)
+    later = take(database, NOW + 2_000)
     assert (len(later.claims), later.held) == (2, None)
 
 
 def test_throttled_gives_way_to_every_other_cause(database: Database, anna: str) -> None:
     """It never stands in the way of a pause that matters, never shortens one, and never hides one."""
-    assert pause(database, Cause.THROTTLED, until=NOW + 5_000)
-    assert not pause(database, Cause.THROTTLED, until=NOW + 1_000)
+    assert pause(database, Cause.THROTTLED)
+    assert not pause(database, Cause.THROTTLED)
     assert pause(database, Cause.CONFIG, now=NOW + 1)
-    assert not pause(database, Cause.THROTTLED, now=NOW + 2, until=NOW + 9_000)
+    assert not pause(database, Cause.THROTTLED, now=NOW + 2)
     assert config(database).health.pause_cause == "config"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from notifyctl.core import failover
 from notifyctl.core.change import Bury, Change, Release, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
@@ -63,10 +64,13 @@ class Notifications:
         self._around = around
         self._tally = tally
         self._senders: dict[int, Sender] = {}
+        self._ceiling: int | None = None
+        self._evidence = Evidence()
 
     def places(self) -> int:
         """Return how many calls may be made at once."""
-        return min(self._terms.concurrency, self._roster.at_once(self.provider))
+        most = min(self._terms.concurrency, self._roster.at_once(self.provider))
+        return most if self._ceiling is None else min(most, self._ceiling)
 
     def take(self, tx: Tx, room: int) -> Portion[Claim]:
         """Claim what is due."""
@@ -99,7 +103,7 @@ class Notifications:
             return
         if batch.held is not None and batch.held.lasts and self._tally.held != batch.held:
             self._around.failing()
-        self._tally.held = batch.held
+        self._tally.held, self._ceiling = batch.held, batch.ceiling
         self._tally.dead += batch.settled.get("dead", 0)
         self._tally.cancelled += batch.settled.get("cancelled", 0)
         self._tally.deferred += batch.settled.get("deferred", 0)
@@ -148,10 +152,20 @@ class Notifications:
             return refused
         claimed = attempt.claim
         policy = self._terms.on_unknown.get(claimed.channel, OnUnknown.RETRY)
-        decided = decide(attempt, outcome, random.random(), policy)  # noqa: S311
+        others_go = self._noted(attempt, outcome)
+        decided = decide(attempt, outcome, random.random(), policy, others_go=others_go)  # noqa: S311
         if type(decided) is not Retry:
             return decided
         return failover.elsewhere(decided, attempt, self._roster.others(claimed.provider))
+
+    def _noted(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Take note of what an outcome says of the configured sender; return whether it reaches others."""
+        message = attempt.claim.message
+        if outcome.kind is Kind.ACCEPTED:
+            if not message.content.get("from"):
+                self._evidence.accepted(attempt.ended_at)
+            return False
+        return outcome.is_doubtful and self._evidence.others_go(message.to, attempt.ended_at)
 
 
 def bare(result: AttemptResult) -> AttemptResult:

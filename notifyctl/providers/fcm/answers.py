@@ -9,13 +9,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+QUOTA_FAILURE = "type.googleapis.com/google.rpc.QuotaFailure"
 
 # By status and error code: the code of the FcmError detail where there is one, else the general status. Only the pair
 # counts, so that no stray word in another answer costs anybody a token. (status, None) is for the rest.
@@ -28,7 +29,7 @@ _ANSWERS: Mapping[tuple[int, str | None], Kind] = {
     (401, "THIRD_PARTY_AUTH_ERROR"): Kind.PERMANENT,
     (403, None): Kind.CONFIG,
     (403, "SENDER_ID_MISMATCH"): Kind.RECIPIENT,
-    (404, None): Kind.CONFIG,  # no such project, or another base URL
+    (404, None): Kind.CONFIG,  # no such project, or another base URL; or only this message, nobody says
     (404, "UNREGISTERED"): Kind.RECIPIENT,
     (429, None): Kind.THROTTLED,
     (500, None): Kind.UNKNOWN,
@@ -51,6 +52,7 @@ _EXPLANATIONS: Mapping[tuple[int, str | None], str] = {
 # The least wait where the answer names none.
 _WAITS_MS: Mapping[int, int] = {429: 60_000, 500: 10_000, 502: 10_000, 503: 10_000, 504: 10_000}
 _BAD_TOKEN_FIELDS = frozenset({"message.token", "message.fid"})
+_TARGET = re.compile(r"\b(?:device|topic|registration)s?\b", re.IGNORECASE)
 _BAD_TOKEN = re.compile(r"token is not (a )?valid", re.IGNORECASE)
 
 
@@ -68,6 +70,9 @@ def read(response: Response) -> Outcome:
     kind = _ANSWERS.get((response.status, code)) or _ANSWERS.get((response.status, None))
     if response.status == 400 and _blames_token(error):
         kind = Kind.RECIPIENT
+    blames = _blamed(response.status, code, error)
+    if blames is Blame.TARGET and kind is Kind.THROTTLED:
+        kind = Kind.TRANSIENT
     wait = reading.retry_after_ms(response.headers)
     return reading.outcome(
         kind or reading.kind_of_status(response.status),
@@ -75,6 +80,7 @@ def read(response: Response) -> Outcome:
         reading.explained(_explanation(response.status, code, error), reading.text(error.get("message"))),
         code=code,
         retry_after=_WAITS_MS.get(response.status) if wait is None else wait,
+        blames=blames,
     )
 
 
@@ -91,6 +97,22 @@ def _code(error: Mapping[str, Any], status: int) -> str | None:
             return code
     # The caller tells a token that has expired from other trouble by this code, so even a bare 401 carries it.
     return "UNAUTHENTICATED" if status == 401 else reading.identifier(error.get("status"))
+
+
+def _blamed(status: int, code: str | None, error: Mapping[str, Any]) -> Blame:
+    """Return whom it is about: one topic or device that gets too many, or a 404 that names no cause."""
+    if status == 429 and _is_targets_quota(error):
+        return Blame.TARGET
+    return Blame.TARGET if status == 404 and (404, code) not in _ANSWERS else Blame.ACCOUNT
+
+
+def _is_targets_quota(error: Mapping[str, Any]) -> bool:
+    """Return whether the quota is that of a topic or device: each has one of its own beside the project's."""
+    violations = [
+        each for detail in _details(error, QUOTA_FAILURE) for each in reading.objects(detail.get("violations"))
+    ]
+    said = [reading.text(each.get(key)) for each in violations for key in ("subject", "description")]
+    return bool(_TARGET.search(" ".join(said) or reading.text(error.get("message"))))
 
 
 def _blames_token(error: Mapping[str, Any]) -> bool:

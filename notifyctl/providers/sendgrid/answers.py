@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
@@ -66,7 +66,8 @@ def read(response: Response) -> Outcome:
         wait = reading.rate_limit_reset_ms(response.headers)
     code = _field(errors[0]) or None if errors else None
     message = reading.explained(_explanation(response.status, errors, blamed), _summary(errors))
-    return reading.outcome(kind, response, message, code=code, retry_after=wait, blames=blamed)
+    blames = Blame.SENDER if blamed else Blame.ACCOUNT
+    return reading.outcome(kind, response, message, code=code, retry_after=wait, blames=blames, field=blamed)
 
 
 def _read_success(response: Response) -> Outcome:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from notifyctl.core.model import Category
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
@@ -38,7 +38,7 @@ _CODES: Mapping[int, Kind] = {
     450: Kind.TRANSIENT,  # also for a mailbox that is full
     451: Kind.TRANSIENT,
     452: Kind.TRANSIENT,
-    454: Kind.THROTTLED,  # Amazon's; RFC 4954's comes before the mail
+    454: Kind.THROTTLED,  # Amazon's; RFC 4954's comes before the mail, and a recipient's is that one's
     530: Kind.CONFIG,
     534: Kind.CONFIG,
     535: Kind.CONFIG,
@@ -56,6 +56,11 @@ _EXPLANATIONS: Mapping[str, str] = {
     "auth": "the login is refused: check user and password, and security",
     "sender": "the server does not send for this sender: set another one as from, or log in as its owner",
 }
+_RELAYING = (
+    "the server does not pass mail on for us: give user and password, or have it take this host's mail; where it does "
+    "for others, it refuses this recipient"
+)
+_RELAY = re.compile(r"\brelay(?:ing)?\b", re.IGNORECASE)
 _LOGIN_NEEDED = "the server wants a login, or TLS first: give user and password, check security"
 _ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 # Postfix, Exim, Sendmail, Amazon, Exchange: what they call the mail from now on.
@@ -73,14 +78,18 @@ def read(response: Response) -> Outcome:
     kind = _kind(status, enhanced, stage, response.headers.get("recipients", "1") == "1")
     if kind is Kind.ACCEPTED:
         return reading.outcome(kind, response, message_id=_name(words, response))
-    refused = Category.INVALID_RECIPIENT if stage == "rcpt" else Category.PROVIDER_REJECTED
+    relaying = kind is Kind.PERMANENT and stage == "rcpt" and (enhanced == "7.1" or _RELAY.search(words) is not None)
+    kind = Kind.CONFIG if relaying else kind
+    refused = Category.INVALID_RECIPIENT if stage == "rcpt" and not relaying else Category.PROVIDER_REJECTED
+    explanation = _RELAYING if relaying else _explanation(kind, status, stage)
     return reading.outcome(
         kind,
         response,
-        reading.explained(_explanation(kind, status, stage), f"{status} {reading.text(said)}".strip()),
+        reading.explained(explanation, f"{status} {reading.text(said)}".strip()),
         code=f"{status // 100}.{enhanced}" if enhanced else str(status),
         category=refused,
-        blames=_blamed(kind, status, stage),
+        blames=_blamed(status, stage, explanation),
+        field="from" if explanation == _EXPLANATIONS["sender"] else None,
     )
 
 
@@ -110,7 +119,7 @@ def _for_now(status: int, enhanced: str | None, stage: str) -> Kind:
         # Of one recipient it is greylisting, which is over in minutes and nothing to slow all others down for; of a
         # login it may be anything.
         return Kind.TRANSIENT if stage in ("rcpt", "auth", "starttls") else Kind.THROTTLED
-    return Kind.TRANSIENT if stage in _BEFORE else _CODES.get(status, Kind.TRANSIENT)
+    return Kind.TRANSIENT if stage in _BEFORE or stage == "rcpt" else _CODES.get(status, Kind.TRANSIENT)
 
 
 def _for_good(status: int, enhanced: str | None, stage: str, alone: bool) -> Kind:
@@ -130,11 +139,13 @@ def _explanation(kind: Kind, status: int, stage: str) -> str | None:
     return _LOGIN_NEEDED if status in (530, 534, 535, 538) else _EXPLANATIONS["sender"]
 
 
-def _blamed(kind: Kind, status: int, stage: str) -> str | None:
-    """Return which field of the mail the reply is about: the sender, or a recipient who gets it later."""
-    if kind is Kind.CONFIG and _explanation(kind, status, stage) == _EXPLANATIONS["sender"]:
-        return "from"
-    return "to" if stage == "rcpt" and 400 <= status < 500 and status != 421 else None
+def _blamed(status: int, stage: str, explanation: str | None) -> Blame:
+    """Return whom the reply is about: a recipient who gets it later, the sender, or the sender with this recipient."""
+    if explanation == _RELAYING:
+        return Blame.PAIR
+    if explanation == _EXPLANATIONS["sender"]:
+        return Blame.SENDER
+    return Blame.RECIPIENT if stage == "rcpt" and 400 <= status < 500 and status != 421 else Blame.ACCOUNT
 
 
 def _said(response: Response) -> str:

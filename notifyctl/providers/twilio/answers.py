@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.model import Category
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
@@ -39,14 +39,15 @@ _ANSWERS: Mapping[int, Kind] = {
     21602: Kind.PERMANENT,
     21603: Kind.CONFIG,
     21606: Kind.CONFIG,
-    21608: Kind.CONFIG,
+    21608: Kind.PERMANENT,  # a trial account, and this number is not one of those verified
     21610: Kind.RECIPIENT,
     21611: Kind.THROTTLED,
-    21612: Kind.RECIPIENT,
+    21612: Kind.PERMANENT,  # this sender does not reach this number; another one may
     21614: Kind.RECIPIENT,
     21617: Kind.PERMANENT,
     21619: Kind.PERMANENT,
     21620: Kind.PERMANENT,
+    21635: Kind.RECIPIENT,
     21659: Kind.CONFIG,
     21660: Kind.CONFIG,
     21661: Kind.CONFIG,
@@ -56,7 +57,16 @@ _ANSWERS: Mapping[int, Kind] = {
     21704: Kind.CONFIG,
     21705: Kind.CONFIG,
     30034: Kind.CONFIG,
+    63038: Kind.THROTTLED,
 }
+# Whom the codes blame that do not blame the account. A sender may be refused for a destination or altogether, and
+# nothing in the answer says which.
+_BLAMES: Mapping[int, Blame] = {
+    **dict.fromkeys((21212, 21603, 21611, 21701, 21702, 21703, 21704, 21705, 30034), Blame.SENDER),
+    **dict.fromkeys((21606, 21612, 21659, 21660, 21661), Blame.PAIR),
+}
+_LASTS_MS: Mapping[int, int] = {63038: 24 * 3_600_000}  # a window of 24 hours: "wait until the next day"
+_QUEUE_FULL = 21611
 _CATEGORIES: Mapping[int, Category] = {21408: Category.INVALID_RECIPIENT}
 # What an operator has to know, where the account or its settings are at fault.
 _LOGIN = "the login is refused: the SID or its token is mistyped, revoked or of another account"
@@ -75,7 +85,10 @@ _EXPLANATIONS: Mapping[int, str] = {
     20008: "these are test credentials, with which nothing is delivered and little can be asked",
     21408: "sending to this country is switched off: allow it in Twilio's geographic permissions",
     21608: "a trial account sends only to numbers verified at Twilio: verify them, or upgrade it",
+    21611: "the queue of this sender is full at Twilio: it takes more when that has become shorter",
+    21612: "this sender does not reach this number: send with another from, or by another provider",
     30034: _UNREGISTERED,
+    63038: "the account's messages of a day are used up: they go out when the day is over, or Twilio raises the limit",
 }
 
 
@@ -89,6 +102,9 @@ def read(response: Response) -> Outcome:
         return reading.accepted(response, sid)
     code = _code(answer) if response.status >= 400 else None
     kind = _ANSWERS.get(code or 0) or _ANSWERS.get(response.status) or reading.kind_of_status(response.status)
+    # A code that is not known here says more than its status, but not that it is about the account.
+    unknown = Blame.ACCOUNT if code is None or kind is not Kind.CONFIG else Blame.PAIR
+    blames = _BLAMES.get(code or 0, Blame.ACCOUNT if code in _ANSWERS else unknown)
     explanation = _EXPLANATIONS.get(code or 0) or (None if code in _ANSWERS else _EXPLANATIONS.get(response.status))
     return reading.outcome(
         kind,
@@ -97,7 +113,9 @@ def read(response: Response) -> Outcome:
         code=str(code) if code else None,
         retry_after=reading.retry_after_ms(response.headers),
         category=_CATEGORIES.get(code or 0, Category.PROVIDER_REJECTED),
-        blames="from" if explanation in (_SENDER, _SERVICE, _UNREGISTERED) else None,
+        blames=blames,
+        field="from" if explanation in (_SENDER, _SERVICE, _UNREGISTERED) or code == _QUEUE_FULL else None,
+        lasts_ms=_LASTS_MS.get(code or 0, 0),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Select, String, select
@@ -73,9 +73,9 @@ class ClaimRequest:
 class Batch:
     """What was taken. `now` is the database's moment of the claim, `lease_ms` and `deadline_ms` count from before it.
 
-    `held` says why nothing may be sent now or no more than a probe, `wait_ms` for how long that is sure. `version`
-    changes whenever the provider's configuration does. `settled` counts what was ended or put off instead, by kind.
-    `spared`: a probe was left to be taken first.
+    `held` says why nothing may be sent now or no more than a probe, `wait_ms` for how long that is sure. `ceiling` is
+    how many calls may be in flight, where that is bounded. `version` changes whenever the provider's configuration
+    does. `settled` counts what was ended or put off instead, by kind. `spared`: a probe was left to be taken first.
     """
 
     now: int
@@ -87,6 +87,7 @@ class Batch:
     version: int = 0
     settled: Mapping[str, int] = field(default_factory=dict)
     spared: bool = False
+    ceiling: int | None = None
 
     @property
     def probes(self) -> bool:
@@ -115,20 +116,22 @@ def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     probing = held is not None and provider.probe_due(tx.now)
     if held is not None and not probing:
         return Batch(tx.now, held=held, wait_ms=provider.health.sure_wait_ms(tx.now))
-    most = _permitted(provider, tx.now, 1 if probing else order.limit)
+    ceiling = 1 if probing else provider.health.ceiling
+    most = _permitted(provider, tx.now, order.limit if ceiling is None else min(order.limit, ceiling))
     if most == 0:
         wait_ms = max(1, provider.next_permit_us // 1_000 - tx.now)
-        return Batch(tx.now, held=Hold.RATE_LIMIT, wait_ms=wait_ms)
+        return Batch(tx.now, held=Hold.RATE_LIMIT, wait_ms=wait_ms, ceiling=ceiling)
     others = _Others.of(tx, () if probing else order.stands_in_for)
     wanted = _wanted(tx, order, lease_id, most=most)
-    taken = take.closer(tx, wanted, provider, tuple(others.reasons))
+    taken = take.closer(tx, wanted, provider, tuple(others.reasons), provider.health.probe_of if probing else None)
     terms = _terms(tx, order, taken, lease_id, probe=probing, taken_over=others.reasons)
     batch = _batch(tx, order, taken, terms, held=held, spared=others.spared)
     if batch.claims and provider.rate_limit:
         providers.set_next_permit(tx, provider.id, _next_permit(provider, tx.now, len(batch.claims)))
     if batch.claims and probing:
-        providers.set_health(tx, provider.id, provider.health.probing(tx.now, batch.lease_ms))
-    return batch
+        probing_now = provider.health.probing(tx.now, batch.lease_ms, batch.claims[0].id)
+        providers.set_health(tx, provider.id, probing_now)
+    return replace(batch, ceiling=ceiling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]
     if config is None:
         return []
     answers = [_answer(result) for result in results if result.claim.provider == provider]
-    health, news = config.health.after(answers, config.updated_at, tx.now)
+    health, news = config.health.after(answers, config.updated_at, tx.now, random.random())  # noqa: S311
     if health != config.health:
         providers.set_health(tx, config.id, health)
     for each in news:
@@ -79,7 +80,8 @@ def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]
 
 def _answer(result: AttemptResult) -> Answer:
     claim = result.claim
-    return Answer(result.outcome, claim.message.to, claim.version, claim.probe)
+    own_sender = bool(claim.message.content.get("from"))
+    return Answer(result.outcome, claim.message.to, claim.version, claim.probe, own_sender)
 
 
 def _account(tx: Tx, provider_id: str, provider: str, news: News) -> None:

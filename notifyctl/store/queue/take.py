@@ -91,22 +91,27 @@ def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
     rows = tx.rows(_USUAL, wanted.parameters())
     if not rows or not rows[0][_IS_USUAL]:
         return None
-    _, timeout, version, config_json, began, failures = rows[0][:_FACTS]
+    _, timeout, version, config_json, began, failures, doubt_at = rows[0][:_FACTS]
     due = [Due._make(row[_FACTS:]) for row in rows if row[_FACTS] is not None]
     if not tx.dialect.leases_as_it_reads and due:
         _lease(tx, wanted, due, lease_length(wanted.lease_ms, timeout))
     due.sort(key=_place)
-    health = Health(window_started_at=began, window_failures=failures or 0)
+    health = Health(window_started_at=began, window_failures=failures or 0, doubt_at=doubt_at)
     return Taken(due, version, is_polled(config_json), health, lease_length(wanted.lease_ms, timeout), timeout * 1_000)
 
 
-def closer(tx: Tx, wanted: LeaseRequest, provider: ProviderConfig, standing_in_for: Sequence[str]) -> Taken:
-    """Lease what is due for a provider that may send, and for those that it stands in for."""
+def closer(
+    tx: Tx, wanted: LeaseRequest, provider: ProviderConfig, standing_in_for: Sequence[str], rather_not: str | None
+) -> Taken:
+    """Lease what is due for a provider that may send, and for those that it stands in for.
+
+    `rather_not` is a notification that comes last, whatever its place: where there is another, that is taken.
+    """
     asked = wanted.parameters()
-    found = tx.rows(_OWN, asked)
+    found = tx.rows(_OWN, asked if rather_not is None else {**asked, "most": wanted.most + 1})
     for name in standing_in_for:
         found += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
-    found.sort(key=_place)
+    found.sort(key=lambda row: (row.id == rather_not, *_place(row)))
     due = found[: wanted.most]
     length = lease_length(wanted.lease_ms, provider.timeout_seconds)
     mine = [row for row in due if row.provider == wanted.provider]
@@ -203,14 +208,15 @@ def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
 
 
 _IS_USUAL = 0
-_FACTS = 6
+_FACTS = 7
 """How many columns of the usual claim's rows are the provider's."""
 
 
 def _usual(dialect: Dialect) -> Select[Any]:
     c, state = provider_configs.c, provider_states.c
     limited = func.coalesce(c.rate_limit, 0) > 0
-    unheld = or_(state.provider_id.is_(None), ~paused(bindparam("now", type_=BigInteger)))
+    as_usual = and_(~paused(bindparam("now", type_=BigInteger)), state.ceiling.is_(None))
+    unheld = or_(state.provider_id.is_(None), as_usual)
     provider = (
         select(
             case((and_(c.is_active, ~limited, unheld), 1), else_=0).label("is_usual"),
@@ -219,6 +225,7 @@ def _usual(dialect: Dialect) -> Select[Any]:
             c.config_json,
             state.window_started_at,
             state.window_failures,
+            state.doubt_at,
         )
         .select_from(provider_configs.outerjoin(provider_states))
         .where(c.provider_name == bindparam("of_provider", type_=String(20)))

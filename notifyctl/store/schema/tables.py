@@ -332,6 +332,11 @@ provider_states = Table(
     Column("window_started_at", BigInteger),  # the breaker's counts are from here on
     number("window_attempts", 0),
     number("window_failures", 0),
+    Column("ceiling", Integer),  # calls in flight at most after it was throttled; NULL: as many as there are places
+    Column("probe_of", ID),  # the notification that made the last probe, for the next one to be another
+    Column("doubt", String(60)),  # a refusal that may be the configuration's fault
+    Column("doubt_about", CHAR(16)),  # a digest of whom it was about
+    Column("doubt_at", BigInteger),
     Column("next_permit_us", BigInteger, nullable=False, server_default=text("0")),  # when the next may go, in µs
     Column(
         "next_question_us", BigInteger, nullable=False, server_default=text("0")
