@@ -33,6 +33,7 @@ TABLES = (
     "suppressions",
     "provider_states",
     "dispatchers",
+    "early_receipts",
     "metrics_dirty_hours",
 )
 
@@ -54,6 +55,7 @@ def upgrade() -> None:
     _suppressions()
     _provider_states()
     _dispatchers()
+    _early_receipts()
     _metrics_dirty_hours()
 
 
@@ -416,6 +418,7 @@ def _provider_states() -> None:
         sa.Column("doubt_at", sa.BigInteger),
         sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("next_question_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("receipts_unmatched", sa.Integer, nullable=False, server_default=sa.text("0")),
         _foreign_key("provider_states", "provider_id", "provider_configs.id"),
         key="provider_id",
     )
@@ -432,6 +435,23 @@ def _dispatchers() -> None:
         sa.Column("in_flight", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("per_minute", sa.Integer, nullable=False, server_default=sa.text("0")),
     )
+
+
+def _early_receipts() -> None:
+    _create(
+        "early_receipts",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("provider", sa.String(20), nullable=False),
+        sa.Column("notification_id", ID),
+        sa.Column("provider_message_id", sa.String(255)),
+        sa.Column("attempt", sa.Integer),
+        sa.Column("receipt", sa.Text, nullable=False),
+        sa.Column("received_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("look_at", sa.BigInteger, nullable=False),
+    )
+    op.create_index("idx_early_receipt_notification", "early_receipts", ["notification_id"])
+    op.create_index("idx_early_receipt_look", "early_receipts", ["look_at"])
+    op.create_index("idx_early_receipt_received", "early_receipts", ["received_at"])
 
 
 def _metrics_dirty_hours() -> None:

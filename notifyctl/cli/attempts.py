@@ -21,11 +21,17 @@ def of(row: Notification) -> list[AttemptEntry]:
     """Return every attempt and event, oldest first: the history, and the attempt that ended well or still runs."""
     began = None if row.last_attempted is None else iso(row.last_attempted)
     last = {"attempt": row.attempt_count, "provider": row.provider, "began_at": began}
-    if row.sent_at is not None:
+    if row.sent_at is not None and not _is_known_by_receipt(row):
         return [*past(row.retry_history), {**last, "ended_at": iso(row.sent_at), "outcome": OutcomeKind.ACCEPTED.value}]
     if row.state in (State.IN_FLIGHT, State.UNKNOWN):
         return [*past(row.retry_history), {**last, "ended_at": None, "outcome": row.state}]
     return past(row.retry_history)
+
+
+def _is_known_by_receipt(row: Notification) -> bool:
+    """Return whether the attempt that ended well is one of which nobody knew it at first."""
+    entries = history.parse(row.retry_history)
+    return bool(entries) and entries[-1].get("event") == "receipt"
 
 
 def past(retry_history: str | None) -> list[AttemptEntry]:

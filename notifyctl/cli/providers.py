@@ -46,7 +46,7 @@ LIST_FIELDS = (
     Field("updated_at", FieldKind.TIME),
 )
 FIELDS = (*LIST_FIELDS, Field("api_key"), Field("api_secret"), Field("service_account"))
-_SHOWN = (*FIELDS, Field("timeline", FieldKind.JSON))
+_SHOWN = (*FIELDS, Field("receipts_unmatched", FieldKind.NUMBER), Field("timeline", FieldKind.JSON))
 _CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 
 CHECKUP_FIELDS = (

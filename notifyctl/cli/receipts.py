@@ -46,6 +46,7 @@ INGESTED = (
     *_COUNTS,
     Field("ignored", FieldKind.NUMBER),
     Field("unknown", FieldKind.NUMBER),
+    Field("kept", FieldKind.NUMBER),
     Field("suppressed", FieldKind.NUMBER),
     Field("unreadable", FieldKind.NUMBER),
 )
@@ -56,7 +57,10 @@ _Headers = Annotated[
     typer.Option("--headers", metavar="FILE", help="The call's headers, as lines or JSON: check its signature."),
 ]
 _Url = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="The address that was called; Twilio signs it too.")
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", help="The address that was called: it names the notification, and Twilio signs it."
+    ),
 ]
 _Token = Annotated[
     str | None,
@@ -112,8 +116,8 @@ def ingest(
     with exit 6, and the others are taken. Taken twice, it changes nothing more.
     """
     with invocation(ctx) as run:
-        if headers is None and (url is not None or auth_token is not None):
-            raise UsageError("--url and --auth-token serve to check a signature, which stands in the --headers")
+        if headers is None and auth_token is not None:
+            raise UsageError("--auth-token serves to check a signature, which stands in the --headers")
         if [file, str(headers), auth_token].count("-") > 1:
             raise UsageError("stdin can be only one of FILE, --headers and --auth-token")
         body = files.content(file, "")

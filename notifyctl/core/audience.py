@@ -26,7 +26,9 @@ def needs_address(channel: Channel, content: Mapping[str, Any]) -> bool:
     return not (channel is Channel.PUSH and any(content.get(key) for key in _GROUPS))
 
 
-def message(notification_id: str, channel: Channel, content: Mapping[str, Any], contact: str | None) -> Message:
+def message(
+    notification_id: str, channel: Channel, content: Mapping[str, Any], contact: str | None, attempt: int = 1
+) -> Message:
     """Return what a provider is to deliver: to the payload's own address, else to `contact`, the user's."""
     to = own_address(channel, content) or contact if needs_address(channel, content) else None
-    return Message(notification_id, channel, to, content)
+    return Message(notification_id, channel, to, content, attempt)

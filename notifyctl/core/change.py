@@ -245,6 +245,36 @@ class Requeue(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm(Change):
+    """A receipt answered an attempt of which nobody knew what came: `provider` had taken it, and it is sent."""
+
+    AFTER: ClassVar[Status] = Status.SENT
+    KEEPS: ClassVar[tuple[str, ...]] = ("provider_message_id", "attempt_count", "last_attempted")
+    CLEARS: ClassVar[tuple[str, ...]] = ("error_message", "failed_at")
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "said")
+
+    provider: str
+    sent_at: int
+    provider_message_id: str | None
+    retry_history: str
+    attempt_count: int | None = None
+    last_attempted: int | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmFailed(Confirm):
+    """The same of one that had become a dead letter."""
+
+    BEFORE: ClassVar[Status] = Status.FAILED
+
+    @property
+    def audit(self) -> Audit | None:
+        """What said so; the letter is gone with it."""
+        return Audit("confirm", {"status": [self.BEFORE.value, self.AFTER.value], "receipt": self.said})
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge(Change):
     """Receipts said that it was delivered or bounced. `dead` are addresses that proved to be dead, each with why."""
 

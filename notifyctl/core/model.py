@@ -51,13 +51,15 @@ class OnUnknown(StrEnum):
 class Message:
     """What a provider is to deliver: the content (a payload of `PAYLOAD_VERSION`) to one address.
 
-    `to` is None where the content itself names the audience (a push topic or condition).
+    `to` is None where the content itself names the audience (a push topic or condition). `attempt` is which of the
+    notification's attempts it is for, so that a receipt can name it.
     """
 
     notification_id: str
     channel: Channel
     to: str | None
     content: Mapping[str, Any]
+    attempt: int = 1
 
 
 class Claim(NamedTuple):

@@ -57,12 +57,14 @@ class Receipt:
 class Arrival:
     """A receipt with what it is about: the notification's id where it came back, else the provider's message id.
 
-    `receipt` is None for an event that says nothing about the delivery, such as an opened mail.
+    `receipt` is None for an event that says nothing about the delivery, such as an opened mail. `attempt` is which of
+    the notification's attempts it is of, where that came back too.
     """
 
     receipt: Receipt | None
     notification_id: str | None = None
     provider_message_id: str | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

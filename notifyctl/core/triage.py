@@ -6,22 +6,24 @@ The claim, `send`'s warning and `explain` ask the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notifyctl.core import content, failover, history
+from notifyctl.core.answered import LOST, confirmed, with_lost
 from notifyctl.core.audience import message
-from notifyctl.core.change import Bury, Cancel, Change, Defer, Remember, Retry, Row
+from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Remember, Retry, Row
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verdict, facts, gate
 from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.receipt import Arrival
 
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
 
 _CHANNELS = {each.value: each for each in Channel}
-_LOST = Outcome(Kind.UNKNOWN, "the dispatcher was lost in the call; nobody knows what came of it")
+_LOST = Outcome(Kind.UNKNOWN, LOST)
 
 
 class Due(NamedTuple):
@@ -78,7 +80,7 @@ def read(due: Due) -> Reading:
     """Return what a row's payload says. Never raises."""
     channel = _CHANNELS[due.message_type]
     try:
-        return message(due.id, channel, content.parse(due.payload, channel), due.address)
+        return message(due.id, channel, content.parse(due.payload, channel), due.address, due.attempt_count + 1)
     except (InvalidPayload, NewerPayload) as problem:
         return problem
 
@@ -97,6 +99,14 @@ def triage(due: Due, reading: Reading, suppression: str | None, terms: Terms) ->
         return _unreadable(due, reading, terms)
     verdict = terms.gate(facts(reading, due.expires_at, suppression, terms.now))
     return _taken(due, reading, terms) if verdict is None else _objected(due, verdict, terms)
+
+
+def answered(due: Due, arrival: Arrival, terms: Terms) -> Confirm:
+    """Return that a row whose lease had ended is sent: a receipt says that the attempt that was lost was taken."""
+    began_at = due.last_attempted or due.due_at
+    past = with_lost(due.retry_history, due.attempt_count, due.provider, began_at, terms.now)
+    change = confirmed(_row(due, terms), arrival, due.provider, past, began_at, terms.now)
+    return replace(change, attempt_count=due.attempt_count, last_attempted=due.last_attempted)
 
 
 def remembered(claim: Claim, due: Due) -> Remember | None:

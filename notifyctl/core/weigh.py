@@ -17,7 +17,7 @@ class Counts:
     """How many receipts said what; each counts once, `suppressed` counts addresses.
 
     `underway` says only that it is on its way, `ignored` nothing new of how far it is, `unknown` is of no notification
-    that is here.
+    that is here. So many of them are `kept`, or are of one whose result is not recorded yet.
     """
 
     delivered: int = 0
@@ -25,6 +25,7 @@ class Counts:
     underway: int = 0
     ignored: int = 0
     unknown: int = 0
+    kept: int = 0
     suppressed: int = 0
 
     def add(self, more: Counts) -> None:
@@ -51,6 +52,10 @@ class Addressee:
     receipt_due_at: int | None
     own: str | None
     copies: frozenset[str]
+    leased_until: int | None = None
+    attempt_count: int = 0
+    last_attempted: int | None = None
+    retry_history: str | None = None
 
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""
@@ -69,12 +74,16 @@ class Addressee:
 
 @dataclass(slots=True)
 class Weighed:
-    """The changes that receipts lead to. `complaints` are about the account, each with when the message was sent."""
+    """The changes that receipts lead to. `complaints` are about the account, each with when the message was sent.
+
+    `early` are those that are to be kept: they may be of a call whose result is not recorded yet.
+    """
 
     counts: Counts = field(default_factory=Counts)
     known: dict[str, tuple[Addressee, DeliveryState]] = field(default_factory=dict)
     dead: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     complaints: list[tuple[Receipt, int]] = field(default_factory=list)
+    early: list[Arrival] = field(default_factory=list)
 
     @property
     def changes(self) -> list[Acknowledge]:
@@ -96,10 +105,16 @@ class Weighed:
 def weigh(found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now: int) -> Weighed:
     """Return what the receipts of one provider come to, in their order, each with the notification that it is of.
 
-    A notification that is not `sent`, or went by another provider in the end, is left as it is.
+    A notification that is not `sent`, or went by another provider in the end, is left as it is; a receipt of one that
+    is pending, or not known, is early.
     """
     weighed = Weighed()
     for arrival, row in found:
+        if _is_early(arrival, row):
+            weighed.counts.kept += 1
+            weighed.early.append(arrival)
+            if row is not None:
+                continue
         _weigh_one(weighed, arrival.receipt, row, provider, now)
     return weighed
 
@@ -107,6 +122,14 @@ def weigh(found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now:
 def reason_to_pause(complaints: Sequence[tuple[Receipt, int]], changed_at: int, now: int) -> str | None:
     """Return why the provider is to be paused: the first complaint that still says something about its account."""
     return next((each.pause for each, sent_at in complaints if each.still_pauses(changed_at, sent_at, now)), None)
+
+
+def _is_early(arrival: Arrival, row: Addressee | None) -> bool:
+    if arrival.receipt is None:
+        return False
+    if row is None:
+        return bool(arrival.notification_id or arrival.provider_message_id)
+    return row.status == Status.PENDING
 
 
 def _weigh_one(weighed: Weighed, receipt: Receipt | None, row: Addressee | None, provider: str, now: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chores
+from notifyctl.dispatch.early import EarlyReceipts
 from notifyctl.dispatch.lanes import Lanes, NotificationLanes
 from notifyctl.dispatch.notices import Notices
 from notifyctl.dispatch.options import DispatchOptions
@@ -52,6 +53,7 @@ class Parts:
     questions: Lanes[Question, Asked]
     recorders: Sequence[Recorder[Any]]
     chores: Chores
+    early: EarlyReceipts
     presence: Presence
     budget: Budget
     tally: Tally
@@ -164,6 +166,7 @@ class Dispatcher:
     async def _leave(self) -> None:
         parts = self._parts
         with suppress(DatabaseUnavailable, CommitUnknown):
+            await parts.early.look()  # what came while the last calls ran
             await parts.threads.write(parts.presence.leave)
         await parts.wire.aclose()
         await parts.tokens.aclose()

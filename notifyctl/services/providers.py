@@ -36,7 +36,8 @@ class Provider:
 
     `channel` is None where the adapter is not installed here; `state` is `active`, `paused`, `open` (the breaker),
     `throttled` or `disabled`. `pause_cause` is a `Cause`; from `probe_at` on one notification tries whether it works
-    again. `rate_limit` is in requests a minute, times are milliseconds since the epoch.
+    again. `rate_limit` is in requests a minute, times are milliseconds since the epoch. `receipts_unmatched` of its
+    receipts were given up, being of nothing that is here.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Provider:
     probe_at: int | None
     created_at: int
     updated_at: int
+    receipts_unmatched: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,6 +350,7 @@ def _shown(config: ProviderConfig, now: int) -> Provider:
         probe_at=health.probe_at,
         created_at=config.created_at,
         updated_at=config.updated_at,
+        receipts_unmatched=config.receipts_unmatched,
     )
 
 

@@ -14,7 +14,7 @@ from notifyctl.providers.contract import Call as Call
 from notifyctl.providers.contract import Calling, MalformedCall, Unread, Unsigned
 from notifyctl.providers.reading import unmarked
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.store import providers, receipts
+from notifyctl.store import early, providers, receipts
 from notifyctl.store.db.database import Database
 from notifyctl.store.receipts import RecordedReceipts
 
@@ -37,6 +37,7 @@ class Ingested:
     underway: int
     ignored: int
     unknown: int
+    kept: int
     suppressed: int
     paused: str | None = None
     unread: Sequence[str] = ()
@@ -80,6 +81,7 @@ def ingest(db: Database, provider: str, call: Call, *, verified: bool = False) -
         report = _write(db, provider, arrivals[start : start + BATCH])
         counts.add(report.counts)
         paused = paused or report.paused
+    _look_again(db)
     return Ingested(provider, verified, **asdict(counts), paused=paused, unread=unread)
 
 
@@ -109,6 +111,14 @@ def require_genuine(
             f"{provider} did not sign this; nothing was written",
             "the body must be as it came, byte for byte, and the address as the provider called it",
         )
+
+
+def _look_again(db: Database) -> None:
+    """Write what can be said by now of receipts that came too early: where cron dispatches, nobody else may look."""
+    with db.read() as tx:
+        due = early.is_due(tx)
+    if due:
+        db.write(receipts.look_again)
 
 
 def _write(db: Database, provider: str, arrivals: Sequence[Arrival]) -> RecordedReceipts:

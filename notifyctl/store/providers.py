@@ -26,6 +26,7 @@ from notifyctl.store.schema.tables import notifications, provider_configs, provi
 _CONFIG = provider_configs.c
 _STATE = provider_states.c
 _CAUSES = {cause.value: cause for cause in Cause}
+_COUNTERS = ("next_permit_us", "next_question_us", "receipts_unmatched")
 _HEALTH = tuple(each.name for each in fields(Health))
 
 
@@ -105,6 +106,13 @@ def set_next_question(tx: Tx, provider_id: str, next_question_us: int) -> None:
     _set_state(tx, provider_id, {"next_question_us": next_question_us})
 
 
+def count_unmatched(tx: Tx, provider_name: str, count: int) -> None:
+    """Count receipts of a provider that matched nothing for as long as such are kept."""
+    theirs = select(_CONFIG.id).where(_CONFIG.provider_name == provider_name).scalar_subquery()
+    more = _STATE.receipts_unmatched + count
+    tx.execute(update(provider_states).where(_STATE.provider_id == theirs).values(receipts_unmatched=more))
+
+
 def pause(
     tx: Tx, provider_name: str, reason: str, until: int | None = None, cause: Cause = Cause.OPERATOR
 ) -> ProviderConfig | None:
@@ -131,7 +139,7 @@ def _set_state(tx: Tx, provider_id: str, values: Mapping[str, Any]) -> None:
 
 
 def _everything() -> Select[Any]:
-    states = (_STATE[name] for name in ("channel", "next_permit_us", "next_question_us", *_HEALTH))
+    states = (_STATE[name] for name in ("channel", *_COUNTERS, *_HEALTH))
     return select(provider_configs, *states).outerjoin_from(
         provider_configs, provider_states, _STATE.provider_id == _CONFIG.id
     )
@@ -146,13 +154,13 @@ def _of(row: Mapping[Any, Any]) -> ProviderConfig:
     settings = _parsed(values.pop("config_json"))
     sealed = settings.pop(SERVICE_ACCOUNT, None)
     channel = values.pop("channel")
+    counters: dict[str, Any] = {name: values.pop(name) or 0 for name in _COUNTERS}
     return ProviderConfig(
         config=settings,
         service_account=sealed if isinstance(sealed, str) else None,
         channel=None if channel is None else Channel(channel),
         health=_health({name: values.pop(name) for name in _HEALTH}),
-        next_permit_us=values.pop("next_permit_us") or 0,
-        next_question_us=values.pop("next_question_us") or 0,
+        **counters,
         **values,
     )
 

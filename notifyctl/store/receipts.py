@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import String, select
 
 from notifyctl.core.address import fold
+from notifyctl.core.answered import answer
 from notifyctl.core.audience import own_address
+from notifyctl.core.change import Confirm
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
 from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel, metric_at
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt
 from notifyctl.core.weigh import Addressee, Counts, reason_to_pause, weigh
-from notifyctl.store import providers
+from notifyctl.store import early, providers
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.schema.tables import notifications, users
 
 n = notifications.c
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+Found = list[tuple[Arrival, Addressee | None]]
+"""Receipts, each with the notification that it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +44,57 @@ class RecordedReceipts:
 
 
 def record(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> RecordedReceipts:
-    """Write what receipts of one provider say, and what follows for addresses, metrics and the provider itself."""
-    weighed = weigh(_found(tx, provider, arrivals), provider, tx.now)
+    """Write what receipts of one provider say, and what follows for addresses, metrics and the provider itself.
+
+    What an attempt in doubt came to is known by them; those that come before the result of their call are kept.
+    """
+    report, early_ones = _record(tx, provider, [_tidy(each) for each in arrivals])
+    early.keep(tx, provider, early_ones)
+    return report
+
+
+def look_again(tx: Tx) -> dict[str, RecordedReceipts]:
+    """Write what kept receipts say at which it is time to look again; return what was recorded, by provider."""
+    return record_kept(tx, early.due(tx))
+
+
+def record_kept(tx: Tx, kept: Sequence[EarlyReceipt]) -> dict[str, RecordedReceipts]:
+    """Write what receipts say that were kept; those that still match nothing wait on."""
+    reports = dict[str, RecordedReceipts]()
+    for provider in sorted({each.provider for each in kept}):
+        some = [each for each in kept if each.provider == provider]
+        reports[provider], too_early = _record(tx, provider, [each.arrival for each in some])
+        waiting = set(too_early)
+        early.forget(tx, [each.id for each in some if each.arrival not in waiting])
+        early.put_off(tx, [each for each in some if each.arrival in waiting])
+    return reports
+
+
+def _record(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> tuple[RecordedReceipts, list[Arrival]]:
+    """Write what can be written; return the receipts for which it is too early as well."""
+    found = _found(tx, provider, arrivals)
+    answers = _answers(found, provider, tx.now)
+    if answers:
+        apply(tx, answers)
+        found = _found(tx, provider, arrivals)
+    weighed = weigh(found, provider, tx.now)
     weighed.counts.suppressed = apply(tx, weighed.changes).suppressed
-    return RecordedReceipts(weighed.counts, _pause(tx, provider, weighed.complaints))
+    return RecordedReceipts(weighed.counts, _pause(tx, provider, weighed.complaints)), weighed.early
+
+
+def _answers(found: Found, provider: str, now: int) -> list[Confirm]:
+    """Return that notifications are sent after all of whose attempts nobody knew what came, each once."""
+    answers = dict[str, Confirm]()
+    for arrival, row in found:
+        if row is not None and row.id not in answers and (change := answer(row, arrival, provider, now)) is not None:
+            answers[row.id] = change
+    return list(answers.values())
+
+
+def _tidy(arrival: Arrival) -> Arrival:
+    """Return a receipt without an id that is none of ours."""
+    given = arrival.notification_id
+    return arrival if given is None or _UUID.fullmatch(given) else replace(arrival, notification_id=None)
 
 
 def _pause(tx: Tx, provider: str, complaints: Sequence[tuple[Receipt, int]]) -> str | None:
@@ -56,11 +110,9 @@ def _pause(tx: Tx, provider: str, complaints: Sequence[tuple[Receipt, int]]) -> 
 # Finding
 
 
-def _found(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> list[tuple[Arrival, Addressee | None]]:
+def _found(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> Found:
     """Return each receipt with the notification that it is of, locked until the transaction ends."""
-    named = {
-        each.notification_id for each in arrivals if each.notification_id and _UUID.fullmatch(each.notification_id)
-    }
+    named = {each.notification_id for each in arrivals if each.notification_id}
     by_message = _ids_by_message(tx, provider, {each.provider_message_id for each in arrivals})
     rows = _rows(tx, sorted(named | set(by_message.values())))
     return [
@@ -107,6 +159,10 @@ def _row(row: Any, contact: str | None) -> Addressee:
         receipt_due_at=row.receipt_due_at,
         own=own_address(channel, content) or contact,
         copies=frozenset(_copies(content)) if channel is Channel.EMAIL else frozenset(),
+        leased_until=row.leased_until,
+        attempt_count=row.attempt_count,
+        last_attempted=row.last_attempted,
+        retry_history=row.retry_history,
     )
 
 

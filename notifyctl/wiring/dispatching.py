@@ -17,6 +17,7 @@ from notifyctl.dispatch.books import Books, ReceiptBooks
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chore, Chores, regularly
 from notifyctl.dispatch.dispatcher import Dispatcher, Parts
+from notifyctl.dispatch.early import EarlyReceipts
 from notifyctl.dispatch.lane import Lane, LaneOptions
 from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
 from notifyctl.dispatch.notices import Notices
@@ -46,6 +47,7 @@ ONCE_CALL_S = 25.0
 
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
+EARLY_S = 1.0
 
 
 def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[str], None]) -> Dispatcher:
@@ -57,6 +59,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     budget = Budget(options.limit)
     lanes, recorder = _sending(shared, presence.id, budget)
     asking, asked = _asking(shared)
+    early = EarlyReceipts(threads, notices.say)
     return Dispatcher(
         Parts(
             options=options,
@@ -68,7 +71,10 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             lanes=lanes,
             questions=asking,
             recorders=(recorder, asked),
-            chores=Chores(_chores(db, threads, presence, roster, lanes, run)),
+            chores=Chores(
+                [*_chores(db, threads, presence, roster, lanes, run), lambda: regularly(EARLY_S, early.look)]
+            ),
+            early=early,
             presence=presence,
             budget=budget,
             tally=tally,

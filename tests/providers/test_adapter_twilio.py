@@ -63,7 +63,7 @@ def test_whole_message() -> None:
         ("MediaUrl", "https://shop.example/a.png"),
         ("MediaUrl", "https://shop.example/b.png"),
         ("ValidityPeriod", "600"),
-        ("StatusCallback", "https://shop.example/status?a=1&b=2"),
+        ("StatusCallback", "https://shop.example/status?a=1&b=2&notification_id=id&attempt=1"),
     ]
 
 
@@ -75,13 +75,17 @@ def test_template() -> None:
 
 
 def test_status_callback() -> None:
-    """The content's own address for reports goes before the configured one; without both Twilio's settings hold."""
+    """The content's own address for reports goes before the configured one; without both Twilio's settings hold.
+
+    It names the notification and the attempt, so that a report finds it whose SID nobody here learned.
+    """
     configured = Credentials(ACCOUNT, "token", {**CREDENTIALS.config, "status_callback": "https://a.example/"})
-    own = {"body": "x", "status_callback": "https://b.example/"}
+    own = {"body": "x", "status_callback": "https://b.example/?a#rc=2"}
     asked = [
         dict(form(build(*each))).get("StatusCallback") for each in (({"body": "x"}, configured), (own, configured))
     ]
-    assert asked == ["https://a.example/", "https://b.example/"]
+    named = "notification_id=id&attempt=1"
+    assert asked == [f"https://a.example/?{named}", f"https://b.example/?a&{named}#rc=2"]
     assert "StatusCallback" not in dict(form(build({"body": "x"})))
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from notifyctl.core.receipt import Arrival
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unread, Unsigned
 from notifyctl.providers.twilio import signature
+from notifyctl.providers.twilio.form import ATTEMPT, NOTIFICATION
 from notifyctl.providers.twilio.receipts import receipt
 from notifyctl.providers.twilio.signature import Pairs
 
@@ -21,7 +22,7 @@ _MOST_FIELDS = 1_000
 
 def read(call: Call) -> list[Arrival | Unread]:
     """Return what the callbacks say, one a line."""
-    return [_line(line, number) for number, line in _lines(call.body)]
+    return [_line(line, number, _query(call.url)) for number, line in _lines(call.body)]
 
 
 def is_genuine(call: Call, credentials: Credentials) -> bool:
@@ -37,9 +38,9 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     return ((number, line.strip()) for number, line in numbered if line.strip())
 
 
-def _line(line: bytes, number: int) -> Arrival | Unread:
+def _line(line: bytes, number: int, query: Pairs) -> Arrival | Unread:
     try:
-        return _arrival(_pairs(line, number), number)
+        return _arrival([*query, *_pairs(line, number)], number)
     except MalformedCall as problem:
         return Unread(str(problem))
 
@@ -57,6 +58,14 @@ def _pairs(line: bytes, number: int) -> Pairs:
         raise MalformedCall(f"line {number}: no form as Twilio posts it") from None
 
 
+def _query(url: str | None) -> Pairs:
+    """Return what the address that was called says; whoever received the call may also have put it into the form."""
+    try:
+        return parse_qsl(urlsplit(url or "").query, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return []
+
+
 def _arrival(pairs: Pairs, number: int) -> Arrival:
     form = dict(pairs)
     sid = reading.identifier(form.get("MessageSid") or form.get("SmsSid"))
@@ -65,7 +74,13 @@ def _arrival(pairs: Pairs, number: int) -> Arrival:
         raise MalformedCall(f"line {number}: MessageSid and MessageStatus are missing")
     moment = _moment(form.get("RawDlrDoneDate", ""))
     found = receipt(status, form.get("ErrorCode"), form.get("ErrorMessage"), form.get("To"), moment)
-    return Arrival(found, provider_message_id=sid)
+    attempt = form.get(ATTEMPT, "")
+    return Arrival(
+        found,
+        notification_id=reading.identifier(form.get(NOTIFICATION)),
+        provider_message_id=sid,
+        attempt=int(attempt) if attempt.isascii() and attempt.isdecimal() and len(attempt) < 10 else None,
+    )
 
 
 def _moment(done: str) -> int | None:

@@ -21,6 +21,9 @@ MAX_BODY_CHARS = 1_600
 MAX_MEDIA = 10
 MAX_VALIDITY_SECONDS = 36_000
 SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+NOTIFICATION, ATTEMPT = "notification_id", "attempt"
+"""What the address of a status callback says: whom it is about, by our ids."""
+
 _WHATSAPP = "whatsapp:"
 _TEMPLATE = re.compile(r"HX[0-9a-fA-F]{32}")
 # What else may be said of a message, as Twilio calls it.
@@ -48,7 +51,7 @@ def form(message: Message, credentials: Credentials) -> bytes:
     if (validity := _validity(content)) is not None:
         pairs.append(("ValidityPeriod", str(validity)))
     if (callback := status_callback(content, credentials)) is not None:
-        pairs.append(("StatusCallback", callback))
+        pairs.append(("StatusCallback", naming(callback, message.notification_id, message.attempt)))
     try:
         return urlencode(pairs).encode()
     except UnicodeEncodeError:
@@ -82,6 +85,16 @@ def status_callback(content: Mapping[str, Any], credentials: Credentials) -> str
     if value is not None and not _is_public_url(value):
         raise InvalidMessage("status_callback: must be an http or https address, its host without an underscore")
     return value
+
+
+def naming(callback: str, notification_id: str, attempt: int | str) -> str:
+    """Return the address with what the call is about in its query: the message's SID may not be known here.
+
+    A fragment is Twilio's own (its connection overrides) and stays at the end.
+    """
+    base, sign, fragment = callback.partition("#")
+    more = "&" if "?" in base else "?"
+    return f"{base}{more}{NOTIFICATION}={notification_id}&{ATTEMPT}={attempt}{sign}{fragment}"
 
 
 def _words(content: Mapping[str, Any]) -> list[tuple[str, str]]:

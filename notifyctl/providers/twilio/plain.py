@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 
 from notifyctl.core.model import Message
 from notifyctl.providers.contract import Credentials, InvalidMessage
-from notifyctl.providers.twilio.form import MAX_BODY_CHARS, reached, sender, status_callback
+from notifyctl.providers.twilio.form import MAX_BODY_CHARS, naming, reached, sender, status_callback
 
 _FIELDS = frozenset({"v", "to", "body", "from"})
 _SENDERS, _SENDER_CHARS = 64, 320  # how many are remembered, and how long they may be
+_ID, _NUMBER = "\x00", "\x01"
 # What is quoted first, what is last, and what stays as it is.
 _DONE = b"% ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
 _QUOTED = [(bytes([byte]), b"%%%02X" % byte) for byte in range(256)]
@@ -27,7 +28,7 @@ def encoder(credentials: Credentials) -> Callable[[Message], bytes | None]:
         callback = status_callback({}, credentials)
     except InvalidMessage:
         return lambda message: None
-    end = f"&{urlencode({'StatusCallback': callback})}".encode() if callback else b""
+    ending = _ending(callback)
 
     @lru_cache(_SENDERS)
     def source(own: str | None) -> tuple[str, bytes] | None:
@@ -49,11 +50,22 @@ def encoder(credentials: Credentials) -> Callable[[Message], bytes | None]:
         if (found := source(own)) is None:
             return None
         try:
-            return b"To=" + quoted(reached(to, found[0])) + found[1] + quoted(body) + end
+            return b"To=" + quoted(reached(to, found[0])) + found[1] + quoted(body) + ending(message)
         except UnicodeEncodeError:  # half a surrogate pair
             return None
 
     return encoded
+
+
+def _ending(callback: str | None) -> Callable[[Message], bytes]:
+    """Return what writes the address of the status callback, which names the message; nothing where there is none."""
+    if callback is None:
+        return lambda message: b""
+    # Two characters that no address has hold the places.
+    spelled = f"&{urlencode({'StatusCallback': naming(callback, _ID, _NUMBER)})}".encode()
+    start, _, rest = spelled.partition(b"%00")
+    middle, _, end = rest.partition(b"%01")
+    return lambda message: b"%b%b%b%d%b" % (start, quoted(message.notification_id), middle, message.attempt, end)
 
 
 def quoted(text: str) -> bytes:

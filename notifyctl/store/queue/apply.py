@@ -20,6 +20,8 @@ from notifyctl.core.change import (
     Bury,
     Cancel,
     Change,
+    Confirm,
+    ConfirmFailed,
     Defer,
     Release,
     Remember,
@@ -50,6 +52,8 @@ KINDS: tuple[type[Change], ...] = (
     Cancel,
     Reschedule,
     Requeue,
+    Confirm,
+    ConfirmFailed,
     Acknowledge,
 )
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}

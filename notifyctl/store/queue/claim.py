@@ -21,22 +21,23 @@ from sqlalchemy import Select, String, select
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import ratelimit
-from notifyctl.core.change import Bury, Cancel, Change, Defer
+from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
 from notifyctl.core.provider import ProviderConfig
-from notifyctl.core.triage import Due, Reading, Terms, read, remembered, triage
-from notifyctl.store import providers
+from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembered, triage
+from notifyctl.store import early, providers, receipts
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.take import LeaseRequest, Taken
 from notifyctl.store.schema.tables import suppressions
 
-_SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred"}
+_SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
 _ADDRESS: dict[str, TypeEngine[Any]] = {"channel": String(20), "address": String(1024)}
 
 
@@ -198,9 +199,13 @@ def _batch(
     tx: Tx, order: ClaimRequest, taken: Taken, terms: Terms, *, held: Hold | None = None, spared: bool = False
 ) -> Batch:
     """Triage what was leased, and write what is not taken."""
-    claims, changes = _triaged(tx, taken.due, terms)
+    lost = [row.id for row in taken.due if row.lease_id is not None]
+    told = early.about(tx, lost) if lost else []
+    claims, changes = _triaged(tx, taken.due, terms, {each.arrival.notification_id: each for each in told})
     if changes:
         apply(tx, changes)
+    if told:
+        receipts.record_kept(tx, told)
     return Batch(
         tx.now,
         tuple(claims),
@@ -213,11 +218,16 @@ def _batch(
     )
 
 
-def _triaged(tx: Tx, due: Sequence[Due], terms: Terms) -> tuple[list[Claim], list[Change]]:
+def _triaged(
+    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[str | None, EarlyReceipt]
+) -> tuple[list[Claim], list[Change]]:
     readings = [read(row) for row in due]
     suppressed = _suppressed(tx, due, readings)
     claims, changes = list[Claim](), list[Change]()
     for row, reading in zip(due, readings, strict=True):
+        if (said := told.get(row.id)) is not None and said.provider == row.provider:
+            changes.append(answered(row, said.arrival, terms))
+            continue
         result = triage(row, reading, _why_suppressed(row, reading, suppressed), terms)
         if not isinstance(result, Claim):
             changes.append(result)

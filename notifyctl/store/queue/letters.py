@@ -8,7 +8,7 @@ from functools import cache
 
 from sqlalchemy import Executable, delete
 
-from notifyctl.core.change import Bury, Change, Requeue
+from notifyctl.core.change import Bury, Change, ConfirmFailed, Requeue
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import notification_dlq
@@ -19,9 +19,9 @@ def keep(tx: Tx, done: Sequence[Change]) -> None:
     buried = [change for change in done if isinstance(change, Bury)]
     if buried:
         tx.execute(_entering(tx.dialect), [_letter(change) for change in buried])
-    requeued = [change.of.id for change in done if isinstance(change, Requeue)]
-    if requeued:
-        tx.execute(delete(notification_dlq).where(tx.dialect.is_any(notification_dlq.c.notification_id, requeued)))
+    left = [change.of.id for change in done if isinstance(change, (Requeue, ConfirmFailed))]
+    if left:
+        tx.execute(delete(notification_dlq).where(tx.dialect.is_any(notification_dlq.c.notification_id, left)))
 
 
 def _letter(change: Bury) -> dict[str, object]:

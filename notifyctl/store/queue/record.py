@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from notifyctl.core.change import Change
+from notifyctl.core.change import Bury, Change, Retry, Sent
 from notifyctl.core.health import Answer, News
 from notifyctl.core.model import Claim
 from notifyctl.core.outcome import Kind, Outcome
-from notifyctl.store import providers
+from notifyctl.store import early, providers, receipts
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.apply import apply
+
+_IN_DOUBT = frozenset({Kind.UNKNOWN, Kind.TRANSIENT})
 
 
 class AttemptResult(NamedTuple):
@@ -22,6 +24,11 @@ class AttemptResult(NamedTuple):
     claim: Claim
     change: Change
     outcome: Outcome | None = None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the provider may have taken it, although it did not say so: also where the call was broken off."""
+        return type(self.change) in (Retry, Bury) and (self.outcome is None or self.outcome.kind in _IN_DOUBT)
 
     @property
     def matters_to_health(self) -> bool:
@@ -52,6 +59,7 @@ def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
     Of several dispatchers only the one whose write changed a provider returns that.
     """
     held = apply(tx, [result.change for result in results]).changes
+    _ask_receipts(tx, results)
     if len(held) == len(results):
         stale, counting = frozenset[str](), results
     else:
@@ -62,6 +70,13 @@ def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
     names = {result.claim.provider for result in counting if result.matters_to_health}
     # In the order of their names: two dispatchers wait for each other one way only.
     return Recorded(stale, tuple(told for name in sorted(names) for told in _note(tx, name, counting)))
+
+
+def _ask_receipts(tx: Tx, results: Sequence[AttemptResult]) -> None:
+    """Let receipts that came during a call answer what it came to, where that is not known."""
+    doubtful = [result.claim.id for result in results if type(result.change) is not Sent and result.is_in_doubt]
+    if doubtful:
+        receipts.record_kept(tx, early.about(tx, doubtful))
 
 
 def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]:

@@ -341,6 +341,7 @@ provider_states = Table(
     Column(
         "next_question_us", BigInteger, nullable=False, server_default=text("0")
     ),  # the same for asking after receipts
+    number("receipts_unmatched", 0),
 )
 
 dispatchers = Table(
@@ -353,6 +354,22 @@ dispatchers = Table(
     now_by_default("heartbeat_at"),
     number("in_flight", 0),
     number("per_minute", 0),
+)
+
+early_receipts = Table(
+    "early_receipts",
+    metadata,
+    row_id(),
+    Column("provider", String(20), nullable=False),
+    Column("notification_id", ID),  # no foreign key: it may be anybody's
+    Column("provider_message_id", String(255)),
+    Column("attempt", Integer),
+    Column("receipt", Text, nullable=False),  # JSON of a `core.receipt.Receipt`
+    now_by_default("received_at"),
+    Column("look_at", BigInteger, nullable=False),  # when to look again whether it matches
+    Index("idx_early_receipt_notification", "notification_id"),
+    Index("idx_early_receipt_look", "look_at"),
+    Index("idx_early_receipt_received", "received_at"),
 )
 
 metrics_dirty_hours = Table(

@@ -1,0 +1,72 @@
+"""A receipt as the answer to an attempt of which nobody knew what came: the provider took it. Pure decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from notifyctl.core import history
+from notifyctl.core.change import Confirm, ConfirmFailed, Subject
+from notifyctl.core.decide import entry_of_lost
+from notifyctl.core.model import Status
+from notifyctl.core.outcome import Kind
+from notifyctl.core.receipt import Arrival
+from notifyctl.core.weigh import Addressee
+
+LOST = "the dispatcher was lost in the call; nobody knows what came of it"
+# Of an attempt that ended so, the provider may have the message all the same; and if it speaks of it, it has.
+_IN_DOUBT = frozenset({Kind.UNKNOWN.value, Kind.TRANSIENT.value})
+
+
+def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm | None:
+    """Return that a notification is sent after all, where a provider's receipt answers an attempt in doubt.
+
+    None while a dispatcher works on it (its result is waited for), and where no attempt by that provider is in doubt.
+    """
+    if row.status == Status.PENDING and row.lease_id is not None:
+        if row.provider != provider or (row.leased_until or 0) > now:
+            return None
+        past = with_lost(row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now)
+        return confirmed(row, arrival, provider, past, row.last_attempted, now)
+    if row.status not in (Status.PENDING, Status.FAILED):
+        return None
+    attempts = history.parse(row.retry_history)
+    doubtful = [each for each in attempts if _is_in_doubt(each, provider, arrival.attempt)]
+    if not doubtful:
+        return None
+    began = doubtful[-1].get("began_at")
+    failed = row.status == Status.FAILED
+    at = began if isinstance(began, int) else row.last_attempted
+    return confirmed(row, arrival, provider, row.retry_history, at, now, kind=ConfirmFailed if failed else Confirm)
+
+
+def with_lost(past: str | None, attempt: int, provider: str, began_at: int, now: int) -> str:
+    """Return a history with the attempt that was in flight when its dispatcher was lost."""
+    return history.append(past, entry_of_lost(attempt, provider, began_at, now, LOST))
+
+
+def confirmed(
+    of: Subject,
+    arrival: Arrival,
+    provider: str,
+    past: str | None,
+    began_at: int | None,
+    now: int,
+    *,
+    kind: type[Confirm] = Confirm,
+) -> Confirm:
+    """Return the change; it is taken to have been sent when its attempt began (milliseconds), which is known."""
+    said = "" if arrival.receipt is None else arrival.receipt.text
+    return kind(
+        of,
+        provider=provider,
+        sent_at=now if began_at is None else min(began_at, now),
+        provider_message_id=arrival.provider_message_id,
+        retry_history=history.append(past, {"event": "receipt", "at": now, "reason": said}),
+        said=said,
+    )
+
+
+def _is_in_doubt(entry: Mapping[str, Any], provider: str, attempt: int | None) -> bool:
+    ours = entry.get("provider") == provider and entry.get("outcome") in _IN_DOUBT
+    return ours and attempt in (None, entry.get("attempt"))
