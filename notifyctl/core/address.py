@@ -44,7 +44,14 @@ def phone(address: str) -> str:
     use change faster than the library that lists them, and fictional or test numbers are in none of them. Raises
     UsageError.
     """
-    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number, parse
+    from phonenumbers import (
+        NumberParseException,
+        PhoneNumberFormat,
+        ValidationResult,
+        format_number,
+        is_possible_number_with_reason,
+        parse,
+    )
 
     text = address.strip()
     if not _DIALLED.fullmatch(text):
@@ -53,7 +60,10 @@ def phone(address: str) -> str:
         number = parse(text)
     except NumberParseException as error:
         raise UsageError(f"{_shown(address)} is no telephone number", _PHONE_HINT) from error
-    if not is_possible_number(number):
+    possible = is_possible_number_with_reason(number)
+    if possible == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
+        raise UsageError(f"{_shown(address)} works within its area only: the area's code is missing", _PHONE_HINT)
+    if possible != ValidationResult.IS_POSSIBLE:
         raise UsageError(f"{_shown(address)} is too short or too long for its country", _PHONE_HINT)
     return str(format_number(number, PhoneNumberFormat.E164))
 

@@ -22,7 +22,10 @@ ID_CHARS = 255
 
 # A text without the mark in UTF-8 that is none is left to whoever reads it.
 _MARKS: Mapping[bytes, str] = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
-_SECONDS = re.compile(r"[0-9]{1,12}")
+LONGEST_WAIT_MS = 366 * 24 * 3_600_000
+"""What is made of a longer wait, however many digits it has; policy clamps it further."""
+_SECONDS = re.compile(r"[0-9]+")
+_FAR_YEAR = re.compile(r"[A-Za-z]{3},? \d{1,2} [A-Za-z]{3} [1-9]\d{4,} \d\d:\d\d:\d\d GMT", re.ASCII)
 _EPOCH = re.compile(r"[0-9]{10}")
 
 
@@ -113,12 +116,17 @@ def kind_of_status(status: int) -> Kind:
 def retry_after_ms(headers: Mapping[str, str]) -> int | None:
     """Return the wait in `Retry-After` (RFC 9110, 10.2.3), in milliseconds; None when absent or nonsense.
 
-    A date counts from the answer's own `Date`, so that neither clock needs to be right; without one it is ignored.
+    A date counts from the answer's own `Date`, so that neither clock needs to be right; without one it is ignored. A
+    wait of any length is one: of more than a year it is `LONGEST_WAIT_MS`.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
-        return int(value) * 1000
-    return _wait(_epoch_ms(value), headers)
+        digits = value.lstrip("0") or "0"
+        return min(int(digits[:12]) * 1000, LONGEST_WAIT_MS) if len(digits) <= 12 else LONGEST_WAIT_MS
+    if _FAR_YEAR.fullmatch(value):  # no calendar here has it
+        return LONGEST_WAIT_MS
+    wait = _wait(_epoch_ms(value), headers)
+    return None if wait is None else min(wait, LONGEST_WAIT_MS)
 
 
 def rate_limit_reset_ms(headers: Mapping[str, str]) -> int | None:

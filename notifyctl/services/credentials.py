@@ -137,11 +137,32 @@ def _refuse_unknown(provider: str, given: Mapping[str, Any]) -> None:
 
 
 def parse_service_account(text: str, source: str) -> dict[str, Any]:
-    """Return the key file of a service account. Raises UsageError without showing it."""
+    """Return the key file of a service account, whose key can sign. Raises UsageError without showing it."""
     try:
-        account = json.loads(text)
+        account = json.loads(text.removeprefix("\ufeff"))
     except ValueError:
         account = None
     if not isinstance(account, dict) or not isinstance(account.get("private_key_id"), str):
         raise UsageError(f"{source} is no key file of a service account: JSON with a private_key_id")
+    key = account.get("private_key")
+    if isinstance(key, str) and key and not _is_rsa(key):
+        raise UsageError(f"{source}: the private_key is no RSA key in PEM, which Google's tokens need", _hint(key))
     return account
+
+
+def _is_rsa(key: str) -> bool:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return isinstance(load_pem_private_key(key.encode(), None), RSAPrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
+def _hint(key: str) -> str:
+    whole = "give the file as it was downloaded, or make a new key file"
+    if "\\n" in key:
+        return rf"its line breaks became \n in letters, as where it was escaped twice (JSON wants \n once); {whole}"
+    return f"it is cut, changed, encrypted or of another kind; {whole}"

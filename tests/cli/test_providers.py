@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import select
 
 from notifyctl.core.health import Cause
@@ -18,16 +20,11 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, provider_configs
 from tests.support import seed
 from tests.support.command import Cli, Result
+from tests.support.scripted import service_account
 from tests.support.world import KEYS
 
-ACCOUNT = {
-    "type": "service_account",
-    "project_id": "demo",
-    "private_key_id": "canary-key-id",
-    "private_key": "canary-private-key",
-    "client_email": "sender@demo.example",
-    "token_uri": "http://127.0.0.1:1/token",
-}
+ACCOUNT = service_account("http://127.0.0.1:1") | {"private_key_id": "canary-key-id"}
+PEM = ACCOUNT["private_key"]
 SID = f"AC{'0' * 31}1"
 
 
@@ -76,7 +73,7 @@ def test_each_of_the_three(cli: Cli, database: Database, key_file: Path) -> None
     assert (fcm.api_key, fcm.service_account, dict(fcm.config)) == ("canary-key-id", ACCOUNT, {})
     with database.read() as tx:
         stored = str(tx.execute(select(provider_configs)).all()) + str(tx.execute(select(audit_logs)).all())
-    assert "canary" not in stored
+    assert "canary" not in stored and PEM[40:80] not in stored
 
     rows = _providers(cli, "list", "-o", "json").ok().json()
     assert [(row["provider_name"], row["channel"]) for row in rows] == [
@@ -95,7 +92,7 @@ def test_secrets_are_never_shown(cli: Cli, key_file: Path, form: str) -> None:
         _providers(cli, *args, "-o", form).ok().stdout
         for args in (("list",), ("show", "fcm"), ("update", "fcm", "--priority", "4"), ("delete", "fcm", "--yes"))
     )
-    assert "canary" not in seen
+    assert "canary" not in seen and PEM[40:80] not in seen
     assert "v1.k1." not in seen
 
 
@@ -122,6 +119,34 @@ def test_what_an_adapter_refuses_is_not_stored(cli: Cli, key_file: Path) -> None
         assert (args, refused.exit_code) == (args, 2)
         assert "canary" not in refused.stderr
     assert _providers(cli, "list", "-o", "json").ok().json() == []
+
+
+_ELLIPTIC = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        (PEM.replace("\n", "\\n"), r"its line breaks became \n in letters"),
+        (PEM[:300], "it is cut, changed"),
+        (PEM.replace("-----", ""), "it is cut, changed"),
+        (PEM[:100] + "A" * 40 + PEM[140:], "it is cut, changed"),
+        (_ELLIPTIC, "it is cut, changed, encrypted or of another kind"),
+    ],
+)
+def test_a_service_account_whose_key_does_not_parse(cli: Cli, key_file: Path, key: str, hint: str) -> None:
+    """It is refused when it is entered, with what probably happened to it, and nothing of it is shown or stored."""
+    key_file.write_text(json.dumps(ACCOUNT | {"private_key": key}))
+    refused = _providers(cli, "add", "fcm", "--credentials", str(key_file))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"{key_file}: the private_key is no RSA key in PEM" in refused.stderr and hint in refused.stderr
+    assert not [line for line in key.replace("\\n", "\n").split() if len(line) > 20 and line in refused.stderr]
+    assert _providers(cli, "show", "fcm").exit_code == 3
+    key_file.write_text("\ufeff" + json.dumps(ACCOUNT))
+    _providers(cli, "add", "fcm", "--credentials", str(key_file)).ok()
+    key_file.write_text(json.dumps(ACCOUNT | {"private_key": key}))
+    assert _providers(cli, "update", "fcm", "--credentials", str(key_file)).exit_code == 2
 
 
 def test_what_is_no_setting(cli: Cli, database: Database) -> None:

@@ -79,6 +79,15 @@ def test_no_phone(text: str) -> None:
         address.phone(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["+1 555 2345", "+15551234", "+1 234-5678", "+7 1234567", "+44 7946 0018", "+4930", "+49 110"]
+)
+def test_a_number_that_works_only_in_its_area(text: str) -> None:
+    """A number without its area's code (ITU-T E.164, 6.2) reaches nobody from elsewhere, or somebody else."""
+    with pytest.raises(UsageError, match=r"within its area only|too short"):
+        address.phone(text)
+
+
 @pytest.mark.parametrize("text", ["", "  ", "tok en", "tok\x00en", "x" * 1_025, "a\u2028b"])
 def test_no_push_token(text: str) -> None:
     """A token is one printable word that fits its column."""

@@ -251,6 +251,7 @@ TWILIO = [
     Row("403 without a code", reply(403, HTML), config("the login may not send")),
     Row("20429", twilio(429, 20429), throttled()),
     Row("20429 that says when", twilio(429, 20429, Retry_After="7"), throttled(7, 14)),
+    Row("20429 that says when, at length", twilio(429, 20429, Retry_After="9" * 400), throttled(3_600, 7_200)),
     Row("21611", twilio(400, 21611), throttled()),
     Row("63038", twilio(429, 63038), throttled()),
     Row("20500", twilio(500, 20500), again("unknown")),

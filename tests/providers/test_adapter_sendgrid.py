@@ -10,6 +10,7 @@ import pytest
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Blame, Kind
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
+from notifyctl.providers.reading import LONGEST_WAIT_MS
 from notifyctl.providers.sendgrid import SendGrid
 from notifyctl.providers.sendgrid.mail import MAX_BYTES
 
@@ -318,7 +319,16 @@ def test_reason_is_kept() -> None:
         ({"retry_after": "7"}, 7_000),
         ({"retry_after": "-7"}, None),
         ({"retry_after": "soon"}, None),
-        ({"retry_after": "9" * 400}, None),
+        *(({"retry_after": digits}, LONGEST_WAIT_MS) for digits in ("9" * 12, "9" * 13, "9" * 400, "9" * 9_000)),
+        ({"retry_after": "0" * 9_000 + "7"}, 7_000),
+        ({"retry_after": "0"}, 0),
+        *(({"retry_after": odd}, None) for odd in ("7.5", "1e3", "7 s", "7,8", "٧", "0x7", "")),
+        ({"retry_after": "Fri, 31 Dec 9999 23:59:59 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, LONGEST_WAIT_MS),
+        ({"retry_after": "Fri, 31 Dec 99999 23:59:59 GMT"}, LONGEST_WAIT_MS),
+        # The obsolete forms of RFC 9110, 5.6.7
+        ({"retry_after": "Wednesday, 21-Oct-26 07:28:00 GMT", "date": "Wed Oct 21 07:27:30 2026"}, 30_000),
+        ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, 0),
+        ({"retry_after": "Wed, 99 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, None),
         ({"retry_after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
         ({"retry_after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, 30_000),
         ({"retry_after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:29:00 GMT"}, 0),
