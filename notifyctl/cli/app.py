@@ -27,7 +27,7 @@ COMMANDS = (
     ("providers", "providers", "Who delivers: credentials, settings, pause and resume."),
     ("send", "send", "Submit one notification."),
     ("schedule", "schedule", "Submit one notification for later."),
-    ("notifications", "notifications", "Look at, cancel, reschedule and resend notifications."),
+    ("notifications", "notifications", "Look at, cancel, restore, reschedule and resend notifications."),
     ("dispatch", "dispatch", "Send what is due."),
     ("dlq", "dlq", "Dead letters: look, retry, resolve."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.selection import Ids, agreement, choose, filters, finish
+from notifyctl.cli.selection import Ids, Many, agreement, choose, filters, finish
 from notifyctl.cli.types import parse_since, parse_until
 from notifyctl.core import history
 from notifyctl.core.cursor import Cursor
@@ -25,6 +26,7 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.text import one_line
 from notifyctl.services import dlq as service
+from notifyctl.services.bulk import Selection
 from notifyctl.services.dlq import DeadLetterQuery, Retried
 
 app = Noun("Dead letters: look, retry, resolve. ID is the entry's or the notification's.")
@@ -120,11 +122,11 @@ def retry(
         interval = _interval_ms(rate)
         if filters(ctx).get("resolved") and not force:
             raise UsageError("--resolved: a resolved dead letter is retried only with --force")
-        chosen = choose(run, ctx, ids, "retry", service.resolve_ids, service.select, DeadLetterQuery)
+        chosen = choose(run, ctx, ids, _many("retry", caution=lambda found: _twice(found.split["reason"])))
         done = service.retry(
-            run.system.db, chosen.ids, retries=retries, interval_ms=interval, force=force, by_filter=chosen.by_filter
+            chosen.db, chosen.ids, retries=retries, interval_ms=interval, force=force, by_filter=chosen.by_filter
         )
-        _warn(run, done)
+        _warn(run, done, dry=chosen.dry)
         finish(run, chosen, done.acted)
 
 
@@ -140,8 +142,8 @@ def resolve(
         who = by or run.system.actor.user_id or run.settings.operator
         if who is None:
             raise UsageError("nobody is named who resolves it", '--by USER, or operator = "USER" in the profile')
-        chosen = choose(run, ctx, ids, "resolve", service.resolve_ids, service.select, DeadLetterQuery)
-        acted = service.resolve(run.system.db, chosen.ids, by=who, note=note, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, _many("resolve"))
+        acted = service.resolve(chosen.db, chosen.ids, by=who, note=note, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
@@ -149,10 +151,17 @@ def resolve(
 def reopen(ctx: typer.Context, ids: Ids = None) -> None:
     """Mark resolved dead letters as unresolved again."""
     with invocation(ctx) as run:
-        resolved = partial(DeadLetterQuery, resolved=True)
-        chosen = choose(run, ctx, ids, "reopen", service.resolve_ids, service.select, resolved)
-        acted = service.reopen(run.system.db, chosen.ids, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, _many("reopen", partial(DeadLetterQuery, resolved=True)))
+        acted = service.reopen(chosen.db, chosen.ids, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
+
+
+def _many(
+    verb: str,
+    query: Callable[..., DeadLetterQuery] = DeadLetterQuery,
+    caution: Callable[[Selection], str | None] = lambda _: None,
+) -> Many[DeadLetterQuery]:
+    return Many(verb, service.resolve_ids, service.survey, service.select, query, caution)
 
 
 # Retrying
@@ -169,7 +178,15 @@ def _interval_ms(rate: str | None) -> float:
     return _UNIT_MS[written[2] or "s"] / number
 
 
-def _warn(run: Invocation, done: Retried) -> None:
+def _twice(reasons: Mapping[str, int]) -> str | None:
+    count = reasons.get(Category.OUTCOME_UNKNOWN, 0)
+    what = "1 of them was perhaps sent: it" if count == 1 else f"{count:,} of them were perhaps sent: they"
+    return f"warning: nobody knows what became of the last attempt; {what} may arrive twice" if count else None
+
+
+def _warn(run: Invocation, done: Retried, *, dry: bool) -> None:
+    if not dry and (twice := _twice(done.reasons)):  # with --dry-run it was said with what was shown
+        run.out.say(twice)
     for address in done.suppressed[:SHOWN_WARNINGS]:
         run.out.say(
             f"warning: {address.address} is still suppressed ({address.reason}): nothing is sent there\n"

@@ -57,11 +57,20 @@ class Invocation:
         """Whether a person sits there to be asked."""
         return not self.given.no_input and stdin_is_terminal() and sys.stderr.isatty()
 
-    def confirm(self, question: str, *, yes: bool, confirm: str | None = None, typed: str | None = None) -> None:
+    def confirm(
+        self,
+        question: str,
+        *,
+        yes: bool,
+        confirm: str | None = None,
+        typed: str | None = None,
+        count: int | None = None,
+    ) -> None:
         """Ask before an act that cannot be taken back; raise UsageError unless it is agreed to.
 
         `yes` is the script's agreement, `confirm` what `--confirm` was given: a protected profile takes its own name
-        there and no `--yes`. `typed`: the person has to type this text rather than "y". What is protected and has no
+        there and no `--yes`. `typed`: the person has to type this text rather than "y". `count`: `--expect` agrees as
+        well. What is protected and has no
         name to be confirmed by is refused, whoever sits there.
         """
         name = self.settings.profile
@@ -80,6 +89,7 @@ class Invocation:
             return
         if not self.may_ask:
             agree = f"--confirm {name}" if self.settings.protected else "--yes"
+            agree += "" if count is None or self.settings.protected else f", or --expect {count}"
             raise UsageError(f"{question} Nobody is here to say yes", f"repeat it with {agree}")
         self.out.say(question)
         answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")

@@ -14,8 +14,9 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.prompt import hidden, kept
+from notifyctl.cli.selection import AT_ONCE
 from notifyctl.cli.streams import stdin_bytes, stdin_line
-from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument, duration
+from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
@@ -114,10 +115,13 @@ def show(ctx: typer.Context, key_id: _KeyId) -> None:
 def revoke(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or - for ids or leaked keys on stdin.")],
+    confirm: Confirm = None,
 ) -> None:
-    """Revoke API keys at once and for good."""
+    """Revoke API keys at once and for good; on a protected profile those of stdin only with --confirm."""
     with invocation(ctx) as run:
         asked = _asked(ids)
+        if run.settings.protected and asked and ("-" in ids or len(asked) > AT_ONCE):
+            run.confirm(f"Revoke {len(asked):,} API keys?", yes=False, confirm=confirm)
         results = keys.revoke(run.system.db, asked) if asked else []
         failures = [result.error for result in results if result.error is not None]
         if len(results) == 1 and failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -14,16 +15,18 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.selection import COPIES, Ids, agreement, choose, finish
+from notifyctl.cli.selection import COPIES, Ids, Many, agreement, choose, finish
 from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core import when
 from notifyctl.core.duration import age
+from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.services import notifications as service
+from notifyctl.services.bulk import PAST, PERHAPS_SENT, Selection
 from notifyctl.services.notifications import NotificationQuery
 
-app = Noun("Look at, cancel, reschedule and resend notifications.")
+app = Noun("Look at, cancel, restore, reschedule and resend notifications.")
 
 
 def _tries(row: Any) -> str:
@@ -146,8 +149,8 @@ def show(
 def cancel(ctx: typer.Context, ids: Ids = None) -> None:
     """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
     with invocation(ctx) as run:
-        chosen = choose(run, ctx, ids, "cancel", service.resolve, service.select_pending, NotificationQuery)
-        acted = service.cancel(run.system.db, chosen.ids, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, _many("cancel", service.select_pending))
+        acted = service.cancel(chosen.db, chosen.ids, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
@@ -160,18 +163,58 @@ def reschedule(
     """Move pending notifications to another time; one that is being sent right now cannot be moved."""
     with invocation(ctx) as run:
         moment = when.moment_or_now(at, "--at")
-        chosen = choose(run, ctx, ids, "reschedule", service.resolve, service.select_pending, NotificationQuery)
-        acted = service.reschedule(run.system.db, chosen.ids, moment, by_filter=chosen.by_filter)
+        chosen = choose(run, ctx, ids, _many("reschedule", service.select_pending))
+        acted = service.reschedule(chosen.db, chosen.ids, moment, by_filter=chosen.by_filter)
         finish(run, chosen, acted)
 
 
 @app.command(cls=_Acting)
-def resend(ctx: typer.Context, ids: Ids = None) -> None:
+def restore(ctx: typer.Context, ids: Ids = None) -> None:
+    """Take back what an operator cancelled: it is due when it was. Where that moment is past, it is asked first."""
+    with invocation(ctx) as run:
+        many = Many(
+            "restore",
+            service.resolve,
+            service.survey_cancelled,
+            service.select_cancelled,
+            NotificationQuery,
+            caution=_soon,
+            asks=lambda found: _soon(found) is not None,
+        )
+        chosen = choose(run, ctx, ids, many)
+        finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter))
+
+
+@app.command(cls=_Acting)
+def resend(
+    ctx: typer.Context,
+    ids: Ids = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help=f"Not before: {when.EXAMPLE}.")] = None,
+    in_: Annotated[
+        int | None, typer.Option("--in", metavar="D", parser=duration, help="Not before so long from now.")
+    ] = None,
+) -> None:
     """Submit copies of notifications that have ended, linked to the first; -o id prints the copies' ids."""
     with invocation(ctx) as run:
-        chosen = choose(run, ctx, ids, "resend", service.resolve, service.select_ended, NotificationQuery)
-        acted = service.resend(run.system.db, chosen.ids, by_filter=chosen.by_filter)
+        if at is not None and in_ is not None:
+            raise UsageError("--at and --in exclude each other")
+        send_at = None if at is None else when.moment(at, "--at")
+        chosen = choose(run, ctx, ids, _many("resend", service.select_ended))
+        acted = service.resend(chosen.db, chosen.ids, send_at=send_at, delay_ms=in_, by_filter=chosen.by_filter)
         finish(run, chosen, acted, COPIES, id_name="new_id")
+
+
+def _soon(found: Selection) -> str | None:
+    """Return a warning of what goes out at once when it is restored, and of what perhaps went out before."""
+    times = found.split["time"]
+    past, perhaps = times.get(PAST, 0), times.get(PERHAPS_SENT, 0)
+    lines = [f"warning: the time of {past:,} of them is past: due at once"] if past else []
+    lines += [f"warning: {perhaps:,} of them may have been sent before: they may arrive twice"] if perhaps else []
+    return "\n".join(lines) or None
+
+
+def _many(verb: str, select: Callable[[Any, NotificationQuery], Selection]) -> Many[NotificationQuery]:
+    return Many(verb, service.resolve, service.survey, select, NotificationQuery)
 
 
 def _with_attempts(row: Notification) -> SimpleNamespace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,12 +166,16 @@ def update(
     timeout: _Timeout = None,
     priority: _Priority = None,
     resume: Annotated[bool, typer.Option("--resume", help="End its pause as well.")] = False,
+    keep_credentials: Annotated[
+        bool, typer.Option("--keep-credentials", help="An operator's word: the stored ones may go to the new address.")
+    ] = False,
     test: Annotated[bool, typer.Option("--test", help="Only if they work: exit 7 else, and nothing changes.")] = False,
 ) -> None:
     """Change a provider's credentials or settings; running dispatchers take them up by themselves."""
     with invocation(ctx) as run:
         db = run.system.db
         given = _given(run, api_key, api_secret, key_file, settings, rate_limit, timeout, priority)
+        given = replace(given, keep_credentials=keep_credentials)
         if test:
             from notifyctl.services import checkups
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -21,6 +22,8 @@ Q = TypeVar("Q")
 ResolveIds = Callable[[Any, Sequence[str]], Mapping[str, str | NotifyctlError]]
 """Return for each text the id that it means in the database, or why it means none."""
 
+AT_ONCE = 10
+"""So many ids on the command line need no agreement: who wrote them has seen them."""
 TYPED_FROM = 100
 SHOWN_PARTS = 6
 
@@ -41,16 +44,20 @@ def agreement(
     everything: Annotated[bool, typer.Option("--all", help="All of them, instead of ids or a filter.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     expect: Annotated[
-        int | None, typer.Option("--expect", metavar="N", min=0, help="Do nothing unless it is N of them.")
+        int | None,
+        typer.Option("--expect", metavar="N", min=0, help="Do not ask if it is N of them; if not, do nothing."),
     ] = None,
     confirm: Annotated[
         str | None, typer.Option("--confirm", metavar="PROFILE", help="Agree for this protected profile.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done to which, and do nothing.")
+    ] = False,
 ) -> None:
     """Declare the options that every act on many takes."""
 
 
-_AGREEMENT = frozenset(("everything", "yes", "expect", "confirm"))
+_AGREEMENT = frozenset(("everything", "yes", "expect", "confirm", "dry_run"))
 
 
 def filters(ctx: typer.Context) -> dict[str, Any]:
@@ -59,64 +66,92 @@ def filters(ctx: typer.Context) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The ids to act on. `unknown` are those that were named and do not exist."""
+class Many(Generic[Q]):
+    """What an act on many needs: `verb` names it to the person who is asked.
 
+    `resolve` finds in the database what ids mean, `survey` what ids are, `select` what a query catches, and `query`
+    makes one of the filter options. `caution` is what else to say before it;
+    of what `asks` says so, few ids on the command line are asked about as well.
+    """
+
+    verb: str
+    resolve: ResolveIds
+    survey: Callable[[Any, Sequence[str]], Selection]
+    select: Callable[[Any, Q], Selection]
+    query: Callable[..., Q]
+    caution: Callable[[Selection], str | None] = lambda _: None
+    asks: Callable[[Selection], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The ids to act on, and the database to do it in: a rehearsal's with --dry-run, which stores nothing.
+
+    `unknown` are ids that were named and do not exist.
+    """
+
+    db: Any
     ids: list[str]
     by_filter: bool
     unknown: list[Acted]
+    dry: bool = False
 
 
-def choose(
-    run: Invocation,
-    ctx: typer.Context,
-    texts: Sequence[str] | None,
-    verb: str,
-    resolve: ResolveIds,
-    select: Callable[[Any, Q], Selection],
-    query: Callable[..., Q],
-) -> Chosen:
+def choose(run: Invocation, ctx: typer.Context, texts: Sequence[str] | None, many: Many[Q]) -> Chosen:
     """Return what to act on, agreed to.
 
-    `resolve` finds in the database what ids mean, `select` what a query catches, and `query` makes one of the filter
-    options; `verb` names the act to the person who is asked. Raises UsageError without ids and filter, with both, and
-    when nobody agrees; Conflict when it is not `--expect` of them.
+    Raises UsageError without ids and filter, with both, and when nobody agrees; Conflict when it is not `--expect` of
+    them.
     """
     options = given(ctx)
     by_filter = bool(options.get("everything") or filters(ctx))
     if options.get("everything") and filters(ctx):
         raise UsageError("--all and a filter exclude each other", "leave --all away: the filter says which")
     if by_filter == bool(texts):
-        what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {verb}"
+        what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {many.verb}"
         raise UsageError(what, "name ids, - for ids on stdin, a filter such as --user, or --all")
+    db, dry = run.system.db, bool(options.get("dry_run"))
     if not by_filter:
-        return _named(run, _read(texts or ()), resolve, options)
-    selection = select(run.system.db, query(**filters(ctx)))
+        return _named(run, texts or (), many, options)
+    selection = many.select(db, many.query(**filters(ctx)))
     _expect(len(selection.ids), options.get("expect"))
-    _agree(run, selection, verb, options)
-    return Chosen(list(selection.ids), by_filter=True, unknown=[])
+    _agree(run, selection, many, options)
+    return Chosen(db.rehearsal() if dry else db, list(selection.ids), by_filter=True, unknown=[], dry=dry)
 
 
 def finish(
     run: Invocation, chosen: Chosen, acted: Sequence[Acted], fields: Sequence[Field] = FIELDS, id_name: str = "id"
 ) -> None:
-    """Write one line for each id. Raises PartlyDone if some failed, their own error if all did."""
-    everything = [*acted, *chosen.unknown]
+    """Write one line for each id, and one for all. Raises PartlyDone if some failed, their own error if all did."""
+    everything = [*(_rehearsed(acted) if chosen.dry else acted), *chosen.unknown]
     done = [each for each in everything if each.done]
     # Ids are piped into the next command: only those for which it makes sense.
-    run.out.records(done if run.out.form == "id" else everything, fields, id_name=id_name)
-    if chosen.by_filter and not everything:
-        run.out.say("nothing matches; nothing was done")
+    run.out.records(done if run.out.form == "id" else everything, fields, id_name="id" if chosen.dry else id_name)
     failures = [each.error for each in everything if each.error is not None]
     if not failures:
+        if everything or chosen.by_filter:  # a pipe without ids stays silent
+            run.out.say(_summary(everything, dry=chosen.dry))
         return
     first = failures[0]
     if len(failures) == len(everything) and len({error.exit_code for error in failures}) == 1:
         others = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
         raise type(first)(f"{first.message}{others}", first.hint)
+    could = "could be" if chosen.dry else "were"
     raise PartlyDone(
-        f"{len(done):,} of {len(everything):,} were done; the first that failed: {first.message}", first.hint
+        f"{len(done):,} of {len(everything):,} {could} done; the first that failed: {first.message}", first.hint
     )
+
+
+def _rehearsed(acted: Sequence[Acted]) -> list[Acted]:
+    return [replace(each, result=f"would be {each.result}", new_id=None) if each.done else each for each in acted]
+
+
+def _summary(everything: Sequence[Acted], *, dry: bool) -> str:
+    if not everything:
+        return "nothing matches; nothing was done"
+    counts = Counter(each.result for each in everything)
+    told = ", ".join(f"{count:,} {result}" for result, count in counts.most_common())
+    return f"{told}; nothing was done" if dry else told
 
 
 def _read(texts: Sequence[str]) -> list[str]:
@@ -127,12 +162,18 @@ def _read(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(stdin_words("ids: ")))
 
 
-def _named(run: Invocation, texts: Sequence[str], resolve: ResolveIds, options: dict[str, Any]) -> Chosen:
-    known = resolve(run.system.db, texts) if texts else {}
+def _named(run: Invocation, words: Sequence[str], many: Many[Q], options: dict[str, Any]) -> Chosen:
+    db, dry, texts = run.system.db, bool(options.get("dry_run")), _read(words)
+    known = many.resolve(db, texts) if texts else {}
     ids = list(dict.fromkeys(id_ for id_ in known.values() if isinstance(id_, str)))
     unknown = [bulk.failed(text, error) for text, error in known.items() if isinstance(error, NotifyctlError)]
     _expect(len(ids) + len(unknown), options.get("expect"))
-    return Chosen(ids, by_filter=False, unknown=unknown)
+    many_of_them = "-" in words or len(ids) > AT_ONCE or dry
+    if many_of_them or many.asks is not None:
+        selection = many.survey(db, ids)
+        if many_of_them or (many.asks is not None and many.asks(selection)):
+            _agree(run, selection, many, options)
+    return Chosen(db.rehearsal() if dry else db, ids, by_filter=False, unknown=unknown, dry=dry)
 
 
 def _expect(count: int, expected: int | None) -> None:
@@ -140,15 +181,21 @@ def _expect(count: int, expected: int | None) -> None:
         raise Conflict(f"it is {count:,} and not {expected:,}; nothing was done", "look at the list and repeat")
 
 
-def _agree(run: Invocation, selection: Selection, verb: str, options: dict[str, Any]) -> None:
+def _agree(run: Invocation, selection: Selection, many: Many[Any], options: dict[str, Any]) -> None:
     count = len(selection.ids)
     if not count:
         return
-    yes, confirm = bool(options.get("yes")), options.get("confirm")
-    if run.may_ask or not (yes or confirm):
-        run.out.say(described(run, selection, verb))
+    # Who says how many there are has counted them.
+    yes, confirm = bool(options.get("yes")) or options.get("expect") is not None, options.get("confirm")
+    dry = bool(options.get("dry_run"))
+    if run.may_ask or dry or not (yes or confirm):
+        run.out.say(described(run, selection, many.verb))
+        if caution := many.caution(selection):
+            run.out.say(caution)
+    if dry:
+        return
     typed = str(count) if count > TYPED_FROM else None
-    run.confirm(f"{verb.capitalize()} {_number(count)}?", yes=yes, confirm=confirm, typed=typed)
+    run.confirm(f"{many.verb.capitalize()} {_number(count)}?", yes=yes, confirm=confirm, typed=typed, count=count)
 
 
 def described(run: Invocation, selection: Selection, verb: str) -> str:

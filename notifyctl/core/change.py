@@ -221,6 +221,26 @@ class Reschedule(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class Restore(Change):
+    """An operator took a cancellation back: it is due when it was, at `due_at`."""
+
+    BEFORE: ClassVar[Status] = Status.CANCELLED
+    CLEARS: ClassVar[tuple[str, ...]] = ("error_message",)
+
+    due_at: int
+
+    @property
+    def wakes_at(self) -> int | None:
+        """The old moment."""
+        return self.due_at
+
+    @property
+    def audit(self) -> Audit | None:
+        """What an operator did."""
+        return Audit("restore", {"status": [self.BEFORE.value, self.AFTER.value]})
+
+
+@dataclass(frozen=True, slots=True)
 class Requeue(Change):
     """An operator took it out of the dead letters, where it was for `failure_reason`."""
 

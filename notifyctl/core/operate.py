@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from notifyctl.core import history
-from notifyctl.core.change import Cancel, Requeue, Reschedule, Subject
+from notifyctl.core.change import Cancel, Requeue, Reschedule, Restore, Subject
 from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.decide import entry_of_lost
 
@@ -42,6 +42,11 @@ def reschedule(row: Pending, send_at: int, now: int) -> Reschedule:
     """Return that it is for another moment (milliseconds since the epoch)."""
     past, clear = _past(row, now), row.lease_id is None
     return Reschedule(row, send_at, send_at, past, row.fails_over and clear, before=row.send_at)
+
+
+def restore(row: Pending) -> Restore:
+    """Return that its cancellation is taken back: it is due when it was."""
+    return Restore(row, row.due_at)
 
 
 def requeue(letter: DeadLetter, due_at: int, retries: int, now: int) -> Requeue:

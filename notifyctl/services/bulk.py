@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
-from notifyctl.store.selections import Pick
+from notifyctl.store.selections import PAST, PERHAPS_SENT, Pick
+
+__all__ = ["PAST", "PERHAPS_SENT", "Acted", "Selection"]
 
 Found = TypeVar("Found")
 

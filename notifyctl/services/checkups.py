@@ -89,7 +89,9 @@ def examine(db: Database, keyring: Keyring, urls: Mapping[str, str], refs: Seque
 def require(db: Database, keyring: Keyring, urls: Mapping[str, str], ref: str, given: Given) -> None:
     """Raise AnswerIsNo unless a provider's credentials work with what is given for them; else as `providers.update`."""
     with db.read() as tx:
-        config, now = credentials.applied(find(tx, ref), given, keyring), tx.now
+        old, now = find(tx, ref), tx.now
+        config = credentials.applied(old, given, keyring)
+    credentials.refuse_leaving(old, config, given, db.actor)
     credentials.checked(config, keyring)
     (found,) = asyncio.run(_examined([config], keyring, urls, now))
     if not found.ok:

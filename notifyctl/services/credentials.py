@@ -8,16 +8,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from notifyctl.core.errors import UsageError
+from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.host import is_loopback
+from notifyctl.core.model import Actor
 from notifyctl.core.provider import SECRET_WIDTH, ProviderConfig
-from notifyctl.core.sealing import Keyring
+from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Described, Traceable
 from notifyctl.providers.shapes import meant
 from notifyctl.providers.unseal import open_credentials
 
 _BOTH = "--api-key - --api-secret -"
+_WHERE = ("base_url", "host", "port", "security")
+"""Settings that say where the secrets go, and whether everybody on the way reads them."""
 _HINT = "--api-key, --api-secret, --credentials and --set KEY=VALUE give them"
 
 
@@ -32,6 +35,7 @@ class Given:
     rate_limit: int | None = None
     timeout_seconds: int | None = None
     priority: int | None = None
+    keep_credentials: bool = False
 
     @property
     def touches_credentials(self) -> bool:
@@ -78,6 +82,35 @@ def applied(config: ProviderConfig, given: Given, keyring: Keyring) -> ProviderC
         config={key: value for key, value in settings.items() if value is not None},
         **given.plain(),
     )
+
+
+def refuse_leaving(old: ProviderConfig, new: ProviderConfig, given: Given, actor: Actor) -> None:
+    """Refuse to send secrets that were entrusted to one address to another one: whoever repoints it knows them.
+
+    An operator may say that they stay the same; the user of an API key may not. Raises UsageError, NotAllowed.
+    """
+    moved = [name for name in _WHERE if _place(old, name) != _place(new, name)]
+    plain = {"api_key": given.api_key, "api_secret": given.api_secret, "service_account": given.service_account}
+    if given.service_account is not None:
+        plain["api_key"] = given.service_account
+    stored = {"api_key": old.api_key, "api_secret": old.api_secret, "service_account": old.service_account}
+    kept = [name for name, sealed in stored.items() if sealed and holds_secret(sealed) and plain[name] is None]
+    if not moved or not kept:
+        return
+    if not given.keep_credentials:
+        raise UsageError(
+            f"{old.provider_name}: {', '.join(moved)} is another, and the stored credentials would go there",
+            f"give the credentials again, or as an operator --keep-credentials: {replacing(old.provider_name)}",
+        )
+    if actor.user_id is not None:
+        raise NotAllowed(
+            "--keep-credentials is for an operator without an API key",
+            f"give them again: {replacing(old.provider_name)}",
+        )
+
+
+def _place(config: ProviderConfig, name: str) -> str:
+    return str(config.config.get(name) or "").rstrip("/")
 
 
 def checked(config: ProviderConfig, keyring: Keyring) -> Credentials:

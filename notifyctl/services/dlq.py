@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +46,15 @@ class DeadLetterQuery:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """The result for each id, and what to warn of: addresses that are suppressed, and how many have expired."""
+    """The result for each id, and what to warn of: addresses that are suppressed, and how many have expired.
+
+    `reasons` counts for what reasons those had died that were retried.
+    """
 
     acted: list[Acted]
     suppressed: list[SuppressedAddress]
     expired: int
+    reasons: Mapping[str, int]
 
 
 # Looking
@@ -118,6 +123,13 @@ def select(db: Database, query: DeadLetterQuery) -> Selection:
         return bulk.selection(selections.of_dead_letters(tx, store.conditions(wanted)), "reason")
 
 
+def survey(db: Database, chosen: Sequence[str]) -> Selection:
+    """Return what the dead letters of these notifications are, for the person who is to agree to an act on them."""
+    with db.read() as tx:
+        wanted = tx.dialect.is_any(notification_dlq.c.notification_id, chosen)
+        return bulk.selection(selections.of_dead_letters(tx, [wanted]), "reason")
+
+
 # Acting
 
 
@@ -146,7 +158,9 @@ def retry(
         requeued = [operate.requeue(*each, retries, tx.now) for each in zip(letters, moments, strict=True)]
         done = apply(tx, requeued).ids
         expired = [letter for letter in letters if letter.expires_at is not None and letter.expires_at <= tx.now]
-        return Retried(bulk.in_order(chosen, done, "retried", others), _suppressed(tx, letters), expired=len(expired))
+        reasons = Counter(letter.failure_reason for letter in letters if letter.notification_id in done)
+        acted = bulk.in_order(chosen, done, "retried", others)
+        return Retried(acted, _suppressed(tx, letters), len(expired), reasons)
 
     return db.write(work)
 

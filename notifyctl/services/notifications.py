@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+
+from sqlalchemy import ColumnElement
 
 from notifyctl.core import operate, when
 from notifyctl.core.address import normalised
@@ -110,6 +112,13 @@ def select_ended(db: Database, query: NotificationQuery) -> Selection:
     return _select(db, query, ended=True)
 
 
+def survey(db: Database, chosen: Sequence[str]) -> Selection:
+    """Return what these notifications are, for the person who is to agree to an act on them."""
+    with db.read() as tx:
+        wanted = tx.dialect.is_any(notifications.c.id, chosen)
+        return bulk.selection(selections.of_notifications(tx, [wanted], state_expression(tx.now)), "state")
+
+
 def cancel(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
     """Cancel pending notifications on which nobody works; return the result for each id, in their order."""
 
@@ -118,6 +127,33 @@ def cancel(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> l
         may, others = bulk.split(chosen, locked, lambda row: _not_free(row, tx.now), WHAT, by_filter=by_filter)
         done = apply(tx, [operate.cancel(row, tx.now) for row in may]).ids
         return bulk.in_order(chosen, done, "cancelled", others)
+
+    return db.write(work)
+
+
+def survey_cancelled(db: Database, chosen: Sequence[str]) -> Selection:
+    """Return when these notifications were for, as far as an operator cancelled them."""
+    with db.read() as tx:
+        return _cancelled(tx, [tx.dialect.is_any(notifications.c.id, chosen)])
+
+
+def select_cancelled(db: Database, query: NotificationQuery) -> Selection:
+    """Return the notifications that match and that an operator cancelled."""
+    asked = ask(db, query)
+    n = notifications.c
+    mine = [n.status == Status.CANCELLED.value, n.error_message == operate.BY_OPERATOR]
+    with db.read() as tx:
+        return _cancelled(tx, [*store.conditions(asked.filter, asked.now), *mine])
+
+
+def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
+    """Take back cancellations that an operator made; each is due when it was."""
+
+    def work(tx: Tx) -> list[Acted]:
+        locked = store.lock(tx, chosen)
+        may, others = bulk.split(chosen, locked, lambda row: _not_restorable(row, tx.now), WHAT, by_filter=by_filter)
+        done = apply(tx, [operate.restore(row) for row in may]).ids
+        return bulk.in_order(chosen, done, "restored", others)
 
     return db.write(work)
 
@@ -139,19 +175,30 @@ def reschedule(db: Database, chosen: Sequence[str], send_at: int | None, *, by_f
     return db.write(work)
 
 
-def resend(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
+def resend(
+    db: Database,
+    chosen: Sequence[str],
+    *,
+    send_at: int | None = None,
+    delay_ms: int | None = None,
+    by_filter: bool = False,
+) -> list[Acted]:
     """Submit a copy of each ended notification, linked by `resent_from`; `new_id` says which.
 
-    The copy goes by the same provider, at once, with as much time to live as the first had.
+    The copy goes by the same provider, at once, at `send_at` or after `delay_ms`, with as much time to live as the
+    first had. Raises UsageError for a time that is past.
     """
     # Made before the transaction: run again, it must not send twice.
     fresh = {id_: (str(uuid.uuid4()), secrets.token_hex(32)) for id_ in chosen}
 
     def work(tx: Tx) -> list[Acted]:
+        moment = None if delay_ms is None else when.after(tx.now, delay_ms, "--in")
+        if send_at is not None:
+            moment = when.not_past(send_at, tx.now, "--at")
         active = {config.provider_name for config in providers.load_active(tx)}
         found = store.get(tx, chosen)
         may, others = bulk.split(chosen, found, lambda row: _not_resendable(row, active), WHAT, by_filter=by_filter)
-        submit(tx, [_copy(row, *fresh[row.id], tx.now) for row in may])
+        submit(tx, [_copy(row, *fresh[row.id], tx.now, moment) for row in may])
         outcome = bulk.in_order(chosen, {row.id for row in may}, "resent", others)
         return [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
 
@@ -216,6 +263,25 @@ def _expires_before(row: LockedNotification, moment: int) -> NotifyctlError | No
     return Standing(f"notification {row.id} expires {expires}, before that time", "cancel it, or name an earlier time")
 
 
+def _cancelled(tx: Tx, conditions: Iterable[ColumnElement[bool]]) -> Selection:
+    found = selections.of_cancelled(tx, conditions, operate.BY_OPERATOR, state_expression(tx.now))
+    return bulk.selection(found, "time")
+
+
+def _not_restorable(row: LockedNotification, now: int) -> NotifyctlError | None:
+    if row.status != Status.CANCELLED:
+        return Conflict(f"notification {row.id} is {row.status}", f"notifyctl notifications show {row.id}")
+    if row.error_message != operate.BY_OPERATOR:
+        why = row.error_message or "for a reason that is not known"
+        return Conflict(
+            f"notification {row.id} was not cancelled by an operator: {why}", "notifyctl notifications resend"
+        )
+    if row.expires_at is not None and row.expires_at <= now:
+        expired = when.written(row.expires_at)
+        return Standing(f"notification {row.id} expired {expired}", "notifyctl notifications resend")
+    return None
+
+
 def _not_resendable(row: Notification, active: set[str]) -> NotifyctlError | None:
     if row.status == Status.PENDING:
         return Conflict(f"notification {row.id} is still pending", f"notifyctl notifications show {row.id}")
@@ -225,7 +291,8 @@ def _not_resendable(row: Notification, active: set[str]) -> NotifyctlError | Non
     return None
 
 
-def _copy(row: Notification, new_id: str, key: str, now: int) -> New:
+def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | None) -> New:
+    due_at = now if send_at is None else send_at
     return New(
         id=new_id,
         user_id=row.user_id,
@@ -235,9 +302,9 @@ def _copy(row: Notification, new_id: str, key: str, now: int) -> New:
         payload=row.payload,
         max_retries=row.max_retries,
         created_at=now,
-        send_at=None,
-        due_at=now,
-        expires_at=None if row.expires_at is None else now + max(row.expires_at - row.metric_at, 0),
+        send_at=send_at,
+        due_at=due_at,
+        expires_at=None if row.expires_at is None else due_at + max(row.expires_at - row.metric_at, 0),
         content_hash=row.content_hash,
         resent_from=row.id,
         fails_over=row.fails_over,

@@ -123,7 +123,7 @@ def timeline(db: Database, provider_id: str) -> list[AuditEntry]:
 
 def update(db: Database, keyring: Keyring, ref: str, given: Given) -> Provider:
     """Change what is given. Raises NotFound, UsageError for what the adapter refuses, NotAllowed for the keys."""
-    if given == Given():
+    if given in (Given(), Given(keep_credentials=True)):
         raise UsageError("nothing to change was given", "notifyctl providers update --help")
 
     def work(tx: Tx) -> Provider:
@@ -133,6 +133,7 @@ def update(db: Database, keyring: Keyring, ref: str, given: Given) -> Provider:
             updated_at=max(tx.now, old.updated_at + 1),  # it is the version
             channel=registry.get(old.provider_name).channel,
         )
+        credentials.refuse_leaving(old, new, given, tx.actor)
         if given.touches_credentials:
             credentials.checked(new, keyring)
         changes = _changes(old, new)

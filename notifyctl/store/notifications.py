@@ -75,6 +75,7 @@ class LockedNotification:
     provider: str
     retry_history: str | None
     fails_over: bool
+    error_message: str | None
 
     @property
     def metric_at(self) -> int:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
+from notifyctl.core.model import Status
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.states import still
 from notifyctl.store.schema.tables import notification_dlq, notifications, users
+
+PAST = "past"
+TO_COME = "to come"
+PERHAPS_SENT = "perhaps sent"
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One notification that the command would change. `reason` is a dead letter's, else its state."""
+    """One notification that the command would change. `reason` is a dead letter's, a moment, or its state."""
 
     id: str
     username: str
@@ -33,6 +39,18 @@ def of_notifications(tx: Tx, conditions: Iterable[ColumnElement[bool]], state: C
         .order_by(n.created_at, n.id)
     )
     return [Pick(*row) for row in tx.execute(statement)]
+
+
+def of_cancelled(tx: Tx, conditions: Iterable[ColumnElement[bool]], by: str, others: ColumnElement[str]) -> list[Pick]:
+    """Return the notifications that meet the conditions, oldest first. The reason of those cancelled `by` is a moment.
+
+    Of others it is what `others` says.
+    """
+    n = notifications.c
+    by_them = and_(still(Status.CANCELLED), n.error_message == by)
+    perhaps = func.coalesce(n.retry_history, "").contains('"outcome":"unknown"', autoescape=True)
+    moment = case((~by_them, others), (perhaps, PERHAPS_SENT), (n.due_at <= tx.now, PAST), else_=TO_COME)
+    return of_notifications(tx, conditions, moment)
 
 
 def of_dead_letters(tx: Tx, conditions: Iterable[ColumnElement[bool]]) -> list[Pick]:

@@ -89,7 +89,8 @@ def info(reason: str) -> dict[str, Any]:
 
 def test_credentials_that_everybody_can_read(on_sqlite: Providers) -> None:
     """A check-up that is fine warns where the credentials go over a network unencrypted."""
-    plain = on_sqlite.cli.call("providers", "update", "sendgrid", "--set", "base_url=http://192.0.2.1:9").ok().stderr
+    to = ("--set", "base_url=http://192.0.2.1:9", "--keep-credentials")
+    plain = on_sqlite.cli.call("providers", "update", "sendgrid", *to).ok().stderr
     assert plain.startswith("warning: sendgrid: the credentials go to 192.0.2.1 unencrypted")
     on_sqlite.cli.env["NOTIFYCTL_SENDGRID_URL"] = on_sqlite.server.url
     assert on_sqlite.test("sendgrid").ok().stderr == ""

@@ -409,7 +409,7 @@ def test_6_partly_done(cli: Cli, database: Database, anna: str) -> None:
         zip(ids, ("cancelled", "cancelled", "failed", "failed"), strict=True)
     )
     more = seed.pending(database, anna, "twilio")
-    explained(cli.call("notifications", "cancel", "-", input="\n".join([*more, NOBODY])), 6, data=True)
+    explained(cli.call("notifications", "cancel", "-", "--yes", input="\n".join([*more, NOBODY])), 6, data=True)
 
 
 # 7, 11, 130, 143: send --wait

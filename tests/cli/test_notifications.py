@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, metrics_dirty_hours
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
 
 HOUR = 3_600_000
+LATER = 4_102_444_800_000
 LEASE: dict[str, Any] = {"lease_id": "1" * 36, "leased_by": "2" * 36, "attempt_count": 1, "last_attempted": 900}
 
 
@@ -249,7 +251,66 @@ def test_not_beyond_its_end(cli: Cli, database: Database, anna: str) -> None:
     assert seed.notification(database, id_).send_at is None
 
 
+# Taking a cancellation back
+
+
+def test_restore(cli: Cli, database: Database, anna: str) -> None:
+    """What an operator cancelled is pending again for the moment it was for, with its attempts; it is audited."""
+    past = '[{"attempt":1,"outcome":"transient"}]'
+    rows = seed.pending(database, anna, count=2, send_at=LATER, due_at=LATER, attempt_count=1, retry_history=past)
+    first = [seed.notification(database, id_) for id_ in rows]
+    cli.call("notifications", "cancel", *rows).ok()
+    done = cli.call("notifications", "restore", *rows, "-o", "json").ok()
+    assert [(row["id"], row["result"]) for row in done.json()] == [(id_, "restored") for id_ in rows]
+    assert done.stderr == "2 restored\n"
+    assert [seed.notification(database, id_) for id_ in rows] == first
+    assert audited(database, "restore") == set(rows)
+    again = cli.call("notifications", "restore", rows[0])
+    assert (again.exit_code, "is pending" in again.stderr) == (5, True)
+
+
+def test_what_was_not_an_operators_is_not_restored(cli: Cli, database: Database, anna: str) -> None:
+    """Policy's cancellations stand, and what has expired since would only be cancelled once more."""
+    policy = letters.ended(database, anna, "cancelled", error_message="expired", due_at=LATER)
+    late = letters.ended(database, anna, "cancelled", error_message=BY_OPERATOR, due_at=LATER, expires_at=5_000)
+    sent = letters.ended(database, anna, "sent")
+    for id_ in (policy, late, sent):
+        assert cli.call("notifications", "restore", id_, "--yes").exit_code == 5
+    assert cli.call("notifications", "restore", "--all", "--yes", "-o", "json").exit_code == 5  # the one that is late
+    assert [seed.notification(database, id_).status for id_ in (policy, late, sent)] == ["cancelled"] * 2 + ["sent"]
+
+
+def test_restoring_for_a_moment_that_is_past_asks(cli: Cli, database: Database, anna: str) -> None:
+    """It would go out at once, perhaps hours late: one id is asked about as well. What perhaps went out says so."""
+    [id_] = seed.pending(database, anna)
+    [lost] = seed.pending(database, anna, lease_id="1" * 36, leased_by="2" * 36, leased_until=2_000, attempt_count=1)
+    cli.call("notifications", "cancel", id_, lost).ok()
+    for one, words in ((id_, "the time of 1 of them is past"), (lost, "may arrive twice")):
+        asked = cli.call("notifications", "restore", one)
+        assert (asked.exit_code, asked.stdout, words in asked.stderr) == (2, "", True)
+        assert seed.notification(database, one).status == "cancelled"
+    assert cli.type("notifications", "restore", id_, keys="n\n").exit_code == 2
+    assert cli.type("notifications", "restore", id_, keys="y\n").exit_code == 0
+    cli.call("notifications", "restore", lost, "--expect", "1").ok()
+    assert [seed.notification(database, each).status for each in (id_, lost)] == ["pending"] * 2
+
+
 # Sending again
+
+
+@pytest.mark.parametrize("expires", [True, False])
+def test_resend_for_later(cli: Cli, database: Database, anna: str, expires: bool) -> None:
+    """The copy waits for its moment, and lives as long after it as the first did after its own."""
+    id_ = letters.ended(database, anna, "sent", send_at=HOUR, expires_at=HOUR + 5_000 if expires else None)
+    resend = ("notifications", "resend", id_, "-o", "id")
+    timed = cli.call(*resend, "--at", "2100-01-01T00:00:00Z").ok().stdout.strip()
+    copy = seed.notification(database, timed)
+    assert (copy.send_at, copy.due_at, copy.resent_from) == (LATER, LATER, id_)
+    assert copy.expires_at == (LATER + 5_000 if expires else None)
+    delayed = seed.notification(database, cli.call(*resend, "--in", "90m").ok().stdout.strip())
+    assert delayed.send_at == delayed.due_at == delayed.created_at + 5_400_000
+    for wrong in (("--at", "2001-01-01T00:00:00Z"), ("--at", "now"), ("--at", "2100-01-01T00:00:00Z", "--in", "1h")):
+        assert cli.call(*resend, *wrong).exit_code == 2
 
 
 def test_resend(cli: Cli, database: Database, anna: str) -> None:

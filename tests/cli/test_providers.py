@@ -192,7 +192,8 @@ def test_secrets_that_everybody_can_read(cli: Cli) -> None:
     assert warned.stderr == line
     assert _providers(cli, "update", "sendgrid", "--priority", "1").ok().stderr == line
     for base in ("https://proxy.example.org", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1", ""):
-        assert _providers(cli, "update", "sendgrid", "--set", f"base_url={base}").ok().stderr == ""
+        to = ("--set", f"base_url={base}", "--api-key", "-")
+        assert _providers(cli, "update", "sendgrid", *to, input="SG.again").ok().stderr == ""
     cli.env["NOTIFYCTL_SENDGRID_URL"] = "http://proxy.example.org/mail"
     assert _providers(cli, "update", "sendgrid", "--priority", "2").ok().stderr == line
 
@@ -232,6 +233,38 @@ def test_if_not_exists(cli: Cli) -> None:
     assert _sendgrid(cli, "--if-not-exists", key="SG.other").exit_code == 5
     assert _sendgrid(cli, "--if-not-exists", "--set", "reply_to=r@example.org").exit_code == 5
     assert _sendgrid(cli, "--if-not-exists", "--priority", "3").exit_code == 5
+
+
+def test_stored_credentials_do_not_go_to_another_address(cli: Cli, database: Database) -> None:
+    """Whoever repoints a provider gives its credentials again: else a user of a key would read them elsewhere."""
+    _sendgrid(cli, "--set", "base_url=https://mail.example.org").ok()
+    login = ("--api-key", "-", "--api-secret", "-", "--set", "from=a@example.org")
+    _providers(cli, "add", "smtp", "--set", "host=mail.example.org", *login, input="anna\nsecret\n").ok()
+    _providers(cli, "add", "twilio", *login[:4], "--set", "from=+15005550006", input="AC" + "0" * 32 + "\nx\n").ok()
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    key = cli.call("keys", "create", "anna", "--name", "ci", "-o", "secret").ok().stdout.strip()
+    before = _providers(cli, "list", "-o", "json").ok().json()
+    for name, setting in (
+        ("sendgrid", "base_url=http://127.0.0.1:9"),
+        ("sendgrid", "base_url=https://mail.example.org.evil.example"),
+        ("sendgrid", "base_url="),
+        ("twilio", "base_url=https://evil.example"),
+        ("smtp", "host=evil.example"),
+        ("smtp", "port=2525"),
+        ("smtp", "security=none"),
+    ):
+        words = ("update", name, "--set", setting)
+        for more in ((), ("--test",)):
+            refused = _providers(cli, *words, *more)
+            assert (refused.exit_code, "--keep-credentials" in refused.stderr) == (2, True), (words, more)
+        assert cli.call("providers", *words, "--keep-credentials", env={"NOTIFYCTL_API_KEY": key}).exit_code == 4
+    half = ("update", "twilio", "--set", "base_url=https://evil.example", "--api-key", "-")
+    assert _providers(cli, *half, input="AC" + "1" * 32).exit_code == 2  # the other secret would go there
+    assert _providers(cli, "list", "-o", "json").ok().json() == before
+    _providers(cli, "update", "sendgrid", "--set", "base_url=https://mail.example.org/").ok()
+    _providers(cli, "update", "smtp", "--set", "host=b.example.org", "--keep-credentials").ok()
+    given = ("--set", "base_url=https://b.example.org", "--api-key", "-")
+    _providers(cli, "update", "sendgrid", *given, input="SG.again").ok()
 
 
 def test_update(cli: Cli, database: Database) -> None:

@@ -6,20 +6,26 @@ import json
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import select
 
 from notifyctl.core.model import Channel
+from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.services import dlq, notifications
 from notifyctl.services.bulk import Acted
 from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, notification_dlq
+from notifyctl.store.schema.tables import notifications as notifications_
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
 
 CANCEL = ("notifications", "cancel")
+LATER = 4_102_444_800_000
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 ACTS = (
     CANCEL,
     ("notifications", "reschedule", "--at", "now"),
     ("notifications", "resend"),
+    ("notifications", "restore"),
     ("dlq", "retry"),
     ("dlq", "resolve", "--by", "anna"),
     ("dlq", "reopen"),
@@ -36,6 +42,15 @@ def anna(database: Database) -> str:
 def left(database: Database, ids: list[str]) -> list[str]:
     """Return those that are still pending."""
     return [id_ for id_ in ids if seed.notification(database, id_).status == "pending"]
+
+
+def everything(database: Database) -> list[object]:
+    """Return what is stored that an act on many could change."""
+    with database.read() as tx:
+        return [
+            tx.execute(select(table).order_by(table.c.id)).all()
+            for table in (notifications_, notification_dlq, audit_logs)
+        ]
 
 
 def results(result: Result) -> dict[str, str]:
@@ -72,8 +87,8 @@ def test_unknown_ids(cli: Cli, anna: str, act: tuple[str, ...]) -> None:
 
 
 def test_ids_act_at_once(cli: Cli, database: Database, anna: str) -> None:
-    """Whoever names them is not asked; one line for each, in that order, duplicates once."""
-    ids = seed.pending(database, anna, count=3)
+    """Whoever names ten of them is not asked; one line for each, in that order, duplicates once."""
+    ids = seed.pending(database, anna, count=10)
     done = cli.call(*CANCEL, *ids, ids[0][:13], "-o", "ndjson").ok()
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ids
     assert left(database, ids) == []
@@ -83,8 +98,25 @@ def test_ids_on_stdin(cli: Cli, database: Database, anna: str) -> None:
     """One command's `-o id` is the next one's stdin."""
     ids = seed.pending(database, anna, count=3)
     listed = cli.call("notifications", "list", "-o", "id").ok().stdout
-    done = cli.call(*CANCEL, "-", "-o", "id", input=listed).ok()
+    asked = cli.call(*CANCEL, "-", input=listed)
+    assert (asked.exit_code, asked.stdout, left(database, ids)) == (2, "", ids)
+    assert "cancel 3 notifications of 1 person" in asked.stderr
+    assert "--yes, or --expect 3" in asked.stderr
+    assert cli.call(*CANCEL, "-", "--expect", "2", input=listed).exit_code == 5
+    done = cli.call(*CANCEL, "-", "--expect", "3", "-o", "id", input=listed).ok()
     assert set(done.stdout.split()) == set(ids)
+    assert left(database, ids) == []
+
+
+def test_more_than_ten_ids_are_agreed_to(cli: Cli, database: Database, anna: str) -> None:
+    """Eleven on the command line were put there by a program: they are shown and agreed to, as a filter's are."""
+    ids = seed.pending(database, anna, count=11)
+    result = cli.call(*CANCEL, *ids)
+    assert (result.exit_code, result.stdout, left(database, ids)) == (2, "", ids)
+    assert "cancel 11 notifications of 1 person" in result.stderr
+    assert cli.type(*CANCEL, *ids, keys="n\n").exit_code == 2
+    assert left(database, ids) == ids
+    cli.call(*CANCEL, *ids, "--yes").ok()
     assert left(database, ids) == []
 
 
@@ -120,16 +152,16 @@ def test_an_ambiguous_id_stops_everything(cli: Cli, database: Database, anna: st
 
 
 def test_a_script_agrees_with_yes(cli: Cli, database: Database, anna: str) -> None:
-    """Without --yes nobody agrees: exit 2, the catch is shown, nothing done. With it, silence on stderr."""
+    """Without --yes nobody agrees: exit 2, the catch is shown, nothing done. With it, one line on stderr."""
     ids = seed.pending(database, anna, count=3)
     result = cli.call(*CANCEL, "--user", "anna")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "cancel 3 notifications of 1 person" in result.stderr
-    assert "--yes" in result.stderr.splitlines()[-1]
+    assert "--yes, or --expect 3" in result.stderr.splitlines()[-1]
     assert left(database, ids) == ids
     done = cli.call(*CANCEL, "--user", "anna", "--yes", "-o", "json").ok()
     assert set(results(done)) == set(ids)
-    assert done.stderr == ""
+    assert done.stderr == "3 cancelled\n"
 
 
 def test_what_is_shown(cli: Cli, database: Database, anna: str) -> None:
@@ -150,13 +182,12 @@ def test_what_is_shown(cli: Cli, database: Database, anna: str) -> None:
 
 @pytest.mark.parametrize("expected", [2, 4, 0])
 def test_expect(cli: Cli, database: Database, anna: str, expected: int) -> None:
-    """Another count than the script thought: exit 5, nothing done; it is no agreement by itself."""
+    """Another count than the script thought: exit 5, nothing done; the right one is the agreement."""
     ids = seed.pending(database, anna, count=3)
     assert cli.call(*CANCEL, "--all", "--yes", "--expect", str(expected)).exit_code == 5
     assert cli.call(*CANCEL, *ids, "--expect", str(expected)).exit_code == 5
-    assert cli.call(*CANCEL, "--all", "--expect", "3").exit_code == 2
     assert left(database, ids) == ids
-    cli.call(*CANCEL, "--all", "--yes", "--expect", "3").ok()
+    cli.call(*CANCEL, "--all", "--expect", "3").ok()
     assert left(database, ids) == []
 
 
@@ -173,16 +204,57 @@ def test_at_a_terminal(cli: Cli, database: Database, anna: str, count: int, keys
 
 
 def test_a_protected_profile(cli: Cli, database: Database, anna: str) -> None:
-    """--yes is not enough there: its own name is; ids that are named need neither."""
+    """--yes and --expect are not enough there: its own name is; ten ids that are named need neither, stdin's do."""
     (cli.home / "config.toml").write_text('profile = "prod"\n[profiles.prod]\nprotected = true\n')
     cli.env["NOTIFYCTL_CONFIG"] = str(cli.home / "config.toml")
     ids = seed.pending(database, anna, count=2)
-    for args in (("--yes",), (), ("--confirm", "staging")):
+    listed = "\n".join(ids)
+    agreements = (("--yes",), (), ("--confirm", "staging"), ("--expect", "2"), ("--expect", "2", "--yes"))
+    for args in agreements:
         assert cli.call(*CANCEL, "--all", *args).exit_code == 2
+        assert cli.call(*CANCEL, "-", *args, input=listed).exit_code == 2
+    assert cli.call(*CANCEL, "-", "--confirm", "prod", "--expect", "3", input=listed).exit_code == 5
+    key = cli.call("keys", "create", "anna", "--name", "ci", "-o", "json").ok().json()
+    assert cli.call("keys", "revoke", "-", input=key["key"]).exit_code == 2
+    assert cli.call("keys", "show", key["id"], "-o", "json").ok().json()["state"] == "active"
+    cli.call("keys", "revoke", "-", "--confirm", "prod", input=key["key"]).ok()
     assert left(database, ids) == ids
     cli.call(*CANCEL, ids[0]).ok()
-    cli.call(*CANCEL, "--all", "--confirm", "prod").ok()
+    cli.call(*CANCEL, "-", "--confirm", "prod", "--expect", "1", input=ids[1]).ok()
     assert left(database, ids) == []
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: " ".join(act[:2]))
+def test_a_dry_run_changes_nothing(cli: Cli, database: Database, anna: str, act: tuple[str, ...]) -> None:
+    """It needs no agreement and says of each what would become of it, as the act itself would."""
+    pending, sent = seed.pending(database, anna)[0], letters.ended(database, anna, "sent")
+    cancelled = letters.ended(database, anna, "cancelled", error_message=BY_OPERATOR, due_at=LATER)
+    dead, resolved = letters.dead(database, anna, count=2)
+    dlq.resolve(database, [resolved], by="anna")
+    before = everything(database)
+    dry = cli.call(*act, "--all", "--dry-run", "-o", "json").ok()
+    assert dry.stderr.splitlines()[-1].endswith("; nothing was done")
+    assert {row["result"].rpartition(" ")[0] for row in dry.json()} == {"would be"}
+    named = cli.call(*act, pending, sent, cancelled, dead, resolved, "--dry-run", "-o", "json")
+    assert everything(database) == before
+    assert named.exit_code == 6
+    assert results(dry).items() <= results(named).items()
+    real = cli.call(*act, pending, sent, cancelled, dead, resolved, "-o", "json")
+    done = {id_: f"would be {result}" if result != "failed" else result for id_, result in results(real).items()}
+    assert (done, real.exit_code) == (results(named), 6)
+
+
+def test_what_may_arrive_twice_is_said(cli: Cli, database: Database, anna: str) -> None:
+    """A dead letter of unknown outcome was perhaps sent: said with the count before it is agreed to, and when done."""
+    unknown = letters.dead(database, anna, count=2, reason="outcome_unknown")
+    letters.dead(database, anna)
+    asked = cli.call("dlq", "retry", "--all")
+    assert (asked.exit_code, "2 of them" in asked.stderr, "may arrive twice" in asked.stderr) == (2, True, True)
+    done = cli.call("dlq", "retry", unknown[0]).ok()
+    assert "1 of them was perhaps sent: it may arrive twice" in done.stderr
+    done = cli.call("dlq", "retry", "--all", "--expect", "2").ok()
+    assert "1 of them was perhaps sent: it may arrive twice" in done.stderr
+    assert done.stderr.splitlines()[-1] == "2 retried"
 
 
 def test_a_filter_catches_what_can_be_acted_on(cli: Cli, database: Database, anna: str) -> None:

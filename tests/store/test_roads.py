@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 import notifyctl
 from notifyctl.core import operate
@@ -116,6 +116,12 @@ def _requeue(db: Database, id_: str) -> None:
     db.write(lambda tx: applying.apply(tx.at(NOW), [operate.requeue(dlq.lock(tx, [id_])[id_], NOW, 5, NOW)]))
 
 
+def _restored(db: Database, id_: str) -> None:
+    _by_operator(lambda row: operate.cancel(row, NOW))(db, id_)
+    db.write(lambda tx: tx.execute(delete(metrics_dirty_hours)))
+    _by_operator(operate.restore)(db, id_)
+
+
 def _bounced(db: Database, id_: str) -> None:
     _answer(Outcome(Kind.ACCEPTED, provider_message_id="m"))(db, id_)
     arrival = Arrival(Receipt(Stage.BOUNCED, "550", dead=True), notification_id=id_)
@@ -140,6 +146,7 @@ ROADS: dict[str, tuple[Callable[[Database, str], None], dict[str, Any], str]] = 
     "lost, and held": (_lost, {}, "failed"),
     "cancelled by an operator": (_by_operator(lambda row: operate.cancel(row, NOW)), {}, "cancelled"),
     "rescheduled": (_by_operator(lambda row: operate.reschedule(row, NOW, NOW)), {}, "pending"),
+    "restored": (_restored, {}, "pending"),
     "retried": (_requeue, {}, "pending"),
     "bounced": (_bounced, {}, "sent"),
 }

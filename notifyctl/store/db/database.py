@@ -54,6 +54,7 @@ class Database:
         self.dialect: Dialect = SQLITE if self.url.get_backend_name() == "sqlite" else POSTGRESQL
         self._label = urls.without_password(self.url)
         self._sessions = _Sessions()
+        self._stores = True
         try:
             self._engine = engines.sqlite(self.url) if self.path else engines.postgresql(self.url, pool_size)
         except (ArgumentError, ValueError) as error:
@@ -65,6 +66,12 @@ class Database:
         """Return the same database, used in somebody else's name."""
         other = copy(self)
         other.actor = actor
+        return other
+
+    def rehearsal(self) -> Database:
+        """Return the same database, in which a `write` does all that it would and then takes it back."""
+        other = copy(self)
+        other._stores = False
         return other
 
     @property
@@ -143,6 +150,8 @@ class Database:
     def _transact_once(self, work: Callable[[Tx], T], connect: Callable[[], Connection]) -> T:
         with self._only_writer(), connect() as conn:
             result = work(self._begun(conn, writing=True))
+            if not self._stores:
+                return result  # what is not committed is rolled back with the connection
             try:
                 self._commit(conn)
             except DBAPIError as error:

@@ -27,6 +27,7 @@ from notifyctl.core.change import (
     Remember,
     Requeue,
     Reschedule,
+    Restore,
     Retry,
     Sent,
 )
@@ -51,6 +52,7 @@ KINDS: tuple[type[Change], ...] = (
     Bury,
     Cancel,
     Reschedule,
+    Restore,
     Requeue,
     Confirm,
     ConfirmFailed,
