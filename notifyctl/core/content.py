@@ -129,6 +129,7 @@ def build(
     _address(channel, payload)
     payload["v"] = PAYLOAD_VERSION
     _refuse_half_characters(payload)
+    _refuse_nul(payload)
     return payload
 
 
@@ -191,6 +192,7 @@ _MEDIA_HINT: Mapping[Channel, str] = {
     Channel.SMS: """--data '{"media": ["https://..."]}'""",
     Channel.PUSH: """--data '{"image": "https://..."}'""",
 }
+_NUL = r"\u0000"
 _DATA_HINT = """--data '{"subject": "Hello", "text": "It works"}'"""
 
 
@@ -249,6 +251,21 @@ def _refuse_half_characters(payload: Mapping[str, Any]) -> None:
             raise UsageError(f"{key}: holds bytes that are no text in UTF-8") from None
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{key}: cannot be written as JSON: {_reason(error)}") from None
+
+
+def _refuse_nul(payload: Mapping[str, Any]) -> None:
+    """Raise UsageError for U+0000: no mail carries it, no database column holds it, and programs in C end there."""
+    for key, value in payload.items():
+        if _NUL in canonical({key: value}) and _has_nul([key, value]):
+            raise UsageError(f"{key}: holds NUL (U+0000), which is no character of a text")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Mapping):
+        return any(_has_nul(each) for each in (*value.keys(), *value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_nul, value))
 
 
 def _no_constant(name: str) -> Any:

@@ -19,6 +19,7 @@ from typing import cast
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from notifyctl.providers.contract import Response
+from notifyctl.providers.smtp import greeting
 
 TAKEN = frozenset({250, 251, 252})
 """The replies by which a server takes a recipient."""
@@ -34,7 +35,7 @@ _LEADING_DOT = re.compile(rb"(?m)^\.")
 class Relay:
     """Where mail is handed in, and as whom. `security` is `starttls`, `tls` or `none`; `connections` the most at once.
 
-    `ca_file` is trusted instead of the system's authorities.
+    `ca_file` is trusted instead of the system's authorities; `ehlo` is the name to greet by (None: our own).
     """
 
     host: str
@@ -44,6 +45,7 @@ class Relay:
     password: str = field(repr=False)
     ca_file: str | None
     connections: int
+    ehlo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ class Session:
         try:
             with _at("greeting"):
                 await client.connect()
-            await _introduce(client)
+            await _introduce(client, relay)
             if relay.security == "starttls":
                 await _secure(client)
-                await _introduce(client)
+                await _introduce(client, relay)
             if relay.user or relay.password:
                 await _log_in(client, relay)
         except BaseException:
@@ -121,7 +123,8 @@ class Session:
 
         Recipients after the first may be refused: the answer to a mail that was sent names them.
         """
-        size = f"SIZE={len(mail.message)}".encode() if self._client.supports_extension("size") else b""
+        lines = _as_lines(mail.message)
+        size = f"SIZE={len(lines)}".encode() if self._client.supports_extension("size") else b""
         code, text = await self._say(b"MAIL", f"FROM:<{mail.sender}>".encode("ascii"), size)
         if code != 250:
             return _response("mail", code, text)
@@ -135,7 +138,7 @@ class Session:
         code, text = await self._say(b"DATA")
         if code != 354:
             return _response("data", code, text)
-        code, text = await self._hand_over(mail.message)
+        code, text = await self._hand_over(lines)
         facts = {"message-id": mail.message_id, "recipients": str(len(mail.recipients) - len(refusals))}
         return _response("end", code, text, facts, refusals)
 
@@ -170,8 +173,8 @@ class Session:
         if getattr(self._protocol, "_buffer", None):
             raise SMTPException("the server answers what nobody asked")
 
-    async def _hand_over(self, message: bytes) -> tuple[int, str]:
-        """Send the message and return the reply.
+    async def _hand_over(self, lines: bytes) -> tuple[int, str]:
+        """Send the message's lines and return the reply.
 
         The library's own way sends it with the dot that ends it. Here the dot goes last: a connection that is lost
         before is no mail that may have been taken.
@@ -184,7 +187,7 @@ class Session:
         reply.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, whoever leaves first
         try:
             await asyncio.sleep(0)  # from here on it listens
-            protocol.write(_as_lines(message))
+            protocol.write(_LEADING_DOT.sub(b"..", lines))
             pause = 0.0
             while transport.get_write_buffer_size() and not reply.done():
                 await asyncio.sleep(pause)
@@ -204,12 +207,9 @@ class Session:
         return code, text
 
 
-async def _introduce(client: SMTP) -> None:
-    """Say who we are: this machine's full name, else the address the server sees (RFC 5321, 4.1.3)."""
-    name = socket.gethostname()
-    if "." not in name or not name.isascii():
-        address = str(client.get_transport_info("sockname")[0]).partition("%")[0]
-        name = f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+async def _introduce(client: SMTP, relay: Relay) -> None:
+    """Say who we are: by the configured name, else this machine's full one, else the address the server sees."""
+    name = relay.ehlo or greeting.own(socket.gethostname(), str(client.get_transport_info("sockname")[0]))
     with _at("ehlo"):
         await client.ehlo(hostname=name)
 
@@ -265,7 +265,10 @@ def _cut(text: str) -> str:
 
 
 def _as_lines(message: bytes) -> bytes:
-    """Return the message as it travels, dated: each line ends in CRLF, a dot that begins one is doubled."""
+    """Return the message as it is meant, dated: each line ends in CRLF.
+
+    That is what its size counts; a dot that is doubled on the way is not part of it (RFC 1870, 5).
+    """
     dated = f"Date: {formatdate(time.time(), localtime=True)}\r\n".encode() + message
-    lines = _LEADING_DOT.sub(b"..", _LINE_END.sub(b"\r\n", dated))
+    lines = _LINE_END.sub(b"\r\n", dated)
     return lines if lines.endswith(b"\r\n") else lines + b"\r\n"

@@ -1,7 +1,7 @@
 """The SMTP engine under the adapters: what `wire` is for HTTP, chosen by the address's scheme.
 
 A request's `url` is `smtp://host:port` (STARTTLS), `smtps://` (TLS from the start) or `smtp+plain://` (none), with
-`?ca_file=` and `?connections=` where they are set. Method `MAIL` sends the body, with the envelope in the headers
+`?ca_file=`, `?connections=` and `?ehlo=` where they are set. Method `MAIL` sends the body, the envelope in the headers
 `Mail-From`, `Rcpt-To` (`<a@b> <c@d>`) and `Message-Id`; `NOOP` only logs in. `Authorization` is as HTTP's
 `Basic`, user and password percent-encoded.
 The response's status is the code of the reply that decided, its header `stage` when that came: `greeting`, `ehlo`,
@@ -198,6 +198,7 @@ def _relay(request: Request) -> Relay:
         unquote(password),
         settings.get("ca_file", [None])[0],
         int(settings.get("connections", [str(CONNECTIONS)])[0]),
+        settings.get("ehlo", [None])[0],
     )
 
 

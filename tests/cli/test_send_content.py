@@ -262,6 +262,25 @@ def test_whose_name_it_is(keyed: Cli) -> None:
 # What is refused
 
 
+@pytest.mark.parametrize(
+    ("channel", "data", "where"),
+    [
+        (LETTER, {"subject": "a\0b", "text": "x"}, "subject"),
+        (LETTER, {"subject": "x", "text": "a\0"}, "text"),
+        (LETTER, {"subject": "x", "text": "x", "custom_args": {"a": "\0"}}, "custom_args"),
+        (LETTER, {"subject": "x", "text": "x", "headers": {"X-\0": "a"}}, "headers"),
+        (TEXT, {"body": "\0", "to": "+14155552345"}, "body"),
+        (PUSH, {"token": "t", "body": "x", "data": {"a": ["b", {"c": "\0"}]}}, "data"),
+    ],
+)
+def test_nul_is_no_character(refusing: tuple[Cli, Database], channel: str, data: dict[str, Any], where: str) -> None:
+    """U+0000 is refused wherever it stands; the six characters of its escape are text like any other."""
+    cli, _ = refusing
+    refused(cli.call("send", "anna", "--channel", channel, "--data", json.dumps(data)), f"{where}: holds NUL")
+    plain = json.loads(json.dumps(data).replace(r"\u0000", r"\\u0000"))
+    assert "NUL" not in cli.call("send", "anna", "--channel", channel, "--dry-run", "--data", json.dumps(plain)).stderr
+
+
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory, sqlite_maker: SQLiteMaker) -> Iterator[tuple[Cli, Database]]:
     """One database for all that is refused, since nothing is stored."""

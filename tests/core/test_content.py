@@ -18,7 +18,7 @@ from notifyctl.core.model import Channel
 USER = "7b0e4a52-93c5-4b8e-8f57-3a3f5e6d1c20"
 
 channels = st.sampled_from(Channel)
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | words
 )

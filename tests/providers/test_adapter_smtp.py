@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -117,7 +118,7 @@ def test_long_words_and_names_arrive() -> None:
 def test_content_ids_stand_as_they_are(content_id: str) -> None:
     """Nobody decodes words in a Content-ID: whatever is taken is in the mail's bytes as the HTML names it."""
     body = build({"html": "<p>", "attachments": [PICTURE | {"content_id": content_id}]}).body
-    assert f"\r\nContent-ID: <{content_id}>\r\n".encode() in body.replace(b"\r\n ", b" ")
+    assert f"\r\nContent-ID: <{content_id}>\r\n".encode() in body
 
 
 @pytest.mark.parametrize("kind", ["message/rfc822", "Message/partial", "multipart/mixed"])
@@ -130,6 +131,40 @@ def test_an_attached_mail_is_mere_bytes(kind: str) -> None:
     [part] = parsed(request).iter_attachments()
     assert (part.get_content_type(), part.get_filename()) == ("application/octet-stream", "mail.eml")
     assert part.get_content() == inner
+
+
+def heads(body: bytes) -> list[str]:
+    """Return the lines of all that is a header or continues one, in a mail of parts."""
+    lines, found, inside = body.decode("ascii").split("\r\n"), [], True
+    for line in lines:
+        inside = line.startswith("--=_") or (inside and line != "")
+        found += [line] if inside else []
+    return found
+
+
+_NAMES = st.from_regex(r"X-[A-Za-z-]{1,90}", fullmatch=True)
+_LONG = st.text(st.sampled_from("xyz  ä.-"), min_size=1, max_size=1_200).filter(str.strip)
+
+
+@given(subject=_LONG, name=_NAMES, value=_LONG, words=st.integers(1, 1_200))
+@settings(max_examples=60)
+def test_no_header_is_folded_straight_behind_its_colon(subject: str, name: str, value: str, words: int) -> None:
+    """Each header's first line says something, and so does each that continues it: else servers see none."""
+    file = PICTURE | {"content_id": "x" * 75, "filename": "n" * 120 + ".png"}
+    content = {"html": "<p>", "attachments": [file], "headers": {name: value, "X-Word": "w" * words}}
+    request = build({**content, "subject": subject, "reply_to": f"{'R' * 90} <{'r' * 60}@example.org>"})
+    for line in heads(request.body):
+        assert not re.fullmatch(r"([!-9;-~]+:)?[ \t]*", line), line
+        assert len(line) <= 998
+    mail = parsed(request)
+    assert (mail["Subject"].split(), mail[name].split()) == (subject.split(), value.split())
+
+
+@pytest.mark.parametrize("field", ["text", "html"])
+def test_nul_is_never_sent(field: str) -> None:
+    """No encoding of a mail has U+0000 (RFC 2045, 2.7 to 2.9, RFC 5321, 4.5.2): what holds it is refused."""
+    with pytest.raises(InvalidMessage, match=f"{field}: holds NUL"):
+        build({field: "a\0b"})
 
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200)
@@ -226,6 +261,10 @@ def test_address(config: dict[str, str], url: str) -> None:
         ({"host": "mail.example.com:25"}, "host must be a name or an address, without a port"),
         ({"host": "user@host"}, "host must be a name or an address, without a port"),
         ({"from": None}, 'the sender "from" is missing'),
+        *(
+            ({"ehlo": odd}, "ehlo must be a domain such as mail.example.com, or an address such as [192.0.2.1]")
+            for odd in ("my_host", "a b", "[192.0.2]", "192.0.2.1", "-a", "x" * 300, "a..b", "[]", "[::1", "a\r\nMAIL")
+        ),
         ({"from": "nobody"}, "from: not an e-mail address: it needs one @"),
         ({"reply_to": "nobody"}, "reply_to: not an e-mail address: it needs one @"),
         ({"port": "0"}, "port must be a number from 1 to 65535"),

@@ -96,6 +96,49 @@ def test_one_mail() -> None:
     assert mail.get_payload().replace("\r\n", "\n") == "Hi\n.\n..\nend\n"
 
 
+@pytest.mark.parametrize("text", ["Hi", "Hi\n.\n..\n.end\n", "a\r\nb\nc\rd", "Grüße 👍" * 50, "x" * 2_000])
+def test_the_size_is_that_of_the_mail(text: str) -> None:
+    """It counts every octet that arrives, date and CRLFs too, and no dot that is doubled on the way (RFC 1870)."""
+    with MailServer() as server:
+        answer = send(request(server, text=text))
+    assert isinstance(answer, Response) and answer.status == 250
+    (heard,) = server.heard
+    [said] = [line for line in heard.commands if line.startswith("MAIL")]
+    assert said == f"MAIL FROM:<shop@example.com> SIZE={len(heard.mails[0])}"
+
+
+@pytest.mark.parametrize(
+    ("hostname", "settings", "greeted"),
+    [
+        ("mail.example.com", {}, "mail.example.com"),
+        ("mail.example.com.", {}, "mail.example.com"),
+        *(
+            (odd, {}, "[127.0.0.1]")
+            for odd in ("mail", "my_host.example.com", "-a.example.com", "a..b", "a.b-", "10.0.0.7")
+        ),
+        *(
+            (odd, {}, "[127.0.0.1]")
+            for odd in ("müller.example", "a" * 64 + ".example", ".".join(["ab"] * 90), "a b.c", "")
+        ),
+        ("mail.example.com", {"ehlo": "out.example.org"}, "out.example.org"),
+        ("mail.example.com", {"ehlo": "bücher.example"}, "xn--bcher-kva.example"),
+        ("mail.example.com", {"ehlo": "localhost"}, "localhost"),
+        ("mail.example.com", {"ehlo": "[192.0.2.1]"}, "[192.0.2.1]"),
+        ("mail.example.com", {"ehlo": "[IPv6:2001:db8::1]"}, "[IPv6:2001:db8::1]"),
+        ("mail.example.com", {"ehlo": "[2001:DB8::1]"}, "[IPv6:2001:db8::1]"),
+    ],
+)
+def test_the_greeting_names_a_domain_or_an_address(
+    monkeypatch: pytest.MonkeyPatch, hostname: str, settings: dict[str, str], greeted: str
+) -> None:
+    """Only a domain or an address literal is said (RFC 5321, 4.1.2), or what is configured: servers refuse the rest."""
+    monkeypatch.setattr("socket.gethostname", lambda: hostname)
+    with MailServer() as server:
+        answer = send(request(server, **settings))
+    assert isinstance(answer, Response) and answer.status == 250
+    assert server.heard[0].commands[0] == f"EHLO {greeted}"
+
+
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_encryption(security: str, context: ssl.SSLContext, authority: tuple[trustme.CA, Path]) -> None:
     """With either way to TLS, login and mail travel encrypted, and the certificate is checked."""

@@ -32,6 +32,7 @@ class Smtp:
         "port": "587, 465 or 25 unless set, by security",
         "ca_file": "the certificates to trust instead of the system's",
         "connections": "how many at once, 8 unless set",
+        "ehlo": "by what name it greets the server, this machine's own or [address] unless set",
     }
 
     def check(self, credentials: Credentials) -> list[str]:

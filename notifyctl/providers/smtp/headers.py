@@ -27,6 +27,7 @@ _HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, 3.6.8
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+")
 _DOMAIN = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Za-z.:]+\]")
 _IN_BRACKETS = re.compile(r"<[^\s<>]+>")  # an address, as those of List-Unsubscribe (RFC 2369, 2)
+BEHIND_THE_COLON = re.compile(r"\A([!-9;-~]+:)[ \t]*\r\n[ \t]")
 _LINE_CHARS = 998  # RFC 5322, 2.1.1
 
 
@@ -92,7 +93,7 @@ def _person(box: Mailbox) -> str:
 
 def _header(name: str, value: str) -> str:
     folded = _folded(name, value) if _is_plain(value) else None
-    return folded or f"{name}: {_encoded(value, name)}"
+    return folded or _begun(f"{name}: {_encoded(value, name)}")
 
 
 def _in_brackets(name: str, value: str) -> str:
@@ -104,10 +105,21 @@ def _in_brackets(name: str, value: str) -> str:
 
 
 def _folded(name: str, value: str) -> str | None:
-    """Return it on lines broken at spaces; None where one would be too long."""
+    """Return it on lines broken at spaces; None where one would be too long, or have nothing but spaces."""
     # The newer API of the library loses spaces between words that it encodes, in Python up to 3.12.
-    folded = f"{name}: {Header(value, header_name=name).encode(linesep=CRLF)}"
-    return folded if all(len(line) <= _LINE_CHARS for line in folded.split(CRLF)) else None
+    folded = _begun(f"{name}: {Header(value, header_name=name).encode(linesep=CRLF)}")
+    lines = folded.split(CRLF)
+    fine = all(len(line) <= _LINE_CHARS and line.strip() for line in lines)
+    return folded if fine else None
+
+
+def _begun(header: str) -> str:
+    """Return a header whose first line says something: some servers take one that is folded at once for empty.
+
+    But for a word that fits on no line together with the name.
+    """
+    begun = BEHIND_THE_COLON.sub(r"\1 ", header)
+    return begun if len(begun.partition(CRLF)[0]) <= _LINE_CHARS else header
 
 
 def _is_plain(value: str) -> bool:

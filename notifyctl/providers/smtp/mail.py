@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from typing import Any
 
 from notifyctl.core.mailbox import Mailbox
@@ -18,9 +18,18 @@ from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.attachments import Attachment, attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
-from notifyctl.providers.smtp.headers import lines, own_mailbox
+from notifyctl.providers.smtp.headers import BEHIND_THE_COLON, lines, own_mailbox
 
-_POLICY = SMTP.clone(cte_type="7bit")
+
+class _Policy(EmailPolicy):
+    """As the library has it for SMTP, but that no header is folded straight behind its colon."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        folded = super().fold_binary(name, value)
+        return BEHIND_THE_COLON.sub(r"\1 ", folded.decode("ascii")).encode()
+
+
+_POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 # What stands in a header as it is; what is longer would be encoded, which no reader undoes there (RFC 2047, 5).
 _CONTENT_ID = re.compile(r"[A-Za-z0-9._%+@-]{1,75}")
 _FIELDS = frozenset(
@@ -89,6 +98,9 @@ def _add_body(mail: EmailMessage, content: Mapping[str, Any]) -> None:
     text, html, files = fields.text(content, "text"), fields.text(content, "html"), _files(content)
     if text is None and html is None:
         raise InvalidMessage("text or html: missing")
+    for field, value in (("text", text), ("html", html)):
+        if value is not None and "\0" in value:  # 7bit has none (RFC 2045, 2.7), and servers cut there
+            raise InvalidMessage(f"{field}: holds NUL, which no mail can")
     if text is not None:
         mail.set_content(text)
     if html is not None:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import Credentials, InvalidMessage
+from notifyctl.providers.smtp import greeting
 from notifyctl.providers.smtp.headers import own_mailbox
 
 # The scheme by which the wire knows what to do, and the port where none is set (RFC 6409, RFC 8314).
@@ -31,6 +32,8 @@ def address(credentials: Credentials) -> str:
     port = config.get("port") or usual
     where = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     further = {name: config[name] for name in ("ca_file", "connections") if config.get(name)}
+    if config.get("ehlo"):
+        further["ehlo"] = greeting.chosen(str(config["ehlo"])) or ""
     return f"{where}?{urlencode(further)}" if further else where
 
 
@@ -51,6 +54,8 @@ def problems(credentials: Credentials) -> list[str]:
     ca_file = config.get("ca_file")
     if ca_file and not (isinstance(ca_file, str) and PurePath(ca_file).is_absolute()):
         found.append("ca_file must be a whole path: dispatchers run in other folders")
+    if config.get("ehlo") and greeting.chosen(str(config["ehlo"])) is None:
+        found.append("ehlo must be a domain such as mail.example.com, or an address such as [192.0.2.1]")
     if config.get("base_url"):
         found.append("base_url is not for SMTP: set host and port")
     return found + _mailboxes(config)
