@@ -35,12 +35,7 @@ class StoreThreads:
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction for reading and return its result."""
-
-        def reading() -> T:
-            with self.db.read() as tx:
-                return work(tx)
-
-        return await self._done(reading)
+        return await self._done(lambda: self.db.consult(work))
 
     def close(self) -> None:
         """Wait for the running transactions and end the threads."""

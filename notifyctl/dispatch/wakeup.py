@@ -75,7 +75,7 @@ async def hear(threads: StoreThreads, own: str, heard: Callable[[str | None], Aw
                 await threads.write(lambda tx: hints.test(tx, own))
                 await listener.prove()
                 wait = FIRST_WAIT_S
-                threads.db.keeps_sessions = True
+                threads.db.connections.proven(True)
                 log.debug("hints are heard")
                 await heard(None)
                 async for provider in listener.hints():
@@ -83,6 +83,6 @@ async def hear(threads: StoreThreads, own: str, heard: Callable[[str | None], Aw
         except NotifyctlError as error:
             log.debug("no hints are heard: %s", error.message)
         finally:
-            threads.db.keeps_sessions = False  # the next connection may be to a pooler
+            threads.db.connections.proven(False)  # the next connection may be to a pooler
         await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311
         wait = min(2 * wait, LONGEST_WAIT_S)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from notifyctl.core.errors import DatabaseUnavailable
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.pooled import Pooled
 from notifyctl.store.db.tx import Tx
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CHANNEL = "notifyctl_due"
 TEST_S = 5.0
+LOOK_S = 5.0
+"""How often a listener that hears nothing asks whether there is still somebody to hear."""
 
 
 def give(tx: Tx, providers: Iterable[str]) -> None:
@@ -37,9 +40,11 @@ def test(tx: Tx, own: str) -> None:
 class Listener:
     """A connection to the database that may hear hints; `own` tells it from all others."""
 
-    def __init__(self, conn: AsyncConnection, own: str) -> None:
+    def __init__(self, conn: AsyncConnection, own: str, connections: Pooled) -> None:
         self._conn = conn
         self._own = own
+        self._connections = connections
+        self._age = connections.age
 
     async def prove(self) -> None:
         """Listen for hints, if the `test` is heard that somebody else's transaction makes at about this time.
@@ -54,9 +59,19 @@ class Listener:
         await _listen(self._conn, CHANNEL)
 
     async def hints(self) -> AsyncIterator[str]:
-        """Yield the provider of each hint."""
-        async for each in self._conn.notifies():
-            yield each.payload
+        """Yield the provider of each hint.
+
+        Raises DatabaseUnavailable when the pool's connections became useless, as this one may have, and when the
+        server does not answer or takes no changes any more: it would not have anything to say for ever.
+        """
+        while True:
+            async for each in self._conn.notifies(timeout=LOOK_S):
+                yield each.payload
+            if self._age != self._connections.age:
+                raise DatabaseUnavailable("the connections made so far are of no use any more")
+            answer = await (await self._conn.execute("SHOW transaction_read_only")).fetchone()
+            if answer is None or answer[0] != "off":
+                raise DatabaseUnavailable("the server became read-only")
 
 
 @asynccontextmanager
@@ -67,11 +82,13 @@ async def listener(db: Database, own: str) -> AsyncIterator[Listener]:
     """
     import psycopg  # here, because on SQLite nobody has a use for it
 
+    from notifyctl.store.db.limited import LimitedAsyncConnection
+
     try:
-        conn = await psycopg.AsyncConnection.connect(**db.driver_arguments(), autocommit=True)
+        conn = await LimitedAsyncConnection.connect(**db.driver_arguments(), autocommit=True)
         try:
             await _listen(conn, _test_channel(own))
-            yield Listener(conn, own)
+            yield Listener(conn, own, db.connections)
         finally:
             await conn.close()
     except (psycopg.Error, OSError) as error:

@@ -257,7 +257,7 @@ def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> Non
     before, meanwhile = asyncio.run(story())
     threads.close()
     database.close()
-    assert (before, meanwhile > 0, database.keeps_sessions) == (0, True, False)
+    assert (before, meanwhile > 0, database.connections.keep_sessions) == (0, True, False)
 
 
 def prepared(tx: Tx) -> int:

@@ -14,7 +14,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotifyctlError, SchemaMismatch, UsageError
@@ -22,8 +22,9 @@ from notifyctl.core.model import Actor
 from notifyctl.store.db import engines, urls
 from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
 from notifyctl.store.db.failures import is_lost, is_worth_repeating, translated
-from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.hot import as_sqlalchemy
+from notifyctl.store.db.pooled import Pooled
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.version import SCHEMA_VERSION
 
@@ -31,7 +32,10 @@ T = TypeVar("T")
 
 WRITE_LOCK_TIMEOUT_S = 30
 TRIES = 5
-PREPARED_AFTER = 2
+STATEMENT_S = 300.0
+"""For how long a statement may go without an answer, where nobody says otherwise: some reckon over all there is."""
+ALTER_S = 6 * 3_600.0
+COMMIT_S = 30.0
 
 
 def host_clock_ms() -> int:
@@ -53,14 +57,13 @@ class Database:
         self.actor = actor or Actor()
         self.dialect: Dialect = SQLITE if self.url.get_backend_name() == "sqlite" else POSTGRESQL
         self._label = urls.without_password(self.url)
-        self._sessions = _Sessions()
         self._stores = True
+        self._statement_s = STATEMENT_S
         try:
             self._engine = engines.sqlite(self.url) if self.path else engines.postgresql(self.url, pool_size)
         except (ArgumentError, ValueError) as error:
             raise UsageError(f"the database URL is not understood: {error}", urls.URL_HINT) from error
-        if self.dialect is POSTGRESQL:
-            event.listen(self._engine, "checkout", self._decide_on_preparing)
+        self.connections = Pooled(self._engine, self.path)
 
     def acting_for(self, actor: Actor) -> Database:
         """Return the same database, used in somebody else's name."""
@@ -74,17 +77,11 @@ class Database:
         other._stores = False
         return other
 
-    @property
-    def keeps_sessions(self) -> bool:
-        """Whether PostgreSQL is known to keep what belongs to a session: then statements that come again are prepared.
-
-        A pooler in transaction mode loses them. Whoever finds out says so here.
-        """
-        return self._sessions.are_kept
-
-    @keeps_sessions.setter
-    def keeps_sessions(self, are_kept: bool) -> None:
-        self._sessions.are_kept = are_kept
+    def answering_within(self, seconds: float) -> Database:
+        """Return the same database, of which no statement is waited for longer than that."""
+        other = copy(self)
+        other._statement_s = min(seconds, self._statement_s)
+        return other
 
     @property
     def path(self) -> Path | None:
@@ -104,17 +101,26 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """Yield a transaction for reading; what it did is rolled back."""
-        self._require_file()
-        with self._translated(), self._engine.connect() as conn:
-            yield self._begun(conn, writing=False)
+        with self._translated(), self._reading() as tx:
+            yield tx
+
+    def consult(self, work: Callable[[Tx], T]) -> T:
+        """Run `work` in a transaction for reading and return what it returns; again where `write` would."""
+
+        def once() -> T:
+            with self._reading() as tx:
+                return work(tx)
+
+        return self._repeatedly(once)
 
     def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in one transaction and return what it returns.
 
-        After a deadlock, a serialization failure or a lost connection the whole of it is run again: it must do nothing
-        but use its transaction. Raises CommitUnknown when the connection is lost during COMMIT.
+        After a deadlock, a serialization failure or on a connection that is lost or useless the whole of it is run
+        again: it must do nothing but use its transaction. Raises CommitUnknown when the connection is lost during
+        COMMIT.
         """
-        return self._transact(work, self._engine.connect)
+        return self._repeatedly(lambda: self._transact(work, self._engine.connect, self._statement_s))
 
     def alter(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which changes the schema, like `write`.
@@ -129,45 +135,56 @@ class Database:
                 raise NotifyctlError(f"{self.label}: rows of {', '.join(dangling)} would point at rows that are gone")
             return result
 
-        return self._transact(checked, self._altering)
+        return self._repeatedly(lambda: self._transact(checked, self._altering, ALTER_S))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Tx]:
+        self._require_file()
+        is_read = False
+        try:
+            with self._engine.connect() as conn:
+                yield self._begun(conn, writing=False)
+                is_read = True
+        except DBAPIError as error:
+            self.connections.learn(error)
+            if not is_read:  # else the connection was lost as it was given back: of no use to whoever has read
+                raise
 
     def _altering(self) -> Connection:
         conn = self._engine.connect()
         self.dialect.ignore_references(conn)
         return conn
 
-    def _transact(self, work: Callable[[Tx], T], connect: Callable[[], Connection]) -> T:
+    def _repeatedly(self, once: Callable[[], T]) -> T:
         with self._translated():
             for attempt in range(1, TRIES):
                 try:
-                    return self._transact_once(work, connect)
+                    return once()
                 except DBAPIError as error:
                     if not is_worth_repeating(error):
                         raise
                     time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
-            return self._transact_once(work, connect)
+            return once()
 
-    def _transact_once(self, work: Callable[[Tx], T], connect: Callable[[], Connection]) -> T:
-        with self._only_writer(), connect() as conn:
-            result = work(self._begun(conn, writing=True))
-            if not self._stores:
-                return result  # what is not committed is rolled back with the connection
-            try:
+    def _transact(self, work: Callable[[Tx], T], connect: Callable[[], Connection], statement_s: float) -> T:
+        try:
+            with self._only_writer(), connect() as conn:
+                result = work(self._begun(conn, writing=True, statement_s=statement_s))
+                if not self._stores:
+                    return result  # what is not committed is rolled back with the connection
                 self._commit(conn)
-            except DBAPIError as error:
-                if is_lost(error):  # the server may have stored it before it, or its answer, got lost
-                    raise CommitUnknown(
-                        f"the connection to {self.label} was lost while it stored the change"
-                    ) from error
-                raise
-            return result
+                return result
+        except DBAPIError as error:
+            self.connections.learn(error)
+            raise
 
     # Below SQLAlchemy, whose own beginning and end of a transaction take longer than the statements between them.
 
-    def _begun(self, conn: Connection, *, writing: bool) -> Tx:
+    def _begun(self, conn: Connection, *, writing: bool, statement_s: float | None = None) -> Tx:
         cursor = self.dialect.cursor(conn)
         try:
             now = self.dialect.begin(cursor, self.clock, writing=writing)
+            self.dialect.limit_answers(conn, statement_s or self._statement_s)
         except Exception as error:
             raise as_sqlalchemy(conn, "BEGIN", error) from error
         finally:
@@ -176,9 +193,15 @@ class Database:
 
     def _commit(self, conn: Connection) -> None:
         try:
+            self.dialect.limit_answers(conn, COMMIT_S)
             conn.connection.commit()
         except Exception as error:
-            raise as_sqlalchemy(conn, "COMMIT", error) from error
+            known = as_sqlalchemy(conn, "COMMIT", error)
+            if isinstance(known, DBAPIError) and is_lost(known):
+                self.connections.learn(known)
+                # The server may have stored it before it, or its answer, got lost.
+                raise CommitUnknown(f"the connection to {self.label} was lost while it stored the change") from known
+            raise known from error
 
     @contextmanager
     def _only_writer(self) -> Iterator[None]:
@@ -188,19 +211,26 @@ class Database:
         self._require_file()
         with ExitStack() as stack:
             try:
-                mode = self.path.stat().st_mode & 0o666  # who shares the database shares its lock
-                stack.enter_context(exclusive(f"{self.path}.lock", WRITE_LOCK_TIMEOUT_S, mode))
+                stack.enter_context(exclusive(lock_of(self.path), WRITE_LOCK_TIMEOUT_S, self.path.stat()))
             except TimeoutError as error:
                 raise DatabaseUnavailable(
                     f"another process has been writing to {self.path} for {WRITE_LOCK_TIMEOUT_S} s"
                 ) from error
             except OSError as error:
-                raise DatabaseUnavailable(f"{self.path}.lock: {error.strerror}") from error
+                raise DatabaseUnavailable(f"{error.filename or self.path}: {error.strerror}") from error
             yield
 
     def _require_file(self) -> None:
-        if self.path is not None and not self.path.exists():
-            raise missing_file(self.path)
+        if self.path is None:
+            return
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self.connections.opened:  # it was here: somebody puts another one in its place
+                raise DatabaseUnavailable(f"the database at {self.path} is gone") from error
+            raise missing_file(self.path) from error
+        except OSError as error:
+            raise DatabaseUnavailable(f"{self.path}: {error.strerror}") from error
 
     def require_version(self) -> None:
         """Raise SchemaMismatch unless the schema is the one this program works with."""
@@ -218,20 +248,11 @@ class Database:
         return {**arguments, **engines.connect_args(self.url)}
 
     def _translated(self) -> Any:
-        return translated(self.label, None if self.dialect is SQLITE else self.url.database or "")
-
-    def _decide_on_preparing(self, connection: Any, _record: Any, _proxy: Any) -> None:
-        connection.prepare_threshold = PREPARED_AFTER if self.keeps_sessions else None
+        return translated(self.label, served=self.dialect is POSTGRESQL)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-
-class _Sessions:
-    """What all who use a database know of its server."""
-
-    are_kept = False
 
 
 def missing_file(path: Path) -> SchemaMismatch:

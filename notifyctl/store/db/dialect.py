@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
 ID = CHAR(36)
+UTF8 = "UTF8"
 
 
 SERVER_CLOCK_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
@@ -109,6 +110,10 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def limit_answers(self, conn: Connection, seconds: float) -> None:
+        """Wait at most that long for the answer to each statement from here on, until the connection is given back."""
+
+    @abstractmethod
     def cursor(self, conn: Connection) -> Any:
         """Return a cursor of the driver's; on PostgreSQL parameters are $1, $2, and statements are sent as they are."""
 
@@ -127,6 +132,10 @@ class Dialect(ABC):
     @abstractmethod
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         """Tell those who listen to a channel each of the payloads, when the transaction commits."""
+
+    @abstractmethod
+    def encoding(self, conn: Connection) -> str:
+        """Return in which encoding texts are stored, as PostgreSQL names it."""
 
     @abstractmethod
     def dangling(self, conn: Connection) -> list[str]:
@@ -181,6 +190,9 @@ class _PostgreSQL(Dialect):
         moment: int = cursor.fetchone()[0]
         return moment
 
+    def limit_answers(self, conn: Connection, seconds: float) -> None:
+        conn.connection.driver_connection.limit_s = seconds  # type: ignore[union-attr]
+
     def cursor(self, conn: Connection) -> Any:
         from psycopg import RawCursor  # a command on SQLite has no use for it
 
@@ -199,6 +211,9 @@ class _PostgreSQL(Dialect):
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         if payloads:
             conn.execute(_NOTIFY, {"channel": channel, "payloads": list(payloads)})
+
+    def encoding(self, conn: Connection) -> str:
+        return str(conn.exec_driver_sql("SHOW server_encoding").scalar_one())
 
     def dangling(self, conn: Connection) -> list[str]:
         return []  # its constraints hold at every moment
@@ -254,6 +269,9 @@ class _SQLite(Dialect):
         cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
         return host_clock()
 
+    def limit_answers(self, conn: Connection, seconds: float) -> None:
+        """Nobody answers; how long a lock is waited for, the connection says."""
+
     def cursor(self, conn: Connection) -> Any:
         return conn.connection.cursor()
 
@@ -269,6 +287,9 @@ class _SQLite(Dialect):
 
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         """Nobody can listen."""
+
+    def encoding(self, conn: Connection) -> str:
+        return UTF8  # or UTF-16, which nobody can tell by what comes back
 
     def dangling(self, conn: Connection) -> list[str]:
         return sorted({row[0] for row in conn.exec_driver_sql("PRAGMA foreign_key_check")})

@@ -15,6 +15,7 @@ def connect_args(url: URL) -> dict[str, Any]:
     """Return what psycopg is told for each connection, unless the URL says otherwise."""
     # No prepared statements and no `options`: PgBouncer in transaction mode loses or refuses both.
     # The keepalives notice within half a minute that the server's machine is gone.
+    # The encoding is said here, or the environment's, the role's or the database's would hold.
     settings = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "notifyctl",
@@ -23,12 +24,13 @@ def connect_args(url: URL) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 30_000,
     }
-    return {"prepare_threshold": None, **{key: value for key, value in settings.items() if key not in url.query}}
+    wanted = {key: value for key, value in settings.items() if key not in url.query}
+    return {"prepare_threshold": None, **wanted, "client_encoding": "UTF8"}
 
 
 def postgresql(url: URL, pool_size: int) -> Engine:
-    """Return an engine for PostgreSQL."""
-    return create_engine(
+    """Return an engine for PostgreSQL; each call of its connections has a limit."""
+    engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",  # of the driver only: BEGIN is ours
         pool_size=pool_size,
@@ -38,6 +40,21 @@ def postgresql(url: URL, pool_size: int) -> Engine:
         use_native_hstore=False,  # saves a query a connection
         connect_args=connect_args(url),
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, args: Any, options: Any) -> Any:
+        from notifyctl.store.db.limited import LimitedConnection
+
+        conn = LimitedConnection.connect(*args, **options)
+        conn.name_statements_apart()
+        return conn
+
+    @event.listens_for(engine, "reset")
+    def _limit_rollback(connection: Any, _record: Any, _state: Any) -> None:
+        if connection is not None:
+            connection.limit_s = type(connection).limit_s
+
+    return engine
 
 
 def sqlite(url: URL) -> Engine:

@@ -8,40 +8,82 @@ bug where two connections that write or checkpoint at the same moment can reset 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 if sys.platform != "win32":  # Windows has no flock; SQLite's own locking stands alone there
     import fcntl
 
 
+MODE = 0o600
+
+
+def lock_of(database: Path) -> str:
+    """Return the path of a database's lock file: one for all names that a link gives the database."""
+    return f"{os.path.realpath(database)}.lock"
+
+
 @contextmanager
-def exclusive(path: str, timeout_s: float, mode: int = 0o600) -> Iterator[None]:
+def exclusive(path: str, timeout_s: float, like: os.stat_result | None = None) -> Iterator[None]:
     """Hold the lock file at `path`; raise TimeoutError after `timeout_s` seconds, OSError where it cannot be opened.
 
-    `mode`: the permissions of a file that has to be made.
+    `like`: whose owner and mode the file has to have: who shares a database shares its lock.
     """
-    fd = _open(path, mode)
-    _Waiter(fd).acquire(timeout_s)
+    end = time.monotonic() + timeout_s
+    while True:
+        fd = _open(path)
+        _follow(fd, like)
+        _Waiter(fd).acquire(max(0.0, end - time.monotonic()))
+        if _is_still(fd, path):
+            break
+        os.close(fd)  # somebody took the file away: whoever comes next locks another one
     try:
         yield
     finally:
         os.close(fd)
 
 
-def _open(path: str, mode: int) -> int:
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+def _open(path: str) -> int:
+    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     with suppress(FileNotFoundError):
         return os.open(path, flags)  # O_CREAT on somebody else's file is refused in folders like /tmp
     try:
-        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, MODE)
     except FileExistsError:
         return os.open(path, flags)
     if hasattr(os, "fchmod"):
-        os.fchmod(fd, mode)  # whatever the umask says
+        os.fchmod(fd, MODE)  # whatever the umask says
     return fd
+
+
+def _follow(fd: int, like: os.stat_result | None) -> None:
+    """Give the lock file the owner and the mode of its database, where that is ours to give.
+
+    Only an empty file of one name: in a folder where others write, it may be another file's second name.
+    """
+    if like is None or not hasattr(os, "fchown"):
+        return
+    found, mode = os.fstat(fd), like.st_mode & 0o666
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size:
+        return
+    with suppress(PermissionError):
+        if (found.st_uid, found.st_gid) != (like.st_uid, like.st_gid):
+            os.fchown(fd, like.st_uid, like.st_gid)
+    with suppress(PermissionError):
+        if stat.S_IMODE(found.st_mode) != mode:
+            os.fchmod(fd, mode)
+
+
+def _is_still(fd: int, path: str) -> bool:
+    try:
+        return sys.platform == "win32" or os.path.samestat(os.fstat(fd), Path(path).stat())
+    except FileNotFoundError:
+        return False
 
 
 class _Waiter:

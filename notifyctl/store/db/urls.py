@@ -15,6 +15,9 @@ _SQLITE = re.compile(
 )
 """A path is taken as it stands, whatever a URL would make of its `?`, `%` and `#`; only our own options may follow."""
 
+_LIBPQ = re.compile(r"^postgres(?=://)")
+"""What libpq takes as well, and hosts hand out."""
+
 URL_HINT = "sqlite:///path or postgresql://host/name"
 
 
@@ -37,7 +40,7 @@ def parse(url: str) -> URL:
         return _of_file(file["path"], dict(pair.split("=", 1) for pair in (file["options"] or "").split("&") if pair))
     try:
         url.encode()
-        parsed = make_url(url)
+        parsed = make_url(_LIBPQ.sub("postgresql", url))
         backend = parsed.get_backend_name()
         parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError, ValueError) as error:  # the last one also for bytes that are no text

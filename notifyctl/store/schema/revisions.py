@@ -23,10 +23,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 import notifyctl
-from notifyctl.core.errors import DatabaseUnavailable, UsageError
+from notifyctl.core.errors import Conflict, DatabaseUnavailable, UsageError
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 from notifyctl.store.db.database import WRITE_LOCK_TIMEOUT_S, Database, newer_schema
-from notifyctl.store.db.filelock import exclusive
+from notifyctl.store.db.dialect import UTF8
+from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema import drift
 from notifyctl.store.schema.version import SCHEMA_VERSION
@@ -47,13 +48,15 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
     A SQLite file and its folder are created. Of several at once one works, the others wait for it and find nothing to
     do. `lock_timeout_ms` limits how long a table that is in use is waited for (PostgreSQL), and with it how long
     everybody else queues behind this command; the wait for another `up` is not limited.
-    Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program.
+    Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program, Conflict
+    for one of another encoding than UTF-8.
     """
     _require_name(revision)
     _create_file(database)
     now = database.moment()
 
     def work(conn: Connection) -> tuple[Revision, ...]:
+        _require_utf8(database, conn)
         before = _begin(database, conn, lock_timeout_ms)
         command.upgrade(_config(connection=conn), revision)
         after = _current(conn)
@@ -155,6 +158,16 @@ def _begin(database: Database, conn: Connection, lock_timeout_ms: int | None) ->
     return _known(database, conn)
 
 
+def _require_utf8(database: Database, conn: Connection) -> None:
+    """Refuse a database that would lose or refuse what somebody writes, sooner or later."""
+    encoding = database.dialect.encoding(conn)
+    if encoding != UTF8:
+        raise Conflict(
+            f"{database.label}: its encoding is {encoding}, and texts of all languages need {UTF8}",
+            f"createdb -E {UTF8} -T template0 NAME, and that one in the database URL",
+        )
+
+
 def _known(database: Database, conn: Connection) -> str | None:
     current = _current(conn)
     if current is not None and not _is_known(current):
@@ -214,7 +227,7 @@ def _create_file(database: Database) -> None:
         return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with exclusive(f"{path}.lock", WRITE_LOCK_TIMEOUT_S):
+        with exclusive(lock_of(path), WRITE_LOCK_TIMEOUT_S):
             # Never opened where it exists: to close it would take away the locks that this process's connections hold.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
