@@ -323,6 +323,20 @@ def refusing(tmp_path_factory: pytest.TempPathFactory, sqlite_maker: SQLiteMaker
         (PUSH, {"data": {"google.x": "y"}}, "data.google.x: a reserved word"),
         (PUSH, {"data": {"a": {"b": 1}}}, "data.a: must be text"),
         (PUSH, {"data": {"a": "x" * 4_096}}, "FCM takes 4096"),
+        *(
+            (PUSH, {p: {"data": {key: "y"}}}, f"{p}.data.{key}: a reserved word")
+            for p in ("android", "webpush")
+            for key in ("from", "message_type", "google.x", "gcm.notification.y")
+        ),
+        (PUSH, {"apns": {"payload": {"aps": {}, "from": "y"}}}, "apns.payload.from: a reserved word"),
+        (PUSH, {"apns": {"payload": {"google.c.x": 1}}}, "apns.payload.google.c.x: a reserved word"),
+        (PUSH, {"apns": {"payload": {"aps": "hello"}}}, "apns.payload.aps: must be an object"),
+        (PUSH, {"android": {"data": {"a": "x" * 4_096}}}, "android: 4102 bytes, FCM takes 4096"),
+        (PUSH, {"android": {"notification": {"body": "é" * 2_048}}}, "android: 4100 bytes, FCM takes 4096"),
+        (PUSH, {"webpush": {"data": {"a": "x" * 4_096}}}, "webpush: 4102 bytes, FCM takes 4096"),
+        (PUSH, {"webpush": {"notification": {"actions": ["x" * 4_096]}}}, "FCM takes 4096"),
+        (PUSH, {"apns": {"payload": {"aps": {"alert": "x" * 4_096}}}}, "apns.payload: 4111 bytes, FCM takes 4096"),
+        (PUSH, {"topic": "news", "apns": {"payload": {"a": "x" * 2_048}}}, "apns.payload: 2049 bytes, FCM takes 2048"),
         (PUSH, {"android": {"ttl": "1h"}}, "android.ttl: must be seconds"),
         (PUSH, {"android": {"priority": "urgent"}}, "android.priority: must be NORMAL or HIGH"),
         (PUSH, {"android": {"channel_id": "orders"}}, "android.channel_id: unknown"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -299,3 +300,20 @@ def test_bare_401_can_be_told() -> None:
 def test_waits(status: int, headers: dict[str, str], wait: int | None) -> None:
     """Google asks for a minute after 429 and ten seconds after 5xx, unless the answer says how long."""
     assert read(status, **headers).retry_after_ms == wait
+
+
+@pytest.mark.parametrize(
+    "largest",
+    [
+        lambda text: {"android": {"data": {"key": text}}},
+        lambda text: {"webpush": {"data": {"key": text}}},
+        lambda text: {"apns": {"payload": {"key": text}}},
+        lambda text: {"data": {"other": "x" * 4_000}, "android": {"data": {"key": text}}, "title": ""},
+    ],
+)
+def test_the_limit_holds_for_each_platform(largest: Callable[[str], dict[str, Any]]) -> None:
+    """4096 bytes of keys and values, to the byte; what is said for one platform stands for what is said for all."""
+    build(largest("x" * 4_093))
+    for text in ("x" * 4_094, "é" * 2_047):
+        with pytest.raises(InvalidMessage, match="4097 bytes, FCM takes 4096"):
+            build(largest(text))

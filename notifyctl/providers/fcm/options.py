@@ -8,6 +8,7 @@ Source: firebase.google.com/docs/reference/fcm/rest/v1/projects.messages.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from notifyctl.providers import shapes
@@ -16,6 +17,7 @@ from notifyctl.providers.shapes import FieldCheck, Table, each, flag, number, on
 
 MAX_TTL_SECONDS = 28 * 86_400
 MAX_COLLAPSE_ID_BYTES = 64
+_RESERVED = re.compile(r"from|message_type|google\..*|gcm\.notification\..*", re.DOTALL)
 _UPPER = re.compile(r"[A-Z]")
 _DURATION = shapes.matching(r"\d{1,12}(\.\d{1,9})?s", 'seconds such as "3600s"')
 _MOMENT = shapes.matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", "a time as in RFC 3339")
@@ -41,6 +43,26 @@ def _apns_headers(path: str, value: Any) -> None:
         # Source: developer.apple.com, "Sending notification requests to APNs".
         if name.casefold() == "apns-collapse-id" and len(given.encode(errors="replace")) > MAX_COLLAPSE_ID_BYTES:
             raise InvalidMessage(f"{path}.{name}: APNs takes {MAX_COLLAPSE_ID_BYTES} bytes")
+
+
+def refuse_reserved(path: str, keys: Iterable[str]) -> None:
+    """Raise InvalidMessage for a key of an app's own pairs that FCM keeps for itself."""
+    for key in keys:
+        if _RESERVED.fullmatch(key):
+            raise InvalidMessage(f"{path}.{key}: a reserved word")
+
+
+def _data(path: str, value: Any) -> None:
+    values(text)(path, value)
+    refuse_reserved(path, value)
+
+
+def _payload(path: str, value: Any) -> None:
+    """Take what APNs is handed: the dictionary `aps`, and beside it an app's own keys."""
+    values(shapes.anything)(path, value)
+    if not isinstance(value.get("aps", {}), Mapping):
+        raise InvalidMessage(f"{path}.aps: must be an object")
+    refuse_reserved(path, value)
 
 
 def _fields(table: Table) -> FieldCheck:
@@ -76,21 +98,21 @@ ANDROID: Table = {
     **dict.fromkeys(("direct_boot_ok", "bandwidth_constrained_ok", "restricted_satellite_ok"), flag),
     "priority": one_of("NORMAL", "HIGH"),
     "ttl": _ttl,
-    "data": values(text),
+    "data": _data,
     "notification": _fields(ANDROID_NOTIFICATION),
     "fcm_options": _fields(FCM_OPTIONS),
 }
 APNS_FCM_OPTIONS: Table = {"analytics_label": _LABEL, "image": text}
 APNS: Table = {
     "headers": _apns_headers,
-    "payload": values(shapes.anything),
+    "payload": _payload,
     "live_activity_token": text,
     "fcm_options": _fields(APNS_FCM_OPTIONS),
 }
 WEBPUSH_FCM_OPTIONS: Table = {"analytics_label": _LABEL, "link": _HTTPS}
 WEBPUSH: Table = {
     "headers": values(text),
-    "data": values(text),
+    "data": _data,
     "notification": values(shapes.anything),
     "fcm_options": _fields(WEBPUSH_FCM_OPTIONS),
 }

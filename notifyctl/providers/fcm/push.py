@@ -12,12 +12,11 @@ from typing import Any
 from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import InvalidMessage
-from notifyctl.providers.fcm.options import OPTIONS
+from notifyctl.providers.fcm.options import OPTIONS, refuse_reserved
 
 MAX_PAYLOAD_BYTES = 4_096
 MAX_TOPIC_PAYLOAD_BYTES = 2_048
 _AUDIENCES = ("token", "fid", "topic", "condition")
-_RESERVED_DATA = re.compile(r"from|message_type|google\..*|gcm\.notification\..*", re.DOTALL)
 _TOPIC = re.compile(r"[a-zA-Z0-9\-_.~%]{1,900}")
 # A condition is reduced: each topic to a `t`, then what stands around them, until one is left.
 MAX_CONDITION_TOPICS = 5
@@ -81,9 +80,7 @@ def _check_condition(condition: str) -> None:
 
 def _data(content: Mapping[str, Any]) -> dict[str, str]:
     data = fields.strings(content, "data")
-    for key in data:
-        if _RESERVED_DATA.fullmatch(key):
-            raise InvalidMessage(f"data.{key}: a reserved word")
+    refuse_reserved("data", data)
     return data
 
 
@@ -96,12 +93,30 @@ def _options(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_size(push: Mapping[str, Any], audience: str) -> None:
-    """Refuse what is over the limit even without the overhead, which FCM counts in a way it does not document."""
+    """Refuse what is over the limit even without the overhead, which FCM counts in a way it does not document.
+
+    What is said for one platform goes there instead of what is said for all.
+    """
     limit = MAX_PAYLOAD_BYTES if audience in ("token", "fid") else MAX_TOPIC_PAYLOAD_BYTES
-    pairs = {**push.get("notification", {}), **push.get("data", {})}.items()
-    size = sum(len(key.encode(errors="replace")) + len(value.encode(errors="replace")) for key, value in pairs)
-    if size > limit:
-        raise InvalidMessage(f"title, body and data: {size} bytes, FCM takes {limit}")
+    shown, data = push.get("notification", {}), push.get("data", {})
+    parts = {"title, body and data": [shown, data]}
+    for platform in ("android", "webpush"):
+        if own := push.get(platform):
+            parts[platform] = [{**shown, **(own.get("notification") or {})}, own.get("data") or data]
+    payload = push.get("apns", {}).get("payload")
+    if payload:
+        parts["apns.payload"] = [payload, {key: value for key, value in data.items() if key not in payload}]
+    for what, pairs in parts.items():
+        size = sum(_size(key) + _size(value) for some in pairs for key, value in some.items())
+        if size > limit:
+            raise InvalidMessage(f"{what}: {size} bytes, FCM takes {limit}")
+
+
+def _size(value: Any) -> int:
+    """Return how many bytes a text has; of what is nested, as JSON."""
+    if isinstance(value, str):
+        return len(value.encode(errors="replace"))
+    return len(fields.encode_json({"": value})) - len('{"":}')
 
 
 def _collapsing(push: dict[str, Any], notification_id: str) -> dict[str, Any]:
