@@ -83,6 +83,8 @@ class Dispatcher:
         """
         parts = self._parts
         parts.run.began(await self._entered())
+        if parts.roster.configs and parts.roster.share < parts.options.concurrency:
+            parts.notices.say(f"at most {parts.roster.share} calls at once to each provider: ulimit -n allows no more")
         parts.chores.begin()
         recordings = {asyncio.create_task(each.run()) for each in parts.recorders}
         try:

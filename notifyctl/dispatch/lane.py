@@ -127,14 +127,14 @@ class Lane(Generic[Item, Done]):
         if not self._terms.once:
             await self._until_next_look(portion.wait_ms)
             return False
-        if portion.spared:
-            await self._pause(SPARED_S)
+        if portion.spared or portion.rests:
+            await self._pause(SPARED_S if portion.wait_ms is None else portion.wait_ms / 1_000)
             return False
         if portion.wait_ms is not None and portion.wait_ms / 1_000 <= self._patience_s:
             self._patience_s -= portion.wait_ms / 1_000
             await self._pause(portion.wait_ms / 1_000)
             return False
-        return not await self._probe_has_ended()
+        return not await self._changed()
 
     async def _until_next_look(self, wait_ms: int | None) -> None:
         poll = self._terms.poll_s
@@ -149,14 +149,14 @@ class Lane(Generic[Item, Done]):
             self._freed.clear()
             await self._freed.wait()
 
-    async def _probe_has_ended(self) -> bool:
-        """Wait until no call is running; return whether one was a probe, so that there may be more to do."""
+    async def _changed(self) -> bool:
+        """Wait until no call is running; return whether there may be more to do: one was a probe, or was given back."""
         await self._all_ended()
-        probing, self._probing = self._probing, False
-        while probing and self.unrecorded and not self._stopping.is_set():
+        again, self._probing = self.queue.gave_back() or self._probing, False
+        while again and self.unrecorded and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
-        return probing
+        return again
 
     # Taking
 

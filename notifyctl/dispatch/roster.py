@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from notifyctl.core import failover
@@ -13,10 +13,10 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials, Limited
+from notifyctl.providers.contract import Checkable, Credentials, Limited
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.providers.wire import Wire
+from notifyctl.providers.wire import Wire, is_reachable
 from notifyctl.store import providers
 from notifyctl.store.db.tx import Tx
 
@@ -34,6 +34,7 @@ class Roster:
         urls: Mapping[str, str],
         wire: Wire,
         tokens: TokenSource,
+        connections: int,
     ) -> None:
         self._threads = threads
         self._keyring = keyring
@@ -41,6 +42,7 @@ class Roster:
         self._urls = urls
         self._wire = wire
         self._tokens = tokens
+        self._connections = connections
         self._configs: dict[str, ProviderConfig] = {}
         self._fail: frozenset[str] = frozenset()
         self._stand_ins: dict[str, tuple[str, ...]] = {}
@@ -114,6 +116,26 @@ class Roster:
         fit = (name for name in self._configs if name != provider and name not in self._fail)
         return tuple(name for name in fit if registry.get(name).channel is channel)
 
+    def names(self) -> Iterable[str]:
+        """Return the providers' names."""
+        return self._configs
+
+    async def leads_to(self, provider: str) -> bool | None:
+        """Return whether there is a way to a provider now, nothing being asked; None where that cannot be tried."""
+        adapter = registry.get(provider)
+        if not isinstance(adapter, Checkable):
+            return None
+        try:
+            url = adapter.checkup(self.open(self._configs[provider])).url
+        except Exception:  # settings that do not do, or a third party's adapter: its lane says so
+            return None
+        return await is_reachable(url)
+
+    @property
+    def share(self) -> int:
+        """How many calls to each provider this host holds at once."""
+        return max(1, self._connections // max(1, len(self._configs)))
+
     def at_once(self, provider: str) -> int:
         """Return how many calls a provider can take at once."""
         return self._at_once.get(provider, MANY)
@@ -121,7 +143,7 @@ class Roster:
     def _know(self, configs: Sequence[ProviderConfig], now: int) -> None:
         self._configs = {each.provider_name: each for each in configs if self.is_ours(each.provider_name)}
         self._fail = frozenset(name for name, each in self._configs.items() if each.fails(now))
-        self._at_once = {name: _at_once(name, each) for name, each in self._configs.items()}
+        self._at_once = {name: min(self.share, _at_once(name, each)) for name, each in self._configs.items()}
         self._stand_ins = {}
         for channel in Channel:
             preferred = [(name, name in self._fail) for name in self._configs if registry.get(name).channel is channel]

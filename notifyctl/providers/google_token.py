@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -14,6 +15,7 @@ from google.oauth2 import service_account as google
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Response
+from notifyctl.providers.fault import fault_of
 from notifyctl.providers.inflate import BODY_BYTES, readable
 from notifyctl.providers.oauth import Token
 from notifyctl.providers.reading import explained, retry_after_ms
@@ -48,7 +50,7 @@ def fetch(account: Mapping[str, Any], timeout_s: float) -> Token | Outcome:
     except exceptions.RefreshError as error:
         return _refused(error, request)
     except exceptions.TransportError as error:
-        return _outcome(Kind.TRANSIENT, str(error), request)
+        return replace(_outcome(Kind.TRANSIENT, str(error), request), fault=fault_of(error))
     except Exception as error:  # google-auth trips over answers that are not the JSON it expects
         return _outcome(Kind.TRANSIENT, f"answered with something that is no token ({type(error).__name__})", request)
     ends = credentials.expiry

@@ -26,7 +26,7 @@ from aiosmtplib import SMTPException
 from notifyctl.core.outcome import Fault
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
-from notifyctl.providers.fault import fault_of
+from notifyctl.providers.fault import fault_of, innermost, reason_of
 from notifyctl.providers.mailsession import Mail, Refused, Relay, Session
 from notifyctl.providers.smtp.relay import CONNECTIONS
 from notifyctl.providers.tls import trust
@@ -34,6 +34,8 @@ from notifyctl.providers.tls import trust
 SECURITY: Mapping[str, str] = {"smtp": "starttls", "smtps": "tls", "smtp+plain": "none"}
 IDLE_SECONDS = 20.0  # the least that servers are known to wait is 30
 CLOSING_SECONDS = 1.0
+CLOSING = 421
+"""RFC 5321, 3.8: the server closes the connection."""
 
 
 class MailWire:
@@ -65,8 +67,11 @@ class MailWire:
             return refusal.response
         except TimeoutError:
             return attempt.failure(relay, f"no reply within {timeout_s:.3g} s")
-        except (SMTPException, OSError, ValueError) as error:
-            return attempt.failure(relay, one_line(str(error)) or type(error).__name__, fault_of(error))
+        except _Untrusted as error:
+            return attempt.failure(relay, str(error), Fault.SETTINGS)
+        except (SMTPException, OSError, ValueError, MemoryError, RuntimeError) as error:
+            fault = fault_of(error)
+            return attempt.failure(relay, _words(error, fault), fault)
 
     async def aclose(self) -> None:
         """Close the connections; that of a mail still under way is closed when it has ended."""
@@ -84,18 +89,39 @@ class MailWire:
         with pool.used():
             async with pool.places:
                 attempt.waited = True
-                session = attempt.session = await self._connected(pool)
-                try:
-                    answer = await (session.check() if mail is None else session.deliver(mail))
-                except BaseException:
-                    session.usable = False
-                    self._close([session])
-                    raise
-                self._keep(pool, session)
-                return answer
+                session = attempt.session = await self._used_before(pool)
+                if session is not None:
+                    answer = await self._asked_again(pool, session, mail)
+                    if answer is not None:
+                        return answer
+                session = attempt.session = await Session.open(pool.relay, await pool.context())
+                return await self._asked(pool, session, mail)
 
-    async def _connected(self, pool: _Pool) -> Session:
-        """Return a connection that was used before and still works, else a new one."""
+    async def _asked(self, pool: _Pool, session: Session, mail: Mail | None) -> Response:
+        try:
+            answer = await (session.check() if mail is None else session.deliver(mail))
+        except BaseException:
+            session.usable = False
+            self._close([session])
+            raise
+        self._keep(pool, session)
+        return answer
+
+    async def _asked_again(self, pool: _Pool, session: Session, mail: Mail | None) -> Response | None:
+        """Return the reply on a connection that was used before; None where it has come to its end.
+
+        Servers take so many mails on one connection, then they close it or say 421: on a new one they take the next.
+        """
+        try:
+            answer = await self._asked(pool, session, mail)
+        except (SMTPException, OSError):
+            if session.handed_over:
+                raise
+            return None
+        return None if answer.status == CLOSING and not session.handed_over else answer
+
+    async def _used_before(self, pool: _Pool) -> Session | None:
+        """Return a connection that was used before and still works."""
         while pool.idle:
             session = pool.idle.pop()
             try:
@@ -105,7 +131,7 @@ class MailWire:
                 self._close([session])
                 raise
             self._close([session])
-        return await Session.open(pool.relay, await pool.context())
+        return None
 
     def _keep(self, pool: _Pool, session: Session) -> None:
         if self._closed or not session.usable:
@@ -136,6 +162,10 @@ class MailWire:
         self._closing = [session for session in (*self._closing, *sessions) if not session.closed]
 
 
+class _Untrusted(Exception):
+    """What is to be trusted cannot be read; the text says what and why."""
+
+
 class _Pool:
     """The connections to one relay: `idle` are those that nobody uses, the latest last."""
 
@@ -153,7 +183,9 @@ class _Pool:
             try:
                 self._context = await asyncio.to_thread(trust, file)
             except OSError as error:
-                raise SMTPException(f"ca_file {file}: {error.strerror or error}" if file else str(error)) from error
+                if file is None:
+                    raise SMTPException(str(error)) from error
+                raise _Untrusted(f"ca_file {file}: {error.strerror or error}") from error
         return self._context
 
     @contextmanager
@@ -179,6 +211,14 @@ class _Attempt:
         handed_over = self.session is not None and self.session.handed_over
         kind = FailureKind.AMBIGUOUS if handed_over else FailureKind.UNSENT
         return Failure(kind, f"{relay.host}: {message}", fault)
+
+
+def _words(error: BaseException, fault: Fault) -> str:
+    cause = innermost(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"{reason_of(cause)}; set host to the name that it is for, or ca_file to the authority that it is from"
+    words = reason_of(cause) if fault is Fault.HOST else one_line(str(error))
+    return words or type(error).__name__
 
 
 def _relay(request: Request) -> Relay:

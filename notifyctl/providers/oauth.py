@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifyctl.core.outcome import Outcome
+from notifyctl.core.outcome import Fault, Kind, Outcome
+from notifyctl.providers.fault import reason_of
 
 TIMEOUT_SECONDS = 10.0
 EARLY_SECONDS = 225  # as google-auth does: a token that ends during a call is of no use
@@ -110,8 +111,14 @@ class TokenSource:
                 account.token, account.failure = found, None
             else:
                 account.failure, account.failed_at = found, self._now()
+        except (OSError, RuntimeError, MemoryError) as error:  # no thread could be started
+            account.failure, account.failed_at = _not_asked(error), self._now()
         finally:
             account.refresh = None
+
+
+def _not_asked(error: BaseException) -> Outcome:
+    return Outcome(Kind.TRANSIENT, f"no access token: {reason_of(error)}", fault=Fault.HOST)
 
 
 def _key(service_account: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,7 +9,9 @@ Requests to a mail server go through `mailwire`, which promises the same.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.text import one_line
@@ -20,6 +22,9 @@ from notifyctl.providers.inflate import BODY_BYTES as BODY_BYTES
 
 if TYPE_CHECKING:
     from notifyctl.providers.mailwire import MailWire
+
+
+REACH_SECONDS = 5.0
 
 
 class Wire:
@@ -61,7 +66,24 @@ class Wire:
         return self._mail
 
 
+async def is_reachable(url: str) -> bool:
+    """Return whether a connection to a request's address can be made. Nothing is said on it."""
+    parts = urlsplit(url)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    try:
+        async with asyncio.timeout(REACH_SECONDS):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, ValueError):
+        return False
+    writer.close()
+    return True
+
+
 def outcome_of(failure: Failure) -> Outcome:
     """Return what the absence of an answer means: nothing sent may be repeated, anything else is unknown."""
-    kind = Kind.TRANSIENT if failure.kind is FailureKind.UNSENT else Kind.UNKNOWN
-    return Outcome(kind, one_line(failure.message), fault=failure.fault)
+    if failure.kind is not FailureKind.UNSENT:
+        return Outcome(Kind.UNKNOWN, one_line(failure.message), fault=failure.fault)
+    wrong = failure.fault is Fault.SETTINGS
+    return Outcome(
+        Kind.CONFIG if wrong else Kind.TRANSIENT, one_line(failure.message), asked=not wrong, fault=failure.fault
+    )

@@ -18,6 +18,7 @@ from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chore, Chores, regularly
 from notifyctl.dispatch.dispatcher import Dispatcher, Parts
 from notifyctl.dispatch.early import EarlyReceipts
+from notifyctl.dispatch.host import Host, room_for_connections
 from notifyctl.dispatch.lane import Lane, LaneOptions
 from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
 from notifyctl.dispatch.notices import Notices
@@ -54,7 +55,8 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     """Return a dispatcher over a database; `notify` says what people should know."""
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
     notices, news, presence = Notices(tally, notify), asyncio.Event(), Presence(str(uuid.uuid4()), tally)
-    roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens)
+    room = room_for_connections()
+    roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     budget = Budget(options.limit)
     lanes, recorder = _sending(shared, presence.id, budget)
@@ -105,13 +107,15 @@ def _sending(shared: _Shared, dispatcher_id: str, budget: Budget) -> tuple[Notif
     claim_terms = ClaimTerms(dispatcher_id, lease_ms, shared.run, options.concurrency, options.on_unknown)
     lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
 
+    host = Host(roster, notices.say, once=options.once)
+
     def refused(provider: str, version: int, why: str) -> None:
         notices.say(f"{provider}: {why}; this dispatcher leaves it alone")
         lanes.refuse(provider, version)
 
     def make_lane(provider: str) -> NotificationLane:
         counts = tally.of(provider)
-        around = Surroundings(lanes.stand_ins, shared.news.set, refused)
+        around = Surroundings(lanes.stand_ins, shared.news.set, refused, host)
         queue = Notifications(provider, claim_terms, roster, around, counts)
         return Lane(queue, lane_terms, shared.threads, recorder, budget, counts, notices.say)
 

@@ -105,10 +105,11 @@ def _old(trusted: trustme.CA) -> ssl.SSLContext:
 def test_refusals(
     trusted: trustme.CA, server: Callable[[trustme.CA], ssl.SSLContext], reason: str, loops: Loops
 ) -> None:
-    """Nothing is sent to whom it is not meant for; the reason is said, and it is the provider's fault."""
+    """Nothing is sent to whom it is not meant for; the reason is said: a certificate is configuration to be mended."""
     failure, heads = ask(server(trusted), loops)
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.fault, heads) == (FailureKind.UNSENT, Fault.PROVIDER, [])
+    fault = Fault.SETTINGS if reason else Fault.PROVIDER
+    assert (failure.kind, failure.fault, heads) == (FailureKind.UNSENT, fault, [])
     assert reason in failure.message
 
 

@@ -152,7 +152,8 @@ def test_encryption(security: str, context: ssl.SSLContext, authority: tuple[tru
         assert security == "tls" or heard.commands.index("STARTTLS") < secret
         refused = send(request(server, ("anna", "pass wörd:"), security=security))
     assert isinstance(refused, Failure) and refused.kind is FailureKind.UNSENT
-    assert "certificate verify failed" in refused.message
+    assert refused.fault is Fault.SETTINGS
+    assert "the certificate is refused" in refused.message and "ca_file" in refused.message
     assert not server.heard[-1].mails and "AUTH" not in " ".join(server.heard[-1].commands)
 
 
@@ -173,7 +174,7 @@ def test_a_missing_authority_is_named(tmp_path: Path) -> None:
         answer = send(request(server, security="tls", ca_file=str(tmp_path / "ca.pem")))
     assert isinstance(answer, Failure) and answer.kind is FailureKind.UNSENT
     assert f"ca_file {tmp_path / 'ca.pem'}: No such file" in answer.message
-    assert answer.fault is Fault.HOST
+    assert answer.fault is Fault.SETTINGS
 
 
 def test_a_wrong_login_is_tried_once() -> None:
@@ -347,6 +348,21 @@ def test_a_421_ends_the_connection(verb: str) -> None:
     assert isinstance(second, Response) and second.status == 250
     assert len(server.heard) == 2
     assert "RSET" not in server.commands
+
+
+@pytest.mark.parametrize("end", ["421 4.7.0 too many messages in this connection", CLOSE])
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
+def test_a_server_that_takes_so_many_mails_a_connection(verb: str, end: str | bytes) -> None:
+    """RFC 5321, 3.8: it may close at any time. The next mail goes over a new connection, and nothing is lost by it."""
+
+    async def act(wire: Wire) -> list[Response | Failure]:
+        return [await wire.send(asked, LONG_S) for _ in range(3)]
+
+    with MailServer({verb: [USUAL[verb], end, USUAL[verb]]}) as server:
+        asked = request(server)
+        answers = run(act)
+    assert [isinstance(each, Response) and each.status for each in answers] == [250, 250, 250]
+    assert (len(server.heard), len(server.mails)) == (2, 3)
 
 
 def test_other_credentials_need_another_connection() -> None:

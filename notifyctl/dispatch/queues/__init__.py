@@ -23,7 +23,8 @@ class Portion(Generic[Item]):
 
     `wait_ms` is for how long it is sure that nothing may be taken. `settled`: something else was done with what was
     due, and there may be more. `spared`: something was left to somebody else here, who takes it in a moment.
-    `probes`: what was taken may change what can be taken. `detail` is the queue's own.
+    `probes`: what was taken may change what can be taken. `rests`: nothing was looked for, and is only after `wait_ms`.
+    `detail` is the queue's own.
     """
 
     items: Sequence[Item] = ()
@@ -34,6 +35,7 @@ class Portion(Generic[Item]):
     settled: bool = False
     spared: bool = False
     probes: bool = False
+    rests: bool = False
     detail: Any = None
 
     @property
@@ -64,6 +66,9 @@ class Queue(Protocol[Item, Done_co]):
 
     def release(self, item: Item) -> Done_co:
         """Return that nothing was begun with an item."""
+
+    def gave_back(self) -> bool:
+        """Return whether items were given back since this was asked, and are worth another look."""
 
     def left(self) -> Sequence[Done_co]:
         """Return what becomes of what was taken and kept for later, now that the lane is over."""

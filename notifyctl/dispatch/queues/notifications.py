@@ -15,6 +15,8 @@ from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.reach import was_not_reached
+from notifyctl.dispatch.host import Host
 from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.queues import Portion
 from notifyctl.dispatch.roster import Roster
@@ -41,15 +43,16 @@ class ClaimTerms:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The callbacks by which a queue asks and tells the rest of the dispatcher.
+    """By what a queue asks and tells the rest of the dispatcher.
 
     `stand_ins` returns for whom a provider stands in now; `failing` takes note that a provider was found to fail;
-    `refused` that its secrets could not be opened here, at that version of its configuration.
+    `refused` that its secrets could not be opened here, at that version of its configuration. `host` is this machine.
     """
 
     stand_ins: Callable[[str], tuple[StandIn, ...]]
     failing: Callable[[], None]
     refused: Callable[[str, int, str], None]
+    host: Host
 
 
 class Notifications:
@@ -66,14 +69,18 @@ class Notifications:
         self._senders: dict[int, Sender] = {}
         self._ceiling: int | None = None
         self._evidence = Evidence()
+        self._gave_back = False
 
     def places(self) -> int:
         """Return how many calls may be made at once."""
         most = min(self._terms.concurrency, self._roster.at_once(self.provider))
+        most = self._around.host.most(self.provider, most)
         return most if self._ceiling is None else min(most, self._ceiling)
 
     def take(self, tx: Tx, room: int) -> Portion[Claim]:
-        """Claim what is due."""
+        """Claim what is due; nothing while this host is in trouble."""
+        if rests_ms := self._around.host.rests_ms():
+            return Portion(wait_ms=rests_ms, rests=not self._around.host.gives_up)
         order = ClaimRequest(
             provider=self.provider,
             holder=self._terms.holder,
@@ -136,6 +143,11 @@ class Notifications:
             outcome = said = await self._senders[item.version].deliver(item.message, began + lease.deadline_ms / 1_000)
         except asyncio.CancelledError:
             outcome = _BROKEN_OFF  # it may have been delivered, and the history says so
+        if not was_not_reached(outcome):
+            self._around.host.reached(self.provider)
+        elif await self._is_ours(outcome):
+            self._gave_back = True
+            return self.release(item)
         self._tally.latencies.append((time.monotonic() - began) * 1_000)
         return AttemptResult(item, self._decided(Attempt(item, began_at, lease.moment()), outcome), said)
 
@@ -143,9 +155,21 @@ class Notifications:
         """Return that no call was begun."""
         return AttemptResult(item, Release(item, item.due_at, item.attempt - 1, item.last_attempted))
 
+    def gave_back(self) -> bool:
+        """Return whether calls were not begun for trouble of this host that may be over soon."""
+        gave_back, self._gave_back = self._gave_back, False
+        return gave_back and not self._around.host.gives_up
+
     def left(self) -> Sequence[AttemptResult]:
         """Return nothing: what is claimed is begun."""
         return ()
+
+    async def _is_ours(self, outcome: Outcome) -> bool:
+        """Return whether this host is why nothing was sent."""
+        try:
+            return await self._around.host.is_ours(self.provider, outcome, self._tally.in_flight)
+        except asyncio.CancelledError:
+            return True  # at shutdown: whoever takes it next will see
 
     def _decided(self, attempt: Attempt, outcome: Outcome) -> Change:
         if (refused := failover.back(attempt, outcome)) is not None:

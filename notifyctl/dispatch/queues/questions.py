@@ -198,6 +198,10 @@ class Questions:
         """Return that nothing was asked: it is due at once."""
         return _not_asked(self.provider, item, 0)
 
+    def gave_back(self) -> bool:
+        """Return that there was nothing: what is not answered is asked later."""
+        return False
+
     def left(self) -> Sequence[Asked]:
         """Return what becomes of the follow-ups for which there is no time any more."""
         items, self._follow_ups = self._follow_ups, []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 from notifyctl.core.outcome import Fault
-from notifyctl.providers.fault import fault_of, reason_of
+from notifyctl.providers.fault import fault_of, is_lack_of_threads, reason_of
 from notifyctl.providers.http.connection import Connection
 from notifyctl.providers.http.request import Origin
 from notifyctl.providers.http.secure import Tls
@@ -75,10 +75,10 @@ class Dialler:
         if origin.scheme == "https":
             with step.at("reading the certificate authorities", Fault.HOST):
                 context = await self._trusted()
-        with step.at("resolving the name", Fault.HOST):
+        with step.at("resolving the name", Fault.ROUTE):
             found = _interleaved(await self._resolve(origin.host, origin.port))
         if not found:
-            raise NotConnected("the name has no address", Fault.PROVIDER)
+            raise NotConnected("the name has no address", Fault.SETTINGS)
         with step.at("connecting", Fault.ROUTE):
             plug = await _first(found, origin.port)
         tls = None if context is None else Tls(context, origin.host.rstrip("."))
@@ -118,6 +118,10 @@ class _Step:
         except OSError as error:
             fault = too_slow if name.startswith("reading") else fault_of(error)
             raise NotConnected(reason_of(error), fault) from error
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not is_lack_of_threads(error):
+                raise
+            raise NotConnected(reason_of(error), Fault.HOST) from error
 
 
 async def _first(found: Sequence[str], port: int) -> socket.socket:
