@@ -20,6 +20,7 @@ import typer
 from notifyctl.cli.invocation import Invocation, unconfigured
 from notifyctl.cli.noun import single
 from notifyctl.cli.sandbox import SENDER, SMS_SENDER
+from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import load, outside_environment
 from notifyctl.core.errors import Conflict, NotifyctlError
 from notifyctl.services import demo as service
@@ -28,6 +29,9 @@ from notifyctl.wiring import System
 FAULTS = ("twilio=503:0.15", "sendgrid=429:0.05", "fcm=503:0.1")
 DISPATCH_TIME = "13s"
 WIDTH = 76
+MARK = ".notifyctl-demo"
+"""The file by which a folder is known as an earlier demo's. What is in any other folder is somebody's."""
+MARKED = "This folder belongs to `notifyctl demo`, which empties it when it runs again."
 OURS = ("notifyctl.db", "notifyctl.db-wal", "notifyctl.db-shm", "notifyctl.db.lock", "keys", "config.toml")
 OURS_TOO = ("sandbox-service-account.json", "sandbox.jsonl")
 
@@ -48,16 +52,29 @@ def demo(
 
 
 def _empty(folder: Path) -> None:
-    """Make room for the demo; only what an earlier demo wrote is removed."""
+    """Make room for the demo: in a folder that is new or empty, or that an earlier demo marked as its own."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in (*OURS, *OURS_TOO))
+        present = {path.name for path in folder.iterdir()}
+        marked = _is_marked(folder / MARK)
+        foreign = sorted(present - {MARK, *OURS, *OURS_TOO} if marked else present)
+        if foreign:
+            whose = "holds other things" if marked else "is no demo's folder and holds things"
+            raise Conflict(f"{folder} {whose}: {', '.join(foreign[:3])}", "notifyctl demo --dir ELSEWHERE")
+        if not marked:
+            write_secret(folder / MARK, MARKED)
+        for name in (*OURS, *OURS_TOO):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise Conflict(f"{folder}: {error.strerror}", "notifyctl demo --dir ELSEWHERE") from error
-    if foreign:
-        raise Conflict(f"{folder} holds other things: {', '.join(foreign[:3])}", "notifyctl demo --dir ELSEWHERE")
-    for name in (*OURS, *OURS_TOO):
-        (folder / name).unlink(missing_ok=True)
+
+
+def _is_marked(mark: Path) -> bool:
+    return (
+        not mark.is_symlink()
+        and mark.is_file()
+        and mark.read_text(encoding="utf-8", errors="replace").strip() == MARKED
+    )
 
 
 def _configure(folder: Path) -> Path:
@@ -70,7 +87,7 @@ def _configure(folder: Path) -> Path:
         f"encryption_keys_file = {json.dumps(str(base / 'keys'))}",
         'operator = "anna"',
     )
-    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_secret(config, "\n".join(lines))
     return config
 
 

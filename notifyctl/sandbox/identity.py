@@ -129,7 +129,8 @@ def _file(key: RSAPrivateKey, token_uri: str) -> dict[str, Any]:
 def _write(path: Path, file: dict[str, Any]) -> None:
     """Replace the file in one step; it is never there half, and never readable for others."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    draft.unlink(missing_ok=True)  # whatever it is, a link too, it is not written through
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         out.write(json.dumps(file, indent=2) + "\n")
     draft.replace(path)

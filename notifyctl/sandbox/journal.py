@@ -18,7 +18,7 @@ class Journal:
     """
 
     def __init__(self, path: Path | None) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         self._file = None if path is None else os.open(path, flags, 0o600)
         self._numbers = count(1)
         self.inbox = Inbox()

@@ -225,6 +225,8 @@ def _create_file(database: Database) -> None:
     path = database.path
     if path is None:
         return
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to nothing: no database is created through it", "name the file itself")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(lock_of(path), WRITE_LOCK_TIMEOUT_S):
