@@ -57,10 +57,8 @@ def _empty(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         present = {path.name for path in folder.iterdir()}
         marked = _is_marked(folder / MARK)
-        foreign = sorted(present - {MARK, *OURS, *OURS_TOO} if marked else present)
-        if foreign:
-            whose = "holds other things" if marked else "is no demo's folder and holds things"
-            raise Conflict(f"{folder} {whose}: {', '.join(foreign[:3])}", "notifyctl demo --dir ELSEWHERE")
+        if foreign := sorted(present - {MARK, *OURS, *OURS_TOO} if marked else present):
+            raise Conflict(f"{folder} holds other things: {', '.join(foreign[:3])}", "notifyctl demo --dir ELSEWHERE")
         if not marked:
             write_secret(folder / MARK, MARKED)
         for name in (*OURS, *OURS_TOO):

@@ -16,7 +16,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.selection import Ids, Many, agreement, choose, filters, finish
+from notifyctl.cli.selection import Ids, Many, agreement, choose, filters, finish, read_ids
 from notifyctl.cli.types import parse_since, parse_until
 from notifyctl.core import history
 from notifyctl.core.cursor import Cursor
@@ -94,15 +94,18 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of entries or notifications.")],
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Ids of entries or notifications; - for ids on stdin.")
+    ],
 ) -> None:
-    """Show dead letters whole, with every attempt; as JSON an object for one ID, an array for several."""
+    """Show dead letters whole, with every attempt; as JSON an object for one ID, an array for several and for -."""
     with invocation(ctx) as run:
+        several, ids = len(ids) > 1 or ids == ["-"], read_ids(ids)
         rows = [
             SimpleNamespace(**asdict(row), attempts=attempts.past(row.history or row.retry_history))
             for row in service.show(run.system.db, ids)
         ]
-        whole.show(run, ids, rows, _SHOWN, id_name="notification_id")
+        whole.show(run, rows, _SHOWN, id_name="notification_id", several=several)
 
 
 @app.command(cls=_RETRY)

@@ -15,7 +15,7 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.selection import COPIES, Ids, Many, agreement, choose, finish
+from notifyctl.cli.selection import COPIES, Ids, Many, agreement, choose, finish, read_ids
 from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core import when
 from notifyctl.core.duration import age
@@ -93,7 +93,12 @@ def _filters(
     ] = None,
     provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of this provider.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="To this user.")] = None,
-    address: Annotated[str | None, typer.Option("--address", metavar="A", help="To this address.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="A", help="That went to this address; beside another filter.")
+    ] = None,
+    contains: Annotated[
+        str | None, typer.Option("--contains", metavar="TEXT", help="With this in what it says; beside another filter.")
+    ] = None,
     provider_message_id: Annotated[
         str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")
     ] = None,
@@ -137,12 +142,15 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or their first 8 characters or more.")],
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Ids, or their first 8 characters or more; - for stdin.")
+    ],
 ) -> None:
-    """Show notifications whole, with every attempt; as JSON an object for one ID, an array for several."""
+    """Show notifications whole, with every attempt; as JSON an object for one ID, an array for several and for -."""
     with invocation(ctx) as run:
+        several, ids = len(ids) > 1 or ids == ["-"], read_ids(ids)
         rows = [_with_attempts(row) for row in service.show(run.system.db, ids)]
-        whole.show(run, ids, rows, SHOWN, id_name="id")
+        whole.show(run, rows, SHOWN, id_name="id", several=several)
 
 
 @app.command(cls=_Acting)

@@ -182,7 +182,8 @@ def update(
             checkups.require(db, run.system.keyring, run.settings.provider_urls, name, given)
         changed = providers.update(db, run.system.keyring, name, given)
         if resume:
-            changed, _ = providers.resume(db, name)
+            changed, cleared = providers.resume(db, name)
+            _say_cleared(run, changed.provider_name, cleared)
         run.out.record(changed, FIELDS)
         if changed.state == "paused":
             _say_still_paused(run, changed.provider_name, changed.pause_reason)
@@ -229,12 +230,11 @@ def pause(
 
 @app.command()
 def resume(ctx: typer.Context, name: _Name) -> None:
-    """End a provider's pause."""
+    """End a provider's pause; a throttle and an open breaker too, and what they have counted."""
     with invocation(ctx) as run:
-        provider, was_paused = providers.resume(run.system.db, name)
+        provider, cleared = providers.resume(run.system.db, name)
         run.out.record(provider, FIELDS)
-        if not was_paused:
-            run.out.say(f"{provider.provider_name} was not paused")
+        _say_cleared(run, provider.provider_name, cleared)
 
 
 @app.command()
@@ -258,6 +258,10 @@ def test(
             if each.ok and each.paused:
                 _say_still_paused(run, each.provider_name, each.paused)
         _raise_for([each for each in found if not each.ok], len(found), run)
+
+
+def _say_cleared(run: Invocation, name: str, cleared: Sequence[str]) -> None:
+    run.out.say(f"{name}: cleared {', '.join(cleared)}" if cleared else f"{name} was not paused")
 
 
 def _say_still_paused(run: Invocation, name: str, reason: str | None) -> None:

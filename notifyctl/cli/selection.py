@@ -154,7 +154,8 @@ def _summary(everything: Sequence[Acted], *, dry: bool) -> str:
     return f"{told}; nothing was done" if dry else told
 
 
-def _read(texts: Sequence[str]) -> list[str]:
+def read_ids(texts: Sequence[str]) -> list[str]:
+    """Return the ids that were named, or with - those of stdin, each once."""
     if "-" not in texts:
         return list(dict.fromkeys(texts))
     if len(texts) > 1:
@@ -163,7 +164,7 @@ def _read(texts: Sequence[str]) -> list[str]:
 
 
 def _named(run: Invocation, words: Sequence[str], many: Many[Q], options: dict[str, Any]) -> Chosen:
-    db, dry, texts = run.system.db, bool(options.get("dry_run")), _read(words)
+    db, dry, texts = run.system.db, bool(options.get("dry_run")), read_ids(words)
     known = many.resolve(db, texts) if texts else {}
     ids = list(dict.fromkeys(id_ for id_ in known.values() if isinstance(id_, str)))
     unknown = [bulk.failed(text, error) for text, error in known.items() if isinstance(error, NotifyctlError)]

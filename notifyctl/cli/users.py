@@ -33,6 +33,7 @@ _REMOVED = (
     Field("notifications", FieldKind.NUMBER, "NOTIFICATIONS"),
     Field("api_keys", FieldKind.NUMBER, "KEYS"),
     Field("webhooks", FieldKind.NUMBER, "WEBHOOKS"),
+    Field("suppressions", FieldKind.NUMBER, "SUPPRESSIONS LEFT"),
 )
 
 _Language = Annotated[str | None, typer.Option("--language", metavar="L", help="A language tag: en, de-AT.")]
@@ -106,6 +107,13 @@ def delete(
         run.confirm(_question(plan), yes=yes, confirm=confirm)
         gone = users.delete(db, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
         run.out.record(gone, _REMOVED)
+        run.out.say(_stays(gone.suppressions))
+
+
+def _stays(suppressions: int) -> str:
+    stay = f"{suppressions:,} suppressed {'address stays' if suppressions == 1 else 'addresses stay'} suppressed"
+    whose = f"{stay}; " if suppressions else ""
+    return f"{whose}what was sent stays in the metrics, what was done in the audit trail, without addresses"
 
 
 def _question(plan: Removal) -> str:
@@ -120,4 +128,4 @@ def _question(plan: Removal) -> str:
         if number
     ]
     extent = f" with {', '.join(parts)}" if parts else ""
-    return f"Delete user {plan.user.username} ({plan.user.id}){extent}?"
+    return f"Delete user {plan.user.username} ({plan.user.id}){extent}? {_stays(found.suppressions).capitalize()}."

@@ -14,9 +14,9 @@ from notifyctl.core.json_codec import lenient
 
 
 def show(
-    run: Invocation, ids: Sequence[str], rows: Sequence[SimpleNamespace], fields: Sequence[Field], *, id_name: str
+    run: Invocation, rows: Sequence[SimpleNamespace], fields: Sequence[Field], *, id_name: str, several: bool
 ) -> None:
-    """Write the rows that `ids` asked for: for a person one after the other, else a record for one id, or records.
+    """Write the rows that were asked for: for a person one after the other, else a record, or records of `several`.
 
     A row has the `fields`, among them its `payload` (a text) and its `attempts` (as `attempts.past` returns them).
     `id_name` names the field that -o id prints.
@@ -24,7 +24,7 @@ def show(
     if run.out.form == "table":
         for row in rows:
             _show_one(run, row, fields)
-    elif len(ids) == 1:
+    elif not several:
         run.out.record(rows[0], fields, id_name=id_name)
     else:
         run.out.records(rows, fields, id_name=id_name)

@@ -42,6 +42,7 @@ class NotificationQuery:
     provider: str | None = None
     user: str | None = None
     address: str | None = None
+    contains: str | None = None
     provider_message_id: str | None = None
     since: Point | None = None
     until: Point | None = None
@@ -60,7 +61,11 @@ class ResolvedQuery:
 
 
 def ask(db: Database, query: NotificationQuery) -> ResolvedQuery:
-    """Return the query made ready. Raises NotFound for a user or provider that does not exist."""
+    """Return the query made ready. Raises NotFound for a user or provider that does not exist, UsageError.
+
+    An address and a text are in no index: something else has to say among which to look for them.
+    """
+    _require_bound(query)
     with db.read() as tx:
         if query.provider is not None:
             require_provider(tx, query.provider)
@@ -214,6 +219,18 @@ def require_provider(tx: Tx, name: str) -> None:
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
+def _require_bound(query: NotificationQuery) -> None:
+    unbounded = replace(query, address=None, contains=None) == NotificationQuery()
+    if query != NotificationQuery() and unbounded:
+        option = "--address" if query.address is not None else "--contains"
+        raise UsageError(
+            f"{option} looks at each notification: something has to say at which",
+            f"{option} with --since 7d, or --user",
+        )
+    if query.contains is not None and not query.contains.strip():
+        raise UsageError("--contains: nothing was given")
+
+
 def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
     return NotificationFilter(
         status=query.status,
@@ -222,6 +239,7 @@ def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         provider=query.provider,
         user_id=users.find(tx, query.user).id if query.user is not None else None,
         address=_as_stored(query.address) if query.address is not None else None,
+        contains=query.contains,
         provider_message_id=query.provider_message_id,
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),

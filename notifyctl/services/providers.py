@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
-from notifyctl.core.health import Cause, Health
+from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.model import PROVIDER_NAME, AuditEntry
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring, holds_secret
@@ -28,6 +28,7 @@ SET = "set"
 TOLD = 10
 _MAY_HELP = {"api_key", "api_secret", "service_account", "config"}
 _LIST = "notifyctl providers list"
+_HELD = {Hold.PAUSED: "a pause", Hold.OPEN: "an open breaker", Hold.THROTTLED: "a throttle"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +191,33 @@ def pause(db: Database, ref: str, reason: str, for_ms: int | None) -> Provider:
     return db.write(work)
 
 
-def resume(db: Database, ref: str) -> tuple[Provider, bool]:
-    """End a provider's pause; return it and whether it was paused. Raises NotFound."""
+def resume(db: Database, ref: str) -> tuple[Provider, list[str]]:
+    """End a provider's pause; return it and what was cleared: a pause, a breaker, a throttle. Raises NotFound."""
 
-    def work(tx: Tx) -> tuple[Provider, bool]:
+    def work(tx: Tx) -> tuple[Provider, list[str]]:
         config = _locked(tx, ref)
-        was_paused = config.health.is_paused(tx.now)
-        resumed = _with_health(tx, config, config.health.resumed())
-        if was_paused:
+        health = config.health
+        cleared = list(_cleared(health, tx.now))
+        resumed = _with_health(tx, config, health.resumed())
+        if cleared:
             hints.give(tx, [config.provider_name])
-            tx.audit("resume", "provider", [(config.id, {"reason": config.health.pause_reason})])
-        return _shown(resumed, tx.now), was_paused
+            why = health.pause_reason if health.is_paused(tx.now) else ", ".join(cleared)
+            tx.audit("resume", "provider", [(config.id, {"reason": why, "cleared": cleared})])
+        return _shown(resumed, tx.now), cleared
 
     return db.write(work)
+
+
+def _cleared(health: Health, now: int) -> Iterator[str]:
+    """Yield what resuming takes away, for people: a pause or what else it is, and what was counted."""
+    if (hold := health.hold(now)) is not None:
+        yield f"{_HELD[hold]} ({health.pause_reason})"
+    if health.ceiling is not None:
+        yield f"a limit of {health.ceiling:,} in flight after a throttle"
+    if health.window_failures:
+        yield f"{health.window_failures:,} failures that the breaker had counted"
+    if health.doubt is not None:
+        yield f"a doubt ({health.doubt})"
 
 
 def refuse_removal(db: Database, ref: str) -> Provider:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from notifyctl.core import address, names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
-from notifyctl.store import metrics
+from notifyctl.store import audit, contacts, metrics
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -34,13 +34,14 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class RemovedUser:
-    """A user that is gone, with so many notifications, API keys and webhooks."""
+    """A user that is gone, with so many notifications, API keys and webhooks; so many suppressions stay."""
 
     id: str
     username: str
     notifications: int
     api_keys: int
     webhooks: int
+    suppressions: int
 
 
 def create(db: Database, username: str, email: str, language: str | None = None) -> CreatedUser:
@@ -126,6 +127,8 @@ def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> No
 def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None) -> RemovedUser:
     """Delete a user with everything that belongs to it; what was sent stays in the metrics.
 
+    The audit trail keeps what was done and forgets the addresses; suppressions stay.
+
     `reassign_to` names the user who takes over the templates. Raises NotFound, Conflict (`refuse_removal`).
     """
 
@@ -135,8 +138,9 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
         refuse_removal(Removal(user, found), cancel_pending=cancel_pending, reassign=reassign_to is not None)
         if reassign_to is not None:
             _reassign(tx, user, reassign_to)
-        gone = RemovedUser(user.id, user.username, found.notifications, found.api_keys, found.webhooks)
+        gone = _gone(user, found)
         changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": found.pending}
+        audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in contacts.listed(tx, user))))
         # Before the deletion: the actor may be the user, whom the row could not name afterwards.
         tx.audit("delete", "user", [(user.id, changes)])
         metrics.keep_erased(tx, user.id)
@@ -144,6 +148,11 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
         return gone
 
     return db.write(work)
+
+
+def _gone(user: User, found: Footprint) -> RemovedUser:
+    left = (found.notifications, found.api_keys, found.webhooks, found.suppressions)
+    return RemovedUser(user.id, user.username, *left)
 
 
 def _create(db: Database, wanted: User, *, keep: bool) -> CreatedUser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from notifyctl.core.content import ADDRESS_FIELD
+from notifyctl.core.content import ADDRESS_FIELD, FIELDS
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel, Status, metric_at
 from notifyctl.core.notification import Notification, State
@@ -40,7 +41,7 @@ class NotificationFilter:
     """Which notifications. Times are milliseconds since the epoch; None narrows nothing.
 
     `stuck_ms`: pending for longer than that. `address` is the one in the payload, or a contact point of the user's
-    where the payload names none.
+    where the payload names none. `contains` is a text in what it says.
     """
 
     status: Status | None = None
@@ -49,6 +50,7 @@ class NotificationFilter:
     provider: str | None = None
     user_id: str | None = None
     address: str | None = None
+    contains: str | None = None
     provider_message_id: str | None = None
     since: int | None = None
     until: int | None = None
@@ -157,6 +159,8 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
         found.append(stuck(now, wanted.stuck_ms))
     if wanted.address is not None:
         found.append(_goes_to(wanted.address))
+    if wanted.contains is not None:
+        found.append(_mentions(wanted.contains))
     return found
 
 
@@ -172,6 +176,7 @@ def lock(tx: Tx, ids: Sequence[str]) -> dict[str, LockedNotification]:
 
 # Helpers
 
+_FIELD_NAMES = sorted({f'"{name}":' for names in FIELDS.values() for name in names})
 _DUE = case((PENDING, n.due_at)).label("due_at")
 _NO_PAYLOAD: ColumnElement[str] = literal_column("''").label("payload")
 _ROW = [_DUE if field.name == "due_at" else n[field.name] for field in fields(Notification) if field.name in n]
@@ -226,6 +231,19 @@ def _says(field: str, value: str) -> ColumnElement[bool]:
     # As text: of a payload that is no JSON the databases' own functions make an error.
     written = json.dumps(value, ensure_ascii=False)
     return or_(_holds(f'"{field}":{written}'), _holds(f'"{field}": {written}'))
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    """Return whether it stands in what a payload says, whatever the case; the names of fields say nothing."""
+    # Other programs store JSON in ASCII, and SQLite knows no other letters' cases.
+    written = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)}
+    names = [name for name in _FIELD_NAMES if any(each.lower() in name for each in written)]
+    payload: ColumnElement[str] = reduce(lambda left, name: func.replace(left, name, ""), names, n.payload)
+    said, folded = payload, func.lower(payload)
+    return or_(
+        *(func.replace(said, each, "") != said for each in written),
+        *(func.replace(folded, each.lower(), "") != folded for each in written),
+    )
 
 
 def _holds(text: str) -> ColumnElement[bool]:

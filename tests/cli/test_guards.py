@@ -30,11 +30,7 @@ WORDS = {
     "users update": ("anna", "--language", "de"),
     "users contacts add": ("anna", "sms", "+14155552345"),
     "notifications reschedule": ("--all", "--yes", "--at", "now"),
-    "notifications resend": ("--all", "--yes"),
-    "notifications cancel": ("--all", "--yes"),
     "dlq resolve": ("--all", "--yes", "--by", "anna"),
-    "dlq retry": ("--all", "--yes"),
-    "dlq reopen": ("--all", "--yes"),
     "dispatch": ("--once",),
     "receipts ingest": ("-",),
 }
@@ -48,6 +44,8 @@ def called(path: str) -> list[str]:
     if path in WORDS:
         return [*path.split(), *WORDS[path]]
     words = path.split()
+    if {"everything", "yes"} <= {param.name for param in LEAVES[path].params}:
+        return [*words, "--all", "--yes"]
     for param in LEAVES[path].params:
         if param.required:
             sample = SAMPLES.get(param.name, "anna")

@@ -251,6 +251,65 @@ def test_not_beyond_its_end(cli: Cli, database: Database, anna: str) -> None:
     assert seed.notification(database, id_).send_at is None
 
 
+def test_show_reads_ids(cli: Cli, database: Database, anna: str) -> None:
+    """`-` reads them: one command's -o id is shown whole by the next, as an array, be it one; nothing is nothing."""
+    ids_ = seed.pending(database, anna, count=2)
+    shown = cli.call("notifications", "show", "-", "-o", "json", input="\n".join(ids_)).ok().json()
+    assert [row["id"] for row in shown] == ids_
+    [row] = cli.call("notifications", "show", "-", "-o", "json", input=ids_[0][:8]).ok().json()
+    assert row["id"] == ids_[0]
+    assert cli.call("notifications", "show", "-", "-o", "json", input="").ok().json() == []
+    assert cli.call("notifications", "show", "-", input="ffffffff-0000").exit_code == 3
+    assert cli.call("notifications", "show", "-", ids_[0], input=ids_[1]).exit_code == 2
+    dead = letters.dead(database, anna, count=2)
+    shown = cli.call("dlq", "show", "-", "-o", "json", input="\n".join(dead)).ok().json()
+    assert [row["notification_id"] for row in shown] == dead
+
+
+def test_what_they_say_is_found(cli: Cli, database: Database, anna: str) -> None:
+    """A text in any field, whatever its case, with what JSON escapes; the names of fields are no content."""
+    said = {
+        "quoted": 'He said "10 % off"\nto\\me',
+        "german": "Grüße aus KÖLN",
+        "plain": "the text of the Body",
+    }
+    made = {
+        name: seed.pending(
+            database, anna, payload=json.dumps({"v": 1, "subject": "s", "text": text}, ensure_ascii=False)
+        )[0]
+        for name, text in said.items()
+    }
+    [ascii_] = seed.pending(database, anna, payload=json.dumps({"text": "Grüße"}))
+    for text, found in {
+        'said "10 % off"\nto\\me': {made["quoted"]},
+        "10 _ off": set(),
+        "HE SAID": {made["quoted"]},
+        "Grüße": {made["german"], ascii_},
+        "KÖLN": {made["german"]},
+        "text": {made["plain"]},
+        "TEXT": {made["plain"]},
+        "subject": set(),
+        "body": {made["plain"]},
+    }.items():
+        listed = cli.call("notifications", "list", "--contains", text, "--user", "anna", "-o", "id").ok()
+        assert set(listed.stdout.split()) == found, text
+    acted = cli.call(
+        "notifications", "cancel", "--contains", "köln".upper(), "--status", "pending", "--expect", "1"
+    ).ok()
+    assert acted.stderr == "1 cancelled\n"
+
+
+@pytest.mark.parametrize("option", ["--contains", "--address"])
+def test_what_is_in_no_index_is_bounded(cli: Cli, database: Database, anna: str, option: str) -> None:
+    """Alone it would read everything that was ever sent: exit 2, and the hint says how to bound it."""
+    seed.pending(database, anna)
+    for words in (("list",), ("cancel", "--yes")):
+        refused = cli.call("notifications", *words, option, "x@example.org")
+        assert (refused.exit_code, refused.stdout, "--since" in refused.stderr) == (2, "", True)
+    for bound in (("--since", "7d"), ("--until", "1h"), ("--user", "anna"), ("--status", "sent")):
+        cli.call("notifications", "list", option, "x@example.org", *bound).ok()
+
+
 # Taking a cancellation back
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from notifyctl.core.health import Cause
 from notifyctl.core.sealing import parse_keys
@@ -17,7 +17,7 @@ from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials
 from notifyctl.store import providers as store
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import audit_logs, provider_configs
+from notifyctl.store.schema.tables import audit_logs, provider_configs, provider_states
 from tests.support import seed
 from tests.support.command import Cli, Result
 from tests.support.scripted import service_account
@@ -235,6 +235,37 @@ def test_if_not_exists(cli: Cli) -> None:
     assert _sendgrid(cli, "--if-not-exists", "--priority", "3").exit_code == 5
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"paused_at": 1_000, "pause_cause": "throttled", "pause_reason": "429", "probe_at": 9}, "a throttle (429)"),
+        ({"paused_at": 1_000, "pause_cause": "breaker", "pause_reason": "65 of 65"}, "an open breaker (65 of 65)"),
+        ({"paused_at": 1_000, "pause_cause": "operator", "pause_reason": "quiet"}, "a pause (quiet)"),
+        ({"ceiling": 4, "probes": 3}, "a limit of 4 in flight after a throttle"),
+        ({"window_started_at": 1_000, "window_failures": 7, "window_attempts": 9}, "7 failures that the breaker had"),
+    ],
+    ids=["throttle", "breaker", "pause", "ceiling", "failures"],
+)
+def test_what_resume_clears_is_said_and_audited(cli: Cli, database: Database, state: dict[str, Any], said: str) -> None:
+    """Also where no pause is in force: what was counted, and how carefully it is asked, is gone as well."""
+    id_ = seed.provider(database, "sendgrid")
+    c = provider_states.c
+    database.write(lambda tx: tx.execute(update(provider_states).where(c.provider_id == id_).values(state)))
+    done = _providers(cli, "resume", "sendgrid", "-o", "json").ok()
+    assert done.json()["state"] == "active"
+    assert f"sendgrid: cleared {said}" in done.stderr
+    with database.read() as tx:
+        (row,) = tx.execute(select(audit_logs).where(audit_logs.c.action == "resume")).all()
+    assert (row.resource_type, row.resource_id, said in json.loads(row.changes)["cleared"][0]) == (
+        "provider",
+        id_,
+        True,
+    )
+    assert _providers(cli, "resume", "sendgrid").ok().stderr == "sendgrid was not paused\n"
+    with database.read() as tx:
+        assert len(tx.execute(select(audit_logs)).all()) == 1
+
+
 def test_stored_credentials_do_not_go_to_another_address(cli: Cli, database: Database) -> None:
     """Whoever repoints a provider gives its credentials again: else a user of a key would read them elsewhere."""
     _sendgrid(cli, "--set", "base_url=https://mail.example.org").ok()
@@ -357,7 +388,7 @@ def test_pause_and_resume(cli: Cli) -> None:
     updated = _providers(cli, "update", "sendgrid", "--priority", "1").ok()
     assert updated.stderr == "sendgrid stays paused (again): notifyctl providers resume sendgrid\n"
     resumed = _providers(cli, "update", "sendgrid", "--priority", "2", "--resume", "-o", "json").ok()
-    assert (resumed.json()["state"], resumed.stderr) == ("active", "")
+    assert (resumed.json()["state"], resumed.stderr) == ("active", "sendgrid: cleared a pause (again)\n")
     assert _providers(cli, "resume", "sendgrid").ok().stderr == "sendgrid was not paused\n"
     _providers(cli, "pause", "sendgrid", "--for", "1ms", "--reason", "short").ok()
     assert _providers(cli, "show", "sendgrid", "-o", "json").ok().json()["state"] == "active"

@@ -57,10 +57,48 @@ def test_the_whole_way(cli: Cli, database: Database) -> None:
     assert cli.call("users", "show", "anna").exit_code == 3
 
     gone = cli.call("users", "delete", "ann", "--yes", "-o", "json").ok().json()
-    assert gone == {"id": anna["id"], "username": "ann", "notifications": 0, "api_keys": 0, "webhooks": 0}
+    assert gone == {
+        "id": anna["id"],
+        "username": "ann",
+        "notifications": 0,
+        "api_keys": 0,
+        "webhooks": 0,
+        "suppressions": 0,
+    }
     assert cli.call("users", "list", "-o", "json").ok().json() == []
     assert [entry[:2] for entry in _audit(database)] == [("create", "user"), ("update", "user"), ("delete", "user")]
     assert _audit(database)[1][2] == {"username": ["anna", "ann"], "language": ["de-AT", None]}
+
+
+def test_delete_says_what_stays_and_forgets_addresses(cli: Cli, database: Database) -> None:
+    """Suppressions outlive the person, so that nobody writes there; the trail keeps what was done, not to whom."""
+    _create(cli, "anna").ok()
+    _create(cli, "omar").ok()
+    cli.call("users", "update", "anna", "--email", "anna.b@example.org").ok()
+    for channel, address in (("sms", "+14155552345"), ("push", 'tok"en\\é%_'), ("email", "shop@example.org")):
+        cli.call("users", "contacts", "add", "anna", channel, address).ok()
+    cli.call("users", "contacts", "add", "omar", "sms", "+14155552345").ok()
+    cli.call("users", "contacts", "add", "omar", "sms", "+14155552346").ok()
+    cli.call("users", "contacts", "remove", "anna", "email", "shop@example.org").ok()
+    for address in ("+14155552345", "+14155552346"):
+        cli.call("users", "contacts", "suppress", "anna", "sms", address, "--reason", f"{address} said no").ok()
+    before = _audit(database)
+    asked = cli.call("users", "delete", "anna")
+    assert (asked.exit_code, "1 suppressed address stays suppressed" in asked.stderr) == (2, True)
+    assert _audit(database) == before
+    gone = cli.call("users", "delete", "anna", "--yes", "-o", "json").ok()
+    assert gone.json()["suppressions"] == 1
+    assert "1 suppressed address stays suppressed" in gone.stderr
+    trail = _audit(database)
+    omar = cli.call("users", "show", "omar", "-o", "id").ok().stdout.strip()
+    omars = [entry for entry in before if omar in (entry[2].get("user_id"),) or "omar@" in str(entry[2])]
+    assert [entry[:2] for entry in trail[:-1]] == [entry[:2] for entry in before]
+    assert all(entry in trail for entry in omars)
+    rest = json.dumps([entry for entry in trail if entry not in omars], ensure_ascii=False)
+    for address in ("anna@example.org", "anna.b@", "+14155552345", "shop@", "tok", "é"):
+        assert address not in rest, address
+    assert "+14155552346 said no" in rest
+    assert _count(database, suppressions) == 2
 
 
 def test_if_not_exists(cli: Cli, database: Database) -> None:

@@ -220,13 +220,17 @@ def _migrations() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
+def _refuse_loose_end(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise UsageError(f"{path} is a link to nothing: no database is created through it", "name the file itself")
+
+
 def _create_file(database: Database) -> None:
     """Make an empty database in WAL mode, for its owner only. Leaves one that exists as it is, but for the mode."""
     path = database.path
     if path is None:
         return
-    if path.is_symlink() and not path.exists():
-        raise UsageError(f"{path} is a link to nothing: no database is created through it", "name the file itself")
+    _refuse_loose_end(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(lock_of(path), WRITE_LOCK_TIMEOUT_S):
