@@ -375,6 +375,7 @@ def _contact_points() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("channel", sa.String(20), nullable=False),
         sa.Column("address", sa.String(1024), nullable=False),
+        sa.Column("folded", sa.String(1024)),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         _foreign_key("contact_points", "user_id", "users.id"),
         _one_of("contact_points", "channel", "email", "sms", "push"),
@@ -389,12 +390,18 @@ def _suppressions() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("channel", sa.String(20), nullable=False),
         sa.Column("address", sa.String(1024), nullable=False),
+        sa.Column("written", sa.String(1024)),
+        sa.Column("cause", sa.String(20), nullable=False, server_default="operator"),
+        sa.Column("group_id", sa.String(64), nullable=False, server_default=sa.text("''")),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("notification_id", ID),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("lifted_at", sa.BigInteger),
         _one_of("suppressions", "channel", "email", "sms", "push"),
+        _one_of("suppressions", "cause", "bounce", "opt_out", "complaint", "operator"),
     )
-    op.create_index("idx_suppression_address", "suppressions", ["channel", "address"], unique=True)
+    op.create_index("idx_suppression_address", "suppressions", ["channel", "address", "cause", "group_id"], unique=True)
+    op.create_index("idx_suppression_created", "suppressions", ["created_at", "id"])
 
 
 def _provider_states() -> None:

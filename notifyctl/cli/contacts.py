@@ -9,7 +9,8 @@ import typer
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.types import ChannelArgument, IfNotExists, UserArgument
+from notifyctl.cli.suppressions import agree_to_lift
+from notifyctl.cli.types import ChannelArgument, Confirm, IfNotExists, UserArgument, Yes
 from notifyctl.core.model import Channel
 from notifyctl.services import contacts
 
@@ -102,9 +103,17 @@ def suppress(
 
 
 @app.command()
-def unsuppress(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
-    """Let an address be written to again."""
+def unsuppress(
+    ctx: typer.Context,
+    user: UserArgument,
+    channel: ChannelArgument,
+    address: _Address,
+    yes: Yes = False,
+    confirm: Confirm = None,
+) -> None:
+    """Let an address be written to again; that of a person who said no only after asking."""
     with invocation(ctx) as run:
+        agree_to_lift(run, contacts.suppressing(run.system.db, user, channel, address), yes=yes, confirm=confirm)
         lifted = contacts.unsuppress(run.system.db, user, channel, address)
         run.out.record(lifted, _LIFTED, id_name="address")
         if lifted.reason is None:

@@ -48,6 +48,7 @@ INGESTED = (
     Field("unknown", FieldKind.NUMBER),
     Field("kept", FieldKind.NUMBER),
     Field("suppressed", FieldKind.NUMBER),
+    Field("lifted", FieldKind.NUMBER),
     Field("unreadable", FieldKind.NUMBER),
 )
 

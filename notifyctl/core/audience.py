@@ -21,6 +21,21 @@ def own_address(channel: Channel, content: Mapping[str, Any]) -> str | None:
     return None
 
 
+def copies(content: Mapping[str, Any], field: str) -> list[str]:
+    """Return who gets a copy by that field (`cc`, `bcc`), as it stands there."""
+    value = content.get(field)
+    if value is None:
+        return []
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str) and each]
+
+
+def group(content: Mapping[str, Any]) -> str:
+    """Return the group of mails that it is one of, which people can leave by itself; empty for none."""
+    asm = content.get("asm")
+    id_ = asm.get("group_id") if isinstance(asm, dict) else None
+    return str(id_) if isinstance(id_, int | str) and not isinstance(id_, bool) else ""
+
+
 def needs_address(channel: Channel, content: Mapping[str, Any]) -> bool:
     """Return whether one address is to be found: not for a push topic or condition."""
     return not (channel is Channel.PUSH and any(content.get(key) for key in _GROUPS))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from notifyctl.core.model import Category, Channel, Status
+from notifyctl.core.suppression import Refusal
 
 
 class Subject(Protocol):
@@ -80,8 +81,8 @@ class Change:
         return None
 
     @property
-    def dead_addresses(self) -> Sequence[tuple[str, str]]:
-        """The addresses that must not be written to any more, each with why."""
+    def refusals(self) -> Sequence[Refusal]:
+        """The addresses that must not be written to any more."""
         return ()
 
     @property
@@ -92,15 +93,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Sent(Change):
-    """A provider accepted it. `receipt_due_at` is when to ask it whether the message was delivered."""
+    """A provider accepted it. `receipt_due_at` is when to ask it whether the message was delivered.
+
+    `refusals` are those who were to get a copy and do not.
+    """
 
     AFTER: ClassVar[Status] = Status.SENT
     CLEARS: ClassVar[tuple[str, ...]] = ("error_message",)
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "refusals")
 
     sent_at: int
     provider_message_id: str | None
     provider_response: str | None
     receipt_due_at: int | None = None
+    refusals: Sequence[Refusal] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +126,11 @@ class Retry(Change):
 
 @dataclass(frozen=True, slots=True)
 class Bury(Change):
-    """It will not be tried again by itself, and becomes a dead letter of that category. `address` is dead as well."""
+    """It will not be tried again by itself, and becomes a dead letter of that category."""
 
     AFTER: ClassVar[Status] = Status.FAILED
     KEEPS: ClassVar[tuple[str, ...]] = ("provider_response",)
-    ASIDE: ClassVar[tuple[str, ...]] = ("of", "category", "address")
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "category", "refusals")
 
     failed_at: int
     attempt_count: int
@@ -134,12 +140,7 @@ class Bury(Change):
     retry_history: str | None
     fails_over: bool
     category: Category
-    address: str | None = None
-
-    @property
-    def dead_addresses(self) -> Sequence[tuple[str, str]]:
-        """The address that the provider refused for good."""
-        return () if self.address is None else ((self.address, self.error_message),)
+    refusals: Sequence[Refusal] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,22 +297,14 @@ class ConfirmFailed(Confirm):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge(Change):
-    """Receipts said that it was delivered or bounced. `dead` are addresses that proved to be dead, each with why."""
+    """Receipts said that it was delivered or bounced."""
 
     BEFORE: ClassVar[Status] = Status.SENT
     AFTER: ClassVar[Status] = Status.SENT
-    ASIDE: ClassVar[tuple[str, ...]] = ("of", "dead")
-
     delivered_at: int | None
     bounced_at: int | None
     receipt: str | None
     receipt_due_at: int | None
-    dead: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def dead_addresses(self) -> Sequence[tuple[str, str]]:
-        """What the receipts said of addresses."""
-        return self.dead
 
     @property
     def recounts(self) -> bool:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 from notifyctl.core import history
 from notifyctl.core.backoff import backoff_ms, growing_ms
 from notifyctl.core.change import Bury, Change, Retry, Sent
+from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Category, Claim, OnUnknown
 from notifyctl.core.outcome import Blame, Kind, Outcome, describe
 from notifyctl.core.receipt import FIRST_QUESTION_MS
+from notifyctl.core.suppression import Refusal
 from notifyctl.core.text import clean, one_line
 
 
@@ -43,8 +45,7 @@ def decide(
         return _sent(attempt, outcome)
     if outcome.kind in (Kind.PERMANENT, Kind.RECIPIENT):
         dead = outcome.kind is Kind.RECIPIENT
-        address = attempt.claim.message.to if dead else None
-        return _bury(attempt, outcome, Category.INVALID_RECIPIENT if dead else outcome.category, address)
+        return _bury(attempt, outcome, Category.INVALID_RECIPIENT if dead else outcome.category)
     if outcome.kind is Kind.CONFIG and (attempt.claim.probe or not outcome.is_doubtful):
         # Not the notification's fault: the attempt is given back, and the paused provider holds it.
         return _again(attempt, outcome, wait_ms=0, attempts=attempt.given_back)
@@ -84,7 +85,7 @@ def _sent(attempt: Attempt, outcome: Outcome) -> Sent:
     message_id = _short(outcome.provider_message_id, 255)
     asked = attempt.claim.polled and message_id is not None
     due = attempt.ended_at + FIRST_QUESTION_MS if asked else None
-    return Sent(attempt.claim, attempt.ended_at, message_id, _response(outcome), due)
+    return Sent(attempt.claim, attempt.ended_at, message_id, _response(outcome), due, outcome.refusals)
 
 
 def _again(attempt: Attempt, outcome: Outcome, wait_ms: int, attempts: int) -> Retry:
@@ -101,7 +102,7 @@ def _again(attempt: Attempt, outcome: Outcome, wait_ms: int, attempts: int) -> R
     )
 
 
-def _bury(attempt: Attempt, outcome: Outcome, category: Category, address: str | None = None) -> Bury:
+def _bury(attempt: Attempt, outcome: Outcome, category: Category) -> Bury:
     claim = attempt.claim
     return Bury(
         claim,
@@ -113,8 +114,15 @@ def _bury(attempt: Attempt, outcome: Outcome, category: Category, address: str |
         retry_history=history.append(claim.retry_history, entry_of(attempt, outcome, None)),
         fails_over=_may_still_fail_over(claim, outcome),
         category=category,
-        address=address,
+        refusals=_refusals(attempt, outcome),
     )
+
+
+def _refusals(attempt: Attempt, outcome: Outcome) -> tuple[Refusal, ...]:
+    to = attempt.claim.message.to
+    if outcome.kind is not Kind.RECIPIENT or to is None:
+        return outcome.refusals
+    return Refusal(bare_address(to), outcome.cause, describe(outcome)), *outcome.refusals
 
 
 def _may_still_fail_over(claim: Claim, outcome: Outcome) -> bool:

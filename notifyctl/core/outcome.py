@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from notifyctl.core.model import Category
+from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.text import one_line
 
 
@@ -61,7 +62,8 @@ class Outcome:
     `category` refines PERMANENT only. `asked` is False where the provider was never asked: nothing was sent.
     `counts` is False where the message was not sent for lack of something else, such as an access token: that uses up
     no attempt. `blames` says whom the answer is about, `field` is the content's field ("from", "reply_to") that stands
-    above the setting that is to blame; where there is no answer, `fault` says who is to blame for that.
+    above the setting that is to blame; where there is no answer, `fault` says who is to blame for that. `cause` is why
+    the recipient of RECIPIENT must not be written to any more; `refusals` say the same of others who were to get it.
     """
 
     kind: Kind
@@ -78,6 +80,8 @@ class Outcome:
     fault: Fault = Fault.PROVIDER
     lasts_ms: int = 0
     counts: bool = True
+    cause: SuppressionCause = SuppressionCause.BOUNCE
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def is_doubtful(self) -> bool:

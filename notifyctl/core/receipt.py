@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from notifyctl.core.suppression import SuppressionCause
+
 FIRST_QUESTION_MS = 10_000
 LONGEST_WAIT_MS = 6 * 3_600_000
 LAST_QUESTION_MS = 72 * 3_600_000
@@ -33,15 +35,20 @@ class Receipt:
     """One receipt. `text` is what is kept of it: a word of the provider's first, then what it adds.
 
     `at` is when it happened, in milliseconds since the epoch; None where the provider does not say. `address` is whom
-    it is about. `dead`: that address must not be sent to again. `pause` is why the provider is to be paused.
+    it is about. `dead`: that address must not be sent to again, for the `cause`; with `group` only what is of that
+    group; with `lifts` it may be again. `pause` is why the provider is to be paused. `stage` is None for what says
+    nothing of how far the message is.
     """
 
-    stage: Stage
+    stage: Stage | None
     text: str
     at: int | None = None
     address: str | None = None
     dead: bool = False
     pause: str | None = None
+    cause: SuppressionCause = SuppressionCause.BOUNCE
+    group: str = ""
+    lifts: bool = False
 
     def still_pauses(self, changed_at: int, sent_at: int, now: int) -> bool:
         """Return whether what it says about the account still says something.
@@ -88,6 +95,8 @@ class DeliveryState:
 def settle(known: DeliveryState, receipt: Receipt, now: int) -> DeliveryState:
     """Return what is known after a receipt; the same where it says nothing new. Never goes back."""
     stage = known.stage
+    if receipt.stage is None:
+        return known
     if stage is not None and (receipt.stage < stage or (receipt.stage is stage and not _is_further(known, receipt))):
         return known
     at = now if receipt.at is None else min(receipt.at, now)

@@ -17,6 +17,7 @@ from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, facts, gate
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.suppression import LeftOut, Reasons, stops
 
 MAX_RETRIES = 5
 
@@ -60,12 +61,13 @@ class Former(NamedTuple):
 class SubmissionFacts:
     """What is stored about a draft: its recipient or the error, an earlier submission with its key, the providers.
 
-    The preferred provider stands first.
+    The preferred provider stands first. `suppressed` is why addresses are that were looked up besides the recipient's.
     """
 
     recipient: Recipient | NotifyctlError
     former: Former | None
     providers: Sequence[ProviderConfig]
+    suppressed: Reasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,17 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due."""
+    """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due.
+
+    `left_out` are the copies that will not be sent.
+    """
 
     row: New
     recipient: Recipient
     provider: ProviderConfig
     message: Message
     objection: Verdict
+    left_out: Sequence[LeftOut] = ()
 
     @property
     def unaddressed(self) -> Conflict | None:
@@ -133,7 +139,8 @@ class Plan:
                 return f"it will be cancelled and not sent: {reason}"
             case PutOff(until, reason):
                 return f"it will be put off until {when.written(until)}: {reason}"
-        return None
+        copies = "; ".join(f"{each.field} {each.address} ({each.reason})" for each in self.left_out)
+        return f"copies that are suppressed will be left out: {copies}" if copies else None
 
 
 class NoProvider(Conflict):
@@ -160,8 +167,9 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         return times
     row = _row(draft, who, provider, digest, id_, now, *times)
     to = message(id_, draft.channel, draft.payload, who.address)
-    verdict = gate(facts(to, row.expires_at, who.suppression, row.due_at))
-    return Plan(row, who, provider, to, verdict)
+    against = stops(to, who.address, who.suppression, known.suppressed)
+    verdict = gate(facts(to, row.expires_at, against.to, row.due_at))
+    return Plan(row, who, provider, to, verdict, against.left_out)
 
 
 def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:

@@ -19,6 +19,7 @@ from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verd
 from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.receipt import Arrival
+from notifyctl.core.suppression import Stops, noted, without
 
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
 
@@ -85,10 +86,10 @@ def read(due: Due) -> Reading:
         return problem
 
 
-def triage(due: Due, reading: Reading, suppression: str | None, terms: Terms) -> Claim | Change:
+def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Change:
     """Return a claim where a leased row shall be sent, else the change that ends it or puts it off.
 
-    `suppression` is why the address of the message must not be written to.
+    `stops` says to which of the message's addresses nothing may be sent.
     """
     if due.lease_id is not None:
         lost = _lost_attempt(due, reading, terms)
@@ -97,8 +98,8 @@ def triage(due: Due, reading: Reading, suppression: str | None, terms: Terms) ->
         due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
     if not isinstance(reading, Message):
         return _unreadable(due, reading, terms)
-    verdict = terms.gate(facts(reading, due.expires_at, suppression, terms.now))
-    return _taken(due, reading, terms) if verdict is None else _objected(due, verdict, terms)
+    verdict = terms.gate(facts(reading, due.expires_at, stops.to, terms.now))
+    return _taken(due, reading, stops, terms) if verdict is None else _objected(due, verdict, terms)
 
 
 def answered(due: Due, arrival: Arrival, terms: Terms) -> Confirm:
@@ -114,8 +115,11 @@ def remembered(claim: Claim, due: Due) -> Remember | None:
     return None if claim.retry_history == due.retry_history else Remember(claim, claim.retry_history)
 
 
-def _taken(due: Due, reading: Message, terms: Terms) -> Claim:
+def _taken(due: Due, reading: Message, stops: Stops, terms: Terms) -> Claim:
     past = due.retry_history
+    if stops.left_out:
+        past = noted(past, stops.left_out, terms.now)
+        reading = without(reading, stops.left_out)
     if due.provider != terms.provider:
         reason = terms.taken_over[due.provider]
         past = history.append(past, failover.entry(due.provider, terms.provider, terms.now, reason))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
-from notifyctl.core import address as addresses
+from notifyctl.core.address import fold
 from notifyctl.core.change import Acknowledge
-from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt, Stage, settle
+from notifyctl.core.suppression import Refusal
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many receipts said what; each counts once, `suppressed` counts addresses.
+    """How many receipts said what; each counts once, `suppressed` and `lifted` count addresses.
 
     `underway` says only that it is on its way, `ignored` nothing new of how far it is, `unknown` is of no notification
     that is here. So many of them are `kept`, or are of one whose result is not recorded yet.
@@ -27,6 +27,7 @@ class Counts:
     unknown: int = 0
     kept: int = 0
     suppressed: int = 0
+    lifted: int = 0
 
     def add(self, more: Counts) -> None:
         """Add others to these."""
@@ -59,29 +60,23 @@ class Addressee:
 
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""
-        folded = addresses.fold(self.channel, address or "")
-        return folded in self.copies and folded != addresses.fold(self.channel, self.own or "")
-
-    def stored_address(self, given: str | None) -> str | None:
-        """Return the address that a receipt is about, in the form in which it is compared; None for no address."""
-        if given is None or given.casefold() == (self.own or "").casefold():
-            return self.own
-        try:
-            return addresses.normalised(self.channel, given)
-        except UsageError:
-            return None
+        if address is None or not self.copies:
+            return False
+        folded = fold(self.channel, address)
+        return folded in self.copies and folded != fold(self.channel, self.own or "")
 
 
 @dataclass(slots=True)
 class Weighed:
     """The changes that receipts lead to. `complaints` are about the account, each with when the message was sent.
 
-    `early` are those that are to be kept: they may be of a call whose result is not recorded yet.
+    `refusals` are what was said of addresses, each with the notification that it was said of. `early` are those that
+    are to be kept: they may be of a call whose result is not recorded yet.
     """
 
     counts: Counts = field(default_factory=Counts)
     known: dict[str, tuple[Addressee, DeliveryState]] = field(default_factory=dict)
-    dead: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    refusals: list[tuple[Refusal, Addressee | None]] = field(default_factory=list)
     complaints: list[tuple[Receipt, int]] = field(default_factory=list)
     early: list[Arrival] = field(default_factory=list)
 
@@ -98,7 +93,6 @@ class Weighed:
             bounced_at=known.bounced_at,
             receipt=known.receipt,
             receipt_due_at=None if final else row.receipt_due_at,
-            dead=tuple(self.dead.get(row.id, ())),
         )
 
 
@@ -114,6 +108,7 @@ def weigh(found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now:
             weighed.counts.kept += 1
             weighed.early.append(arrival)
             if row is not None:
+                _refuse(weighed, arrival.receipt, row)
                 continue
         _weigh_one(weighed, arrival.receipt, row, provider, now)
     return weighed
@@ -125,7 +120,7 @@ def reason_to_pause(complaints: Sequence[tuple[Receipt, int]], changed_at: int, 
 
 
 def _is_early(arrival: Arrival, row: Addressee | None) -> bool:
-    if arrival.receipt is None:
+    if arrival.receipt is None or arrival.receipt.stage is None:
         return False
     if row is None:
         return bool(arrival.notification_id or arrival.provider_message_id)
@@ -135,12 +130,17 @@ def _is_early(arrival: Arrival, row: Addressee | None) -> bool:
 def _weigh_one(weighed: Weighed, receipt: Receipt | None, row: Addressee | None, provider: str, now: int) -> None:
     if row is None:
         weighed.counts.unknown += 1
+        _refuse(weighed, receipt, None)
         return
     if receipt is None or row.status != Status.SENT or row.provider != provider:
         weighed.counts.ignored += 1
+        _refuse(weighed, receipt, row)
         return
+    beside = receipt.stage is None or row.is_copy(receipt.address)
     _, known = weighed.known.get(row.id, (row, row.known))
-    settled = known if row.is_copy(receipt.address) else settle(known, receipt, now)
+    settled = known if beside else settle(known, receipt, now)
+    if beside or settled != known:  # else it was said before, and may have been lifted since
+        _refuse(weighed, receipt, row)
     if settled == known:
         weighed.counts.ignored += 1
         return
@@ -148,9 +148,19 @@ def _weigh_one(weighed: Weighed, receipt: Receipt | None, row: Addressee | None,
     _take_note(weighed, receipt, row, known)
 
 
+def _refuse(weighed: Weighed, receipt: Receipt | None, row: Addressee | None) -> None:
+    """Take note of what a receipt says of its address, which holds whatever became of the message."""
+    if receipt is None or not (receipt.dead or receipt.lifts):
+        return
+    address = receipt.address or (row.own if row is not None and row.status == Status.SENT else None)
+    if address:
+        refusal = Refusal(address, receipt.cause, receipt.text, receipt.group, receipt.at, receipt.lifts)
+        weighed.refusals.append((refusal, row))
+
+
 def _take_note(weighed: Weighed, receipt: Receipt, row: Addressee, known: DeliveryState) -> None:
     match receipt.stage:
-        case Stage.UNDERWAY:
+        case Stage.UNDERWAY | None:
             weighed.counts.underway += 1
             return
         case Stage.DELIVERED:
@@ -159,7 +169,5 @@ def _take_note(weighed: Weighed, receipt: Receipt, row: Addressee, known: Delive
             weighed.counts.ignored += 1
         case Stage.BOUNCED:
             weighed.counts.bounced += 1
-    if receipt.dead and (address := row.stored_address(receipt.address)):
-        weighed.dead.setdefault(row.id, []).append((address, receipt.text))
     if receipt.pause:
         weighed.complaints.append((receipt, row.sent_at))

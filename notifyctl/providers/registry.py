@@ -37,6 +37,14 @@ def get(name: str) -> Adapter:
     return _load(found)
 
 
+def channel_of(name: str) -> Channel | None:
+    """Return the channel on which a provider delivers; None for one that is not here."""
+    try:
+        return get(name).channel
+    except NotifyctlError:
+        return None
+
+
 def for_channel(channel: Channel) -> list[Adapter]:
     """Return the adapters that deliver on `channel`, by name; those that cannot be loaded are left out."""
     return [adapter for adapter in loadable() if adapter.channel is channel]

@@ -6,14 +6,19 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 
 from notifyctl.core.address import normalised
-from notifyctl.core.errors import Conflict, NotFound, UsageError
+from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.core.model import Channel
-from notifyctl.core.text import one_line
-from notifyctl.store import contacts, suppressions, users
+from notifyctl.core.suppression import Refusal, SuppressionCause
+from notifyctl.services import suppressions
+from notifyctl.store import contacts, users
+from notifyctl.store import suppressions as store
 from notifyctl.store.contacts import ContactPoint
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.suppressions import Suppression
 from notifyctl.store.users import User
+
+_BY_HAND = SuppressionCause.OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +106,26 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
 
     The address need not be one of the user's: a notification may name any. Raises UsageError, NotFound for the user.
     """
-    normal, why = normalised(channel, address), one_line(reason)
-    if not why:
-        raise UsageError("the reason is empty", "--reason says why nobody shall write there")
+    normal, why = normalised(channel, address), suppressions.stated(reason)
 
     def work(tx: Tx) -> ContactSuppression:
-        user = users.find(tx, ref)
-        created = bool(suppressions.add(tx, [(channel.value, normal, why, None)]))
-        stored = suppressions.get(tx, channel, normal)
-        if created:
-            changes = {"channel": channel.value, "address": normal, "reason": why}
-            tx.audit("suppress", "contact_point", [(None, changes)])
+        user, holding = users.find(tx, ref), store.of_address(tx, channel, normal)
+        holding = [each for each in holding if not each.group_id]
+        stored = holding[0] if holding else suppressions.suppress(tx, channel, Refusal(normal, _BY_HAND, why))
         theirs = _has(tx, user, channel, normal)
         return ContactSuppression(
-            stored.id, channel.value, normal, stored.reason, stored.created_at, theirs=theirs, created=created
+            stored.id, channel.value, normal, stored.reason, stored.created_at, theirs=theirs, created=not holding
         )
 
     return db.write(work)
+
+
+def suppressing(db: Database, ref: str, channel: Channel, address: str) -> list[Suppression]:
+    """Return what holds of an address, for the person who would lift it. Raises UsageError, NotFound for the user."""
+    normal = normalised(channel, address)
+    with db.read() as tx:
+        users.find(tx, ref)
+        return store.of_address(tx, channel, normal)
 
 
 def unsuppress(db: Database, ref: str, channel: Channel, address: str) -> Lifted:
@@ -126,11 +134,8 @@ def unsuppress(db: Database, ref: str, channel: Channel, address: str) -> Lifted
 
     def work(tx: Tx) -> Lifted:
         users.find(tx, ref)
-        reason = suppressions.remove(tx, channel, normal)
-        if reason is not None:
-            changes = {"channel": channel.value, "address": normal, "reason": reason}
-            tx.audit("unsuppress", "contact_point", [(None, changes)])
-        return Lifted(channel.value, normal, reason)
+        held = store.lift(tx, channel, normal)
+        return Lifted(channel.value, normal, "; ".join(each.reason for each in held) or None)
 
     return db.write(work)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from notifyctl.core.errors import AnswerIsNo, NotFound, UsageError
+from notifyctl.core.model import Channel
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.weigh import Counts
@@ -39,6 +40,7 @@ class Ingested:
     unknown: int
     kept: int
     suppressed: int
+    lifted: int
     paused: str | None = None
     unread: Sequence[str] = ()
 
@@ -76,9 +78,9 @@ def ingest(db: Database, provider: str, call: Call, *, verified: bool = False) -
     unread = [each.why for each in found if isinstance(each, Unread)]
     if unread and not arrivals:
         raise UsageError(f"{provider}: {unread[0]}; nothing was written")
-    counts, paused = Counts(), None
+    counts, paused, channel = Counts(), None, registry.channel_of(provider)
     for start in range(0, len(arrivals), BATCH):
-        report = _write(db, provider, arrivals[start : start + BATCH])
+        report = _write(db, provider, arrivals[start : start + BATCH], channel)
         counts.add(report.counts)
         paused = paused or report.paused
     _look_again(db)
@@ -121,8 +123,8 @@ def _look_again(db: Database) -> None:
         db.write(receipts.look_again)
 
 
-def _write(db: Database, provider: str, arrivals: Sequence[Arrival]) -> RecordedReceipts:
-    return db.write(lambda tx: receipts.record(tx, provider, arrivals))
+def _write(db: Database, provider: str, arrivals: Sequence[Arrival], channel: Channel | None) -> RecordedReceipts:
+    return db.write(lambda tx: receipts.record(tx, provider, arrivals, channel))
 
 
 def _adapter(provider: str) -> Calling:

@@ -1,16 +1,20 @@
-"""Which address of a user a notification goes to.
+"""Which address of a user a notification goes to, and whether anything may be sent there.
 
 The newest contact point of the channel that is not suppressed; for e-mail the user's own address stands behind the
 contact points. When all are suppressed one of them is returned all the same, so that the gate can say why.
+
+Addresses are compared folded (`core.address.fold`). A database folds only plain ASCII: others have their folded form
+stored beside them, or are looked up by themselves (`suppressions.reasons`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, case, exists, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, case, exists, func, select
 
 from notifyctl.core.model import Channel
+from notifyctl.store.db.dialect import folded
 from notifyctl.store.schema.tables import contact_points, suppressions
 
 
@@ -22,9 +26,22 @@ def best_address(
     return func.coalesce(_newest(user_id, channel, suppressed=False), own, _newest(user_id, channel, suppressed=True))
 
 
+def suppresses(channel: ColumnElement[str], address: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return whether a row of `suppressions` is about whatever is sent to a folded address now."""
+    s = suppressions.c
+    return and_(s.channel == channel, s.address == address, s.group_id == "", s.lifted_at.is_(None))
+
+
+def reason_of(channel: ColumnElement[str], address: ColumnElement[str]) -> ScalarSelect[str]:
+    """Return why nothing may be sent to a folded address: what was said first; NULL where it may."""
+    s = suppressions.c
+    of_it = select(s.reason).where(suppresses(channel, address))
+    return of_it.order_by(s.created_at, s.id).limit(1).scalar_subquery()
+
+
 def _newest(user_id: ColumnElement[str], channel: ColumnElement[str], *, suppressed: bool) -> ScalarSelect[Any]:
     point = contact_points.alias()
-    dead = exists().where(suppressions.c.channel == point.c.channel, suppressions.c.address == point.c.address)
+    dead = exists().where(suppresses(point.c.channel, func.coalesce(point.c.folded, folded(point.c.address))))
     return (
         select(point.c.address)
         .where(point.c.user_id == user_id, point.c.channel == channel, dead if suppressed else ~dead)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, and_, delete, literal, literal_column, null, select
 
+from notifyctl.core.address import fold
 from notifyctl.core.model import Channel
+from notifyctl.core.suppression import key
+from notifyctl.store import suppressions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.schema.tables import contact_points, suppressions, users
+from notifyctl.store.schema.tables import contact_points, users
+from notifyctl.store.suppressions import Suppression
 from notifyctl.store.users import User
 
 OWN = "user"
@@ -50,7 +55,12 @@ def listed(tx: Tx, user: User) -> list[ContactPoint]:
 def add(tx: Tx, user: User, row_id: str, channel: Channel, address: str) -> bool:
     """Add an address; return False when the user has it already."""
     statement = tx.dialect.insert(contact_points).values(
-        id=row_id, user_id=user.id, channel=channel.value, address=address, created_at=tx.now
+        id=row_id,
+        user_id=user.id,
+        channel=channel.value,
+        address=address,
+        folded=None if address.isascii() and channel is Channel.EMAIL else fold(channel, address),
+        created_at=tx.now,
     )
     return tx.execute(statement.on_conflict_do_nothing().returning(contact_points.c.id)).first() is not None
 
@@ -62,51 +72,57 @@ def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
     return tx.execute(delete(contact_points).where(theirs).returning(c.id)).scalar()
 
 
-def _added(user: User) -> Select[tuple[object, ...]]:
+def _added(user: User) -> Select[Any]:
     c = contact_points.c
     return (
         _facts(c.id, c.channel, c.address, ADDED, c.created_at, user)
-        .join_from(contact_points, suppressions, _suppressing(c.channel, c.address), isouter=True)
         .where(c.user_id == user.id)
         .order_by(c.created_at.desc(), c.id.desc())
     )
 
 
-def _own(user: User) -> Select[tuple[object, ...]]:
+def _own(user: User) -> Select[Any]:
     channel: ColumnElement[str] = literal_column(f"'{Channel.EMAIL.value}'", String)
-    return (
-        _facts(null(), channel, users.c.email, OWN, users.c.created_at, user)
-        .join_from(users, suppressions, _suppressing(channel, users.c.email), isouter=True)
-        .where(users.c.id == user.id)
-    )
+    return _facts(null(), channel, users.c.email, OWN, users.c.created_at, user).where(users.c.id == user.id)
 
 
 def _facts(
-    row_id: ColumnElement[str] | ColumnElement[None],
+    row_id: ColumnElement[Any],
     channel: ColumnElement[str],
     address: ColumnElement[str],
     source: str,
     created_at: ColumnElement[int],
     user: User,
-) -> Select[tuple[object, ...]]:
+) -> Select[Any]:
     best = best_address(literal(user.id, ID), channel, literal(user.email, String))
-    return select(
+    found: Select[Any] = select(
         row_id.label("id"),
         channel.label("channel"),
         address.label("address"),
         literal(source, String).label("source"),
-        and_(address == best, suppressions.c.id.is_(None)).label("used"),
-        suppressions.c.id.is_not(None).label("suppressed"),
-        suppressions.c.reason.label("suppressed_reason"),
-        suppressions.c.created_at.label("suppressed_at"),
+        (address == best).label("best"),
         created_at.label("created_at"),
     )
+    return found
 
 
-def _suppressing(channel: ColumnElement[str], address: ColumnElement[str]) -> ColumnElement[bool]:
-    return and_(suppressions.c.channel == channel, suppressions.c.address == address)
+def _of(tx: Tx, user: User, statement: Select[Any]) -> list[ContactPoint]:
+    found = list(tx.execute(statement))
+    holding = suppressions.holding(tx, [key(Channel(row.channel), row.address) for row in found])
+    return [_point(user, row, holding.get(key(Channel(row.channel), row.address))) for row in found]
 
 
-def _of(tx: Tx, user: User, statement: Select[tuple[object, ...]]) -> list[ContactPoint]:
-    found = tx.execute(statement).mappings()
-    return [ContactPoint(user_id=user.id, username=user.username, **row) for row in found]
+def _point(user: User, row: Any, suppression: Suppression | None) -> ContactPoint:
+    return ContactPoint(
+        id=row.id,
+        user_id=user.id,
+        username=user.username,
+        channel=row.channel,
+        address=row.address,
+        source=row.source,
+        used=bool(row.best) and suppression is None,
+        suppressed=suppression is not None,
+        suppressed_reason=None if suppression is None else suppression.reason,
+        suppressed_at=None if suppression is None else suppression.created_at,
+        created_at=row.created_at,
+    )

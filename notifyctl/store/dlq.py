@@ -25,11 +25,13 @@ from sqlalchemy import (
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.model import Category, Channel
+from notifyctl.core.suppression import key
+from notifyctl.store import suppressions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
-from notifyctl.store.schema.tables import notification_dlq, notifications, suppressions, users
+from notifyctl.store.schema.tables import notification_dlq, notifications, users
 
 d = notification_dlq.c
 n = notifications.c
@@ -148,10 +150,13 @@ def suppressed(tx: Tx, targets: Iterable[Target]) -> list[SuppressedAddress]:
         .subquery("found")
     )
     f = found.c
-    same = (suppressions.c.channel == f.channel) & (suppressions.c.address == f.address)
-    statement = select(f.username, f.channel, f.address, suppressions.c.reason).join_from(found, suppressions, same)
+    statement = select(f.username, f.channel, f.address).where(f.address.is_not(None)).distinct()
+    those = list(tx.execute(statement.order_by(f.username, f.channel, f.address)))
+    holding = suppressions.holding(tx, [key(Channel(row.channel), row.address) for row in those])
     return [
-        SuppressedAddress(*row) for row in tx.execute(statement.distinct().order_by(f.username, f.channel, f.address))
+        SuppressedAddress(*row, why.reason)
+        for row in those
+        if (why := holding.get(key(Channel(row.channel), row.address))) is not None
     ]
 
 

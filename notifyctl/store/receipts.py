@@ -9,22 +9,23 @@ from typing import Any
 
 from sqlalchemy import String, select
 
-from notifyctl.core.address import fold
 from notifyctl.core.answered import answer
-from notifyctl.core.audience import own_address
+from notifyctl.core.audience import copies, own_address
 from notifyctl.core.change import Confirm
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
-from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel, metric_at
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt
-from notifyctl.core.weigh import Addressee, Counts, reason_to_pause, weigh
+from notifyctl.core.suppression import key, shown
+from notifyctl.core.weigh import Addressee, Counts, Weighed, reason_to_pause, weigh
 from notifyctl.store import early, providers
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.follow import follow_words
 from notifyctl.store.schema.tables import notifications, users
+from notifyctl.store.suppressions import AddressNews
 
 n = notifications.c
 
@@ -43,12 +44,13 @@ class RecordedReceipts:
     paused: str | None = None
 
 
-def record(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> RecordedReceipts:
+def record(tx: Tx, provider: str, arrivals: Sequence[Arrival], channel: Channel | None = None) -> RecordedReceipts:
     """Write what receipts of one provider say, and what follows for addresses, metrics and the provider itself.
 
     What an attempt in doubt came to is known by them; those that come before the result of their call are kept.
+    `channel` is the provider's: with it, what receipts of no notification here say of addresses is learned as well.
     """
-    report, early_ones = _record(tx, provider, [_tidy(each) for each in arrivals])
+    report, early_ones = _record(tx, provider, [_tidy(each) for each in arrivals], channel)
     early.keep(tx, provider, early_ones)
     return report
 
@@ -70,7 +72,9 @@ def record_kept(tx: Tx, kept: Sequence[EarlyReceipt]) -> dict[str, RecordedRecei
     return reports
 
 
-def _record(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> tuple[RecordedReceipts, list[Arrival]]:
+def _record(
+    tx: Tx, provider: str, arrivals: Sequence[Arrival], channel: Channel | None = None
+) -> tuple[RecordedReceipts, list[Arrival]]:
     """Write what can be written; return the receipts for which it is too early as well."""
     found = _found(tx, provider, arrivals)
     answers = _answers(found, provider, tx.now)
@@ -78,7 +82,9 @@ def _record(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> tuple[Recorde
         apply(tx, answers)
         found = _found(tx, provider, arrivals)
     weighed = weigh(found, provider, tx.now)
-    weighed.counts.suppressed = apply(tx, weighed.changes).suppressed
+    apply(tx, weighed.changes)
+    learned = follow_words(tx, list(_said(weighed, channel)))
+    weighed.counts.suppressed, weighed.counts.lifted = learned.suppressed, learned.lifted
     return RecordedReceipts(weighed.counts, _pause(tx, provider, weighed.complaints)), weighed.early
 
 
@@ -105,6 +111,15 @@ def _pause(tx: Tx, provider: str, complaints: Sequence[tuple[Receipt, int]]) -> 
         return None
     tx.audit("pause", "provider", [(config.id, {"provider": provider, "reason": reason})])
     return reason
+
+
+def _said(weighed: Weighed, channel: Channel | None) -> Iterable[AddressNews]:
+    """Return what was said of addresses, as they are kept."""
+    for refusal, row in weighed.refusals:
+        of = channel if row is None else row.channel
+        if of is not None:
+            address = shown(of, refusal.address, None if row is None else row.own)
+            yield AddressNews(of, replace(refusal, address=address), None if row is None else row.id)
 
 
 # Finding
@@ -167,8 +182,4 @@ def _row(row: Any, contact: str | None) -> Addressee:
 
 
 def _copies(content: Mapping[str, Any]) -> Iterable[str]:
-    for field in ("cc", "bcc"):
-        value = content.get(field)
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, str) and each:
-                yield fold(Channel.EMAIL, bare_address(each))
+    return (key(Channel.EMAIL, each).folded for field in ("cc", "bcc") for each in copies(content, field))

@@ -9,16 +9,17 @@ from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, bindparam
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import content
-from notifyctl.core.audience import own_address
+from notifyctl.core.audience import message, own_address
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
-from notifyctl.store import ids, providers
+from notifyctl.core.suppression import AddressKey, asked
+from notifyctl.store import ids, providers, suppressions
 from notifyctl.store import users as people
-from notifyctl.store.addresses import best_address
-from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.addresses import best_address, reason_of
+from notifyctl.store.db.dialect import ID, Dialect, folded
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.schema.tables import notifications, suppressions, users
+from notifyctl.store.schema.tables import notifications, users
 
 n = notifications.c
 
@@ -29,8 +30,10 @@ def known(tx: Tx, drafts: Sequence[Draft]) -> list[SubmissionFacts]:
     keys = [_key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
+    wanted = [each for draft, who in zip(drafts, recipients, strict=True) for each in _further(draft, who)]
+    suppressed = suppressions.reasons(tx, wanted)
     return [
-        SubmissionFacts(who, None if key is None else before.get(key), configs)
+        SubmissionFacts(who, None if key is None else before.get(key), configs, suppressed)
         for who, key in zip(recipients, keys, strict=True)
     ]
 
@@ -55,6 +58,13 @@ class _Found(NamedTuple):
 
 def _key(draft: Draft, who: Recipient | NotifyctlError) -> str | None:
     return content.idempotency_key(who.id, draft.key) if isinstance(who, Recipient) else None
+
+
+def _further(draft: Draft, who: Recipient | NotifyctlError) -> list[AddressKey]:
+    """Return which addresses of a draft are still to be looked up."""
+    if not isinstance(who, Recipient):
+        return []
+    return asked(message("", draft.channel, draft.payload, who.address), who.address)
 
 
 def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:
@@ -104,11 +114,10 @@ _KEYS: Mapping[str, TypeEngine[Any]] = {"key": String(64)}
 
 def _recipients_of(dialect: Dialect) -> Select[Any]:
     meant = _meant_users(dialect.rowset("v", _ASKED))
-    s = suppressions.c
     address = func.coalesce(meant.c.own, best_address(meant.c.id, meant.c.channel, meant.c.email)).label("address")
     # Materialized: the address would be found once to be compared and once to be returned.
     found = select(*meant.c, address).cte("found").prefix_with("MATERIALIZED")
-    reason = select(s.reason).where(s.channel == found.c.channel, s.address == found.c.address).scalar_subquery()
+    reason = reason_of(found.c.channel, folded(found.c.address))
     return select(found.c.place, found.c.id, found.c.username, found.c.address, reason)
 
 

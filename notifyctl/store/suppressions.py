@@ -1,76 +1,301 @@
-"""Addresses that must not be written to, by channel: they outlive the users' rows that hold them."""
+"""Addresses that must not be written to, by channel: they outlive the users' rows that hold them.
+
+Of each address there is a row for each cause and group. What was lifted stays as a row that holds no more, so that an
+older word, which comes late or twice, does not suppress it again.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, or_, select, update
+from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.address import fold
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
+from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause
+from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import suppressions
 
-NewSuppression = tuple[str, str, str, str | None]
-"""Channel, address, reason, and the notification whose answer said so."""
+AT_ONCE = 500
+"""How many rows one statement writes: each of its values is a parameter."""
+
+_ADDRESS_CHARS, _GROUP_CHARS = 1_024, 64
+
+s = suppressions.c
+
+_KEYS: dict[str, TypeEngine[Any]] = {"channel": String(20), "folded": String(1024)}
 
 
-def add(tx: Tx, entries: Sequence[NewSuppression]) -> list[tuple[str, str]]:
-    """Suppress addresses and return those that were not suppressed before; the first reason stays."""
-    if not entries:
-        return []
-    rows = [
-        {
-            "id": str(uuid.uuid4()),
-            "channel": str(channel),
-            "address": address,
-            "reason": reason,
-            "notification_id": notification_id,
-            "created_at": tx.now,
-        }
-        for (channel, address), (_, _, reason, notification_id) in _first_of_each(entries).items()
-    ]
-    statement = tx.dialect.insert(suppressions).values(rows).on_conflict_do_nothing()
-    added = tx.execute(statement.returning(suppressions.c.channel, suppressions.c.address))
-    return [(channel, address) for channel, address in added]
+class AddressNews(NamedTuple):
+    """What was said of an address on a channel, and the notification whose answer or receipt said so."""
 
-
-def learn(tx: Tx, dead: Sequence[NewSuppression]) -> int:
-    """Suppress addresses that providers said are dead, with audit rows; return how many were not suppressed before."""
-    added = set(add(tx, dead))
-    new = _first_of_each([entry for entry in dead if (entry[0], entry[1]) in added])
-    facts = [{"channel": channel, "reason": reason, "notification": id_} for channel, _, reason, id_ in new.values()]
-    tx.audit("suppress", "contact_point", [(None, each) for each in facts])
-    return len(new)
+    channel: Channel
+    refusal: Refusal
+    notification_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Why an address is suppressed, and since when (milliseconds)."""
+    """Why an address must not be written to, and since when (milliseconds). `group_id` is empty for whatever is sent.
+
+    `notification_id` is the notification whose answer or receipt said so.
+    """
 
     id: str
+    channel: str
+    address: str
+    cause: str
+    group_id: str
     reason: str
+    notification_id: str | None
     created_at: int
 
 
-def get(tx: Tx, channel: Channel, address: str) -> Suppression:
-    """Return the suppression of an address that is suppressed."""
-    c = suppressions.c
-    same = (c.channel == channel.value) & (c.address == address)
-    return Suppression(*tx.execute(select(c.id, c.reason, c.created_at).where(same)).one())
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How many addresses became suppressed, and how many no longer are."""
+
+    suppressed: int = 0
+    lifted: int = 0
 
 
-def remove(tx: Tx, channel: Channel, address: str) -> str | None:
-    """Lift a suppression and return its reason; None when there was none."""
-    same = (suppressions.c.channel == channel.value) & (suppressions.c.address == address)
-    reason = tx.execute(select(suppressions.c.reason).where(same)).scalar()
-    tx.execute(delete(suppressions).where(same))
-    return reason
+NOTHING_LEARNED = Learned()
 
 
-def _first_of_each(entries: Sequence[NewSuppression]) -> dict[tuple[str, str], NewSuppression]:
-    first: dict[tuple[str, str], NewSuppression] = {}
-    for entry in entries:
-        first.setdefault((entry[0], entry[1]), entry)
+@dataclass(frozen=True, slots=True)
+class SuppressionFilter:
+    """Which suppressions; None narrows nothing. `reason` is a cause, or a part of the reason. Times as in `since`."""
+
+    address: str | None = None
+    channel: Channel | None = None
+    reason: str | None = None
+    group: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
+    """Write what was said of addresses, in its order in time, with audit rows.
+
+    What holds already keeps its first reason; what was lifted later than it was said stays lifted.
+    """
+    if not said:
+        return NOTHING_LEARNED
+    last = _last_words(said, tx.now)
+    new = _add(tx, [each for each in last if not each.refusal.lifts])
+    gone = _lift(tx, [each for each in last if each.refusal.lifts])
+    for action, done in (("suppress", new), ("unsuppress", gone)):
+        tx.audit(action, "suppression", [(id_, _facts(each)) for id_, each in done])
+    return Learned(_addresses(new), _addresses(gone))
+
+
+def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
+    """Let an address be written to again, whatever was said of it, with audit rows; return what held until now."""
+    found = of_address(tx, channel, address)
+    for each in found:
+        tx.execute(update(suppressions).where(s.id == each.id).values(lifted_at=tx.now))
+    facts = [(each.id, {"channel": each.channel, "cause": each.cause, "reason": each.reason}) for each in found]
+    tx.audit("unsuppress", "suppression", facts)
+    return found
+
+
+def of_address(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
+    """Return what holds of an address, however it is written; what was said first comes first."""
+    same = (s.channel == channel.value) & (s.address == fold(channel, address))
+    return _many(tx, _select().where(same, _HOLDS).order_by(s.created_at, s.id))
+
+
+def reasons(tx: Tx, keys: Iterable[AddressKey]) -> Reasons:
+    """Return why these addresses are suppressed, those that are; one statement, and none for no address."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    found: dict[AddressKey, dict[str, str]] = {}
+    for channel, folded, group, reason in tx.rows(_REASONS, tx.dialect.bind("v", _KEYS, wanted)):
+        found.setdefault(AddressKey(channel, folded), {}).setdefault(group, reason)
+    return found
+
+
+def holding(tx: Tx, keys: Iterable[AddressKey]) -> dict[AddressKey, Suppression]:
+    """Return what was said first of these addresses, of those to which nothing at all is sent."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    v = tx.dialect.rowset("v", _KEYS, wanted)
+    same = (s.channel == v.c.channel) & (s.address == v.c.folded) & _HOLDS & (s.group_id == "")
+    found = tx.execute(_select(s.address).join_from(suppressions, v, same).order_by(s.created_at, s.id))
+    first: dict[AddressKey, Suppression] = {}
+    for row in found:
+        first.setdefault(AddressKey(row.channel, row[-1]), Suppression(*row[:-1]))
     return first
+
+
+def page(tx: Tx, wanted: SuppressionFilter, after: Cursor | None, limit: int | None) -> list[Suppression]:
+    """Return those that a filter matches and that hold, newest first."""
+    return _many(tx, newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, after, limit))
+
+
+def count(tx: Tx, wanted: SuppressionFilter) -> int:
+    """Return how many `page` would give."""
+    return tx.execute(select(func.count()).select_from(suppressions).where(*_conditions(wanted))).scalar_one()
+
+
+def with_ids(tx: Tx, ids: Iterable[str]) -> dict[str, Suppression]:
+    """Return those of these ids, by id, also those that were lifted."""
+    return {each.id: each for each in _many(tx, _select().where(tx.dialect.is_any(s.id, ids)))}
+
+
+# Helpers
+
+_HOLDS = s.lifted_at.is_(None)
+
+
+def _last_words(said: Sequence[AddressNews], now: int) -> list[AddressNews]:
+    """Return what is left when all is said: of each address, cause and group the last word, with its first reason."""
+    last: dict[tuple[Any, ...], AddressNews] = {}
+    for each in sorted((_dated(each, now) for each in said), key=lambda each: each.refusal.at or 0):
+        place = _place(each)
+        before = last.get(place)
+        if before is None or each.refusal.lifts or before.refusal.lifts:
+            last[place] = each
+    return list(last.values())
+
+
+def _dated(said: AddressNews, now: int) -> AddressNews:
+    refusal = said.refusal
+    at = now if refusal.at is None else min(refusal.at, now)
+    return said._replace(refusal=replace(refusal, at=at, address=refusal.address.strip()[:_ADDRESS_CHARS]))
+
+
+def _place(said: AddressNews) -> tuple[str, str, str, str]:
+    refusal = said.refusal
+    return said.channel.value, fold(said.channel, refusal.address), refusal.cause.value, refusal.group[:_GROUP_CHARS]
+
+
+def _add(tx: Tx, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
+    """Suppress addresses; return those that were not suppressed for that cause before, each with its row's id."""
+    written: list[tuple[str, AddressNews]] = []
+    for rows in _portions(said):
+        statement = tx.dialect.insert(suppressions).values([_row(each) for each in rows])
+        new = {name: getattr(statement.excluded, name) for name in ("written", "reason", "notification_id")}
+        statement = statement.on_conflict_do_update(
+            index_elements=[s.channel, s.address, s.cause, s.group_id],
+            set_={**new, "created_at": statement.excluded.created_at, "lifted_at": null()},
+            where=and_(s.lifted_at.is_not(None), statement.excluded.created_at >= s.lifted_at),
+        )
+        written += _written(tx, statement, rows)
+    return written
+
+
+def _lift(tx: Tx, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
+    """Take back what was said before; return what held until now. What was never said is noted as taken back."""
+    written: list[tuple[str, AddressNews]] = []
+    for rows in _portions(said):
+        made = [{**_row(each), "lifted_at": each.refusal.at} for each in rows]
+        statement = tx.dialect.insert(suppressions).values(made)
+        statement = statement.on_conflict_do_update(
+            index_elements=[s.channel, s.address, s.cause, s.group_id],
+            set_={"lifted_at": statement.excluded.lifted_at},
+            where=and_(_HOLDS, s.created_at <= statement.excluded.lifted_at),
+        )
+        ours = {row["id"] for row in made}
+        written += [each for each in _written(tx, statement, rows) if each[0] not in ours]
+    return written
+
+
+def _written(tx: Tx, statement: Insert, rows: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
+    by_place = {_place(each): each for each in rows}
+    done = tx.execute(statement.returning(s.id, s.channel, s.address, s.cause, s.group_id))
+    return [(row[0], by_place[row[1], row[2], row[3], row[4]]) for row in done]
+
+
+def _portions(said: Sequence[AddressNews]) -> Iterator[Sequence[AddressNews]]:
+    return (said[start : start + AT_ONCE] for start in range(0, len(said), AT_ONCE))
+
+
+def _row(said: AddressNews) -> dict[str, Any]:
+    channel, folded, cause, group = _place(said)
+    return {
+        "id": str(uuid.uuid4()),
+        "channel": channel,
+        "address": folded,
+        "written": None if said.refusal.address == folded else said.refusal.address,
+        "cause": cause,
+        "group_id": group,
+        "reason": said.refusal.reason,
+        "notification_id": said.notification_id,
+        "created_at": said.refusal.at,
+    }
+
+
+def _facts(said: AddressNews) -> dict[str, Any]:
+    """Return what the audit trail says: not the address, which is in the row as long as that is there."""
+    refusal = said.refusal
+    facts: dict[str, Any] = {"channel": said.channel.value, "cause": refusal.cause.value, "reason": refusal.reason}
+    facts |= {"group": refusal.group} if refusal.group else {}
+    return facts | ({"notification": said.notification_id} if said.notification_id else {})
+
+
+def _addresses(done: Sequence[tuple[str, AddressNews]]) -> int:
+    return len({_place(each)[:2] for _, each in done})
+
+
+def _conditions(wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [_HOLDS]
+    if wanted.channel is not None:
+        found.append(s.channel == wanted.channel.value)
+    if wanted.address is not None:
+        channels = list(Channel) if wanted.channel is None else [wanted.channel]
+        found.append(
+            or_(*[and_(s.channel == each.value, s.address == fold(each, wanted.address)) for each in channels])
+        )
+    if wanted.reason is not None:
+        found.append(_is_reason(wanted.reason))
+    if wanted.group is not None:
+        found.append(s.group_id == wanted.group)
+    if wanted.since is not None:
+        found.append(s.created_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(s.created_at < wanted.until)
+    return found
+
+
+def _is_reason(text: str) -> ColumnElement[bool]:
+    cause = text.strip().lower().replace("-", "_")
+    return s.cause == cause if cause in list(SuppressionCause) else s.reason.icontains(text, autoescape=True)
+
+
+def _select(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        s.id,
+        s.channel,
+        func.coalesce(s.written, s.address).label("address"),
+        s.cause,
+        s.group_id,
+        s.reason,
+        s.notification_id,
+        s.created_at,
+        *more,
+    )
+
+
+def _many(tx: Tx, statement: Select[Any]) -> list[Suppression]:
+    return [Suppression(*row) for row in tx.execute(statement)]
+
+
+def _reasons(dialect: Dialect) -> Select[Any]:
+    v = dialect.rowset("v", _KEYS)
+    same = (s.channel == v.c.channel) & (s.address == v.c.folded) & _HOLDS
+    found = select(s.channel, s.address, s.group_id, s.reason).join_from(v, suppressions, same)
+    return found.order_by(s.created_at, s.id)
+
+
+_REASONS: Hot[tuple[str, str, str, str]] = Hot(_reasons, tuple)

@@ -152,7 +152,7 @@ def broken(status: int) -> Answer:
     """An answer that ends before its body does."""
 
     async def speak(peer: Peer) -> None:
-        await peer.say(f"HTTP/1.1 {status} Said\r\nContent-Length: 100\r\n\r\nhalf".encode())
+        await peer.say(f"HTTP/1.1 {status} AddressNews\r\nContent-Length: 100\r\n\r\nhalf".encode())
         peer.writer.close()
 
     return speak

@@ -14,7 +14,7 @@ from tests.support.scripted import Peer, reply
 
 NONSENSE = ("-1", "soon", "1e9", "99999999999999999999", "Thu, 99 Foo 2026 99:99:99 GMT", "später", "0x10", "", "NaN")
 BLOCK = b"x" * 65_536
-OPEN_END = b"HTTP/1.1 %d Said\r\nTransfer-Encoding: chunked\r\n\r\n"
+OPEN_END = b"HTTP/1.1 %d AddressNews\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ async def _endless_head(peer: Peer, trap: str) -> None:
 
 async def _huge_head(peer: Peer, trap: str) -> None:
     """A head that ends, but not soon."""
-    await peer.say(b"HTTP/1.1 500 Said\r\n" + b"X-More: " + BLOCK * 10 + b"\r\nContent-Length: 0\r\n\r\n")
+    await peer.say(b"HTTP/1.1 500 AddressNews\r\n" + b"X-More: " + BLOCK * 10 + b"\r\nContent-Length: 0\r\n\r\n")
 
 
 async def _bomb(peer: Peer, trap: str) -> None:
     """A tenth of a megabyte that would become a hundred."""
     body = _compressed()
-    head = b"HTTP/1.1 500 Said\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"HTTP/1.1 500 AddressNews\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
     await peer.say(head + body)
 
 

@@ -20,6 +20,7 @@ from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.ratelimit import take
+from notifyctl.core.suppression import NOTHING
 from notifyctl.core.triage import Due, Terms, triage
 
 DEADLINE_MS = 1_000
@@ -264,7 +265,7 @@ class Simulation:
         due, message = self._due(row), Message(row.id, Channel.EMAIL, "anna@example.org", {})
         row.lease, row.attempts, row.began_at, row.due_at = lease, row.attempts + 1, self._now, self._now + LEASE_MS
         policy = {Channel.EMAIL: self._policy}
-        result = triage(due, message, None, Terms(self._now, lease, "sendgrid", 1, on_unknown=policy))
+        result = triage(due, message, NOTHING, Terms(self._now, lease, "sendgrid", 1, on_unknown=policy))
         if isinstance(result, Claim):
             row.history = result.retry_history
             return result

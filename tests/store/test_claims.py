@@ -7,16 +7,20 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
+from notifyctl.core import history
 from notifyctl.core.gate import PutOff
 from notifyctl.core.model import Channel, OnUnknown
+from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.triage import NEWER_PAYLOAD_WAIT_MS
-from notifyctl.store import providers, suppressions
+from notifyctl.store import contacts, providers, suppressions
+from notifyctl.store import users as people
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
-from notifyctl.store.schema.tables import contact_points
+from notifyctl.store.schema.tables import contact_points, users
+from notifyctl.store.suppressions import AddressNews
 from tests.support import seed
 
 NOW = 10_000
@@ -139,7 +143,8 @@ def _contact(db: Database, user_id: str, address: str, created_at: int) -> None:
 
 
 def _suppress(db: Database, address: str) -> None:
-    db.write(lambda tx: suppressions.add(tx.at(NOW), [("email", address, "bounced", None)]))
+    said = AddressNews(Channel.EMAIL, Refusal(address, SuppressionCause.BOUNCE, "bounced"))
+    db.write(lambda tx: suppressions.learn(tx.at(NOW), [said]))
 
 
 def test_the_newest_contact_point_that_is_not_suppressed_is_used(database: Database, anna: str) -> None:
@@ -247,3 +252,116 @@ def test_a_claim_touches_no_index(postgresql_url: str) -> None:
     claimed, within_their_pages = db.write(work)
     db.close()
     assert (claimed, within_their_pages) == (40, 40)
+
+
+# Every address of a message
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["anna@example.org", "ANNA@Example.ORG", "anna@EXAMPLE.org."],
+)
+def test_an_address_is_suppressed_however_it_was_written(database: Database, anna: str, written: str) -> None:
+    """Case makes no other address, whether the user's own is meant or one that the payload names."""
+    _suppress(database, written)
+    seed.pending(database, anna)
+    seed.pending(database, anna, payload=json.dumps({**seed.CONTENT["email"], "to": "Anna@eXample.org"}))
+    assert take(database).claims == ()
+
+
+def test_a_domain_in_unicode_is_its_a_label(database: Database) -> None:
+    """What no database can fold is compared all the same, for users, contact points and payloads."""
+    seed.provider(database)
+    user, other = seed.user(database, "ida"), seed.user(database, "otto")
+    database.write(
+        lambda tx: tx.execute(update(users).where(users.c.id == user).values(email="ida@m\u00fcller.example"))
+    )
+    _suppress(database, "IDA@xn--mller-kva.example")
+    seed.pending(database, user)
+    seed.pending(database, other, payload=json.dumps({**seed.CONTENT["email"], "to": "ida@mu\u0308ller.example"}))
+    assert take(database).claims == ()
+
+
+def test_a_contact_point_in_unicode_gives_way_to_the_one_before(database: Database, anna: str) -> None:
+    """It is as dead as its A-label, and the next one is used."""
+    with database.read() as tx:
+        person = people.find(tx, anna)
+    for number, address in enumerate(("old@example.org", "new@m\u00fcller.example")):
+        row_id = f"{number}".ljust(36, "0")
+        database.write(
+            lambda tx, at=number, row_id=row_id, address=address: contacts.add(
+                tx.at(at), person, row_id, Channel.EMAIL, address
+            )
+        )
+    _suppress(database, "new@xn--mller-kva.example")
+    seed.pending(database, anna)
+    assert [each.message.to for each in take(database).claims] == ["old@example.org"]
+    with database.read() as tx:
+        assert [(each.address, each.suppressed, each.used) for each in contacts.listed(tx, person)] == [
+            ("new@m\u00fcller.example", True, False),
+            ("old@example.org", False, True),
+            ("anna@example.org", False, False),
+        ]
+
+
+COPIES = {
+    **seed.CONTENT["email"],
+    "cc": ["Dead <DEAD@example.org>", "alive@example.org"],
+    "bcc": "hidden@m\u00fcller.example",
+}
+
+
+def test_suppressed_copies_are_left_out_and_recorded(database: Database, anna: str) -> None:
+    """The mail goes to the others; the history says who got no copy and why, once, however often it is tried."""
+    _suppress(database, "dead@example.org")
+    _suppress(database, "hidden@xn--mller-kva.example")
+    (id_,) = seed.pending(database, anna, payload=json.dumps(COPIES))
+    (claimed,) = take(database).claims
+    assert claimed.message.to == "anna@example.org"
+    assert {key: claimed.message.content.get(key) for key in ("cc", "bcc")} == {
+        "cc": ["alive@example.org"],
+        "bcc": None,
+    }
+    (entry,) = history.parse(seed.notification(database, id_).retry_history)
+    assert entry["event"] == "copy_suppressed"
+    assert [(each["field"], each["address"], each["reason"]) for each in entry["copies"]] == [
+        ("cc", "Dead <DEAD@example.org>", "bounced"),
+        ("bcc", "hidden@m\u00fcller.example", "bounced"),
+    ]
+    (again,) = take(database, now=NOW + 65_000).claims
+    assert again.message.content["cc"] == ["alive@example.org"]
+    events = [each.get("event") for each in history.parse(seed.notification(database, id_).retry_history)]
+    assert events.count("copy_suppressed") == 1
+
+
+def test_a_suppressed_recipient_cancels_a_mail_with_copies(database: Database, anna: str) -> None:
+    """Nobody gets a copy of what its recipient does not get."""
+    _suppress(database, "anna@example.org")
+    (id_,) = seed.pending(database, anna, payload=json.dumps(COPIES))
+    assert take(database).claims == ()
+    assert seed.notification(database, id_).status == "cancelled"
+
+
+@pytest.mark.parametrize("group", [7, "7"])
+def test_who_left_a_group_gets_its_mails_no_more(database: Database, anna: str, group: object) -> None:
+    """Of a group that somebody left nothing is sent, to and copies alike; of other groups, and of none, it is."""
+    left = Refusal("anna@example.org", SuppressionCause.OPT_OUT, "left group 7", group="7")
+    copy = Refusal("alive@example.org", SuppressionCause.OPT_OUT, "left group 8", group="8")
+    database.write(
+        lambda tx: suppressions.learn(tx, [AddressNews(Channel.EMAIL, left), AddressNews(Channel.EMAIL, copy)])
+    )
+    content = {**seed.CONTENT["email"], "cc": ["alive@example.org"]}
+    (of_it,) = seed.pending(database, anna, payload=json.dumps({**content, "asm": {"group_id": group}}))
+    (of_another,) = seed.pending(database, anna, payload=json.dumps({**content, "asm": {"group_id": 8}}))
+    (of_none,) = seed.pending(database, anna, payload=json.dumps(content))
+    claims = {each.id: each.message.content.get("cc") for each in take(database).claims}
+    assert claims == {of_another: None, of_none: ["alive@example.org"]}
+    row = seed.notification(database, of_it)
+    assert (row.status, row.error_message) == ("cancelled", "the address is suppressed: left group 7")
+
+
+def test_a_usual_mail_asks_nothing_more(database: Database, anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only copies, groups and what no database can fold are looked up by themselves."""
+    monkeypatch.setattr(suppressions, "_REASONS", None)
+    seed.pending(database, anna, count=3)
+    assert len(take(database).claims) == 3

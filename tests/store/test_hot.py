@@ -12,12 +12,14 @@ from sqlalchemy import JSON, Boolean, Integer, String, bindparam, cast, insert, 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from notifyctl.core.change import Change
+from notifyctl.store import suppressions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import array_literal
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import apply, claim, take
-from notifyctl.store.schema.tables import contact_points, notifications, suppressions, users
+from notifyctl.store.queue import apply, take
+from notifyctl.store.schema.tables import contact_points, notifications, users
+from notifyctl.store.schema.tables import suppressions as suppressed
 from tests.support import seed
 from tests.support.databases import PostgreSQLMaker
 
@@ -39,7 +41,7 @@ def filled(database: Database) -> Database:
         row = {"id": f"{number}" * 36, "user_id": user, "channel": "email", "address": address, "created_at": number}
         database.write(lambda tx, row=row: tx.execute(insert(contact_points).values(row)))  # type: ignore[misc]
     dead = {"id": "9" * 36, "channel": "email", "address": "b@example.org", "reason": 'said "no" \\ %', "created_at": 1}
-    database.write(lambda tx: tx.execute(insert(suppressions).values(dead)))
+    database.write(lambda tx: tx.execute(insert(suppressed).values(dead)))
     seed.pending(database, anna, count=3)
     seed.pending(database, omar, due_at=2_000, is_critical=True, fails_over=False, expires_at=7)
     seed.pending(database, omar, lease_id="3" * 36, leased_until=5, attempt_count=1, retry_history='["\\u00e4%"]')
@@ -74,9 +76,9 @@ def test_leases_and_reasons_are_the_same_both_ways(filled: Database) -> None:
     for statement in (take._LEASING, take._TAKING_OVER):
         assert _both(filled, statement, given, sorted) == sorted(ids)
     named = filled.dialect.bind(
-        "v", claim._ADDRESS, [("email", "b@example.org"), ("email", "x"), ("sms", "b@example.org")]
+        "v", suppressions._KEYS, [("email", "b@example.org"), ("email", "x"), ("sms", "b@example.org")]
     )
-    assert _both(filled, claim._REASONS, named, sorted) == [("email", "b@example.org", 'said "no" \\ %')]
+    assert _both(filled, suppressions._REASONS, named, sorted) == [("email", "b@example.org", "", 'said "no" \\ %')]
 
 
 @pytest.mark.parametrize("kind", apply.KINDS, ids=lambda kind: kind.__name__)

@@ -160,19 +160,23 @@ def test_a_dead_address(database: Database) -> None:
     report = tell(database, Arrival(receipt, provider_message_id="m"), provider="sendgrid")
     assert report.counts == Counts(bounced=1, suppressed=1)
     [row] = rows(database, suppressed)
-    assert (row.channel, row.address, row.reason, row.notification_id) == (
-        "email", "Anna@example.org", "bounce 550 5.1.1", id_,
+    assert (row.channel, row.address, row.written, row.reason, row.notification_id) == (
+        "email", "anna@example.org", "Anna@example.org", "bounce 550 5.1.1", id_,
     )  # fmt: skip
-    assert [(each.action, each.resource_type) for each in rows(database, audit_logs)] == [("suppress", "contact_point")]
+    assert [(each.action, each.resource_type) for each in rows(database, audit_logs)] == [("suppress", "suppression")]
 
 
 def test_a_copy_that_bounces_is_not_the_notification(database: Database) -> None:
-    """The provider tells of each recipient apart: that somebody in cc bounced says nothing of whom it is for."""
+    """The provider tells of each recipient apart: that somebody in cc bounced says nothing of whom it is for.
+
+    But it says that this copy's address is dead.
+    """
     content = json.dumps({"v": 1, "to": "anna@example.org", "cc": ["Bert <bert@example.org>"], "bcc": "c@example.org"})
     [id_] = sent(database, "sendgrid", payload=content)
     for address in ("bert@example.org", "C@example.org"):
         receipt = Receipt(Stage.BOUNCED, "bounce 550", address=address, dead=True)
-        assert tell(database, of(id_, receipt), provider="sendgrid").counts == Counts(ignored=1)
+        assert tell(database, of(id_, receipt), provider="sendgrid").counts == Counts(ignored=1, suppressed=1)
+    assert {row.address for row in rows(database, suppressed)} == {"bert@example.org", "c@example.org"}
     mine = Receipt(Stage.DELIVERED, "delivered", address="anna@example.org")
     assert tell(database, of(id_, mine), provider="sendgrid").counts == Counts(delivered=1)
 

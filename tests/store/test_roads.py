@@ -84,9 +84,9 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     seen: list[tuple[str, str, str]] = []
     real = applying.follow
 
-    def follow(tx: Tx, done: list[Change]) -> int:
+    def follow(tx: Tx, done: list[Change]) -> None:
         seen.extend((each.of.id, each.BEFORE.value, each.AFTER.value) for each in done)
-        return real(tx, done)
+        real(tx, done)
 
     monkeypatch.setattr(applying, "follow", follow)
     return seen
@@ -179,7 +179,7 @@ def test_dead_addresses_are_learned_on_every_road(database: Database, road: str)
         (dead,) = tx.execute(select(suppressions)).all()
         (said,) = tx.execute(select(audit_logs).where(audit_logs.c.action == "suppress")).all()
     assert (dead.address, dead.reason, dead.notification_id) == ("anna@example.org", "550", id_)
-    assert json.loads(said.changes) == {"channel": "email", "reason": "550", "notification": id_}
+    assert json.loads(said.changes) == {"channel": "email", "cause": "bounce", "reason": "550", "notification": id_}
 
 
 def test_a_letter_stands_for_exactly_what_failed(database: Database) -> None:

@@ -51,7 +51,7 @@ Script = Callable[[Asked], Answer]
 def reply(status: int, body: object = b"", **headers: str) -> bytes:
     """Return an answer; a body that is not bytes is written as JSON, `_` in a header's name as a hyphen."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(raw)}"]
+    lines = [f"HTTP/1.1 {status} AddressNews", f"Content-Length: {len(raw)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + raw
 

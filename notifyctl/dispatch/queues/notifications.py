@@ -196,13 +196,13 @@ def bare(result: AttemptResult) -> AttemptResult:
     """Return a result without what may keep it from being stored."""
     match result.change:
         case Sent() as sent:
-            return result._replace(change=replace(sent, provider_response=None, provider_message_id=None))
+            return result._replace(change=replace(sent, provider_response=None, provider_message_id=None, refusals=()))
         case Retry() as retry:
             plain = replace(retry, provider_response=None, error_message="not recordable", retry_history="[]")
             return result._replace(change=plain)
         case Bury() as bury:
             plain_end = replace(
-                bury, provider_response=None, error_message="not recordable", retry_history="[]", address=None
+                bury, provider_response=None, error_message="not recordable", retry_history="[]", refusals=()
             )
             return result._replace(change=plain_end)
     return result

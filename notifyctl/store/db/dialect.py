@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
+    String,
     Table,
     bindparam,
     cast,
@@ -58,6 +59,25 @@ def _postgresql_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> 
 def _sqlite_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
     # unixepoch('subsec') needs SQLite 3.42; the Julian day has millisecond precision since 3.0.
     return "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))"
+
+
+class folded(FunctionElement[str]):
+    """An address in the form by which it is compared, where it is plain ASCII; see `core.address.fold`."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(folded, "postgresql")
+def _postgresql_folded(element: folded, compiler: SQLCompiler, **kwargs: Any) -> str:
+    # By the collation "C": a Turkish one would make another letter of an I. The comparison goes by the usual one, as
+    # indexes do.
+    return f"""(lower({compiler.process(element.clauses, **kwargs)} COLLATE "C") COLLATE "default")"""
+
+
+@compiles(folded, "sqlite")
+def _sqlite_folded(element: folded, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **kwargs)})"
 
 
 class Dialect(ABC):

@@ -63,10 +63,9 @@ _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}
 
 @dataclass(frozen=True, slots=True)
 class Applied(Generic[C]):
-    """The changes that held, and how many addresses were suppressed by them that were not before."""
+    """The changes that held."""
 
     changes: Sequence[C] = ()
-    suppressed: int = 0
 
     @property
     def ids(self) -> set[str]:
@@ -78,7 +77,8 @@ def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
     """Write changes and what follows from them; return those that held."""
     done = [change for kind in KINDS for change in _written(tx, kind, changes)]
     letters.keep(tx, done)
-    return Applied(done, follow(tx, done))
+    follow(tx, done)
+    return Applied(done)
 
 
 def _written(tx: Tx, kind: type[Change], changes: Sequence[C]) -> list[C]:

@@ -15,10 +15,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from sqlalchemy import Select, String, select
-from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import ratelimit
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer
@@ -26,19 +22,16 @@ from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
 from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.suppression import NOTHING, AddressKey, Reasons, Stops, asked, stops
 from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembered, triage
-from notifyctl.store import early, providers, receipts
-from notifyctl.store.db.dialect import Dialect
-from notifyctl.store.db.hot import Hot
+from notifyctl.store import early, providers, receipts, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.take import LeaseRequest, Taken
-from notifyctl.store.schema.tables import suppressions
 
 _SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
-_ADDRESS: dict[str, TypeEngine[Any]] = {"channel": String(20), "address": String(1024)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +215,13 @@ def _triaged(
     tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[str | None, EarlyReceipt]
 ) -> tuple[list[Claim], list[Change]]:
     readings = [read(row) for row in due]
-    suppressed = _suppressed(tx, due, readings)
+    known = _known(tx, due, readings)
     claims, changes = list[Claim](), list[Change]()
     for row, reading in zip(due, readings, strict=True):
         if (said := told.get(row.id)) is not None and said.provider == row.provider:
             changes.append(answered(row, said.arrival, terms))
             continue
-        result = triage(row, reading, _why_suppressed(row, reading, suppressed), terms)
+        result = triage(row, reading, _stops(row, reading, known), terms)
         if not isinstance(result, Claim):
             changes.append(result)
             continue
@@ -238,29 +231,14 @@ def _triaged(
     return claims, changes
 
 
-def _why_suppressed(row: Due, reading: Reading, suppressed: Mapping[tuple[str, str], str]) -> str | None:
-    if not isinstance(reading, Message) or reading.to is None:
-        return None
-    own = row.suppression if reading.to == row.address else None
-    return own or (suppressed.get((row.message_type, reading.to)) if suppressed else None)
+def _stops(row: Due, reading: Reading, known: Reasons) -> Stops:
+    return stops(reading, row.address, row.suppression, known) if isinstance(reading, Message) else NOTHING
 
 
-def _suppressed(tx: Tx, due: Sequence[Due], readings: Sequence[Reading]) -> Mapping[tuple[str, str], str]:
-    """Return why, for those addresses that payloads name themselves and that are suppressed."""
-    named = {
-        (row.message_type, reading.to)
-        for row, reading in zip(due, readings, strict=True)
-        if isinstance(reading, Message) and reading.to is not None and reading.to != row.address
-    }
-    if not named:
-        return {}
-    return {(row[0], row[1]): row[2] for row in tx.rows(_REASONS, tx.dialect.bind("v", _ADDRESS, sorted(named)))}
-
-
-def _reasons(dialect: Dialect) -> Select[tuple[str, str, str]]:
-    v, c = dialect.rowset("v", _ADDRESS), suppressions.c
-    same = (c.channel == v.c.channel) & (c.address == v.c.address)
-    return select(c.channel, c.address, c.reason).join_from(v, suppressions, same)
-
-
-_REASONS: Hot[tuple[str, str, str]] = Hot(_reasons, tuple)
+def _known(tx: Tx, due: Sequence[Due], readings: Sequence[Reading]) -> Reasons:
+    """Return why addresses are suppressed that the claim's own statement did not look up."""
+    wanted: list[AddressKey] = []
+    for row, reading in zip(due, readings, strict=True):
+        if isinstance(reading, Message):
+            wanted += asked(reading, row.address)
+    return suppressions.reasons(tx, wanted)

@@ -12,16 +12,20 @@ from notifyctl.core.change import Audit, Change
 from notifyctl.core.submission import New
 from notifyctl.store import hints, metrics, suppressions
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.suppressions import NewSuppression
+from notifyctl.store.suppressions import AddressNews, Learned
 
 
-def follow(tx: Tx, done: Sequence[Change]) -> int:
-    """Write what follows from changes, in their transaction; return how many addresses are suppressed by them."""
+def follow(tx: Tx, done: Sequence[Change]) -> None:
+    """Write what follows from changes, in their transaction."""
     metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
-    suppressed = suppressions.learn(tx, _dead_addresses(done))
+    suppressions.learn(tx, _refusals(done))
     _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
     hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
-    return suppressed
+
+
+def follow_words(tx: Tx, said: Sequence[AddressNews]) -> Learned:
+    """Write what follows from words on addresses, which change no notification; return what was new in them."""
+    return suppressions.learn(tx, said)
 
 
 def follow_new(tx: Tx, rows: Sequence[New]) -> None:
@@ -30,8 +34,8 @@ def follow_new(tx: Tx, rows: Sequence[New]) -> None:
     hints.give(tx, (row.provider for row in rows if row.wakes))
 
 
-def _dead_addresses(done: Sequence[Change]) -> list[NewSuppression]:
-    return [(change.of.channel.value, *dead, change.of.id) for change in done for dead in change.dead_addresses]
+def _refusals(done: Sequence[Change]) -> list[AddressNews]:
+    return [AddressNews(change.of.channel, refusal, change.of.id) for change in done for refusal in change.refusals]
 
 
 def _account(tx: Tx, said: Sequence[tuple[str, Audit]]) -> None:

@@ -35,14 +35,14 @@ from sqlalchemy.sql.selectable import CTE
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due
-from notifyctl.store.addresses import best_address
-from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.addresses import best_address, reason_of
+from notifyctl.store.db.dialect import ID, Dialect, folded
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
 from notifyctl.store.queue.states import QUEUED, free_at, paused
-from notifyctl.store.schema.tables import notifications, provider_configs, provider_states, suppressions, users
+from notifyctl.store.schema.tables import notifications, provider_configs, provider_states, users
 
 LEASE_MARGIN_MS = 5_000
 
@@ -196,15 +196,14 @@ def _addressed(due: CTE) -> CTE:
     return found.cte("addressed").prefix_with("MATERIALIZED")
 
 
-def _reason(addressed: CTE) -> ColumnElement[str]:
-    a, s = addressed.c, suppressions.c
-    return select(s.reason).where(s.channel == a.message_type, s.address == a.address).scalar_subquery()
+def _suppression(addressed: CTE) -> ColumnElement[str]:
+    return reason_of(addressed.c.message_type, folded(addressed.c.address)).label("suppression")
 
 
 def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
     conditions = (n.fails_over, n.lease_id.is_(None)) if over else ()
     addressed = _addressed(_due(dialect, *conditions))
-    return select(*addressed.c, _reason(addressed).label("suppression"))
+    return select(*addressed.c, _suppression(addressed))
 
 
 _IS_USUAL = 0
@@ -234,7 +233,7 @@ def _usual(dialect: Dialect) -> Select[Any]:
     )
     due = _due(dialect, exists(select(literal_column("1")).select_from(provider).where(provider.c.is_usual == 1)))
     addressed = _addressed(due)
-    found = select(*provider.c, *addressed.c, _reason(addressed).label("suppression"))
+    found = select(*provider.c, *addressed.c, _suppression(addressed))
     joined = found.join_from(provider, addressed, true(), isouter=True)
     if not dialect.leases_as_it_reads:
         return joined

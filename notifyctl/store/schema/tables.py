@@ -299,6 +299,7 @@ contact_points = Table(
     reference("user_id", "users.id"),
     Column("channel", String(20), nullable=False),
     Column("address", String(1024), nullable=False),
+    Column("folded", String(1024)),  # as it is compared; NULL where that is the address in lower case
     now_by_default("created_at"),
     one_of("channel", "channel", "email", "sms", "push"),
     Index("idx_contact_user_channel", "user_id", "channel", "address", unique=True),
@@ -310,12 +311,18 @@ suppressions = Table(
     metadata,
     row_id(),
     Column("channel", String(20), nullable=False),
-    Column("address", String(1024), nullable=False),
+    Column("address", String(1024), nullable=False),  # as it is compared (`core.address.fold`)
+    Column("written", String(1024)),  # as it was given; NULL where that is the same
+    Column("cause", String(20), nullable=False, server_default="operator"),  # a `core.suppression.SuppressionCause`
+    Column("group_id", String(64), nullable=False, server_default=text("''")),  # of which mails; empty: of all
     Column("reason", Text, nullable=False),
     Column("notification_id", ID),  # the one whose answer caused it; no foreign key: it outlives that row
     now_by_default("created_at"),
+    Column("lifted_at", BigInteger),  # what was said before that moment suppresses it no more
     one_of("channel", "channel", "email", "sms", "push"),
-    Index("idx_suppression_address", "channel", "address", unique=True),
+    one_of("cause", "cause", "bounce", "opt_out", "complaint", "operator"),
+    Index("idx_suppression_address", "channel", "address", "cause", "group_id", unique=True),
+    Index("idx_suppression_created", "created_at", "id"),
 )
 
 provider_states = Table(
@@ -326,7 +333,7 @@ provider_states = Table(
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
     Column("pause_reason", Text),
-    Column("pause_cause", String(20)),  # a `core.health.Cause`
+    Column("pause_cause", String(20)),  # a `core.health.SuppressionCause`
     Column("probe_at", BigInteger),  # when one notification may try whether it works again
     number("probes", 0),
     Column("window_started_at", BigInteger),  # the breaker's counts are from here on

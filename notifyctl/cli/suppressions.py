@@ -1,0 +1,228 @@
+"""`suppressions`: addresses that must not be written to, whoever has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import typer
+
+from notifyctl.cli import files, listing
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.options import given, one_of, taking
+from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.types import ChannelArgument, Confirm, IfNotExists, Yes, parse_since, parse_until
+from notifyctl.core.duration import age
+from notifyctl.core.errors import Conflict, NotFound, PartlyDone
+from notifyctl.core.model import Channel
+from notifyctl.core.suppression import SuppressionCause
+from notifyctl.services import suppressions as service
+
+app = Noun("Addresses that must not be written to, whoever has them.")
+
+SHOWN_REJECTS = 5
+
+_CAUSES = ", ".join(SuppressionCause)
+
+
+def _completed_reasons(incomplete: str) -> list[str]:
+    return [cause for cause in SuppressionCause if cause.startswith(incomplete)]
+
+
+def _filters(
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="A", help="This address, however it is written.")
+    ] = None,
+    channel: Annotated[
+        Channel | None, typer.Option("--channel", metavar="C", parser=one_of(Channel), help=", ".join(Channel))
+    ] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            "--reason",
+            metavar="R",
+            autocompletion=_completed_reasons,
+            help=f"For this cause ({_CAUSES}), or with this in the reason.",
+        ),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="ID", help="Who left this group of mails (SendGrid's group id).")
+    ] = None,
+    since: Annotated[
+        Any,
+        typer.Option(
+            "--since", metavar="T", parser=parse_since, help="Said at or after: a time, or 2h for two hours ago."
+        ),
+    ] = None,
+    until: Annotated[
+        Any, typer.Option("--until", metavar="T", parser=parse_until, help="Said before: the same.")
+    ] = None,
+) -> None:
+    """Declare which suppressions."""
+
+
+_WHICH = taking(_filters)
+_Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="E-mail address, number with +, or push token.")]
+_Channel = Annotated[
+    Channel | None, typer.Option("--channel", metavar="C", parser=one_of(Channel), help=", ".join(Channel))
+]
+
+
+def fields(now: int = 0) -> tuple[Field, ...]:
+    """Return the fields of a suppression; ages are those at the moment `now`."""
+    return (
+        Field("id", FieldKind.ID, "ID"),
+        Field("created_at", FieldKind.TIME, "AGE", lambda row: age(now - row.created_at)),
+        Field("channel", title="CH"),
+        Field("address", title="ADDRESS"),
+        Field("cause", title="CAUSE"),
+        Field("group_id", title="GROUP", show=lambda row: row.group_id or "-"),
+        Field("reason", title="REASON"),
+        Field("notification_id", FieldKind.ID),
+    )
+
+
+_ADDED = (*fields(), Field("created", FieldKind.BOOL))
+_PORTABLE = (
+    *(Field(name) for name in ("channel", "address", "cause", "group_id", "reason")),
+    Field("created_at", FieldKind.TIME),
+)
+_IMPORTED = (
+    Field("read", FieldKind.NUMBER),
+    Field("added", FieldKind.NUMBER),
+    Field("known", FieldKind.NUMBER),
+    Field("rejected", FieldKind.NUMBER),
+)
+
+
+@app.command("list", cls=_WHICH)
+def list_(
+    ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
+) -> None:
+    """List suppressed addresses, the latest first.
+
+    Each stands there once for each cause, and once for each group of mails that the person left.
+    """
+    with invocation(ctx) as run:
+        paging, db = listing.Paging(limit, everything, cursor), run.system.db
+        wanted = service.wanted(db, **given(ctx))
+        listing.show(
+            run,
+            paging,
+            partial(service.page, db, wanted),
+            fields(db.moment()),
+            count=partial(service.count, db, wanted),
+        )
+
+
+@app.command()
+def show(ctx: typer.Context, address: _Address, channel: _Channel = None) -> None:
+    """Show all that stands against an address, however it is written; exit 3 where nothing does."""
+    with invocation(ctx) as run:
+        db = run.system.db
+        found = service.of_address(db, channel, address)
+        if not found:
+            raise NotFound(f"nothing stands against {address}", "notifyctl suppressions list")
+        run.out.records(found, fields(db.moment()))
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    channel: ChannelArgument,
+    address: _Address,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why nobody shall write there.")],
+    cause: Annotated[
+        SuppressionCause,
+        typer.Option("--cause", metavar="CAUSE", parser=one_of(SuppressionCause), help=f"One of {_CAUSES}."),
+    ] = SuppressionCause.OPERATOR,
+    group: Annotated[
+        str, typer.Option("--group", metavar="ID", help="Only mails of this group (SendGrid's group id).")
+    ] = "",
+    if_not_exists: IfNotExists = False,
+) -> None:
+    """Write to an address no more, whoever has it; an opt-out (--cause opt_out) is lifted only after asking."""
+    with invocation(ctx) as run:
+        added = service.add(run.system.db, channel, address, reason, cause, group)
+        if not added.created and not if_not_exists:
+            hint = f"notifyctl suppressions show {added.address}"
+            raise Conflict(f"{added.address} is suppressed already: {added.reason}", hint)
+        run.out.record(added, _ADDED)
+
+
+@app.command()
+def remove(
+    ctx: typer.Context, channel: ChannelArgument, address: _Address, yes: Yes = False, confirm: Confirm = None
+) -> None:
+    """Let an address be written to again, whatever stood against it; that of a person who said no after asking."""
+    with invocation(ctx) as run:
+        db = run.system.db
+        held = service.of_address(db, channel, address)
+        if not held:
+            raise NotFound(f"{address} is not suppressed on {channel}", "notifyctl suppressions list")
+        agree_to_lift(run, held, yes=yes, confirm=confirm)
+        run.out.records(service.lift(db, channel, address), fields(db.moment()))
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON; - is stdin.")],
+    channel: _Channel = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="R", help="The reason, where the file has none.")
+    ] = None,
+    cause: Annotated[
+        SuppressionCause,
+        typer.Option(
+            "--cause",
+            metavar="CAUSE",
+            parser=one_of(SuppressionCause),
+            help=f"The cause, where the file has none: {_CAUSES}.",
+        ),
+    ] = SuppressionCause.OPERATOR,
+) -> None:
+    """Suppress the addresses of a file: what `export` wrote, a provider's own list, or an address a line.
+
+    Columns: address (or email, phone), and if they are there channel, cause, group_id, reason, created_at (or created).
+    Without a channel an address with @ is e-mail and a number with + is sms. Rows that cannot be meant are named, and
+    the exit code is 6.
+    """
+    with invocation(ctx) as run:
+        text = files.text(file, "-f")
+        done = service.take_in(run.system.db, text, channel=channel, cause=cause, reason=reason)
+        run.out.record(SimpleNamespace(**asdict(done)), _IMPORTED, id_name="added")
+        for reject in done.rejects[:SHOWN_REJECTS]:
+            run.out.say(reject)
+        if done.rejected:
+            raise PartlyDone(f"{done.rejected:,} of {done.read:,} rows were rejected, the others are written", None)
+
+
+@app.command(cls=_WHICH)
+def export(ctx: typer.Context) -> None:
+    """Write all suppressed addresses as CSV (or -o FORMAT), for `suppressions import` elsewhere."""
+    with invocation(ctx) as run:
+        db = run.system.db
+        wanted = service.wanted(db, **given(ctx))
+        if run.out.asked_form is None:
+            run.out.form = "csv"
+        columns = fields() if run.out.form == "id" else _PORTABLE
+        run.out.records(service.everything(db, wanted), columns)
+
+
+def agree_to_lift(run: Invocation, held: Sequence[Any], *, yes: bool, confirm: str | None) -> None:
+    """Ask before what a person asked for is undone; raise UsageError unless it is agreed to."""
+    wishes = [each for each in held if SuppressionCause(each.cause).is_wish]
+    if not wishes:
+        return
+    said = "; ".join(
+        f"{each.cause}{f' of group {each.group_id}' if each.group_id else ''}, {run.out.time(each.created_at)}: "
+        f"{each.reason}"
+        for each in wishes
+    )
+    question = f"{wishes[0].address} asked not to be written to ({said}). Lift that?"
+    run.confirm(question, yes=yes, confirm=confirm)
