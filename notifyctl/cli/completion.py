@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Noun, TextLeaf
 from notifyctl.core.errors import UsageError
 
 app = Noun("Completion scripts for shells.")
@@ -22,7 +22,7 @@ def script(shell: str) -> str:
     return get_completion_script(prog_name="notifyctl", complete_var="_NOTIFYCTL_COMPLETE", shell=shell)
 
 
-@app.command()
+@app.command(cls=TextLeaf)
 def show(ctx: typer.Context, shell: Annotated[str, typer.Argument(help=f"One of {', '.join(SHELLS)}.")]) -> None:
     """Print the completion script for a shell."""
     with invocation(ctx) as run:

@@ -22,7 +22,7 @@ class Setting:
     """One setting as it is shown."""
 
     name: str
-    value: str | None
+    value: Any
     origin: str
 
 
@@ -30,17 +30,19 @@ _PLAIN = (Field("name", title="SETTING"), Field("value", title="VALUE"))
 _WITH_ORIGIN = (*_PLAIN, Field("origin", title="FROM"))
 
 
-@app.command()
+@app.command(shows=_WITH_ORIGIN)
 def show(
     ctx: typer.Context,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
 ) -> None:
     """Show the settings in force; secrets are not shown."""
     with invocation(ctx) as run:
-        run.out.records(_listed(run.settings), _WITH_ORIGIN if origin else _PLAIN, id_name="name")
+        run.out.records(
+            _listed(run.settings), _WITH_ORIGIN if origin or run.out.fields is not None else _PLAIN, id_name="name"
+        )
 
 
-@app.command()
+@app.command(shows=_PLAIN)
 def path(ctx: typer.Context) -> None:
     """Show which files are read."""
     with invocation(ctx) as run:
@@ -70,7 +72,7 @@ def _listed(settings: Settings) -> list[Setting]:
             continue
         if isinstance(value, Mapping):
             rows += [
-                Setting(f"{item.name}.{key}", str(inner), settings.origins.get(f"{item.name}.{key}", "default"))
+                Setting(f"{item.name}.{key}", inner, settings.origins.get(f"{item.name}.{key}", "default"))
                 for key, inner in value.items()
             ]
         else:
@@ -78,9 +80,9 @@ def _listed(settings: Settings) -> list[Setting]:
     return rows
 
 
-def _shown(name: str, value: Any) -> str | None:
-    if value is None:
-        return None
-    if name in ("api_key", "encryption_keys"):
+def _shown(name: str, value: Any) -> Any:
+    if name in ("api_key", "encryption_keys") and value is not None:
         return "set, not shown"
-    return shown_database_url(value) if name == "database_url" else str(value)
+    if name == "database_url":
+        return shown_database_url(value)
+    return str(value) if isinstance(value, Path) else value

@@ -45,7 +45,7 @@ _LIFTED = (_CHANNEL, _ADDRESS, Field("reason"))
 _Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="E-mail address, number with +, or push token.")]
 
 
-@app.command()
+@app.command(shows=_ADDED)
 def add(
     ctx: typer.Context,
     user: UserArgument,
@@ -62,7 +62,7 @@ def add(
             run.out.say(f"{point.address} is suppressed: {point.suppressed_reason}")
 
 
-@app.command("list")
+@app.command("list", shows=FIELDS)
 def list_(
     ctx: typer.Context,
     user: UserArgument,
@@ -77,14 +77,14 @@ def list_(
         run.out.records([point for point in points if point.id or run.out.form != "id"], FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def remove(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
     """Remove an address from a user; if it is suppressed it stays so."""
     with invocation(ctx) as run:
         run.out.record(contacts.remove(run.system.db, user, channel, address), FIELDS)
 
 
-@app.command()
+@app.command(shows=_SUPPRESSED)
 def suppress(
     ctx: typer.Context,
     user: UserArgument,
@@ -102,7 +102,7 @@ def suppress(
             run.out.say(f"{done.address} is no {done.channel} address of {user}; it is suppressed all the same")
 
 
-@app.command()
+@app.command(shows=_LIFTED)
 def unsuppress(
     ctx: typer.Context,
     user: UserArgument,

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from notifyctl.cli.invocation import Invocation, unconfigured
-from notifyctl.cli.noun import single
+from notifyctl.cli.noun import TextLeaf, single
 from notifyctl.cli.sandbox import SENDER, SMS_SENDER
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import load, outside_environment
@@ -255,4 +255,4 @@ The database stays in {folder}. To go on:
   notifyctl dispatch""")
 
 
-app = single("The whole story in half a minute.", demo)
+app = single("The whole story in half a minute.", demo, TextLeaf)

@@ -218,7 +218,7 @@ def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
     """Say what was done: records when they were asked for, a line with `-v`; a person who watched has seen it."""
     tally = working.tally
     rows = [each for _, each in sorted(tally.providers.items())]
-    if run.given.output == "json":
+    if run.given.output in ("json", "yaml") and run.out.fields is None:
         totals = {"attempts": tally.attempts, "accepted": tally.accepted, "dead": tally.dead}
         run.out.document(
             {**totals, "providers": [{each.name: getattr(row, each.name) for each in FIELDS} for row in rows]}
@@ -230,4 +230,4 @@ def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
         run.out.say(f"{tally.accepted} sent, {retried} to be retried, {tally.dead} dead")
 
 
-app = single("Send what is due.", dispatch)
+app = single("Send what is due.", dispatch, shows=FIELDS)

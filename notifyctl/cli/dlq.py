@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, listing, whole
+from notifyctl.cli import attempts, listing, selection, whole
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
@@ -51,7 +51,10 @@ def _filters(
     since: Annotated[
         Any,
         typer.Option(
-            "--since", metavar="T", parser=parse_since, help="Dead at or after: a time, or 2h for two hours ago."
+            "--since",
+            metavar="T",
+            parser=parse_since,
+            help="Dead at or after: 2030-10-25, 2030-10-25T09:00 (local) or 2h ago.",
         ),
     ] = None,
     until: Annotated[
@@ -72,7 +75,7 @@ _RETRY = taking(_filters, _also_resolved, agreement)
 _ACT = taking(_filters, agreement)
 
 
-@app.command("list", cls=_LIST)
+@app.command("list", cls=_LIST, shows=lambda: _listed(0))
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -91,7 +94,7 @@ def list_(
         )
 
 
-@app.command()
+@app.command(shows=lambda: _SHOWN)
 def show(
     ctx: typer.Context,
     ids: Annotated[
@@ -108,7 +111,7 @@ def show(
         whole.show(run, rows, _SHOWN, id_name="notification_id", several=several)
 
 
-@app.command(cls=_RETRY)
+@app.command(cls=_RETRY, shows=selection.FIELDS)
 def retry(
     ctx: typer.Context,
     ids: Ids = None,
@@ -133,7 +136,7 @@ def retry(
         finish(run, chosen, done.acted)
 
 
-@app.command(cls=_ACT)
+@app.command(cls=_ACT, shows=selection.FIELDS)
 def resolve(
     ctx: typer.Context,
     ids: Ids = None,
@@ -150,7 +153,7 @@ def resolve(
         finish(run, chosen, acted)
 
 
-@app.command(cls=_ACT)
+@app.command(cls=_ACT, shows=selection.FIELDS)
 def reopen(ctx: typer.Context, ids: Ids = None) -> None:
     """Mark resolved dead letters as unresolved again."""
     with invocation(ctx) as run:
@@ -232,7 +235,7 @@ def _answer(row: DeadLetter) -> str:
     return one_line(str(said), 24) if said else "-"
 
 
-_SHOWN = (
+_SHOWN: tuple[Field, ...] = (
     *_listed(0),
     Field("resolver"),
     Field("created_at", FieldKind.TIME),

@@ -31,6 +31,8 @@ class GlobalOptions:
     profile: str | None = None
     config: str | None = None
     database_url: str | None = None
+    fields: tuple[str, ...] | None = None
+    raw: bool = False
 
 
 class Invocation:
@@ -38,7 +40,7 @@ class Invocation:
 
     def __init__(self, given: GlobalOptions) -> None:
         self.given = given
-        self.out = Output(given.output, quiet=given.quiet, utc=given.utc)
+        self.out = Output(given.output, quiet=given.quiet, utc=given.utc, fields=given.fields, raw=given.raw)
 
     @cached_property
     def settings(self) -> Settings:

@@ -30,12 +30,12 @@ FIELDS = (
     Field("user_id", FieldKind.ID),
     Field("username", title="USER"),
     Field("name", title="NAME"),
-    Field("prefix"),
-    Field("last_four", title="KEY", show=lambda key: f"…{key.last_four}"),
+    Field("prefix", title="PREFIX"),
+    Field("last_four"),
     Field("scopes", FieldKind.JSON),
     Field("state", title="STATE"),
     Field("expires_at", FieldKind.TIME, "EXPIRES"),
-    Field("last_used_at", FieldKind.TIME),
+    Field("last_used_at", FieldKind.TIME, "USED"),
     Field("created_at", FieldKind.TIME),
 )
 _CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
@@ -64,7 +64,7 @@ _ExpiresIn = Annotated[
 ]
 
 
-@app.command(cls=SecretLeaf)
+@app.command(cls=SecretLeaf, shows=_WITH_KEY)
 def create(
     ctx: typer.Context,
     user: UserArgument,
@@ -89,7 +89,7 @@ def create(
         _hand_over(run, made, secret_file)
 
 
-@app.command("list")
+@app.command("list", shows=FIELDS)
 def list_(
     ctx: typer.Context,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's keys only.")] = None,
@@ -104,14 +104,14 @@ def list_(
         listing.show(run, wanted, partial(keys.listed, db, whose), FIELDS, count=partial(keys.count, db, whose))
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def show(ctx: typer.Context, key_id: _KeyId) -> None:
     """Show an API key; not the key itself, which is not stored."""
     with invocation(ctx) as run:
         run.out.record(keys.get(run.system.db, _refuse_key(key_id)), FIELDS)
 
 
-@app.command()
+@app.command(shows=_REVOKED)
 def revoke(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or - for ids or leaked keys on stdin.")],
@@ -130,7 +130,7 @@ def revoke(
         _raise_for(results, failures)
 
 
-@app.command(cls=SecretLeaf)
+@app.command(cls=SecretLeaf, shows=_WITH_KEY)
 def rotate(
     ctx: typer.Context,
     key_id: _KeyId,
@@ -151,7 +151,7 @@ def rotate(
         _hand_over(run, made, secret_file)
 
 
-@app.command()
+@app.command(shows=_VERDICT)
 def verify(ctx: typer.Context) -> None:
     """Say whether the API key on stdin is valid; exit 7 when it is not."""
     with invocation(ctx) as run:

@@ -1,6 +1,6 @@
 """Lists: how many rows to show in which format, and how to go on.
 
-Table and plain show a page and say so; the formats for programs are complete, fetched a page at a time by key, so that
+A table on a terminal shows a page and says so; everything else is complete, fetched a page at a time by key, so that
 the database holds nothing open while a slow reader reads.
 """
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from notifyctl.cli.invocation import Invocation
-from notifyctl.cli.output import PAGE, Field
+from notifyctl.cli.output import PAGE, Field, Output
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 FETCHED_ROWS = 1_000
 
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most N rows.")]
-All = Annotated[bool, typer.Option("--all", help="All rows, not the first 50.")]
+All = Annotated[bool, typer.Option("--all", help="All rows, on a terminal too; there a table has 50 else.")]
 After = Annotated[str | None, typer.Option("--cursor", metavar="C", help="Go on where a list before ended.")]
 
 FetchPage = Callable[[Cursor | None, int], Sequence[T]]
@@ -46,11 +46,11 @@ class Paging:
         if self.everything and self.limit is not None:
             raise UsageError("--all and --limit exclude each other")
 
-    def most(self, form: str) -> int | None:
-        """Return how many rows to show at most in this output format; None: all."""
+    def most(self, out: Output) -> int | None:
+        """Return how many rows to show there at most; None: all."""
         if self.limit is not None or self.everything:
             return self.limit
-        return PAGE if form in ("table", "plain") else None
+        return PAGE if out.form == "table" and out.on_terminal else None
 
     @property
     def after(self) -> Cursor | None:
@@ -72,7 +72,7 @@ def show(
 
     `count` returns how many rows the same filters match; it is called only when rows are left out.
     """
-    most = wanted.most(run.out.form)
+    most = wanted.most(run.out)
     if most is None:
         run.out.records(_complete(fetch, wanted.after, position), fields, id_name=id_name)
         return

@@ -40,6 +40,7 @@ _FIELDS = {
     By.HOUR: (Field("start", FieldKind.TIME), Field("date"), Field("hour", FieldKind.NUMBER), *_NUMBERS),
     By.DAY: (Field("start", FieldKind.TIME), Field("date"), *_NUMBERS),
 }
+_ID = {By.PROVIDER: "provider", By.CHANNEL: "message_type", By.HOUR: "start", By.DAY: "date"}
 _ROLLED_UP = (Field("hours", FieldKind.NUMBER), Field("recounted", FieldKind.NUMBER), Field("until", FieldKind.TIME))
 
 _Heads = tuple[tuple[str, Callable[[Totals], str]], ...]
@@ -67,14 +68,17 @@ _CountedSince = Annotated[
 ]
 
 
-@app.command()
+@app.command(shows=[field for fields in _FIELDS.values() for field in fields])
 def show(
     ctx: typer.Context,
     by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.PROVIDER,
     since: Annotated[
         Any,
         typer.Option(
-            "--since", metavar="TIME", parser=parse_since, help="From then on: ISO 8601, or 2h for two hours ago."
+            "--since",
+            metavar="TIME",
+            parser=parse_since,
+            help="From then on: 2030-10-25, 2030-10-25T09:00 (local) or 2h ago.",
         ),
     ] = None,
     until: Annotated[Any, typer.Option("--until", metavar="TIME", parser=parse_until, help="Up to then.")] = None,
@@ -100,13 +104,13 @@ def show(
             channel=channel,
         )
         report = metrics.show(run.system.db, query)
-        if run.out.form == "table":
+        if run.out.form == "table" and run.out.fields is None:
             _picture(run, by, report)
         else:
-            run.out.records(report.rows, _FIELDS[by], id_name="date" if by in (By.HOUR, By.DAY) else _by_name(by))
+            run.out.records(report.rows, _FIELDS[by], id_name=_ID[by])
 
 
-@app.command()
+@app.command(shows=_ROLLED_UP)
 def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
     """Count the hours that have finished, and those in which something changed.
 
@@ -119,10 +123,6 @@ def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
         if run.given.verbose or run.out.on_terminal:
             until = "" if done.until is None else f"; counted up to {written(done.until)}"
             run.out.say(f"{done.hours:,} hours counted, {done.recounted:,} again{until}")
-
-
-def _by_name(by: By) -> str:
-    return "message_type" if by is By.CHANNEL else "provider"
 
 
 def _picture(run: Invocation, by: By, report: MetricsReport) -> None:

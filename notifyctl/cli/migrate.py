@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Noun, TextLeaf
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration
 from notifyctl.core.errors import SchemaMismatch, UsageError
@@ -51,7 +51,7 @@ _LockTimeout = Annotated[
 ]
 
 
-@app.command()
+@app.command(shows=_REVISIONS)
 def up(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(metavar="[REV]", help="Up to that revision.")] = "head",
@@ -66,7 +66,7 @@ def up(
         _tell(run, done)
 
 
-@app.command()
+@app.command(shows=_REVISIONS)
 def down(
     ctx: typer.Context,
     revision: Annotated[
@@ -88,23 +88,25 @@ def down(
         _tell(run, done)
 
 
-@app.command()
+@app.command(shows=_STATUS)
 def status(ctx: typer.Context) -> None:
     """Show where the database stands; exits 0 whatever that is."""
     with invocation(ctx) as run:
         found = migrations.status(run.system.admitted())
         pending = [revision.id for revision in found.pending]
-        run.out.record(_Shown(found.database, _state(found), found.current, found.head, pending), _STATUS)
+        run.out.record(
+            _Shown(found.database, _state(found), found.current, found.head, pending), _STATUS, id_name="current"
+        )
 
 
-@app.command()
+@app.command(shows=_REVISIONS)
 def history(ctx: typer.Context) -> None:
     """List all migrations, newest first."""
     with invocation(ctx) as run:
         run.out.records(migrations.history(), _REVISIONS)
 
 
-@app.command()
+@app.command(cls=TextLeaf)
 def sql(
     ctx: typer.Context,
     revision: Annotated[
@@ -116,7 +118,7 @@ def sql(
         run.out.write(migrations.sql(run.system.unchecked, revision).rstrip("\n"))
 
 
-@app.command()
+@app.command(shows=_DIFFERENCES)
 def check(ctx: typer.Context) -> None:
     """Compare the database with the tables this program knows; exits 8 when they differ."""
     with invocation(ctx) as run:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, listing, whole
+from notifyctl.cli import attempts, listing, selection, whole
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
@@ -105,7 +105,10 @@ def _filters(
     since: Annotated[
         Any,
         typer.Option(
-            "--since", metavar="T", parser=parse_since, help="Created at or after: a time, or 2h for two hours ago."
+            "--since",
+            metavar="T",
+            parser=parse_since,
+            help="Created at or after: 2030-10-25, 2030-10-25T09:00 (local) or 2h ago.",
         ),
     ] = None,
     until: Annotated[
@@ -122,7 +125,7 @@ _Listing = taking(_filters)
 _Acting = taking(_filters, agreement)
 
 
-@app.command("list", cls=_Listing)
+@app.command("list", cls=_Listing, shows=listed(0))
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -139,7 +142,7 @@ def list_(
         )
 
 
-@app.command()
+@app.command(shows=SHOWN)
 def show(
     ctx: typer.Context,
     ids: Annotated[
@@ -153,7 +156,7 @@ def show(
         whole.show(run, rows, SHOWN, id_name="id", several=several)
 
 
-@app.command(cls=_Acting)
+@app.command(cls=_Acting, shows=selection.FIELDS)
 def cancel(ctx: typer.Context, ids: Ids = None) -> None:
     """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
     with invocation(ctx) as run:
@@ -162,7 +165,7 @@ def cancel(ctx: typer.Context, ids: Ids = None) -> None:
         finish(run, chosen, acted)
 
 
-@app.command(cls=_Acting)
+@app.command(cls=_Acting, shows=selection.FIELDS)
 def reschedule(
     ctx: typer.Context,
     at: Annotated[str, typer.Option("--at", metavar="TIME|now", help=f"The new time: {when.EXAMPLE}, or now.")],
@@ -176,7 +179,7 @@ def reschedule(
         finish(run, chosen, acted)
 
 
-@app.command(cls=_Acting)
+@app.command(cls=_Acting, shows=selection.FIELDS)
 def restore(ctx: typer.Context, ids: Ids = None) -> None:
     """Take back what an operator cancelled: it is due when it was. Where that moment is past, it is asked first."""
     with invocation(ctx) as run:
@@ -193,7 +196,7 @@ def restore(ctx: typer.Context, ids: Ids = None) -> None:
         finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter))
 
 
-@app.command(cls=_Acting)
+@app.command(cls=_Acting, shows=COPIES)
 def resend(
     ctx: typer.Context,
     ids: Ids = None,

@@ -6,7 +6,7 @@ the noun and after the verb; what stands later wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -15,8 +15,11 @@ from typer.main import get_params_convertors_ctx_param_name_from_function
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Shown = Sequence[Any] | Callable[[], Sequence[Any]]
+"""The `Field`s of what a verb prints; a function where they stand further below."""
+
 GIVEN = "notifyctl.given"
-FORMATS = ("table", "plain", "json", "ndjson", "csv", "markdown", "id")
+FORMATS = ("table", "plain", "json", "yaml", "ndjson", "csv", "markdown", "id")
 SECRET = "secret"  # noqa: S105 - a format
 """The format of verbs that show a secret once: nothing but it."""
 _ALIASES = {"add": "create", "create": "add", "remove": "delete", "delete": "remove"}
@@ -30,7 +33,7 @@ def _format(value: str | None, command: Any) -> str | None:
 
 def _formats(command: Any) -> tuple[str, ...]:
     """Return the formats that a verb has; before the noun stand those of any."""
-    return (*FORMATS, SECRET) if getattr(command, "shows_secret", True) else FORMATS
+    return getattr(command, "formats", (*FORMATS, SECRET))
 
 
 def _completed(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -47,6 +50,12 @@ def _globals(
             autocompletion=_completed,
         ),
     ] = None,
+    fields: Annotated[
+        str | None, typer.Option("--fields", metavar="A,B", help="Only these fields, in this order: as in JSON.")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="CSV cells as they are, also what a spreadsheet would run.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but data and errors.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Log at DEBUG, show tracebacks.")] = False,
@@ -64,9 +73,18 @@ def _globals(
 def _remember(ctx: Any, param: Any, value: Any) -> Any:
     if param.name == "output":
         value = _format(value, ctx.command)
+    if param.name == "fields" and value is not None:
+        value = _names(value)
     if value not in (None, False):
         ctx.meta.setdefault(GIVEN, {})[param.name] = value
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise typer.BadParameter("it names no field", param_hint="--fields")
+    return tuple(dict.fromkeys(names))
 
 
 def _global_params(command: Any, *, hidden: bool) -> list[Any]:
@@ -83,22 +101,45 @@ def _global_params(command: Any, *, hidden: bool) -> list[Any]:
 class Leaf(TyperCommand):
     """A verb: takes the global options as well."""
 
-    shows_secret = False
+    formats: tuple[str, ...] = FORMATS
+    shows: Shown = ()
 
     def __init__(self, name: str | None, **attrs: Any) -> None:
         attrs["params"] = [*(attrs.get("params") or []), *_global_params(self, hidden=True)]
         super().__init__(name, **attrs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it, unless a format that it does not have was asked for before the noun."""
-        _format(ctx.meta.get(GIVEN, {}).get("output"), self)
+        """Run it, unless a format or a field that it does not have was asked for."""
+        given = ctx.meta.get(GIVEN, {})
+        _format(given.get("output"), self)
+        self._require_fields(ctx, given.get("fields"), given.get("output"))
         return super().invoke(ctx)
+
+    def _require_fields(self, ctx: Any, wanted: tuple[str, ...] | None, form: str | None) -> None:
+        if wanted is None:
+            return
+        if "json" not in self.formats or form in ("id", SECRET):
+            raise typer.BadParameter("there is nothing to choose from in what it prints", ctx, param_hint="--fields")
+        names = self.field_names()
+        if names and (unknown := [name for name in wanted if name not in names]):
+            raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(names)}", ctx, param_hint="--fields")
+
+    def field_names(self) -> tuple[str, ...]:
+        """Return the names of the fields that it prints, as far as they are declared."""
+        fields = self.shows() if callable(self.shows) else self.shows
+        return tuple(dict.fromkeys(field.name for field in fields))
 
 
 class SecretLeaf(Leaf):
     """A verb that shows a secret, once."""
 
-    shows_secret = True
+    formats = (*FORMATS, SECRET)
+
+
+class TextLeaf(Leaf):
+    """A verb that prints a text, for which there is one format."""
+
+    formats: tuple[str, ...] = ("plain",)
 
 
 class Group(TyperGroup):
@@ -131,17 +172,22 @@ class Noun(typer.Typer):
             context_settings={"help_option_names": ["-h", "--help"]},
         )
 
-    def command(self, name: str | None = None, **attrs: Any) -> Callable[[F], F]:
-        """Declare a verb."""
-        attrs.setdefault("cls", Leaf)
+    def command(self, name: str | None = None, *, shows: Shown = (), **attrs: Any) -> Callable[[F], F]:
+        """Declare a verb. `shows` are the `Field`s of what it prints: then `--fields` is checked before it acts."""
+        attrs["cls"] = showing(attrs.get("cls", Leaf), shows)
         attrs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         return super().command(name, **attrs)
 
 
-def single(help: str, function: F) -> typer.Typer:
+def showing(cls: type[Leaf], fields: Shown) -> type[Leaf]:
+    """Return the kind of verb whose records have these fields."""
+    return type(cls.__name__, (cls,), {"shows": staticmethod(fields) if callable(fields) else fields})
+
+
+def single(help: str, function: F, cls: type[Leaf] = Leaf, *, shows: Shown = ()) -> typer.Typer:
     """Return the app of a top-level command without verbs."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=help, cls=Leaf, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    app.command(help=help, cls=showing(cls, shows), context_settings={"help_option_names": ["-h", "--help"]})(function)
     return app
 
 

@@ -1,7 +1,7 @@
 """Data to stdout in the format asked for; everything else to stderr.
 
-A noun describes its records once, as `Field`s over the attributes of its dataclass; table, plain, JSON, NDJSON, CSV,
-Markdown and id are made from that. Data is never markup, and control characters never reach a terminal.
+A noun describes its records once, as `Field`s over the attributes of its dataclass; table, plain, JSON, YAML, NDJSON,
+CSV, Markdown and id are made from that. Data is never markup, and control characters never reach a terminal.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from notifyctl.cli.formats import as_yaml_text, harmless
+from notifyctl.core.errors import UsageError
 from notifyctl.core.json_codec import lenient
 
 SHORT_ID = 8
@@ -27,7 +29,6 @@ _UNSAFE = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud
 _CONTROL = re.compile(rf"[\x00-\x1f{_UNSAFE}]")
 _UNSAFE_IN_JSON = re.compile(rf"[{_UNSAFE}]")
 _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
-_OUTER_BLANKS = re.compile(r"^ +| +$")
 
 
 class FieldKind(StrEnum):
@@ -72,12 +73,22 @@ def escaped(text: str) -> str:
 class Output:
     """Where a command puts its records and its remarks."""
 
-    def __init__(self, form: str | None, *, quiet: bool = False, utc: bool = False) -> None:
+    def __init__(
+        self,
+        form: str | None,
+        *,
+        quiet: bool = False,
+        utc: bool = False,
+        fields: Sequence[str] | None = None,
+        raw: bool = False,
+    ) -> None:
         self.on_terminal = sys.stdout.isatty()
         self.form = form or ("table" if self.on_terminal else "plain")
         self.asked_form = form
         self.quiet = quiet
         self.utc = utc
+        self.fields = fields
+        self.raw = raw
 
     # Remarks
 
@@ -95,31 +106,56 @@ class Output:
         sys.stdout.flush()
 
     def document(self, value: Any) -> None:
-        """Write one JSON document, whatever the format (for commands whose data is a document)."""
-        self.write(as_json_text(value, indent=2 if self.on_terminal else None))
+        """Write one document, as YAML or else as JSON (for commands whose data is a document)."""
+        if self.fields is not None:
+            value = {name: value[name] for name in self._known(list(value))}
+        if self.form == "yaml":
+            self.write(as_yaml_text(value).rstrip("\n"))
+        else:
+            self.write(as_json_text(value, indent=2 if self.on_terminal and self.form != "ndjson" else None))
 
     def records(self, rows: Iterable[Any], fields: Sequence[Field], *, id_name: str = "id") -> None:
         """Write many records."""
         {
             "json": self._json_array,
+            "yaml": self._yaml_list,
             "ndjson": self._ndjson,
             "csv": self._csv,
-            "id": lambda rows, _: self._ids(rows, id_name),
+            "id": lambda rows, _: self._ids(rows, fields, id_name),
             "plain": self._plain,
             "markdown": self._markdown,
             "table": self._table,
-        }.get(self.form, self._plain)(rows, fields)
+        }.get(self.form, self._plain)(rows, self._chosen(fields))
 
     def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id") -> None:
         """Write one record: an object in JSON, a line a field in table and plain."""
+        chosen = self._chosen(fields)
         if self.form == "json":
-            self.write(as_json_text(self.as_json(row, fields)))
-        elif self.form in ("table", "plain"):
-            shown = [(field.name, self.text(row, field)) for field in fields]
-            width = max(len(name) for name, _ in shown)
-            self.write("\n".join(f"{name:<{width}}  {value}" for name, value in shown))
+            self.write(as_json_text(self.as_json(row, chosen)))
+        elif self.form == "yaml":
+            self.write(as_yaml_text(self.as_json(row, chosen)).rstrip("\n"))
+        elif self.form == "plain":
+            self.write("\n".join(f"{field.name}\t{self.text(row, field)}" for field in chosen))
+        elif self.form == "table":
+            width = max(len(field.name) for field in chosen)
+            self.write("\n".join(f"{field.name:<{width}}  {self.text(row, field)}" for field in chosen))
         else:
             self.records([row], fields, id_name=id_name)
+
+    def _chosen(self, fields: Sequence[Field]) -> Sequence[Field]:
+        """Return the fields of `--fields`, in its order; each has a place in the table, too."""
+        if self.fields is None:
+            return fields
+        by_name = {field.name: field for field in fields}
+        found = [by_name[name] for name in self._known(list(by_name))]
+        return [replace(field, title=field.title or field.name.upper()) for field in found]
+
+    def _known(self, names: Sequence[str]) -> Sequence[str]:
+        return known_fields(self.fields or (), names)
+
+    def require_fields(self, fields: Sequence[Field]) -> None:
+        """Raise UsageError for a field of `--fields` that is none of these: before something is done."""
+        self._known([field.name for field in fields])
 
     def as_json(self, row: Any, fields: Sequence[Field]) -> dict[str, Any]:
         """Return the record as JSON knows it."""
@@ -134,6 +170,8 @@ class Output:
             return self.time(value) if self.form == "table" else iso(value)
         if field.kind is FieldKind.BOOL:
             return "yes" if value else "no"
+        if isinstance(value, bool):
+            return "true" if value else "false"
         if isinstance(value, (dict, list, tuple)):
             return escaped(json.dumps(value, ensure_ascii=False))
         return escaped(str(value))
@@ -147,7 +185,14 @@ class Output:
             moment = moment if self.utc else moment.astimezone()
         except (OverflowError, ValueError, OSError):
             return str(milliseconds)
-        return moment.strftime("%Y-%m-%d %H:%M:%S") + ("Z" if self.utc else "")
+        return moment.strftime("%Y-%m-%d %H:%M:%S") + self._zone(moment)
+
+    def _zone(self, moment: datetime) -> str:
+        """Return how a moment's zone is told: not at all where it is the local one of today."""
+        if self.utc:
+            return "Z"
+        usual = datetime.now(UTC).astimezone().utcoffset()
+        return "" if moment.utcoffset() == usual else moment.isoformat()[-6:]
 
     def _short_time(self, milliseconds: int | None) -> str:
         """Return a moment as a table has room for it: the time today, else the day, in other years the date."""
@@ -176,25 +221,39 @@ class Output:
 
     def _csv(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
         writer = csv.writer(_CsvLines())
-        shown = escaped if self.on_terminal else str  # a file gets every byte, a terminal none that it would obey
         writer.writerow([field.name for field in fields])
         for row in rows:
-            writer.writerow([shown(_csv_value(getattr(row, field.name), field.kind)) for field in fields])
+            writer.writerow([self._csv_cell(getattr(row, field.name), field.kind) for field in fields])
         sys.stdout.flush()
 
-    def _ids(self, rows: Iterable[Any], id_name: str) -> None:
+    def _csv_cell(self, value: Any, kind: FieldKind) -> str:
+        text = _csv_value(value, kind)
+        if isinstance(value, str) and not self.raw:
+            text = harmless(text)
+        return escaped(text) if self.on_terminal else text  # a file gets every byte, a terminal none that it would obey
+
+    def _ids(self, rows: Iterable[Any], fields: Sequence[Field], id_name: str) -> None:
+        kind = next((field.kind for field in fields if field.name == id_name), FieldKind.ID)
         for row in rows:
             value = getattr(row, id_name)
-            sys.stdout.write(f"{'-' if value is None else escaped(str(value))}\n")
+            if value is not None:
+                sys.stdout.write(f"{iso(value) if kind is FieldKind.TIME else escaped(str(value))}\n")
         sys.stdout.flush()
 
     def _plain(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
-        from tabulate import tabulate
+        # A tab within a value is escaped: those that are left stand between two.
+        sys.stdout.write("\t".join(field.name for field in fields) + "\n")
+        for row in rows:
+            sys.stdout.write("\t".join(self.text(row, field) for field in fields) + "\n")
+        sys.stdout.flush()
 
-        heads = [field.name for field in fields]
-        table = [[_kept(self.text(row, field)) for field in fields] for row in rows]
-        # Without disable_numparse an id like 12345678 is printed as 1.23457e+07.
-        self.write(tabulate(table, heads, tablefmt="plain", disable_numparse=True))
+    def _yaml_list(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
+        written = False
+        for row in rows:
+            sys.stdout.write(as_yaml_text([self.as_json(row, fields)]))
+            written = True
+        sys.stdout.write("" if written else "[]\n")
+        sys.stdout.flush()
 
     def _markdown(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
         from tabulate import tabulate
@@ -206,7 +265,7 @@ class Output:
     def _table(self, rows: Iterable[Any], fields: Sequence[Field]) -> None:
         from rich.console import Console
 
-        from notifyctl.cli.tables import Column, table
+        from notifyctl.cli.tables import Column, table, width
 
         shown = [field for field in fields if field.title is not None]
         columns = [
@@ -218,7 +277,9 @@ class Output:
             for field in shown
         ]
         cells = [[self._cell(row, field) for field in shown] for row in rows]
-        self.rich(table(columns, cells, Console().width))
+        drawn = table(columns, cells, Console().width)
+        # Wider than the terminal where ids and numbers alone are: no id is ever cut.
+        self.rich(drawn, max(Console().width, width(drawn)))
 
     def _cell(self, row: Any, field: Field) -> str:
         if field.show is not None:
@@ -228,11 +289,11 @@ class Output:
         text = self.text(row, field)
         return text[:SHORT_ID] if field.kind is FieldKind.ID and text != "-" else text
 
-    def rich(self, renderable: Any) -> None:
+    def rich(self, renderable: Any, width: int | None = None) -> None:
         """Print a rich renderable to stdout; without a terminal it has no colour."""
         from rich.console import Console
 
-        Console(highlight=False, markup=False, emoji=False, soft_wrap=False).print(renderable)
+        Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False).print(renderable)
 
 
 class _CsvLines:
@@ -249,14 +310,17 @@ def as_json_text(value: Any, indent: int | None = None) -> str:
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
+def known_fields(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    """Return the fields that are wanted; raise UsageError for one that is not among `names`."""
+    for name in wanted:
+        if name not in names:
+            raise UsageError(f"--fields: there is no field {name!r}", f"there are: {', '.join(names)}")
+    return wanted
+
+
 def _stdout_is_unicode() -> bool:
     # None: something that takes text as it is stands in stdout's place.
     return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
-
-
-def _kept(text: str) -> str:
-    """Return `text` with blanks at its ends made visible: tabulate strips them."""
-    return _OUTER_BLANKS.sub(lambda match: "\\x20" * len(match.group()), text)
 
 
 def escaped_lines(text: str) -> str:

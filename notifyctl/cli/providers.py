@@ -96,7 +96,7 @@ class _Setter(Leaf):
                 formatter.write_dl(list(settings.items()))
 
 
-@app.command(cls=_Setter)
+@app.command(cls=_Setter, shows=_CREATED)
 def add(
     ctx: typer.Context,
     name: Annotated[
@@ -124,20 +124,20 @@ def add(
         _warn(run, providers.exposed(made, run.settings.provider_urls))
 
 
-@app.command("list")
+@app.command("list", shows=LIST_FIELDS)
 def list_(ctx: typer.Context) -> None:
     """List the providers, newest first."""
     with invocation(ctx) as run:
         run.out.records(providers.listed(run.system.db), LIST_FIELDS)
 
 
-@app.command()
+@app.command(shows=_SHOWN)
 def show(ctx: typer.Context, name: _Name) -> None:
     """Show a provider and what became of it lately; of its secrets only whether they are set."""
     with invocation(ctx) as run:
         found = providers.get(run.system.db, name)
         events = providers.timeline(run.system.db, found.id)
-        if run.out.form != "table":
+        if run.out.form != "table" or run.out.fields is not None:
             told = [{**asdict(event), "created_at": iso(event.created_at)} for event in events]
             run.out.record(SimpleNamespace(**asdict(found), timeline=told), _SHOWN)
             return
@@ -154,7 +154,7 @@ def _told(run: Invocation, event: AuditEntry) -> str:
     return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
 
 
-@app.command(cls=_Setter)
+@app.command(cls=_Setter, shows=FIELDS)
 def update(
     ctx: typer.Context,
     name: _Name,
@@ -190,21 +190,21 @@ def update(
         _warn(run, providers.exposed(changed, run.settings.provider_urls))
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def enable(ctx: typer.Context, name: _Name) -> None:
     """Let a provider be used again."""
     with invocation(ctx) as run:
         run.out.record(providers.enable(run.system.db, name), FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def disable(ctx: typer.Context, name: _Name) -> None:
     """Take a provider out of use; what waits for it stays pending. For a while only: pause."""
     with invocation(ctx) as run:
         run.out.record(providers.disable(run.system.db, name), FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm = None) -> None:
     """Delete a provider and its credentials; notifications must not wait for it."""
     with invocation(ctx) as run:
@@ -213,7 +213,7 @@ def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm =
         run.out.record(providers.remove(run.system.db, doomed.id), FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def pause(
     ctx: typer.Context,
     name: _Name,
@@ -228,7 +228,7 @@ def pause(
         run.out.record(providers.pause(run.system.db, name, reason, for_), FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def resume(ctx: typer.Context, name: _Name) -> None:
     """End a provider's pause; a throttle and an open breaker too, and what they have counted."""
     with invocation(ctx) as run:
@@ -237,7 +237,7 @@ def resume(ctx: typer.Context, name: _Name) -> None:
         _say_cleared(run, provider.provider_name, cleared)
 
 
-@app.command()
+@app.command(shows=CHECKUP_FIELDS)
 def test(
     ctx: typer.Context,
     names: Annotated[

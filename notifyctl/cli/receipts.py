@@ -73,7 +73,7 @@ _Token = Annotated[
 ]
 
 
-@app.command()
+@app.command(shows=POLLED)
 def poll(
     ctx: typer.Context,
     provider: Annotated[
@@ -99,7 +99,7 @@ def poll(
         _complain(run, found)
 
 
-@app.command()
+@app.command(shows=INGESTED)
 def ingest(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="What the provider posted, as it came; - is stdin.")],

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import single
+from notifyctl.cli.noun import Leaf, single
 from notifyctl.cli.types import duration
 from notifyctl.config import contents, expanded
 from notifyctl.core.errors import UsageError
@@ -133,7 +133,7 @@ def _script(file: Path) -> tuple[Line, ...]:
 
 
 def _announce(run: Invocation, url: str, service_account: Path) -> None:
-    if run.given.output == "json":
+    if run.given.output in ("json", "yaml"):
         run.out.document(_facts(url, service_account))
         return
     run.out.write(f"sandbox at {url}; nothing is delivered; Ctrl-C ends it")
@@ -176,4 +176,10 @@ To use it, in another terminal:
     --set security=none --set from={SENDER}"""
 
 
-app = single(HELP, sandbox)
+class _FactsLeaf(Leaf):
+    """Says where it listens, to a person or as a document."""
+
+    formats = ("plain", "json", "yaml")
+
+
+app = single(HELP, sandbox, _FactsLeaf)

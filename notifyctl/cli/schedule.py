@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from notifyctl.cli.noun import single
-from notifyctl.cli.send import submission
+from notifyctl.cli.send import SHOWN, submission
 
-app = single("Submit one notification for later: send with --at or --in.", submission(timed=True))
+app = single("Submit one notification for later: send with --at or --in.", submission(timed=True), shows=SHOWN)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun, SecretLeaf
+from notifyctl.cli.noun import SECRET, Noun, TextLeaf
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import default_keys_file
 from notifyctl.core.errors import UsageError
@@ -18,7 +18,13 @@ from notifyctl.core.sealing import KEY_BYTES, format_key
 app = Noun("Encryption keys for the providers' credentials.")
 
 
-@app.command("generate-key", cls=SecretLeaf)
+class _KeyLeaf(TextLeaf):
+    """Prints a key and nothing else, also where it is asked for as a secret."""
+
+    formats: tuple[str, ...] = ("plain", SECRET)
+
+
+@app.command("generate-key", cls=_KeyLeaf)
 def generate_key(
     ctx: typer.Context,
     kid: Annotated[str, typer.Option("--kid", metavar="ID", help="The key's id: 1 to 6 of a-z 0-9.")] = "k1",

@@ -48,6 +48,8 @@ FIELDS = (
 )
 _REQUEST = (Field("method"), Field("url"), Field("headers", FieldKind.JSON), Field("body"))
 
+SHOWN = (*FIELDS, *_REQUEST)
+
 _User = Annotated[str, typer.Argument(metavar="USER", help="Who receives it: id, username or e-mail address.")]
 _Channel = Annotated[
     Channel, typer.Option("--channel", metavar="C", parser=one_of(Channel), help="email, sms or push.")
@@ -127,12 +129,17 @@ def submission(*, timed: bool) -> Callable[..., None]:
             if dry_run:
                 _show_request(run, draft)
             else:
+                run.out.require_fields(FIELDS)
                 _submit(run, draft, WAIT_MS if timeout is None else timeout, wait=wait)
 
     return submit
 
 
-app = single("Submit one notification. USER's own address is used unless --to names another.", submission(timed=False))
+app = single(
+    "Submit one notification. USER's own address is used unless --to names another.",
+    submission(timed=False),
+    shows=SHOWN,
+)
 
 
 def _refuse_contradictions(

@@ -15,11 +15,11 @@ from rich.text import Text
 
 from notifyctl.cli.bars import can_show, short_time
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import single
+from notifyctl.cli.noun import Leaf, single
 from notifyctl.cli.output import escaped, iso
 from notifyctl.cli.types import duration
 from notifyctl.core.duration import show_ms
-from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.notification import State
 from notifyctl.core.presence import Alive
 from notifyctl.core.sealing import Keyring
@@ -49,15 +49,19 @@ def _status(
 ) -> None:
     """Show what runs, what waits, what is wrong and the command that helps."""
     with invocation(ctx) as run:
-        if run.out.form not in ("table", "plain", "json", "ndjson"):
-            raise UsageError(f"status is no list: -o {run.out.form} cannot be had", "notifyctl status -o json")
         if watch is None:
             _write(run, _read(run))
         else:
             _watch(run, watch / 1_000)
 
 
-app = single("The whole system at a glance.", _status)
+class _DocumentLeaf(Leaf):
+    """No list: a screen for people, a document for programs."""
+
+    formats = ("table", "plain", "json", "yaml", "ndjson")
+
+
+app = single("The whole system at a glance.", _status, _DocumentLeaf)
 
 
 def _read(run: Invocation) -> SystemStatus:
@@ -74,7 +78,7 @@ def _keyring(run: Invocation) -> Keyring | NotifyctlError:
 
 
 def _write(run: Invocation, report: SystemStatus) -> None:
-    if run.out.form in ("json", "ndjson"):
+    if run.out.form in ("json", "yaml", "ndjson") or run.out.fields is not None:
         run.out.document(_document(run, report))
     elif run.out.form == "plain":
         run.out.write("\n".join(line.plain for line in _lines(run, report)))
@@ -85,7 +89,7 @@ def _write(run: Invocation, report: SystemStatus) -> None:
 def _watch(run: Invocation, seconds: float) -> None:
     """Draw again and again until somebody interrupts it."""
     pause = _until_interrupted()
-    if run.out.form != "table" or not run.out.on_terminal:
+    if run.out.form != "table" or run.out.fields is not None or not run.out.on_terminal:
         while True:
             _write(run, _read(run))
             pause(seconds)

@@ -42,6 +42,12 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -
     return drawn
 
 
+def width(drawn: Table) -> int:
+    """Return how many cells wide a table of `table` is."""
+    widths = [column.width or 0 for column in drawn.columns]
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
 def fitted(widths: Sequence[int], rigid: Sequence[bool], room: int) -> list[int]:
     """Return the widths, the widest of those that are not rigid made narrower until all fit into `room`."""
     fitting = list(widths)

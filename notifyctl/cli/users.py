@@ -39,7 +39,7 @@ _REMOVED = (
 _Language = Annotated[str | None, typer.Option("--language", metavar="L", help="A language tag: en, de-AT.")]
 
 
-@app.command()
+@app.command(shows=_CREATED)
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The username; no @, no blanks.")],
@@ -53,7 +53,7 @@ def create(
         run.out.record(act(run.system.opened(admission.founds_user), name, email, language), _CREATED)
 
 
-@app.command("list")
+@app.command("list", shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -63,14 +63,14 @@ def list_(
         listing.show(run, wanted, partial(users.listed, db), FIELDS, count=partial(users.count, db))
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def show(ctx: typer.Context, user: UserArgument) -> None:
     """Show a user."""
     with invocation(ctx) as run:
         run.out.record(users.get(run.system.db, user), FIELDS)
 
 
-@app.command()
+@app.command(shows=FIELDS)
 def update(
     ctx: typer.Context,
     user: UserArgument,
@@ -86,7 +86,7 @@ def update(
         run.out.record(users.update(db, user, username=username, email=email, language=language), FIELDS)
 
 
-@app.command()
+@app.command(shows=_REMOVED)
 def delete(
     ctx: typer.Context,
     user: UserArgument,

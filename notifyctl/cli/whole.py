@@ -21,7 +21,7 @@ def show(
     A row has the `fields`, among them its `payload` (a text) and its `attempts` (as `attempts.past` returns them).
     `id_name` names the field that -o id prints.
     """
-    if run.out.form == "table":
+    if run.out.form == "table" and run.out.fields is None:
         for row in rows:
             _show_one(run, row, fields)
     elif not several:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import UsageError
@@ -15,6 +15,7 @@ LATEST_MS = 253_402_300_799_999
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?([Zz]|[+-]\d{2}(:?\d{2})?)?")
+_LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
 _ZONED = re.compile(r"([Zz]|[+-]\d{2}(:?\d{2})?)$")
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -55,15 +56,44 @@ class Ago:
 Point = int | Ago
 
 
-def point(text: str, option: str) -> Point:
-    """Return the moment or the distance that `--since` and `--until` take: ISO 8601, or a duration ago."""
+def point(text: str, option: str, zone: tzinfo | None = None) -> Point:
+    """Return the moment or the distance that `--since` and `--until` take: ISO 8601, or a duration ago.
+
+    Without an offset it is a time in `zone`, None being the host's; a date is its first moment there. Raises UsageError
+    also for a time that the clocks there never or twice showed.
+    """
     if re.match(r"\d{4}-", text.strip()):
-        return moment(text, option)
+        return _local(text, option, zone) if _LOCAL.fullmatch(text.strip()) else moment(text, option)
     try:
         return Ago(parse_ms(text))
     except UsageError:
-        hint = f"{option} 2h (two hours ago) or {option} {EXAMPLE}"
+        hint = f"{option} 2h (two hours ago), {option} 2030-10-25 or {option} {EXAMPLE}"
         raise UsageError(f"{option}: {text!r} is neither a moment nor a duration", hint) from None
+
+
+def _local(text: str, option: str, zone: tzinfo | None) -> int:
+    try:
+        shown = datetime.fromisoformat(text.strip().upper().replace(",", ".").replace(" ", "T", 1))
+        first, second = (_placed(shown.replace(fold=fold), zone) for fold in (0, 1))
+        begun = first.astimezone(UTC)
+        back = begun.astimezone(zone).replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{option}: {text!r} is no moment in ISO 8601", f"{option} 2h or {option} {EXAMPLE}") from None
+    if back != shown:
+        raise UsageError(
+            f"{option}: {text!r} was never: clocks were put forward then", f"{option} {second.isoformat()}"
+        )
+    if begun != second.astimezone(UTC):
+        either = f"{first.isoformat()} or {second.isoformat()}"
+        raise UsageError(f"{option}: {text!r} was twice: clocks were put back then", f"{option} {either}")
+    milliseconds = (begun - _EPOCH) // _MILLISECOND
+    if not 0 <= milliseconds <= LATEST_MS:
+        raise UsageError(f"{option}: {text!r} is out of range", f"{option} {EXAMPLE}")
+    return milliseconds
+
+
+def _placed(shown: datetime, zone: tzinfo | None) -> datetime:
+    return shown.astimezone() if zone is None else shown.replace(tzinfo=zone)
 
 
 def at(point: Point | None, now: int) -> int | None:

@@ -166,7 +166,7 @@ def test_a_secret_where_there_is_none(sqlite_cli: Cli, args: tuple[str, ...]) ->
     """Only a verb that shows a secret has the format for it; another refuses it before anything is done."""
     refused = sqlite_cli.call(*args)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert "-o: 'secret' is none of table, plain, json, ndjson, csv, markdown, id\n" in refused.stderr
+    assert "-o: 'secret' is none of table, plain, json, yaml, ndjson, csv, markdown, id\n" in refused.stderr
     assert "secret" not in sqlite_cli.call("users", "list", "--help").ok().stdout
     assert "secret." in sqlite_cli.call("keys", "create", "--help").ok().stdout
     elsewhere = f"sqlite:///{sqlite_cli.home}/other.db"
@@ -205,14 +205,13 @@ def test_plain_is_a_line_a_record(nasty_cli: Cli) -> None:
     shown = nasty_cli.call("users", "list", env={"COLUMNS": "20"}).ok()
     assert shown.stdout == nasty_cli.call("users", "list", "-o", "plain").ok().stdout
     head, *lines = shown.stdout.splitlines()
-    assert head.split() == ["id", "username", "email", "language", "created_at", "updated_at"]
-    assert len(lines) == 3
+    assert head.split("\t") == ["id", "username", "email", "language", "created_at", "updated_at"]
+    assert [len(line.split("\t")) for line in lines] == [6, 6, 6]
     assert not DANGEROUS.search(shown.stdout)
-    assert r"\x20\x20outer blanks\x20\x20" in lines[0]
-    assert lines[1].split()[1] == NUMBERLIKE
-    assert r"[/b]\x1b[31m\x9b5m\x00\u202e\u2028\t\r\nline" in lines[2]
-    assert lines[2].startswith("00000000-0000-4000-8000-000000000000 ")
-    assert lines[2].split()[-3] == "-"
+    assert [line.split("\t")[1] for line in lines[:2]] == [BLANKS, NUMBERLIKE]
+    assert lines[2].split("\t")[1] == r'[/b]\x1b[31m\x9b5m\x00\u202e\u2028\t\r\nline,"two" | <b>`x`'
+    assert lines[2].startswith("00000000-0000-4000-8000-000000000000\t")
+    assert lines[2].split("\t")[3] == "-"
 
 
 def test_markdown_is_not_markup(nasty_cli: Cli) -> None:
@@ -465,7 +464,8 @@ def test_precedence(bare_cli: Cli) -> None:
     assert profiled[url]["origin"] == f"{path} [profiles.prod]"
     assert profiled["operator"]["value"] == "from-profile"
     assert profiled["log_level"]["value"] == "ERROR"
-    assert profiled["dispatch.concurrency"]["value"] == "64"
+    assert profiled["dispatch.concurrency"]["value"] == 64
+    assert profiled["protected"]["value"] is True
     assert profiled["on_unknown.sms"]["value"] == "hold"
     assert settings(bare_cli, "--profile", "prod", env=env)[url]["origin"] == "environment"
     assert settings(bare_cli, *flag, env=env)[url] == {

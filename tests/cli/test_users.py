@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
+import yaml
 from sqlalchemy import func, insert, select, update
 
 from notifyctl.store.db.database import Database
@@ -22,6 +23,7 @@ from notifyctl.store.schema.tables import (
 )
 from tests.support import seed
 from tests.support.command import Cli, Result
+from tests.support.terminal import on_terminal
 
 
 def _create(cli: Cli, name: str = "anna", *args: str) -> Result:
@@ -247,12 +249,12 @@ def crowd(database: Database) -> list[str]:
 
 
 def test_a_list_for_people_is_a_page(cli: Cli, crowd: list[str]) -> None:
-    """Plain shows 50 and says of how many and how to go on; going on reaches the next row."""
-    first = cli.call("users", "list").ok()
-    lines = first.stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == crowd[:50]
-    assert first.stderr.startswith("50 of 1,203; --all, or --cursor ")
-    cursor = first.stderr.split()[-4]
+    """On a terminal a table shows 50 and says of how many and how to go on; going on reaches the next row."""
+    first = on_terminal(cli, "users", "list", env={"NO_COLOR": "1"})
+    *lines, remark = first.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [each[:8] for each in crowd[:50]]
+    assert remark.startswith("50 of 1,203; --all, or --cursor ")
+    cursor = remark.split()[-4]
     second = cli.call("users", "list", "--cursor", cursor, "--limit", "2").ok()
     assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == crowd[50:52]
     everything = cli.call("users", "list", "--all").ok()
@@ -260,7 +262,7 @@ def test_a_list_for_people_is_a_page(cli: Cli, crowd: list[str]) -> None:
     assert everything.stderr == ""
 
 
-@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "id"])
+@pytest.mark.parametrize("form", ["json", "yaml", "ndjson", "csv", "plain", "id"])
 def test_a_list_for_programs_is_complete(cli: Cli, crowd: list[str], form: str) -> None:
     """Over several pages of the database, in order and without a remark; --limit still cuts, and says so."""
     whole = cli.call("users", "list", "-o", form).ok()
@@ -274,6 +276,10 @@ def test_a_list_for_programs_is_complete(cli: Cli, crowd: list[str], form: str) 
 def _ids(result: Result, form: str) -> list[str]:
     if form == "json":
         return [row["id"] for row in result.json()]
+    if form == "yaml":
+        return [row["id"] for row in yaml.safe_load(result.stdout)]
+    if form == "plain":
+        return [line.split("\t")[0] for line in result.stdout.splitlines()[1:]]
     if form == "ndjson":
         return [json.loads(line)["id"] for line in result.stdout.splitlines()]
     if form == "csv":
