@@ -26,7 +26,7 @@ MOST_BYTES = 32 * 1024 * 1024
 """What is read of a file or of stdin at most: one that never ends is refused, not read until the memory is full."""
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
-_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain")
+_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
 _COUNTS = _DISPATCH[:3]
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _KEYS = ("encryption_keys", "encryption_keys_file")

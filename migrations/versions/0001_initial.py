@@ -31,6 +31,9 @@ TABLES = (
     "audit_logs",
     "contact_points",
     "suppressions",
+    "attachments",
+    "attachment_pieces",
+    "notification_attachments",
     "provider_states",
     "dispatchers",
     "early_receipts",
@@ -53,6 +56,9 @@ def upgrade() -> None:
     _audit_logs()
     _contact_points()
     _suppressions()
+    _attachments()
+    _attachment_pieces()
+    _notification_attachments()
     _provider_states()
     _dispatchers()
     _early_receipts()
@@ -112,6 +118,7 @@ def _notifications() -> None:
         sa.Column("receipt", sa.Text),
         sa.Column("receipt_due_at", sa.BigInteger),
         sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("attached_bytes", sa.Integer),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),
@@ -404,6 +411,38 @@ def _suppressions() -> None:
     op.create_index("idx_suppression_created", "suppressions", ["created_at", "id"])
 
 
+def _attachments() -> None:
+    _create(
+        "attachments",
+        sa.Column("digest", sa.CHAR(64), nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        key=("digest",),
+    )
+
+
+def _attachment_pieces() -> None:
+    _create(
+        "attachment_pieces",
+        sa.Column("digest", sa.CHAR(64), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        _foreign_key("attachment_pieces", "digest", "attachments.digest"),
+        key=("digest", "number"),
+    )
+
+
+def _notification_attachments() -> None:
+    _create(
+        "notification_attachments",
+        sa.Column("notification_id", ID, nullable=False),
+        sa.Column("digest", sa.CHAR(64), nullable=False),
+        _foreign_key("notification_attachments", "notification_id", "notifications.id"),
+        _foreign_key("notification_attachments", "digest", "attachments.digest", ondelete="RESTRICT"),
+        key=("notification_id", "digest"),
+    )
+    op.create_index("idx_attachment_digest", "notification_attachments", ["digest"])
+
+
 def _provider_states() -> None:
     _create(
         "provider_states",
@@ -427,7 +466,7 @@ def _provider_states() -> None:
         sa.Column("next_question_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("receipts_unmatched", sa.Integer, nullable=False, server_default=sa.text("0")),
         _foreign_key("provider_states", "provider_id", "provider_configs.id"),
-        key="provider_id",
+        key=("provider_id",),
     )
 
 
@@ -473,7 +512,7 @@ def _now_ms() -> sa.TextClause:
     return sa.text(NOW_MS[op.get_context().dialect.name])
 
 
-def _create(name: str, *items: sa.schema.SchemaItem, key: str = "id") -> None:
+def _create(name: str, *items: sa.schema.SchemaItem, key: tuple[str, ...] = ("id",)) -> None:
     """Create a table with its primary key; on SQLite CHECKs keep the lengths, which PostgreSQL keeps by itself."""
     lengths = [
         sa.CheckConstraint(f"length({item.name}) <= {length}", name=op.f(f"{name}_{item.name}_length_check")).ddl_if(
@@ -482,7 +521,7 @@ def _create(name: str, *items: sa.schema.SchemaItem, key: str = "id") -> None:
         for item in items
         if isinstance(item, sa.Column) and (length := getattr(item.type, "length", None)) is not None
     ]
-    op.create_table(name, *items, sa.PrimaryKeyConstraint(key, name=op.f(f"{name}_pkey")), *lengths)
+    op.create_table(name, *items, sa.PrimaryKeyConstraint(*key, name=op.f(f"{name}_pkey")), *lengths)
 
 
 def _create_partial_index(name: str, table: str, columns: list[str | sa.TextClause], where: str) -> None:

@@ -16,10 +16,11 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.types import duration
+from notifyctl.cli.types import duration, size
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.wiring import make_dispatcher
@@ -54,6 +55,15 @@ _Concurrency = Annotated[
 _BatchSize = Annotated[
     int | None, typer.Option("--batch-size", min=1, max=10_000, help="Most notifications of a claim.  [128]")
 ]
+_BytesInFlight = Annotated[
+    int | None,
+    typer.Option(
+        "--bytes-in-flight",
+        metavar="SIZE",
+        parser=size,
+        help="Bytes of large messages in flight per process and provider; a larger one goes alone.  [64MB]",
+    ),
+]
 _Lease = Annotated[
     int | None, typer.Option("--lease", metavar="D", parser=duration, help="Least lease of a claim.  [65s]")
 ]
@@ -77,6 +87,7 @@ def dispatch(
     once: _Once = False,
     concurrency: _Concurrency = None,
     batch_size: _BatchSize = None,
+    bytes_in_flight: _BytesInFlight = None,
     lease: _Lease = None,
     poll: _Poll = None,
     drain: _Drain = None,
@@ -91,6 +102,7 @@ def dispatch(
         given = {
             "concurrency": concurrency,
             "batch_size": batch_size,
+            "bytes_in_flight": bytes_in_flight,
             "processes": processes,
             "lease": lease,
             "poll": poll,
@@ -119,6 +131,9 @@ def _options(
 ) -> DispatchOptions:
     """Return the options; `chosen` are those of the flags, else of the profile's `[dispatch]`."""
     counts: dict[str, Any] = {key: chosen[key] for key in ("concurrency", "batch_size") if key in chosen}
+    if "bytes_in_flight" in chosen:
+        given = chosen["bytes_in_flight"]
+        counts["bytes_in_flight"] = given if isinstance(given, int) else parse_bytes(given)
     times: dict[str, Any] = {f"{key}_s": _seconds(chosen[key]) for key in ("lease", "poll", "drain") if key in chosen}
     if times.get("poll_s", FASTEST_POLL_S) < FASTEST_POLL_S:
         raise UsageError("--poll is too short: the database would do nothing else", "10ms at the least")

@@ -8,6 +8,7 @@ import typer
 
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.model import Channel
+from notifyctl.core.size import parse_bytes
 from notifyctl.core.when import Point, point
 
 
@@ -17,6 +18,11 @@ def duration(text: str) -> int:
     Raises UsageError (exit 2) for what is no positive duration.
     """
     return parse_ms(text)
+
+
+def size(text: str) -> int:
+    """Return the bytes of a SIZE on the command line, as `duration` does."""
+    return parse_bytes(text)
 
 
 def parse_since(text: str) -> Point:

@@ -8,6 +8,7 @@ be so, `json` decides.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ _SURE = frozenset({str, int, bool, type(None)})
 # Looked for in the text, which costs less than looking through the values; inside of strings they only cost time.
 _LONG_INTEGER = b"0" * 19
 _SURELY_NOT_DEEP = 100
+_NULL = re.compile(rb"null(?:$|[,}\]])")
 _ALIKE = bytes.maketrans(b"123456789[", b"000000000{")
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Made once: `json.dumps` with arguments makes one for each call.
@@ -87,7 +89,9 @@ def encode(value: Any) -> bytes:
         written = orjson.dumps(value, option=_NOTHING_BUT_JSON)
     except orjson.JSONEncodeError:
         return _ENCODER.encode(value).encode()
-    return _ENCODER.encode(value).encode() if b"null" in written else written
+    # In a file's base64 the four letters stand by chance, and the slow way would need several times its memory.
+    unsure = b"null" in written and _NULL.search(written) is not None
+    return _ENCODER.encode(value).encode() if unsure else written
 
 
 def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:

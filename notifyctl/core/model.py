@@ -72,7 +72,7 @@ class Claim(NamedTuple):
 
     `fails_over`: another provider may take it. `probe`: it is to show whether a paused provider works again.
     `watched`: the provider failed within the current window, and what does not fail is counted too. `polled`: the
-    provider is asked later what became of it.
+    provider is asked later what became of it. `weight`: how many bytes it has with its files, where those are many.
     """
 
     id: str
@@ -93,6 +93,7 @@ class Claim(NamedTuple):
     probe: bool = False
     watched: bool = False
     polled: bool = False
+    weight: int = 0
 
 
 def metric_at(created_at: int, send_at: int | None) -> int:

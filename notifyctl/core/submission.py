@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from notifyctl.core import content, when
+from notifyctl.core import attached, content, when
 from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
@@ -72,7 +72,13 @@ class SubmissionFacts:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A notification to insert; it starts `pending`. Times are milliseconds since the epoch."""
+    """A notification to insert; it starts `pending`. Times are milliseconds since the epoch.
+
+    Its fields are columns, but for those that `ASIDE` names. `files` are the digests of the files that its payload
+    refers to, `attached_bytes` how large they are, together.
+    """
+
+    ASIDE: ClassVar[tuple[str, ...]] = ("files",)
 
     id: str
     user_id: str
@@ -88,6 +94,8 @@ class New:
     content_hash: str
     resent_from: str | None = None
     fails_over: bool = True
+    attached_bytes: int | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def wakes(self) -> bool:
@@ -107,7 +115,7 @@ class New:
 class Plan:
     """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due.
 
-    `left_out` are the copies that will not be sent.
+    `left_out` are the copies that will not be sent, `files` the contents that the row's payload refers to, by digest.
     """
 
     row: New
@@ -116,6 +124,7 @@ class Plan:
     message: Message
     objection: Verdict
     left_out: Sequence[LeftOut] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unaddressed(self) -> Conflict | None:
@@ -165,11 +174,12 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
     times = _times(draft, now)
     if isinstance(times, NotifyctlError):
         return times
-    row = _row(draft, who, provider, digest, id_, now, *times)
+    payload, files = attached.apart(draft.payload)
+    row = _row(draft, payload, who, provider, digest, id_, now, *times)
     to = message(id_, draft.channel, draft.payload, who.address)
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at))
-    return Plan(row, who, provider, to, verdict, against.left_out)
+    return Plan(row, who, provider, to, verdict, against.left_out, files)
 
 
 def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:
@@ -233,6 +243,7 @@ def _times(draft: Draft, now: int) -> tuple[int | None, int | None] | NotifyctlE
 
 def _row(
     draft: Draft,
+    payload: Mapping[str, Any],
     who: Recipient,
     provider: ProviderConfig,
     digest: str,
@@ -247,7 +258,7 @@ def _row(
         idempotency_key=content.idempotency_key(who.id, draft.key),
         message_type=draft.channel.value,
         provider=provider.provider_name,
-        payload=content.canonical(draft.payload),
+        payload=content.canonical(payload),
         max_retries=draft.max_retries,
         created_at=now,
         send_at=send_at,
@@ -255,4 +266,6 @@ def _row(
         expires_at=expires_at,
         content_hash=digest,
         fails_over=draft.provider is None,
+        attached_bytes=attached.size(payload) or None,
+        files=attached.digests(payload),
     )

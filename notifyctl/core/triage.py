@@ -30,8 +30,9 @@ _LOST = Outcome(Kind.UNKNOWN, LOST)
 class Due(NamedTuple):
     """A row that is due, as it was before it was leased; `lease_id` is an earlier lease that has ended.
 
-    `address` is the user's own for the channel, `suppression` why that must not be written to. Times are milliseconds
-    since the epoch. A tuple: one is made of every row.
+    `address` is the user's own for the channel, `suppression` why that must not be written to. `weight` is how many
+    bytes it has with its files, where those are many. Times are milliseconds since the epoch. A tuple: one is made of
+    every row.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Due(NamedTuple):
     fails_over: bool
     address: str | None
     suppression: str | None
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def _claim(due: Due, reading: Message, terms: Terms, past: str | None) -> Claim:
         terms.probe,
         terms.watched,
         terms.polled,
+        due.weight or 0,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Generic
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.portioning import Portioning
 from notifyctl.dispatch.queues import Done, Item, Portion, Queue
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -73,6 +74,7 @@ class Lane(Generic[Item, Done]):
         self._wakeup = Wakeup()
         self._probing = False
         self._patience_s = terms.patience_s
+        self._portioning = Portioning(terms.portion)
 
     def stop(self) -> None:
         """Take no more."""
@@ -104,8 +106,11 @@ class Lane(Generic[Item, Done]):
             self.queue.noted(portion)
             if portion.items:
                 await self._begin(portion, lease)
+            elif portion.crowded:
+                await self._one_has_ended()
             elif portion.in_vain and await self._is_done(portion):
                 return
+            del portion  # what it took may be large, and the next look may come late
 
     async def drain(self, until: float) -> None:
         """Wait for the running calls, at most until the monotonic moment `until`; then break them off."""
@@ -149,6 +154,14 @@ class Lane(Generic[Item, Done]):
             self._freed.clear()
             await self._freed.wait()
 
+    async def _one_has_ended(self) -> None:
+        """Wait until one of the running calls has ended, for as long as one waits between two looks."""
+        self._freed.clear()
+        if self._tally.in_flight and not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._terms.poll_s):
+                    await self._freed.wait()
+
     async def _changed(self) -> bool:
         """Wait until no call is running; return whether there may be more to do: one was a probe, or was given back."""
         await self._all_ended()
@@ -165,13 +178,14 @@ class Lane(Generic[Item, Done]):
 
         A claim of a few costs nearly as much as one of many.
         """
-        half = min((self.queue.places() + 1) // 2, self._terms.portion)
+        most = self._portioning.most
+        half = min((self.queue.places() + 1) // 2, most)
         await self._until_free(1)
         if self._free() < half:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_S):
                     await self._until_free(half)
-        return min(self._free(), self._terms.portion)
+        return min(self._free(), most)
 
     def _free(self) -> int:
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave
@@ -197,6 +211,7 @@ class Lane(Generic[Item, Done]):
             used = len(portion.items)
         finally:
             self._budget.settle(reserved, used)
+        self._portioning.looked(time.monotonic() - began, used, portion.lease_ms)
         self._probing = self._probing or portion.probes
         return portion, Lease(portion.now, began, portion.lease_ms, portion.deadline_ms)
 
@@ -233,6 +248,7 @@ class Lane(Generic[Item, Done]):
             self._ended(await self.queue.attempt(item, lease))
             if self._over:
                 return
+            del item, lease  # the item may be large, and the next one may come late
             waiting: asyncio.Future[tuple[Item, Lease]] = loop.create_future()
             self._idle.append(waiting)
             item, lease = await waiting

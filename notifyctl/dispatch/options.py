@@ -10,7 +10,8 @@ from notifyctl.core.model import Channel, OnUnknown
 
 @dataclass(frozen=True, slots=True)
 class DispatchOptions:
-    """`concurrency` is the number of calls in flight for each provider, so that a slow one never starves another.
+    """`concurrency` is the number of calls in flight for each provider, so that a slow one never starves another;
+    `bytes_in_flight` is for each of them too: how many bytes large messages have, together.
 
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
@@ -19,6 +20,7 @@ class DispatchOptions:
 
     once: bool = False
     concurrency: int = 64
+    bytes_in_flight: int = 64_000_000
     batch_size: int = 128
     lease_s: float = 65.0
     poll_s: float = 1.0

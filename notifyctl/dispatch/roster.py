@@ -10,6 +10,7 @@ from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Channel
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.providers import registry
@@ -37,6 +38,7 @@ class Roster:
         connections: int,
     ) -> None:
         self._threads = threads
+        self._files = Files(threads)
         self._keyring = keyring
         self._channels = channels
         self._urls = urls
@@ -104,7 +106,7 @@ class Roster:
         credentials = self.open(config)
         adapter = registry.get(provider)
         problem = next(iter(adapter.check(credentials)), None)
-        return Sender(adapter, credentials, self._wire, self._tokens, problem)
+        return Sender(adapter, credentials, self._wire, self._tokens, self._files, problem)
 
     def stand_ins(self, provider: str) -> Sequence[str]:
         """Return for whom a provider stands in now."""

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from notifyctl.core.content import InvalidPayload
+from notifyctl.core.errors import DatabaseUnavailable
 from notifyctl.core.model import Category, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
+from notifyctl.dispatch.files import Files
 from notifyctl.providers.contract import Adapter, Builder, Credentials, Failure, InvalidMessage, Request, builder
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire, outcome_of
@@ -34,12 +37,14 @@ class Sender:
         credentials: Credentials,
         wire: Wire,
         tokens: TokenSource,
+        files: Files,
         problem: str | None = None,
     ) -> None:
         self._adapter = adapter
         self._credentials = credentials
         self._wire = wire
         self._tokens = tokens
+        self._files = files
         self._problem = problem
         self._token: str | None = None
         self._build = builder(adapter, credentials)
@@ -47,7 +52,8 @@ class Sender:
     async def deliver(self, message: Message, end: float) -> Outcome:
         """Return the attempt's outcome, before the monotonic moment `end`, after which no call is begun.
 
-        Never raises but for being cancelled: every trouble is an outcome.
+        Every trouble is an outcome, but for being cancelled, and for DatabaseUnavailable where the message's files
+        could not be read: then no call was begun.
         """
         if self._problem is not None:
             return Outcome(Kind.CONFIG, self._problem, asked=False)
@@ -86,7 +92,10 @@ class Sender:
     # Build, send, read
 
     async def _call(self, build: Builder, message: Message, end: float) -> Outcome:
-        request = self._built(build, message)
+        if "attachments" in message.content:
+            request = await self._built_with_files(build, message, end)
+        else:
+            request = self._built(build, message)
         if isinstance(request, Outcome):
             return request
         if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
@@ -100,15 +109,29 @@ class Sender:
             log.exception("provider %s: reading the answer failed", self._adapter.name)
             return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
 
+    async def _built_with_files(self, build: Builder, message: Message, end: float) -> Request | Outcome:
+        """Build a mail's request; what is read for it is let go of before it is sent."""
+        try:
+            async with asyncio.timeout(end - time.monotonic()), self._files.turn:
+                return self._built(build, await self._files.whole(message))
+        except InvalidPayload as error:
+            return _unfit(str(error))
+        except TimeoutError:
+            raise DatabaseUnavailable("the files of a mail could not be read in time") from None
+
     def _built(self, build: Builder, message: Message) -> Request | Outcome:
         try:
             return build(message)
         except InvalidMessage as error:
-            return Outcome(Kind.PERMANENT, one_line(str(error)), category=Category.INVALID_PAYLOAD, asked=False)
+            return _unfit(str(error))
         except Exception as error:  # what an adapter cannot build now, it cannot build later
             log.exception("provider %s: building the request failed", self._adapter.name)
-            what = f"no request could be built: {type(error).__name__}"
-            return Outcome(Kind.PERMANENT, what, category=Category.INVALID_PAYLOAD, asked=False)
+            return _unfit(f"no request could be built: {type(error).__name__}")
+
+
+def _unfit(why: str) -> Outcome:
+    """Return that no request can be made of the message, now or later."""
+    return Outcome(Kind.PERMANENT, one_line(why), category=Category.INVALID_PAYLOAD, asked=False)
 
 
 def _apart(outcome: Outcome, message: Message) -> Outcome:

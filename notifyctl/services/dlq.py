@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from notifyctl.core import operate, when
@@ -18,8 +18,8 @@ from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.notifications import require_provider
+from notifyctl.store import attachments, ids, selections, users
 from notifyctl.store import dlq as store
-from notifyctl.store import ids, selections, users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.dlq import DeadLetterFilter, SuppressedAddress
@@ -97,7 +97,8 @@ def show(db: Database, texts: Sequence[str]) -> list[DeadLetter]:
     wanted = dict.fromkeys(str(id_) for id_ in known.values())
     with db.read() as tx:
         found = store.get(tx, list(wanted))
-    return [found[id_] for id_ in wanted if id_ in found]
+        rows = [found[id_] for id_ in wanted if id_ in found]
+        return [replace(row, payload=attachments.with_files(tx, row.payload)) for row in rows]
 
 
 def resolve_ids(db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:

@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement
 
-from notifyctl.core import operate, when
+from notifyctl.core import attached, operate, when
 from notifyctl.core.address import normalised
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.submission import New
 from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection, Standing
-from notifyctl.store import ids, providers, selections, users
+from notifyctl.store import attachments, ids, providers, selections, users
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -92,7 +93,8 @@ def show(db: Database, texts: Sequence[str]) -> list[Notification]:
             raise missing
         wanted = [str(id_) for id_ in known.values()]
         found = store.get(tx, wanted)
-        return [found[id_] for id_ in dict.fromkeys(wanted) if id_ in found]
+        rows = [found[id_] for id_ in dict.fromkeys(wanted) if id_ in found]
+        return [replace(row, payload=attachments.with_files(tx, row.payload)) for row in rows]
 
 
 def resolve(db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
@@ -311,6 +313,7 @@ def _not_resendable(row: Notification, active: set[str]) -> NotifyctlError | Non
 
 def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | None) -> New:
     due_at = now if send_at is None else send_at
+    said = lenient(row.payload)
     return New(
         id=new_id,
         user_id=row.user_id,
@@ -326,4 +329,6 @@ def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | Non
         content_hash=row.content_hash,
         resent_from=row.id,
         fails_over=row.fails_over,
+        attached_bytes=attached.size(said) or None,
+        files=attached.digests(said),
     )

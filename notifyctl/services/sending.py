@@ -188,7 +188,7 @@ def _check(planned: Plan, urls: Mapping[str, str]) -> None:
 
 def _stored(tx: Tx, draft: Draft, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
     row = planned.row
-    if queue.submit(tx, [row]):
+    if queue.submit(tx, [row], planned.files):
         held = submission.is_held(row, providers, tx.now)
         return Submitted(store.begun(row, planned.recipient.username, held=held), False, planned.remark)
     # Another one stored the same submission at this moment.

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from notifyctl.core import address, names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
-from notifyctl.store import audit, contacts, metrics
+from notifyctl.store import attachments, audit, contacts, metrics
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -144,7 +144,9 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
         # Before the deletion: the actor may be the user, whom the row could not name afterwards.
         tx.audit("delete", "user", [(user.id, changes)])
         metrics.keep_erased(tx, user.id)
+        files = attachments.of_user(tx, user.id)
         store.remove(tx, user.id)
+        attachments.drop_unused(tx, files)
         return gone
 
     return db.write(work)

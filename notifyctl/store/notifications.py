@@ -109,10 +109,10 @@ def begun(row: New, username: str, *, held: bool) -> Notification:
     `held`: its provider sends nothing now, nor does another in its stead.
     """
     due = State.HELD if held else State.DUE
-    given = {field.name: getattr(row, field.name) for field in fields(New)}
+    empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Notification))
+    given = {field.name: getattr(row, field.name) for field in fields(New) if field.name in empty}
     set_by_the_table = {"status": Status.PENDING.value, "attempt_count": 0, "is_critical": False}
     shown = {"username": username, "state": (State.SCHEDULED if row.due_at > row.created_at else due).value}
-    empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Notification))
     return Notification(**empty | given | set_by_the_table | shown)
 
 

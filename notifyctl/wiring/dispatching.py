@@ -35,7 +35,7 @@ from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.wakeup import hear
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
-from notifyctl.store import dispatchers, metrics
+from notifyctl.store import attachments, dispatchers, metrics
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.record import AttemptResult, record
 
@@ -49,6 +49,8 @@ ONCE_CALL_S = 25.0
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
 EARLY_S = 1.0
+SWEEP_S = 600.0
+"""How often files are looked for that nothing refers to any more: others may have deleted notifications."""
 
 
 def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[str], None]) -> Dispatcher:
@@ -104,7 +106,8 @@ def _sending(shared: _Shared, dispatcher_id: str, budget: Budget) -> tuple[Notif
     """Return the lanes that send, and the recorder of their results."""
     options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
     lease_ms = int(options.lease_s * 1_000)
-    claim_terms = ClaimTerms(dispatcher_id, lease_ms, shared.run, options.concurrency, options.on_unknown)
+    bounds = (options.concurrency, options.bytes_in_flight)
+    claim_terms = ClaimTerms(dispatcher_id, lease_ms, shared.run, *bounds, options.on_unknown)
     lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
 
     host = Host(roster, notices.say, once=options.once)
@@ -163,6 +166,7 @@ def _chores(
     chores: list[Chore] = [lambda: regularly(HEARTBEAT_S, lambda: threads.write(presence.beat))]
     if not run.once:
         chores.append(lambda: regularly(ROLLUP_S, lambda: asyncio.to_thread(metrics.rollup, db)))
+        chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))
     if not run.once and db.dialect.hints:
         chores.append(lambda: hear(threads, presence.id, heard))
     return chores

@@ -66,9 +66,10 @@ def refused(result: Result, *parts: str) -> None:
 
 
 def test_files(cli: Cli, database: Database, anna: str, home: Path) -> None:
-    """HTML and files are stored as they are; a file is named, typed, and stands where the HTML shows it."""
+    """HTML and files are kept as they are; a file is named, typed, and stands where the HTML shows it."""
     files = ("--html-file", "page.html", "--attach", "bill.pdf", "--attach", str(home / "logo.png"))
-    payload = stored(database, cli.call(*MAIL, *files, "-o", "id"))
+    id_ = cli.call(*MAIL, *files, "-o", "id").ok().stdout.strip()
+    payload = cli.call("notifications", "show", id_, "-o", "json").ok().json()["payload"]
     shown = payload["attachments"][1]["content_id"]
     assert re.fullmatch(r"[0-9a-f]{16}-logo\.png@notifyctl", shown)
     assert (payload["text"], payload["html"]) == ("It works", f'<p>Grüße <img src="cid:{shown}"></p>\n')

@@ -11,8 +11,10 @@ from sqlalchemy import select, text, update
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.sender import Sender
+from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.providers.contract import Credentials
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.sendgrid import SendGrid
@@ -27,7 +29,9 @@ from tests.support import seed
 
 
 @pytest.mark.parametrize(("left_s", "kind", "requests"), [(5.0, Kind.ACCEPTED, 1), (0.0, Kind.TRANSIENT, 0)])
-def test_no_call_begins_when_its_time_is_over(stub: Stub, left_s: float, kind: Kind, requests: int) -> None:
+def test_no_call_begins_when_its_time_is_over(
+    database: Database, stub: Stub, left_s: float, kind: Kind, requests: int
+) -> None:
     """A process that stood still between the look at its lease and the call must not call."""
     settings = Credentials("SG.key", config={"base_url": stub.url, "from": "alerts@example.com"})
     message = Message("n1", Channel.EMAIL, "anna@example.org", {"v": 1, "subject": "Hello", "text": "Hello"})
@@ -35,7 +39,7 @@ def test_no_call_begins_when_its_time_is_over(stub: Stub, left_s: float, kind: K
     async def deliver() -> Outcome:
         wire = Wire()
         try:
-            sender = Sender(SendGrid(), settings, wire, TokenSource())
+            sender = Sender(SendGrid(), settings, wire, TokenSource(), Files(StoreThreads(database)))
             return await sender.deliver(message, time.monotonic() + left_s)
         finally:
             await wire.aclose()

@@ -18,7 +18,7 @@ from notifyctl.store import contacts, providers, suppressions
 from notifyctl.store import users as people
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
+from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
 from notifyctl.store.schema.tables import contact_points, users
 from notifyctl.store.suppressions import AddressNews
 from tests.support import seed
@@ -236,6 +236,71 @@ def test_claims_at_once_share_and_never_overlap(database: Database, anna: str) -
     for thread in threads:
         thread.join()
     assert sorted(taken) == sorted(ids)
+
+
+# Bounded in bytes
+
+MB = 1_000_000
+
+
+def test_large_messages_are_taken_as_far_as_they_fit(database: Database, anna: str) -> None:
+    """In their order, up to what may be in flight; the small ones among them are taken all the same."""
+    ids = [seed.pending(database, anna, due_at=due, attached_bytes=20 * MB)[0] for due in (2_000, 3_000, 5_000, 6_000)]
+    small = [seed.pending(database, anna, due_at=due)[0] for due in (4_000, 7_000)]
+    batch = take(database, room=64 * MB, alone=True)
+    assert [each.id for each in batch.claims] == [*ids[:2], small[0], ids[2], small[1]]
+    assert [each.weight // MB for each in batch.claims] == [20, 20, 0, 20, 0]
+    assert batch.crowded
+    left = seed.notification(database, ids[3])
+    assert (left.lease_id, left.attempt_count) == (None, 0)
+    assert take(database, room=4 * MB, alone=False).claims == ()
+    assert [each.id for each in take(database, room=21 * MB, alone=False).claims] == [ids[3]]
+    assert not take(database, room=64 * MB).crowded
+
+
+def test_one_that_is_larger_than_all_may_be_goes_alone(database: Database, anna: str) -> None:
+    """It is not stuck for ever, nor passed over by smaller ones that are due later."""
+    (before,), (huge,), (after,) = (
+        seed.pending(database, anna, due_at=due, attached_bytes=size * MB)
+        for due, size in ((2_000, 20), (3_000, 90), (4_000, 1))
+    )
+    first = take(database, room=64 * MB, alone=True)
+    assert ([each.id for each in first.claims], first.crowded) == ([before], True)
+    assert take(database, room=44 * MB, alone=False).claims == ()
+    second = take(database, room=64 * MB, alone=True)
+    assert ([each.id for each in second.claims], second.crowded) == ([huge], True)
+    assert [each.id for each in take(database, room=64 * MB, alone=True).claims] == [after]
+
+
+def test_what_is_in_the_payload_itself_counts_too(database: Database, anna: str) -> None:
+    """Other programs may leave a file in the payload, in characters of several bytes: its size is known before."""
+    large = json.dumps({**seed.CONTENT["email"], "text": "ä" * 500_000}, ensure_ascii=False)
+    ids = [seed.pending(database, anna, due_at=due, payload=large)[0] for due in (2_000, 3_000, 4_000)]
+    batch = take(database, room=5 * MB // 2, alone=True)
+    assert [each.id for each in batch.claims] == ids[:2]
+    assert all(MB < each.weight < MB + 200 for each in batch.claims)
+
+
+def test_critical_ones_go_first_in_bytes_too(database: Database, anna: str) -> None:
+    """What is critical has the room before what is older; of those due at one moment each is counted once."""
+    old = seed.pending(database, anna, count=2, attached_bytes=30 * MB)
+    (critical,) = seed.pending(database, anna, due_at=9_000, is_critical=True, attached_bytes=30 * MB)
+    batch = take(database, room=64 * MB, alone=True)
+    assert (batch.claims[0].id, len(batch.claims)) == (critical, 2)
+    assert batch.claims[1].id in old
+
+
+@pytest.mark.parametrize("room", [50 * MB, 20 * MB])
+def test_those_of_another_provider_share_the_room(database: Database, anna: str, room: int) -> None:
+    """Whoever stands in for another has one room for what is its own and what it takes over."""
+    seed.provider(database, "smtp")
+    now = 1_000_000
+    database.write(lambda tx: providers.pause(tx.at(now), "sendgrid", "down", now + 900_000))
+    mine = [seed.pending(database, anna, "smtp", due_at=due, attached_bytes=20 * MB)[0] for due in (2_000, 4_000)]
+    theirs = [seed.pending(database, anna, due_at=due, attached_bytes=20 * MB)[0] for due in (3_000, 5_000)]
+    batch = take(database, now=now, provider="smtp", room=room, stands_in_for=(StandIn("sendgrid"),))
+    expected = [mine[0], theirs[0]] if room > 40 * MB else [mine[0]]
+    assert ([each.id for each in batch.claims], batch.crowded) == (expected, True)
 
 
 def test_a_claim_touches_no_index(postgresql_url: str) -> None:

@@ -24,7 +24,7 @@ class Portion(Generic[Item]):
     `wait_ms` is for how long it is sure that nothing may be taken. `settled`: something else was done with what was
     due, and there may be more. `spared`: something was left to somebody else here, who takes it in a moment.
     `probes`: what was taken may change what can be taken. `rests`: nothing was looked for, and is only after `wait_ms`.
-    `detail` is the queue's own.
+    `crowded`: there is more, which waits for something to end. `detail` is the queue's own.
     """
 
     items: Sequence[Item] = ()
@@ -36,6 +36,7 @@ class Portion(Generic[Item]):
     spared: bool = False
     probes: bool = False
     rests: bool = False
+    crowded: bool = False
     detail: Any = None
 
     @property

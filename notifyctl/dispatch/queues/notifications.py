@@ -12,12 +12,13 @@ from notifyctl.core import failover
 from notifyctl.core.change import Bury, Change, Release, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.doubt import Evidence
-from notifyctl.core.errors import NotAllowed
+from notifyctl.core.errors import DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.reach import was_not_reached
 from notifyctl.dispatch.host import Host
 from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.memory import give_back_large_blocks
 from notifyctl.dispatch.queues import Portion
 from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import Run
@@ -26,18 +27,23 @@ from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
 from notifyctl.store.queue.record import AttemptResult
+from notifyctl.store.queue.take import MOST_BYTES
 
 _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTerms:
-    """How notifications are claimed. `holder` is the dispatcher's id, `run` says what counts as due."""
+    """How notifications are claimed. `holder` is the dispatcher's id, `run` says what counts as due.
+
+    `most_bytes` is how many bytes large messages may have, together, that are in flight.
+    """
 
     holder: str
     lease_ms: int
     run: Run
     concurrency: int = 64
+    most_bytes: int = MOST_BYTES
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
 
 
@@ -70,6 +76,8 @@ class Notifications:
         self._ceiling: int | None = None
         self._evidence = Evidence()
         self._gave_back = False
+        self._weight = 0
+        """How many bytes the large messages in flight have. A claim in its thread may find it higher than it is."""
 
     def places(self) -> int:
         """Return how many calls may be made at once."""
@@ -89,6 +97,8 @@ class Notifications:
             due_by=self._terms.run.due_by,
             on_unknown=self._terms.on_unknown,
             stands_in_for=self._around.stand_ins(self.provider),
+            room=max(0, self._terms.most_bytes - self._weight),
+            alone=not self._weight,
         )
         batch = claim(tx, order)
         return Portion(
@@ -99,6 +109,7 @@ class Notifications:
             wait_ms=batch.wait_ms,
             settled=bool(batch.settled),
             spared=batch.spared,
+            crowded=batch.crowded,
             probes=batch.probes,
             detail=batch,
         )
@@ -114,6 +125,9 @@ class Notifications:
         self._tally.dead += batch.settled.get("dead", 0)
         self._tally.cancelled += batch.settled.get("cancelled", 0)
         self._tally.deferred += batch.settled.get("deferred", 0)
+        if weight := sum(claim.weight for claim in batch.claims):
+            give_back_large_blocks()
+            self._weight += weight
 
     async def ready(self, portion: Portion[Claim]) -> bool:
         """Return whether there is a sender for the provider as it is configured now."""
@@ -141,6 +155,9 @@ class Notifications:
         said: Outcome | None = None
         try:
             outcome = said = await self._senders[item.version].deliver(item.message, began + lease.deadline_ms / 1_000)
+        except DatabaseUnavailable:
+            self._gave_back = True
+            return self.release(item)
         except asyncio.CancelledError:
             outcome = _BROKEN_OFF  # it may have been delivered, and the history says so
         if not was_not_reached(outcome):
@@ -148,11 +165,13 @@ class Notifications:
         elif await self._is_ours(outcome):
             self._gave_back = True
             return self.release(item)
+        item = self._let_go(item)
         self._tally.latencies.append((time.monotonic() - began) * 1_000)
         return AttemptResult(item, self._decided(Attempt(item, began_at, lease.moment()), outcome), said)
 
     def release(self, item: Claim) -> AttemptResult:
         """Return that no call was begun."""
+        item = self._let_go(item)
         return AttemptResult(item, Release(item, item.due_at, item.attempt - 1, item.last_attempted))
 
     def gave_back(self) -> bool:
@@ -170,6 +189,13 @@ class Notifications:
             return await self._around.host.is_ours(self.provider, outcome, self._tally.in_flight)
         except asyncio.CancelledError:
             return True  # at shutdown: whoever takes it next will see
+
+    def _let_go(self, item: Claim) -> Claim:
+        """Take note that it is in flight no more; return it without its content, where that may be large."""
+        if not item.weight:
+            return item
+        self._weight -= item.weight
+        return item._replace(message=replace(item.message, content={}))
 
     def _decided(self, attempt: Attempt, outcome: Outcome) -> Change:
         if (refused := failover.back(attempt, outcome)) is not None:

@@ -74,7 +74,7 @@ class HttpClient:
         timeout_s: float,
         loop: asyncio.AbstractEventLoop,
     ) -> Response | Failure:
-        answer = connection.ask(start.with_body(body), loop, bodiless=start.method == "HEAD")
+        answer = connection.ask(*start.with_body(body), loop, bodiless=start.method == "HEAD")
         timer = loop.call_at(deadline, connection.expire, timeout_s)
         try:
             result = await answer

@@ -18,6 +18,8 @@ from notifyctl.providers.http.request import Origin
 from notifyctl.providers.http.secure import Tls
 
 CLOSED = "the connection was closed"
+PIECE_BYTES = 64 * 1024
+NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,25 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._reader = AnswerReader()
         self._answer: asyncio.Future[Response | NoAnswer] | None = None
+        self._rest = NOTHING
+        self._full = False
         self._transport: asyncio.Transport
         self._has_input = _input_of(plug)
 
     def ask(
-        self, request: bytes, loop: asyncio.AbstractEventLoop, *, bodiless: bool
+        self, request: bytes, rest: bytes, loop: asyncio.AbstractEventLoop, *, bodiless: bool
     ) -> asyncio.Future[Response | NoAnswer]:
-        """Write the request, and return what will hold its answer. Only for a connection that is usable."""
+        """Write the request, and return what will hold its answer. Only for a connection that is usable.
+
+        `rest` is the long end of a long one: it is written, and encrypted, as fast as the other side reads.
+        """
         self.usable = False
         self._reader.begin(bodiless=bodiless)
         self._answer = loop.create_future()
-        self._transport.write(request if self._tls is None else self._tls.encrypt(request))
+        self._write(request)
+        if rest:
+            self._rest = memoryview(rest)
+            self._write_on()
         return self._answer
 
     def give_up(self) -> None:
@@ -90,6 +100,15 @@ class Connection(asyncio.Protocol):
         return self.usable and not self._has_input()
 
     # What the loop calls.
+
+    def pause_writing(self) -> None:
+        """Write no more for now: the other side reads more slowly."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._full = False
+        self._write_on()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and begin the handshake."""
@@ -131,12 +150,22 @@ class Connection(asyncio.Protocol):
         """Let go of everything."""
         self.usable = False
         self.gone = True
+        self._rest = NOTHING
         reason = CLOSED if exc is None else reason_of(exc)
         fault = Fault.PROVIDER if exc is None else fault_of(exc)
         self._resolve(NoAnswer(f"no whole answer: {reason}", fault))
         self._not_ready(exc or ConnectionResetError(CLOSED))
         self._reader.close()
         self._lost(self)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._transport.write(data if self._tls is None else self._tls.encrypt(data))
+
+    def _write_on(self) -> None:
+        while self._rest and not self._full and not self._transport.is_closing():
+            piece, rest = self._rest[:PIECE_BYTES], self._rest[PIECE_BYTES:]
+            self._rest = rest or NOTHING  # even an empty part keeps the whole in memory
+            self._write(piece)
 
     def _read(self, data: bytes) -> None:
         if self._answer is None:
@@ -149,7 +178,7 @@ class Connection(asyncio.Protocol):
             return
         if response is not None:
             # An answer that came before all of the request went out leaves a connection in the middle of it.
-            self.usable = self._reader.reusable and not self._transport.get_write_buffer_size()
+            self.usable = self._reader.reusable and not (self._rest or self._transport.get_write_buffer_size())
             self._resolve(response)
             if not self.usable:
                 self._transport.abort()

@@ -13,6 +13,7 @@ from notifyctl import __version__
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+LONG_BYTES = 256 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -38,11 +39,13 @@ class Head:
     method: str
     start: bytes
 
-    def with_body(self, body: bytes) -> bytes:
-        """Return the whole request."""
+    def with_body(self, body: bytes) -> tuple[bytes, bytes]:
+        """Return the whole request in two parts; the second is empty where the body is short."""
+        if len(body) > LONG_BYTES:  # in one part it would be in memory twice
+            return b"%bContent-Length: %d\r\n\r\n" % (self.start, len(body)), body
         if body or self.method in WITH_BODY:
-            return b"%bContent-Length: %d\r\n\r\n%b" % (self.start, len(body), body)
-        return self.start + b"\r\n"
+            return b"%bContent-Length: %d\r\n\r\n%b" % (self.start, len(body), body), b""
+        return self.start + b"\r\n", b""
 
 
 def head(method: str, url: str, headers: Sequence[tuple[str, str]]) -> Head:

@@ -34,7 +34,7 @@ class Tls:
             self._tls.do_handshake()
             self.ready = True
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """Return what has to be sent for `data` to be read."""
         written = self._tls.write(data)
         while written < len(data):  # a record at a time

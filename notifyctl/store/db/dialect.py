@@ -80,6 +80,24 @@ def _sqlite_folded(element: folded, compiler: SQLCompiler, **kwargs: Any) -> str
     return f"lower({compiler.process(element.clauses, **kwargs)})"
 
 
+class octets(FunctionElement[int]):
+    """How many bytes a text has. On PostgreSQL it is known without reading a long one."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(octets, "postgresql")
+def _postgresql_octets(element: octets, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"octet_length({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(octets, "sqlite")
+def _sqlite_octets(element: octets, compiler: SQLCompiler, **kw: Any) -> str:
+    # octet_length() needs SQLite 3.43.
+    return f"length(CAST({compiler.process(element.clauses, **kw)} AS BLOB))"
+
+
 class Dialect(ABC):
     """The differences between the two databases. Stateless."""
 

@@ -29,7 +29,7 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
-from notifyctl.store.queue.take import LeaseRequest, Taken
+from notifyctl.store.queue.take import MOST_BYTES, LeaseRequest, Taken
 
 _SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
 
@@ -50,7 +50,8 @@ class ClaimRequest:
     """What to claim: due notifications of a provider, at most `limit`.
 
     `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now). `stands_in_for` is believed to fail;
-    the claim looks whether that is so.
+    the claim looks whether that is so. Of large messages no more than `room` bytes are taken; `alone`: none is in
+    flight, and one may be larger than that.
     """
 
     provider: str
@@ -61,6 +62,8 @@ class ClaimRequest:
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     gate: Callable[[Facts], Verdict] = gate
     stands_in_for: tuple[StandIn, ...] = ()
+    room: int = MOST_BYTES
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Batch:
     `held` says why nothing may be sent now or no more than a probe, `wait_ms` for how long that is sure. `ceiling` is
     how many calls may be in flight, where that is bounded. `version` changes whenever the provider's configuration
     does. `settled` counts what was ended or put off instead, by kind. `spared`: a probe was left to be taken first.
+    `crowded`: large messages were left until others have ended.
     """
 
     now: int
@@ -82,6 +86,7 @@ class Batch:
     settled: Mapping[str, int] = field(default_factory=dict)
     spared: bool = False
     ceiling: int | None = None
+    crowded: bool = False
 
     @property
     def probes(self) -> bool:
@@ -162,7 +167,8 @@ def _next_permit(provider: ProviderConfig, now: int, count: int) -> int:
 def _wanted(tx: Tx, order: ClaimRequest, lease_id: str, most: int | None = None) -> LeaseRequest:
     moment = tx.now if order.due_by is None else min(tx.now, order.due_by)
     limit = order.limit if most is None else most
-    return LeaseRequest(order.provider, moment, limit, lease_id, order.holder, tx.now, order.lease_ms)
+    bounds = (order.room, order.alone)
+    return LeaseRequest(order.provider, moment, limit, lease_id, order.holder, tx.now, order.lease_ms, *bounds)
 
 
 def _terms(
@@ -208,6 +214,7 @@ def _batch(
         version=taken.version,
         settled=Counter(_SETTLED[type(change)] for change in changes if type(change) in _SETTLED),
         spared=spared,
+        crowded=taken.crowded,
     )
 
 

@@ -3,6 +3,9 @@
 The usual claim is one statement on PostgreSQL: the provider's row, the due rows with their addresses, and the lease.
 SQLite's UPDATE names no other table's columns in RETURNING, so there it is two. Where the provider's row says that it
 is not as usual (held, limited), the statement takes nothing; judging that is not its business.
+
+Large messages are taken only as far as they fit into what is left of the bytes that may be in flight, by sizes that are
+known without reading them. Those that are due and do not fit come back without a payload, and are not leased.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due
 from notifyctl.store.addresses import best_address, reason_of
-from notifyctl.store.db.dialect import ID, Dialect, folded
+from notifyctl.store.db.dialect import ID, Dialect, folded, octets
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
@@ -45,13 +48,20 @@ from notifyctl.store.queue.states import QUEUED, free_at, paused
 from notifyctl.store.schema.tables import notifications, provider_configs, provider_states, users
 
 LEASE_MARGIN_MS = 5_000
+SMALL_BYTES = 64 * 1024
+"""A message of up to so many bytes counts for nothing: as many as may be in flight are still few."""
+MOST_BYTES = 64_000_000
+"""How many bytes large messages may have, together, that are in flight, unless it is said."""
 
 n = notifications.c
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """What is to be leased: of `provider`, at most `most`, due at `moment`; to `holder`, from `now` on."""
+    """What is to be leased: of `provider`, at most `most`, due at `moment`; to `holder`, from `now` on.
+
+    Of large messages no more than `room` bytes; `alone`: none is in flight, and one may be larger than that.
+    """
 
     provider: str
     moment: int
@@ -60,6 +70,8 @@ class LeaseRequest:
     holder: str
     now: int
     lease_ms: int
+    room: int = MOST_BYTES
+    alone: bool = True
 
     def parameters(self) -> dict[str, Any]:
         """Return the values of the statements' parameters."""
@@ -71,12 +83,27 @@ class LeaseRequest:
             "holder": self.holder,
             "now": self.now,
             "least_ms": self.lease_ms,
+            "room": self.room,
+            "alone": int(self.alone),
         }
+
+    def fitting(self, due: Sequence[Due]) -> list[Due]:
+        """Return those of some rows, in their order, that fit: as SQL does, for rows of several questions."""
+        found, upto = list[Due](), 0
+        for row in due:
+            weight = row.weight or 0
+            upto += weight
+            if not weight or upto <= (weight if self.alone and weight > self.room else self.room):
+                found.append(row)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The rows that were leased, as they were before and in the order to send them, and facts of the provider's row."""
+    """The rows that were leased, as they were before and in the order to send them, and facts of the provider's row.
+
+    `crowded`: there are more, which have to wait for what is in flight.
+    """
 
     due: Sequence[Due]
     version: int
@@ -84,6 +111,7 @@ class Taken:
     health: Health
     lease_ms: int
     deadline_ms: int
+    crowded: bool = False
 
 
 def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
@@ -92,12 +120,14 @@ def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
     if not rows or not rows[0][_IS_USUAL]:
         return None
     _, timeout, version, config_json, began, failures, doubt_at = rows[0][:_FACTS]
-    due = [Due._make(row[_FACTS:]) for row in rows if row[_FACTS] is not None]
+    found = [row for row in rows if row[_FACTS] is not None]
+    due = [Due._make(row[_FACTS:]) for row in found if row[_FACTS + _PAYLOAD] is not None]
     if not tx.dialect.leases_as_it_reads and due:
         _lease(tx, wanted, due, lease_length(wanted.lease_ms, timeout))
     due.sort(key=_place)
     health = Health(window_started_at=began, window_failures=failures or 0, doubt_at=doubt_at)
-    return Taken(due, version, is_polled(config_json), health, lease_length(wanted.lease_ms, timeout), timeout * 1_000)
+    length, crowded = lease_length(wanted.lease_ms, timeout), len(due) < len(found)
+    return Taken(due, version, is_polled(config_json), health, length, timeout * 1_000, crowded)
 
 
 def closer(
@@ -108,17 +138,20 @@ def closer(
     `rather_not` is a notification that comes last, whatever its place: where there is another, that is taken.
     """
     asked = wanted.parameters()
-    found = tx.rows(_OWN, asked if rather_not is None else {**asked, "most": wanted.most + 1})
+    rows = tx.rows(_OWN, asked if rather_not is None else {**asked, "most": wanted.most + 1})
     for name in standing_in_for:
-        found += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
-    found.sort(key=lambda row: (row.id == rather_not, *_place(row)))
-    due = found[: wanted.most]
+        rows += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
+    found = [Due._make(row) for row in rows if row[_PAYLOAD] is not None]
+    crowded = len(found) < len(rows)
+    found = sorted(found, key=lambda row: (row.id == rather_not, *_place(row)))[: wanted.most]
+    due = wanted.fitting(found)
+    crowded = crowded or len(due) < len(found)
     length = lease_length(wanted.lease_ms, provider.timeout_seconds)
     mine = [row for row in due if row.provider == wanted.provider]
     _lease(tx, wanted, mine, length)
     _lease(tx, wanted, [row for row in due if row.provider != wanted.provider], length, over=True)
     deadline = provider.timeout_seconds * 1_000
-    return Taken(due, provider.updated_at, provider.polled, provider.health, length, deadline)
+    return Taken(due, provider.updated_at, provider.polled, provider.health, length, deadline, crowded)
 
 
 def lease_length(least_ms: int, timeout_seconds: int) -> int:
@@ -162,6 +195,7 @@ def _leasing(dialect: Dialect, *, over: bool) -> ReturningUpdate[Any]:
 def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
     """Return the rows that are due, locked, in their order; none that somebody else has locked."""
     moment: ColumnElement[int] = bindparam("moment", type_=BigInteger)
+    size = octets(n.payload) + func.coalesce(n.attached_bytes, 0)
     picked = (
         select(
             n.id,
@@ -179,6 +213,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.is_critical,
             n.provider,
             n.fails_over,
+            case((size > SMALL_BYTES, size)).label("weight"),
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free_at(moment))
         .where(*conditions)
@@ -192,7 +227,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
 def _addressed(due: CTE) -> CTE:
     address = best_address(due.c.user_id, due.c.message_type, users.c.email).label("address")
     # Materialized as well: the address would be found once to be compared and once to be returned.
-    found = select(due, address).join_from(due, users, users.c.id == due.c.user_id)
+    found = select(due, address, _fits(due).label("fits")).join_from(due, users, users.c.id == due.c.user_id)
     return found.cte("addressed").prefix_with("MATERIALIZED")
 
 
@@ -200,15 +235,37 @@ def _suppression(addressed: CTE) -> ColumnElement[str]:
     return reason_of(addressed.c.message_type, folded(addressed.c.address)).label("suppression")
 
 
+def _fits(due: CTE) -> ColumnElement[bool]:
+    """Return whether a row may be taken: it is small, or there is room for it and all large ones before it."""
+    d, other = due.c, due.alias("other").c
+    earlier = or_(other.due_at < d.due_at, and_(other.due_at == d.due_at, other.id <= d.id))
+    before = or_(and_(other.is_critical, ~d.is_critical), and_(other.is_critical == d.is_critical, earlier))
+    upto = select(func.sum(other.weight)).where(other.weight.is_not(None), before).scalar_subquery()
+    room: ColumnElement[int] = bindparam("room", type_=BigInteger)
+    may_be_larger = and_(bindparam("alone", type_=Integer) == 1, d.weight > room)
+    # In this order: of small ones, which nearly all are, nothing is summed up.
+    return case((d.weight.is_(None), true()), else_=upto <= case((may_be_larger, d.weight), else_=room))
+
+
+def _rows(addressed: CTE) -> list[ColumnElement[Any]]:
+    """Return the columns of `Due`."""
+    a = addressed.c
+    values: dict[str, ColumnElement[Any]] = {
+        "payload": case((a.fits, a.payload)),
+        "suppression": _suppression(addressed),
+    }
+    return [values[name].label(name) if name in values else a[name] for name in Due._fields]
+
+
 def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
     conditions = (n.fails_over, n.lease_id.is_(None)) if over else ()
-    addressed = _addressed(_due(dialect, *conditions))
-    return select(*addressed.c, _suppression(addressed))
+    return select(*_rows(_addressed(_due(dialect, *conditions))))
 
 
 _IS_USUAL = 0
 _FACTS = 7
 """How many columns of the usual claim's rows are the provider's."""
+_PAYLOAD = Due._fields.index("payload")
 
 
 def _usual(dialect: Dialect) -> Select[Any]:
@@ -233,18 +290,18 @@ def _usual(dialect: Dialect) -> Select[Any]:
     )
     due = _due(dialect, exists(select(literal_column("1")).select_from(provider).where(provider.c.is_usual == 1)))
     addressed = _addressed(due)
-    found = select(*provider.c, *addressed.c, _suppression(addressed))
+    found = select(*provider.c, *_rows(addressed))
     joined = found.join_from(provider, addressed, true(), isouter=True)
     if not dialect.leases_as_it_reads:
         return joined
     timeout = select(provider.c.timeout_seconds).scalar_subquery()
     length = func.greatest(bindparam("least_ms", type_=BigInteger), 2_000 * timeout + LEASE_MARGIN_MS)
     leased = update(notifications).values(_leased(bindparam("now", type_=BigInteger) + length))
-    return joined.add_cte(leased.where(n.id == due.c.id).cte("leased"))
+    return joined.add_cte(leased.where(n.id == addressed.c.id, addressed.c.fits).cte("leased"))
 
 
 _USUAL: Hot[Any] = Hot(_usual, lambda row: row)
-_OWN = Hot(partial(_picking, over=False), Due._make)
-_FAILING_OVER = Hot(partial(_picking, over=True), Due._make)
+_OWN: Hot[Any] = Hot(partial(_picking, over=False), lambda row: row)
+_FAILING_OVER: Hot[Any] = Hot(partial(_picking, over=True), lambda row: row)
 _LEASING = only(partial(_leasing, over=False))
 _TAKING_OVER = only(partial(_leasing, over=True))

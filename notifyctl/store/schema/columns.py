@@ -1,10 +1,18 @@
-"""The kinds of columns that many tables have."""
+"""What the tables are made with: where they are registered, and the kinds of columns that many have."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, false, text, true
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, MetaData, false, text, true
 
 from notifyctl.store.db.dialect import ID, epoch_ms
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
 
 
 def row_id() -> Column[str]:

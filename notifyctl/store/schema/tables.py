@@ -16,7 +16,6 @@ from sqlalchemy import (
     Date,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
@@ -27,15 +26,10 @@ from sqlalchemy import (
 
 from notifyctl.store.db.dialect import ID, epoch_ms
 from notifyctl.store.schema.columns import flag, now_by_default, number, one_of, reference, row_id
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
+from notifyctl.store.schema.columns import metadata as metadata
+from notifyctl.store.schema.files import attachment_pieces as attachment_pieces
+from notifyctl.store.schema.files import attachments as attachments
+from notifyctl.store.schema.files import notification_attachments as notification_attachments
 
 users = Table(
     "users",
@@ -84,6 +78,7 @@ notifications = Table(
     Column("receipt", Text),  # added: the provider's latest word on it
     Column("receipt_due_at", BigInteger),  # added: when to ask the provider what became of it; NULL: not at all
     flag("fails_over", default=True),  # added: another provider may take it
+    Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
     one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),
