@@ -96,19 +96,22 @@ class Weighed:
         )
 
 
-def weigh(found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now: int) -> Weighed:
+def weigh(
+    found: Iterable[tuple[Arrival, Addressee | None]], provider: str, now: int, *, again: bool = False
+) -> Weighed:
     """Return what the receipts of one provider come to, in their order, each with the notification that it is of.
 
     A notification that is not `sent`, or went by another provider in the end, is left as it is; a receipt of one that
-    is pending, or not known, is early.
+    is pending, or not known, is early. What it says of its address holds at once; looked at `again`, that was done.
     """
     weighed = Weighed()
     for arrival, row in found:
         if _is_early(arrival, row):
             weighed.counts.kept += 1
             weighed.early.append(arrival)
-            if row is not None:
+            if row is not None and not again:
                 _refuse(weighed, arrival.receipt, row)
+            if row is not None:
                 continue
         _weigh_one(weighed, arrival.receipt, row, provider, now)
     return weighed

@@ -65,7 +65,7 @@ def record_kept(tx: Tx, kept: Sequence[EarlyReceipt]) -> dict[str, RecordedRecei
     reports = dict[str, RecordedReceipts]()
     for provider in sorted({each.provider for each in kept}):
         some = [each for each in kept if each.provider == provider]
-        reports[provider], too_early = _record(tx, provider, [each.arrival for each in some])
+        reports[provider], too_early = _record(tx, provider, [each.arrival for each in some], again=True)
         waiting = set(too_early)
         early.forget(tx, [each.id for each in some if each.arrival not in waiting])
         early.put_off(tx, [each for each in some if each.arrival in waiting])
@@ -73,7 +73,7 @@ def record_kept(tx: Tx, kept: Sequence[EarlyReceipt]) -> dict[str, RecordedRecei
 
 
 def _record(
-    tx: Tx, provider: str, arrivals: Sequence[Arrival], channel: Channel | None = None
+    tx: Tx, provider: str, arrivals: Sequence[Arrival], channel: Channel | None = None, *, again: bool = False
 ) -> tuple[RecordedReceipts, list[Arrival]]:
     """Write what can be written; return the receipts for which it is too early as well."""
     found = _found(tx, provider, arrivals)
@@ -81,7 +81,7 @@ def _record(
     if answers:
         apply(tx, answers)
         found = _found(tx, provider, arrivals)
-    weighed = weigh(found, provider, tx.now)
+    weighed = weigh(found, provider, tx.now, again=again)
     apply(tx, weighed.changes)
     learned = follow_words(tx, list(_said(weighed, channel)))
     weighed.counts.suppressed, weighed.counts.lifted = learned.suppressed, learned.lifted

@@ -93,7 +93,7 @@ def send(name: str, to: str | None, content: dict[str, Any], credentials: Creden
         ("twilio", "+15558675310", {"body": "x", "from": "Shop"}, Kind.ACCEPTED, None),
         ("twilio", "+15558675310", {"media": ["https://shop.example/a.png"], "from": SERVICE}, Kind.ACCEPTED, None),
         ("twilio", "+15005550001", {"body": "x"}, Kind.RECIPIENT, "21211"),
-        ("twilio", "+15005550002", {"body": "x"}, Kind.RECIPIENT, "21612"),
+        ("twilio", "+15005550002", {"body": "x"}, Kind.PERMANENT, "21612"),
         ("twilio", "+15005550003", {"body": "x"}, Kind.PERMANENT, "21408"),
         ("twilio", "+15005550004", {"body": "x"}, Kind.RECIPIENT, "21610"),
         ("twilio", "+15005550009", {"body": "x"}, Kind.RECIPIENT, "21614"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -206,6 +207,14 @@ def test_a_copys_receipt_proves_that_it_was_taken(database: Database, leased: Cl
     assert (row.status, row.bounced_at, row.delivered_at) == ("sent", None, None)
 
 
+def test_a_lifted_suppression_is_not_renewed_by_looking(database: Database, leased: Claim) -> None:
+    """What a receipt says of an address holds at once; to look at it again undoes no operator's decision."""
+    assert tell(database, ours(leased, BOUNCED)) == Counts(kept=1, suppressed=1)
+    database.write(lambda tx: tx.execute(suppressions.delete()))
+    look(database, NOW + 1_050)
+    assert (count(database, early_receipts), count(database, suppressions)) == (1, 0)
+
+
 def test_what_matches_nothing_is_counted_in_the_end(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for 72 hours, looked at ever less often; at most so many, the oldest go first."""
     seed.provider(database)
@@ -247,3 +256,25 @@ def test_nothing_of_a_receipt_is_lost_by_waiting(database: Database, leased: Cla
     with database.read() as tx:
         kept = [each.arrival for each in early.due(tx.at(NOW + HOUR))]
     assert sorted(kept, key=str) == sorted([arrivals[0], Arrival(whole, None, "m" * 255)], key=str)
+
+
+def test_a_result_and_its_receipt_at_the_same_moment(postgresql_url: str) -> None:
+    """Whichever of the two is written first, an attempt of unknown outcome is answered, and nothing is sent again."""
+    database = Database(postgresql_url)
+    try:
+        seed.provider(database)
+        anna = seed.user(database)
+        for _ in range(12):
+            [id_] = seed.pending(database, anna, created_at=NOW - HOUR)
+            (each,) = take(database, NOW).claims
+            told = threading.Thread(target=tell, args=(database, ours(each)))
+            ended = threading.Thread(target=end, args=(database, each, LOST))
+            for thread in (told, ended):
+                thread.start()
+            for thread in (told, ended):
+                thread.join(60)
+            assert seed.notification(database, id_).status == "sent"
+        assert count(database, early_receipts) == 0
+        assert take(database, NOW + 24 * HOUR).claims == ()
+    finally:
+        database.close()
