@@ -17,6 +17,8 @@ LONGEST_WAIT_MS = 6 * 3_600_000
 LAST_QUESTION_MS = 72 * 3_600_000
 GIVEN_UP_MS = 7 * 24 * 3_600_000
 FRESH_MS = 3_600_000
+UNKNOWN_GROUP = "?"
+"""The group of a receipt that is of a group and does not say of which: that of the message itself."""
 
 # Words of being on the way, in the order in which they are true. Other words stand at the beginning.
 _ON_THE_WAY = {"sending": 1, "deferred": 1, "sent": 2}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from notifyctl.core.address import fold
 from notifyctl.core.change import Acknowledge
 from notifyctl.core.model import Channel, Status
-from notifyctl.core.receipt import Arrival, DeliveryState, Receipt, Stage, settle
+from notifyctl.core.receipt import UNKNOWN_GROUP, Arrival, DeliveryState, Receipt, Stage, settle
 from notifyctl.core.suppression import Refusal
 
 
@@ -57,6 +57,7 @@ class Addressee:
     attempt_count: int = 0
     last_attempted: int | None = None
     retry_history: str | None = None
+    group: str = ""
 
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""
@@ -132,7 +133,10 @@ def _is_early(arrival: Arrival, row: Addressee | None) -> bool:
 
 def _weigh_one(weighed: Weighed, receipt: Receipt | None, row: Addressee | None, provider: str, now: int) -> None:
     if row is None:
-        weighed.counts.unknown += 1
+        if receipt is not None and receipt.stage is None:
+            weighed.counts.ignored += 1
+        else:
+            weighed.counts.unknown += 1
         _refuse(weighed, receipt, None)
         return
     if receipt is None or row.status != Status.SENT or row.provider != provider:
@@ -157,7 +161,10 @@ def _refuse(weighed: Weighed, receipt: Receipt | None, row: Addressee | None) ->
         return
     address = receipt.address or (row.own if row is not None and row.status == Status.SENT else None)
     if address:
-        refusal = Refusal(address, receipt.cause, receipt.text, receipt.group, receipt.at, receipt.lifts)
+        group = receipt.group
+        if group == UNKNOWN_GROUP:
+            group = "" if row is None else row.group
+        refusal = Refusal(address, receipt.cause, receipt.text, group, receipt.at, receipt.lifts)
         weighed.refusals.append((refusal, row))
 
 

@@ -24,6 +24,8 @@ from notifyctl.providers.smtp import greeting
 TAKEN = frozenset({250, 251, 252})
 """The replies by which a server takes a recipient."""
 REPLY_BYTES = 4_096
+REFUSAL_CHARS = 200
+"""What is kept of the reply to a recipient who gets no copy."""
 PEEK_SECONDS = 0.01
 READY_SECONDS = 5.0
 
@@ -134,7 +136,7 @@ class Session:
             if code not in TAKEN:
                 if number == 0:
                     return _response("rcpt", code, text)
-                refusals.append(f"{recipient}: {code} {_cut(text)}")
+                refusals.append(f"{recipient}: {code} {' '.join(_cut(text).split())[:REFUSAL_CHARS]}")
         code, text = await self._say(b"DATA")
         if code != 354:
             return _response("data", code, text)
@@ -256,8 +258,8 @@ def _checked(reply: tuple[int, str]) -> tuple[int, str]:
 def _response(
     stage: str, code: int, text: str, facts: Mapping[str, str] | None = None, refusals: Sequence[str] = ()
 ) -> Response:
-    body = "\n\n".join(filter(None, (_cut(text), "\n".join(refusals))))
-    return Response(code, {"stage": stage, **(facts or {})}, body.encode(errors="replace")[:REPLY_BYTES])
+    body = "\n\n".join((_cut(text), *(["\n".join(refusals)] if refusals else [])))
+    return Response(code, {"stage": stage, **(facts or {})}, body.encode(errors="replace"))
 
 
 def _cut(text: str) -> str:

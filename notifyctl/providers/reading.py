@@ -15,6 +15,7 @@ from typing import Any
 from notifyctl.core import json_codec
 from notifyctl.core.model import Category
 from notifyctl.core.outcome import Blame, Kind, Outcome
+from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.text import clean, one_line
 from notifyctl.providers.contract import Response
 
@@ -80,6 +81,8 @@ def outcome(
     blames: Blame = Blame.ACCOUNT,
     field: str | None = None,
     lasts_ms: int = 0,
+    cause: SuppressionCause = SuppressionCause.BOUNCE,
+    refusals: tuple[Refusal, ...] = (),
 ) -> Outcome:
     """Return the outcome with what every reading keeps of the answer; `retry_after` is in milliseconds."""
     return Outcome(
@@ -94,6 +97,8 @@ def outcome(
         blames=blames,
         field=field,
         lasts_ms=lasts_ms,
+        cause=cause,
+        refusals=refusals,
     )
 
 

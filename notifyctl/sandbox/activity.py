@@ -130,7 +130,7 @@ class Activity:
                 "event_name": "bounced" if event.name == "bounce" else event.name,
                 "processed": _date(event.moment),
                 "mx_server": "mx.sandbox.localhost",
-                **({"reason": event.more["reason"], "bounce_type": "hard"} if "reason" in event.more else {}),
+                **({"reason": event.more["reason"], "bounce_type": _severity(event)} if "reason" in event.more else {}),
             }
             for event in self._events(mail, call.now)
         ]
@@ -160,6 +160,10 @@ class Activity:
             bounce = _BOUNCES.get(mail.fate or "")
             events.append(_Event("bounce", end, bounce) if bounce else _Event("delivered", end, _DELIVERED))
         return events
+
+
+def _severity(event: _Event) -> str:
+    return "hard" if event.more.get("type") == "bounce" else "soft"
 
 
 def _recipients(mail: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import String, select
 
 from notifyctl.core.answered import answer
-from notifyctl.core.audience import copies, own_address
+from notifyctl.core.audience import copies, group, own_address
 from notifyctl.core.change import Confirm
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
@@ -174,6 +174,7 @@ def _row(row: Any, contact: str | None) -> Addressee:
         receipt_due_at=row.receipt_due_at,
         own=own_address(channel, content) or contact,
         copies=frozenset(_copies(content)) if channel is Channel.EMAIL else frozenset(),
+        group=group(content),
         leased_until=row.leased_until,
         attempt_count=row.attempt_count,
         last_attempted=row.last_attempted,

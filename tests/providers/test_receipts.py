@@ -259,7 +259,7 @@ def test_sendgrids_events() -> None:
         (Stage.DELIVERED, "delivered", False),
         (Stage.BOUNCED, "bounce 550 5.1.1 no such user", True),
         (Stage.BOUNCED, "blocked 554 5.7.1 refused", False),
-        (Stage.BOUNCED, "dropped Bounced Address", False),
+        (Stage.BOUNCED, "dropped Bounced Address", True),
     ]
     assert found[-1].receipt is None
     assert (found[0].notification_id, found[0].provider_message_id) == ("n-1", MAIL)
@@ -279,7 +279,8 @@ def test_several_calls_of_sendgrids_in_a_file() -> None:
         ("", "undelivered", False, None),
         ("30003", "undelivered 30003 Unreachable destination handset", False, None),
         ("30005", "undelivered 30005 Unknown destination handset", True, None),
-        ("30006", "undelivered 30006 Landline or unreachable carrier", True, None),
+        ("30006", "undelivered 30006 Landline or unreachable carrier", False, None),
+        ("21610", "undelivered 21610 Attempt to send to unsubscribed recipient", True, None),
         ("30007", "undelivered 30007 Message filtered", False, None),
         ("30002", "undelivered 30002 Account suspended", False, "30002 Account suspended"),
         ("12345678901234567890", "undelivered", False, None),
@@ -382,7 +383,7 @@ def test_twilio_is_asked_about_one_message() -> None:
 
 def test_twilios_answer() -> None:
     """Status and code as in a callback, with the date of the change."""
-    body = message("failed", error_code=30006, date_updated="Thu, 24 Aug 2023 05:01:45 +0000")
+    body = message("failed", error_code=30005, date_updated="Thu, 24 Aug 2023 05:01:45 +0000")
     [arrival] = Twilio().read_trace(Response(200, {}, body), [SID]).arrivals
     assert arrival.receipt is not None
     assert (arrival.receipt.dead, arrival.receipt.at) == (True, 1_692_853_305_000)

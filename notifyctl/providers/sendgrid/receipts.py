@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -21,6 +22,8 @@ from notifyctl.core.text import one_line
 from notifyctl.providers import content as fields
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Credentials, Request, Response, Trace
+from notifyctl.providers.sendgrid import vocabulary
+from notifyctl.providers.sendgrid.vocabulary import Event
 
 AT_ONCE = 20
 PER_MINUTE = 6
@@ -33,7 +36,6 @@ _STAGES: Mapping[str, Stage] = {
 }
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _FULL_ID = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9._-]+")
-_HARD = re.compile(r"\b5\.1\.\d")
 _REFUSED = (401, 403)
 
 
@@ -57,10 +59,9 @@ def read(response: Response, message_ids: Sequence[str]) -> Trace:
         if not alone and not isinstance(answer.get("messages"), list):
             return Trace(Kind.UNKNOWN, message="answered 200 with something that is not SendGrid's")
         mails = [answer] if alone else reading.objects(answer["messages"])
-        found = {reading.text(mail.get("msg_id")): _arrival(mail, message_ids) for mail in mails}
-        known = {full: each for full, each in found.items() if each is not None}
-        unclear = {} if alone else {full: each for full, each in known.items() if _came_back(each)}
-        clear = tuple(each for full, each in known.items() if full not in unclear)
+        found = {reading.text(mail.get("msg_id")): _arrivals(mail, message_ids) for mail in mails}
+        unclear = {} if alone else {full: some[0] for full, some in found.items() if some and _came_back(some[0])}
+        clear = tuple(each for full, some in found.items() if full not in unclear for each in some)
         return Trace(Kind.ACCEPTED, clear, unclear=unclear)
     errors = "; ".join(reading.text(each.get("message")) for each in reading.objects(answer.get("errors")))
     message = one_line(f"HTTP {response.status} {errors}".strip())
@@ -72,36 +73,49 @@ def read(response: Response, message_ids: Sequence[str]) -> Trace:
     return Trace(Kind.PERMANENT if response.status in (400, 404) else Kind.UNKNOWN, message=message)
 
 
-def is_hard(reason: str) -> bool:
-    """Return whether the address itself is bad (RFC 3463, 3.2: codes 5.1.x)."""
-    return bool(_HARD.search(reason))
-
-
-def _arrival(mail: Mapping[str, Any], message_ids: Sequence[str]) -> Arrival | None:
+def _arrivals(mail: Mapping[str, Any], message_ids: Sequence[str]) -> list[Arrival]:
+    """Return how a mail stands, and what its recipient wishes; nothing for one that was not asked about."""
     full, stage = reading.text(mail.get("msg_id")), _STAGES.get(reading.text(mail.get("status")))
     asked = any(full == each or full.startswith(f"{each}.") for each in message_ids)
     if stage is None or not asked:
-        return None
-    events = reading.objects(mail.get("events"))
-    reason = _last(events, "reason")
-    receipt = Receipt(
-        stage,
-        one_line(f"{reading.text(mail.get('status'))} {reason}").strip(),
-        at=_moment(mail.get("last_event_time") or _last(events, "processed")),
-        address=reading.text(mail.get("to_email")) or None,
-        dead=stage is Stage.BOUNCED and is_hard(reason),
+        return []
+    told = [_event(each, mail) for each in reading.objects(mail.get("events"))]
+    read = [found for each in told if (found := vocabulary.receipt(each)) is not None]
+    wishes = [each for each in read if each.stage is None]
+    return [_of(full, each) for each in (_state(mail, stage, told), *wishes)]
+
+
+def _state(mail: Mapping[str, Any], stage: Stage, told: Sequence[Event]) -> Receipt:
+    """Return how a mail stands by its status; of one that came back, why by the last event that says so."""
+    reason = next((each.reason for each in reversed(told) if each.reason), "")
+    at = _moment(mail.get("last_event_time")) or next((each.at for each in reversed(told) if each.at), None)
+    address = reading.text(mail.get("to_email")) or None
+    known = (vocabulary.receipt(each) for each in reversed(told))
+    why = next((each for each in known if each is not None and each.stage is stage), None)
+    why = why or vocabulary.receipt(Event("bounce", reason=reason))  # no event is named: as one without a type
+    text = one_line(f"{reading.text(mail.get('status'))} {reason}").strip()
+    if why is None or stage is not Stage.BOUNCED:
+        return Receipt(stage, text, at, address)
+    return replace(why, text=text, at=at, address=address)
+
+
+def _event(event: Mapping[str, Any], mail: Mapping[str, Any]) -> Event:
+    return Event(
+        reading.text(event.get("event_name")),
+        reading.text(event.get("bounce_type")),
+        reading.text(event.get("reason")),
+        reading.text(mail.get("to_email")) or None,
+        _moment(event.get("processed")),
+        reading.text(event.get("asm_group_id")),
     )
+
+
+def _of(full: str, receipt: Receipt) -> Arrival:
     return Arrival(receipt, provider_message_id=full.partition(".")[0])
 
 
 def _came_back(arrival: Arrival) -> bool:
     return arrival.receipt is not None and arrival.receipt.stage is Stage.BOUNCED
-
-
-def _last(events: Sequence[Mapping[str, Any]], field: str) -> str:
-    """Return what the last event that has such a field says in it."""
-    texts = [reading.text(event.get(field)) for event in events]
-    return next((each for each in reversed(texts) if each), "")
 
 
 def _moment(date: object) -> int | None:

@@ -12,11 +12,11 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from notifyctl.core.receipt import Arrival, Receipt, Stage
-from notifyctl.core.text import one_line
+from notifyctl.core.receipt import Arrival, Receipt
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unread, Unsigned
-from notifyctl.providers.sendgrid.receipts import is_hard
+from notifyctl.providers.sendgrid import vocabulary
+from notifyctl.providers.sendgrid.vocabulary import Event
 
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
@@ -24,14 +24,6 @@ PUBLIC_KEY = "webhook_public_key"
 
 _NO_ARRAY = "it is no JSON array, as SendGrid posts it"
 _SECONDS = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
-
-_STAGES: Mapping[str, Stage] = {
-    "processed": Stage.UNDERWAY,
-    "deferred": Stage.UNDERWAY,
-    "delivered": Stage.DELIVERED,
-    "bounce": Stage.BOUNCED,
-    "dropped": Stage.BOUNCED,
-}
 
 
 def read(body: bytes) -> list[Arrival | Unread]:
@@ -127,17 +119,17 @@ def _arrival(event: object, where: str) -> Arrival | Unread:
 
 
 def _receipt(event: Mapping[str, Any]) -> Receipt | None:
-    name = event["event"]
-    stage = _STAGES.get(name)
-    if stage is None:  # opens, clicks and the like
-        return None
-    kind = reading.text(event.get("type"))
-    word = kind if name == "bounce" and kind else name
-    reason = reading.text(event.get("reason")) or reading.text(event.get("response"))
-    text = one_line(f"{word} {reason}" if stage is not Stage.DELIVERED else word).strip()
-    # `blocked` is the receiver's mood of the moment, unless it says that there is no such address.
-    dead = name == "bounce" and (kind != "blocked" or is_hard(reason))
-    return Receipt(stage, text, _moment(event.get("timestamp")), reading.text(event.get("email")) or None, dead)
+    group = event.get("asm_group_id")
+    return vocabulary.receipt(
+        Event(
+            event["event"],
+            reading.text(event.get("type")),
+            reading.text(event.get("reason")) or reading.text(event.get("response")),
+            reading.text(event.get("email")) or None,
+            _moment(event.get("timestamp")),
+            str(group) if isinstance(group, int | str) and not isinstance(group, bool) else "",
+        )
+    )
 
 
 def _moment(seconds: object) -> int | None:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from notifyctl.core.model import Category
 from notifyctl.core.outcome import Blame, Kind, Outcome
+from notifyctl.core.suppression import Refusal, SuppressionCause
+from notifyctl.core.text import one_line
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
@@ -62,6 +64,7 @@ _RELAYING = (
 )
 _RELAY = re.compile(r"\brelay(?:ing)?\b", re.IGNORECASE)
 _LOGIN_NEEDED = "the server wants a login, or TLS first: give user and password, check security"
+_REFUSAL = re.compile(r"(?P<address>\S+): (?P<code>\d{3}) ?(?P<said>.*)")
 _ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 # Postfix, Exim, Sendmail, Amazon, Exchange: what they call the mail from now on.
 _QUEUED = re.compile(
@@ -77,7 +80,7 @@ def read(response: Response) -> Outcome:
     enhanced, words = _enhanced(said, status)
     kind = _kind(status, enhanced, stage, response.headers.get("recipients", "1") == "1")
     if kind is Kind.ACCEPTED:
-        return reading.outcome(kind, response, message_id=_name(words, response))
+        return reading.outcome(kind, response, message_id=_name(words, response), refusals=_refused(response))
     relaying = kind is Kind.PERMANENT and stage == "rcpt" and (enhanced == "7.1" or _RELAY.search(words) is not None)
     kind = Kind.CONFIG if relaying else kind
     refused = Category.INVALID_RECIPIENT if stage == "rcpt" and not relaying else Category.PROVIDER_REJECTED
@@ -90,6 +93,7 @@ def read(response: Response) -> Outcome:
         category=refused,
         blames=_blamed(status, stage, explanation),
         field="from" if explanation == _EXPLANATIONS["sender"] else None,
+        refusals=_refused(response),
     )
 
 
@@ -151,6 +155,19 @@ def _blamed(status: int, stage: str, explanation: str | None) -> Blame:
 def _said(response: Response) -> str:
     """Return the reply without the recipients that were refused, which stand after an empty line."""
     return response.body.decode(errors="replace").partition("\n\n")[0]
+
+
+def _refused(response: Response) -> tuple[Refusal, ...]:
+    """Return whose copies were refused because nobody is there, as it would be understood of the recipient."""
+    if b"\n\n" not in response.body:
+        return ()
+    lines = map(_REFUSAL.fullmatch, response.body.decode(errors="replace").partition("\n\n")[2].splitlines())
+    found = ((each["address"], int(each["code"]), each["said"]) for each in lines if each)
+    return tuple(
+        Refusal(address, SuppressionCause.BOUNCE, one_line(f"{code} {said}"))
+        for address, code, said in found
+        if code >= 500 and _for_good(code, _enhanced(said, code)[0], "rcpt", alone=True) is Kind.RECIPIENT
+    )
 
 
 def _enhanced(said: str, status: int) -> tuple[str | None, str]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from notifyctl.core.model import Category
 from notifyctl.core.outcome import Blame, Kind, Outcome
+from notifyctl.core.suppression import SuppressionCause
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
+from notifyctl.providers.twilio.vocabulary import REFUSED
 
 # Twilio's codes (five digits) and, for an answer without a listed one, the HTTP status (three digits). The code
 # decides, because for some (21611) the status is documented nowhere.
@@ -32,7 +34,6 @@ _ANSWERS: Mapping[int, Kind] = {
     20404: Kind.CONFIG,
     20429: Kind.THROTTLED,
     20500: Kind.UNKNOWN,
-    21211: Kind.RECIPIENT,
     21212: Kind.CONFIG,
     # Sending to this country is switched off: neither the number's fault nor a reason to stop for the others.
     21408: Kind.PERMANENT,
@@ -40,14 +41,11 @@ _ANSWERS: Mapping[int, Kind] = {
     21603: Kind.CONFIG,
     21606: Kind.CONFIG,
     21608: Kind.PERMANENT,  # a trial account, and this number is not one of those verified
-    21610: Kind.RECIPIENT,
     21611: Kind.THROTTLED,
     21612: Kind.PERMANENT,  # this sender does not reach this number; another one may
-    21614: Kind.RECIPIENT,
     21617: Kind.PERMANENT,
     21619: Kind.PERMANENT,
     21620: Kind.PERMANENT,
-    21635: Kind.RECIPIENT,
     21659: Kind.CONFIG,
     21660: Kind.CONFIG,
     21661: Kind.CONFIG,
@@ -58,6 +56,7 @@ _ANSWERS: Mapping[int, Kind] = {
     21705: Kind.CONFIG,
     30034: Kind.CONFIG,
     63038: Kind.THROTTLED,
+    **dict.fromkeys(REFUSED, Kind.RECIPIENT),
 }
 # Whom the codes blame that do not blame the account. A sender may be refused for a destination or altogether, and
 # nothing in the answer says which.
@@ -116,6 +115,7 @@ def read(response: Response) -> Outcome:
         blames=blames,
         field="from" if explanation in (_SENDER, _SERVICE, _UNREGISTERED) or code == _QUEUE_FULL else None,
         lasts_ms=_LASTS_MS.get(code or 0, 0),
+        cause=REFUSED.get(code or 0, SuppressionCause.BOUNCE),
     )
 
 

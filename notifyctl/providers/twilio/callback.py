@@ -1,11 +1,11 @@
-"""What Twilio calls a webhook with: status callbacks.
+"""What Twilio calls a webhook with: status callbacks, and messages that came in.
 
-Source: twilio.com/docs/messaging/guides/track-outbound-message-status.
+Source: twilio.com/docs/messaging/guides/track-outbound-message-status, .../webhook-request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +16,7 @@ from notifyctl.providers.twilio import signature
 from notifyctl.providers.twilio.form import ATTEMPT, NOTIFICATION
 from notifyctl.providers.twilio.receipts import receipt
 from notifyctl.providers.twilio.signature import Pairs
+from notifyctl.providers.twilio.vocabulary import inbound
 
 _MOST_FIELDS = 1_000
 
@@ -69,6 +70,8 @@ def _query(url: str | None) -> Pairs:
 def _arrival(pairs: Pairs, number: int) -> Arrival:
     form = dict(pairs)
     sid = reading.identifier(form.get("MessageSid") or form.get("SmsSid"))
+    if _came_in(form):
+        return Arrival(inbound(form), provider_message_id=sid)
     status = form.get("MessageStatus") or form.get("SmsStatus")
     if sid is None or not status:
         raise MalformedCall(f"line {number}: MessageSid and MessageStatus are missing")
@@ -81,6 +84,13 @@ def _arrival(pairs: Pairs, number: int) -> Arrival:
         provider_message_id=sid,
         attempt=int(attempt) if attempt.isascii() and attempt.isdecimal() and len(attempt) < 10 else None,
     )
+
+
+def _came_in(form: Mapping[str, str]) -> bool:
+    """Return whether it is a message that somebody sent to us: it has a body, or says so, and no status of ours."""
+    if form.get("MessageStatus"):
+        return False
+    return form.get("SmsStatus") in ("received", "receiving") or "Body" in form or "OptOutType" in form
 
 
 def _moment(done: str) -> int | None:

@@ -12,10 +12,12 @@ from urllib.parse import quote
 
 from notifyctl.core.outcome import Kind
 from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.core.suppression import SuppressionCause
 from notifyctl.core.text import one_line
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Credentials, Request, Response, Trace
 from notifyctl.providers.twilio.account import authorization, url
+from notifyctl.providers.twilio.vocabulary import REFUSED
 
 # `received` and `receiving` are of messages that came in.
 _STAGES: Mapping[str, Stage] = {
@@ -32,6 +34,7 @@ _STAGES: Mapping[str, Stage] = {
     "canceled": Stage.BOUNCED,
 }
 _CODES: Mapping[int, str] = {
+    21610: "Attempt to send to unsubscribed recipient",
     30001: "Queue overflow",
     30002: "Account suspended",
     30003: "Unreachable destination handset",
@@ -42,7 +45,6 @@ _CODES: Mapping[int, str] = {
     30008: "Unknown error",
     30036: "Validity period expired",
 }
-_DEAD = frozenset({30005, 30006})
 _SUSPENDED = 30002
 _REFUSED = (401, 403)
 
@@ -90,8 +92,9 @@ def receipt(status: object, code: object, explained: object, to: object, at: int
         one_line(" ".join(parts)).strip(),
         at=at,
         address=reading.text(to) or None,
-        dead=number in _DEAD,
+        dead=number in REFUSED,
         pause=f"{number} {_CODES[number]}" if number == _SUSPENDED else None,
+        cause=REFUSED.get(number or 0, SuppressionCause.BOUNCE),
     )
 
 
