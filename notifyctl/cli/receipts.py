@@ -110,7 +110,9 @@ def ingest(
     url: _Url = None,
     auth_token: _Token = None,
 ) -> None:
-    """Take what a provider posted to a webhook: SendGrid's events (JSON), Twilio's callbacks and messages (forms, one a line).
+    """Take what a provider posted to a webhook: SendGrid's events (JSON), what Twilio calls with (a form a line).
+
+    Of Twilio these are status callbacks and messages that came in: STOP and its like suppress, START lifts that.
 
     With --headers the signature is checked: for SendGrid with the setting webhook_public_key, for Twilio with the
     account's auth token. A wrong one: exit 7, and nothing is taken. A part that is none of the provider's is named,
