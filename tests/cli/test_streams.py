@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
-from tests.support import seed
+from notifyctl.store.schema.tables import users
 from tests.support.command import Cli
 
 BUFFERING = [{}, {"PYTHONUNBUFFERED": "1"}]
@@ -28,8 +29,11 @@ def people(sqlite_url: str, bare_cli: Cli) -> Cli:
     """The command line on a SQLite database with so many users that their list fills any pipe."""
     bare_cli.env["NOTIFYCTL_DATABASE_URL"] = sqlite_url
     db = Database(sqlite_url)
-    for number in range(600):
-        seed.user(db, f"user{number:04}")
+    names = [f"user{number:04}" for number in range(600)]
+    rows = [
+        {"id": f"{name}-0000-4000-8000-00000000", "username": name, "email": f"{name}@example.org"} for name in names
+    ]
+    db.write(lambda tx: tx.execute(insert(users), rows))
     db.close()
     return bare_cli
 

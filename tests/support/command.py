@@ -98,28 +98,38 @@ class Cli:
         """Return the argument vector that runs it."""
         return [sys.executable, "-m", "notifyctl", *args]
 
-    def call(self, *args: str, input: str | bytes | None = None, env: Mapping[str, str] | None = None) -> Result:
-        """Run it in this process: a tenth of the time, everything the same but signals and terminals."""
+    def call(
+        self,
+        *args: str,
+        input: str | bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        closed_stdin: bool = False,
+        stdout: io.TextIOWrapper | None = None,
+    ) -> Result:
+        """Run it in this process: a tenth of the time, everything the same but signals and terminals.
+
+        `stdout`: what it writes to instead of the result's.
+        """
         stdin = io.BytesIO(input.encode() if isinstance(input, str) else input or b"")
-        stdout, stderr = io.BytesIO(), io.BytesIO()
+        written, stderr = io.BytesIO(), io.BytesIO()
         with (
-            self._in_place({**self.env, **(env or {})}, stdin),
-            _text(stdout) as out,
+            self._in_place({**self.env, **(env or {})}, None if closed_stdin else stdin),
+            _text(written) as out,
             _text(stderr, errors="backslashreplace") as err,  # as Python's own
-            redirect_stdout(out),
+            redirect_stdout(stdout or out),
             redirect_stderr(err),
         ):
             exit_code = main(list(args))
-        return Result(exit_code, stdout.getvalue().decode(), stderr.getvalue().decode())
+        return Result(exit_code, written.getvalue().decode(), stderr.getvalue().decode())
 
     @contextmanager
-    def _in_place(self, env: Mapping[str, str], stdin: io.BytesIO) -> Iterator[None]:
+    def _in_place(self, env: Mapping[str, str], stdin: io.BytesIO | None) -> Iterator[None]:
         environment, folder, terminal = dict(os.environ), Path.cwd(), sys.stdin
         log, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogger().level
         os.environ.clear()
         os.environ.update(env)
         os.chdir(self.home)
-        sys.stdin = io.TextIOWrapper(stdin, encoding="utf-8")
+        sys.stdin = None if stdin is None else io.TextIOWrapper(stdin, encoding="utf-8")
         try:
             yield
         finally:
