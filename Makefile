@@ -31,6 +31,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
 completions: $(READY)
+	$(BIN)/python -m notifyctl.cli.outline > .commands.json && mv .commands.json notifyctl/cli/commands.json
 	$(BIN)/notifyctl completion show bash > completions/notifyctl.bash
 	$(BIN)/notifyctl completion show zsh > completions/_notifyctl
 	$(BIN)/notifyctl completion show fish > completions/notifyctl.fish

@@ -1,16 +1,11 @@
-Import-Module PSReadLine
-Set-PSReadLineKeyHandler -Chord Tab -Function MenuComplete
 $scriptblock = {
     param($wordToComplete, $commandAst, $cursorPosition)
     $Env:_NOTIFYCTL_COMPLETE = "complete_powershell"
     $Env:_TYPER_COMPLETE_ARGS = $commandAst.ToString()
     $Env:_TYPER_COMPLETE_WORD_TO_COMPLETE = $wordToComplete
-    notifyctl | ForEach-Object {
-        $commandArray = $_ -Split ":::"
-        $command = $commandArray[0]
-        $helpString = $commandArray[1]
-        [System.Management.Automation.CompletionResult]::new(
-            $command, $command, 'ParameterValue', $helpString)
+    notifyctl | Where-Object { $_ -ne ":files:" } | ForEach-Object {
+        $value, $help = $_ -Split ":::"
+        [System.Management.Automation.CompletionResult]::new($value, $value, 'ParameterValue', $help)
     }
     $Env:_NOTIFYCTL_COMPLETE = ""
     $Env:_TYPER_COMPLETE_ARGS = ""

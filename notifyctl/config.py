@@ -256,6 +256,13 @@ def _is_text(value: str) -> bool:
     return True
 
 
+def profiles(env: Mapping[str, str]) -> list[str]:
+    """Return the names of the profiles that there are."""
+    return list(
+        dict.fromkeys(each for path, data in _files(env.get("NOTIFYCTL_CONFIG")) for each in _profiles(path, data))
+    )
+
+
 def _require_profile(name: str, files: list[tuple[Path, dict[str, Any]]]) -> None:
     known = [each for path, data in files for each in _profiles(path, data)]
     if name not in known:

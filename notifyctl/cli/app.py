@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer._completion_classes import completion_init
 from typer.core import TyperCommand
 from typer.main import get_command
 
@@ -68,7 +67,7 @@ class Root(RootGroup):
         """Replace the stub by the real command."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and isinstance(command, _Stub):
-            command = self.commands[name] = _load(name)
+            command = self.commands[name] = load(name)
         return name, command, rest
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
@@ -86,7 +85,8 @@ class Root(RootGroup):
             raise ReaderGone from error
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """Return the command of that name, its module imported."""
     module = next(module for noun, module, _ in COMMANDS if noun == name)
     with _without_garbage_collection():
         command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
@@ -142,7 +142,6 @@ def _run(argv: list[str]) -> int:
     if argv == ["--version"]:
         print(f"notifyctl {__version__}")  # noqa: T201
         return 0
-    completion_init()  # the shells' protocols; Typer does it only where it adds options of its own to the command
     code = get_command(app).main(args=argv, prog_name="notifyctl", standalone_mode=False)
     return code if isinstance(code, int) else 0
 

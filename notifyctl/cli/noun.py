@@ -36,10 +36,6 @@ def _formats(command: Any) -> tuple[str, ...]:
     return getattr(command, "formats", (*FORMATS, SECRET))
 
 
-def _completed(ctx: typer.Context, incomplete: str) -> list[str]:
-    return [form for form in _formats(ctx.command) if form.startswith(incomplete)]
-
-
 def _globals(
     output: Annotated[
         str | None,
@@ -47,7 +43,6 @@ def _globals(
             "-o",
             "--output",
             metavar="FORMAT",
-            autocompletion=_completed,
         ),
     ] = None,
     fields: Annotated[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import typer
 from typer.main import get_params_convertors_ctx_param_name_from_function
@@ -37,16 +37,24 @@ def given(ctx: Any) -> dict[str, Any]:
     return dict(ctx.meta.get(_GIVEN, {}))
 
 
+class WordOf(Generic[E]):
+    """A parser for the words of an enumeration; completion offers them."""
+
+    def __init__(self, kind: type[E]) -> None:
+        self.words = list(kind)
+        self.__name__ = kind.__name__
+
+    def __call__(self, text: str) -> E:
+        """Return the member; raise BadParameter, which names all, for another word."""
+        for word in self.words:
+            if word.value == text:
+                return word
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(self.words)}")
+
+
 def one_of(kind: type[E]) -> Callable[[str], E]:
     """Return a parser for the words of `kind`; it names them where another was given."""
-
-    def parse(text: str) -> E:
-        try:
-            return kind(text)
-        except ValueError:
-            raise typer.BadParameter(f"{text!r} is none of {', '.join(kind)}") from None
-
-    return parse
+    return WordOf(kind)
 
 
 def _params(declaration: Callable[..., None]) -> list[Any]:

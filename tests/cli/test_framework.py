@@ -11,14 +11,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
-from notifyctl.cli.app import COMMANDS, _load
+from notifyctl.cli.app import COMMANDS
 from notifyctl.cli.completion import SHELLS, script
 from notifyctl.cli.errors import exit_code_of
 from notifyctl.core.sealing import format_key
@@ -27,6 +26,7 @@ from notifyctl.store.schema.tables import users
 from tests.support import seed
 from tests.support.command import REPOSITORY, Cli
 from tests.support.terminal import on_terminal
+from tests.support.tree import LEAVES
 
 HEAVY = (
     "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "httptools", "cryptography", "tabulate",
@@ -56,24 +56,6 @@ def nasty_cli(sqlite_cli: Cli, sqlite_url: str) -> Cli:
     db.write(lambda tx: tx.execute(insert(users), rows))
     db.close()
     return sqlite_cli
-
-
-def leaves() -> Iterator[tuple[str, Any]]:
-    """Yield every command with its path."""
-
-    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
-        verbs = getattr(command, "commands", None)
-        if verbs is None:
-            yield path, command
-        else:
-            for name, verb in verbs.items():
-                yield from walk(verb, f"{path} {name}")
-
-    for name, _, _ in COMMANDS:
-        yield from walk(_load(name), name)
-
-
-LEAVES = dict(leaves())
 
 
 # Start-up and help
@@ -639,10 +621,14 @@ def completed(cli: Cli, line: str) -> list[str]:
         ("notifyctl metrics show --by d", ["day"]),
         ("notifyctl metrics show --prov", ["--provider"]),
         ("notifyctl status -o n", ["ndjson"]),
+        ("notifyctl send anna --channel e", ["email"]),
+        ("notifyctl receipts ingest some", ["somefile"]),
+        ("notifyctl send anna --subject some", []),
     ],
 )
 def test_bash_completes(bare_cli: Cli, line: str, offered: list[str]) -> None:
-    """Nouns, nested verbs, options and values are completed by bash itself."""
+    """Nouns, nested verbs, options and values are completed by bash itself; files only where one is meant."""
+    (bare_cli.home / "somefile").touch()
     assert completed(bare_cli, line) == offered
 
 

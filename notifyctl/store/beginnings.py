@@ -1,0 +1,56 @@
+"""Statements for completion: a value, words about it and a moment of each row, by the beginning of the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, null, select
+
+from notifyctl.store.schema.tables import (
+    api_keys,
+    notification_dlq,
+    notifications,
+    provider_configs,
+    provider_states,
+    users,
+)
+
+
+def users_like(beginning: str, most: int) -> Select[Any]:
+    """Select usernames with their addresses."""
+    name = users.c.username
+    found = select(name, users.c.email, null()).where(name.startswith(beginning, autoescape=True))
+    return found.order_by(users.c.created_at.desc(), users.c.id.desc()).limit(most)
+
+
+def providers_like(beginning: str, most: int) -> Select[Any]:
+    """Select providers' names with their channels."""
+    name = provider_configs.c.provider_name
+    joined = provider_configs.join(provider_states, provider_states.c.provider_id == provider_configs.c.id)
+    found = select(name, provider_states.c.channel, null()).select_from(joined)
+    return found.where(name.startswith(beginning, autoescape=True)).order_by(name).limit(most)
+
+
+def notifications_like(beginning: str, most: int) -> Select[Any]:
+    """Select notifications: channel, status, whose."""
+    n = notifications.c
+    found = select(n.id, n.message_type, n.status, users.c.username, n.created_at)
+    found = found.join(users, users.c.id == n.user_id).where(n.id.startswith(beginning, autoescape=True))
+    return found.order_by(n.created_at.desc(), n.id.desc()).limit(most)
+
+
+def dead_letters_like(beginning: str, most: int) -> Select[Any]:
+    """Select the notifications of unresolved dead letters: why, channel, whose."""
+    d, n = notification_dlq.c, notifications.c
+    found = select(d.notification_id, d.failure_reason, n.message_type, users.c.username, d.moved_to_dlq_at)
+    found = found.join(notifications, n.id == d.notification_id).join(users, users.c.id == n.user_id)
+    found = found.where(d.resolved.is_(False), d.notification_id.startswith(beginning, autoescape=True))
+    return found.order_by(d.moved_to_dlq_at.desc(), d.id.desc()).limit(most)
+
+
+def keys_like(beginning: str, most: int) -> Select[Any]:
+    """Select API keys: name, whose."""
+    found = select(api_keys.c.id, api_keys.c.name, users.c.username, api_keys.c.created_at)
+    found = found.join(users, users.c.id == api_keys.c.user_id)
+    found = found.where(api_keys.c.id.startswith(beginning, autoescape=True))
+    return found.order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(most)
