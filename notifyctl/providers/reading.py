@@ -130,8 +130,7 @@ def retry_after_ms(headers: Mapping[str, str]) -> int | None:
         return min(int(digits[:12]) * 1000, LONGEST_WAIT_MS) if len(digits) <= 12 else LONGEST_WAIT_MS
     if _FAR_YEAR.fullmatch(value):  # no calendar here has it
         return LONGEST_WAIT_MS
-    wait = _wait(_epoch_ms(value), headers)
-    return None if wait is None else min(wait, LONGEST_WAIT_MS)
+    return _wait(_epoch_ms(value), headers)
 
 
 def rate_limit_reset_ms(headers: Mapping[str, str]) -> int | None:
@@ -146,7 +145,7 @@ def _kept(response: Response) -> str | None:
 
 def _wait(until: int | None, headers: Mapping[str, str]) -> int | None:
     now = _epoch_ms(headers.get("date", ""))
-    return max(0, until - now) if until is not None and now is not None else None
+    return min(max(0, until - now), LONGEST_WAIT_MS) if until is not None and now is not None else None
 
 
 def _epoch_ms(http_date: str) -> int | None:

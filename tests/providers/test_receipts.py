@@ -326,6 +326,34 @@ def test_one_bad_part_does_not_cost_the_others(adapter: Calling, body: bytes, re
     assert [each.partition(":")[0] for each in unread] == where
 
 
+NAMED = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "found"),
+    [
+        (f"https://a.example/?notification_id={NAMED}&attempt=2", "", (NAMED, 2)),
+        (f"https://me:pw@a.example:8443/x?a=1&notification_id={NAMED}&attempt=2#f", "", (NAMED, 2)),
+        (None, f"&notification_id={NAMED}&attempt=2", (NAMED, 2)),
+        ("https://a.example/?notification_id=other", f"&notification_id={NAMED}", (NAMED, None)),
+        (f"https://a.example/?notification_id={NAMED}&attempt=x", "", (NAMED, None)),
+        (f"https://a.example/?notification_id={NAMED}&attempt={'9' * 30}", "", (NAMED, None)),
+        ("https://a.example/?notification_id=", "", (None, None)),
+        ("https://[::1", "", (None, None)),
+        (None, "", (None, None)),
+    ],
+)
+def test_what_the_address_of_a_callback_says(url: str | None, form: str, found: tuple[str | None, int | None]) -> None:
+    """The notification and its attempt come back in the address that was called, or in the form where it was put."""
+    line = f"MessageSid={SID}&MessageStatus=sent{form}".encode()
+    [arrival] = Twilio().read_call(Call(line, url=url))
+    assert isinstance(arrival, Arrival) and (arrival.notification_id, arrival.attempt) == found
+    assert arrival.provider_message_id == SID
+    if not form:  # the address of one call is not that of others
+        for each in Twilio().read_call(Call(line + b"\n" + line, url=url)):
+            assert isinstance(each, Arrival) and each.notification_id is None
+
+
 @pytest.mark.parametrize(
     ("body", "where"),
     [

@@ -28,7 +28,7 @@ class Twilio:
         "from": "the sender: +14155552345, a short code, a name, whatsapp:+14155552345",
         "messaging_service_sid": "MG..., which stands above from; one of the two is needed",
         "account_sid": "AC..., where the API key is an SK...",
-        "status_callback": "where Twilio reports what becomes of messages",
+        "status_callback": "where Twilio reports what becomes of messages; it gets notification_id and attempt",
         "receipts": fields.RECEIPTS_HELP,
         "base_url": fields.BASE_URL_HELP,
     }

@@ -22,8 +22,10 @@ _MOST_FIELDS = 1_000
 
 
 def read(call: Call) -> list[Arrival | Unread]:
-    """Return what the callbacks say, one a line."""
-    return [_line(line, number, _query(call.url)) for number, line in _lines(call.body)]
+    """Return what the callbacks say, one a line. The address is that of one call: to several it says nothing."""
+    lines = list(_lines(call.body))
+    query = _query(call.url) if len(lines) == 1 else []
+    return [_line(line, number, query) for number, line in lines]
 
 
 def is_genuine(call: Call, credentials: Credentials) -> bool:
