@@ -462,6 +462,7 @@ def _provider_states() -> None:
         sa.Column("doubt", sa.String(60)),
         sa.Column("doubt_about", sa.CHAR(16)),
         sa.Column("doubt_at", sa.BigInteger),
+        sa.Column("held_senders", sa.Text),
         sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("next_question_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("receipts_unmatched", sa.Integer, nullable=False, server_default=sa.text("0")),

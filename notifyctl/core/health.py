@@ -74,15 +74,15 @@ PROBES = {
 class Answer:
     """What one attempt says about its provider's health; `outcome` is None where it says nothing.
 
-    `recipient` is whom it was for, `version` that of the configuration it went by. `own_sender`: the message names
-    another sender than the configured one. `outcome` says whom it blames.
+    `recipient` is whom it was for, `version` that of the configuration it went by. `sender` is what the message names
+    as such, empty where it is the configured one. `outcome` says whom it blames.
     """
 
     outcome: Outcome | None
     recipient: str | None
     version: int
     probe: bool = False
-    own_sender: bool = False
+    sender: str = ""
 
     @property
     def says_it_works(self) -> bool:
@@ -128,7 +128,7 @@ class Health:
 
     `ceiling` is how many calls each dispatcher may have in flight after it was throttled; it grows with what succeeds,
     and so long `probes` is how often it was asked in vain before. `doubt` is a refusal that may be the configuration's
-    fault, `doubt_about` whose (`doubt.digest`).
+    fault, `doubt_about` whose (`doubt.digest`). `held_senders` are those whose queue is full (`core.senders`).
     """
 
     paused_at: int | None = None
@@ -145,6 +145,7 @@ class Health:
     doubt: str | None = None
     doubt_about: str | None = None
     doubt_at: int | None = None
+    held_senders: str | None = None
 
     def is_paused(self, now: int) -> bool:
         """Return whether a pause is in force."""
@@ -169,7 +170,7 @@ class Health:
         """Return whether what succeeds matters too: it failed within the window, is in doubt, or was throttled."""
         began = self.window_started_at
         fails = bool(self.window_failures) and began is not None and began > now - WINDOW_MS
-        return fails or self.ceiling is not None or self._doubts(now)
+        return fails or self._doubts(now) or not (self.ceiling is None and self.held_senders is None)
 
     def paused(self, cause: Cause, reason: str, now: int, until: int | None = None) -> Health:
         """Return the health with this pause; itself where the pause in force stays.
@@ -184,19 +185,9 @@ class Health:
     def with_pause(self, cause: Cause, reason: str, now: int, until: int | None = None) -> Health:
         """Return the health with this pause, whatever pause is in force."""
         wait = probe_wait_ms(cause, 0)
-        return replace(
-            self,
-            paused_at=now,
-            paused_until=until,
-            pause_reason=reason,
-            pause_cause=cause,
-            probe_at=None if wait is None else now + wait,
-            probes=0,
-            probe_of=None,
-            doubt=None,
-            doubt_about=None,
-            doubt_at=None,
-        )
+        probe_at = None if wait is None else now + wait
+        sure = replace(self, probe_at=probe_at, probes=0, probe_of=None, doubt=None, doubt_about=None, doubt_at=None)
+        return replace(sure, paused_at=now, paused_until=until, pause_reason=reason, pause_cause=cause)
 
     def resumed(self) -> Health:
         """Return the health without a pause; the breaker counts anew."""
@@ -273,21 +264,21 @@ class Health:
     def _doubted(self, answers: Sequence[Answer], version: int, now: int, news: list[News]) -> Health:
         """Pause it where the same is refused to different recipients, and nothing has gone out since the first."""
         said = [each for each in answers if each.version == version]
-        if any(each.was_accepted and not each.own_sender for each in said):
+        if any(each.was_accepted and not each.sender for each in said):
             return self if self.doubt is None else replace(self, doubt=None, doubt_about=None, doubt_at=None)
         health = self
         for each in said:
-            if each.outcome is None or not each.outcome.is_doubtful or health.hold(now) is Hold.PAUSED:
-                continue
-            refusal, about = each.outcome.refusal, doubt.digest(each.recipient)
-            known = health._doubts(now) and health.doubt == refusal
-            if known and health.doubt_about != about:
-                reason = describe(each.outcome)
-                health = health._told(health.paused(Cause.CONFIG, reason, now), News("pause", reason), news)
-            elif known:
-                continue
-            health = replace(health, doubt=refusal, doubt_about=about, doubt_at=now)
+            if each.outcome is not None and each.outcome.is_doubtful and health.hold(now) is not Hold.PAUSED:
+                health = health._in_doubt(each.outcome, doubt.digest(each.recipient), now, news)
         return health
+
+    def _in_doubt(self, outcome: Outcome, about: str, now: int, news: list[News]) -> Health:
+        known, health, reason = self._doubts(now) and self.doubt == outcome.refusal, self, describe(outcome)
+        if known and self.doubt_about == about:
+            return self
+        if known:
+            health = self._told(self.paused(Cause.CONFIG, reason, now), News("pause", reason), news)
+        return replace(health, doubt=outcome.refusal, doubt_about=about, doubt_at=now)
 
     def _doubts(self, now: int) -> bool:
         return self.doubt_at is not None and self.doubt_at > now - doubt.LASTS_MS

@@ -21,6 +21,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.suppression import Stops, noted, without
 
+SENDER_HELD = "the queue of its sender is full at the provider"
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
 
 _CHANNELS = {each.value: each for each in Channel}
@@ -60,7 +61,8 @@ class Terms:
     """The circumstances of a claim, the same for all its rows.
 
     `lease_id` is the new lease's, `version` that of `provider`'s configuration. `taken_over` says of other providers
-    whose rows may be among them why they do not send themselves. `probe`, `watched` and `polled` are as in `Claim`.
+    whose rows may be among them why they do not send themselves, `waits_until` which messages' senders are held until
+    when. `probe`, `watched` and `polled` are as in `Claim`.
     """
 
     now: int
@@ -73,6 +75,7 @@ class Terms:
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     taken_over: Mapping[str, str] = field(default_factory=dict)
     gate: Callable[[Facts], Verdict] = gate
+    waits_until: Callable[[Message], int | None] | None = None
 
 
 Reading = Message | InvalidPayload | NewerPayload
@@ -101,7 +104,10 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Ch
     if not isinstance(reading, Message):
         return _unreadable(due, reading, terms)
     verdict = terms.gate(facts(reading, due.expires_at, stops.to, terms.now))
-    return _taken(due, reading, stops, terms) if verdict is None else _objected(due, verdict, terms)
+    if verdict is not None:
+        return _objected(due, verdict, terms)
+    until = None if terms.waits_until is None else terms.waits_until(reading)
+    return _taken(due, reading, stops, terms) if until is None else _deferred(due, until, SENDER_HELD, terms)
 
 
 def answered(due: Due, arrival: Arrival, terms: Terms) -> Confirm:

@@ -29,6 +29,10 @@ class Lease:
         """Return how long the lease holds from now, in milliseconds; negative when it ended."""
         return self.length_ms - int((time.monotonic() - self.began) * 1_000)
 
+    def call_ends_by(self) -> float:
+        """Return the monotonic moment by which every call has to have ended."""
+        return self.began + (self.length_ms - MARGIN_MS) / 1_000
+
     def allows_a_call(self) -> bool:
         """Return whether a call that is begun now will have ended before the lease has."""
         return self.left_ms() >= self.deadline_ms + MARGIN_MS

@@ -15,14 +15,22 @@ from notifyctl.core.model import Category, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.dispatch.files import Files
-from notifyctl.providers.contract import Adapter, Builder, Credentials, Failure, InvalidMessage, Request, builder
+from notifyctl.providers.contract import (
+    Adapter,
+    Builder,
+    Credentials,
+    Failure,
+    InvalidMessage,
+    Request,
+    Response,
+    builder,
+)
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire, outcome_of
 
 log = logging.getLogger(__name__)
 
 TOKEN_REFUSED = "UNAUTHENTICATED"  # noqa: S105 - a code of answers
-SHORTEST_CALL_S = 0.05
 
 
 class Sender:
@@ -49,37 +57,37 @@ class Sender:
         self._token: str | None = None
         self._build = builder(adapter, credentials)
 
-    async def deliver(self, message: Message, end: float) -> Outcome:
-        """Return the attempt's outcome, before the monotonic moment `end`, after which no call is begun.
+    async def deliver(self, message: Message, seconds: float, end: float) -> Outcome:
+        """Return the attempt's outcome. A call may take so many seconds, and as many go into an access token before.
 
-        Every trouble is an outcome, but for being cancelled, and for DatabaseUnavailable where the message's files
-        could not be read: then no call was begun.
+        No call is begun that could last until the monotonic moment `end`. Every trouble is an outcome, but for being
+        cancelled, and for DatabaseUnavailable where the message's files could not be read: then no call was begun.
         """
         if self._problem is not None:
             return Outcome(Kind.CONFIG, self._problem, asked=False)
         account = self._credentials.service_account
         if account is None:
-            return await self._call(self._build, message, end)
-        return await self._with_token(account, message, end)
+            return await self._call(self._build, message, seconds, end)
+        return await self._with_token(account, message, seconds, end)
 
     # Token
 
-    async def _with_token(self, account: Mapping[str, Any], message: Message, end: float) -> Outcome:
-        build = await self._authorised(account, end)
+    async def _with_token(self, account: Mapping[str, Any], message: Message, seconds: float, end: float) -> Outcome:
+        build = await self._authorised(account, seconds)
         if isinstance(build, Outcome):
             return build
-        token, outcome = self._token, await self._call(build, message, end)
+        token, outcome = self._token, await self._call(build, message, seconds, end)
         if outcome.kind is not Kind.CONFIG or outcome.code != TOKEN_REFUSED:
             return outcome
         # The token may have been withdrawn before its time: a fresh one decides.
         self._tokens.invalidate(account, token or "")
-        fresh = await self._authorised(account, end)
-        return fresh if isinstance(fresh, Outcome) else await self._call(fresh, message, end)
+        fresh = await self._authorised(account, seconds)
+        return fresh if isinstance(fresh, Outcome) else await self._call(fresh, message, seconds, end)
 
-    async def _authorised(self, account: Mapping[str, Any], end: float) -> Builder | Outcome:
+    async def _authorised(self, account: Mapping[str, Any], seconds: float) -> Builder | Outcome:
         """Return a builder with a token that is good now; made anew only where the token is another."""
         try:
-            async with asyncio.timeout(end - time.monotonic()):
+            async with asyncio.timeout(seconds):
                 token = await self._tokens.token(account)
         except TimeoutError:
             return Outcome(Kind.TRANSIENT, "no access token within the provider's time limit", counts=False)
@@ -91,18 +99,19 @@ class Sender:
 
     # Build, send, read
 
-    async def _call(self, build: Builder, message: Message, end: float) -> Outcome:
+    async def _call(self, build: Builder, message: Message, seconds: float, end: float) -> Outcome:
         if "attachments" in message.content:
-            request = await self._built_with_files(build, message, end)
+            request = await self._built_with_files(build, message, end - seconds)
         else:
             request = self._built(build, message)
         if isinstance(request, Outcome):
             return request
-        if (left := end - time.monotonic()) < SHORTEST_CALL_S:  # this process stood still: the lease may be over
+        if end - time.monotonic() < seconds:  # this process stood still: the lease may be over
             return Outcome(Kind.TRANSIENT, "no time was left to call the provider", asked=False, counts=False)
-        response = await self._wire.send(request, left)
-        if isinstance(response, Failure):
-            return outcome_of(response)
+        response = await self._wire.send(request, seconds)
+        return outcome_of(response) if isinstance(response, Failure) else self._read(response, message)
+
+    def _read(self, response: Response, message: Message) -> Outcome:
         try:
             return _apart(self._adapter.read(response), message)
         except Exception as error:  # a third party's adapter: the provider may have taken it

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, func, select, update
 
-from notifyctl.core import failover, health
+from notifyctl.core import failover, health, senders
 from notifyctl.core.change import Release
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.health import Cause, Hold
@@ -525,3 +525,44 @@ def test_released_probes_are_made_again(database: Database, anna: str) -> None:
     assert config(database).health.probe_at == now + 10_000
     with database.read() as tx:
         assert tx.execute(select(func.count()).where(notifications.c.lease_id.is_not(None))).scalar_one() == 0
+
+
+# Senders
+
+FULL = Outcome(Kind.THROTTLED, "its queue is full", code="21611", blames=Blame.SENDER)
+
+
+def test_a_full_queue_holds_that_sender_only(database: Database, anna: str) -> None:
+    """Others go on by the same provider; the held ones are asked for ever more rarely, by one of them first."""
+    own = json.dumps({"v": 1, "subject": "Hello", "text": "Hello", "from": "news@example.com"})
+    held = seed.pending(database, anna, count=20, payload=own)
+    claims = take(database, NOW, 20).claims
+    assert what(learn(database, [(each, FULL) for each in claims], NOW)) == []
+    others = seed.pending(database, anna, count=3, payload=PLAIN, due_at=NOW)
+    gone = take(database, NOW).claims
+    assert [each.id for each in gone] == others
+    learn(database, [(each, FINE) for each in gone], NOW)
+    asked, now = 0, NOW
+    while now < NOW + 3_600_000:
+        now += 10_000
+        for each in take(database, now).claims:
+            assert each.id in held
+            learn(database, [(each, FULL)], now)
+            asked += 1
+    assert asked <= 12
+    assert {seed.notification(database, id_).attempt_count for id_ in held} == {0}
+    assert config(database).hold(now) is None
+
+
+def test_a_held_sender_goes_on_after_one_was_taken(database: Database, anna: str) -> None:
+    """Nothing is as it was before until then: what succeeds of those in flight when it began shows nothing."""
+    seed.pending(database, anna, count=10)
+    first, second, *_ = take(database, NOW, 3).claims
+    learn(database, [(first, FULL), (second, FINE)], NOW)
+    assert take(database, NOW + 1_999).claims == ()
+    (probe,) = take(database, NOW + 3_000).claims
+    assert take(database, NOW + 3_001).claims == ()
+    learn(database, [(probe, FINE)], NOW + 3_100)
+    later = NOW + 3_100 + senders.MEANWHILE_MS
+    assert len(take(database, later).claims) > 1
+    assert config(database).health.held_senders is None

@@ -149,12 +149,13 @@ class Notifications:
 
     async def attempt(self, item: Claim, lease: Lease) -> AttemptResult:
         """Deliver one notification, and decide what to record."""
-        began_at, began = lease.moment(), time.monotonic()  # before the look at the lease: standing still costs us
+        began_at, began, deadline_s = lease.moment(), time.monotonic(), lease.deadline_ms / 1_000
+        end = lease.call_ends_by()
         if not lease.allows_a_call():
             return self.release(item)
         said: Outcome | None = None
         try:
-            outcome = said = await self._senders[item.version].deliver(item.message, began + lease.deadline_ms / 1_000)
+            outcome = said = await self._senders[item.version].deliver(item.message, deadline_s, end)
         except DatabaseUnavailable:
             self._gave_back = True
             return self.release(item)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from notifyctl.core import ratelimit
+from notifyctl.core import ratelimit, senders
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
@@ -107,7 +107,7 @@ def claim(tx: Tx, order: ClaimRequest) -> Batch:
 def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     """Claim where the provider is held, limited, probed, or stands in for another."""
     provider = providers.get(tx, order.provider)
-    if provider is not None and (provider.rate_limit or provider.probe_due(tx.now)):
+    if provider is not None and (provider.rate_limit or provider.probe_due(tx.now) or provider.health.held_senders):
         provider = providers.lock(tx, order.provider)  # permits and probes are shared by all dispatchers
     if provider is None:
         return Batch(tx.now, held=Hold.UNKNOWN)
@@ -124,12 +124,16 @@ def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     wanted = _wanted(tx, order, lease_id, most=most)
     taken = take.closer(tx, wanted, provider, tuple(others.reasons), provider.health.probe_of if probing else None)
     terms = _terms(tx, order, taken, lease_id, probe=probing, taken_over=others.reasons)
+    gate = senders.Gate(senders.parse(provider.health.held_senders), tx.now, taken.lease_ms)
+    terms = replace(terms, waits_until=gate.waits_until) if gate.held else terms
     batch = _batch(tx, order, taken, terms, held=held, spared=others.spared)
     if batch.claims and provider.rate_limit:
         providers.set_next_permit(tx, provider.id, _next_permit(provider, tx.now, len(batch.claims)))
+    health = replace(provider.health, held_senders=senders.text(gate.held))
     if batch.claims and probing:
-        probing_now = provider.health.probing(tx.now, batch.lease_ms, batch.claims[0].id)
-        providers.set_health(tx, provider.id, probing_now)
+        health = health.probing(tx.now, batch.lease_ms, batch.claims[0].id)
+    if batch.claims and health != provider.health:
+        providers.set_health(tx, provider.id, health)
     return replace(batch, ceiling=ceiling)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from notifyctl.core import senders
 from notifyctl.core.change import Bury, Change, Retry, Sent
 from notifyctl.core.health import Answer, News
 from notifyctl.core.model import Claim
@@ -85,19 +86,22 @@ def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]
     if config is None:
         return []
     answers = [_answer(result) for result in results if result.claim.provider == provider]
-    health, news = config.health.after(answers, config.updated_at, tx.now, random.random())  # noqa: S311
+    chance = random.random()  # noqa: S311
+    health, news = config.health.after(answers, config.updated_at, tx.now, chance)
+    heard = [(each.sender, each.outcome) for each in answers]
+    held = senders.after(senders.parse(config.health.held_senders), heard, tx.now, chance)
+    health = replace(health, held_senders=senders.text(held))
     if health != config.health:
         providers.set_health(tx, config.id, health)
-    for each in news:
-        _account(tx, config.id, provider, each)
+    _account(tx, config.id, provider, news)
     return [Told(provider, each.text) for each in news]
 
 
 def _answer(result: AttemptResult) -> Answer:
     claim = result.claim
-    own_sender = bool(claim.message.content.get("from"))
-    return Answer(result.outcome, claim.message.to, claim.version, claim.probe, own_sender)
+    return Answer(result.outcome, claim.message.to, claim.version, claim.probe, senders.sender_of(claim.message))
 
 
-def _account(tx: Tx, provider_id: str, provider: str, news: News) -> None:
-    tx.audit(news.action, "provider", [(provider_id, {"provider": provider, "reason": news.reason})])
+def _account(tx: Tx, provider_id: str, provider: str, news: Sequence[News]) -> None:
+    for each in news:
+        tx.audit(each.action, "provider", [(provider_id, {"provider": provider, "reason": each.reason})])

@@ -271,7 +271,8 @@ _PAYLOAD = Due._fields.index("payload")
 def _usual(dialect: Dialect) -> Select[Any]:
     c, state = provider_configs.c, provider_states.c
     limited = func.coalesce(c.rate_limit, 0) > 0
-    as_usual = and_(~paused(bindparam("now", type_=BigInteger)), state.ceiling.is_(None))
+    not_slowed = and_(state.ceiling.is_(None), state.held_senders.is_(None))
+    as_usual = and_(~paused(bindparam("now", type_=BigInteger)), not_slowed)
     unheld = or_(state.provider_id.is_(None), as_usual)
     provider = (
         select(

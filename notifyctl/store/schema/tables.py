@@ -339,10 +339,9 @@ provider_states = Table(
     Column("doubt", String(60)),  # a refusal that may be the configuration's fault
     Column("doubt_about", CHAR(16)),  # a digest of whom it was about
     Column("doubt_at", BigInteger),
+    Column("held_senders", Text),  # senders whose queue at the provider is full, as `core.senders` writes them
     Column("next_permit_us", BigInteger, nullable=False, server_default=text("0")),  # when the next may go, in µs
-    Column(
-        "next_question_us", BigInteger, nullable=False, server_default=text("0")
-    ),  # the same for asking after receipts
+    Column("next_question_us", BigInteger, nullable=False, server_default=text("0")),  # the same for questions
     number("receipts_unmatched", 0),
 )
 
