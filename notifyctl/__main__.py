@@ -12,14 +12,26 @@ def run() -> None:
         from notifyctl.cli.completer import answer
 
         answer(os.environ)
+    if os.getpid() == 1:
+        _heed_signals()
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, and stays so
-    if ours:
+    if ours and os.getpid() != 1:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from notifyctl.cli.app import run as run_app
 
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     run_app()
+
+
+def _heed_signals() -> None:
+    """Let signals end the first process of a container, too, for which the kernel leaves the usual acts out.
+
+    From here on, so that one counts that comes while the program is loaded, or while a command waits.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, _: os._exit(128 + number))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ def _lines(run: Invocation, entry: AttemptEntry) -> str:
     why = entry.get("code") or entry.get("http_status") or entry.get("reason") or ""
     if entry.get("event") == "failover":
         why = f"to {entry.get('to')}: {why}"
+    if entry.get("times"):
+        why = f"{why} ({entry['times']} times)".lstrip()
     line = f"{entry.get('attempt') or '-':>3}  {run.out.time(at)}  {took:>6}  {outcome:<12}  {why}".rstrip()
     return f"{line}\n     {one_line(entry['message'])}" if entry.get("message") else line
 

@@ -16,6 +16,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.speaker import Speaker
 from notifyctl.cli.types import duration, size
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
@@ -23,6 +24,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.tally import Tally
 from notifyctl.wiring import make_dispatcher
 
 if TYPE_CHECKING:
@@ -111,13 +113,27 @@ def dispatch(
         chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
         options = _options(run, chosen, once=once, max_time=max_time, limit=limit, channels=channel)
         number = _processes(chosen)
-        working = _dispatcher(run, options) if number == 1 else _supervisor(run, options, number)
-        interrupted = _run(working, run, number)
+        say = Speaker(run.out.say)
+        try:
+            working = _dispatcher(run, options, say) if number == 1 else _supervisor(run, options, number, say)
+            interrupted = _run(working, run, number, say)
+        finally:
+            say.close()
         _report(working, run)
-        if interrupted:
-            raise typer.Exit(INTERRUPTED)
-        if fail_on_dlq and working.tally.dead:
-            raise PartlyDone(f"{working.tally.dead} became dead letters", "notifyctl dlq list")
+        _judge(working.tally, interrupted=interrupted, fail_on_dlq=fail_on_dlq)
+
+
+def _judge(tally: Tally, *, interrupted: bool, fail_on_dlq: bool) -> None:
+    """Raise what the exit code is to say of a run that came to its end."""
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if tally.unrecorded:
+        raise PartlyDone(
+            f"{tally.unrecorded} results could not be recorded",
+            "when their leases have expired they are tried again: notifyctl notifications list --state unknown",
+        )
+    if fail_on_dlq and tally.dead:
+        raise PartlyDone(f"{tally.dead} became dead letters", "notifyctl dlq list")
 
 
 def _options(
@@ -160,12 +176,12 @@ def _processes(chosen: dict[str, Any]) -> int:
     return number
 
 
-def _dispatcher(run: Invocation, options: DispatchOptions) -> Dispatcher:
+def _dispatcher(run: Invocation, options: DispatchOptions, say: Speaker) -> Dispatcher:
     system = run.system
-    return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=run.out.say)
+    return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=say)
 
 
-def _supervisor(run: Invocation, options: DispatchOptions, processes: int) -> Supervisor:
+def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Speaker) -> Supervisor:
     """Return several dispatchers as one; that the database is as it must be is looked at once, here."""
     from notifyctl.dispatch.supervisor import Supervisor, WorkerOrder
 
@@ -182,17 +198,19 @@ def _supervisor(run: Invocation, options: DispatchOptions, processes: int) -> Su
         debug=run.given.debug,
         verbose=run.given.verbose,
     )
-    return Supervisor(processes, order, WORKER, notice=run.out.say)
+    return Supervisor(processes, order, WORKER, notice=say)
 
 
-def _run(working: Dispatcher | Supervisor, run: Invocation, processes: int) -> bool:
+def _run(working: Dispatcher | Supervisor, run: Invocation, processes: int, say: Speaker) -> bool:
     """Run it to its end; return whether it was interrupted from the keyboard."""
     interrupts: list[int] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, working.stop)
-        loop.add_signal_handler(signal.SIGINT, _interrupt, working, interrupts, run.out.say)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that closed; nohup does not care
+            loop.add_signal_handler(signal.SIGHUP, working.stop)
+        loop.add_signal_handler(signal.SIGINT, _interrupt, working, interrupts, say)
         view = asyncio.create_task(_view(working, run, processes))
         try:
             await working.run()

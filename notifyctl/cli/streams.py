@@ -6,6 +6,7 @@ import io
 import os
 import select
 import sys
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from notifyctl.config import MOST_BYTES
@@ -66,8 +67,20 @@ class WholeWriter(io.RawIOBase):
             return 0
 
 
+class RemarkWriter(WholeWriter):
+    """A descriptor for remarks: where it takes nothing (no reader, no room), they are lost, and cost nothing else."""
+
+    def write(self, data: Any) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            super().write(data)
+        return memoryview(data).nbytes
+
+
 def open_streams() -> None:
     """Make stdout take all or fail, and escape what it cannot encode; stand in for streams that the caller closed.
+
+    What is said on stderr is best effort.
 
     A closed stdout or stderr is as good as /dev/null, and no file that is opened later gets its number.
     """
@@ -75,8 +88,8 @@ def open_streams() -> None:
         _occupy(descriptor)
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(WholeWriter(1), encoding="utf-8", write_through=True)
-    if sys.stderr is None:
-        sys.stderr = io.TextIOWrapper(WholeWriter(2), encoding="utf-8", errors="backslashreplace", write_through=True)
+    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+    sys.stderr = io.TextIOWrapper(RemarkWriter(2), encoding, "backslashreplace", write_through=True)
     given = sys.stdout
     if isinstance(given, io.TextIOWrapper):
         given.flush()

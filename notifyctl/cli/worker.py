@@ -98,7 +98,7 @@ async def _serve(dispatcher: Dispatcher, parent: _Parent) -> None:
             dispatcher.stop()
 
     loop.add_reader(0, let_go)
-    # It was born with signals blocked. SIGINT stays so: a person at the terminal means the parent.
+    # It was born with signals blocked. SIGINT and SIGHUP stay so: a person at the terminal means the parent.
     loop.add_signal_handler(signal.SIGTERM, dispatcher.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     telling = asyncio.create_task(_tell(dispatcher, parent))

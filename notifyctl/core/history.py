@@ -8,6 +8,8 @@ from typing import Any
 from notifyctl.core import json_codec
 
 KEPT_ENTRIES = 50
+_SAME = ("attempt", "provider", "outcome", "code", "http_status")
+_COSTING_NO_ATTEMPT = ("throttled", "config")
 
 
 def parse(history: str | None) -> list[dict[str, Any]]:
@@ -17,8 +19,23 @@ def parse(history: str | None) -> list[dict[str, Any]]:
 
 
 def append(history: str | None, entry: dict[str, Any]) -> str:
-    """Return the history with `entry` at its end; only the newest `KEPT_ENTRIES` are kept, so that it cannot grow."""
-    return json.dumps([*parse(history), entry][-KEPT_ENTRIES:], separators=(",", ":"), ensure_ascii=False)
+    """Return the history with `entry` at its end.
+
+    It cannot grow without end: answers that used up no attempt are one entry while they are the same, and of the others
+    only the newest `KEPT_ENTRIES` are kept. What later decisions rest on stays: the attempts of which nobody knows what
+    came (each used up an attempt), and the changes of the provider (each is to another one).
+    """
+    entries = parse(history)
+    if entries and _is_the_same_again(entries[-1], entry):
+        entries[-1] = {
+            **entries[-1],
+            **entry,
+            "began_at": entries[-1].get("began_at"),
+            "times": _times(entries[-1]) + 1,
+        }
+    else:
+        entries.append(entry)
+    return json.dumps(_kept(entries), separators=(",", ":"), ensure_ascii=False)
 
 
 def in_a_row(history: str | None, outcome: str) -> int:
@@ -27,5 +44,26 @@ def in_a_row(history: str | None, outcome: str) -> int:
     for entry in reversed(parse(history)):
         if entry.get("outcome") != outcome:
             break
-        times += 1
+        times += _times(entry)
     return times
+
+
+def _is_the_same_again(last: dict[str, Any], entry: dict[str, Any]) -> bool:
+    alike = all(last.get(key) == entry.get(key) for key in _SAME)
+    return alike and entry.get("outcome") in _COSTING_NO_ATTEMPT
+
+
+def _times(entry: dict[str, Any]) -> int:
+    times = entry.get("times", 1)
+    return times if isinstance(times, int) and times > 0 else 1
+
+
+def _kept(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    surplus = len(entries) - KEPT_ENTRIES
+    kept = []
+    for entry in entries:
+        if surplus > 0 and entry.get("outcome") != "unknown" and entry.get("event") != "failover":
+            surplus -= 1
+        else:
+            kept.append(entry)
+    return kept

@@ -36,6 +36,9 @@ class Books:
                 tally.stale += 1
             elif type(result.change) is not Release:
                 tally.count(result.change)
+
+    def free(self, results: Sequence[AttemptResult]) -> None:
+        """Give the places of a batch in flight back."""
         for provider, number in Counter(result.claim.provider for result in results).items():
             self._settled(provider, number)
 
@@ -54,5 +57,8 @@ class ReceiptBooks:
             if each.paused is not None:
                 self._notices.say(f"{provider} paused: {each.paused}")
                 self._news.set()
+
+    def free(self, results: Sequence[Asked]) -> None:
+        """Give the places of a batch back."""
         for provider, number in Counter(result.provider for result in results).items():
             self._settled(provider, number)

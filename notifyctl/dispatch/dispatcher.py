@@ -28,6 +28,7 @@ from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import Tally
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
+from notifyctl.store import rights
 from notifyctl.store.db.tx import Tx
 
 T = TypeVar("T")
@@ -148,7 +149,8 @@ class Dispatcher:
         return await self._parts.threads.write(self._enter)
 
     def _enter(self, tx: Tx) -> int:
-        """Enter this dispatcher among those alive; learn the providers and check that their credentials open."""
+        """Enter this dispatcher among those alive; check what it will need, and that the credentials open."""
+        rights.require_dispatching(tx)
         self._parts.roster.enter(tx)
         self._parts.presence.beat(tx)
         return tx.now
@@ -158,8 +160,10 @@ class Dispatcher:
         for recorder in parts.recorders:
             recorder.finish()
         _, late = await asyncio.wait(recordings, timeout=parts.run.records_left_s())
-        if late:
-            lost = parts.lanes.unrecorded + parts.questions.unrecorded
+        kept = sum(recorder.kept for recorder in parts.recorders)
+        waiting = parts.lanes.unrecorded + parts.questions.unrecorded if late else 0
+        if lost := kept + waiting:
+            self.tally.unrecorded = lost
             parts.notices.say(f"{lost} results could not be recorded; their leases expire")
         for recording in late:
             recording.cancel()

@@ -26,6 +26,7 @@ from notifyctl.dispatch.wakeup import Wakeup
 
 GATHER_S = 0.005
 SPARED_S = 0.05
+STUCK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ class Lane(Generic[Item, Done]):
             room = await self._room()
             if self._stopping.is_set():
                 return
+            if self._recorder.is_stuck:
+                if self._terms.once:
+                    return
+                await self._pause(STUCK_S)
+                continue
             if self._budget.spent:
                 await self._all_ended()
                 return

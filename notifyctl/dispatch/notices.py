@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from notifyctl.dispatch.tally import Tally
 
@@ -15,6 +16,7 @@ class Notices:
         self._notify = notify
 
     def say(self, text: str) -> None:
-        """Say one thing."""
+        """Say one thing. A remark that cannot be written ends nothing: nobody may be there to read it."""
         self._tally.notices.append(text)
-        self._notify(text)
+        with suppress(Exception):
+            self._notify(text)

@@ -171,7 +171,8 @@ class Supervisor:
     @property
     def tally(self) -> Tally:
         """What all workers have done so far."""
-        return Tally(summed([self._past, *self._tallies.values()]), self._notices)
+        every = [self._past, *self._tallies.values()]
+        return Tally(summed(every), self._notices, sum(each.unrecorded for each in every))
 
     def stop(self) -> None:
         """Let all workers drain and end."""
@@ -222,7 +223,8 @@ class Supervisor:
 
     async def _employ(self, place: int, order: bytes) -> End:
         """Run one worker to its end."""
-        self._past = Tally(summed([self._past, self._tallies.pop(place, Tally()).counts()]))
+        last = self._tallies.pop(place, Tally()).counts()
+        self._past = Tally(summed([self._past, last]), unrecorded=self._past.unrecorded + last.unrecorded)
         try:
             worker = self._started(order)
         except OSError as error:
@@ -243,8 +245,8 @@ class Supervisor:
         return _end(worker.pid, farewell, code)
 
     def _started(self, order: bytes) -> subprocess.Popen[bytes]:
-        # A key pressed at the terminal reaches workers, too. Born deaf to it, they leave it to the parent to decide.
-        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        # A key pressed at the terminal, and its end, reach workers, too. Born deaf, they leave it to the parent.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         try:
             worker = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         finally:

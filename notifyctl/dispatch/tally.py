@@ -46,10 +46,11 @@ class ProviderTally:
 
 @dataclass(slots=True)
 class Tally:
-    """All providers of one dispatcher."""
+    """All providers of one dispatcher. `unrecorded` are the results that could not be recorded to the end."""
 
     providers: dict[str, ProviderTally] = field(default_factory=dict)
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
+    unrecorded: int = 0
 
     def of(self, provider: str) -> ProviderTally:
         """Return the provider's counts."""
@@ -85,7 +86,7 @@ class Tally:
         providers = {
             name: replace(each, in_flight=0, held=None, latencies=deque()) for name, each in self.providers.items()
         }
-        return Tally(providers)
+        return Tally(providers, unrecorded=self.unrecorded)
 
 
 class Pace:

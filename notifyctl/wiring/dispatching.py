@@ -37,7 +37,7 @@ from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, dispatchers, metrics
 from notifyctl.store.db.database import Database
-from notifyctl.store.queue.record import AttemptResult, record
+from notifyctl.store.queue.record import AttemptResult, hold, record
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _sending(shared: _Shared, dispatcher_id: str, budget: Budget) -> tuple[Notif
 
     lanes = NotificationLanes(roster, make_lane, once=options.once)
     books = Books(tally, notices, shared.news, lanes.settled)
-    recorder = Recorder(shared.threads, Settling(record, notifications.bare, books.note), notices.say)
+    recorder = Recorder(shared.threads, Settling(record, notifications.bare, hold, books.free, books.note), notices.say)
     return lanes, recorder
 
 
@@ -148,7 +148,9 @@ def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
 
     lanes = Lanes(lambda: filter(roster.polled, roster.configs), make_lane)
     books = ReceiptBooks(notices, shared.news, lanes.settled)
-    recorder = Recorder(shared.threads, Settling(questions.settle, questions.bare, books.note), notices.say)
+    recorder = Recorder(
+        shared.threads, Settling(questions.settle, questions.bare, None, books.free, books.note), notices.say
+    )
     return lanes, recorder
 
 

@@ -12,7 +12,7 @@ from notifyctl.core.backoff import BASE_MS, CEILING_MS, RETRY_AFTER_MAX_MS, RETR
 from notifyctl.core.change import Bury, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.doubt import RECENT_MS, Evidence
-from notifyctl.core.history import KEPT_ENTRIES, append, parse
+from notifyctl.core.history import KEPT_ENTRIES, append, in_a_row, parse
 from notifyctl.core.model import Category, OnUnknown
 from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.text import STORED_RESPONSE_BYTES
@@ -162,10 +162,34 @@ def test_hold_leaves_the_unknown_to_a_person() -> None:
 
 @given(st.text() | st.none(), st.integers(1, 120))
 def test_history_survives_damage_and_stays_bounded(damaged: str | None, count: int) -> None:
-    """A throttled notification is tried for days: its history must not grow without end."""
+    """A notification that an operator retries for days: its history must not grow without end."""
     past = damaged
     for number in range(count):
         past = append(past, {"attempt": number})
     kept = parse(past)
     assert len(kept) <= KEPT_ENTRIES
     assert kept[-1] == {"attempt": count - 1}
+
+
+@given(st.lists(st.sampled_from(["throttled", "unknown", "transient", "config"]), max_size=200))
+def test_no_attempt_in_doubt_leaves_the_history(outcomes: list[str]) -> None:
+    """That an attempt may have gone out is what a person has to know before a retry: it outlives everything else."""
+    past = None
+    for number, outcome in enumerate(outcomes):
+        past = append(past, {"attempt": number, "provider": "p", "outcome": outcome})
+    doubtful = [entry["attempt"] for entry in parse(past) if entry["outcome"] == "unknown"]
+    assert doubtful == [number for number, outcome in enumerate(outcomes) if outcome == "unknown"]
+
+
+@pytest.mark.parametrize("outcome", ["throttled", "config"])
+def test_being_put_off_a_thousand_times_is_one_entry(outcome: str) -> None:
+    """They say nothing new and use up no attempt; how often it was is still counted, for the wait to grow."""
+    lost = {"attempt": 1, "provider": "p", "outcome": "unknown", "began_at": 1, "ended_at": 2}
+    past = append(None, lost)
+    for number in range(1_000):
+        again = {"attempt": 2, "provider": "p", "outcome": outcome, "began_at": number, "ended_at": number + 1}
+        past = append(past, {**again, "code": "x"})
+    kept, merged = parse(past)
+    assert kept == lost
+    assert (merged["times"], merged["began_at"], merged["ended_at"]) == (1_000, 0, 1_000)
+    assert in_a_row(past, outcome) == 1_000

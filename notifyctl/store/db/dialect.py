@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -176,6 +177,10 @@ class Dialect(ABC):
         """Return in which encoding texts are stored, as PostgreSQL names it."""
 
     @abstractmethod
+    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return which of these rights on tables nobody may use who is connected as we are, such as "INSERT ON t"."""
+
+    @abstractmethod
     def dangling(self, conn: Connection) -> list[str]:
         """Return the tables with rows whose references point nowhere."""
 
@@ -253,6 +258,12 @@ class _PostgreSQL(Dialect):
     def encoding(self, conn: Connection) -> str:
         return str(conn.exec_driver_sql("SHOW server_encoding").scalar_one())
 
+    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
+        asked = [(table, right) for table, some in rights.items() for right in some]
+        tables, verbs = (array_literal(each) for each in zip(*asked, strict=True))
+        found = conn.execute(_LACKING, {"tables": tables, "rights": verbs})
+        return [f"{right} ON {table}" for table, right in found]
+
     def dangling(self, conn: Connection) -> list[str]:
         return []  # its constraints hold at every moment
 
@@ -329,6 +340,9 @@ class _SQLite(Dialect):
     def encoding(self, conn: Connection) -> str:
         return UTF8  # or UTF-16, which nobody can tell by what comes back
 
+    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
+        return []  # who may write the file may write each of its tables
+
     def dangling(self, conn: Connection) -> list[str]:
         return sorted({row[0] for row in conn.exec_driver_sql("PRAGMA foreign_key_check")})
 
@@ -339,6 +353,12 @@ class _SQLite(Dialect):
 
 _NOTIFY = select(
     func.pg_notify(cast(bindparam("channel"), Text), func.unnest(cast(bindparam("payloads"), ARRAY(Text))))
+)
+
+# A table that is not there is no matter of rights.
+_LACKING = text(
+    "SELECT t, r FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS asked(t, r)"
+    " WHERE NOT coalesce(has_table_privilege(to_regclass(t)::oid, r), true) ORDER BY t, r"
 )
 
 

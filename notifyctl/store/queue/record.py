@@ -15,6 +15,10 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.store import early, providers, receipts
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.take import renew
+
+HELD_MS = 60_000
+"""How long a lease is renewed for: many times as long as until it is renewed again."""
 
 _IN_DOUBT = frozenset({Kind.UNKNOWN, Kind.TRANSIENT})
 
@@ -78,6 +82,11 @@ def _ask_receipts(tx: Tx, results: Sequence[AttemptResult]) -> None:
     doubtful = [result.claim.id for result in results if type(result.change) is not Sent and result.is_in_doubt]
     if doubtful:
         receipts.record_kept(tx, early.about(tx, doubtful))
+
+
+def hold(tx: Tx, results: Sequence[AttemptResult]) -> None:
+    """Keep the claims whose results could not be recorded: another dispatcher would make their attempts once more."""
+    renew(tx, [(result.claim.id, result.claim.lease_id) for result in results], tx.now + HELD_MS)
 
 
 def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]:

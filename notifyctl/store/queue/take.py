@@ -154,6 +154,11 @@ def closer(
     return Taken(due, provider.updated_at, provider.polled, provider.health, length, deadline, crowded)
 
 
+def renew(tx: Tx, leases: Sequence[tuple[str, str]], until: int) -> None:
+    """Let leases (id of the notification, id of the lease) run until then; those that are no longer so, not."""
+    tx.rows(_RENEWING, {**tx.dialect.bind("v", _LEASE, leases), "until": until})
+
+
 def lease_length(least_ms: int, timeout_seconds: int) -> int:
     """Return how long a lease is: for two calls that take all their time, and a margin."""
     return max(least_ms, 2_000 * timeout_seconds + LEASE_MARGIN_MS)
@@ -170,6 +175,7 @@ def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, ove
 
 
 _KEY = {"id": ID}
+_LEASE = {"id": ID, "fence": ID}
 
 
 def _leased(until: ColumnElement[int]) -> dict[str, Any]:
@@ -190,6 +196,13 @@ def _leasing(dialect: Dialect, *, over: bool) -> ReturningUpdate[Any]:
     if over:  # apart: SQLite writes the indexes of a column that is set, even to what it was
         values["provider"] = bindparam("of_provider", type_=String(20))
     return update(notifications).values(values).where(n.id == v.c.id).returning(n.id)
+
+
+def _renewing(dialect: Dialect) -> ReturningUpdate[Any]:
+    v = dialect.rowset("v", _LEASE)
+    until = bindparam("until", type_=BigInteger)
+    ours = (n.id == v.c.id, n.lease_id == v.c.fence, n.leased_until < until)
+    return update(notifications).values(leased_until=until).where(*ours).returning(n.id)
 
 
 def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
@@ -306,3 +319,4 @@ _OWN: Hot[Any] = Hot(partial(_picking, over=False), lambda row: row)
 _FAILING_OVER: Hot[Any] = Hot(partial(_picking, over=True), lambda row: row)
 _LEASING = only(partial(_leasing, over=False))
 _TAKING_OVER = only(partial(_leasing, over=True))
+_RENEWING = only(_renewing)

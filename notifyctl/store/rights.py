@@ -1,0 +1,36 @@
+"""What a dispatcher has to be allowed: looked at once when it enters, and not found out with a result in its hands."""
+
+from __future__ import annotations
+
+from notifyctl.core.errors import NotAllowed
+from notifyctl.store.db.tx import Tx
+
+DISPATCHING = {
+    "alembic_version": ("SELECT",),
+    "attachment_pieces": ("SELECT",),
+    "attachments": ("SELECT",),
+    "audit_logs": ("INSERT",),
+    "contact_points": ("SELECT",),
+    "dispatchers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "early_receipts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "metrics_dirty_hours": ("SELECT", "INSERT", "DELETE"),
+    "notification_dlq": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "notification_metrics": ("SELECT", "INSERT", "UPDATE"),
+    "notification_attachments": ("SELECT",),
+    "notifications": ("SELECT", "UPDATE"),
+    "provider_configs": ("SELECT", "UPDATE"),
+    "provider_states": ("SELECT", "INSERT", "UPDATE"),
+    "suppressions": ("SELECT", "INSERT", "UPDATE"),
+    "users": ("SELECT",),
+}
+"""What dispatching does with each table. UPDATE of `provider_configs` is what PostgreSQL asks of who locks a row."""
+
+
+def require_dispatching(tx: Tx) -> None:
+    """Raise NotAllowed naming what a dispatcher would lack, and what grants it."""
+    lacking = tx.dialect.lacking(tx.conn, DISPATCHING)
+    if lacking:
+        raise NotAllowed(
+            f"a dispatcher also needs {', '.join(lacking)}",
+            f"{'; '.join(f'GRANT {each} TO its role' for each in lacking)}",
+        )
