@@ -18,10 +18,12 @@ from notifyctl.sandbox import (
     FCM_PROJECT,
     RECEIPT_SECONDS,
     SENDGRID_KEY,
+    SENDGRID_KEYS,
     SMTP_PASSWORD,
     SMTP_USER,
     TWILIO_ACCOUNT,
     TWILIO_TOKEN,
+    TWILIO_TOKENS,
     Line,
     SandboxConfig,
     parse_rule,
@@ -144,8 +146,12 @@ def _announce(run: Invocation, url: str, service_account: Path) -> None:
 def _facts(url: str, service_account: Path) -> dict[str, object]:
     return {
         "url": url,
-        "sendgrid": {"api_key": SENDGRID_KEY, "webhook_public_key": webhook_public_key()},
-        "twilio": {"api_key": TWILIO_ACCOUNT, "api_secret": TWILIO_TOKEN},
+        "sendgrid": {
+            "api_key": SENDGRID_KEY,
+            "next_api_key": SENDGRID_KEYS[1],
+            "webhook_public_key": webhook_public_key(),
+        },
+        "twilio": {"api_key": TWILIO_ACCOUNT, "api_secret": TWILIO_TOKEN, "next_api_secret": TWILIO_TOKENS[1]},
         "fcm": {"credentials": str(service_account.absolute()), "project": FCM_PROJECT},
         "smtp": {
             "host": "127.0.0.1",
@@ -173,7 +179,12 @@ To use it, in another terminal:
     notifyctl providers add twilio --api-key - --api-secret - {base} --set from={SMS_SENDER}
   notifyctl providers add fcm --credentials {service_account.absolute()} {base}
   notifyctl providers add smtp --set host=127.0.0.1 --set port={_mail_port(url)} \\
-    --set security=none --set from={SENDER}"""
+    --set security=none --set from={SENDER}
+
+To rehearse a rotation, these are good as well:
+
+  echo {SENDGRID_KEYS[1]} | notifyctl providers update sendgrid --api-key - --test
+  echo {TWILIO_TOKENS[1]} | notifyctl providers update twilio --api-secret - --test"""
 
 
 class _FactsLeaf(Leaf):

@@ -9,10 +9,12 @@ from notifyctl.sandbox.faults import GRAMMAR, Rule, parse_rule
 from notifyctl.sandbox.identity import (
     FCM_PROJECT,
     SENDGRID_KEY,
+    SENDGRID_KEYS,
     TWILIO_ACCOUNT,
     TWILIO_KEY,
     TWILIO_KEY_SECRET,
     TWILIO_TOKEN,
+    TWILIO_TOKENS,
     webhook_public_key,
 )
 from notifyctl.sandbox.router import RECEIPT_SECONDS, SandboxConfig
@@ -26,12 +28,14 @@ __all__ = [
     "GRAMMAR",
     "RECEIPT_SECONDS",
     "SENDGRID_KEY",
+    "SENDGRID_KEYS",
     "SMTP_PASSWORD",
     "SMTP_USER",
     "TWILIO_ACCOUNT",
     "TWILIO_KEY",
     "TWILIO_KEY_SECRET",
     "TWILIO_TOKEN",
+    "TWILIO_TOKENS",
     "Line",
     "Rule",
     "Sandbox",

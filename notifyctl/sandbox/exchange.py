@@ -63,14 +63,16 @@ class Reply:
 class Handled:
     """The answer, and what the request was about, for the log and for faults by recipient.
 
-    `sends` tells a message to be sent from a question. Where there is an `accept`, it is called once if the message
-    counts as accepted, with what its receipt is to be (None: as usual): an answer may be lost, or a fault refuse it.
+    `sends` tells a message to be sent from a question, `checks` one that is only to be checked. Where there is an
+    `accept`, it is called once if the message counts as accepted, with what its receipt is to be (None: as usual): an
+    answer may be lost, or a fault refuse it.
     """
 
     reply: Reply
     recipient: str | None = None
     notification_id: str | None = None
     sends: bool = True
+    checks: bool = False
     accept: Callable[[str | None], None] | None = None
 
 

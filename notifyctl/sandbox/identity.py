@@ -31,8 +31,11 @@ from notifyctl.core.errors import Conflict
 
 # The secrets of a server that delivers nothing.
 SENDGRID_KEY = "SG.sandbox.not-a-real-key"
+SENDGRID_KEYS = (SENDGRID_KEY, "SG.sandbox.the-next-key")
+"""Both are good at any time, so that one can take the other's place without a gap."""
 TWILIO_ACCOUNT = "AC" + "5a" * 16
 TWILIO_TOKEN = "sandbox-auth-token"  # noqa: S105
+TWILIO_TOKENS = (TWILIO_TOKEN, "sandbox-secondary-token")
 TWILIO_KEY = "SK" + "5a" * 16
 TWILIO_KEY_SECRET = "sandbox-key-secret"  # noqa: S105
 FCM_PROJECT = "notifyctl-sandbox"

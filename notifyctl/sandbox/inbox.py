@@ -16,7 +16,10 @@ KEPT_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request and its answer; `status` is None when it got no answer, `fault` None when nothing went wrong."""
+    """A request and its answer; `status` is None when it got no answer, `fault` None when nothing went wrong.
+
+    `checks`: the message was only to be checked.
+    """
 
     number: int
     provider: str
@@ -25,6 +28,7 @@ class Received:
     notification_id: str | None
     status: int | None
     fault: str | None
+    checks: bool = False
 
     def line(self) -> dict[str, Any]:
         """Return it as it is logged, secrets left out."""
@@ -43,14 +47,22 @@ class Received:
 
 
 class Inbox:
-    """The last messages: `KEPT` of them, and no more than `KEPT_BYTES` of bodies, but always the last one."""
+    """The last messages: `KEPT` of them, and no more than `KEPT_BYTES` of bodies, but always the last one.
+
+    Counted are all that came: `messages` to be sent, `checks` that were only to be checked, and `questions`.
+    """
 
     def __init__(self) -> None:
+        self.messages = self.checks = self.questions = 0
         self._received: deque[Received] = deque()
         self._bytes = 0
 
     def add(self, received: Received) -> None:
         """Keep a message; the oldest leave when there are too many."""
+        if received.checks:
+            self.checks += 1
+        else:
+            self.messages += 1
         self._received.append(received)
         self._bytes += len(received.call.body)
         while len(self._received) > 1 and (len(self._received) > KEPT or self._bytes > KEPT_BYTES):

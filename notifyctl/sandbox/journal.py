@@ -27,10 +27,11 @@ class Journal:
         self, provider: str, call: IncomingRequest, handled: Handled, status: int | None, fault: str | None
     ) -> None:
         """Log one request; `status` is None when it gets no answer."""
-        received = Received(
-            next(self._numbers), provider, call, handled.recipient, handled.notification_id, status, fault
-        )
-        if handled.sends and provider != "token":
+        about = (handled.recipient, handled.notification_id)
+        received = Received(next(self._numbers), provider, call, *about, status, fault, handled.checks)
+        if not handled.sends:
+            self.inbox.questions += 1
+        elif provider != "token":
             self.inbox.add(received)
         if self._file is not None:
             os.write(self._file, json.dumps(received.line(), ensure_ascii=False).encode(errors="replace") + b"\n")

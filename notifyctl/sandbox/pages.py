@@ -23,6 +23,7 @@ from notifyctl.sandbox.inbox import Inbox, Received
 ROWS = 200
 VALUE_CHARS = 20_000
 WORDS_CHARS = 70
+REFRESH_SECONDS = 5
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -84,12 +85,22 @@ def _list(inbox: Inbox, before: str) -> Reply:
 <tbody>
 {rows}
 </tbody></table>"""
-    count = len(inbox)
     head = (
-        f"<h1>Sandbox</h1>\n<p>{count} {'message' if count == 1 else 'messages'} received, newest first; nothing was "
+        f"<h1>Sandbox</h1>\n<p>{_counted(inbox)}, newest first; nothing was "
         'delivered. <a href="/">Look again</a>, or <a href="/messages.json">as data</a>.</p>'
     )
-    return _page("Sandbox", "\n".join([head, table if rows else "", older]))
+    return _page("Sandbox", "\n".join([head, table if rows else "", older]), refreshes=limit is None)
+
+
+def _counted(inbox: Inbox) -> str:
+    """Return how much came, and how much of it is still here."""
+    said = f"{inbox.messages:,} {'message' if inbox.messages == 1 else 'messages'} received"
+    if inbox.checks:
+        said += f", {inbox.checks:,} more only checked"
+    if inbox.questions:
+        said += f", {inbox.questions:,} {'question' if inbox.questions == 1 else 'questions'} answered"
+    gone = inbox.messages + inbox.checks - len(inbox)
+    return f"{said}; the last {len(inbox):,} are shown" if gone else said
 
 
 def _row(received: Received) -> str:
@@ -100,10 +111,16 @@ def _row(received: Received) -> str:
         escape(received.provider),
         _line(received.recipient, WORDS_CHARS),
         f'<a href="/messages/{received.number}">{words}</a>',
-        "nothing" if received.status is None else str(received.status),
+        _answer(received),
         _line(received.fault, WORDS_CHARS),
     )
     return f"<tr{bad}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _answer(received: Received) -> str:
+    if received.status is None:
+        return "nothing"
+    return f"{received.status}, only checked" if received.checks else str(received.status)
 
 
 def _message(received: Received, contents: Contents) -> Reply:
@@ -112,7 +129,7 @@ def _message(received: Received, contents: Contents) -> Reply:
         "Provider": received.provider,
         "Recipient": received.recipient or "-",
         "Notification": received.notification_id or "-",
-        "Answered": "nothing" if received.status is None else str(received.status),
+        "Answered": _answer(received),
         "Fault": received.fault or "-",
         "Request": f"{received.call.method} {received.call.path}",
     }
@@ -143,16 +160,22 @@ def _mail(html: str | None) -> Reply | None:
 
 def _data(inbox: Inbox) -> Reply:
     messages = [
-        {"number": received.number, "subject": one_line(subject_of(received)), **received.line()}
+        {
+            "number": received.number,
+            "subject": one_line(subject_of(received)),
+            "checks": received.checks,
+            **received.line(),
+        }
         for received in inbox.newest()
     ]
     body = json.dumps(messages, ensure_ascii=False).encode(errors="replace")
     return Reply(200, body, headers=_COMMON)
 
 
-def _page(title: str, body: str) -> Reply:
+def _page(title: str, body: str, *, refreshes: bool = False) -> Reply:
     whole = _SHELL.format(title=escape(title), style=STYLE, body=body)
     headers = {**_COMMON, "Content-Security-Policy": _PAGE_POLICY}
+    headers |= {"Refresh": str(REFRESH_SECONDS)} if refreshes else {}
     return Reply(200, whole.encode(errors="replace"), "text/html; charset=utf-8", headers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -50,9 +50,10 @@ class SandboxConfig:
 
 
 class _Provider(Protocol):
-    """One provider's HTTP protocol, as the sandbox serves it."""
+    """One provider's HTTP protocol, as the sandbox serves it; `challenge` says how to sign in (RFC 9110, 11.6.1)."""
 
     name: str
+    challenge: str
 
     def answers(self, path: str) -> bool:
         """Return whether the path belongs to this provider."""
@@ -104,6 +105,8 @@ class Router:
         self.journal.write(provider.name, call, handled, None if fault in SILENCES else reply.status, fault)
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
+        if reply.status == 401:
+            reply = replace(reply, headers={"WWW-Authenticate": provider.challenge, **reply.headers})
         way = damage.DAMAGES.get(fault or "")
         return damage.response(reply) if way is None else await way(request, reply)
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from notifyctl.sandbox import activity
+from notifyctl.sandbox import activity, maillimits
 from notifyctl.sandbox.activity import PER_MINUTE, Activity
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, dig, page, parse_object
-from notifyctl.sandbox.identity import SENDGRID_KEY, webhook_headers
+from notifyctl.sandbox.identity import SENDGRID_KEYS, webhook_headers
+from notifyctl.sandbox.maillimits import ErrorEntry
 
 PATH = "/v3/mail/send"
 SCOPES_PATH = "/v3/scopes"
@@ -49,9 +50,6 @@ _UNVERIFIED = (
     "requirements"
 )
 
-ErrorEntry = tuple[str, str | None, str | None]
-"""What is wrong, in which field, and the anchor of the help on it."""
-
 # SendGrid has no codes, only texts; these are the sandbox's names for those that matter.
 CODES: Mapping[str, tuple[int, ErrorEntry]] = {
     "address": (
@@ -72,6 +70,7 @@ class SendGridServer:
     """
 
     name = "sendgrid"
+    challenge = 'Bearer realm="SendGrid"'
 
     def __init__(self, random: Random, final_s: float) -> None:
         self._random = random
@@ -93,18 +92,19 @@ class SendGridServer:
         mail = parse_object(call.body)
         if mail is None:
             return Handled(_error(400))
+        checks = dig(mail, "mail_settings", "sandbox_mode", "enable") is True
         recipient, id_ = (
             dig(mail, "personalizations", 0, "to", 0, "email"),
             dig(mail, "personalizations", 0, "custom_args", "notification_id"),
         )
-        reply = self._reply(mail)
+        reply = self._reply(mail, call.now)
         message_id = reply.headers.get("X-Message-Id")
 
         def accept(fate: str | None) -> None:
             if message_id is not None:
                 self._activity.keep(message_id, mail, call.now, fate)
 
-        return Handled(reply, _text(recipient), _text(id_), accept=accept if message_id else None)
+        return Handled(reply, _text(recipient), _text(id_), checks=checks, accept=accept if message_id else None)
 
     def _told(self, call: IncomingRequest) -> Reply:
         if call.path == SCOPES_PATH:
@@ -119,8 +119,8 @@ class SendGridServer:
         body = json.dumps(self._activity.calls(call.now), ensure_ascii=False).encode()
         return Reply(200, body, headers=webhook_headers(body, call.now))
 
-    def _reply(self, mail: dict[str, Any]) -> Reply:
-        problems = list(_problems(mail))
+    def _reply(self, mail: dict[str, Any], now: float) -> Reply:
+        problems = [*_problems(mail), *maillimits.problems(mail, now)]
         if problems:
             return as_json(400, _body(problems))
         if str(dig(mail, "from", "email")).startswith("unverified"):
@@ -158,7 +158,7 @@ def _refused_by_headers(call: IncomingRequest) -> Reply | None:
         return _error(405 if method else 404)
     if authorization is None:
         return as_json(401, _body([("authorization required", None, None)]))
-    if authorization != f"Bearer {SENDGRID_KEY}":
+    if authorization.removeprefix("Bearer ") not in SENDGRID_KEYS or not authorization.startswith("Bearer "):
         return _error(401)
     if "accept" not in call.headers:
         return _error(406)

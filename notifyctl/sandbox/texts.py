@@ -12,15 +12,15 @@ from email.utils import formatdate
 from random import Random
 from time import gmtime, strftime
 from typing import Any
-from urllib.parse import parse_qs
 
 from notifyctl.core.segments import segments
+from notifyctl.sandbox import textlist
 from notifyctl.sandbox.callbacks import Callbacks
 from notifyctl.sandbox.exchange import IncomingRequest, Reply, as_json
 from notifyctl.sandbox.identity import TWILIO_ACCOUNT
 from notifyctl.sandbox.receipts import Progress, RecentMessages, progress
+from notifyctl.sandbox.textlist import Listed
 
-PAGE_SIZE = 50
 VERSION = "2010-04-01"
 UNKNOWN_ERROR = 30008
 ERRORS: Mapping[int, str] = {
@@ -129,14 +129,15 @@ class Texts:
         return as_json(200, self.show(text, now)) if text else None
 
     def list(self, call: IncomingRequest) -> Reply:
-        """Return the messages that are asked for by To, From and DateSent, newest first: one page of them."""
-        asked = {name: values[0] for name, values in parse_qs(call.query).items()}
-        size = asked.get("PageSize", "")
-        limit = min(int(size[:9]), 1_000) if size.isdecimal() else PAGE_SIZE
-        found = [self.show(text, call.now) for text in self._texts.newest() if _fits(text, asked)][:limit]
-        here = f"{call.path}?PageSize={limit}&Page=0"
-        pages = {"first_page_uri": here, "next_page_uri": None, "previous_page_uri": None, "uri": here}
-        return as_json(200, {**pages, "messages": found, "page": 0, "page_size": limit, "start": 0, "end": len(found)})
+        """Return the messages that are asked for, newest first: one page of them. Raises BadList."""
+        fits = textlist.matching(call.query)
+        found = [text for text in self._texts.newest() if fits(self._listed(text, call.now))]
+        place, around = textlist.page(call.path, call.query, [text.sid for text in found])
+        return as_json(200, {**around, "messages": [self.show(text, call.now) for text in found[place]]})
+
+    def _listed(self, text: Text, now: float) -> Listed:
+        sent = self._state(text, progress(now - text.created, self._final_s)).sent
+        return Listed(text.sid, text.to, text.sender, text.created if sent is None else sent)
 
     def _state(self, text: Text, where: Progress) -> _State:
         sent_at = text.created + self._final_s / 2
@@ -172,15 +173,6 @@ class Texts:
 def _magic_fate(to: str) -> str | None:
     found = _UNDELIVERABLE.fullmatch(to)
     return found[1] if found else None
-
-
-def _fits(text: Text, asked: Mapping[str, str]) -> bool:
-    day = strftime("%Y-%m-%d", gmtime(text.created))
-    return (
-        asked.get("To", text.to) == text.to
-        and asked.get("From", text.sender) == text.sender
-        and asked.get("DateSent", day) == day
-    )
 
 
 def _date(moment: float) -> str:

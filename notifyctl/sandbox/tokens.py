@@ -48,6 +48,7 @@ class Tokens:
     """
 
     name = "token"
+    challenge = 'Bearer realm="https://accounts.google.com/"'
 
     def __init__(self, random: Random, account: ServiceAccount | None, life_s: int) -> None:
         self._random = random

@@ -11,16 +11,19 @@ from urllib.parse import parse_qs
 
 from notifyctl.sandbox.callbacks import Callbacks
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, page
-from notifyctl.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN
+from notifyctl.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN, TWILIO_TOKENS
+from notifyctl.sandbox.textlist import BadList
 from notifyctl.sandbox.texts import Texts
 
 MORE = "https://www.twilio.com/docs/errors/"
+MOST_MEDIA = 10
+LONGEST_VALIDITY_S = 36_000
 
 _PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/.]+)(?P<messages>/Messages(?:/(?P<sid>[^/.]+))?)?\.json")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}|(?:whatsapp|messenger):.+")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
-_LOGINS = frozenset({f"{TWILIO_ACCOUNT}:{TWILIO_TOKEN}", f"{TWILIO_KEY}:{TWILIO_KEY_SECRET}"})
+_LOGINS = frozenset({*(f"{TWILIO_ACCOUNT}:{token}" for token in TWILIO_TOKENS), f"{TWILIO_KEY}:{TWILIO_KEY_SECRET}"})
 # The refusals by their codes: HTTP status and text; {} stands for the number they are about.
 CODES: Mapping[int, tuple[int, str]] = {
     10001: (401, "Account is not active"),
@@ -49,6 +52,7 @@ CODES: Mapping[int, tuple[int, str]] = {
     21617: (400, "The concatenated message body exceeds the 1600 character limit"),
     21619: (400, "A text message body or media urls must be specified."),
     21620: (400, "Invalid media URL(s)"),
+    21623: (400, "Number of media files exceeds allowed limit"),
     21659: (400, "'From' {} is not a Twilio phone number or short code country mismatch"),
     21660: (400, "Mismatch between the 'From' number {} and the account"),
     21661: (400, "The 'From' number {} is not SMS-capable"),
@@ -56,6 +60,7 @@ CODES: Mapping[int, tuple[int, str]] = {
     21703: (400, "The Messaging Service contains no phone numbers."),
     30034: (400, "Message from an Unregistered Number"),
     63038: (429, "Account exceeded the daily messages limit"),
+    90007: (400, "Invalid validity period value"),
 }  # fmt: skip
 _MAGIC_TO = {
     "+15005550001": 21211, "+15005550002": 21612, "+15005550003": 21408, "+15005550004": 21610, "+15005550009": 21614,
@@ -73,6 +78,7 @@ class TwilioServer:
     """
 
     name = "twilio"
+    challenge = 'Basic realm="Twilio API"'
 
     def __init__(self, random: Random, final_s: float, callbacks: Callbacks | None = None) -> None:
         self._texts = Texts(random, final_s, callbacks)
@@ -105,7 +111,10 @@ class TwilioServer:
         if place["sid"]:
             return self._texts.find(place["sid"], call.now) or _error(20404)
         if place["messages"]:
-            return self._texts.list(call)
+            try:
+                return self._texts.list(call)
+            except BadList as problem:
+                return _error(20001, text=str(problem))
         # A key of the usual kind may not ask about the account.
         return _account(call.path) if login.startswith("AC") else _error(20003)
 
@@ -176,8 +185,16 @@ def _refusal(form: Mapping[str, str]) -> Reply | None:
         return _error(21602)
     if len(form.get("Body", "")) > 1_600:
         return _error(21617)
+    if int(form.get("MediaCount", "0")) > MOST_MEDIA:
+        return _error(21623)
+    if not _is_validity(form.get("ValidityPeriod", "1")):
+        return _error(90007)
     code = _recipient_problem(to)
     return _error(code, to) if code else None
+
+
+def _is_validity(seconds: str) -> bool:
+    return seconds.isascii() and seconds.isdecimal() and len(seconds) < 9 and 1 <= int(seconds) <= LONGEST_VALIDITY_S
 
 
 def _sender_problem(sender: str) -> int | None:
@@ -192,8 +209,8 @@ def _recipient_problem(to: str) -> int | None:
     return None if _NUMBER.fullmatch(to.rpartition(":")[2]) else 21211
 
 
-def _error(code: int, number: str = _ANYBODY, status: int | None = None) -> Reply:
+def _error(code: int, number: str = _ANYBODY, status: int | None = None, text: str | None = None) -> Reply:
     usual, message = CODES[code]
     status = status or usual
-    body = {"code": code, "message": message.format(number), "more_info": f"{MORE}{code}", "status": status}
+    body = {"code": code, "message": text or message.format(number), "more_info": f"{MORE}{code}", "status": status}
     return as_json(status, body)

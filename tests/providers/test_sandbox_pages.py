@@ -115,6 +115,29 @@ def test_list(tmp_path: Path) -> None:
     assert json.loads(data[1]["body"])["subject"] == "Hello"
 
 
+def test_everything_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages, those that were only to be checked, and questions: also what is not kept any more. It looks again."""
+    monkeypatch.setattr("notifyctl.sandbox.inbox.KEPT", 3)
+    key = {"Authorization": f"Bearer {SENDGRID_KEY}"}
+    with started(tmp_path) as running:
+        for _ in range(4):
+            post_mail(running)
+        checked = {"personalizations": [{"to": [{"email": "ann@b.example"}]}], "from": {"email": "a@b.example"}}
+        checked |= {"subject": "x", "content": [{"type": "text/plain", "value": "x"}]}
+        checked |= {"mail_settings": {"sandbox_mode": {"enable": True}}}
+        assert httpx.post(f"{running.url}/v3/mail/send", json=checked, headers=key).status_code == 200
+        for _ in range(2):
+            httpx.get(f"{running.url}/v3/scopes", headers=key)
+        answer = httpx.get(f"{running.url}/")
+        older = httpx.get(f"{running.url}/?before=4")
+        data = httpx.get(f"{running.url}/messages.json").json()
+    page = harmless(answer)
+    assert "4 messages received, 1 more only checked, 2 questions answered; the last 3 are shown" in page.text
+    assert "200, only checked" in page.text
+    assert [line["checks"] for line in data] == [True, False, False]
+    assert (answer.headers["refresh"], "refresh" in older.headers) == ("5", False)
+
+
 def test_mail_is_shown(sandbox: Running) -> None:
     """A mail's fields, text, headers and attachments; its HTML in a frame in which nothing runs and nothing loads."""
     html = "<h1>Hello</h1><script>alert(1)</script><img src='https://tracker.example/x.png'>"
