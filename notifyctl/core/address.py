@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel
 
 TOKEN_MAX = 1_024
@@ -18,6 +19,14 @@ _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 def normalised(channel: Channel, address: str) -> str:
     """Return the address as it is stored on that channel. Raises UsageError for one that cannot be meant."""
     return _BY_CHANNEL[channel](address)
+
+
+def meant(channel: Channel, address: str) -> str:
+    """Return the stored form of whom an operator means: of a mailbox (`Anna <anna@example.org>`) that of its address.
+
+    Raises UsageError for one that cannot be meant.
+    """
+    return normalised(channel, bare_address(address) if channel is Channel.EMAIL else address)
 
 
 def email(address: str) -> str:

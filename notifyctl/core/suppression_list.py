@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from notifyctl.core import when
-from notifyctl.core.address import normalised
+from notifyctl.core.address import meant
 from notifyctl.core.errors import UsageError
-from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.text import one_line
@@ -113,6 +113,10 @@ def _table(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         raise UsageError(f"line {reader.line_num}: it is no CSV: {error}") from error
 
 
+# What keeps a cell of an exported list from being taken for a formula.
+_FOR_SPREADSHEETS = re.compile(r"'[=+@\t\r-]")
+
+
 def _is_address(cell: str) -> bool:
     return "@" in cell or cell.strip().startswith("+")
 
@@ -126,14 +130,15 @@ def _taken(row: Mapping[str, Any] | str, defaults: Defaults) -> ListedAddress:
     channel = _channel(said, defaults)
     cause = _cause(said["cause"], defaults.cause)
     group = said["group"] if cause is SuppressionCause.OPT_OUT else ""
-    address = bare_address(said["address"]) if channel is Channel.EMAIL else said["address"]
     reason = one_line(said["reason"]) or defaults.reason
-    return ListedAddress(channel, Refusal(normalised(channel, address), cause, reason, group, _moment(said["at"])))
+    address = meant(channel, said["address"])
+    return ListedAddress(channel, Refusal(address, cause, reason, group, _moment(said["at"])))
 
 
 def _text(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
     values = (row.get(name) for name in names)
-    return next((str(value).strip() for value in values if value not in (None, "")), "")
+    text = next((str(value).strip() for value in values if value not in (None, "")), "")
+    return text[1:] if _FOR_SPREADSHEETS.match(text) else text
 
 
 def _channel(said: Mapping[str, str], defaults: Defaults) -> Channel:

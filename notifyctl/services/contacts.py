@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import asdict, dataclass, replace
 
-from notifyctl.core.address import normalised
+from notifyctl.core.address import meant, normalised
 from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause
@@ -106,7 +106,7 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
 
     The address need not be one of the user's: a notification may name any. Raises UsageError, NotFound for the user.
     """
-    normal, why = normalised(channel, address), suppressions.stated(reason)
+    normal, why = meant(channel, address), suppressions.stated(reason)
 
     def work(tx: Tx) -> ContactSuppression:
         user, holding = users.find(tx, ref), store.of_address(tx, channel, normal)
@@ -122,7 +122,7 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
 
 def suppressing(db: Database, ref: str, channel: Channel, address: str) -> list[Suppression]:
     """Return what holds of an address, for the person who would lift it. Raises UsageError, NotFound for the user."""
-    normal = normalised(channel, address)
+    normal = meant(channel, address)
     with db.read() as tx:
         users.find(tx, ref)
         return store.of_address(tx, channel, normal)
@@ -130,7 +130,7 @@ def suppressing(db: Database, ref: str, channel: Channel, address: str) -> list[
 
 def unsuppress(db: Database, ref: str, channel: Channel, address: str) -> Lifted:
     """Let an address be written to again; nothing happens when it may be. Raises UsageError, NotFound for the user."""
-    normal = normalised(channel, address)
+    normal = meant(channel, address)
 
     def work(tx: Tx) -> Lifted:
         users.find(tx, ref)

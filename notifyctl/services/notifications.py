@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement
 
 from notifyctl.core import attached, operate, when
-from notifyctl.core.address import normalised
+from notifyctl.core.address import meant
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.json_codec import lenient
@@ -252,7 +252,7 @@ def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
 def _as_stored(address: str) -> str:
     """Return the address in the form of the channel it looks like."""
     channel = Channel.EMAIL if "@" in address else Channel.SMS if address.strip().startswith("+") else Channel.PUSH
-    return normalised(channel, address)
+    return meant(channel, address)
 
 
 def _resolved(tx: Tx, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:

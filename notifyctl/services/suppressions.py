@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from notifyctl.core import when
-from notifyctl.core.address import normalised
+from notifyctl.core.address import meant
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
@@ -83,7 +83,7 @@ def add(
 
     Raises UsageError for an address that is none, and without a reason.
     """
-    normal, why = normalised(channel, address), stated(reason)
+    normal, why = meant(channel, address), stated(reason)
     if group and cause is not SuppressionCause.OPT_OUT:
         raise UsageError("--group is for who left a group of mails", f"--cause {SuppressionCause.OPT_OUT}")
     return db.write(lambda tx: suppress(tx, channel, Refusal(normal, cause, why, group.strip())))

@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 from notifyctl.core.address import fold
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
-from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause
+from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause, key
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
@@ -109,7 +109,7 @@ def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
 
 def of_address(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
     """Return what holds of an address, however it is written; what was said first comes first."""
-    same = (s.channel == channel.value) & (s.address == fold(channel, address))
+    same = (s.channel == channel.value) & (s.address == key(channel, address).folded)
     return _many(tx, _select().where(same, _HOLDS).order_by(s.created_at, s.id))
 
 
@@ -255,7 +255,7 @@ def _conditions(wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
     if wanted.address is not None:
         channels = list(Channel) if wanted.channel is None else [wanted.channel]
         found.append(
-            or_(*[and_(s.channel == each.value, s.address == fold(each, wanted.address)) for each in channels])
+            or_(*[and_(s.channel == each.value, s.address == key(each, wanted.address).folded) for each in channels])
         )
     if wanted.reason is not None:
         found.append(_is_reason(wanted.reason))

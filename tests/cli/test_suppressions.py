@@ -45,6 +45,19 @@ def test_show_says_all_that_stands_against_an_address(three: Cli) -> None:
     assert three.call("suppressions", "show", "nobody@example.org").exit_code == 3
 
 
+@pytest.mark.parametrize("written", ['"Bob <x>, B." <bob@EXAMPLE.org>', "bob(work)@example.org", "<Bob@example.org>"])
+def test_an_address_with_a_name_is_the_address(three: Cli, written: str) -> None:
+    """Whoever pastes a mailbox (RFC 5322) as a mail shows it means its address, in every act."""
+    added = three.call(*ADD, "email", written, "--reason", "x", "--cause", "bounce", "--if-not-exists", "-o", "json")
+    assert "Bob@example.org" in added.stdout + added.stderr or "bob@example.org" in added.stdout + added.stderr
+    for act in (("list", "--address", written), ("show", written)):
+        assert [row["cause"] for row in three.call("suppressions", *act, "-o", "json").ok().json()] == ["bounce"]
+    seen = ("notifications", "list", "--since", "1d", "-o", "json", "--address")
+    assert three.call(*seen, written).ok().json() == []
+    three.call("suppressions", "remove", "email", written, "--yes").ok()
+    assert three.call("suppressions", "show", "bob@example.org").exit_code == 3
+
+
 def test_add_says_when_it_is_there(three: Cli) -> None:
     """The same again is a conflict, and none with --if-not-exists; a group is an opt-out's only."""
     again = (*ADD, "email", "EVE@example.org", "--reason", "again")
