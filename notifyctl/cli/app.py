@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from notifyctl import __version__
 from notifyctl.cli.errors import ReaderGone, exit_code_of
-from notifyctl.cli.noun import RootGroup
+from notifyctl.cli.noun import CONTEXT, RootGroup
 from notifyctl.cli.streams import open_streams
 
 # Name, module, help; in the order an operator meets them.
@@ -41,6 +41,17 @@ COMMANDS = (
 )
 
 FIRST_STEPS = """\
+Exit codes:
+
+\b
+  0  done, also when there was nothing to do    6  partly done
+  1  failed unexpectedly, or stdout is full     7  the answer is no
+  2  usage; nothing was done                    8  run notifyctl migrate up
+  3  not found                                 10  no database; repeat later
+  4  not allowed                               11  --timeout ended
+  5  conflict                        130, 141  interrupted, pipe closed
+                                          143  terminated
+
 First steps:
 
 \b
@@ -112,7 +123,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=FIRST_STEPS,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
 )
 
 

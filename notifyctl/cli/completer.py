@@ -88,18 +88,19 @@ def candidates(words: Sequence[str], incomplete: str) -> list[Candidate]:
     """Return what may stand where `incomplete` is being typed, after these words."""
     tree = json.loads((Path(__file__).parent / "commands.json").read_text(encoding="utf-8"))
     place = _Place(tree, words)
+    found = _possible(place, incomplete)
+    return [each for each in found if each[0].startswith(incomplete) or each[0] == FILES]
+
+
+def _possible(place: _Place, incomplete: str) -> list[Candidate]:
     option, equals, value = incomplete.partition("=")
     if place.expects is not None:
-        found = _values(place, place.expects, incomplete)
-    elif option.startswith("--") and equals:
-        found = [(f"{option}={each}", text) for each, text in _values(place, place.option(option) or "", value)]
-    elif incomplete.startswith("-"):
-        found = [(name, text) for name, (_, text) in place.options.items() if text and name.startswith(incomplete)]
-    elif place.leaf is None:
-        found = place.verbs()
-    else:
-        found = _values(place, place.argument(), incomplete)
-    return [each for each in found if each[0].startswith(incomplete) or each[0] == FILES]
+        return _values(place, place.expects, incomplete)
+    if option.startswith("--") and equals:
+        return [(f"{option}={each}", text) for each, text in _values(place, place.option(option) or "", value)]
+    if incomplete.startswith("-"):
+        return [(name, text) for name, (_, text) in place.options.items() if text]
+    return place.verbs() if place.leaf is None else _values(place, place.argument(), incomplete)
 
 
 class _Place:
@@ -150,16 +151,18 @@ class _Place:
             self.expects = None
             return
         if word.startswith("-") and word != "-":
-            name, equals, value = word.partition("=")
-            if equals:
-                self.flags[name] = value
-            else:
-                self.pending = name
-                self.expects = self.option(name)
+            self._take(word)
         elif self.leaf is not None:
             self.given.append(word)
         else:
             self._descend(word)
+
+    def _take(self, option: str) -> None:
+        self.pending, equals, value = option.partition("=")
+        if equals:
+            self.flags[self.pending] = value
+        else:
+            self.expects = self.option(self.pending)
 
     def _descend(self, word: str) -> None:
         names = {name for name, _ in self.verbs()}

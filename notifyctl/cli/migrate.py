@@ -46,7 +46,7 @@ _LockTimeout = Annotated[
         "--lock-timeout",
         metavar="DURATION",
         parser=_lock_timeout,
-        help="PostgreSQL: give up when a table in use is not free after that time. Default 5s.",
+        help="PostgreSQL: give up when a table in use is not free after that time.  [5s]",
     ),
 ]
 

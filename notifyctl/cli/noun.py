@@ -22,6 +22,8 @@ GIVEN = "notifyctl.given"
 FORMATS = ("table", "plain", "json", "yaml", "ndjson", "csv", "markdown", "id")
 SECRET = "secret"  # noqa: S105 - a format
 """The format of verbs that show a secret once: nothing but it."""
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 160}
+"""Help is as wide as the terminal, but no wider than can be read."""
 _ALIASES = {"add": "create", "create": "add", "remove": "delete", "delete": "remove"}
 
 
@@ -103,6 +105,10 @@ class Leaf(TyperCommand):
         attrs["params"] = [*(attrs.get("params") or []), *_global_params(self, hidden=True)]
         super().__init__(name, **attrs)
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write an example, and what is to be known of the values."""
+        _write_example(ctx, formatter, {param.metavar for param in self.params if param.metavar})
+
     def invoke(self, ctx: Any) -> Any:
         """Run it, unless a format or a field that it does not have was asked for."""
         given = ctx.meta.get(GIVEN, {})
@@ -125,6 +131,18 @@ class Leaf(TyperCommand):
         return tuple(dict.fromkeys(field.name for field in fields))
 
 
+def _write_example(ctx: Any, formatter: Any, metavars: set[str]) -> None:
+    from notifyctl.cli import examples
+
+    _, _, path = ctx.command_path.partition(" ")
+    if (line := examples.of(path)) is not None:
+        with formatter.section("Example"):
+            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+    for text in examples.units(metavars):
+        formatter.write_paragraph()
+        formatter.write_text(text)
+
+
 class SecretLeaf(Leaf):
     """A verb that shows a secret, once."""
 
@@ -143,6 +161,11 @@ class Group(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the verb of that name, or of its alias."""
         return self.commands.get(cmd_name) or self.commands.get(_ALIASES.get(cmd_name, ""))
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write an example, and what else there is to say."""
+        _write_example(ctx, formatter, set())
+        super().format_epilog(ctx, formatter)
 
 
 class RootGroup(Group):
@@ -164,13 +187,13 @@ class Noun(typer.Typer):
             rich_markup_mode=None,
             pretty_exceptions_enable=False,
             callback=_no_options,
-            context_settings={"help_option_names": ["-h", "--help"]},
+            context_settings=CONTEXT,
         )
 
     def command(self, name: str | None = None, *, shows: Shown = (), **attrs: Any) -> Callable[[F], F]:
         """Declare a verb. `shows` are the `Field`s of what it prints: then `--fields` is checked before it acts."""
         attrs["cls"] = showing(attrs.get("cls", Leaf), shows)
-        attrs.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+        attrs.setdefault("context_settings", CONTEXT)
         return super().command(name, **attrs)
 
 
@@ -182,7 +205,7 @@ def showing(cls: type[Leaf], fields: Shown) -> type[Leaf]:
 def single(help: str, function: F, cls: type[Leaf] = Leaf, *, shows: Shown = ()) -> typer.Typer:
     """Return the app of a top-level command without verbs."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=help, cls=showing(cls, shows), context_settings={"help_option_names": ["-h", "--help"]})(function)
+    app.command(help=help, cls=showing(cls, shows), context_settings=CONTEXT)(function)
     return app
 
 

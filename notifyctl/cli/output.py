@@ -85,10 +85,8 @@ class Output:
         self.on_terminal = sys.stdout.isatty()
         self.form = form or ("table" if self.on_terminal else "plain")
         self.asked_form = form
-        self.quiet = quiet
-        self.utc = utc
-        self.fields = fields
-        self.raw = raw
+        self.quiet, self.utc = quiet, utc
+        self.fields, self.raw = fields, raw
 
     # Remarks
 

@@ -91,6 +91,7 @@ class _Setter(Leaf):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write them."""
+        super().format_epilog(ctx, formatter)
         for name, settings in providers.settings().items():
             with formatter.section(f"Settings of {name} (--set)"):
                 formatter.write_dl(list(settings.items()))

@@ -86,7 +86,7 @@ _Latency = Annotated[
 ]
 _Receipts = Annotated[
     int | None,
-    typer.Option("--receipts", metavar="D", parser=duration, help="Time until a message is delivered; usual: 2s."),
+    typer.Option("--receipts", metavar="D", parser=duration, help="Time until a message is delivered.  [2s]"),
 ]
 _Log = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON line for each request.")]
 _ServiceAccount = Annotated[

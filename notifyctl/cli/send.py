@@ -91,7 +91,8 @@ _MaxRetries = Annotated[
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request to the provider; store nothing.")]
 _Wait = Annotated[bool, typer.Option("--wait", help="Wait until it was sent; exit 7 if it ends otherwise.")]
 _Timeout = Annotated[
-    int | None, typer.Option("--timeout", metavar="D", parser=duration, help="Wait at most so long (60s); exit 11.")
+    int | None,
+    typer.Option("--timeout", metavar="D", parser=duration, help="Wait at most so long, else exit 11.  [60s]"),
 ]
 
 

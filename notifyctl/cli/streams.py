@@ -90,12 +90,14 @@ def open_streams() -> None:
         sys.stdout = io.TextIOWrapper(WholeWriter(1), encoding="utf-8", write_through=True)
     encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
     sys.stderr = io.TextIOWrapper(RemarkWriter(2), encoding, "backslashreplace", write_through=True)
-    given = sys.stdout
-    if isinstance(given, io.TextIOWrapper):
-        given.flush()
-        whole = io.BufferedWriter(WholeWriter(given.fileno()))
-        on_terminal = given.isatty()
-        sys.stdout = io.TextIOWrapper(whole, given.encoding, "backslashreplace", line_buffering=on_terminal)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _whole(sys.stdout)
+
+
+def _whole(given: io.TextIOWrapper) -> io.TextIOWrapper:
+    given.flush()
+    taking = io.BufferedWriter(WholeWriter(given.fileno()))
+    return io.TextIOWrapper(taking, given.encoding, "backslashreplace", line_buffering=given.isatty())
 
 
 def _occupy(descriptor: int) -> None:

@@ -8,19 +8,21 @@ from notifyctl.store.db.database import Database
 
 MOST = 50
 
+_QUERIES = {
+    "user": store.users_like,
+    "provider": store.providers_like,
+    "notification": store.notifications_like,
+    "dead_letter": store.dead_letters_like,
+    "key": store.keys_like,
+}
+
 
 def find(db: Database, kind: str, beginning: str) -> list[tuple[str, str]]:
     """Return at most `MOST` values of a kind that begin so, the newest first, each with what it is.
 
     Kinds: user, provider, notification, dead_letter, key; of any other there are none.
     """
-    query = {
-        "user": store.users_like,
-        "provider": store.providers_like,
-        "notification": store.notifications_like,
-        "dead_letter": store.dead_letters_like,
-        "key": store.keys_like,
-    }.get(kind)
+    query = _QUERIES.get(kind)
     if query is None:
         return []
     with db.read() as tx:

@@ -18,17 +18,22 @@ def beginnings(settings: Settings, kind: str, beginning: str) -> list[tuple[str,
     """
     system = System(_for_reading(settings))
     try:
-        database = system.unchecked
-        database.require_version()
-        if settings.api_key is not None:
-            verdict = keys.verify(database, settings.api_key)
-            if not verdict.valid:
-                raise NotAllowed(verdict.reason or "the key is not valid")
-        elif settings.require_api_key:
-            raise NotAllowed("this profile demands an API key")
-        return service.find(database, kind, beginning)
+        _require_admission(system)
+        return service.find(system.unchecked, kind, beginning)
     finally:
         system.close()
+
+
+def _require_admission(system: System) -> None:
+    """Raise as `System.admitted` does, but only look at the key: its last use stays as it is."""
+    settings = system.settings
+    system.unchecked.require_version()
+    if settings.api_key is not None:
+        verdict = keys.verify(system.unchecked, settings.api_key)
+        if not verdict.valid:
+            raise NotAllowed(verdict.reason or "the key is not valid")
+    elif settings.require_api_key:
+        raise NotAllowed("this profile demands an API key")
 
 
 def _for_reading(settings: Settings) -> Settings:
