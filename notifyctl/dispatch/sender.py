@@ -127,6 +127,8 @@ class Sender:
             return _unfit(str(error))
         except TimeoutError:
             raise DatabaseUnavailable("the files of a mail could not be read in time") from None
+        except asyncio.CancelledError:  # at shutdown: nothing was sent
+            raise DatabaseUnavailable("broken off before the files of a mail were read") from None
 
     def _built(self, build: Builder, message: Message) -> Request | Outcome:
         try:

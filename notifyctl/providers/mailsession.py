@@ -6,7 +6,6 @@ Sources: RFC 5321 (SMTP), 3207 (STARTTLS), 4954 (AUTH), 1870 (SIZE), 8314 (TLS f
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import ssl
 import time
@@ -16,10 +15,10 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import cast
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
 from notifyctl.providers.contract import Response
-from notifyctl.providers.smtp import greeting
+from notifyctl.providers.smtp import greeting, lines
 
 TAKEN = frozenset({250, 251, 252})
 """The replies by which a server takes a recipient."""
@@ -28,9 +27,6 @@ REFUSAL_CHARS = 200
 """What is kept of the reply to a recipient who gets no copy."""
 PEEK_SECONDS = 0.01
 READY_SECONDS = 5.0
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
-_LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +121,9 @@ class Session:
 
         Recipients after the first may be refused: the answer to a mail that was sent names them.
         """
-        lines = _as_lines(mail.message)
-        size = f"SIZE={len(lines)}".encode() if self._client.supports_extension("size") else b""
+        date = f"Date: {formatdate(time.time(), localtime=True)}\r\n".encode()
+        whole = len(date) + lines.size(mail.message)
+        size = f"SIZE={whole}".encode() if self._client.supports_extension("size") else b""
         code, text = await self._say(b"MAIL", f"FROM:<{mail.sender}>".encode("ascii"), size)
         if code != 250:
             return _response("mail", code, text)
@@ -140,7 +137,7 @@ class Session:
         code, text = await self._say(b"DATA")
         if code != 354:
             return _response("data", code, text)
-        code, text = await self._hand_over(lines)
+        code, text = await self._hand_over(date, mail.message)
         facts = {"message-id": mail.message_id, "recipients": str(len(mail.recipients) - len(refusals))}
         return _response("end", code, text, facts, refusals)
 
@@ -175,8 +172,8 @@ class Session:
         if getattr(self._protocol, "_buffer", None):
             raise SMTPException("the server answers what nobody asked")
 
-    async def _hand_over(self, lines: bytes) -> tuple[int, str]:
-        """Send the message's lines and return the reply.
+    async def _hand_over(self, date: bytes, message: bytes) -> tuple[int, str]:
+        """Send the message, dated, and return the reply.
 
         The library's own way sends it with the dot that ends it. Here the dot goes last: a connection that is lost
         before is no mail that may have been taken.
@@ -189,11 +186,12 @@ class Session:
         reply.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, whoever leaves first
         try:
             await asyncio.sleep(0)  # from here on it listens
-            protocol.write(_LEADING_DOT.sub(b"..", lines))
-            pause = 0.0
-            while transport.get_write_buffer_size() and not reply.done():
-                await asyncio.sleep(pause)
-                pause = PEEK_SECONDS
+            for piece in lines.pieces(message):
+                if reply.done():
+                    break
+                protocol.write(date + lines.stuffed(piece))
+                date = b""
+                await _written(transport, reply)
             if reply.done():  # refused in the middle: the rest would be taken for commands
                 self.usable = False
             else:
@@ -266,11 +264,9 @@ def _cut(text: str) -> str:
     return "\n".join(filter(None, (line.strip() for line in text[:REPLY_BYTES].splitlines())))
 
 
-def _as_lines(message: bytes) -> bytes:
-    """Return the message as it is meant, dated: each line ends in CRLF.
-
-    That is what its size counts; a dot that is doubled on the way is not part of it (RFC 1870, 5).
-    """
-    dated = f"Date: {formatdate(time.time(), localtime=True)}\r\n".encode() + message
-    lines = _LINE_END.sub(b"\r\n", dated)
-    return lines if lines.endswith(b"\r\n") else lines + b"\r\n"
+async def _written(transport: asyncio.WriteTransport, reply: asyncio.Future[SMTPResponse]) -> None:
+    """Wait until all is on its way, or a reply came before it was."""
+    pause = 0.0
+    while transport.get_write_buffer_size() and not reply.done():
+        await asyncio.sleep(pause)
+        pause = PEEK_SECONDS
