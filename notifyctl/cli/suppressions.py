@@ -91,6 +91,13 @@ _PORTABLE = (
     *(Field(name) for name in ("channel", "address", "cause", "group_id", "reason")),
     Field("created_at", FieldKind.TIME),
 )
+_PULLED = (
+    Field("name", title="LIST"),
+    Field("read", FieldKind.NUMBER, "READ"),
+    Field("suppressed", FieldKind.NUMBER, "SUPPRESSED"),
+    Field("only_shown", FieldKind.BOOL),
+    Field("problem", title="PROBLEM"),
+)
 _IMPORTED = (
     Field("read", FieldKind.NUMBER),
     Field("added", FieldKind.NUMBER),
@@ -110,13 +117,8 @@ def list_(
     with invocation(ctx) as run:
         paging, db = listing.Paging(limit, everything, cursor), run.system.db
         wanted = service.wanted(db, **given(ctx))
-        listing.show(
-            run,
-            paging,
-            partial(service.page, db, wanted),
-            fields(db.moment()),
-            count=partial(service.count, db, wanted),
-        )
+        found, count = partial(service.page, db, wanted), partial(service.count, db, wanted)
+        listing.show(run, paging, found, fields(db.moment()), count=count)
 
 
 @app.command()
@@ -200,6 +202,31 @@ def import_(
             run.out.say(reject)
         if done.rejected:
             raise PartlyDone(f"{done.rejected:,} of {done.read:,} rows were rejected, the others are written", None)
+
+
+@app.command()
+def pull(
+    ctx: typer.Context,
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose lists: sendgrid.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the lists and write nothing.")] = False,
+) -> None:
+    """Suppress who is on a provider's own lists: bounces, invalid addresses, spam reports and unsubscribes.
+
+    Blocks are shown and never suppressed. What was lifted here since stays lifted. Exit 6 where a list cannot be read
+    to its end; what was read of it is written.
+    """
+    with invocation(ctx) as run:
+        from notifyctl.services import pulling
+
+        db, keyring, urls = run.system.db, run.system.keyring, run.settings.provider_urls
+        done = pulling.pull(db, keyring, urls, provider, dry_run=dry_run)
+        run.out.records(done, _PULLED, id_name="name")
+        for each in (one for of in done if of.only_shown for one in of.samples):
+            run.out.say(f"not suppressed: {each.address} ({each.reason})")
+        failed = [each for each in done if each.problem is not None]
+        if failed:
+            said = "; ".join(f"{each.name}: {each.problem}" for each in failed)
+            raise PartlyDone(f"{said}; the others are complete", f"notifyctl providers test {provider}")
 
 
 @app.command(cls=_WHICH)

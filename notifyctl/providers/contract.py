@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.receipt import Arrival
+from notifyctl.core.suppression import Refusal
 
 
 class InvalidMessage(Exception):
@@ -175,6 +176,37 @@ class Traceable(Protocol):
 
     def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
         """Return what the answer says. Never raises, and never takes for delivered what was not said to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of a list of addresses. `kind` is ACCEPTED where it is one, THROTTLED where it is to be asked for later.
+
+    Else `message` says why it is none; UNKNOWN: a shorter one may be. `count` is how many rows it has, `said` what they
+    say.
+    """
+
+    kind: Kind
+    said: tuple[Refusal, ...] = ()
+    count: int = 0
+    message: str = ""
+    retry_after_ms: int | None = None
+
+
+@runtime_checkable
+class SuppressionLists(Protocol):
+    """What an adapter may offer besides: to read the lists of those to whom the provider itself does not write."""
+
+    lists: Sequence[str]
+
+    def suppresses(self, name: str) -> bool:
+        """Return whether who is on a list is written to no more."""
+
+    def list_request(self, name: str, offset: int, limit: int, credentials: Credentials) -> Request:
+        """Return the request for at most `limit` rows of a list, from `offset` on."""
+
+    def read_list(self, name: str, response: Response) -> ListPage:
+        """Return what a page says. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)

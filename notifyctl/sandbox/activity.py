@@ -16,16 +16,28 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from notifyctl.sandbox.exchange import IncomingRequest, Reply, as_json, dig
+from notifyctl.sandbox.lists import ListedMail
 from notifyctl.sandbox.query import BadQuery, parse
 from notifyctl.sandbox.receipts import Progress, RecentMessages, RequestLimit, progress
 
 PATH = "/v3/messages"
 PER_MINUTE = 6
-MAGIC = {"bounce": "not_delivered", "blocked": "blocked"}
-"""How an address begins to which no mail can be delivered: because it is none, or because its server does not want."""
+MAGIC = {
+    "bounce": "not_delivered",
+    "blocked": "blocked",
+    "invalid": "dropped",
+    "spamreport": "spamreport",
+    "unsubscribe": "unsubscribe",
+    "groupunsubscribe": "group_unsubscribe",
+}
+"""How an address begins to which no mail can be delivered (it is none, or its server does not want), or whose owner
+says no to what was delivered."""
 
 _NOTIFICATION = "unique_args['notification_id']"
+_STATUSES = {"processed": "processed", "bounce": "not_delivered", "dropped": "not_delivered"}
+_ACTIVITY_NAMES = {"bounce": "bounced", "spamreport": "spam_report"}
 _FIELDS = frozenset({"msg_id", "from_email", "to_email", "subject", "status", "last_event_time", _NOTIFICATION})
+_WISHES = frozenset({"spamreport", "unsubscribe", "group_unsubscribe"})
 _DELIVERED = {"response": "250 2.0.0 OK"}
 _BOUNCES: Mapping[str, Mapping[str, str]] = {
     "not_delivered": {
@@ -48,6 +60,7 @@ class _Mail:
     notification_id: str
     created: float
     fate: str | None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,7 @@ class Activity:
                 str(dig(envelope, "custom_args", "notification_id") or "")[:100],
                 now,
                 fate or magic,
+                str(dig(mail, "asm", "group_id") or "")[:20],
             )
             self._mails.put(msg_id, kept)
 
@@ -107,6 +121,11 @@ class Activity:
             for event in self._events(mail, now)
         ]
 
+    def listed(self, now: float) -> Iterator[ListedMail]:
+        """Return what may have put addresses on the suppression lists, the newest mail first."""
+        for mail in self._mails.newest():
+            yield from (ListedMail(event.name, mail.to, event.moment, event.more) for event in self._events(mail, now))
+
     def _search(self, call: IncomingRequest) -> Reply:
         asked = parse_qs(call.query)
         limit = asked.get("limit", ["10"])[0]
@@ -127,7 +146,7 @@ class Activity:
             return as_json(404, {"errors": [{"message": "not found", "field": "message_id"}]})
         told = [
             {
-                "event_name": "bounced" if event.name == "bounce" else event.name,
+                "event_name": _ACTIVITY_NAMES.get(event.name, event.name),
                 "processed": _date(event.moment),
                 "mx_server": "mx.sandbox.localhost",
                 **({"reason": event.more["reason"], "bounce_type": _severity(event)} if "reason" in event.more else {}),
@@ -147,7 +166,7 @@ class Activity:
             "msg_id": mail.msg_id,
             "subject": mail.subject,
             "to_email": mail.to,
-            "status": "not_delivered" if last.name == "bounce" else last.name,
+            "status": _STATUSES.get(last.name, "delivered"),
             "last_event_time": _date(last.moment),
             _NOTIFICATION: mail.notification_id,
         }
@@ -158,7 +177,11 @@ class Activity:
         if mail.fate != "processed" and progress(now - mail.created, self._final_s) is Progress.FINAL:
             end = mail.created + self._final_s
             bounce = _BOUNCES.get(mail.fate or "")
+            if mail.fate == "dropped":
+                return [_Event("dropped", end, {"reason": "Invalid"})]
             events.append(_Event("bounce", end, bounce) if bounce else _Event("delivered", end, _DELIVERED))
+            if mail.fate in _WISHES:
+                events.append(_Event(mail.fate, end, {"asm_group_id": mail.group} if mail.group else {}))
         return events
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ class Handled:
     accept: Callable[[str | None], None] | None = None
 
 
-def as_json(status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+def as_json(status: int, body: Mapping[str, Any] | Sequence[Any], headers: Mapping[str, str] | None = None) -> Reply:
     """Return `body` as JSON."""
     return Reply(status, json.dumps(body, ensure_ascii=False).encode(), headers=headers or {})
 

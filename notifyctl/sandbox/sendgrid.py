@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from notifyctl.sandbox import activity, maillimits
+from notifyctl.sandbox import activity, lists, maillimits
 from notifyctl.sandbox.activity import PER_MINUTE, Activity
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, dig, page, parse_object
 from notifyctl.sandbox.identity import SENDGRID_KEYS, webhook_headers
@@ -23,7 +23,7 @@ SCOPES = ("mail.send", "messages.read", "sender_verification_eligible", "2fa_req
 MAX_BYTES = 30 * 1024 * 1024
 HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html#"
 
-_METHODS = {PATH: "POST", SCOPES_PATH: "GET", activity.PATH: "GET"}
+_METHODS = {PATH: "POST", **dict.fromkeys((SCOPES_PATH, activity.PATH, *lists.PATHS), "GET")}
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(\.[^@\s<>,;.]+)+")
 _RESERVED = frozenset(
     {
@@ -109,6 +109,8 @@ class SendGridServer:
     def _told(self, call: IncomingRequest) -> Reply:
         if call.path == SCOPES_PATH:
             return as_json(200, {"scopes": list(SCOPES)})
+        if call.path in lists.PATHS:
+            return lists.answer(call, self._activity.listed(call.now))
         reply, wait = self._activity.answer(call)
         return reply or too_many(PER_MINUTE, wait or int(call.now))
 

@@ -112,12 +112,14 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
         user, holding = users.find(tx, ref), store.of_address(tx, channel, normal)
         holding = [each for each in holding if not each.group_id]
         stored = holding[0] if holding else suppressions.suppress(tx, channel, Refusal(normal, _BY_HAND, why))
-        theirs = _has(tx, user, channel, normal)
-        return ContactSuppression(
-            stored.id, channel.value, normal, stored.reason, stored.created_at, theirs=theirs, created=not holding
-        )
+        return _suppressed(stored, normal, theirs=_has(tx, user, channel, normal), created=not holding)
 
     return db.write(work)
+
+
+def _suppressed(stored: Suppression, address: str, *, theirs: bool, created: bool) -> ContactSuppression:
+    facts = (stored.id, stored.channel, address, stored.reason, stored.created_at)
+    return ContactSuppression(*facts, theirs=theirs, created=created)
 
 
 def suppressing(db: Database, ref: str, channel: Channel, address: str) -> list[Suppression]:

@@ -261,11 +261,12 @@ def _conditions(wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
         found.append(_is_reason(wanted.reason))
     if wanted.group is not None:
         found.append(s.group_id == wanted.group)
-    if wanted.since is not None:
-        found.append(s.created_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(s.created_at < wanted.until)
-    return found
+    return found + _between(wanted.since, wanted.until)
+
+
+def _between(since: int | None, until: int | None) -> list[ColumnElement[bool]]:
+    found = [] if since is None else [s.created_at >= since]
+    return found if until is None else [*found, s.created_at < until]
 
 
 def _is_reason(text: str) -> ColumnElement[bool]:

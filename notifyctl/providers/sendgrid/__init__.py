@@ -8,8 +8,18 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.providers import content as fields
-from notifyctl.providers.contract import Builder, Call, Credentials, InvalidMessage, Request, Response, Trace, Unread
-from notifyctl.providers.sendgrid import answers, checkup, plain, receipts, webhook
+from notifyctl.providers.contract import (
+    Builder,
+    Call,
+    Credentials,
+    InvalidMessage,
+    ListPage,
+    Request,
+    Response,
+    Trace,
+    Unread,
+)
+from notifyctl.providers.sendgrid import answers, checkup, lists, plain, receipts, webhook
 from notifyctl.providers.sendgrid.mail import encoded, replies, sender
 
 
@@ -29,6 +39,7 @@ class SendGrid:
     }
     traced_at_once = receipts.AT_ONCE
     traces_per_minute = receipts.PER_MINUTE
+    lists = lists.NAMES
 
     def check(self, credentials: Credentials) -> list[str]:
         """Return what is missing or malformed in the settings, one sentence each."""
@@ -75,6 +86,18 @@ class SendGrid:
     def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
         """Return what the answer says of them."""
         return receipts.read(response, message_ids)
+
+    def suppresses(self, name: str) -> bool:
+        """Return whether who is on a list is written to no more."""
+        return lists.suppresses(name)
+
+    def list_request(self, name: str, offset: int, limit: int, credentials: Credentials) -> Request:
+        """Return the request for a page of a list."""
+        return lists.question(name, offset, limit, credentials, self.default_url)
+
+    def read_list(self, name: str, response: Response) -> ListPage:
+        """Return what a page of a list says."""
+        return lists.read(name, response)
 
     def read_call(self, call: Call) -> list[Arrival | Unread]:
         """Return what events say."""
