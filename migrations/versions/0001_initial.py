@@ -119,6 +119,7 @@ def _notifications() -> None:
         sa.Column("receipt_due_at", sa.BigInteger),
         sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
         sa.Column("attached_bytes", sa.Integer),
+        sa.Column("sent_to", sa.String(1024)),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),

@@ -8,8 +8,10 @@ from typing import Any
 
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.output import escaped_lines, iso
-from notifyctl.core import history
+from notifyctl.core import history, json_codec
+from notifyctl.core.audience import needs_address, own_address
 from notifyctl.core.duration import show_ms
+from notifyctl.core.model import Channel
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.text import one_line
@@ -20,12 +22,27 @@ AttemptEntry = dict[str, Any]
 def of(row: Notification) -> list[AttemptEntry]:
     """Return every attempt and event, oldest first: the history, and the attempt that ended well or still runs."""
     began = None if row.last_attempted is None else iso(row.last_attempted)
-    last = {"attempt": row.attempt_count, "provider": row.provider, "began_at": began}
+    last = {
+        "attempt": row.attempt_count,
+        "provider": row.provider,
+        "address": address_of(row),
+        "began_at": began,
+    }
     if row.sent_at is not None and not _is_known_by_receipt(row):
         return [*past(row.retry_history), {**last, "ended_at": iso(row.sent_at), "outcome": OutcomeKind.ACCEPTED.value}]
     if row.state in (State.IN_FLIGHT, State.UNKNOWN):
         return [*past(row.retry_history), {**last, "ended_at": None, "outcome": row.state}]
     return past(row.retry_history)
+
+
+def address_of(row: Notification) -> str | None:
+    """Return where the last attempt went, or where the content says that it goes; None before it is known."""
+    channel = Channel(row.message_type)
+    content: dict[str, Any] = json_codec.stored(row.payload, {})
+    if not needs_address(channel, content):
+        return None
+    own = own_address(channel, content)
+    return own or (row.sent_to if row.attempt_count else None)
 
 
 def _is_known_by_receipt(row: Notification) -> bool:
@@ -56,7 +73,9 @@ def _lines(run: Invocation, entry: AttemptEntry) -> str:
     if entry.get("times"):
         why = f"{why} ({entry['times']} times)".lstrip()
     line = f"{entry.get('attempt') or '-':>3}  {run.out.time(at)}  {took:>6}  {outcome:<12}  {why}".rstrip()
-    return f"{line}\n     {one_line(entry['message'])}" if entry.get("message") else line
+    where = f"to {entry['address']}" if entry.get("address") else None
+    more = ": ".join(one_line(each) for each in (where, entry.get("message")) if each)
+    return f"{line}\n     {more}" if more else line
 
 
 def _ms(moment: Any) -> int | None:

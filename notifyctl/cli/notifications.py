@@ -74,6 +74,7 @@ SHOWN = (
     Field("leased_by", FieldKind.ID),
     Field("leased_until", FieldKind.TIME),
     Field("receipt_due_at", FieldKind.TIME),
+    Field("address"),
     Field("payload", FieldKind.JSON),
     Field("provider_response"),
     Field("retry_history", FieldKind.JSON),
@@ -229,4 +230,4 @@ def _many(verb: str, select: Callable[[Any, NotificationQuery], Selection]) -> M
 
 
 def _with_attempts(row: Notification) -> SimpleNamespace:
-    return SimpleNamespace(**asdict(row), attempts=attempts.of(row))
+    return SimpleNamespace(**asdict(row), address=attempts.address_of(row), attempts=attempts.of(row))

@@ -26,7 +26,9 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
     if row.status == Status.PENDING and row.lease_id is not None:
         if row.provider != provider or (row.leased_until or 0) > now:
             return None
-        past = with_lost(row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now)
+        past = with_lost(
+            row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now, row.own
+        )
         return confirmed(row, arrival, provider, past, row.last_attempted, now)
     if row.status not in (Status.PENDING, Status.FAILED):
         return None
@@ -40,9 +42,9 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
     return confirmed(row, arrival, provider, row.retry_history, at, now, kind=ConfirmFailed if failed else Confirm)
 
 
-def with_lost(past: str | None, attempt: int, provider: str, began_at: int, now: int) -> str:
+def with_lost(past: str | None, attempt: int, provider: str, began_at: int, now: int, address: str | None) -> str:
     """Return a history with the attempt that was in flight when its dispatcher was lost."""
-    return history.append(past, entry_of_lost(attempt, provider, began_at, now, LOST))
+    return history.append(past, entry_of_lost(attempt, provider, began_at, now, LOST, address))
 
 
 def confirmed(

@@ -140,20 +140,29 @@ def _short(text: str | None, limit: int) -> str | None:
 def entry_of(attempt: Attempt, outcome: Outcome, wait_ms: int | None) -> dict[str, Any]:
     """Return the attempt as `retry_history` keeps it."""
     claim = attempt.claim
-    return _entry(claim.attempt, claim.provider, attempt.began_at, attempt.ended_at, outcome, wait_ms)
+    return _entry(claim.attempt, claim.provider, attempt.began_at, attempt.ended_at, outcome, wait_ms, claim.message.to)
 
 
-def entry_of_lost(number: int, provider: str, began_at: int, ended_at: int, why: str) -> dict[str, Any]:
+def entry_of_lost(
+    number: int, provider: str, began_at: int, ended_at: int, why: str, address: str | None
+) -> dict[str, Any]:
     """Return an attempt of which nobody knows what came, as `retry_history` keeps it."""
-    return _entry(number, provider, began_at, ended_at, Outcome(Kind.UNKNOWN, why), None)
+    return _entry(number, provider, began_at, ended_at, Outcome(Kind.UNKNOWN, why), None, address)
 
 
 def _entry(
-    number: int, provider: str, began_at: int, ended_at: int, outcome: Outcome, wait_ms: int | None
+    number: int,
+    provider: str,
+    began_at: int,
+    ended_at: int,
+    outcome: Outcome,
+    wait_ms: int | None,
+    address: str | None,
 ) -> dict[str, Any]:
     return {
         "attempt": number,
         "provider": provider,
+        "address": address,
         "began_at": began_at,
         "ended_at": ended_at,
         "outcome": outcome.kind.value,

@@ -71,6 +71,7 @@ class Notification:
     provider_message_id: str | None
     retry_history: str | None
     fails_over: bool
+    sent_to: str | None
     delivered_at: int | None
     bounced_at: int | None
     receipt: str | None

@@ -29,6 +29,8 @@ class Pending(Subject, Protocol):
     def retry_history(self) -> str | None: ...
     @property
     def fails_over(self) -> bool: ...
+    @property
+    def sent_to(self) -> str | None: ...
 
 
 def cancel(row: Pending, now: int) -> Cancel:
@@ -70,5 +72,5 @@ def _past(row: Pending, now: int) -> str | None:
     if row.lease_id is None:
         return row.retry_history
     began_at = row.last_attempted or row.due_at
-    lost = entry_of_lost(row.attempt_count, row.provider, began_at, now, _TAKEN_OVER)
+    lost = entry_of_lost(row.attempt_count, row.provider, began_at, now, _TAKEN_OVER, row.sent_to)
     return history.append(row.retry_history, lost)

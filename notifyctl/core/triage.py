@@ -31,9 +31,9 @@ _LOST = Outcome(Kind.UNKNOWN, LOST)
 class Due(NamedTuple):
     """A row that is due, as it was before it was leased; `lease_id` is an earlier lease that has ended.
 
-    `address` is the user's own for the channel, `suppression` why that must not be written to. `weight` is how many
-    bytes it has with its files, where those are many. Times are milliseconds since the epoch. A tuple: one is made of
-    every row.
+    `sent_to` is the user's address that an earlier claim took, `address` the one for this, `suppression` why that must
+    not be written to. `weight` is how many bytes it has with its files, where those are many. Times are milliseconds
+    since the epoch. A tuple: one is made of every row.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Due(NamedTuple):
     is_critical: bool
     provider: str
     fails_over: bool
+    sent_to: str | None
     address: str | None
     suppression: str | None
     weight: int | None = None
@@ -113,7 +114,8 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Ch
 def answered(due: Due, arrival: Arrival, terms: Terms) -> Confirm:
     """Return that a row whose lease had ended is sent: a receipt says that the attempt that was lost was taken."""
     began_at = due.last_attempted or due.due_at
-    past = with_lost(due.retry_history, due.attempt_count, due.provider, began_at, terms.now)
+    went_to = _went_to(due, read(due))
+    past = with_lost(due.retry_history, due.attempt_count, due.provider, began_at, terms.now, went_to)
     change = confirmed(_row(due, terms), arrival, due.provider, past, began_at, terms.now)
     return replace(change, attempt_count=due.attempt_count, last_attempted=due.last_attempted)
 
@@ -161,7 +163,11 @@ def _claim(due: Due, reading: Message, terms: Terms, past: str | None) -> Claim:
 def _lost_attempt(due: Due, reading: Reading, terms: Terms) -> Change | str:
     """Decide what a lease that ended without a result means: its end, or the history to go on with."""
     channel = _CHANNELS[due.message_type]
-    whom = reading if isinstance(reading, Message) else Message(due.id, channel, None, {})
+    whom = (
+        replace(reading, to=_went_to(due, reading))
+        if isinstance(reading, Message)
+        else Message(due.id, channel, None, {})
+    )
     before = _claim(due, whom, terms, due.retry_history)._replace(
         provider=due.provider,
         attempt=due.attempt_count,
@@ -170,6 +176,13 @@ def _lost_attempt(due: Due, reading: Reading, terms: Terms) -> Change | str:
     attempt = Attempt(before, began_at=before.claimed_at, ended_at=terms.now)
     change = decide(attempt, _LOST, 0.0, terms.on_unknown.get(channel, OnUnknown.RETRY))
     return change.retry_history if isinstance(change, Retry) else change
+
+
+def _went_to(due: Due, reading: Reading) -> str | None:
+    """Return where the attempt before this one went: the user may have another address by now."""
+    if not isinstance(reading, Message):
+        return due.sent_to
+    return message(due.id, reading.channel, reading.content, due.sent_to).to
 
 
 def _objected(due: Due, verdict: Objection, terms: Terms) -> Change:

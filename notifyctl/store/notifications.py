@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Any
@@ -31,7 +31,7 @@ from notifyctl.core.submission import New
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, predicates, state_expression, stuck
-from notifyctl.store.schema.tables import contact_points, notifications, users
+from notifyctl.store.schema.tables import notifications, users
 
 n = notifications.c
 
@@ -40,8 +40,8 @@ n = notifications.c
 class NotificationFilter:
     """Which notifications. Times are milliseconds since the epoch; None narrows nothing.
 
-    `stuck_ms`: pending for longer than that. `address` is the one in the payload, or a contact point of the user's
-    where the payload names none. `contains` is a text in what it says.
+    `stuck_ms`: pending for longer than that. `address` is the one in the payload, or where the payload names none
+    one that an attempt took. `contains` is a text in what it says.
     """
 
     status: Status | None = None
@@ -77,6 +77,7 @@ class LockedNotification:
     provider: str
     retry_history: str | None
     fails_over: bool
+    sent_to: str | None
     error_message: str | None
 
     @property
@@ -158,7 +159,7 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
     if wanted.stuck_ms is not None:
         found.append(stuck(now, wanted.stuck_ms))
     if wanted.address is not None:
-        found.append(_goes_to(wanted.address))
+        found.append(_went_to(wanted.address))
     if wanted.contains is not None:
         found.append(_mentions(wanted.contains))
     return found
@@ -169,7 +170,7 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
 
 def lock(tx: Tx, ids: Sequence[str]) -> dict[str, LockedNotification]:
     """Return those that exist, by id, locked until the transaction ends."""
-    columns = [n[field.name] for field in fields(LockedNotification)]
+    columns = [_SENT_TO if field.name == "sent_to" else n[field.name] for field in fields(LockedNotification)]
     statement = select(*columns).where(tx.dialect.is_any(n.id, ids)).order_by(n.id)
     return {row.id: LockedNotification(*row) for row in tx.execute(tx.dialect.lock_row(statement))}
 
@@ -207,30 +208,31 @@ def _created_at(wanted: NotificationFilter) -> ColumnElement[int]:
     return cast(n.created_at, BigInteger) if few else n.created_at
 
 
-def _goes_to(address: str) -> ColumnElement[bool]:
-    named = (and_(n.message_type == channel.value, _says(ADDRESS_FIELD[channel], address)) for channel in Channel)
-    return or_(*named, and_(~_names_somebody(), _is_contact(address)))
+def _went_to(address: str) -> ColumnElement[bool]:
+    """Return whether it went there, or names the address itself; not whether somebody has it today."""
+    is_mail = "@" in address  # no mail server tells cases apart
+    fold: Callable[[ColumnElement[str]], ColumnElement[str]] = func.lower if is_mail else _as_it_is
+    address = address.lower() if is_mail else address
+    sent_to, history, payload = fold(n.sent_to), fold(func.coalesce(n.retry_history, "")), fold(n.payload)
+    named = (
+        and_(n.message_type == channel.value, _says(payload, ADDRESS_FIELD[channel], address)) for channel in Channel
+    )
+    last = and_(~_names_somebody(), sent_to == address, n.attempt_count > 0)
+    return or_(*named, last, _says(history, "address", address))
+
+
+def _as_it_is(column: ColumnElement[str]) -> ColumnElement[str]:
+    return column
 
 
 def _names_somebody() -> ColumnElement[bool]:
-    return or_(*(_holds(f'"{field}":') for field in ("to", "token", "fid", "topic", "condition")))
+    return or_(*(_holds(n.payload, f'"{field}":') for field in ("to", "token", "fid", "topic", "condition")))
 
 
-def _is_contact(address: str) -> ColumnElement[bool]:
-    owner = users.alias("owner")
-    point = exists().where(
-        contact_points.c.user_id == n.user_id,
-        contact_points.c.channel == n.message_type,
-        contact_points.c.address == address,
-    )
-    own = exists().where(owner.c.id == n.user_id, owner.c.email == address)
-    return or_(point, and_(n.message_type == Channel.EMAIL.value, own))
-
-
-def _says(field: str, value: str) -> ColumnElement[bool]:
+def _says(text: ColumnElement[str], field: str, value: str) -> ColumnElement[bool]:
     # As text: of a payload that is no JSON the databases' own functions make an error.
     written = json.dumps(value, ensure_ascii=False)
-    return or_(_holds(f'"{field}":{written}'), _holds(f'"{field}": {written}'))
+    return or_(_holds(text, f'"{field}":{written}'), _holds(text, f'"{field}": {written}'))
 
 
 def _mentions(text: str) -> ColumnElement[bool]:
@@ -241,11 +243,14 @@ def _mentions(text: str) -> ColumnElement[bool]:
     payload: ColumnElement[str] = reduce(lambda left, name: func.replace(left, name, ""), names, n.payload)
     said, folded = payload, func.lower(payload)
     return or_(
-        *(func.replace(said, each, "") != said for each in written),
-        *(func.replace(folded, each.lower(), "") != folded for each in written),
+        *(_holds(said, each) for each in written),
+        *(_holds(folded, each.lower()) for each in written),
     )
 
 
-def _holds(text: str) -> ColumnElement[bool]:
+def _holds(text: ColumnElement[str], part: str) -> ColumnElement[bool]:
     # Not LIKE: its case counts on PostgreSQL only, and it would need its own escapes.
-    return func.replace(n.payload, text, "") != n.payload
+    return func.replace(text, part, "") != text
+
+
+_SENT_TO = case((~_names_somebody(), n.sent_to)).label("sent_to")

@@ -172,7 +172,7 @@ def _row(row: Any, contact: str | None) -> Addressee:
         metric_at=metric_at(row.created_at, row.send_at),
         known=DeliveryState(row.delivered_at, row.bounced_at, row.receipt),
         receipt_due_at=row.receipt_due_at,
-        own=own_address(channel, content) or contact,
+        own=own_address(channel, content) or row.sent_to or contact,
         copies=frozenset(_copies(content)) if channel is Channel.EMAIL else frozenset(),
         group=group(content),
         leased_until=row.leased_until,

@@ -18,7 +18,18 @@ from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.text import STORED_RESPONSE_BYTES
 from tests.support.claims import claim
 
-KEYS = {"attempt", "provider", "began_at", "ended_at", "outcome", "code", "http_status", "message", "wait_ms"}
+KEYS = {
+    "address",
+    "attempt",
+    "provider",
+    "began_at",
+    "ended_at",
+    "outcome",
+    "code",
+    "http_status",
+    "message",
+    "wait_ms",
+}
 
 chances = st.floats(0, 1, exclude_max=True)
 wishes = st.none() | st.integers(-(10**12), 10**12)

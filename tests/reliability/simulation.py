@@ -289,6 +289,7 @@ class Simulation:
             is_critical=False,
             provider="sendgrid",
             fails_over=True,
+            sent_to="anna@example.org",
             address="anna@example.org",
             suppression=None,
         )

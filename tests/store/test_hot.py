@@ -72,7 +72,11 @@ def test_questions_have_the_same_answers_both_ways(filled: Database, name: str) 
 def test_leases_and_reasons_are_the_same_both_ways(filled: Database) -> None:
     """What writes too: each way in a transaction of its own, undone."""
     ids = _ids(filled)
-    given = {**WANTED.parameters(), "until": NOW + 1, **filled.dialect.bind("v", take._KEY, [(id_,) for id_ in ids])}
+    given = {
+        **WANTED.parameters(),
+        "until": NOW + 1,
+        **filled.dialect.bind("v", take._KEY, [(id_, "a@b") for id_ in ids]),
+    }
     for statement in (take._LEASING, take._TAKING_OVER):
         assert _both(filled, statement, given, sorted) == sorted(ids)
     named = filled.dialect.bind(

@@ -159,7 +159,7 @@ def test_filters(database: Database) -> None:
 
 
 def test_filter_by_address(database: Database) -> None:
-    """The address is the payload's, else the user's; text that only looks like it does not count."""
+    """The address is the payload's, else where it went; text that only looks like it does not count."""
     anna, omar = seed.user(database, "anna"), seed.user(database, "omar")
     number = "+14155552345"
     point = {"id": str(uuid.uuid4()), "user_id": anna, "channel": "sms", "address": number}
@@ -168,8 +168,10 @@ def test_filter_by_address(database: Database) -> None:
     quoted = content.canonical(content.build(Channel.SMS, body=f'"to":"{number}"', to="+14155552346"))
     [named] = seed.pending(database, omar, "twilio", payload=stored)
     [other] = seed.pending(database, anna, "twilio", payload=quoted)
-    [own] = seed.pending(database, anna, "twilio", payload='{"body":"x","v":1}')
-    [mail] = seed.pending(database, anna, payload='{"subject":"x","v":1}')
+    [own] = seed.pending(database, anna, "twilio", payload='{"body":"x","v":1}', sent_to=number, attempt_count=1)
+    [mail] = seed.pending(database, anna, payload='{"subject":"x","v":1}', sent_to="anna@example.org", attempt_count=1)
+    seed.pending(database, anna, "twilio", payload='{"body":"not sent yet","v":1}')
+    seed.pending(database, anna, "twilio", payload='{"body":"given back","v":1}', sent_to=number)
     [poison] = seed.pending(database, omar, "twilio", payload="{not JSON")
     assert ids(database, NotificationFilter(address=number)) == {named, own}
     assert ids(database, NotificationFilter(address="+14155552346")) == {other}

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CTE
+from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
@@ -170,16 +171,17 @@ def _place(due: Due) -> tuple[bool, int]:
 
 def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, over: bool = False) -> None:
     if due:
-        ids = tx.dialect.bind("v", _KEY, [(row.id,) for row in due])
+        ids = tx.dialect.bind("v", _KEY, [(row.id, row.address) for row in due])
         tx.rows(_TAKING_OVER if over else _LEASING, {**wanted.parameters(), **ids, "until": wanted.now + length})
 
 
-_KEY = {"id": ID}
+_KEY: dict[str, TypeEngine[Any]] = {"id": ID, "address": String(1024)}
 _LEASE = {"id": ID, "fence": ID}
 
 
-def _leased(until: ColumnElement[int]) -> dict[str, Any]:
+def _leased(until: ColumnElement[int], address: ColumnElement[str]) -> dict[str, Any]:
     return {
+        "sent_to": address,
         "lease_id": bindparam("new_lease", type_=ID),
         "leased_by": bindparam("holder", type_=ID),
         "attempt_count": n.attempt_count + 1,
@@ -192,7 +194,7 @@ def _leased(until: ColumnElement[int]) -> dict[str, Any]:
 def _leasing(dialect: Dialect, *, over: bool) -> ReturningUpdate[Any]:
     v = dialect.rowset("v", _KEY)
     until: ColumnElement[int] = bindparam("until", type_=BigInteger)
-    values = _leased(until)
+    values = _leased(until, v.c.address)
     if over:  # apart: SQLite writes the indexes of a column that is set, even to what it was
         values["provider"] = bindparam("of_provider", type_=String(20))
     return update(notifications).values(values).where(n.id == v.c.id).returning(n.id)
@@ -227,6 +229,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.provider,
             n.fails_over,
             case((size > SMALL_BYTES, size)).label("weight"),
+            n.sent_to,
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free_at(moment))
         .where(*conditions)
@@ -310,7 +313,8 @@ def _usual(dialect: Dialect) -> Select[Any]:
         return joined
     timeout = select(provider.c.timeout_seconds).scalar_subquery()
     length = func.greatest(bindparam("least_ms", type_=BigInteger), 2_000 * timeout + LEASE_MARGIN_MS)
-    leased = update(notifications).values(_leased(bindparam("now", type_=BigInteger) + length))
+    values = _leased(bindparam("now", type_=BigInteger) + length, addressed.c.address)
+    leased = update(notifications).values(values)
     return joined.add_cte(leased.where(n.id == addressed.c.id, addressed.c.fits).cte("leased"))
 
 

@@ -79,6 +79,7 @@ notifications = Table(
     Column("receipt_due_at", BigInteger),  # added: when to ask the provider what became of it; NULL: not at all
     flag("fails_over", default=True),  # added: another provider may take it
     Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
+    Column("sent_to", String(1024)),  # added: the user's address that the last claim took; in no index
     one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),
