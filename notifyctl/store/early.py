@@ -53,7 +53,7 @@ def keep(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> None:
 
 
 def about(tx: Tx, notification_ids: Sequence[str]) -> list[EarlyReceipt]:
-    """Return what waits for these notifications, the oldest first."""
+    """Return all that waits for these notifications, the oldest first."""
     return _some(tx, tx.dialect.is_any(e.notification_id, notification_ids)) if notification_ids else []
 
 
@@ -64,7 +64,7 @@ def is_due(tx: Tx) -> bool:
 
 def due(tx: Tx) -> list[EarlyReceipt]:
     """Return those that it is time to look at, at most `BATCH`."""
-    return _some(tx, e.look_at <= tx.now)
+    return _some(tx, e.look_at <= tx.now, BATCH)
 
 
 def forget(tx: Tx, ids: Sequence[str]) -> None:
@@ -94,8 +94,8 @@ def _give_up(tx: Tx, rows: Sequence[tuple[str, str]]) -> None:
         providers.count_unmatched(tx, provider, count)
 
 
-def _some(tx: Tx, condition: ColumnElement[bool]) -> list[EarlyReceipt]:
-    rows = tx.execute(select(early_receipts).where(condition).order_by(e.received_at, e.id).limit(BATCH))
+def _some(tx: Tx, condition: ColumnElement[bool], most: int | None = None) -> list[EarlyReceipt]:
+    rows = tx.execute(select(early_receipts).where(condition).order_by(e.received_at, e.id).limit(most))
     return [EarlyReceipt(row.id, row.provider, row.received_at, _arrival(row)) for row in rows]
 
 

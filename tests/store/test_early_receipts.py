@@ -122,6 +122,21 @@ def test_it_answers_for_a_dispatcher_that_died(database: Database, leased: Claim
     assert (count(database, notification_dlq), count(database, early_receipts)) == (0, 0)
 
 
+def test_it_answers_for_many_at_once(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many calls were lost with their dispatcher, and however much was said of each by whomever."""
+    monkeypatch.setattr(early, "BATCH", 3)
+    seed.provider(database)
+    seed.pending(database, seed.user(database), count=6, created_at=NOW - HOUR)
+    lost = take(database, NOW).claims
+    sent = Receipt(Stage.UNDERWAY, "processed")
+    tell(database, *(ours(each, receipt, f"m{each.id}") for each in lost for receipt in (sent, DELIVERED)))
+    tell(database, *(ours(each, DELIVERED, f"n{each.id}") for each in lost), provider="twilio")
+    batch = take(database, NOW + 2 * LEASE_MS)
+    assert (len(lost), batch.claims, batch.settled) == (6, (), {"confirmed": 6})
+    with database.read() as tx:
+        assert set(tx.execute(select(notifications.c.delivered_at)).scalars()) == {NOW + 50}
+
+
 def test_it_comes_after_the_dispatcher_died(database: Database, leased: Claim) -> None:
     """The lease has ended and nobody has taken the row: the receipt settles it, and a late result changes nothing."""
     assert tell(database, ours(leased, BOUNCED), now=NOW + 2 * LEASE_MS) == Counts(bounced=1, suppressed=1)

@@ -204,7 +204,9 @@ def _batch(
     """Triage what was leased, and write what is not taken."""
     lost = [row.id for row in taken.due if row.lease_id is not None]
     told = early.about(tx, lost) if lost else []
-    claims, changes = _triaged(tx, taken.due, terms, {each.arrival.notification_id: each for each in told})
+    claims, changes = _triaged(
+        tx, taken.due, terms, {(each.arrival.notification_id, each.provider): each for each in told}
+    )
     if changes:
         apply(tx, changes)
     if told:
@@ -223,13 +225,13 @@ def _batch(
 
 
 def _triaged(
-    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[str | None, EarlyReceipt]
+    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt]
 ) -> tuple[list[Claim], list[Change]]:
     readings = [read(row) for row in due]
     known = _known(tx, due, readings)
     claims, changes = list[Claim](), list[Change]()
     for row, reading in zip(due, readings, strict=True):
-        if (said := told.get(row.id)) is not None and said.provider == row.provider:
+        if (said := told.get((row.id, row.provider))) is not None:
             changes.append(answered(row, said.arrival, terms))
             continue
         result = triage(row, reading, _stops(row, reading, known), terms)
