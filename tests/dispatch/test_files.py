@@ -34,7 +34,7 @@ def test_a_call_that_was_never_begun_is_given_back(database: Database, left_s: f
         sender = Sender(SendGrid(), settings, wire, TokenSource(), files)
         try:
             async with files.turn:  # another mail's are being read, for long
-                attempt = asyncio.create_task(sender.deliver(MAIL, time.monotonic() + left_s))
+                attempt = asyncio.create_task(sender.deliver(MAIL, 1.0, time.monotonic() + 1.0 + left_s))
                 await asyncio.sleep(0.05)
                 if left_s > 1:
                     attempt.cancel()

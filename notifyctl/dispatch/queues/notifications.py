@@ -29,6 +29,7 @@ from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
 from notifyctl.store.queue.record import AttemptResult
 from notifyctl.store.queue.take import MOST_BYTES
 
+_LARGE = frozenset({"attachments", "text", "html", "template_data"})
 _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
 
 
@@ -192,11 +193,12 @@ class Notifications:
             return True  # at shutdown: whoever takes it next will see
 
     def _let_go(self, item: Claim) -> Claim:
-        """Take note that it is in flight no more; return it without its content, where that may be large."""
+        """Take note that it is in flight no more; return it without what is large in it: results may wait for long."""
         if not item.weight:
             return item
         self._weight -= item.weight
-        return item._replace(message=replace(item.message, content={}))
+        kept = {name: value for name, value in item.message.content.items() if name not in _LARGE}
+        return item._replace(message=replace(item.message, content=kept))
 
     def _decided(self, attempt: Attempt, outcome: Outcome) -> Change:
         if (refused := failover.back(attempt, outcome)) is not None:
