@@ -57,7 +57,8 @@ def add(
     with invocation(ctx) as run:
         act = contacts.ensure if if_not_exists else contacts.add
         point = act(run.system.db, user, channel, address)
-        run.out.record(point, _ADDED)
+        did = "added to" if point.created else "is there already, of"
+        run.out.record(point, _ADDED, told=f"{point.channel} {point.address} {did} {point.username}: {point.id}")
         if point.suppressed:
             run.out.say(f"{point.address} is suppressed: {point.suppressed_reason}")
 

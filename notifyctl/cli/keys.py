@@ -175,11 +175,15 @@ def _hand_over(run: Invocation, made: NewKey, secret_file: str | None) -> None:
     if run.out.form == "secret":
         run.out.write(made.key)
     elif secret_file is not None:
-        run.out.record(made, _CREATED)
+        run.out.record(made, _CREATED, told=_in_words(made))
         run.out.say(f"wrote the key to {secret_file}; it is nowhere else")
     else:
-        run.out.record(made, _WITH_KEY)
+        run.out.record(made, _WITH_KEY, told=f"{_in_words(made)}: {made.key}")
         run.out.say("this is the only time the key is shown")
+
+
+def _in_words(made: NewKey) -> str:
+    return f"key {made.id} ({made.name}) of {made.username} created"
 
 
 def _leave(run: Invocation, present: ReadyKey) -> None:

@@ -125,8 +125,17 @@ class Output:
             "table": self._table,
         }.get(self.form, self._plain)(rows, self._chosen(fields))
 
-    def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id") -> None:
-        """Write one record: an object in JSON, a line a field in table and plain."""
+    def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id", told: str | None = None) -> None:
+        """Write one record: an object in JSON, a line a field in table and plain.
+
+        `told`: what became of it, which a person at a terminal gets instead unless a format was asked for.
+        """
+        if told is not None and self.on_terminal and self.asked_form is None and self.fields is None:
+            self.write(escaped(told))
+            return
+        self._record(row, fields, id_name)
+
+    def _record(self, row: Any, fields: Sequence[Field], id_name: str) -> None:
         chosen = self._chosen(fields)
         if self.form == "json":
             self.write(as_json_text(self.as_json(row, chosen)))

@@ -121,7 +121,7 @@ def add(
             given = _asked(run, given)
         act = providers.ensure if if_not_exists else providers.add
         made = act(run.system.db, run.system.keyring, name, given)
-        run.out.record(made, _CREATED)
+        run.out.record(made, _CREATED, told=_in_words(made, "added" if made.created else "is there already"))
         _warn(run, providers.exposed(made, run.settings.provider_urls))
 
 
@@ -185,7 +185,7 @@ def update(
         if resume:
             changed, cleared = providers.resume(db, name)
             _say_cleared(run, changed.provider_name, cleared)
-        run.out.record(changed, FIELDS)
+        run.out.record(changed, FIELDS, told=_in_words(changed, "updated"))
         if changed.state == "paused":
             _say_still_paused(run, changed.provider_name, changed.pause_reason)
         _warn(run, providers.exposed(changed, run.settings.provider_urls))
@@ -195,14 +195,16 @@ def update(
 def enable(ctx: typer.Context, name: _Name) -> None:
     """Let a provider be used again."""
     with invocation(ctx) as run:
-        run.out.record(providers.enable(run.system.db, name), FIELDS)
+        done = providers.enable(run.system.db, name)
+        run.out.record(done, FIELDS, told=_in_words(done, "enabled"))
 
 
 @app.command(shows=FIELDS)
 def disable(ctx: typer.Context, name: _Name) -> None:
     """Take a provider out of use; what waits for it stays pending. For a while only: pause."""
     with invocation(ctx) as run:
-        run.out.record(providers.disable(run.system.db, name), FIELDS)
+        done = providers.disable(run.system.db, name)
+        run.out.record(done, FIELDS, told=_in_words(done, "disabled"))
 
 
 @app.command(shows=FIELDS)
@@ -226,7 +228,8 @@ def pause(
 ) -> None:
     """Hold what waits for a provider; submissions go on."""
     with invocation(ctx) as run:
-        run.out.record(providers.pause(run.system.db, name, reason, for_), FIELDS)
+        held = providers.pause(run.system.db, name, reason, for_)
+        run.out.record(held, FIELDS, told=_in_words(held, "paused"))
 
 
 @app.command(shows=FIELDS)
@@ -234,7 +237,7 @@ def resume(ctx: typer.Context, name: _Name) -> None:
     """End a provider's pause; a throttle and an open breaker too, and what they have counted."""
     with invocation(ctx) as run:
         provider, cleared = providers.resume(run.system.db, name)
-        run.out.record(provider, FIELDS)
+        run.out.record(provider, FIELDS, told=_in_words(provider, "resumed"))
         _say_cleared(run, provider.provider_name, cleared)
 
 
@@ -263,6 +266,12 @@ def test(
 
 def _say_cleared(run: Invocation, name: str, cleared: Sequence[str]) -> None:
     run.out.say(f"{name}: cleared {', '.join(cleared)}" if cleared else f"{name} was not paused")
+
+
+def _in_words(provider: providers.Provider, did: str) -> str:
+    return (
+        f"provider {provider.provider_name} ({provider.channel or 'no channel'}) {did}, {provider.state}: {provider.id}"
+    )
 
 
 def _say_still_paused(run: Invocation, name: str, reason: str | None) -> None:

@@ -19,6 +19,7 @@ from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.notification import State
 from notifyctl.core.segments import segments
 from notifyctl.core.submission import MAX_RETRIES, Draft
 from notifyctl.services import sending
@@ -206,15 +207,34 @@ def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> No
     if submitted.remark:
         run.out.say(f"warning: {submitted.remark}")
     if not wait:
-        run.out.record(_row(submitted), FIELDS)
+        run.out.record(_row(submitted), FIELDS, told=_in_words(run, submitted))
+        _say_who_sends(run)
         return
     latest = submitted.notification
     try:
         latest = sending.wait(db, latest, timeout_ms)
     finally:
         # Also when the person has had enough: the notification is stored, and this is its id.
-        run.out.record(_row(Submitted(latest, submitted.deduplicated)), FIELDS)
+        last = Submitted(latest, submitted.deduplicated)
+        run.out.record(_row(last), FIELDS, told=_in_words(run, last))
     sending.require_sent(latest)
+
+
+def _in_words(run: Invocation, submitted: Submitted) -> str:
+    found = submitted.notification
+    did = "was submitted already" if submitted.deduplicated else "accepted"
+    when_ = f", {run.out.time(found.due_at)}" if found.state == State.SCHEDULED else ""
+    return f"{found.message_type} to {found.username} by {found.provider} {did}, {found.state}{when_}: {found.id}"
+
+
+def _say_who_sends(run: Invocation) -> None:
+    """Tell a person that what was submitted waits, where nothing runs that sends it."""
+    if not run.out.on_terminal or run.out.asked_form is not None:
+        return
+    from notifyctl.services import status
+
+    if not status.is_dispatched(run.system.db):
+        run.out.say("no dispatcher is running: notifyctl dispatch sends what is due")
 
 
 def _row(submitted: Submitted) -> SimpleNamespace:

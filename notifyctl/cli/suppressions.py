@@ -153,7 +153,8 @@ def add(
         if not added.created and not if_not_exists:
             hint = f"notifyctl suppressions show {added.address}"
             raise Conflict(f"{added.address} is suppressed already: {added.reason}", hint)
-        run.out.record(added, _ADDED)
+        did = "suppressed" if added.created else "is suppressed already"
+        run.out.record(added, _ADDED, told=f"{added.channel} {added.address} {did}: {added.id}")
 
 
 @app.command()

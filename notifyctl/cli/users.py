@@ -50,7 +50,9 @@ def create(
     """Create a user."""
     with invocation(ctx) as run:
         act = users.ensure if if_not_exists else users.create
-        run.out.record(act(run.system.opened(admission.founds_user), name, email, language), _CREATED)
+        made = act(run.system.opened(admission.founds_user), name, email, language)
+        did = "created" if made.created else "is there already"
+        run.out.record(made, _CREATED, told=f"user {made.username} {did}: {made.id}")
 
 
 @app.command("list", shows=FIELDS)
@@ -83,7 +85,8 @@ def update(
     """Change a user's name, address or language."""
     with invocation(ctx) as run:
         db = run.system.db
-        run.out.record(users.update(db, user, username=username, email=email, language=language), FIELDS)
+        changed = users.update(db, user, username=username, email=email, language=language)
+        run.out.record(changed, FIELDS, told=f"user {changed.username} updated: {changed.id}")
 
 
 @app.command(shows=_REMOVED)
@@ -106,7 +109,7 @@ def delete(
         users.refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_templates_to is not None)
         run.confirm(_question(plan), yes=yes, confirm=confirm)
         gone = users.delete(db, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
-        run.out.record(gone, _REMOVED)
+        run.out.record(gone, _REMOVED, told=f"user {gone.username} deleted: {gone.id}")
         run.out.say(_stays(gone.suppressions))
 
 

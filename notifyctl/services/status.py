@@ -273,6 +273,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 1]}…"
 
 
+def is_dispatched(db: Database) -> bool:
+    """Return whether a dispatcher is at work."""
+    with db.read() as tx:
+        return bool(store.alive(tx))
+
+
 def _of_dispatching(alive: list[Alive], pending: Mapping[State, InState], unexplained: int, now: int) -> list[Problem]:
     ready = pending[State.DUE].count + pending[State.UNKNOWN].count
     if ready and not alive:

@@ -1,0 +1,60 @@
+"""What an act answers to a person: one line; a format that was asked for, and a program, get the record as ever."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from notifyctl.core.sealing import format_key
+from notifyctl.store.db.database import Database
+from tests.support import seed
+from tests.support.command import Cli
+from tests.support.terminal import on_terminal
+
+UUID = r"[0-9a-f]{8}-[0-9a-f-]{27}"
+
+
+@pytest.fixture
+def person(sqlite_url: str, bare_cli: Cli) -> Cli:
+    """The command line with a user and a provider."""
+    db = Database(sqlite_url)
+    seed.user(db)
+    seed.provider(db, config_json='{"from": "a@example.org"}')
+    db.close()
+    bare_cli.env |= {"NOTIFYCTL_DATABASE_URL": sqlite_url, "NOTIFYCTL_ENCRYPTION_KEYS": format_key("k1", bytes(64))}
+    return bare_cli
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("users", "create", "zoe", "--email", "zoe@example.org"), rf"user zoe created: {UUID}"),
+        (("users", "update", "anna", "--language", "de"), rf"user anna updated: {UUID}"),
+        (("users", "contacts", "add", "anna", "push", "token"), rf"push token added to anna: {UUID}"),
+        (
+            ("providers", "update", "sendgrid", "--timeout", "5"),
+            rf"provider sendgrid \(email\) updated, active: {UUID}",
+        ),
+        (("keys", "create", "anna", "--name", "cron"), rf"key {UUID} \(cron\) of anna created: nctl_\S+"),
+    ],
+)
+def test_one_line_of_words(person: Cli, args: tuple[str, ...], line: str) -> None:
+    """At a terminal an act says what became of it, with the whole id."""
+    shown = on_terminal(person, *args)
+    assert shown.exit_code == 0
+    assert re.fullmatch(line, shown.stdout.splitlines()[0]), shown.stdout
+
+
+def test_send_says_who_sends(person: Cli) -> None:
+    """A person learns that what was accepted waits for a dispatcher; a script gets the record and no remark."""
+    send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
+    first, second = on_terminal(person, *send).stdout.splitlines()
+    assert re.fullmatch(rf"email to anna by sendgrid accepted, due: {UUID}", first)
+    assert second.startswith("no dispatcher is running: notifyctl dispatch")
+    later = on_terminal(person, *send, "--at", "2035-01-01T00:00:00Z").stdout.splitlines()[0]
+    assert "accepted, scheduled, 2035-01-01 00:00:00: " in later
+    piped = person.run(*send).ok()
+    assert (piped.stdout.splitlines()[0].split("\t")[0], piped.stderr) == ("id", "")
+    asked = on_terminal(person, *send, "-o", "id").stdout
+    assert re.fullmatch(rf"{UUID}\n", asked)
