@@ -163,6 +163,7 @@ def mail(body: bytes) -> Any:
 # Twilio
 
 TO = "+15558675310"
+REPORTS = f"https://shop.example/status?notification_id={scenarios.ID}&attempt=1"
 TEXTS: dict[str, dict[str, Any]] = {
     "text from a number": {"from_": "+14155552345", "body": "Hello! 👍 & more"},
     "text from a name, with an API key": {"from_": "Shop", "body": "Hello"},
@@ -171,7 +172,7 @@ TEXTS: dict[str, dict[str, Any]] = {
         "body": "Hello",
         "media_url": ["https://shop.example/a.png", "https://shop.example/b.png?x=1&y=2"],
         "validity_period": 600,
-        "status_callback": "https://shop.example/status",
+        "status_callback": REPORTS,
         "smart_encoded": True,
         "shorten_urls": True,
         "send_as_mms": False,
@@ -182,7 +183,7 @@ TEXTS: dict[str, dict[str, Any]] = {
     "picture alone": {
         "from_": "+14155552345",
         "media_url": ["https://shop.example/a.png"],
-        "status_callback": "https://shop.example/status",
+        "status_callback": REPORTS,
     },
     "template of Twilio's": {
         "messaging_service_sid": SERVICE,
