@@ -464,6 +464,7 @@ def _provider_states() -> None:
         sa.Column("doubt_about", sa.CHAR(16)),
         sa.Column("doubt_at", sa.BigInteger),
         sa.Column("held_senders", sa.Text),
+        sa.Column("health_at", sa.BigInteger),
         sa.Column("next_permit_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("next_question_us", sa.BigInteger, nullable=False, server_default=sa.text("0")),
         sa.Column("receipts_unmatched", sa.Integer, nullable=False, server_default=sa.text("0")),
@@ -482,6 +483,8 @@ def _dispatchers() -> None:
         sa.Column("heartbeat_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("in_flight", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("per_minute", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("beats", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("machine", sa.String(80)),
     )
 
 

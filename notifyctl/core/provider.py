@@ -21,7 +21,8 @@ class ProviderConfig:
     `config` is the plain part of `config_json`, `service_account` the sealed one (fcm). `rate_limit` is in requests a
     minute. `updated_at` is the configuration's version: it grows with every change. `channel` is None where nobody who
     has the adapter has said yet. `next_permit_us` and `next_question_us` are the states of the rate limits of messages
-    and of questions after receipts, in microseconds. `receipts_unmatched` is how many of its receipts were of nothing.
+    and of questions after receipts, in microseconds. `receipts_unmatched` is how many of its receipts were of nothing,
+    `health_at` when `health` was written last.
     """
 
     id: str
@@ -40,6 +41,7 @@ class ProviderConfig:
     health: Health = field(default_factory=Health)
     next_permit_us: int = 0
     next_question_us: int = 0
+    health_at: int = 0
     receipts_unmatched: int = 0
 
     def hold(self, now: int) -> Hold | None:

@@ -19,13 +19,26 @@ def take(next_permit_us: int, now_ms: int, per_minute: int, wanted: int) -> tupl
     """
     now = now_ms * 1_000
     at_once = burst(per_minute)
-    # Any `MINUTE_US + SLACK_US` hold at most a burst less one, and as many intervals as fit in or begin.
-    interval = -(-(MINUTE_US + SLACK_US) // (per_minute - at_once + 1))
+    interval = _interval(per_minute)
     start = max(next_permit_us, now - (at_once - 1) * interval)
     if start > now:
         return 0, next_permit_us
     taken = min(wanted, 1 + (now - start) // interval, at_once)
     return taken, start + taken * interval
+
+
+def bounded(next_permit_us: int, now_ms: int, per_minute: int) -> int:
+    """Return the stored moment, or the farthest possible one where it lies a minute beyond that.
+
+    Then a clock was put back since it was written. Less may be a transaction that began before the one that wrote it.
+    """
+    farthest = now_ms * 1_000 + _interval(per_minute)
+    return next_permit_us if next_permit_us <= farthest + MINUTE_US else farthest
+
+
+def _interval(per_minute: int) -> int:
+    # Any `MINUTE_US + SLACK_US` hold at most a burst less one, and as many intervals as fit in or begin.
+    return -(-(MINUTE_US + SLACK_US) // (per_minute - burst(per_minute) + 1))
 
 
 def burst(per_minute: int) -> int:

@@ -27,6 +27,7 @@ from notifyctl.dispatch.wakeup import Wakeup
 GATHER_S = 0.005
 SPARED_S = 0.05
 STUCK_S = 0.5
+WATCH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,9 @@ class Lane(Generic[Item, Done]):
             return False
         if portion.spared or portion.rests:
             await self._pause(SPARED_S if portion.wait_ms is None else portion.wait_ms / 1_000)
+            return False
+        if portion.unproven:
+            await self._pause(WATCH_S)
             return False
         if portion.wait_ms is not None and portion.wait_ms / 1_000 <= self._patience_s:
             self._patience_s -= portion.wait_ms / 1_000

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from notifyctl.core.presence import Heartbeat
+from notifyctl.core.presence import Heartbeat, Sign
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import dispatchers
 
@@ -15,10 +15,22 @@ FORGOTTEN_MS = 24 * 3_600_000
 
 def beat(tx: Tx, heart: Heartbeat) -> None:
     """Say that the dispatcher lives; the first beat enters it."""
-    changing = {"heartbeat_at": tx.now, "in_flight": heart.in_flight, "per_minute": heart.per_minute}
-    entry = {"id": heart.id, "host": heart.host[:255], "pid": heart.pid, "started_at": tx.now, **changing}
+    changing = {
+        "heartbeat_at": tx.now,
+        "in_flight": heart.in_flight,
+        "per_minute": heart.per_minute,
+        "beats": heart.beats,
+    }
+    place = {"host": heart.host[:255], "pid": heart.pid, "machine": heart.machine}
+    entry = {"id": heart.id, **place, "started_at": tx.now, **changing}
     statement = tx.dialect.insert(dispatchers).values(entry)
     tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changing))
+
+
+def signs(tx: Tx) -> list[Sign]:
+    """Return what is there of every dispatcher that has not left."""
+    d = dispatchers.c
+    return [Sign(*row) for row in tx.execute(select(d.id, d.machine, d.pid, d.beats))]
 
 
 def leave(tx: Tx, id_: str) -> None:

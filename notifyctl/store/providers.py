@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
 
-from notifyctl.core import json_codec
+from notifyctl.core import clockstep, json_codec
 from notifyctl.core.health import Cause, Health
 from notifyctl.core.model import Channel
 from notifyctl.core.provider import SERVICE_ACCOUNT, ProviderConfig
@@ -26,7 +26,7 @@ from notifyctl.store.schema.tables import notifications, provider_configs, provi
 _CONFIG = provider_configs.c
 _STATE = provider_states.c
 _CAUSES = {cause.value: cause for cause in Cause}
-_COUNTERS = ("next_permit_us", "next_question_us", "receipts_unmatched")
+_COUNTERS = ("next_permit_us", "next_question_us", "receipts_unmatched", "health_at")
 _HEALTH = tuple(each.name for each in fields(Health))
 
 
@@ -52,9 +52,17 @@ def get(tx: Tx, provider_name: str) -> ProviderConfig | None:
 
 
 def lock(tx: Tx, provider_name: str) -> ProviderConfig | None:
-    """Return the provider of that name; one transaction at a time has it so."""
+    """Return the provider of that name; one transaction at a time has it so.
+
+    What lies farther ahead than it can is moved: the clock was put back since it was written.
+    """
     tx.serialize(f"provider {provider_name}")
-    return get(tx, provider_name)
+    found = get(tx, provider_name)
+    if found is None or (moved := clockstep.in_step(found, tx.now)) is found:
+        return found
+    set_health(tx, moved.id, moved.health)
+    set_next_permit(tx, moved.id, moved.next_permit_us)
+    return moved
 
 
 def create(tx: Tx, config: ProviderConfig) -> bool:
@@ -93,7 +101,8 @@ def set_channel(tx: Tx, provider_id: str, channel: Channel) -> None:
 def set_health(tx: Tx, provider_id: str, health: Health) -> None:
     """Write how a provider is; to be called in the transaction that locked it (`lock`)."""
     cause = health.pause_cause
-    _set_state(tx, provider_id, {**asdict(health), "pause_cause": None if cause is None else cause.value})
+    values = {**asdict(health), "pause_cause": None if cause is None else cause.value}
+    _set_state(tx, provider_id, {**values, "health_at": tx.now})
 
 
 def set_next_permit(tx: Tx, provider_id: str, next_permit_us: int) -> None:

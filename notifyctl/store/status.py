@@ -64,7 +64,7 @@ def alive(tx: Tx) -> list[Alive]:
     """Return the dispatchers at work, the oldest first."""
     rows = tx.execute(
         select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
-        .where(_d.heartbeat_at >= tx.now - ALIVE_MS)
+        .where(_d.heartbeat_at.between(tx.now - ALIVE_MS, tx.now + ALIVE_MS))  # a clock may have been put back
         .order_by(_d.started_at, _d.id)
     )
     return [Alive(*row) for row in rows]

@@ -61,7 +61,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     budget = Budget(options.limit)
-    lanes, recorder = _sending(shared, presence.id, budget)
+    lanes, recorder = _sending(shared, presence, budget)
     asking, asked = _asking(shared)
     early = EarlyReceipts(threads, notices.say)
     return Dispatcher(
@@ -102,12 +102,12 @@ class _Shared:
     news: asyncio.Event
 
 
-def _sending(shared: _Shared, dispatcher_id: str, budget: Budget) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
+def _sending(shared: _Shared, presence: Presence, budget: Budget) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
     """Return the lanes that send, and the recorder of their results."""
     options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
     lease_ms = int(options.lease_s * 1_000)
     bounds = (options.concurrency, options.bytes_in_flight)
-    claim_terms = ClaimTerms(dispatcher_id, lease_ms, shared.run, *bounds, options.on_unknown)
+    claim_terms = ClaimTerms(presence.id, lease_ms, shared.run, presence.watch, *bounds, options.on_unknown)
     lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
 
     host = Host(roster, notices.say, once=options.once)

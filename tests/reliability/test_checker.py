@@ -17,7 +17,7 @@ from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell
 
 MOST_ROUNDS = 4
-SHORT: dict[str, Any] = {"lease_margin_ms": 1_000}
+SHORT: dict[str, Any] = {"lease_margin_ms": 1_000, "still_s": 1.0}
 
 
 @pytest.mark.parametrize("off", [None, "fence"])

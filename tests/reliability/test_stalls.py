@@ -20,6 +20,7 @@ from tests.reliability.sizes import Tell, sizes
 STANDSTILLS = ("claim.committed", "send.begun", "send.answered")
 JOURNAL = "requests.journal"
 TEN_MINUTES_MS = 600_000
+STILL: dict[str, Any] = {"still_s": 3.0}
 
 
 @sizes(4, 50)
@@ -45,7 +46,7 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
                 _pause_anywhere(scene, each, chance)
         began = time.monotonic()
         scene.seed(20)
-        rescuer = scene.dispatch("--concurrency", "64")
+        rescuer = scene.dispatch("--concurrency", "64", tricks=STILL)
         scene.wait_until_all_ended(30 + LEASE_S)
         rescuer.stop()
         time.sleep(max(0.0, began + 3 * LEASE_S - time.monotonic()))
@@ -70,7 +71,7 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
 
 def _standstill(scene: Scene, number: int, chance: random.Random) -> tuple[Dispatching, bool]:
     """Start a dispatcher that stops itself at a named point, or every fourth time one that is stopped anywhere."""
-    tricks: dict[str, Any] = {"journal": str(scene.home / JOURNAL)}
+    tricks: dict[str, Any] = {**STILL, "journal": str(scene.home / JOURNAL)}
     if number % 4 == 3:
         return scene.dispatch("--concurrency", "16", tricks=tricks), True
     tricks["stop"] = [STANDSTILLS[number % 4], chance.randint(1, 3), "STOP"]
@@ -162,10 +163,12 @@ def test_5_leases_do_not_follow_the_host(postgresql_scene: Scene, tell: Tell, sk
     scene.patience(3)
     lease_s = 2 * 3 + MARGIN_S
     (id_,) = scene.seed(1)
-    stuck = scene.dispatch("--concurrency", "1", tricks={"skew_ms": skew_ms, "stop": ["send.begun", 1, "STOP"]})
+    stuck = scene.dispatch(
+        "--concurrency", "1", tricks={**STILL, "skew_ms": skew_ms, "stop": ["send.begun", 1, "STOP"]}
+    )
     scene.wait(stuck.paused, 30)
     began = time.monotonic()
-    other = scene.dispatch()
+    other = scene.dispatch(tricks=STILL)
     scene.wait_until_all_ended(lease_s + 60)
     waited = scene.stub.requests()[0].at - began
     stuck.kill()

@@ -4,6 +4,8 @@
 `without`: safeguards that are switched off: "fence", "margin", "letters".
 `skew_ms`: how far this host's clock is off.
 `journal`: a file that gets the moment (monotonic seconds) of each request, when it is handed to the HTTP engine.
+`clock`: a file with the milliseconds by which the clock is off by now: the host's on SQLite, the server's elsewhere.
+`still_s`: for how long a dispatcher's counter has to stand still until it counts as lost; it grows quicker, too.
 `lease_margin_ms`: another margin in the length of leases, so that the tests need not wait as long.
 `probes`: by cause the first and the longest wait for a probe, in milliseconds, for the same reason.
 `throttled_ms`: for how long all leave a provider alone that wants to be asked more slowly.
@@ -32,6 +34,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg  # noqa: F401 - here and below: what a command loads lazily, loaded before the fork
@@ -43,14 +46,14 @@ from sqlalchemy import Connection, false, update
 
 import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
-from notifyctl.core import backoff, health
+from notifyctl.core import backoff, health, presence
 from notifyctl.dispatch import lease
 from notifyctl.dispatch.queues import notifications
 from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.wire import Wire
 from notifyctl.store.db.database import Database
-from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import apply, letters, take
 from notifyctl.store.schema.tables import notification_dlq
@@ -183,6 +186,17 @@ def _skew(milliseconds: int) -> None:
     time.time = lambda: true_s() + milliseconds / 1_000
 
 
+def _step(clock: Path) -> None:
+    """Let the database's moments be off by what the file says when each is asked for."""
+    for kind in (type(POSTGRESQL), type(SQLITE)):
+        begin = kind.begin
+
+        def stepped(dialect: Any, *args: Any, begin: Any = begin, **kwargs: Any) -> int:
+            return int(begin(dialect, *args, **kwargs)) + int(clock.read_text())
+
+        kind.begin = stepped  # type: ignore[method-assign]
+
+
 def play(tricks: dict[str, Any]) -> None:
     """Put the tricks into this process."""
     if "journal" in tricks:
@@ -193,6 +207,11 @@ def play(tricks: dict[str, Any]) -> None:
         WITHOUT[name]()
     if "skew_ms" in tricks:
         _skew(tricks["skew_ms"])
+    if "clock" in tricks:
+        _step(Path(tricks["clock"]))
+    if "still_s" in tricks:
+        presence.STILL_S = tricks["still_s"]
+        dispatching.HEARTBEAT_S = tricks["still_s"] / 10
     if "lease_margin_ms" in tricks:
         take.LEASE_MARGIN_MS = tricks["lease_margin_ms"]
     for cause, waits in tricks.get("probes", {}).items():

@@ -110,7 +110,8 @@ def test_health_comes_back_as_it_was_stored(database: Database) -> None:
     database.write(lambda tx: store.set_health(tx, provider_id, health))
     with database.read() as tx:
         (after,) = store.listed(tx)
-    assert after == replace(before, health=health)
+    assert after == replace(before, health=health, health_at=after.health_at)
+    assert after.health_at > 0
 
 
 def test_a_cause_of_another_program_is_an_operators(database: Database) -> None:

@@ -23,6 +23,7 @@ class Portion(Generic[Item]):
 
     `wait_ms` is for how long it is sure that nothing may be taken. `settled`: something else was done with what was
     due, and there may be more. `spared`: something was left to somebody else here, who takes it in a moment.
+    `unproven`: something may be there to take when it is known whether its holder lives.
     `probes`: what was taken may change what can be taken. `rests`: nothing was looked for, and is only after `wait_ms`.
     `crowded`: there is more, which waits for something to end. `detail` is the queue's own.
     """
@@ -34,6 +35,7 @@ class Portion(Generic[Item]):
     wait_ms: int | None = None
     settled: bool = False
     spared: bool = False
+    unproven: bool = False
     probes: bool = False
     rests: bool = False
     crowded: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.presence import Watch
 from notifyctl.core.reach import was_not_reached
 from notifyctl.dispatch.host import Host
 from notifyctl.dispatch.lease import Lease
@@ -35,14 +37,16 @@ _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider 
 
 @dataclass(frozen=True, slots=True)
 class ClaimTerms:
-    """How notifications are claimed. `holder` is the dispatcher's id, `run` says what counts as due.
+    """How notifications are claimed.
 
+    `holder` is the dispatcher's id, `run` says what counts as due, `watch` who lives.
     `most_bytes` is how many bytes large messages may have, together, that are in flight.
     """
 
     holder: str
     lease_ms: int
     run: Run
+    watch: Watch
     concurrency: int = 64
     most_bytes: int = MOST_BYTES
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
@@ -74,6 +78,7 @@ class Notifications:
         self._around = around
         self._tally = tally
         self._senders: dict[int, Sender] = {}
+        self._unheard: list[str] = []
         self._ceiling: int | None = None
         self._evidence = Evidence()
         self._gave_back = False
@@ -87,9 +92,14 @@ class Notifications:
         return most if self._ceiling is None else min(most, self._ceiling)
 
     def take(self, tx: Tx, room: int) -> Portion[Claim]:
-        """Claim what is due; nothing while this host is in trouble."""
+        """Claim what is due; nothing while this host is in trouble.
+
+        What an earlier claim took of which nothing was heard is given back.
+        """
         if rests_ms := self._around.host.rests_ms():
             return Portion(wait_ms=rests_ms, rests=not self._around.host.gives_up)
+        unheard, lease_id = tuple(self._unheard), str(uuid.uuid4())
+        self._unheard.append(lease_id)
         order = ClaimRequest(
             provider=self.provider,
             holder=self._terms.holder,
@@ -100,6 +110,10 @@ class Notifications:
             stands_in_for=self._around.stand_ins(self.provider),
             room=max(0, self._terms.most_bytes - self._weight),
             alone=not self._weight,
+            lost=self._terms.watch.lost,
+            undecided=self._terms.watch.undecided if self._terms.run.once else frozenset(),
+            lease_id=lease_id,
+            unheard=unheard,
         )
         batch = claim(tx, order)
         return Portion(
@@ -111,6 +125,7 @@ class Notifications:
             settled=bool(batch.settled),
             spared=batch.spared,
             crowded=batch.crowded,
+            unproven=batch.unproven,
             probes=batch.probes,
             detail=batch,
         )
@@ -118,8 +133,9 @@ class Notifications:
     def noted(self, portion: Portion[Claim]) -> None:
         """Take note of what a claim found."""
         batch: Batch | None = portion.detail
-        if batch is None:
+        if batch is None:  # perhaps it was stored all the same
             return
+        self._unheard.clear()
         if batch.held is not None and batch.held.lasts and self._tally.held != batch.held:
             self._around.failing()
         self._tally.held, self._ceiling = batch.held, batch.ceiling

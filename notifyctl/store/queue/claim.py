@@ -16,8 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from notifyctl.core import ratelimit, senders
-from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer
+from sqlalchemy import select
+
+from notifyctl.core import clockstep, ratelimit, senders
+from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Release, Row
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
@@ -27,9 +29,12 @@ from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembere
 from notifyctl.store import early, providers, receipts, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
+from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.states import QUEUED
 from notifyctl.store.queue.take import MOST_BYTES, LeaseRequest, Taken
+from notifyctl.store.schema.tables import notifications
 
 _SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
 
@@ -51,7 +56,9 @@ class ClaimRequest:
 
     `lease_ms` is the least lease; `due_by` bounds what counts as due (None: now). `stands_in_for` is believed to fail;
     the claim looks whether that is so. Of large messages no more than `room` bytes are taken; `alone`: none is in
-    flight, and one may be larger than that.
+    flight, and one may be larger than that. `lost` are dispatchers whose leases may be taken over when they have ended,
+    `undecided` those of whom nobody can say yet. `lease_id` is the new lease's, `unheard` are those of claims of which
+    it is not known whether they were stored: nobody works on what was taken by them.
     """
 
     provider: str
@@ -64,6 +71,10 @@ class ClaimRequest:
     stands_in_for: tuple[StandIn, ...] = ()
     room: int = MOST_BYTES
     alone: bool = True
+    lost: frozenset[str] = frozenset()
+    undecided: frozenset[str] = frozenset()
+    lease_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    unheard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Batch:
     how many calls may be in flight, where that is bounded. `version` changes whenever the provider's configuration
     does. `settled` counts what was ended or put off instead, by kind. `spared`: a probe was left to be taken first.
     `crowded`: large messages were left until others have ended.
+    `unproven`: something may be a lost dispatcher's, which cannot be said yet.
     """
 
     now: int
@@ -85,6 +97,7 @@ class Batch:
     version: int = 0
     settled: Mapping[str, int] = field(default_factory=dict)
     spared: bool = False
+    unproven: bool = False
     ceiling: int | None = None
     crowded: bool = False
 
@@ -96,7 +109,15 @@ class Batch:
 
 def claim(tx: Tx, order: ClaimRequest) -> Batch:
     """Take at most `order.limit` notifications that are due."""
-    lease_id = str(uuid.uuid4())
+    if order.unheard:
+        _give_back(tx, order)
+    batch = _claimed(tx, order, order.lease_id)
+    if batch.claims or not order.undecided:
+        return batch
+    return replace(batch, unproven=take.held_by(tx, order.provider, _moment(tx, order), order.undecided))
+
+
+def _claimed(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     if not order.stands_in_for:
         taken = take.usual(tx, _wanted(tx, order, lease_id))
         if taken is not None:
@@ -104,10 +125,25 @@ def claim(tx: Tx, order: ClaimRequest) -> Batch:
     return _look_closer(tx, order, lease_id)
 
 
+def _give_back(tx: Tx, order: ClaimRequest) -> None:
+    """Release what was taken by claims whose COMMIT was not answered: no call was begun. No index leads there."""
+    n = notifications.c
+    columns = (n.id, n.lease_id, n.provider, n.message_type, METRIC_AT, n.due_at, n.attempt_count, n.last_attempted)
+    ours = (n.provider == order.provider, QUEUED, tx.dialect.is_any(n.lease_id, order.unheard))
+    found = tx.execute(select(*columns).where(*ours))
+    apply(
+        tx,
+        [
+            Release(Row(id_, lease_id, provider, Channel(channel), metric_at), due_at, attempts - 1, last)
+            for id_, lease_id, provider, channel, metric_at, due_at, attempts, last in found
+        ],
+    )
+
+
 def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     """Claim where the provider is held, limited, probed, or stands in for another."""
     provider = providers.get(tx, order.provider)
-    if provider is not None and (provider.rate_limit or provider.probe_due(tx.now) or provider.health.held_senders):
+    if provider is not None and _is_to_lock(provider, tx.now):
         provider = providers.lock(tx, order.provider)  # permits and probes are shared by all dispatchers
     if provider is None:
         return Batch(tx.now, held=Hold.UNKNOWN)
@@ -135,6 +171,11 @@ def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     if batch.claims and health != provider.health:
         providers.set_health(tx, provider.id, health)
     return replace(batch, ceiling=ceiling)
+
+
+def _is_to_lock(provider: ProviderConfig, now: int) -> bool:
+    is_shared = provider.rate_limit or provider.probe_due(now) or provider.health.held_senders
+    return bool(is_shared) or clockstep.in_step(provider, now) is not provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +210,14 @@ def _next_permit(provider: ProviderConfig, now: int, count: int) -> int:
 
 
 def _wanted(tx: Tx, order: ClaimRequest, lease_id: str, most: int | None = None) -> LeaseRequest:
-    moment = tx.now if order.due_by is None else min(tx.now, order.due_by)
     limit = order.limit if most is None else most
-    bounds = (order.room, order.alone)
-    return LeaseRequest(order.provider, moment, limit, lease_id, order.holder, tx.now, order.lease_ms, *bounds)
+    bounds, lost = (order.room, order.alone), tuple(order.lost)
+    start = (order.provider, _moment(tx, order), limit, lease_id, order.holder, tx.now, order.lease_ms)
+    return LeaseRequest(*start, *bounds, lost)
+
+
+def _moment(tx: Tx, order: ClaimRequest) -> int:
+    return tx.now if order.due_by is None else min(tx.now, order.due_by)
 
 
 def _terms(

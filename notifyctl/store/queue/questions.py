@@ -75,13 +75,16 @@ def claim(tx: Tx, order: QuestionRequest) -> Claimed:
     provider = providers.lock(tx, order.provider)  # permits are shared by all dispatchers
     if provider is None:
         return Claimed()
-    allowed, next_us = ratelimit.take(provider.next_question_us, tx.now, order.per_minute, order.room)
+    stored_us = ratelimit.bounded(provider.next_question_us, tx.now, order.per_minute)
+    if stored_us != provider.next_question_us:
+        providers.set_next_question(tx, provider.id, stored_us)
+    allowed, next_us = ratelimit.take(stored_us, tx.now, order.per_minute, order.room)
     if not allowed:
         return Claimed(wait_ms=max(1, next_us // 1_000 - tx.now + 1) if _is_due(tx, order) else None)
     claimed = _claimed(tx, order, allowed)
     questions = claimed.follow_ups - (-len(claimed.messages) // order.at_once)
     if questions:
-        _, next_us = ratelimit.take(provider.next_question_us, tx.now, order.per_minute, questions)
+        _, next_us = ratelimit.take(stored_us, tx.now, order.per_minute, questions)
         providers.set_next_question(tx, provider.id, next_us)
     return claimed
 

@@ -10,7 +10,7 @@ known without reading them. Those that are due and do not fit come back without 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,10 +45,11 @@ from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
-from notifyctl.store.queue.states import QUEUED, free_at, paused
-from notifyctl.store.schema.tables import notifications, provider_configs, provider_states, users
+from notifyctl.store.queue.states import QUEUED, paused
+from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs, provider_states, users
 
 LEASE_MARGIN_MS = 5_000
+LONGEST_DEADLINE_S = 300
 SMALL_BYTES = 64 * 1024
 """A message of up to so many bytes counts for nothing: as many as may be in flight are still few."""
 MOST_BYTES = 64_000_000
@@ -62,6 +63,7 @@ class LeaseRequest:
     """What is to be leased: of `provider`, at most `most`, due at `moment`; to `holder`, from `now` on.
 
     Of large messages no more than `room` bytes; `alone`: none is in flight, and one may be larger than that.
+    `lost` are dispatchers whose leases may be taken over when they have ended, beside those who left.
     """
 
     provider: str
@@ -73,10 +75,15 @@ class LeaseRequest:
     lease_ms: int
     room: int = MOST_BYTES
     alone: bool = True
+    lost: tuple[str, ...] = ()
 
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self, dialect: Dialect) -> dict[str, Any]:
         """Return the values of the statements' parameters."""
+        # No lease lies twice as far ahead as the longest there is: where one does, a clock was put back.
+        far = self.now + 2 * max(self.lease_ms, lease_length(0, LONGEST_DEADLINE_S))
         return {
+            **dialect.bind("lost", _LOST, [(id_,) for id_ in self.lost]),
+            "far": far,
             "of_provider": self.provider,
             "moment": self.moment,
             "most": self.most,
@@ -117,7 +124,7 @@ class Taken:
 
 def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
     """Lease what is due; None where the provider has to be looked at more closely."""
-    rows = tx.rows(_USUAL, wanted.parameters())
+    rows = tx.rows(_USUAL, wanted.parameters(tx.dialect))
     if not rows or not rows[0][_IS_USUAL]:
         return None
     _, timeout, version, config_json, began, failures, doubt_at = rows[0][:_FACTS]
@@ -138,7 +145,7 @@ def closer(
 
     `rather_not` is a notification that comes last, whatever its place: where there is another, that is taken.
     """
-    asked = wanted.parameters()
+    asked = wanted.parameters(tx.dialect)
     rows = tx.rows(_OWN, asked if rather_not is None else {**asked, "most": wanted.most + 1})
     for name in standing_in_for:
         rows += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
@@ -172,11 +179,13 @@ def _place(due: Due) -> tuple[bool, int]:
 def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, over: bool = False) -> None:
     if due:
         ids = tx.dialect.bind("v", _KEY, [(row.id, row.address) for row in due])
-        tx.rows(_TAKING_OVER if over else _LEASING, {**wanted.parameters(), **ids, "until": wanted.now + length})
+        given = {**wanted.parameters(tx.dialect), **ids, "until": wanted.now + length}
+        tx.rows(_TAKING_OVER if over else _LEASING, given)
 
 
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "address": String(1024)}
 _LEASE = {"id": ID, "fence": ID}
+_LOST = {"id": ID}
 
 
 def _leased(until: ColumnElement[int], address: ColumnElement[str]) -> dict[str, Any]:
@@ -210,6 +219,7 @@ def _renewing(dialect: Dialect) -> ReturningUpdate[Any]:
 def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
     """Return the rows that are due, locked, in their order; none that somebody else has locked."""
     moment: ColumnElement[int] = bindparam("moment", type_=BigInteger)
+    free = _free(dialect, moment)
     size = octets(n.payload) + func.coalesce(n.attached_bytes, 0)
     picked = (
         select(
@@ -231,13 +241,37 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             case((size > SMALL_BYTES, size)).label("weight"),
             n.sent_to,
         )
-        .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free_at(moment))
+        .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free)
         .where(*conditions)
         .order_by(n.is_critical.desc(), n.due_at)
         .limit(bindparam("most", type_=Integer))
     )
     # Materialized: in a nested loop the LIMIT could be run again, and claim too much.
     return dialect.skip_locked(picked, notifications).cte("due").prefix_with("MATERIALIZED")
+
+
+def _free(dialect: Dialect, moment: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return whether nobody works on a row: it has no lease, or one that has ended, of somebody who is gone.
+
+    By the clock alone a live dispatcher's leases would have ended when somebody puts the clock forward.
+    """
+    d, lost = dispatchers.c, dialect.rowset("lost", _LOST)
+    far: ColumnElement[int] = bindparam("far", type_=BigInteger)
+    lives = exists(
+        select(literal_column("1"))
+        .select_from(dispatchers)
+        .where(d.id == n.leased_by, d.id.not_in(select(lost.c.id)))
+        .correlate(notifications)
+    )
+    return or_(n.leased_until.is_(None), and_(or_(n.leased_until <= moment, n.leased_until > far), ~lives))
+
+
+def held_by(tx: Tx, provider: str, moment: int, holders: Collection[str]) -> bool:
+    """Return whether one of these holds a lease that has ended, of something due for a provider."""
+    if not holders:
+        return False
+    ended = (n.provider == provider, QUEUED, n.due_at <= moment, n.leased_until <= moment)
+    return bool(tx.execute(select(exists().where(*ended, tx.dialect.is_any(n.leased_by, holders)))).scalar())
 
 
 def _addressed(due: CTE) -> CTE:

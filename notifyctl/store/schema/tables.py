@@ -341,6 +341,7 @@ provider_states = Table(
     Column("doubt_about", CHAR(16)),  # a digest of whom it was about
     Column("doubt_at", BigInteger),
     Column("held_senders", Text),  # senders whose queue at the provider is full, as `core.senders` writes them
+    Column("health_at", BigInteger),  # when all of this was written: later than now, the clock was put back
     Column("next_permit_us", BigInteger, nullable=False, server_default=text("0")),  # when the next may go, in µs
     Column("next_question_us", BigInteger, nullable=False, server_default=text("0")),  # the same for questions
     number("receipts_unmatched", 0),
@@ -356,6 +357,8 @@ dispatchers = Table(
     now_by_default("heartbeat_at"),
     number("in_flight", 0),
     number("per_minute", 0),
+    number("beats", 0),  # grows with each heartbeat, whatever the clocks do
+    Column("machine", String(80)),  # tells apart where a pid is a process; NULL: not known
 )
 
 early_receipts = Table(
