@@ -16,9 +16,11 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials
+from notifyctl.store import bursts as store_bursts
 from notifyctl.store import providers
 from notifyctl.store import status as store
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.status import DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
@@ -94,6 +96,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         letters = store.dead_letters(tx)
         configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
         day, hour = store.last_day(tx), store.last_hour(tx)
+        bursts = _bursts(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
@@ -107,6 +110,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
             *_of_adapters(),
             *_of_dispatching(alive, pending, unexplained, now),
             *_of_dead_letters(letters),
+            *bursts,
         ],
         last_day=day,
         pending=pending,
@@ -289,6 +293,19 @@ def _of_dispatching(alive: list[Alive], pending: Mapping[State, InState], unexpl
         message = f"{unexplained:,} due for over an hour, and nothing holds them"
         return [Problem("unexplained", message, "notifyctl notifications list --state due --stuck 1h")]
     return []
+
+
+def _bursts(tx: Tx) -> list[Problem]:
+    """Return what happens far more often than usual: a list that was imported by mistake, a sender that is blocked."""
+    found = []
+    if (pace := store_bursts.suppressed(tx)).is_burst:
+        why = ", ".join(f"{cause} {number:,}" for cause, number in store_bursts.causes(tx))
+        said = f"{pace.last_hour:,} addresses suppressed in the last hour, usual is {pace.usual:,.0f}: {why}"
+        found.append(Problem("suppression_burst", said, "notifyctl suppressions list --since 1h"))
+    if (pace := store_bursts.cancelled(tx)).is_burst:
+        said = f"{pace.last_hour:,} notifications cancelled in the last hour, usual is {pace.usual:,.0f}"
+        found.append(Problem("cancellation_burst", said, "notifyctl notifications list --status cancelled"))
+    return found
 
 
 def _of_dead_letters(letters: DeadLetters) -> list[Problem]:

@@ -12,13 +12,17 @@ import pytest
 from sqlalchemy import insert, text
 
 from notifyctl.core.health import Cause
+from notifyctl.core.model import Channel
 from notifyctl.core.presence import Heartbeat
 from notifyctl.core.sealing import format_key
+from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.store import providers as provider_store
+from notifyctl.store import suppressions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.dispatchers import beat
 from notifyctl.store.schema.tables import dispatchers
+from notifyctl.store.suppressions import AddressNews
 from tests.support import letters, seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
@@ -244,6 +248,37 @@ def test_dead_letters(cli: Cli, database: Database, now: int) -> None:
     }
     cli.call("dlq", "resolve", *ids, "--by", "anna").ok()
     assert problems(cli)["dead_letters"]["message"] == "DLQ 2 unresolved, 0 in the last hour"
+
+
+def test_a_burst_of_suppressions(cli: Cli, database: Database, now: int) -> None:
+    """Far more than usual in an hour is named, with the causes; as many as on other days are no problem."""
+
+    def suppress(count: int, at: int, name: str, cause: SuppressionCause = SuppressionCause.BOUNCE) -> None:
+        said = [Refusal(f"{name}{number}@example.org", cause, "550", at=at) for number in range(count)]
+        database.write(lambda tx: suppressions.learn(tx, [AddressNews(Channel.EMAIL, each) for each in said]))
+
+    suppress(19, now - 60_000, "a")
+    suppress(500, now - 30 * HOUR, "longago")
+    assert "suppression_burst" not in problems(cli)
+    suppress(6, now - 60_000, "b", SuppressionCause.COMPLAINT)
+    found = problems(cli)["suppression_burst"]
+    assert found["message"] == "25 addresses suppressed in the last hour, usual is 0: bounce 19, complaint 6"
+    assert found["hint"] == "notifyctl suppressions list --since 1h"
+    suppress(24 * 7, now - 5 * HOUR, "usual")
+    assert "suppression_burst" not in problems(cli)
+
+
+@pytest.mark.parametrize("by_operator", [True, False])
+def test_a_burst_of_cancellations(cli: Cli, database: Database, now: int, by_operator: bool) -> None:
+    """By policy or by an operator's act on many, also of what was submitted long ago."""
+    anna = seed.user(database)
+    facts = {"send_at": now + DAY, "created_at": now - 40 * HOUR} if by_operator else {"status": "cancelled"}
+    created = {"created_at": now - 1_000, **facts}
+    seed.pending(database, anna, count=25, **created)
+    if by_operator:
+        assert "cancellation_burst" not in problems(cli)
+        cli.call("notifications", "cancel", "--user", "anna", "--yes").ok()
+    assert problems(cli)["cancellation_burst"]["message"].startswith("25 notifications cancelled in the last hour")
 
 
 def test_overridden_urls(cli: Cli) -> None:
