@@ -131,4 +131,4 @@ def _question(plan: Removal) -> str:
         if number
     ]
     extent = f" with {', '.join(parts)}" if parts else ""
-    return f"Delete user {plan.user.username} ({plan.user.id}){extent}? {_stays(found.suppressions).capitalize()}."
+    return f"Delete user {plan.user.username} ({plan.user.id}){extent}? {_stays(plan.suppressed).capitalize()}."

@@ -26,10 +26,11 @@ class CreatedUser(User):
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A user and what its deletion would take with it."""
+    """A user and what its deletion would take with it; `suppressed` of its addresses stay so."""
 
     user: User
     footprint: Footprint
+    suppressed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def removal(db: Database, ref: str) -> Removal:
     """Return what deleting a user would take with it. Raises NotFound."""
     with db.read() as tx:
         user = store.find(tx, ref)
-        return Removal(user, store.footprint(tx, user.id))
+        return _removal(tx, user)
 
 
 def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> None:
@@ -134,12 +135,12 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
 
     def work(tx: Tx) -> RemovedUser:
         user = store.lock(tx, user_id)
-        found = store.footprint(tx, user.id)
-        refuse_removal(Removal(user, found), cancel_pending=cancel_pending, reassign=reassign_to is not None)
+        plan = _removal(tx, user)
+        refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_to is not None)
         if reassign_to is not None:
             _reassign(tx, user, reassign_to)
-        gone = _gone(user, found)
-        changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": found.pending}
+        gone, pending = _gone(plan), plan.footprint.pending
+        changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": pending}
         audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in contacts.listed(tx, user))))
         # Before the deletion: the actor may be the user, whom the row could not name afterwards.
         tx.audit("delete", "user", [(user.id, changes)])
@@ -152,9 +153,14 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
     return db.write(work)
 
 
-def _gone(user: User, found: Footprint) -> RemovedUser:
-    left = (found.notifications, found.api_keys, found.webhooks, found.suppressions)
-    return RemovedUser(user.id, user.username, *left)
+def _removal(tx: Tx, user: User) -> Removal:
+    suppressed = sum(point.suppressed for point in contacts.listed(tx, user))
+    return Removal(user, store.footprint(tx, user.id), suppressed)
+
+
+def _gone(plan: Removal) -> RemovedUser:
+    user, found = plan.user, plan.footprint
+    return RemovedUser(user.id, user.username, found.notifications, found.api_keys, found.webhooks, plan.suppressed)
 
 
 def _create(db: Database, wanted: User, *, keep: bool) -> CreatedUser:

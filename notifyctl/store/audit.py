@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import AuditEntry
@@ -14,8 +15,8 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import audit_logs, users
 
 FORGOTTEN = "(deleted)"
-_WITH_ADDRESSES = ("user", "contact_point", "provider")
-"""Resources in whose rows addresses can stand; a provider's in the words of a refusal."""
+_WITH_ADDRESSES = ("user", "contact_point", "suppression", "provider")
+"""Resources in whose rows addresses can stand; a suppression's and a provider's in the words of a refusal."""
 
 
 def forget_addresses(tx: Tx, user_id: str, addresses: Iterable[str]) -> None:
@@ -35,7 +36,7 @@ def forget_addresses(tx: Tx, user_id: str, addresses: Iterable[str]) -> None:
 def _names(text: str) -> ColumnElement[bool]:
     # As JSON has it, between its quotes: what is escaped there is escaped here.
     written = json.dumps(text, ensure_ascii=False)[1:-1]
-    return audit_logs.c.changes.contains(written, autoescape=True)
+    return func.lower(audit_logs.c.changes).contains(written.lower(), autoescape=True)
 
 
 def _rows(tx: Tx, condition: ColumnElement[bool]) -> list[tuple[str, dict[str, Any]]]:
@@ -58,7 +59,7 @@ def _without(value: Any, gone: set[str]) -> Any:
         return [_without(each, gone) for each in value]
     if isinstance(value, str):
         for address in sorted(gone, key=len, reverse=True):
-            value = value.replace(address, FORGOTTEN)
+            value = re.sub(re.escape(address), FORGOTTEN, value, flags=re.IGNORECASE)
     return value
 
 

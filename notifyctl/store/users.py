@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select, update
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
-from notifyctl.core.model import Channel
 from notifyctl.store import ids
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import lease_running
 from notifyctl.store.schema.tables import (
     api_keys,
-    contact_points,
     notification_templates,
     notification_webhooks,
     notifications,
-    suppressions,
     users,
 )
 
@@ -97,8 +94,6 @@ class Footprint:
     templates: int
     api_keys: int
     webhooks: int
-    suppressions: int
-    """Of the user's addresses; they stay, so that nobody writes there."""
 
 
 def footprint(tx: Tx, user_id: str) -> Footprint:
@@ -116,7 +111,6 @@ def footprint(tx: Tx, user_id: str) -> Footprint:
         templates=_how_many(tx, notification_templates.c.created_by, user_id),
         api_keys=_how_many(tx, api_keys.c.user_id, user_id),
         webhooks=_how_many(tx, notification_webhooks.c.user_id, user_id),
-        suppressions=_suppressed(tx, user_id),
     )
 
 
@@ -168,13 +162,6 @@ def hand_over_templates(tx: Tx, from_id: str, to_id: str) -> list[str]:
         .returning(notification_templates.c.id)
     )
     return list(moved.scalars())
-
-
-def _suppressed(tx: Tx, user_id: str) -> int:
-    p, s = contact_points.c, suppressions.c
-    added = exists().where(p.user_id == user_id, p.channel == s.channel, p.address == s.address)
-    own = exists().where(users.c.id == user_id, s.channel == Channel.EMAIL.value, users.c.email == s.address)
-    return tx.execute(select(func.count()).select_from(suppressions).where(or_(added, own))).scalar_one()
 
 
 def _how_many(tx: Tx, col: ColumnElement[str], user_id: str) -> int:
