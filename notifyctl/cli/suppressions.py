@@ -188,6 +188,7 @@ def import_(
             help=f"The cause, where the file has none: {_CAUSES}.",
         ),
     ] = SuppressionCause.OPERATOR,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and write nothing.")] = False,
 ) -> None:
     """Suppress the addresses of a file: what `export` wrote, a provider's own list, or an address a line.
 
@@ -197,12 +198,16 @@ def import_(
     """
     with invocation(ctx) as run:
         text = files.text(file, "-f")
-        done = service.take_in(run.system.db, text, channel=channel, cause=cause, reason=reason)
+        db = run.system.db.rehearsal() if dry_run else run.system.db
+        done = service.take_in(db, text, channel=channel, cause=cause, reason=reason)
         run.out.record(SimpleNamespace(**asdict(done)), _IMPORTED, id_name="added")
         for reject in done.rejects[:SHOWN_REJECTS]:
             run.out.say(reject)
+        others = "nothing was written" if dry_run else "the others are written"
         if done.rejected:
-            raise PartlyDone(f"{done.rejected:,} of {done.read:,} rows were rejected, the others are written", None)
+            raise PartlyDone(f"{done.rejected:,} of {done.read:,} rows were rejected, {others}", None)
+        if dry_run:
+            run.out.say(others)
 
 
 @app.command()

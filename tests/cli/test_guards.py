@@ -36,7 +36,14 @@ WORDS = {
 }
 """What a command is called with where its required parameters do not say it."""
 
-SAMPLES = {"channel": "sms", "address": "+14155552345", "name": "twilio", "ids": "abcdefab", "email": "b@example.org"}
+SAMPLES = {
+    "file": "-",
+    "channel": "sms",
+    "address": "+14155552345",
+    "name": "twilio",
+    "ids": "abcdefab",
+    "email": "b@example.org",
+}
 
 
 def called(path: str) -> list[str]:

@@ -129,6 +129,16 @@ def test_import_names_what_it_rejects(cli: Cli) -> None:
     assert "line 4" in done.stderr
 
 
+def test_an_import_can_be_rehearsed(cli: Cli) -> None:
+    """--dry-run says what it would come to, and writes nothing."""
+    dry = cli.call(
+        "suppressions", "import", "-f", "-", "--dry-run", "-o", "json", input="address\nbob@example.org\n"
+    ).ok()
+    assert dry.json() == {"read": 1, "added": 1, "known": 0, "rejected": 0}
+    assert dry.stderr == "nothing was written\n"
+    assert cli.call("suppressions", "list", "-o", "json").ok().json() == []
+
+
 def test_send_warns_of_copies_that_will_be_left_out(three: Cli, database: Database) -> None:
     """It is accepted all the same, and the warning names field, address and reason."""
     seed.user(database)
