@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+from notifyctl.dispatch.budget import Budget
+from notifyctl.dispatch.lane import Lane, LaneOptions
+from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.portioning import Portioning
+from notifyctl.dispatch.queues import Portion
+from notifyctl.dispatch.recorder import Recorder, Settling
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 
 
 def test_slow_looks_take_less_and_quick_ones_more_again() -> None:
@@ -24,3 +36,65 @@ def test_what_took_nothing_changes_nothing() -> None:
     portioning = Portioning(64)
     portioning.looked(30.0, 0, 65_000)
     assert portioning.most == 64
+
+
+class Slow:
+    """A queue whose first looks take long, beside their leases of a second."""
+
+    provider = "slow"
+
+    def __init__(self) -> None:
+        self.rooms: list[int] = []
+
+    def places(self) -> int:
+        return 64
+
+    def take(self, tx: Tx, room: int) -> Portion[int]:
+        self.rooms.append(room)
+        if len(self.rooms) > 3:
+            return Portion()
+        time.sleep(0.12)
+        return Portion(range(room), now=tx.now, lease_ms=1_000, deadline_ms=100)
+
+    def noted(self, portion: Portion[int]) -> None:
+        pass
+
+    async def ready(self, portion: Portion[int]) -> bool:
+        return True
+
+    async def attempt(self, item: int, lease: Lease) -> int:
+        return item
+
+    def release(self, item: int) -> int:
+        return item
+
+    def gave_back(self) -> bool:
+        return False
+
+    def left(self) -> list[int]:
+        return []
+
+
+def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
+    """What took long to take may not all be begun in time: half as many the next time."""
+    queue, notices = Slow(), list[str]()
+
+    async def work() -> None:
+        threads, counts = StoreThreads(database), ProviderTally()
+        settling = Settling(lambda tx, batch: None, lambda each: each, None, lambda batch: None, lambda *_: None)
+        recorder = Recorder(threads, settling, notices.append)
+        lane = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts, notices.append)
+        recording = asyncio.create_task(recorder.run())
+        lane_run = asyncio.create_task(lane.run())
+        while len(queue.rooms) < 3 and not lane_run.done():
+            lane.settled(lane.unrecorded)
+            await asyncio.sleep(0.01)
+        lane.stop()
+        await lane_run
+        await lane.drain(time.monotonic())
+        recorder.finish()
+        await recording
+        threads.close()
+
+    asyncio.run(work())
+    assert queue.rooms[:3] == [64, 32, 16]
