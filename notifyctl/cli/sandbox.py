@@ -92,6 +92,10 @@ _Log = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="A JSON
 _ServiceAccount = Annotated[
     Path, typer.Option("--service-account", metavar="FILE", help="Where FCM's key file is written.")
 ]
+_NextAccount = Annotated[
+    Path | None,
+    typer.Option("--next-service-account", metavar="FILE", help="Where another key of it is written, for a rotation."),
+]
 _Seed = Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.")]
 
 
@@ -104,6 +108,7 @@ def sandbox(
     receipts: _Receipts = None,
     log: _Log = None,
     service_account: _ServiceAccount = Path("sandbox-service-account.json"),
+    next_service_account: _NextAccount = None,
     seed: _Seed = None,
 ) -> None:
     """Serve SendGrid, Twilio, FCM (with its token endpoint) and SMTP on loopback; nothing is delivered."""
@@ -116,6 +121,7 @@ def sandbox(
             latency_s=(latency or 0) / 1_000,
             log=None if log is None else expanded(log),
             service_account=expanded(service_account),
+            next_service_account=None if next_service_account is None else expanded(next_service_account),
             seed=seed,
         )
         try:

@@ -34,8 +34,8 @@ class SandboxConfig:
     `port` 0 takes a free one. `script` says what happens to exactly which request, `rules` to those it says nothing
     about. `latency_s` is waited before every answer of a provider, `receipts_s` is how long it takes until a message is
     delivered. `log` is a file that is appended to. `service_account` is where FCM's key file is written; without one
-    FCM knows no account. `seed` makes ids and faults repeatable. `token_life_s` is how long an access token
-    is valid.
+    FCM knows no account; `next_service_account` gets another key of the same. `seed` makes ids and faults repeatable.
+    `token_life_s` is how long an access token is valid.
     """
 
     port: int = 0
@@ -43,6 +43,7 @@ class SandboxConfig:
     latency_s: float = 0.0
     log: Path | None = None
     service_account: Path | None = None
+    next_service_account: Path | None = None
     seed: int | None = None
     token_life_s: int = TOKEN_SECONDS
     script: tuple[Line, ...] = ()
@@ -68,8 +69,9 @@ class Router:
     def __init__(self, config: SandboxConfig, url: str, journal: Journal) -> None:
         # Ids are drawn apart from faults, so that the faults of a seed do not depend on what was accepted before.
         ids, self._noise = Random(config.seed), Random(config.seed)  # noqa: S311  # nothing here is a secret
-        account = service_account(config.service_account, f"{url}/token") if config.service_account else None
-        tokens = Tokens(ids, account, config.token_life_s)
+        files = (config.service_account, config.next_service_account)
+        accounts = [service_account(file, f"{url}/token") for file in files if file is not None]
+        tokens = Tokens(ids, accounts, config.token_life_s)
         self._callbacks = Callbacks()
         self._providers: tuple[_Provider, ...] = (
             SendGridServer(ids, config.receipts_s),

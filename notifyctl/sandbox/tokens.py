@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
@@ -42,7 +43,7 @@ _TIMES = (
 
 
 class Tokens:
-    """Gives access tokens for the assertions of one service account; without one, it refuses everybody.
+    """Gives access tokens for the assertions of a service account with any of its keys; without one, to nobody.
 
     `life_s` is how long a token is valid, in seconds.
     """
@@ -50,9 +51,9 @@ class Tokens:
     name = "token"
     challenge = 'Bearer realm="https://accounts.google.com/"'
 
-    def __init__(self, random: Random, account: ServiceAccount | None, life_s: int) -> None:
+    def __init__(self, random: Random, accounts: Sequence[ServiceAccount], life_s: int) -> None:
         self._random = random
-        self._account = account
+        self._accounts = accounts
         self._life_s = life_s
         self._ends: dict[str, float] = {}
 
@@ -88,16 +89,22 @@ class Tokens:
         if parts is None:
             return _error("invalid_grant", "Invalid JWT: Failed to parse JWT")
         header, claims, signed, signature = parts
-        account = self._account
-        if account is None or claims.get("iss") != account.file["client_email"]:
+        mine = [account for account in self._accounts if claims.get("iss") == account.file["client_email"]]
+        if not mine:
             return _error("invalid_grant", "Invalid grant: account not found")
-        if header.get("alg") != "RS256" or header.get("kid") not in (None, account.key_id):
-            return _error("invalid_grant", "Invalid JWT Signature.")
-        try:
-            account.public_key.verify(signature, signed, PKCS1v15(), SHA256())
-        except InvalidSignature:
+        fitting = [account for account in mine if header.get("kid") in (None, account.key_id)]
+        account = next((account for account in fitting if _has_signed(account, signed, signature)), None)
+        if header.get("alg") != "RS256" or account is None:
             return _error("invalid_grant", "Invalid JWT Signature.")
         return _claims_refusal(claims, account.file["token_uri"], now)
+
+
+def _has_signed(account: ServiceAccount, signed: bytes, signature: bytes) -> bool:
+    try:
+        account.public_key.verify(signature, signed, PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
 
 def refusal(what: str, now: float) -> Reply | None:

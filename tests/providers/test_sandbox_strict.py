@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -24,7 +25,7 @@ from notifyctl.sandbox import (
 )
 from notifyctl.sandbox.exchange import IncomingRequest
 from notifyctl.sandbox.twilio import TwilioServer
-from tests.providers.conftest import Running
+from tests.providers.conftest import Running, started
 from tests.support.command import REPOSITORY
 
 NOW = 1_800_000_000.0
@@ -301,3 +302,14 @@ def test_several_keys_are_good(sandbox: Running) -> None:
     assert [post_mail(sandbox, MAIL, key).status_code for key in (*SENDGRID_KEYS, "SG.sandbox")] == [202, 202, 401]
     logins = [httpx.BasicAuth(TWILIO_ACCOUNT, token) for token in (*TWILIO_TOKENS, "x")]
     assert [httpx.get(f"{sandbox.url}{HERE}", auth=each).status_code for each in logins] == [200, 200, 401]
+
+
+def test_an_account_may_have_two_keys(tmp_path: Path) -> None:
+    """FCM's too: tokens are given for either key, and for no other."""
+    with started(tmp_path, fcm=True, next_service_account=tmp_path / "next.json") as running:
+        second = json.loads((tmp_path / "next.json").read_text())
+        assert second["private_key_id"] != running.account["private_key_id"]
+        for account in (running.account, second):
+            assert isinstance(fetch(account, 5), Token)
+        mixed = {**second, "private_key_id": running.account["private_key_id"]}
+        assert not isinstance(fetch(mixed, 5), Token)
