@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core import history
-from notifyctl.core.change import Confirm, ConfirmFailed, Subject
+from notifyctl.core.change import Confirm, ConfirmCancelled, ConfirmFailed, Subject
 from notifyctl.core.decide import entry_of_lost
 from notifyctl.core.model import Status
 from notifyctl.core.outcome import Kind
@@ -16,6 +16,11 @@ from notifyctl.core.weigh import Addressee
 LOST = "the dispatcher was lost in the call; nobody knows what came of it"
 # Of an attempt that ended so, the provider may have the message all the same; and if it speaks of it, it has.
 _IN_DOUBT = frozenset({Kind.UNKNOWN.value, Kind.TRANSIENT.value})
+_KINDS: Mapping[str, type[Confirm]] = {
+    Status.PENDING: Confirm,
+    Status.FAILED: ConfirmFailed,
+    Status.CANCELLED: ConfirmCancelled,
+}
 
 
 def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm | None:
@@ -30,16 +35,16 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
             row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now, row.own
         )
         return confirmed(row, arrival, provider, past, row.last_attempted, now)
-    if row.status not in (Status.PENDING, Status.FAILED):
+    kind = _KINDS.get(row.status)
+    if kind is None:
         return None
     attempts = history.parse(row.retry_history)
     doubtful = [each for each in attempts if _is_in_doubt(each, provider, arrival.attempt)]
     if not doubtful:
         return None
     began = doubtful[-1].get("began_at")
-    failed = row.status == Status.FAILED
     at = began if isinstance(began, int) else row.last_attempted
-    return confirmed(row, arrival, provider, row.retry_history, at, now, kind=ConfirmFailed if failed else Confirm)
+    return confirmed(row, arrival, provider, row.retry_history, at, now, kind=kind)
 
 
 def with_lost(past: str | None, attempt: int, provider: str, began_at: int, now: int, address: str | None) -> str:

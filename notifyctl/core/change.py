@@ -296,6 +296,13 @@ class ConfirmFailed(Confirm):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmCancelled(ConfirmFailed):
+    """The same of one that was cancelled when it had gone out already: to restore it would send it twice."""
+
+    BEFORE: ClassVar[Status] = Status.CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge(Change):
     """Receipts said that it was delivered or bounced."""
 

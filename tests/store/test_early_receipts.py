@@ -172,6 +172,20 @@ def test_a_dead_letter_is_sent_after_all(database: Database, leased: Claim) -> N
     assert tell(database, ours(leased, BOUNCED), now=NOW + HOUR) == Counts(ignored=1)
 
 
+def test_what_was_cancelled_too_late(database: Database, leased: Claim) -> None:
+    """It had gone out when it was cancelled: it is sent, and to restore it cannot send it a second time."""
+    end(database, leased, LOST)
+    cancelled = {"status": "cancelled", "error_message": "by an operator"}
+    statement = update(notifications).where(notifications.c.id == leased.id).values(cancelled)
+    database.write(lambda tx: tx.execute(statement))
+    assert tell(database, ours(leased), now=NOW + HOUR) == Counts(delivered=1)
+    row = seed.notification(database, leased.id)
+    assert (row.status, row.error_message, row.delivered_at) == ("sent", None, NOW + 50)
+    with database.read() as tx:
+        [changes] = tx.execute(select(audit_logs.c.changes).where(audit_logs.c.action == "confirm")).scalars()
+    assert json.loads(changes) == {"status": ["cancelled", "sent"], "receipt": "delivered"}
+
+
 def test_a_letter_and_its_status_change_together(database: Database, leased: Claim) -> None:
     """What fails half-way changes nothing: neither is the letter gone, nor the notification sent, nor is it audited."""
     end(database, leased, LOST, OnUnknown.HOLD)

@@ -21,6 +21,7 @@ from notifyctl.core.change import (
     Cancel,
     Change,
     Confirm,
+    ConfirmCancelled,
     ConfirmFailed,
     Defer,
     Release,
@@ -56,6 +57,7 @@ KINDS: tuple[type[Change], ...] = (
     Requeue,
     Confirm,
     ConfirmFailed,
+    ConfirmCancelled,
     Acknowledge,
 )
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}
