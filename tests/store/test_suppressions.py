@@ -7,13 +7,16 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql
 
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import AddressKey, Refusal, SuppressionCause
 from notifyctl.store import suppressions
+from notifyctl.store.addresses import reason_of
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import audit_logs
+from notifyctl.store.db.dialect import folded
+from notifyctl.store.schema.tables import audit_logs, contact_points
 from notifyctl.store.suppressions import AddressNews, Learned, SuppressionFilter
 
 NUMBER = "+14155552345"
@@ -170,3 +173,17 @@ def test_filters(database: Database) -> None:
     assert found(reason="no such") == ["a@example.org"]
     assert found(group="7") == ["b@example.org"]
     assert found(since=20, until=30) == ["a@example.org"]
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_an_address_is_found_by_its_index(database: Database) -> None:
+    """The claim's folding leaves the comparison to the usual collation, so that the index on the address serves it."""
+    c = contact_points.c
+    point = select(c.id, reason_of(c.channel, folded(c.address)))
+    statement = point.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    with database.read() as tx:
+        tx.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join(tx.execute(text(f"EXPLAIN {statement}")).scalars())
+    condition = next(line for line in plan.splitlines() if "Index Cond" in line)
+    assert "idx_suppression_address" in plan
+    assert "lower" in condition
