@@ -108,7 +108,7 @@ def _table(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
                         f"no column is called address: {', '.join(header)[:80]}", "name one of them address"
                     )
                 header = ["address"]
-            yield reader.line_num, dict(zip(header, cells, strict=False))
+            yield reader.line_num, dict(zip(header, map(_said, cells), strict=False))
     except csv.Error as error:
         raise UsageError(f"line {reader.line_num}: it is no CSV: {error}") from error
 
@@ -117,8 +117,13 @@ def _table(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 _FOR_SPREADSHEETS = re.compile(r"'[=+@\t\r-]")
 
 
+def _said(cell: str) -> str:
+    """Return a cell without the apostrophe that keeps a spreadsheet from running it: `'+14155552345`."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
+
+
 def _is_address(cell: str) -> bool:
-    return "@" in cell or cell.strip().startswith("+")
+    return "@" in cell or _said(cell.strip()).startswith("+")
 
 
 def _taken(row: Mapping[str, Any] | str, defaults: Defaults) -> ListedAddress:

@@ -102,6 +102,7 @@ def test_what_is_exported_can_be_imported(three: Cli) -> None:
     [
         ("email,created,reason,status\nbob@example.org,1700000000,550 gone,5.1.1\n", [("email", "bob@example.org")]),
         ("bob@example.org\n\n+14155552345\n", [("sms", "+14155552345"), ("email", "bob@example.org")]),
+        ("address\n'+14155552345\n", [("sms", "+14155552345")]),
         ('\ufeff"Address";x\nbob@example.org', None),
         ('{"email": "Bob <bob@example.org>", "cause": "complaint"}\n', [("email", "bob@example.org")]),
         ('[{"address": "tok", "channel": "push"}, "bob@example.org"]', [("push", "tok"), ("email", "bob@example.org")]),
