@@ -13,6 +13,8 @@ from notifyctl.core.outcome import Fault, Outcome, describe
 from notifyctl.core.reach import Reach, Rest
 
 UNLIMITED = 1 << 30
+GROWS_AFTER_MS = 5_000
+"""So long after something was lacking, more calls at once are tried again."""
 ONCE_REST_MS = 10_000
 """For how long a run with `once` works on through trouble of its host: cron runs it again."""
 
@@ -39,6 +41,7 @@ class Host:
         self._reach = Reach()
         self._rest = Rest()
         self._holds: dict[str, int] = {}
+        self._lacked_at = 0
         self._look: asyncio.Task[None] | None = None
 
     def reached(self, provider: str) -> None:
@@ -46,7 +49,7 @@ class Host:
         self._reach.reached(provider, _now())
         if self._rest.began is not None and not self._rest.left_ms(_now()):
             self._rest.over()
-        if self._holds and provider in self._holds:
+        if self._holds and provider in self._holds and _now() > self._lacked_at + GROWS_AFTER_MS:
             self._holds[provider] += 1  # as far as it goes well
 
     async def is_ours(self, provider: str, outcome: Outcome, in_flight: int) -> bool:
@@ -58,6 +61,8 @@ class Host:
             if not self._reach.is_ours(provider, outcome, _now()):
                 return False
         new = self._rest.began is None
+        if outcome.fault is Fault.HOST:
+            self._lacked_at = _now()
         if self._rest.trouble(_now()) and outcome.fault is Fault.HOST:
             self._holds[provider] = max(1, in_flight // 2)
         if new:

@@ -9,6 +9,8 @@
 `lease_margin_ms`: another margin in the length of leases, so that the tests need not wait as long.
 `probes`: by cause the first and the longest wait for a probe, in milliseconds, for the same reason.
 `throttled_ms`: for how long all leave a provider alone that wants to be asked more slowly.
+`wish_ms`: the longest time that a provider's wish to be left alone is heeded, a day's limit among them.
+`lacks`: [seconds, names of errors]: so long from the first on no connection is made, for one reason after the other.
 `breaker`: how many failures within its window open it; more than there are: it stays closed.
 `backoff_ms`: the longest wait after the first failure.
 `adapters`: providers that are installed besides, by name, as an entry point says it.
@@ -28,7 +30,9 @@ The points, in the order of a notification's way::
 
 from __future__ import annotations
 
+import errno
 import functools
+import itertools
 import os
 import signal
 import threading
@@ -51,6 +55,8 @@ from notifyctl.dispatch import lease
 from notifyctl.dispatch.queues import notifications
 from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Failure, Request, Response
+from notifyctl.providers.http import dial
+from notifyctl.providers.twilio import answers
 from notifyctl.providers.wire import Wire
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
@@ -197,6 +203,23 @@ def _step(clock: Path) -> None:
         kind.begin = stepped  # type: ignore[method-assign]
 
 
+def _heed(longest_ms: int) -> None:
+    health.RETRY_AFTER_MAX_MS = longest_ms
+    answers._LASTS_MS = dict.fromkeys(answers._LASTS_MS, longest_ms)  # type: ignore[misc]
+
+
+def _lack(seconds: float, names: list[str]) -> None:
+    plugged, began, reasons = dial._plugged, list[float](), itertools.cycle(names)
+
+    async def run(address: str, port: int) -> Any:
+        began.append(time.monotonic())
+        if time.monotonic() - began[0] > seconds:
+            return await plugged(address, port)
+        raise OSError(getattr(errno, next(reasons)), "by a trick")
+
+    dial._plugged = run
+
+
 def play(tricks: dict[str, Any]) -> None:
     """Put the tricks into this process."""
     if "journal" in tricks:
@@ -218,6 +241,10 @@ def play(tricks: dict[str, Any]) -> None:
         health.PROBES[health.Cause(cause)] = tuple(waits)
     backoff.BASE_MS = tricks.get("backoff_ms", backoff.BASE_MS)
     health.RETRY_AFTER_MIN_MS = tricks.get("throttled_ms", health.RETRY_AFTER_MIN_MS)
+    if "wish_ms" in tricks:
+        _heed(tricks["wish_ms"])
+    if "lacks" in tricks:
+        _lack(*tricks["lacks"])
     health.LEAST_FAILURES = tricks.get("breaker", health.LEAST_FAILURES)
     for name, value in tricks.get("adapters", {}).items():
         adapters.install(name, value)

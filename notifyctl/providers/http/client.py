@@ -46,6 +46,8 @@ class HttpClient:
             try:
                 connection = await self._connect(start.origin, timeout_s)
             except NotConnected as error:
+                if error.fault is Fault.HOST:
+                    self._pool.spare(loop.time())
                 return Failure(FailureKind.UNSENT, f"{start.origin.host}: not connected: {error}", error.fault)
         # Nothing is awaited between here and the writing: what was usable is still.
         return await self._exchange(connection, start, request.body, began + timeout_s, timeout_s, loop)

@@ -10,6 +10,8 @@ from notifyctl.providers.http.request import Origin
 IDLE_CONNECTIONS = 1_024  # of all hosts together; the one that nobody used for the longest time goes first
 IDLE_SECONDS = 55.0  # shorter than the 60 s after which common load balancers close, so that we close first
 
+SPARE_SECONDS = 5.0
+
 
 class Pool:
     """Idle connections by whom they lead to; the latest is used first, so that those beyond the need grow old."""
@@ -18,6 +20,7 @@ class Pool:
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._all: dict[Connection, None] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self._spare_until = 0.0
 
     def take(self, origin: Origin, now: float) -> Connection | None:
         """Return a connection that can be written to, if there is one."""
@@ -32,6 +35,9 @@ class Pool:
 
     def put(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Keep a connection that is usable."""
+        if self._spare_until > loop.time():
+            connection.close()
+            return
         connection.idle_since = loop.time()
         self._idle.setdefault(connection.origin, {})[connection] = None
         self._all[connection] = None
@@ -44,6 +50,12 @@ class Pool:
         """Forget a connection, where it is known."""
         if connection in self._all:
             self._forget(connection)
+
+    def spare(self, now: float) -> None:
+        """Keep no connection for a while: this process has no files left, and its database needs some."""
+        self._spare_until = now + SPARE_SECONDS
+        for connection in list(self._all):
+            self._drop(connection)
 
     def close(self) -> None:
         """Close all connections."""
