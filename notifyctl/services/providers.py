@@ -215,7 +215,7 @@ def _cleared(health: Health, now: int) -> Iterator[str]:
     if health.ceiling is not None:
         yield f"a limit of {health.ceiling:,} in flight after a throttle"
     if health.window_failures:
-        yield f"{health.window_failures:,} failures that the breaker had counted"
+        yield f"failures that the breaker had counted: {health.window_failures:,}"
     if health.doubt is not None:
         yield f"a doubt ({health.doubt})"
 

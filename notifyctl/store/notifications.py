@@ -218,7 +218,16 @@ def _went_to(address: str) -> ColumnElement[bool]:
         and_(n.message_type == channel.value, _says(payload, ADDRESS_FIELD[channel], address)) for channel in Channel
     )
     last = and_(~_names_somebody(), sent_to == address, n.attempt_count > 0)
-    return or_(*named, last, _says(history, "address", address))
+    return or_(*named, last, _says(history, "address", address), _copied_to(payload, address))
+
+
+def _copied_to(payload: ColumnElement[str], address: str) -> ColumnElement[bool]:
+    """Return whether it is a mail with a copy to the address: its whole text stands there, and not as a sender's."""
+    written = json.dumps(address, ensure_ascii=False)
+    without = reduce(lambda left, name: func.replace(left, f'"{name}":{written}', ""), ("from", "reply_to"), payload)
+    has_copies = or_(_holds(payload, '"cc":'), _holds(payload, '"bcc":'))
+    there = or_(_holds(without, written), _holds(without, f'<{written[1:-1]}>"'))
+    return and_(n.message_type == Channel.EMAIL.value, has_copies, there)
 
 
 def _as_it_is(column: ColumnElement[str]) -> ColumnElement[str]:

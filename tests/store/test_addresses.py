@@ -137,6 +137,25 @@ def test_mail_is_found_whatever_the_case_and_topics_have_none(cli: Cli, database
     assert (shown(cli, push)["address"], found(cli, "device-1")) == (None, [])
 
 
+def test_copies_went_there_too(cli: Cli, database: Database, anna: str) -> None:
+    """A mail is found by each address that gets it, with a name or without; its sender and its text are none."""
+    base = {"v": 1, "subject": "s", "text": "write to carol@example.org", "from": "shop@example.org"}
+    fields = {
+        "cc": ["Bob <bob@example.org>", "dave@example.org"],
+        "bcc": ["eve@example.org"],
+        "reply_to": "r@example.org",
+    }
+    payload = content.canonical(
+        content.build(Channel.EMAIL, subject="s", body=base["text"], data={**fields, "from": base["from"]})
+    )
+    [id_] = seed.pending(database, anna, payload=payload)
+    attempt(database, TAKEN, NOW, "sendgrid")
+    for name in ("bob", "dave", "eve", "anna", "BOB"):
+        assert found(cli, f"{name}@example.org") == [id_], name
+    for name in ("carol", "shop", "r", "ob"):
+        assert found(cli, f"{name}@example.org") == [], name
+
+
 def test_the_claim_stays_within_its_page(postgresql_url: str) -> None:
     """Every row that a claim writes is a heap-only tuple: no index learns of it."""
     database = Database(postgresql_url)
