@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import Any
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+END_S = 2.0
 
 Chore = Callable[[], Coroutine[Any, Any, None]]
 
@@ -27,12 +31,20 @@ class Chores:
         """Break them off."""
         for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=END_S)  # the driver asks a server to cancel, which may be silent
 
 
 async def regularly(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
-    """Do something every so often, for ever; while the database is away it is left out."""
+    """Do something every so often, for ever; what fails is tried again the next time.
+
+    A heartbeat that ended would make others believe that this dispatcher is lost.
+    """
     while True:
         await asyncio.sleep(seconds)
-        with suppress(DatabaseUnavailable, CommitUnknown):
+        try:
             await act()
+        except (DatabaseUnavailable, CommitUnknown):
+            continue
+        except Exception:
+            log.warning("a chore failed, and is tried again", exc_info=True)

@@ -23,7 +23,7 @@ from notifyctl.dispatch.presence import Presence
 from notifyctl.dispatch.queues.questions import Asked, Question
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.roster import Roster
-from notifyctl.dispatch.run import Run
+from notifyctl.dispatch.run import LAST_RECORDS_S, Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import Tally
 from notifyctl.providers.oauth import TokenSource
@@ -73,6 +73,7 @@ class Dispatcher:
     def stop(self) -> None:
         """Claim no more, let the running calls end for at most the drain's time, record, and leave."""
         self._parts.run.stop()
+        self._parts.threads.hurry(self.options.drain_s + LAST_RECORDS_S)
         self._parts.lanes.stop()
         self._parts.questions.stop()
 
@@ -83,6 +84,8 @@ class Dispatcher:
         the start (with `once`: at any claim).
         """
         parts = self._parts
+        if self.options.max_time_s is not None:
+            asyncio.get_running_loop().call_later(self.options.max_time_s, self.stop)
         parts.run.began(await self._entered())
         if parts.roster.configs and parts.roster.share < parts.options.concurrency:
             parts.notices.say(f"at most {parts.roster.share} calls at once to each provider: ulimit -n allows no more")

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from notifyctl.core.errors import DatabaseUnavailable
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 
@@ -28,6 +29,8 @@ class StoreThreads:
         self.db = db
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._threads: list[Thread] = []
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._hurrying = self._gave_up = False
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction and return its result."""
@@ -37,20 +40,43 @@ class StoreThreads:
         """Run `work` in a transaction for reading and return its result."""
         return await self._done(lambda: self.db.consult(work))
 
+    def hurry(self, seconds: float) -> None:
+        """Let nobody wait for a transaction for longer than that from now on: then the database counts as away.
+
+        A network that swallows answers would keep whoever is to leave. Said again, it changes nothing.
+        """
+        if not self._hurrying:
+            self._hurrying = True
+            asyncio.get_running_loop().call_later(seconds, self._give_up)
+
     def close(self) -> None:
-        """Wait for the running transactions and end the threads."""
+        """Wait for the running transactions, unless nobody waits any more, and end the threads."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(0 if self._gave_up else None)
+
+    def _give_up(self) -> None:
+        self._gave_up = True
+        for future in self._waiting:
+            _fail(future, self._silence())
+
+    def _silence(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(f"{self.db.label} did not answer in time")
 
     async def _done(self, work: Callable[[], T]) -> T:
         if not self._threads:
             self._begin()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self._gave_up:
+            raise self._silence()
         self._jobs.put((loop, future, work))
-        return await future
+        self._waiting.add(future)
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
 
     def _begin(self) -> None:
         names = (f"store-{number}" for number in range(self.db.dialect.worker_threads))

@@ -36,6 +36,7 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import submit as queue
 
 FIRST_POLL_S = 0.05
+LONGEST_ANSWER_S = 5.0
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
 
@@ -236,7 +237,7 @@ def _hidden(request: Request, credentials: Credentials) -> Preview:
 
 def _latest(db: Database, notification: Notification) -> Notification:
     try:
-        with db.read() as tx:
+        with db.answering_within(LONGEST_ANSWER_S).read() as tx:
             found = store.get(tx, [notification.id])
     except DatabaseUnavailable:
         return notification

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from notifyctl.dispatch.polling import Findings
 
 
+ANSWER_S = 20.0
+"""For how long a dispatcher waits for the answer to a statement: its own are short, and its leases run."""
+
+
 class System:
     """What the services work on. Nothing is opened before it is used."""
 
@@ -84,7 +88,7 @@ def make_dispatcher(
     """Return a dispatcher; `notify` says what people should know. Its imports are no other command's."""
     from notifyctl.wiring.dispatching import assemble
 
-    return assemble(db.acting_for(Actor(agent=agent)), keyring, options, notify)
+    return assemble(db.acting_for(Actor(agent=agent)).answering_within(ANSWER_S), keyring, options, notify)
 
 
 async def poll_receipts(

@@ -146,6 +146,8 @@ def _unreachable(message: str) -> DatabaseUnavailable:
     # libpq gives no SQLSTATE for a connection that was refused.
     if missing := _NO_DATABASE.search(message):
         return DatabaseUnavailable(message, f"createdb {missing[1]}, then notifyctl migrate up")
+    if "timeout expired" in message:  # somebody took the connection, and said nothing
+        return DatabaseUnavailable(f"{message} (the database is silent)")
     for mark, hint in _REFUSALS:
         if mark in message:
             return DatabaseUnavailable(message, hint)
