@@ -64,6 +64,12 @@ _RELAYING = (
 )
 _RELAY = re.compile(r"\brelay(?:ing)?\b", re.IGNORECASE)
 _LOGIN_NEEDED = "the server wants a login, or TLS first: give user and password, check security"
+# How servers without enhanced codes say that there is no such mailbox (RFC 5321, 4.2.3: 550 is also policy).
+_NOBODY = re.compile(
+    r"\A(?!.*\bsender\b).*(?:\b(?:no such|unknown|invalid) (?:user|recipient|mailbox)\b"
+    r"|\b(?:user|recipient|mailbox)\b.{0,80}\b(?:unknown|not found|does ?n[o']t exist|does not exist)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 _REFUSAL = re.compile(r"(?P<address>\S+): (?P<code>\d{3}) ?(?P<said>.*)")
 _ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
 # Postfix, Exim, Sendmail, Amazon, Exchange: what they call the mail from now on.
@@ -78,7 +84,8 @@ def read(response: Response) -> Outcome:
     """Return what the reply means; only a 250 after the whole mail is a success."""
     said, stage, status = _said(response), response.headers.get("stage", ""), response.status
     enhanced, words = _enhanced(said, status)
-    kind = _kind(status, enhanced, stage, response.headers.get("recipients", "1") == "1")
+    meant = _meant(status, enhanced, words) if stage == "rcpt" else enhanced
+    kind = _kind(status, meant, stage, response.headers.get("recipients", "1") == "1")
     if kind is Kind.ACCEPTED:
         return reading.outcome(kind, response, message_id=_name(words, response), refusals=_refused(response))
     relaying = kind is Kind.PERMANENT and stage == "rcpt" and (enhanced == "7.1" or _RELAY.search(words) is not None)
@@ -166,8 +173,13 @@ def _refused(response: Response) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(address, SuppressionCause.BOUNCE, one_line(f"{code} {said}"))
         for address, code, said in found
-        if code >= 500 and _for_good(code, _enhanced(said, code)[0], "rcpt", alone=True) is Kind.RECIPIENT
+        if code >= 500 and _for_good(code, _meant(code, *_enhanced(said, code)), "rcpt", alone=True) is Kind.RECIPIENT
     )
+
+
+def _meant(status: int, enhanced: str | None, words: str) -> str | None:
+    """Return the enhanced status code of a refused recipient; what the words say, where a server gives none."""
+    return "1.1" if enhanced is None and status in (550, 551, 553) and _NOBODY.search(words) else enhanced
 
 
 def _enhanced(said: str, status: int) -> tuple[str | None, str]:
