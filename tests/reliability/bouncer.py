@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -28,7 +29,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {pool}
 max_client_conn = 200
 server_login_retry = 1
@@ -37,9 +38,10 @@ logfile = {folder}/log
 
 
 class Bouncer:
-    """Listens from `with` on; `url` is that of the database through it. Its pool has `POOL` connections."""
+    """Listens from `with` on; `url` is that of the database through it. Its pool has `pool` connections."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, mode: str = "transaction", pool: int = POOL) -> None:
+        self._mode, self._pool = mode, pool
         program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
         if program is None:
             pytest.skip("PgBouncer is not installed here: what it does to notifyctl was NOT tested")
@@ -63,6 +65,12 @@ class Bouncer:
     ) -> None:
         self._end()
 
+    def change(self, mode: str) -> None:
+        """Go on in another mode, with the clients that there are."""
+        self._mode = mode
+        self._write()
+        self._process.send_signal(signal.SIGHUP)
+
     @property
     def log(self) -> str:
         """What it wrote."""
@@ -70,9 +78,7 @@ class Bouncer:
         return file.read_text() if file.exists() else ""
 
     def _start(self) -> subprocess.Popen[bytes]:
-        settings = self._folder / "pgbouncer.ini"
-        values = {"database": self._behind.database, "server": _server(self._behind), "port": self._port}
-        settings.write_text(SETTINGS.format(**values, folder=self._folder, pool=POOL))
+        settings = self._write()
         other: dict[str, Any] = {}
         if os.geteuid() == 0:  # it refuses to run as root
             user, group = _who_may(self._behind)
@@ -81,6 +87,12 @@ class Bouncer:
             other = {"user": user, "group": group, "extra_groups": []}
         command = [self._program, "-q", str(settings)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", **other)
+
+    def _write(self) -> Path:
+        settings = self._folder / "pgbouncer.ini"
+        values = {"database": self._behind.database, "server": _server(self._behind), "port": self._port}
+        settings.write_text(SETTINGS.format(**values, folder=self._folder, pool=self._pool, mode=self._mode))
+        return settings
 
     def _wait(self) -> None:
         end = time.monotonic() + 60

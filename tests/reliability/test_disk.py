@@ -6,8 +6,10 @@ import os
 import random
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,26 @@ def _stored(db: Database) -> set[str]:
     with db.read() as tx:
         assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
         return set(tx.execute(text("SELECT id FROM notifications")).scalars())
+
+
+def test_24_a_file_that_is_replaced(sqlite_scene: Scene, tell: Tell) -> None:
+    """Another database takes the place of the one that a dispatcher works on: it goes on with that, and says so."""
+    scene = sqlite_scene
+    dispatcher = scene.dispatch()
+    scene.wait(lambda: dispatcher.id is not None, 30)
+    path = Path(scene.url.removeprefix("sqlite:///"))
+    scene.seed(20)
+    scene.wait_until_all_ended(30)
+    with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(path.with_name("other.db"))) as new:
+        old.backup(new)
+    path.with_name("other.db").replace(path)
+    for rest in ("-wal", "-shm"):
+        path.with_name(path.name + rest).unlink(missing_ok=True)
+    scene.seed(20)
+    scene.wait_until_all_ended(30)
+    dispatcher.stop()
+    verdict = scene.verdict()
+    tell("24 file replaced", verdict.counts())
+    assert not verdict.wrong
+    assert not verdict.repeated
+    assert "another file than before" in dispatcher.said

@@ -101,6 +101,32 @@ def test_a_listener_knows_that_it_cannot_hear(scene: Scene, bouncer: Bouncer) ->
     assert left_behind(bouncer) == [[]] * POOL
 
 
+def test_24_a_pooler_that_changes_its_mode(
+    postgresql_maker: PostgreSQLMaker, tmp_path: Path, stub: Stub, tell: Tell
+) -> None:
+    """From keeping sessions to not, under two dispatchers with prepared statements: they go on without."""
+    with (
+        postgresql_maker.migrated() as url,
+        Bouncer(url, "session", 40) as bouncer,
+        Scene(bouncer.url, tmp_path, stub) as scene,
+    ):
+        scene.patience(30)
+        scene.stub.latency = 0.01
+        dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
+        scene.wait(lambda: all(each.id for each in dispatchers), 30)
+        for mode in ("session", "transaction", "transaction"):
+            bouncer.change(mode)
+            scene.seed(300)
+            scene.wait_until_all_ended(60)
+        for dispatcher in dispatchers:
+            dispatcher.stop()
+            assert "prepared statement" not in dispatcher.said
+        verdict = scene.verdict()
+    tell("24 pooler's mode changed", verdict.counts())
+    assert not verdict.wrong
+    assert not verdict.repeated
+
+
 def test_a_setting_of_a_transaction_is_not_the_next_clients(scene: Scene) -> None:
     """What a transaction sets with SET LOCAL ends with it, on the server connection that others get next."""
     shown = "SHOW idle_in_transaction_session_timeout"
