@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 4
 
-.PHONY: demo quick test test-full check bench completions clean
+.PHONY: demo quick test test-full check bench screens completions clean
 
 demo: $(READY)
 	$(BIN)/notifyctl demo
@@ -29,6 +29,10 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
+
+# What the README shows, drawn of the demo's data.
+screens: $(READY)
+	$(BIN)/python -m tests.screens
 
 completions: $(READY)
 	$(BIN)/python -m notifyctl.cli.outline > .commands.json && mv .commands.json notifyctl/cli/commands.json
