@@ -46,7 +46,9 @@ def test_login(cli: Cli) -> None:
     login = ("--api-key", "-", "--api-secret", "-")
     added = cli.call("providers", "add", "smtp", *HOST, *login, "-o", "json", input="anna\nsecret\n").ok()
     assert (added.json()["api_key"], added.json()["api_secret"]) == ("set", "set")
-    changed = cli.call("providers", "update", "smtp", "--api-secret", "-", "--set", "port=2525", input="other\n").ok()
+    changed = cli.call(
+        "providers", "update", "smtp", "--api-secret", "-", "--keep-credentials", "--set", "port=2525", input="other\n"
+    ).ok()
     shown = cli.call("providers", "show", "smtp", "-o", "json").ok()
     assert shown.json()["config"]["port"] == "2525"
     assert "secret" not in added.stdout.replace("api_secret", "")
