@@ -17,6 +17,8 @@ from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.text import one_line
 
 AttemptEntry = dict[str, Any]
+LAST_MOMENT_MS = 253_402_300_799_000
+"""The year 9999 ends, and with it what can be written as ISO 8601."""
 
 
 def of(row: Notification) -> list[AttemptEntry]:
@@ -72,15 +74,20 @@ def _lines(run: Invocation, entry: AttemptEntry) -> str:
         why = f"to {entry.get('to')}: {why}"
     if entry.get("times"):
         why = f"{why} ({entry['times']} times)".lstrip()
-    line = f"{entry.get('attempt') or '-':>3}  {run.out.time(at)}  {took:>6}  {outcome:<12}  {why}".rstrip()
+    number = str(entry.get("attempt") or "-")
+    line = f"{number:>3}  {run.out.time(at)}  {took:>6}  {outcome!s:<12}  {why}".rstrip()
     where = f"to {entry['address']}" if entry.get("address") else None
-    more = ": ".join(one_line(each) for each in (where, entry.get("message")) if each)
+    more = ": ".join(one_line(str(each)) for each in (where, entry.get("message")) if each)
     return f"{line}\n     {more}" if more else line
 
 
 def _ms(moment: Any) -> int | None:
-    return round(datetime.fromisoformat(moment).timestamp() * 1000) if isinstance(moment, str) else None
+    try:
+        return round(datetime.fromisoformat(moment).timestamp() * 1000)
+    except (TypeError, ValueError, OverflowError):  # whatever somebody else stored there
+        return None
 
 
 def _shown(key: str, value: Any) -> Any:
-    return iso(value) if (key == "at" or key.endswith("_at")) and isinstance(value, int) else value
+    is_moment = (key == "at" or key.endswith("_at")) and type(value) is int and 0 <= value <= LAST_MOMENT_MS
+    return iso(value) if is_moment else value

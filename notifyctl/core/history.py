@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from notifyctl.core import json_codec
 
 KEPT_ENTRIES = 50
+_HALF = re.compile("[\ud800-\udfff]")
 _SAME = ("attempt", "provider", "outcome", "code", "http_status")
 _COSTING_NO_ATTEMPT = ("throttled", "config")
 
@@ -35,7 +37,12 @@ def append(history: str | None, entry: dict[str, Any]) -> str:
         }
     else:
         entries.append(entry)
-    return json.dumps(_kept(entries), separators=(",", ":"), ensure_ascii=False)
+    return _written(_kept(entries))
+
+
+def plain(history: str | None) -> str:
+    """Return the same in ASCII, which every database takes."""
+    return json.dumps(parse(history), separators=(",", ":"))
 
 
 def in_a_row(history: str | None, outcome: str) -> int:
@@ -67,3 +74,9 @@ def _kept(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             kept.append(entry)
     return kept
+
+
+def _written(entries: list[dict[str, Any]]) -> str:
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False)
+    # Half a surrogate pair, which somebody else stored, is no character: only escaped can it be written again.
+    return json.dumps(entries, separators=(",", ":")) if _HALF.search(text) else text

@@ -22,7 +22,7 @@ from tests.reliability.sizes import Tell, sizes
 from tests.reliability.stub import Faults
 
 TRIGGER_SQLITE = """
-CREATE TRIGGER refusing BEFORE UPDATE OF status ON notifications WHEN NEW.id = '{id}' AND NEW.status <> OLD.status
+CREATE TRIGGER refusing BEFORE UPDATE ON notifications WHEN NEW.id = '{id}' AND {change}
 BEGIN SELECT RAISE(ABORT, 'this row is not for you'); END
 """
 FUNCTION_POSTGRESQL = """
@@ -30,7 +30,7 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'thi
 """
 TRIGGER_POSTGRESQL = """
 CREATE TRIGGER refusing BEFORE UPDATE ON notifications FOR EACH ROW
-WHEN (NEW.id = '{id}' AND NEW.status <> OLD.status) EXECUTE FUNCTION refuse()
+WHEN (NEW.id = '{id}' AND {change}) EXECUTE FUNCTION refuse()
 """
 
 
@@ -57,11 +57,11 @@ def nowhere(kind: str) -> Iterator[int]:
         os.close(reader)
 
 
-def refuse(db: Database, id_: str) -> None:
-    """Make the database refuse every change of this notification's status."""
+def refuse(db: Database, id_: str, change: str = "NEW.status <> OLD.status") -> None:
+    """Make the database refuse such a change of this notification."""
     sqlite = db.dialect is SQLITE
     statements = [TRIGGER_SQLITE] if sqlite else [FUNCTION_POSTGRESQL, TRIGGER_POSTGRESQL]
-    db.write(lambda tx: [tx.execute(text(each.format(id=id_))) for each in statements])
+    db.write(lambda tx: [tx.execute(text(each.format(id=id_, change=change))) for each in statements])
 
 
 def allow(db: Database) -> None:
@@ -177,6 +177,11 @@ POISON: dict[str, Callable[[], str]] = {
     "brackets": lambda: "[" * 100_000,
     "nested": lambda: '{"v":1,"text":' + "[" * 5_000 + "]" * 5_000 + "}",
     "a number": lambda: "1e999999",
+    "half a pair in an entry": lambda: '[{"attempt":1,"outcome":"unknown","message":"\\ud800"}]',
+    "entries of all kinds": lambda: (
+        '[1,null,"x",[],{"outcome":[],"attempt":{},"began_at":"x","at":1e300,"ended_at":{},"message":[1]},'
+        '{"ended_at":99999999999999999999,"began_at":-99999999999999999,"times":"x"}]'
+    ),
     "half a pair": lambda: '{"v":1,"subject":"\\ud800","text":"x"}',
 }
 
@@ -191,6 +196,9 @@ def test_23_poison_in_stored_json_is_one_rows_trouble(scene: Scene, column: str,
     done = scene.cli.run("dispatch", "--once")
     assert done.exit_code == 0, done.stderr
     assert scene.count(notifications.c.id.in_(ids), notifications.c.status == "sent") == 9
+    scene.db.write(
+        lambda tx: tx.execute(update(notifications).where(notifications.c.id == bad).values(receipt=POISON[kind]()))
+    )
     for look in (("notifications", "show", bad), ("notifications", "list"), ("dlq", "list"), ("status",)):
         for form in ("json", "table"):
             shown = scene.cli.call(*look, "-o", form)
@@ -218,3 +226,18 @@ def test_a_signal_counts_where_the_kernel_leaves_it_to_the_process(tmp_path: Pat
     finally:
         process.kill()
         process.communicate()
+
+
+def test_23_details_that_are_refused_cost_the_details(scene: Scene) -> None:
+    """The attempt counts, and what the history says of those before it stays: whether one may have gone out."""
+    scene.patience(30)
+    scene.stub.faults = lambda _, __: "503"
+    before = '[{"attempt":1,"provider":"sendgrid","outcome":"unknown","message":"\u00f6"}]'
+    ids = scene.seed(3, retry_history=before)
+    n = notifications.c
+    refuse(scene.db, ids[1], "NEW.error_message <> 'not recordable'")
+    done = scene.cli.run("dispatch", "--once")
+    assert done.exit_code == 0, done.stderr
+    assert "recorded without its details" in done.stderr
+    assert scene.count(n.lease_id.is_(None), n.retry_history.like("%unknown%transient%")) == 3
+    assert len(scene.stub.requests()) == 3

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from notifyctl.core import failover
+from notifyctl.core import failover, history
 from notifyctl.core.change import Bury, Change, Release, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.doubt import Evidence
@@ -32,6 +32,7 @@ from notifyctl.store.queue.record import AttemptResult
 from notifyctl.store.queue.take import MOST_BYTES
 
 _LARGE = frozenset({"attachments", "text", "html", "template_data"})
+_NO_TEXT = "not recordable"
 _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
 
 
@@ -238,16 +239,16 @@ class Notifications:
 
 
 def bare(result: AttemptResult) -> AttemptResult:
-    """Return a result without what may keep it from being stored."""
+    """Return a result without what may keep it from being stored: what others wrote, and what is not ASCII."""
     match result.change:
         case Sent() as sent:
-            return result._replace(change=replace(sent, provider_response=None, provider_message_id=None, refusals=()))
+            plain: Change = replace(sent, provider_response=None, provider_message_id=None, refusals=())
         case Retry() as retry:
-            plain = replace(retry, provider_response=None, error_message="not recordable", retry_history="[]")
-            return result._replace(change=plain)
+            past = history.plain(retry.retry_history)
+            plain = replace(retry, provider_response=None, error_message=_NO_TEXT, retry_history=past)
         case Bury() as bury:
-            plain_end = replace(
-                bury, provider_response=None, error_message="not recordable", retry_history="[]", refusals=()
-            )
-            return result._replace(change=plain_end)
-    return result
+            past = history.plain(bury.retry_history)
+            plain = replace(bury, provider_response=None, error_message=_NO_TEXT, retry_history=past, refusals=())
+        case _:
+            return result
+    return result._replace(change=plain)
