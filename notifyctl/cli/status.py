@@ -162,7 +162,9 @@ def _label(run: Invocation) -> str:
 
 def _counts(report: SystemStatus) -> list[str]:
     order = ("sent", "failed", "cancelled", "pending")
-    return [f"{name:<9}{report.last_day[name]:>9,}" for name in order]
+    bounced = report.afterwards.bounced
+    counts = [f"{name:<9}{report.last_day[name]:>9,}" for name in order]
+    return [*counts, f"{'bounced':<9}{bounced:>9,}"] if bounced else counts
 
 
 def _pending(run: Invocation, report: SystemStatus) -> list[str]:
@@ -240,6 +242,7 @@ def _document(run: Invocation, report: SystemStatus) -> dict[str, Any]:
             for each in report.dispatchers
         ],
         "last_24h": dict(report.last_day),
+        "receipts": {"bounced_24h": report.afterwards.bounced, "overdue": report.afterwards.overdue},
         "pending": {state.value.replace("-", "_"): _state_document(found) for state, found in report.pending.items()},
         "over_1h": {"count": report.over_an_hour, "unexplained": report.unexplained},
         "dlq": asdict(report.dead_letters),

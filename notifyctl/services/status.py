@@ -21,10 +21,14 @@ from notifyctl.store import providers
 from notifyctl.store import status as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.status import DeadLetters, LastHour, Waiting
+from notifyctl.store.status import Afterwards, DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
 LONGEST_REASON = 300
+MANY = 5
+"""So many of a kind are no chance."""
+BOUNCES_OF = 20
+"""More bounces than one of so many: providers close accounts for that."""
 _UNEXPLAINED = (State.DUE, State.UNKNOWN)
 
 
@@ -77,6 +81,7 @@ class SystemStatus:
     dispatchers: list[Alive]
     problems: list[Problem]
     last_day: Mapping[str, int]
+    afterwards: Afterwards
     pending: Mapping[State, InState]
     over_an_hour: int
     unexplained: int
@@ -97,6 +102,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
         day, hour = store.last_day(tx), store.last_hour(tx)
         bursts = _bursts(tx)
+        vanished, after = store.vanished(tx), store.afterwards(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
@@ -109,10 +115,13 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
             *_of_keys(configs, keyring),
             *_of_adapters(),
             *_of_dispatching(alive, pending, unexplained, now),
+            *_of_vanished(vanished, now),
             *_of_dead_letters(letters),
             *bursts,
+            *_of_afterwards(after, day["sent"], now),
         ],
         last_day=day,
+        afterwards=after,
         pending=pending,
         over_an_hour=sum(each.old for each in waiting),
         unexplained=unexplained,
@@ -200,6 +209,9 @@ def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
         problems.append(
             Problem("provider_missing", f"{name} is not configured{held}", f"notifyctl providers add {name}")
         )
+    elif line.state == "ok" and line.failed >= MANY and line.failed > line.sent:
+        message = f"{name}: of the last hour's notifications {line.failed:,} failed and {line.sent:,} were sent"
+        problems.append(Problem("provider_failing", message, f"notifyctl dlq list --provider {name}"))
     return problems
 
 
@@ -313,3 +325,25 @@ def _of_dead_letters(letters: DeadLetters) -> list[Problem]:
         return []
     message = f"DLQ {letters.unresolved:,} unresolved, {letters.last_hour:,} in the last hour"
     return [Problem("dead_letters", message, "notifyctl dlq list")]
+
+
+def _of_vanished(vanished: list[Alive], now: int) -> list[Problem]:
+    """Return dispatchers that are gone without having left: killed, or on a host that is."""
+    if not vanished:
+        return []
+    last = vanished[0]
+    which = f"dispatcher {last.host}:{last.pid} vanished {show_ms(now - last.heartbeat_at)} ago"
+    others = f", {len(vanished) - 1:,} more within a day" if len(vanished) > 1 else ""
+    in_flight = f"; {last.in_flight:,} were in flight" if last.in_flight else ""
+    return [Problem("dispatcher_vanished", which + in_flight + others, "see its log, or its host's: out of memory?")]
+
+
+def _of_afterwards(after: Afterwards, sent: int, now: int) -> list[Problem]:
+    problems = []
+    if after.overdue and after.first_due_at is not None:
+        message = f"{after.overdue:,} receipts are not asked for, the first for {show_ms(now - after.first_due_at)}"
+        problems.append(Problem("receipts_overdue", message, "notifyctl receipts poll"))
+    if after.bounced >= MANY and after.bounced * BOUNCES_OF > sent:
+        message = f"{after.bounced:,} came back within 24 h, of {sent:,} sent"
+        problems.append(Problem("bounced", message, "notifyctl metrics show --by provider"))
+    return problems

@@ -18,6 +18,8 @@ from notifyctl.store.schema.tables import dispatchers, notification_dlq, notific
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+OVERDUE_MS = 15 * 60_000
+"""Providers that allow few questions are asked late now and then; this is later than that."""
 
 _n = notifications.c
 _d = dispatchers.c
@@ -58,6 +60,37 @@ class LastHour:
     sent: int
     failed: int
     p50_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """What is known of messages after they were sent.
+
+    `overdue` are those about which the provider should have been asked by now, the first at `first_due_at`; `bounced`
+    came back within 24 hours.
+    """
+
+    overdue: int
+    first_due_at: int | None
+    bounced: int
+
+
+def vanished(tx: Tx) -> list[Alive]:
+    """Return the dispatchers that gave no sign of life any more in the last day, and did not leave."""
+    rows = tx.execute(
+        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
+        .where(_d.heartbeat_at < tx.now - ALIVE_MS, _d.heartbeat_at >= tx.now - DAY_MS)
+        .order_by(_d.heartbeat_at.desc(), _d.id)
+    )
+    return [Alive(*row) for row in rows]
+
+
+def afterwards(tx: Tx) -> Afterwards:
+    """Return what became of messages after they were sent, and what is not known yet though it should be."""
+    late = _n.receipt_due_at < tx.now - OVERDUE_MS
+    overdue, first = tx.execute(select(func.count(), func.min(_n.receipt_due_at)).where(late)).one()
+    since = (_n.bounced_at.is_not(None), _n.bounced_at > tx.now - DAY_MS)
+    return Afterwards(overdue, first, tx.execute(select(func.count()).where(*since)).scalar_one())
 
 
 def alive(tx: Tx) -> list[Alive]:

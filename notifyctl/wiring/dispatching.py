@@ -42,9 +42,10 @@ from notifyctl.store.queue.record import AttemptResult, hold, record
 log = logging.getLogger(__name__)
 
 ASK_S = 5.0
-ONCE_PATIENCE_S = 25.0
-"""For how long a run with `once` waits for permits to ask: cron runs it each minute."""
-ONCE_CALL_S = 25.0
+ONCE_ASKING_S = 2.0
+ONCE_QUESTIONS = 50
+"""For how long, and about how many messages of each provider, a run with `once` asks: what is left waits for the next
+one, or for `receipts poll`."""
 
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
@@ -137,9 +138,10 @@ def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
         open=roster.open,
         due_by=lambda: shared.run.due_by,
         tell=log.info if options.once else notices.say,  # cron would mail it each time
-        longest_s=ONCE_CALL_S if options.once else math.inf,
+        longest_s=ONCE_ASKING_S if options.once else math.inf,
+        limit=ONCE_QUESTIONS if options.once else None,
     )
-    lane_terms = LaneOptions(options.once, ASK_S, questions.PLACES, ONCE_PATIENCE_S)
+    lane_terms = LaneOptions(options.once, ASK_S, questions.PLACES, ONCE_ASKING_S)
 
     def make_lane(provider: str) -> Lane[Question, Asked]:
         # Their budget and counts are their own: nothing of it takes a place from sending.

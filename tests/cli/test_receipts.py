@@ -271,7 +271,7 @@ def test_a_pass_without_time_for_the_reasons(
 ) -> None:
     """`dispatch --once` that ends before it may ask why leaves the bounce for the next one, which asks at once."""
     monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 60)
-    monkeypatch.setattr("notifyctl.wiring.dispatching.ONCE_PATIENCE_S", 0.0)
+    monkeypatch.setattr("notifyctl.wiring.dispatching.ONCE_ASKING_S", 0.9)
     ids = [sent(name, "sendgrid") for name in ("a", "b")]
     providers.answers = {"/a.x.0": (200, why("a")), "/b.x.0": (200, why("b")), "?": came_back("a", "b")}
     cli.call("dispatch", "--once").ok()

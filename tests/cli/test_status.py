@@ -67,7 +67,7 @@ def test_an_empty_system(cli: Cli) -> None:
     found = report(cli)
     assert set(found) == {
         "profile", "database", "schema_ok", "now", "problems", "dispatchers", "last_24h", "pending", "over_1h", "dlq",
-        "providers_1h",
+        "providers_1h", "receipts",
     }  # fmt: skip
     assert found["problems"] == []
     assert found["last_24h"] == {"sent": 0, "failed": 0, "cancelled": 0, "pending": 0}
@@ -386,3 +386,30 @@ def test_without_a_database(bare_cli: Cli) -> None:
     failed = bare_cli.call("status", env={"NOTIFYCTL_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"})
     assert failed.exit_code == 10
     assert time.monotonic() - began < 20
+
+
+def test_what_became_of_messages_and_dispatchers_is_a_problem(cli: Cli, database: Database, now: int) -> None:
+    """A dispatcher that vanished, receipts nobody asks for, mails that come back, a provider that mostly fails."""
+    add_provider(cli)
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    anna = str(cli.call("users", "show", "anna", "-o", "json").ok().json()["id"])
+    quiet = {"provider_failing", "dispatcher_vanished", "receipts_overdue", "bounced"}
+    sent = {"status": "sent", "sent_at": now - 2 * HOUR, "created_at": now - 2 * HOUR}
+    seed.pending(database, anna, count=6, **sent, receipt_due_at=now - 60_000)
+    beating(database, now)
+    assert not quiet & set(problems(cli))
+    seed.pending(database, anna, count=6, **sent, receipt_due_at=now - HOUR)
+    seed.pending(database, anna, count=6, **sent, bounced_at=now - HOUR)
+    seed.pending(database, anna, count=7, status="failed", failed_at=now, created_at=now)
+    beating(database, now - 2 * HOUR)
+    found = problems(cli)
+    assert quiet <= set(found)
+    assert found["dispatcher_vanished"]["message"].startswith("dispatcher web1:7 vanished 2h")
+    assert found["receipts_overdue"] | {"code": ""} == {
+        "code": "",
+        "message": "6 receipts are not asked for, the first for 1h",
+        "hint": "notifyctl receipts poll",
+    }
+    assert found["bounced"]["message"] == "6 came back within 24 h, of 18 sent"
+    assert found["provider_failing"]["message"] == "sendgrid: of the last hour's notifications 7 failed and 0 were sent"
+    assert report(cli)["receipts"] == {"bounced_24h": 6, "overdue": 6}

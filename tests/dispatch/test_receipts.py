@@ -150,6 +150,36 @@ def test_an_answer_that_comes_while_it_drains_is_written(
     assert seed.notification(database, id_).delivered_at is not None
 
 
+def test_once_asks_about_a_few_of_a_backlog(
+    cli: Cli, provider: Scripted, sent: Callable[..., list[str]], database: Database
+) -> None:
+    """Cron runs it each minute to send: the backlog of questions is worked off a little in each run."""
+    provider.script = delivered
+    ids = sent(120)
+    cli.call("dispatch", "--once").ok()
+    asked = len(questions(provider))
+    assert 1 <= asked <= 50
+    assert sum(seed.notification(database, id_).delivered_at is not None for id_ in ids) == asked
+
+
+def test_once_asks_no_longer_than_two_seconds(
+    cli: Cli, provider: Scripted, sent: Callable[..., list[str]], database: Database
+) -> None:
+    """However slowly it is answered: no new question is begun after that."""
+    times: list[float] = []
+
+    async def slowly(peer: Peer, path: str) -> None:
+        times.append(time.monotonic())
+        await asyncio.sleep(0.5)
+        await peer.say(message(path))
+
+    provider.script = lambda asked: lambda peer: slowly(peer, asked.path)
+    sent(120)
+    cli.call("dispatch", "--once").ok()
+    assert times[-1] - times[0] < 2.0
+    assert len(times) < 50
+
+
 def test_once_ends_in_time_where_a_provider_hangs(
     cli: Cli, provider: Scripted, sent: Callable[..., list[str]], database: Database
 ) -> None:
@@ -238,9 +268,10 @@ def why(path: str, to: str, reason: str) -> bytes:
 
 
 def test_once_has_the_patience_to_learn_why(
-    cli: Cli, mails: Scripted, sent: Callable[..., list[str]], database: Database
+    cli: Cli, mails: Scripted, sent: Callable[..., list[str]], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What follows from an answer is asked in the same run, when a permit is to be had soon."""
+    monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 600)
     [id_] = sent(1, "sendgrid")
     reason = why(f"/SM{id_}.x.0", "anna@example.org", "550 5.1.1 no such user")
     mails.script = came_back({"0": reason})
@@ -270,7 +301,7 @@ def test_follow_ups_are_not_lost_with_their_dispatcher(
 ) -> None:
     """Messages of which more was to be learned when it was stopped are due at once: the next one asks anew."""
     monkeypatch.setattr("notifyctl.providers.sendgrid.SendGrid.traces_per_minute", 1)
-    monkeypatch.setattr("notifyctl.wiring.dispatching.ONCE_PATIENCE_S", 300.0)
+    monkeypatch.setattr("notifyctl.wiring.dispatching.ONCE_ASKING_S", 300.0)
     ids = sent(3, "sendgrid")
     mails.script = came_back({"0": reply(500)})
     began = database.moment()

@@ -32,6 +32,7 @@ from notifyctl.store.queue.questions import Claimed, QuestionRequest, SentMessag
 from notifyctl.store.receipts import RecordedReceipts
 
 PLACES = 8
+SHORTEST_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class QuestionTerms:
     """How questions are asked. `config` returns a provider's configuration as long as it is to be asked.
 
     `open` raises NotAllowed for credentials that do not open. `due_by` bounds what counts as due (None: now). `tell`
-    says what keeps receipts from coming. No call takes longer than `longest_s`; of each provider at most `limit`
-    messages are asked about.
+    says what keeps receipts from coming. Each provider is asked for `longest_s` altogether, from the first question on,
+    and about at most `limit` messages.
     """
 
     wire: Wire
@@ -113,6 +114,7 @@ class Questions:
         self._together = 1
         self._asker: Asker | None = None
         self._told: str | None = None
+        self._began: float | None = None
 
     def places(self) -> int:
         """Return how many questions may be open at once."""
@@ -128,6 +130,10 @@ class Questions:
         """Return for how long nothing is asked after trouble, in milliseconds."""
         return max(0, self.answering.rests_until - _now())
 
+    def _left_s(self) -> float:
+        self._began = time.monotonic() if self._began is None else self._began
+        return self._terms.longest_s - (time.monotonic() - self._began)
+
     def take(self, tx: Tx, room: int) -> Portion[Question]:
         """Claim what is due, and permits to ask."""
         config, adapter = self._terms.config(self.provider), traceable(self.provider)
@@ -135,6 +141,8 @@ class Questions:
             return Portion(now=tx.now)
         if rest_ms := self.rest_ms():
             return Portion(now=tx.now, wait_ms=rest_ms)
+        if (left_s := self._left_s()) < SHORTEST_S:
+            return Portion(now=tx.now)
         due_by, size, waiting = self._terms.due_by(), adapter.traced_at_once, self._follow_ups[:room]
         order = QuestionRequest(
             provider=self.provider,
@@ -148,7 +156,7 @@ class Questions:
         claimed = questions.claim(tx, order)
         starts = range(0, len(claimed.messages), size)
         items = waiting[: claimed.follow_ups] + [Question(claimed.messages[at : at + size]) for at in starts]
-        timeout_s = min(config.timeout_seconds, self._terms.longest_s)
+        timeout_s = min(config.timeout_seconds, left_s)
         return Portion(
             items,
             now=tx.now,
