@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.journal import DispatchLog, counts, told
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
@@ -113,12 +114,14 @@ def dispatch(
         chosen = {**run.settings.dispatch, **{key: value for key, value in given.items() if value is not None}}
         options = _options(run, chosen, once=once, max_time=max_time, limit=limit, channels=channel)
         number = _processes(chosen)
-        say = Speaker(run.out.say)
+        speaker = Speaker(run.out.say)
+        journal = None if once or _is_watched(run) else DispatchLog(speaker, run.settings)
+        say = speaker if journal is None else journal.warn
         try:
             working = _dispatcher(run, options, say) if number == 1 else _supervisor(run, options, number, say)
-            interrupted = _run(working, run, number, say)
+            interrupted = _run(working, run, number, journal, say)
         finally:
-            say.close()
+            speaker.close()
         _report(working, run)
         _judge(working.tally, interrupted=interrupted, fail_on_dlq=fail_on_dlq)
 
@@ -176,12 +179,12 @@ def _processes(chosen: dict[str, Any]) -> int:
     return number
 
 
-def _dispatcher(run: Invocation, options: DispatchOptions, say: Speaker) -> Dispatcher:
+def _dispatcher(run: Invocation, options: DispatchOptions, say: Callable[[str], None]) -> Dispatcher:
     system = run.system
     return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=say)
 
 
-def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Speaker) -> Supervisor:
+def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Callable[[str], None]) -> Supervisor:
     """Return several dispatchers as one; that the database is as it must be is looked at once, here."""
     from notifyctl.dispatch.supervisor import Supervisor, WorkerOrder
 
@@ -201,25 +204,41 @@ def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: 
     return Supervisor(processes, order, WORKER, notice=say)
 
 
-def _run(working: Dispatcher | Supervisor, run: Invocation, processes: int, say: Speaker) -> bool:
+def _run(
+    working: Dispatcher | Supervisor,
+    run: Invocation,
+    processes: int,
+    journal: DispatchLog | None,
+    say: Callable[[str], None],
+) -> bool:
     """Run it to its end; return whether it was interrupted from the keyboard."""
     interrupts: list[int] = []
 
+    def stop() -> None:
+        if journal is not None:
+            journal.inform("draining")
+        working.stop()
+
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, working.stop)
+        loop.add_signal_handler(signal.SIGTERM, stop)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that closed; nohup does not care
-            loop.add_signal_handler(signal.SIGHUP, working.stop)
+            loop.add_signal_handler(signal.SIGHUP, stop)
         loop.add_signal_handler(signal.SIGINT, _interrupt, working, interrupts, say)
-        view = asyncio.create_task(_view(working, run, processes))
+        telling = journal.summarize(lambda: working.tally) if journal is not None else _view(working, run, processes)
+        beside = asyncio.create_task(telling)
         try:
             await working.run()
         finally:
-            view.cancel()
-            await asyncio.gather(view, return_exceptions=True)
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
 
+    if journal is not None:
+        journal.inform(f"started: {processes} {'process' if processes == 1 else 'processes'}, {_place(run)}")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
+    if journal is not None:
+        journal.inform(f"stopped: {told(counts(working.tally))}")
     return bool(interrupts)
 
 
@@ -244,7 +263,12 @@ async def _view(working: Dispatcher | Supervisor, run: Invocation, processes: in
     if _is_watched(run):
         from notifyctl.cli.live import watch
 
-        await watch(working, run.settings.profile or run.system.db.label, processes)
+        await watch(working, _place(run), processes)
+
+
+def _place(run: Invocation) -> str:
+    """Return on what it works: the profile's name, or the database."""
+    return run.settings.profile or str(run.system.db.label)
 
 
 def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
@@ -259,8 +283,7 @@ def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
     elif run.given.output is not None:
         run.out.records(rows, FIELDS, id_name="provider")
     elif run.given.verbose and not _is_watched(run):
-        retried = sum(row.retried for row in rows)
-        run.out.say(f"{tally.accepted} sent, {retried} to be retried, {tally.dead} dead")
+        run.out.say(told(counts(tally)))
 
 
 app = single("Send what is due.", dispatch, shows=FIELDS)

@@ -43,10 +43,11 @@ class View:
         self._seen = (self._began, 0)
         self._rates: deque[float] = deque(maxlen=SPARKS)
 
-    def draw(self) -> Group:
-        """Return the picture of this moment."""
+    def draw(self, *, ended: bool = False) -> Group:
+        """Return the picture of this moment; `ended`: the last one, in which nothing is said to go on."""
         self._measure()
-        return Group(self._heading(), self._pace(), Text(), self._providers(), *self._notices())
+        heads = [self._ending()] if ended else [self._heading(), self._pace()]
+        return Group(*heads, Text(), self._providers(ended=ended), *self._notices())
 
     def _measure(self) -> None:
         now, done = time.monotonic(), self._dispatcher.tally.attempts
@@ -62,31 +63,35 @@ class View:
         several = f"{self._processes} processes  " if self._processes > 1 else ""
         return Text(f"{self._name}  {several}up {up}  lease {lease}  Ctrl-C drains, twice leaves", style="bold")
 
+    def _ending(self) -> Text:
+        up = show_ms(int((time.monotonic() - self._began) * 1_000))
+        return Text(f"{self._name}  stopped after {up}", style="bold")
+
     def _pace(self) -> Text:
         tally, options = self._dispatcher.tally, self._dispatcher.options
         places = self._processes * options.concurrency * max(1, len(tally.providers))
         rate = self._rates[-1] if self._rates else 0.0
         return Text(f"{rate:,.0f}/s {sparkline(list(self._rates))}  in flight {tally.in_flight}/{places}")
 
-    def _providers(self) -> Table:
+    def _providers(self, *, ended: bool) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("PROVIDER", no_wrap=True)
         table.add_column("STATE", no_wrap=True, min_width=10)
         for title in ("ACCEPTED", "RETRIED", "DEAD", "IN FLIGHT", "P99"):
             table.add_column(title, justify="right", no_wrap=True)
         for name, tally in sorted(self._dispatcher.tally.providers.items()):
-            table.add_row(*_cells(name, tally))
+            table.add_row(*_cells(name, tally, ended=ended))
         return table
 
     def _notices(self) -> list[Text]:
         return [Text(escaped(notice), overflow="ellipsis", no_wrap=True) for notice in self._dispatcher.tally.notices]
 
 
-def _cells(name: str, tally: ProviderTally) -> list[str]:
+def _cells(name: str, tally: ProviderTally, *, ended: bool) -> list[str]:
     p99 = tally.p99_ms()
     return [
         name,
-        tally.held or "sending",
+        "stopped" if ended else tally.held or "sending",
         f"{tally.accepted:,}",
         f"{tally.retried:,}",
         f"{tally.dead:,}",
@@ -104,4 +109,4 @@ async def watch(dispatcher: Working, name: str, processes: int = 1, console: Con
                 await asyncio.sleep(REFRESH_S)
                 live.update(view.draw(), refresh=True)
         finally:
-            live.update(view.draw(), refresh=True)
+            live.update(view.draw(ended=True), refresh=True)

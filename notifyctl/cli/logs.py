@@ -7,6 +7,8 @@ import sys
 
 from notifyctl.config import Settings
 
+EACH_SEND = "notifyctl.dispatch.books"
+"""The logger that has a line for each notification: at DEBUG, or with `-v`."""
 # httpx logs URLs at INFO, and Twilio's carry the account.
 _NOISY = ("httpx", "httpcore", "asyncio", "aiohttp.access", "google", "urllib3")
 
@@ -15,13 +17,16 @@ def configure(settings: Settings, *, debug: bool, verbose: bool) -> None:
     """Set up the root logger: WARNING by default, INFO with `-v`, DEBUG with `--debug`."""
     level = "DEBUG" if debug else settings.log_level or ("INFO" if verbose else "WARNING")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(settings.log_format))
+    handler.setFormatter(formatter(settings.log_format))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if verbose:
+        logging.getLogger(EACH_SEND).setLevel(logging.DEBUG)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _formatter(form: str) -> logging.Formatter:
+def formatter(form: str) -> logging.Formatter:
+    """Return what makes lines of what is logged."""
     if form == "json":
         from pythonjsonlogger.json import JsonFormatter
 

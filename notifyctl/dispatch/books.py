@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from notifyctl.core.change import Release
+from notifyctl.core.outcome import describe
 from notifyctl.dispatch.notices import Notices
 from notifyctl.dispatch.queues.questions import Asked
 from notifyctl.dispatch.tally import Tally
 from notifyctl.store.queue.record import AttemptResult, Recorded
 from notifyctl.store.receipts import RecordedReceipts
+
+log = logging.getLogger(__name__)
+
+_BECAME = {"bury": "dead", "retry": "to be retried", "release": "given back"}
 
 
 class Books:
@@ -30,6 +36,8 @@ class Books:
         for each in recorded.told:
             self._notices.say(f"{each.provider} {each.text}")
             self._news.set()
+        if log.isEnabledFor(logging.DEBUG):
+            _tell_each(results, recorded)
         for result in results:
             tally = self._tally.of(result.claim.provider)
             if result.claim.id in recorded.stale:
@@ -41,6 +49,14 @@ class Books:
         """Give the places of a batch in flight back."""
         for provider, number in Counter(result.claim.provider for result in results).items():
             self._settled(provider, number)
+
+
+def _tell_each(results: Sequence[AttemptResult], recorded: Recorded) -> None:
+    for result in results:
+        claim, what = result.claim, type(result.change).__name__.lower()
+        became = "no longer ours" if claim.id in recorded.stale else _BECAME.get(what, what)
+        said = "" if result.outcome is None else f": {describe(result.outcome)}"
+        log.debug("%s %s attempt %d %s%s", claim.id, claim.provider, claim.attempt, became, said)
 
 
 class ReceiptBooks:

@@ -87,6 +87,7 @@ class Dispatcher:
         if self.options.max_time_s is not None:
             asyncio.get_running_loop().call_later(self.options.max_time_s, self.stop)
         parts.run.began(await self._entered())
+        parts.threads.tell = parts.notices.say
         if parts.roster.configs and parts.roster.share < parts.options.concurrency:
             parts.notices.say(f"at most {parts.roster.share} calls at once to each provider: ulimit -n allows no more")
         parts.chores.begin()

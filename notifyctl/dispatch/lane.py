@@ -229,10 +229,9 @@ class Lane(Generic[Item, Done]):
         """Take, riding out a database that is away. A run with `once` does not wait for it."""
         try:
             return await self._threads.write(lambda tx: self.queue.take(tx, room))
-        except (DatabaseUnavailable, CommitUnknown) as error:
+        except (DatabaseUnavailable, CommitUnknown):
             if self._terms.once:
                 raise
-            self._notice(error.message)
             await self._pause(random.uniform(0.5, 1.5))  # noqa: S311
             return Portion()
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from notifyctl.dispatch.tally import Tally
+
+
+def timed(text: str) -> str:
+    """Return it with the time of day, as the live view shows it."""
+    return f"{time.strftime('%H:%M:%S')}  {text}"
 
 
 class Notices:
@@ -17,6 +23,6 @@ class Notices:
 
     def say(self, text: str) -> None:
         """Say one thing. A remark that cannot be written ends nothing: nobody may be there to read it."""
-        self._tally.notices.append(text)
+        self._tally.notices.append(timed(text))
         with suppress(Exception):
             self._notify(text)

@@ -177,8 +177,6 @@ class Recorder(Generic[Done]):
         while True:
             try:
                 return await self._threads.write(work)
-            except (DatabaseUnavailable, CommitUnknown) as error:
-                if wait == 0.05:
-                    self._notice(f"{error.message}; {len(batch)} results wait")
+            except (DatabaseUnavailable, CommitUnknown):
                 await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311
                 wait = min(wait * 2, RETRY_CEILING_S)

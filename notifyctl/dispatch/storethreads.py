@@ -31,10 +31,19 @@ class StoreThreads:
         self._threads: list[Thread] = []
         self._waiting: set[asyncio.Future[Any]] = set()
         self._hurrying = self._gave_up = False
+        self._away = False
+        self.tell: Callable[[str], None] = lambda _: None
+        """Is told once that the database is away, and once that it is back."""
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction and return its result."""
-        return await self._done(lambda: self.db.write(work))
+        try:
+            result = await self._done(lambda: self.db.write(work))
+        except DatabaseUnavailable as error:
+            self._note(error.message)
+            raise
+        self._note(None)  # to read succeeds on a server that takes no writes, too
+        return result
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction for reading and return its result."""
@@ -63,6 +72,11 @@ class StoreThreads:
 
     def _silence(self) -> DatabaseUnavailable:
         return DatabaseUnavailable(f"{self.db.label} did not answer in time")
+
+    def _note(self, trouble: str | None) -> None:
+        if self._away != (trouble is not None):
+            self._away = not self._away
+            self.tell(trouble or "the database is back")
 
     async def _done(self, work: Callable[[], T]) -> T:
         if not self._threads:

@@ -23,6 +23,7 @@ from typing import IO
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.notices import timed
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.tally import NOTICES_KEPT, Tally, summed
 
@@ -260,7 +261,7 @@ class Supervisor:
 
     def _say(self, place: int, text: str) -> None:
         if self._echo.is_new(place, text, time.monotonic()):
-            self._notices.append(text)
+            self._notices.append(timed(text))
             self._notify(text)
 
     async def _pause(self, seconds: float) -> None:

@@ -116,7 +116,7 @@ def test_a_question_that_is_open_at_the_end_is_not_lost(
     """SIGTERM breaks it off after the drain's time; its message is due at once, and the next dispatcher asks."""
     provider.script = lambda asked: silence
     [id_] = sent(1)
-    process = cli.start("dispatch", "--drain", "200ms")
+    process = cli.start("dispatch", "-q", "--drain", "200ms")
     wait_until(lambda: bool(questions(provider)))
     assert seed.notification(database, id_).receipt_due_at > database.moment() + 60_000  # nobody else asks meanwhile
     exit_code, _, err = stop(process)
@@ -140,7 +140,7 @@ def test_an_answer_that_comes_while_it_drains_is_written(
 
     provider.script = lambda asked: lambda peer: late(peer, asked.path)
     [id_] = sent(1)
-    process = cli.start("dispatch")
+    process = cli.start("dispatch", "-q")
     wait_until(lambda: bool(questions(provider)))
     process.terminate()
     time.sleep(0.3)
@@ -203,7 +203,7 @@ def test_trouble_is_said_once_as_long_as_it_stays_the_same(
     """A running dispatcher that is turned away each time it asks does not fill its log with it."""
     provider.script = lambda asked: reply(429, {"message": "busy"}, Retry_After="1")
     sent(40)
-    process = cli.start("dispatch")
+    process = cli.start("dispatch", "-q")
     wait_until(lambda: len(questions(provider)) > 8)  # of one round there are 8 at the most
     _, _, err = stop(process)
     assert [line for line in err.splitlines() if "429" in line] == ["twilio: no receipts: HTTP 429 busy"]
@@ -216,7 +216,7 @@ def test_who_is_asked_is_seen_while_it_runs(
     """A provider whose setting changes is asked from then on, or no more, without a restart."""
     cli.call("providers", "update", "twilio", "--set", "receipts=").ok()
     sent(1)
-    process = cli.start("dispatch")
+    process = cli.start("dispatch", "-q")
     try:
         time.sleep(1)
         assert questions(provider) == []

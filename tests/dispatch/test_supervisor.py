@@ -45,6 +45,7 @@ def scene(database_url: str, tmp_path: Path) -> Iterator[Scene]:
     """A scene whose provider is waited for: a busy machine must not make an answer late."""
     with Stub() as stub, Scene(database_url, tmp_path, stub) as made:
         made.patience(300)
+        made.cli.env["NOTIFYCTL_LOG_LEVEL"] = "WARNING"
         yield made
 
 

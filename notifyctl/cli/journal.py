@@ -1,0 +1,57 @@
+"""What a dispatcher that nobody watches writes of itself: each line with time and level, as logs are configured."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from notifyctl.cli.logs import formatter
+from notifyctl.config import Settings
+from notifyctl.dispatch.tally import Tally
+
+SUMMARY_S = 60.0
+
+
+class DispatchLog:
+    """Writes lines with `say`; from the configured level on, and without one from INFO on."""
+
+    def __init__(self, say: Callable[[str], None], settings: Settings) -> None:
+        self._say = say
+        self._formatter = formatter(settings.log_format)
+        self._least = logging.getLevelNamesMapping()[(settings.log_level or "INFO").upper()]
+
+    def warn(self, text: str) -> None:
+        """Write what somebody may have to act upon."""
+        self._write(logging.WARNING, text)
+
+    def inform(self, text: str) -> None:
+        """Write what is as it should be."""
+        self._write(logging.INFO, text)
+
+    async def summarize(self, tally: Callable[[], Tally], every_s: float = SUMMARY_S) -> None:
+        """Write once a minute what was done in it, where something was, until cancelled."""
+        before: tuple[int, ...] = (0, 0, 0)
+        while True:
+            await asyncio.sleep(every_s)
+            now = counts(tally())
+            if now != before:
+                done = told(tuple(new - old for new, old in zip(now, before, strict=True)))
+                self.inform(f"{done} in the last minute; {tally().in_flight} in flight")
+            before = now
+
+    def _write(self, level: int, text: str) -> None:
+        if level >= self._least:
+            record = logging.LogRecord("notifyctl.dispatch", level, "", 0, text, None, None)
+            self._say(self._formatter.format(record))
+
+
+def counts(tally: Tally) -> tuple[int, ...]:
+    """Return how many were sent, are to be retried, and are dead."""
+    return tally.accepted, sum(each.retried for each in tally.providers.values()), tally.dead
+
+
+def told(done: tuple[int, ...]) -> str:
+    """Return counts in words."""
+    sent, retried, dead = done
+    return f"{sent:,} sent, {retried:,} to be retried, {dead:,} dead"
