@@ -9,6 +9,7 @@ from notifyctl.config import Settings
 
 EACH_SEND = "notifyctl.dispatch.books"
 """The logger that has a line for each notification: at DEBUG, or with `-v`."""
+_TIME = "%Y-%m-%dT%H:%M:%S%z"  # whoever reads a log after weeks, or elsewhere, has no other clock to go by
 # httpx logs URLs at INFO, and Twilio's carry the account.
 _NOISY = ("httpx", "httpcore", "asyncio", "aiohttp.access", "google", "urllib3")
 
@@ -30,5 +31,6 @@ def formatter(form: str) -> logging.Formatter:
     if form == "json":
         from pythonjsonlogger.json import JsonFormatter
 
-        return JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    return logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        return JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", _TIME, rename_fields=names)
+    return logging.Formatter("%(asctime)s %(levelname)s %(message)s", _TIME)

@@ -28,7 +28,7 @@ from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
 from tests.reliability.stub import Stub, always
 
-LINE = re.compile(r"\d\d:\d\d:\d\d (INFO|WARNING) (.+)")
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (INFO|WARNING) (.+)")
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_its_life_is_told_as_json_where_that_is_configured(scene: Scene) -> None
     """Each line is one object, for whoever collects logs."""
     found = [json.loads(line) for line in told(scene, env={"NOTIFYCTL_LOG_FORMAT": "json"}).splitlines()]
     assert [each["message"].partition(":")[0] for each in found] == ["started", "draining", "stopped"]
-    assert all(each["levelname"] == "INFO" and each["asctime"] for each in found)
+    assert all(each["level"] == "INFO" and each["time"] for each in found)
 
 
 def test_a_level_leaves_out_what_is_below(scene: Scene) -> None:
@@ -89,7 +89,7 @@ def test_each_send_is_told_on_demand(scene: Scene) -> None:
     """With -v a line for each notification; without it none."""
     (id_,) = scene.seed(1)
     err = scene.cli.run("dispatch", "--once", "-v").ok().stderr
-    assert re.search(rf"^\d\d:\d\d:\d\d DEBUG {id_} sendgrid attempt 1 sent", err, re.MULTILINE), err
+    assert re.search(rf"^\S+T\d\d:\d\d:\d\d\S+ DEBUG {id_} sendgrid attempt 1 sent", err, re.MULTILINE), err
     scene.seed(1)
     assert scene.cli.run("dispatch", "--once").ok().stderr == ""
 
