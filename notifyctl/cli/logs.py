@@ -20,8 +20,7 @@ def configure(settings: Settings, *, debug: bool, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(settings.log_format))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    if verbose:
-        logging.getLogger(EACH_SEND).setLevel(logging.DEBUG)
+    logging.getLogger(EACH_SEND).setLevel(logging.DEBUG if verbose else logging.NOTSET)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

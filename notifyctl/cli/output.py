@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import chain, islice
 from typing import Any
 
 from notifyctl.cli.formats import as_yaml_text, harmless
@@ -54,6 +55,12 @@ class Field:
     kind: FieldKind = FieldKind.TEXT
     title: str | None = None
     show: Callable[[Any], str] | None = None
+
+
+def _found(rows: Iterable[Any]) -> Iterable[Any]:
+    """Return the rows, the first of which is there: what fails at once fails before a heading is printed."""
+    rest = iter(rows)
+    return chain(list(islice(rest, 1)), rest)
 
 
 def iso(milliseconds: int) -> str:
@@ -123,7 +130,7 @@ class Output:
             "plain": self._plain,
             "markdown": self._markdown,
             "table": self._table,
-        }.get(self.form, self._plain)(rows, self._chosen(fields))
+        }.get(self.form, self._plain)(_found(rows), self._chosen(fields))
 
     def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id", told: str | None = None) -> None:
         """Write one record: an object in JSON, a line a field in table and plain.

@@ -74,7 +74,7 @@ def test_formats(cli: Cli, anna: str) -> None:
     """`-o id` is the id alone, plain has a line a field."""
     assert len(cli.call(*MAIL, "-o", "id").ok().stdout.strip()) == 36
     lines = cli.call(*MAIL).ok().stdout.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith(("username", "provider "))] == ["anna", "sendgrid"]
+    assert [line.split()[1] for line in lines if line.startswith(("username\t", "provider\t"))] == ["anna", "sendgrid"]
 
 
 def test_repetition(cli: Cli, database: Database, anna: str) -> None:

@@ -206,7 +206,7 @@ def test_no_dispatcher(cli: Cli, database: Database, now: int) -> None:
     assert problem["hint"] == "notifyctl dispatch"
     beating(database, now)
     found = report(cli, KEYS)
-    assert found["problems"] == []
+    assert [each["code"] for each in found["problems"]] == ["dispatcher_vanished"]
     assert [each["host"] for each in found["dispatchers"]] == ["web1"]
     assert "1 dispatcher " in cli.call("status", env=KEYS).ok().stdout
 

@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs
 from tests.support import seed
+from tests.support.command import WARNINGS_ONLY
 from tests.support.world import World, stop
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ Make = Callable[..., World]
 @contextmanager
 def running(world: World, count: int, *args: str) -> Iterator[list[subprocess.Popen[str]]]:
     """Run dispatchers, all of them killed at the end."""
-    processes = [world.cli.start("dispatch", "-o", "json", *args) for _ in range(count)]
+    processes = [world.cli.start("dispatch", "-o", "json", *args, env=WARNINGS_ONLY) for _ in range(count)]
     try:
         yield processes
     finally:

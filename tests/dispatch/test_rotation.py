@@ -18,7 +18,7 @@ from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import dispatchers, notifications
 from tests.support import seed
-from tests.support.command import Cli
+from tests.support.command import WARNINGS_ONLY, Cli
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
 from tests.support.threefold import SECRETS, add_providers
 from tests.support.world import stop
@@ -87,7 +87,7 @@ def test_no_gap(rotating: Cli, provider: Rotating, database: Database) -> None:
     """Nothing is lost, sent twice or charged an attempt; the old key's refusals do not pause the new key's provider."""
     anna = seed.user(database)
     seed.pending(database, anna, count=EACH)
-    process = rotating.start("dispatch", "--poll", "50ms")
+    process = rotating.start("dispatch", "--poll", "50ms", env=WARNINGS_ONLY)
     try:
         _until(lambda: len(provider.waiting) == EACH)
         rotating.call("providers", "update", "sendgrid", "--api-key", "-", input=NEW).ok()
@@ -113,7 +113,7 @@ def test_a_key_that_cannot_be_opened_here(cli_of: Callable[[Scripted], Cli], dat
     anna = seed.user(database)
     with Scripted(lambda _: reply(202)) as server:
         cli = cli_of(server)
-        process = cli.start("dispatch", "--poll", "50ms")
+        process = cli.start("dispatch", "--poll", "50ms", env=WARNINGS_ONLY)
         try:
             _until(lambda: _count(database, dispatchers) == 1)
             other = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k9", os.urandom(64)) + "," + cli.env[KEYS_VARIABLE]}

@@ -50,7 +50,7 @@ def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]
     return 0
 
 
-def _insert_anyway(tx: Tx, rows: Sequence[New]) -> set[str]:
+def _insert_anyway(tx: Tx, rows: Sequence[New], _files: object) -> set[str]:
     # Time for the others to look before this is written: they pass quickly over what is stored already, and so catch up
     # with whoever is ahead.
     time.sleep(LOOKING_TIME_S)

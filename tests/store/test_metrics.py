@@ -40,8 +40,8 @@ class Clocked(Database):
 
     at = START
 
-    def _begun(self, conn: Connection, *, writing: bool) -> Tx:
-        return super()._begun(conn, writing=writing).at(self.at)
+    def _begun(self, conn: Connection, *, writing: bool, statement_s: float | None = None) -> Tx:
+        return super()._begun(conn, writing=writing, statement_s=statement_s).at(self.at)
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from typing import Any
 from notifyctl.cli.app import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+WARNINGS_ONLY = {"NOTIFYCTL_LOG_LEVEL": "WARNING"}
+"""The environment of a dispatcher that is to say nothing where all is well."""
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
