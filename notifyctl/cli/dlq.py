@@ -133,7 +133,7 @@ def retry(
             chosen.db, chosen.ids, retries=retries, interval_ms=interval, force=force, by_filter=chosen.by_filter
         )
         _warn(run, done, dry=chosen.dry)
-        finish(run, chosen, done.acted)
+        finish(run, chosen, done.acted, to_send=True)
 
 
 @app.command(cls=_ACT, shows=selection.FIELDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from notifyctl.cli.noun import GIVEN
 from notifyctl.cli.output import Output
 from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
-from notifyctl.core.errors import UsageError
+from notifyctl.core.errors import NotifyctlError, UsageError
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,16 @@ class Invocation:
         answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")
         if answer != (typed or "y") and not (typed is None and answer.lower() == "yes"):
             raise UsageError("not confirmed; nothing was done", "")
+
+    def say_who_sends(self) -> None:
+        """Tell a person that what is due waits where no dispatcher runs; never at the cost of what was done."""
+        if not self.out.on_terminal or self.out.asked_form is not None:
+            return
+        from notifyctl.services import status
+
+        with suppress(NotifyctlError):
+            if not status.is_dispatched(self.system.db):
+                self.out.say("no dispatcher is running: notifyctl dispatch sends what is due")
 
     def _ask(self, prompt: str) -> str:
         sys.stderr.write(prompt)

@@ -177,7 +177,7 @@ def reschedule(
         moment = when.moment_or_now(at, "--at")
         chosen = choose(run, ctx, ids, _many("reschedule", service.select_pending))
         acted = service.reschedule(chosen.db, chosen.ids, moment, by_filter=chosen.by_filter)
-        finish(run, chosen, acted)
+        finish(run, chosen, acted, to_send=True)
 
 
 @app.command(cls=_Acting, shows=selection.FIELDS)
@@ -194,7 +194,7 @@ def restore(ctx: typer.Context, ids: Ids = None) -> None:
             asks=lambda found: _soon(found) is not None,
         )
         chosen = choose(run, ctx, ids, many)
-        finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter))
+        finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter), to_send=True)
 
 
 @app.command(cls=_Acting, shows=COPIES)
@@ -213,7 +213,7 @@ def resend(
         send_at = None if at is None else when.moment(at, "--at")
         chosen = choose(run, ctx, ids, _many("resend", service.select_ended))
         acted = service.resend(chosen.db, chosen.ids, send_at=send_at, delay_ms=in_, by_filter=chosen.by_filter)
-        finish(run, chosen, acted, COPIES, id_name="new_id")
+        finish(run, chosen, acted, COPIES, id_name="new_id", to_send=True)
 
 
 def _soon(found: Selection) -> str | None:

@@ -120,17 +120,28 @@ def choose(run: Invocation, ctx: typer.Context, texts: Sequence[str] | None, man
 
 
 def finish(
-    run: Invocation, chosen: Chosen, acted: Sequence[Acted], fields: Sequence[Field] = FIELDS, id_name: str = "id"
+    run: Invocation,
+    chosen: Chosen,
+    acted: Sequence[Acted],
+    fields: Sequence[Field] = FIELDS,
+    id_name: str = "id",
+    *,
+    to_send: bool = False,
 ) -> None:
-    """Write one line for each id, and one for all. Raises PartlyDone if some failed, their own error if all did."""
+    """Write one line for each id, and one for all. Raises PartlyDone if some failed, their own error if all did.
+
+    `to_send`: what was done waits for a dispatcher now, and a person is told where there is none.
+    """
     everything = [*(_rehearsed(acted) if chosen.dry else acted), *chosen.unknown]
     done = [each for each in everything if each.done]
     # Ids are piped into the next command: only those for which it makes sense.
     run.out.records(done if run.out.form == "id" else everything, fields, id_name="id" if chosen.dry else id_name)
     failures = [each.error for each in everything if each.error is not None]
+    if not failures and (everything or chosen.by_filter):  # a pipe without ids stays silent
+        run.out.say(_summary(everything, dry=chosen.dry))
+    if to_send and done and not chosen.dry:
+        run.say_who_sends()
     if not failures:
-        if everything or chosen.by_filter:  # a pipe without ids stays silent
-            run.out.say(_summary(everything, dry=chosen.dry))
         return
     first = failures[0]
     if len(failures) == len(everything) and len({error.exit_code for error in failures}) == 1:

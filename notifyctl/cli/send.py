@@ -18,7 +18,7 @@ from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
-from notifyctl.core.model import Channel
+from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
 from notifyctl.core.segments import segments
 from notifyctl.core.submission import MAX_RETRIES, Draft
@@ -208,7 +208,9 @@ def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> No
         run.out.say(f"warning: {submitted.remark}")
     if not wait:
         run.out.record(_row(submitted), FIELDS, told=_in_words(run, submitted))
-        _say_who_sends(run)
+    if submitted.notification.status == Status.PENDING:
+        run.say_who_sends()
+    if not wait:
         return
     latest = submitted.notification
     try:
@@ -225,16 +227,6 @@ def _in_words(run: Invocation, submitted: Submitted) -> str:
     did = "was submitted already" if submitted.deduplicated else "accepted"
     when_ = f", {run.out.time(found.due_at)}" if found.state == State.SCHEDULED else ""
     return f"{found.message_type} to {found.username} by {found.provider} {did}, {found.state}{when_}: {found.id}"
-
-
-def _say_who_sends(run: Invocation) -> None:
-    """Tell a person that what was submitted waits, where nothing runs that sends it."""
-    if not run.out.on_terminal or run.out.asked_form is not None:
-        return
-    from notifyctl.services import status
-
-    if not status.is_dispatched(run.system.db):
-        run.out.say("no dispatcher is running: notifyctl dispatch sends what is due")
 
 
 def _row(submitted: Submitted) -> SimpleNamespace:

@@ -8,7 +8,7 @@ import pytest
 
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
-from tests.support import seed
+from tests.support import letters, seed
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
 
@@ -58,3 +58,27 @@ def test_send_says_who_sends(person: Cli) -> None:
     assert (piped.stdout.splitlines()[0].split("\t")[0], piped.stderr) == ("id", "")
     asked = on_terminal(person, *send, "-o", "id").stdout
     assert re.fullmatch(rf"{UUID}\n", asked)
+
+
+def test_every_act_that_makes_something_due_says_who_sends(person: Cli, sqlite_url: str) -> None:
+    """Retried, resent, restored, moved or waited for without a dispatcher: a person is told, a script is not."""
+    db = Database(sqlite_url)
+    user = seed.user(db, "li")
+    waiting, gone, moved, quiet = seed.pending(db, user, count=4)
+    [dead] = letters.dead(db, user, at=1_000)
+    db.close()
+    person.run("notifications", "cancel", waiting, quiet).ok()
+    for act in (
+        ("dlq", "retry", dead),
+        ("notifications", "restore", waiting, "--yes"),
+        ("notifications", "reschedule", moved, "--at", "now"),
+        ("notifications", "resend", quiet),
+        ("send", "li", "--channel", "email", "--subject", "s", "--body", "b", "--wait", "--timeout", "1s"),
+        ("schedule", "li", "--channel", "email", "--subject", "s", "--body", "b", "--in", "1h"),
+    ):
+        shown = on_terminal(person, *act).stdout
+        assert shown.count("no dispatcher is running: notifyctl dispatch") == 1, (act, shown)
+    rehearsed = on_terminal(person, "notifications", "reschedule", gone, "--at", "now", "--dry-run").stdout
+    assert "no dispatcher" not in rehearsed
+    assert "no dispatcher" not in on_terminal(person, "notifications", "cancel", gone).stdout
+    assert "no dispatcher" not in person.run("notifications", "reschedule", moved, "--at", "now").ok().stderr
