@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from notifyctl.core import address, names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
-from notifyctl.store import attachments, audit, contacts, metrics
+from notifyctl.core.model import Channel
+from notifyctl.store import attachments, audit, contacts, early, metrics
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -128,7 +129,7 @@ def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> No
 def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None) -> RemovedUser:
     """Delete a user with everything that belongs to it; what was sent stays in the metrics.
 
-    The audit trail keeps what was done and forgets the addresses; suppressions stay.
+    The audit trail keeps what was done and forgets the addresses, as do receipts that wait; suppressions stay.
 
     `reassign_to` names the user who takes over the templates. Raises NotFound, Conflict (`refuse_removal`).
     """
@@ -141,7 +142,9 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
             _reassign(tx, user, reassign_to)
         gone, pending = _gone(plan), plan.footprint.pending
         changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": pending}
-        audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in contacts.listed(tx, user))))
+        points = contacts.listed(tx, user)
+        audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in points)))
+        early.forget_person(tx, user.id, {address.fold(Channel(point.channel), point.address) for point in points})
         # Before the deletion: the actor may be the user, whom the row could not name afterwards.
         tx.audit("delete", "user", [(user.id, changes)])
         metrics.keep_erased(tx, user.id)

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, delete, func, select, update
 
+from notifyctl.core.address import fold
 from notifyctl.core.json_codec import stored
+from notifyctl.core.model import Channel
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.store import providers
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.schema.tables import early_receipts
+from notifyctl.store.schema.tables import early_receipts, notifications
 
 FIRST_LOOK_MS = 1_000
 KEPT_MS = 72 * 3_600_000
@@ -71,6 +73,23 @@ def forget(tx: Tx, ids: Sequence[str]) -> None:
     """Forget those that found what they are about."""
     if ids:
         tx.execute(delete(early_receipts).where(tx.dialect.is_any(e.id, ids)))
+
+
+def forget_person(tx: Tx, user_id: str, folded: Set[str]) -> None:
+    """Forget what waits for a user's notifications, or tells of one of these addresses, as they are compared.
+
+    What it says of an address was learned when it came: only what it says of a message is lost, and that goes as well.
+    """
+    theirs = select(notifications.c.id).where(notifications.c.user_id == user_id)
+    tx.execute(delete(early_receipts).where(e.notification_id.in_(theirs)))
+    rows = tx.execute(select(e.id, e.receipt)).all()
+    forget(tx, [row.id for row in rows if folded & _folds(stored(row.receipt, {}))])
+
+
+def _folds(said: Any) -> Set[str]:
+    """Return the address that a kept receipt is about, as each channel would compare it."""
+    address = said.get("address") if isinstance(said, dict) else None
+    return {fold(channel, address) for channel in Channel} if isinstance(address, str) else set()
 
 
 def put_off(tx: Tx, waiting: Iterable[EarlyReceipt]) -> None:

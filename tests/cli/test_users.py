@@ -12,9 +12,12 @@ import pytest
 import yaml
 from sqlalchemy import func, insert, select, update
 
+from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.store import early
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import (
     audit_logs,
+    early_receipts,
     notification_metrics,
     notification_templates,
     notifications,
@@ -103,6 +106,29 @@ def test_delete_says_what_stays_and_forgets_addresses(cli: Cli, database: Databa
         assert address not in rest, address
     assert "+14155552346 said no" in rest
     assert _count(database, suppressions) == 3
+
+
+def test_delete_forgets_receipts_that_wait(cli: Cli, database: Database) -> None:
+    """Receipts are kept for three days until they match; none of them tells a deleted person's address until then."""
+    anna = _create(cli, "anna", "-o", "id").ok().stdout.strip()
+    _create(cli, "joanna").ok()
+    cli.call("users", "contacts", "add", "anna", "email", "zoë@exämple.org").ok()
+    cli.call("users", "contacts", "add", "anna", "sms", "+14155552345").ok()
+    seed.provider(database)
+    [hers] = seed.pending(database, anna)
+    about = ("ANNA@example.org", "zoë@xn--exmple-cua.org", "joanna@example.org", None)
+    arrivals = [
+        Arrival(Receipt(Stage.DELIVERED, "delivered", address=each), None, f"id{number}")
+        for number, each in enumerate(about)
+    ]
+    elsewhere = Arrival(Receipt(Stage.BOUNCED, "550 <a@elsewhere.org>", address="a@elsewhere.org"), hers, "id9", 1)
+    texted = Arrival(Receipt(Stage.DELIVERED, "delivered", address="whatsapp:+14155552345"), None, "SM1")
+    database.write(lambda tx: early.keep(tx, "sendgrid", [*arrivals, elsewhere]))
+    database.write(lambda tx: early.keep(tx, "twilio", [texted]))
+    cli.call("users", "delete", "anna", "--yes", "--cancel-pending").ok()
+    with database.read() as tx:
+        left = tx.execute(select(early_receipts.c.provider_message_id)).scalars().all()
+    assert sorted(left) == ["id2", "id3"]
 
 
 def test_if_not_exists(cli: Cli, database: Database) -> None:
