@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Any
+
+from tests.support.relay import Ends, Relay
 
 COMMIT = b"COMMIT\x00"
 
@@ -14,54 +15,23 @@ Choose = Callable[[int], str | None]
 """From the number of a COMMIT, from 1, to "lost" (it never arrives), "unheard" (its answer never does), or None."""
 
 
-class Proxy:
-    """Listens on loopback in a thread of its own and passes everything on to a socket. `broken` counts the breaks."""
+class Proxy(Relay):
+    """Passes everything on to a socket, but what is chosen. `broken` counts the breaks."""
 
     def __init__(self, socket: Path, choose: Choose) -> None:
+        super().__init__("proxy")
         self._socket, self._choose = socket, choose
         self._commits = 0
         self.broken = {"lost": 0, "unheard": 0}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
-        self._ready = threading.Event()
 
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
+    async def connected(self) -> Ends:
+        """Connect to the server."""
+        return await asyncio.open_unix_connection(str(self._socket))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        self._loop.run_forever()
-        server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0.05))
-        self._loop.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream, downstream = await asyncio.open_unix_connection(str(self._socket))
+    def ways(self, client: Ends, server: Ends) -> Sequence[Coroutine[Any, Any, None]]:
+        """Carry both ways, until a COMMIT is chosen."""
         deaf = asyncio.Event()
-        both = [
-            asyncio.create_task(self._to_server(reader, downstream, deaf)),
-            asyncio.create_task(_to_client(upstream, writer, deaf)),
-        ]
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
-            writer.transport.abort()
-            downstream.transport.abort()
+        return self._to_server(client[0], server[1], deaf), _to_client(server[0], client[1], deaf)
 
     async def _to_server(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, deaf: asyncio.Event) -> None:
         while data := await reader.read(65_536):
