@@ -75,9 +75,11 @@ _Drain = Annotated[
     int | None,
     typer.Option("--drain", metavar="D", parser=duration, help="Most time for running calls at the end.  [30s]"),
 ]
-_MaxTime = Annotated[int | None, typer.Option("--max-time", metavar="D", parser=duration, help="Stop after this time.")]
-_Attempts = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.")]
-_Channels = Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.")]
+_MaxTime = Annotated[
+    int | None, typer.Option("--max-time", metavar="D", parser=duration, help="Stop after this time.  [none]")
+]
+_Attempts = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many attempts.  [none]")]
+_Channels = Annotated[list[Channel] | None, typer.Option("--channel", help="Only this channel; repeatable.  [all]")]
 _Processes = Annotated[
     int | None,
     typer.Option("--processes", min=1, max=MOST_PROCESSES, help="Dispatchers, each a process: for more cores.  [1]"),

@@ -116,7 +116,8 @@ def retry(
     ctx: typer.Context,
     ids: Ids = None,
     rate: Annotated[
-        str | None, typer.Option("--rate", metavar="N/s", help="Not all at once: so many a second (5/s, 100/m).")
+        str | None,
+        typer.Option("--rate", metavar="N/s", help="Not all at once: so many a second (5/s, 100/m).  [no limit]"),
     ] = None,
     retries: Annotated[
         int, typer.Option("--retries", metavar="N", min=1, max=MOST_RETRIES, help="Attempts after the next one.")

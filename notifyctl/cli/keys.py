@@ -60,7 +60,14 @@ _VERDICT = (
 
 _KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, or a unique beginning of it.")]
 _ExpiresIn = Annotated[
-    int | None, typer.Option("--expires-in", metavar="DURATION", parser=duration, help="How long it lives: 90d.")
+    int | None,
+    typer.Option("--expires-in", metavar="DURATION", parser=duration, help="How long it lives: 90d.  [for ever]"),
+]
+_LivesOn = Annotated[
+    int | None,
+    typer.Option(
+        "--expires-in", metavar="DURATION", parser=duration, help="How long it lives: 90d.  [as long as the old one]"
+    ),
 ]
 
 
@@ -134,10 +141,10 @@ def revoke(
 def rotate(
     ctx: typer.Context,
     key_id: _KeyId,
-    expires_in: _ExpiresIn = None,
+    expires_in: _LivesOn = None,
     overlap: Annotated[
         int | None,
-        typer.Option("--overlap", metavar="DURATION", parser=duration, help="How long the old key still works."),
+        typer.Option("--overlap", metavar="DURATION", parser=duration, help="How long the old key still works.  [0s]"),
     ] = None,
     secret_file: SecretFile = None,
 ) -> None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 FETCHED_ROWS = 1_000
 
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most N rows.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most N rows.  [all; a table 50]")]
 All = Annotated[bool, typer.Option("--all", help="All rows, on a terminal too; there a table has 50 else.")]
 After = Annotated[str | None, typer.Option("--cursor", metavar="C", help="Go on where a list before ended.")]
 

@@ -84,7 +84,7 @@ def show(
     until: Annotated[Any, typer.Option("--until", metavar="TIME", parser=parse_until, help="Up to then.")] = None,
     last: Annotated[
         int | None,
-        typer.Option("--last", metavar="DURATION", parser=duration, help="The last hours: 24h (by day: 7d)."),
+        typer.Option("--last", metavar="DURATION", parser=duration, help="The last hours.  [24h; by day: 7d]"),
     ] = None,
     provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of one provider.")] = None,
     channel: Annotated[Channel | None, typer.Option("--channel", help="Of one channel.")] = None,

@@ -78,11 +78,15 @@ _Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="A setting, see below; an empty value removes it."),
 ]
 _RateLimit = Annotated[
-    int | None, typer.Option("--rate-limit", metavar="N", min=0, max=_INT32, help="Requests a minute; 0: no limit.")
+    int | None,
+    typer.Option("--rate-limit", metavar="N", min=0, max=_INT32, help="Requests a minute; no limit (0) unless set."),
 ]
-_Timeout = Annotated[int | None, typer.Option("--timeout", metavar="N", min=1, max=300, help="Seconds for a request.")]
+_Timeout = Annotated[
+    int | None, typer.Option("--timeout", metavar="N", min=1, max=300, help="Seconds for a request; 30 unless set.")
+]
 _Priority = Annotated[
-    int | None, typer.Option("--priority", metavar="N", min=-_INT32, max=_INT32, help="Higher is preferred.")
+    int | None,
+    typer.Option("--priority", metavar="N", min=-_INT32, max=_INT32, help="Higher is preferred; 0 unless set."),
 ]
 
 
@@ -223,7 +227,7 @@ def pause(
     reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why; status shows it.")],
     for_: Annotated[
         int | None,
-        typer.Option("--for", metavar="DURATION", parser=duration, help="How long: 30m; else until it is resumed."),
+        typer.Option("--for", metavar="DURATION", parser=duration, help="How long: 30m.  [until it is resumed]"),
     ] = None,
 ) -> None:
     """Hold what waits for a provider; submissions go on."""

@@ -84,7 +84,9 @@ def poll(
             help="Only this one, whatever its settings say, and about all that it took in the last three days.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Ask about so many messages at most.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Ask about so many messages at most.  [all]")
+    ] = None,
 ) -> None:
     """Ask the providers once about all messages that it is time to ask about.
 

@@ -82,7 +82,7 @@ _Script = Annotated[
     Path | None, typer.Option("--script", metavar="FILE", help="What happens to each request; see above.")
 ]
 _Latency = Annotated[
-    int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.")
+    int | None, typer.Option("--latency", metavar="D", parser=duration, help="Wait before each answer.  [0s]")
 ]
 _Receipts = Annotated[
     int | None,
@@ -96,7 +96,7 @@ _NextAccount = Annotated[
     Path | None,
     typer.Option("--next-service-account", metavar="FILE", help="Where another key of it is written, for a rotation."),
 ]
-_Seed = Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.")]
+_Seed = Annotated[int | None, typer.Option("--seed", help="Make ids and faults repeatable.  [random]")]
 
 
 def sandbox(

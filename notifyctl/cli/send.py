@@ -81,7 +81,9 @@ _At = Annotated[str | None, typer.Option("--at", metavar="TIME", help=f"Not befo
 _In = Annotated[int | None, typer.Option("--in", metavar="D", parser=duration, help="Not before so long from now.")]
 _ExpiresIn = Annotated[
     int | None,
-    typer.Option("--expires-in", metavar="D", parser=duration, help="Not sent later than this after its time."),
+    typer.Option(
+        "--expires-in", metavar="D", parser=duration, help="Not sent later than this after its time.  [never too late]"
+    ),
 ]
 _Key = Annotated[
     str | None, typer.Option("--idempotency-key", metavar="K", help="A repetition with the same key is stored once.")

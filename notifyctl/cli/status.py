@@ -44,7 +44,7 @@ def _status(
     ctx: typer.Context,
     watch: Annotated[
         int | None,
-        typer.Option("--watch", metavar="DURATION", parser=duration, help="Again and again, so far apart: 5s."),
+        typer.Option("--watch", metavar="DURATION", parser=duration, help="Again and again, so far apart: 5s.  [once]"),
     ] = None,
 ) -> None:
     """Show what runs, what waits, what is wrong and the command that helps."""

@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from notifyctl.cli.examples import EXAMPLES
+from notifyctl.dispatch.options import DispatchOptions
 from tests.support.command import Cli
 from tests.support.terminal import on_terminal
 from tests.support.tree import LEAVES
@@ -35,6 +36,41 @@ def test_units(bare_cli: Cli) -> None:
     assert "a bare number is seconds" in bare_cli.call("send", "--help").ok().stdout
     assert "A time is like 20" in bare_cli.call("notifications", "list", "--help").ok().stdout
     assert "seconds" not in bare_cli.call("users", "show", "--help").ok().stdout
+
+
+MEASURES = {"N", "N/s", "D", "DURATION", "SIZE"}
+NOT_MEASURES = {"--stuck", "--expect", "--in", "--note", "--name"}
+"""A filter, an agreement, a moment, two texts: what is not given of these is not there."""
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES))
+def test_every_default_is_shown(path: str) -> None:
+    """Where an option has a value without being given, or means something by its absence, its help says which."""
+    for option in (each for each in LEAVES[path].params if each.param_type_name == "option"):
+        shown = option.get_help_record(LEAVES[path].make_context(path, [], resilient_parsing=True))
+        name, text = option.opts[0], shown[1] if shown else ""
+        if option.is_flag or option.required or option.hidden or name in NOT_MEASURES:
+            continue
+        if option.default not in (None, "", ()):
+            assert re.search(r"\[default: [^;\]]+", text), (name, text)
+        elif option.metavar in MEASURES or option.type.name.startswith(("int", "float")):
+            assert re.search(r"  \[\S[^\]]*\]|\w \S+ unless set", text), (name, text)
+
+
+def test_the_defaults_shown_are_those_in_force(bare_cli: Cli) -> None:
+    """What dispatch says in brackets is what it does."""
+    text = " ".join(bare_cli.call("dispatch", "--help").ok().stdout.split())
+    found = dict(re.findall(r"(--[a-z-]+) (?:(?!--)[^\[])*?\[([0-9][0-9a-zA-Z]*)[;\] ]", text))
+    ours = DispatchOptions()
+    assert found == {
+        "--concurrency": str(ours.concurrency),
+        "--batch-size": str(ours.batch_size),
+        "--bytes-in-flight": f"{ours.bytes_in_flight // 1_000_000}MB",
+        "--lease": f"{ours.lease_s:.0f}s",
+        "--poll": f"{ours.poll_s:.0f}s",
+        "--drain": f"{ours.drain_s:.0f}s",
+        "--processes": "1",
+    }
 
 
 def test_exit_codes_at_the_root(bare_cli: Cli) -> None:
