@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell, sizes
 from tests.reliability.stub import Stub
+from tests.support import seed
+from tests.support.command import Cli
 from tests.support.swallower import Swallower
 
 MARGIN_S = 15.0
 """What a drain or a maximum of time may last longer on a silent database."""
+TIMEOUT_MARGIN_S = 5.0
+"""What a `--timeout` may last longer there."""
 DRAIN_S = 2
 
 
@@ -94,3 +100,35 @@ def test_24_it_goes_on(scene: Scene, network: Swallower, tell: Tell, size: int) 
     tell("24 silent, then not", {**verdict.counts(), "silences": size})
     assert not verdict.wrong
     assert "silent" in dispatcher.said
+
+
+@pytest.mark.slow
+def test_24_timeout_holds(postgresql_url: str, network: Swallower, tmp_path: Path) -> None:
+    """`send --wait --timeout` ends within its time and the margin when the database falls silent after accepting.
+
+    What was accepted is still told, and that it is under way: exit 11, as when the time is over in any other way.
+    """
+    db = Database(postgresql_url)
+    seed.user(db)
+    seed.provider(db, config_json='{"from": "a@example.org"}')
+    cli = Cli(tmp_path, network.url)
+    send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
+    waiting = cli.start(*send, "--wait", "--timeout", "3s", "-o", "id")
+    try:
+        until = time.monotonic() + 30
+        while not (stored := _stored(db)) and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(1)  # what answers the COMMIT is on its way, and then the waiting begins
+        network.silent, began = True, time.monotonic()
+        stdout, stderr = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
+        db.close()
+    assert (waiting.returncode, stdout) == (11, f"{stored[0]}\n"), stderr
+    assert "still pending" in stderr
+    assert time.monotonic() - began < 3 + TIMEOUT_MARGIN_S
+
+
+def _stored(db: Database) -> list[str]:
+    with db.read() as tx:
+        return list(tx.execute(select(notifications.c.id)).scalars())
