@@ -273,9 +273,8 @@ def _say_cleared(run: Invocation, name: str, cleared: Sequence[str]) -> None:
 
 
 def _in_words(provider: providers.Provider, did: str) -> str:
-    return (
-        f"provider {provider.provider_name} ({provider.channel or 'no channel'}) {did}, {provider.state}: {provider.id}"
-    )
+    state = "" if provider.state == did else f", {provider.state}"
+    return f"provider {provider.provider_name} ({provider.channel or 'no channel'}) {did}{state}: {provider.id}"
 
 
 def _say_still_paused(run: Invocation, name: str, reason: str | None) -> None:

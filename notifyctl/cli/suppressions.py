@@ -168,7 +168,9 @@ def remove(
         if not held:
             raise NotFound(f"{address} is not suppressed on {channel}", "notifyctl suppressions list")
         agree_to_lift(run, held, yes=yes, confirm=confirm)
-        run.out.records(service.lift(db, channel, address), fields(db.moment()))
+        lifted = service.lift(db, channel, address)
+        run.out.records(lifted, fields(db.moment()))
+        run.out.say(f"{len(lifted):,} lifted: {address} may be written to again")
 
 
 @app.command("import")

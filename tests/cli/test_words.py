@@ -36,6 +36,8 @@ def person(sqlite_url: str, bare_cli: Cli) -> Cli:
             ("providers", "update", "sendgrid", "--timeout", "5"),
             rf"provider sendgrid \(email\) updated, active: {UUID}",
         ),
+        (("providers", "disable", "sendgrid"), rf"provider sendgrid \(email\) disabled: {UUID}"),
+        (("providers", "pause", "sendgrid", "--reason", "x"), rf"provider sendgrid \(email\) paused: {UUID}"),
         (("keys", "create", "anna", "--name", "cron"), rf"key {UUID} \(cron\) of anna created: nctl_\S+"),
     ],
 )
@@ -82,3 +84,11 @@ def test_every_act_that_makes_something_due_says_who_sends(person: Cli, sqlite_u
     assert "no dispatcher" not in rehearsed
     assert "no dispatcher" not in on_terminal(person, "notifications", "cancel", gone).stdout
     assert "no dispatcher" not in person.run("notifications", "reschedule", moved, "--at", "now").ok().stderr
+
+
+def test_lifting_says_that_it_did(person: Cli) -> None:
+    """Rows alone do not tell whether they were shown or lifted: a line says so, apart from the data."""
+    person.run("suppressions", "add", "email", "bob@example.org", "--reason", "bounced").ok()
+    lifted = person.run("suppressions", "remove", "email", "BOB@example.org").ok()
+    assert lifted.stderr == "1 lifted: BOB@example.org may be written to again\n"
+    assert "bob@example.org" in lifted.stdout and "lifted" not in lifted.stdout
