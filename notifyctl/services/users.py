@@ -119,11 +119,13 @@ def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> No
     """Raise Conflict when something stands against deleting the user that was not agreed to."""
     name, found = plan.user.username, plan.footprint
     if found.pending and not cancel_pending:
-        raise Conflict(f"{name} has {found.pending:,} pending notifications", "--cancel-pending gives them up")
+        pending = "1 pending notification" if found.pending == 1 else f"{found.pending:,} pending notifications"
+        raise Conflict(f"{name} has {pending}", "--cancel-pending gives up what is pending")
     if found.leased_until is not None:
         raise Conflict(f"a notification to {name} is being sent right now", "repeat it in a minute")
     if found.templates and not reassign:
-        raise Conflict(f"{name} created {found.templates:,} templates", "--reassign-templates-to USER")
+        templates = "1 template" if found.templates == 1 else f"{found.templates:,} templates"
+        raise Conflict(f"{name} created {templates}", "--reassign-templates-to USER")
 
 
 def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None) -> RemovedUser:

@@ -131,6 +131,16 @@ def test_delete_forgets_receipts_that_wait(cli: Cli, database: Database) -> None
     assert sorted(left) == ["id2", "id3"]
 
 
+def test_what_stands_against_deleting_is_counted_in_words(cli: Cli, database: Database) -> None:
+    """One is not several."""
+    anna = _create(cli, "anna", "-o", "id").ok().stdout.strip()
+    seed.provider(database)
+    for count in ("1 pending notification", "2 pending notifications"):
+        seed.pending(database, anna)
+        refused = cli.call("users", "delete", "anna", "--yes")
+        assert (refused.exit_code, refused.stderr.splitlines()[0]) == (5, f"error: anna has {count}")
+
+
 def test_if_not_exists(cli: Cli, database: Database) -> None:
     """Repeated with the same values nothing happens; with others, or another's address, it is a conflict."""
     first = _create(cli, "anna", "--language", "de", "-o", "json").ok().json()
