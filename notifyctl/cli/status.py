@@ -11,6 +11,8 @@ from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 from notifyctl.cli.bars import can_show, short_time
@@ -145,14 +147,16 @@ def _head(run: Invocation, report: SystemStatus) -> Text:
     number = len(report.dispatchers)
     moment = datetime.fromtimestamp(report.now / 1_000, UTC)
     local = moment if run.out.utc else moment.astimezone()
-    parts = [
-        run.settings.profile or "",
-        _label(run) if run.system.db.path else _label(run).partition("?")[0],
+    where = [run.settings.profile or "", _label(run) if run.system.db.path else _label(run).partition("?")[0]]
+    how = [
         "schema ok",
         f"{number} dispatcher{'' if number == 1 else 's'}",
         local.strftime("%a %H:%M %Z"),
     ]
-    return Text(escaped("  ".join(filter(None, parts))), style="bold")
+    place, state = escaped("  ".join(filter(None, where))), escaped("  ".join(how))
+    # A path that leaves no room has a line of its own: what follows it is not broken in the middle.
+    fits = not run.out.on_terminal or cell_len(f"{place}  {state}") <= Console().width
+    return Text(f"{place}  {state}" if fits else f"{place}\n{state}", style="bold")
 
 
 def _label(run: Invocation) -> str:

@@ -413,3 +413,14 @@ def test_what_became_of_messages_and_dispatchers_is_a_problem(cli: Cli, database
     assert found["bounced"]["message"] == "6 came back within 24 h, of 18 sent"
     assert found["provider_failing"]["message"] == "sendgrid: of the last hour's notifications 7 failed and 0 were sent"
     assert report(cli)["receipts"] == {"bounced_24h": 6, "overdue": 6}
+
+
+def test_a_long_place_breaks_no_words(bare_cli: Cli) -> None:
+    """Where the database's path leaves no room beside it, what is said of the database has a line of its own."""
+    place = f"sqlite:///{bare_cli.home}/{'d' * (60 - len(str(bare_cli.home)) % 50)}.db"
+    bare_cli.run("migrate", "up", env={"NOTIFYCTL_DATABASE_URL": place}).ok()
+    wide = len(place) + 10
+    shown = on_terminal(bare_cli, "status", columns=wide, env={"NOTIFYCTL_DATABASE_URL": place, "NO_COLOR": "1"})
+    first, second = re.sub(r"\x1b\[\d*m", "", shown.stdout).splitlines()[:2]
+    assert first.strip() == place
+    assert re.fullmatch(r"schema ok  0 dispatchers  \w{3} \d\d:\d\d UTC", second.strip())
