@@ -24,7 +24,7 @@ from tests.reliability.checker import Verdict, check
 from tests.reliability.ledger import Ledger
 from tests.reliability.stub import Stub
 from tests.support import seed
-from tests.support.command import Cli
+from tests.support.command import WARNINGS_ONLY, Cli
 from tests.support.world import KEYS
 
 DEADLINE_S = 1
@@ -89,7 +89,7 @@ class Scene:
         """Start a dispatcher: quick to look, with the shortest lease, and with tricks in its process."""
         quick = ("--poll", "50ms", "--lease", "1s", *args)
         name = f"dispatcher-{next(self._numbers)}"
-        env = {**self.cli.env, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
+        env = {**self.cli.env, **WARNINGS_ONLY, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
         command = ["dispatch", "-o", "json", *quick]
         process = nursery.start(worker.work, tricks or {}, command, env=env, folder=self.home, name=name)
         self.processes.append(process)
