@@ -124,7 +124,7 @@ def dispatch(
             interrupted = _run(working, run, number, journal, say)
         finally:
             speaker.close()
-        _report(working, run)
+        _report(working, run, summed_up=journal is not None)
         _judge(working.tally, interrupted=interrupted, fail_on_dlq=fail_on_dlq)
 
 
@@ -273,8 +273,11 @@ def _place(run: Invocation) -> str:
     return run.settings.profile or str(run.system.db.label)
 
 
-def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
-    """Say what was done: records when they were asked for, a line with `-v`; a person who watched has seen it."""
+def _report(working: Dispatcher | Supervisor, run: Invocation, *, summed_up: bool) -> None:
+    """Say what was done: records when they were asked for, a line with `-v`.
+
+    A person who watched has seen it, and whoever reads the log has it there (`summed_up`), as each line is there.
+    """
     tally = working.tally
     rows = [each for _, each in sorted(tally.providers.items())]
     if run.given.output in ("json", "yaml") and run.out.fields is None:
@@ -284,7 +287,7 @@ def _report(working: Dispatcher | Supervisor, run: Invocation) -> None:
         )
     elif run.given.output is not None:
         run.out.records(rows, FIELDS, id_name="provider")
-    elif run.given.verbose and not _is_watched(run):
+    elif run.given.verbose and not summed_up and not _is_watched(run):
         run.out.say(told(counts(tally)))
 
 

@@ -80,6 +80,13 @@ def test_its_life_is_told_as_json_where_that_is_configured(scene: Scene) -> None
     assert all(each["level"] == "INFO" and each["time"] for each in found)
 
 
+def test_each_line_is_json_with_sends_as_well(scene: Scene) -> None:
+    """With -v there are more lines and none of another kind; what it came to is said once."""
+    found = [json.loads(line) for line in told(scene, "-v", env={"NOTIFYCTL_LOG_FORMAT": "json"}).splitlines()]
+    assert {each["level"] for each in found} == {"DEBUG", "INFO"}
+    assert sum(" sent, " in each["message"] for each in found) == 1
+
+
 def test_a_level_leaves_out_what_is_below(scene: Scene) -> None:
     """Whoever wants warnings alone gets them alone."""
     assert told(scene, env={"NOTIFYCTL_LOG_LEVEL": "WARNING"}) == ""
