@@ -7,6 +7,7 @@ opt-out and help.twilio.com article 223134027 (the words of opting out and in).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from notifyctl.core.receipt import Receipt
@@ -37,8 +38,9 @@ def inbound(form: Mapping[str, str]) -> Receipt | None:
     word = body.strip().casefold()
     lifts = _TYPES.get(given)
     if lifts is None and not given:
-        # What is added to a STOP takes nothing from it; to begin again, it has to be that word.
-        lifts = False if _BESIDE.sub("", word) in OPT_OUT else True if word in OPT_IN else None
+        # What is added to a STOP takes nothing from it, nor do wide letters; to begin again, it has to be that word.
+        letters = _BESIDE.sub("", unicodedata.normalize("NFKC", word))
+        lifts = False if letters in OPT_OUT else True if word in OPT_IN else None
     address = form.get("From", "").strip()
     if lifts is None or not address:
         return None
