@@ -175,9 +175,12 @@ class Dispatcher:
 
     async def _leave(self) -> None:
         parts = self._parts
-        with suppress(DatabaseUnavailable, CommitUnknown):
-            await parts.early.look()  # what came while the last calls ran
-            await parts.threads.write(parts.presence.leave)
+        try:
+            with suppress(DatabaseUnavailable, CommitUnknown):
+                await parts.early.look()  # what came while the last calls ran
+        finally:  # whatever became of that, it is gone now, and must not look like one that vanished
+            with suppress(DatabaseUnavailable, CommitUnknown):
+                await parts.threads.write(parts.presence.leave)
         await parts.wire.aclose()
         await parts.tokens.aclose()
         await asyncio.to_thread(parts.threads.close)

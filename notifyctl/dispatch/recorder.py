@@ -110,6 +110,7 @@ class Recorder(Generic[Done]):
             log.debug("a batch was refused", exc_info=True)
             for result in batch:
                 await self._record_alone(result)
+            await self._hold()
             return
         self._note(batch, report)
         self._settling.freed(batch)
@@ -122,7 +123,8 @@ class Recorder(Generic[Done]):
             self._kept.append(result)
             if len(self._kept) == MOST_KEPT:
                 self._notice(f"{MOST_KEPT} results cannot be recorded: nothing more is sent until they can")
-            await self._hold()
+            if time.monotonic() >= self._again_at:
+                await self._hold()
         self._settling.freed([result])
 
     async def _refusal(self, result: Done) -> Exception | None:

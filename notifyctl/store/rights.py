@@ -8,7 +8,7 @@ from notifyctl.store.db.tx import Tx
 DISPATCHING = {
     "alembic_version": ("SELECT",),
     "attachment_pieces": ("SELECT",),
-    "attachments": ("SELECT",),
+    "attachments": ("SELECT", "UPDATE", "DELETE"),
     "audit_logs": ("INSERT",),
     "contact_points": ("SELECT",),
     "dispatchers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -23,7 +23,7 @@ DISPATCHING = {
     "suppressions": ("SELECT", "INSERT", "UPDATE"),
     "users": ("SELECT",),
 }
-"""What dispatching does with each table. UPDATE of `provider_configs` is what PostgreSQL asks of who locks a row."""
+"""What dispatching does with each table. UPDATE of `provider_configs` and `attachments` is what locking rows takes."""
 
 
 def require_dispatching(tx: Tx) -> None:

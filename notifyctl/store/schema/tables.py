@@ -329,7 +329,7 @@ provider_states = Table(
     Column("paused_at", BigInteger),
     Column("paused_until", BigInteger),
     Column("pause_reason", Text),
-    Column("pause_cause", String(20)),  # a `core.health.SuppressionCause`
+    Column("pause_cause", String(20)),  # a `core.health.Cause`
     Column("probe_at", BigInteger),  # when one notification may try whether it works again
     number("probes", 0),
     Column("window_started_at", BigInteger),  # the breaker's counts are from here on
