@@ -206,7 +206,7 @@ def _step(clock: Path) -> None:
 
 
 def _heed(longest_ms: int) -> None:
-    health.RETRY_AFTER_MAX_MS = longest_ms
+    health.RETRY_AFTER_MAX_MS = backoff.RETRY_AFTER_MAX_MS = longest_ms
     answers._LASTS_MS = dict.fromkeys(answers._LASTS_MS, longest_ms)  # type: ignore[misc]
 
 
