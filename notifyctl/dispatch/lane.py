@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic
@@ -58,7 +57,6 @@ class Lane(Generic[Item, Done]):
         recorder: Recorder[Done],
         budget: Budget,
         tally: ProviderTally,
-        notice: Callable[[str], None],
     ) -> None:
         self.queue = queue
         self.unrecorded = 0
@@ -67,7 +65,6 @@ class Lane(Generic[Item, Done]):
         self._recorder = recorder
         self._budget = budget
         self._tally = tally
-        self._notice = notice
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[tuple[Item, Lease]]] = []
         self._over = False

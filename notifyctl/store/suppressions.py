@@ -148,11 +148,6 @@ def count(tx: Tx, wanted: SuppressionFilter) -> int:
     return tx.execute(select(func.count()).select_from(suppressions).where(*_conditions(wanted))).scalar_one()
 
 
-def with_ids(tx: Tx, ids: Iterable[str]) -> dict[str, Suppression]:
-    """Return those of these ids, by id, also those that were lifted."""
-    return {each.id: each for each in _many(tx, _select().where(tx.dialect.is_any(s.id, ids)))}
-
-
 # Helpers
 
 _HOLDS = s.lifted_at.is_(None)

@@ -121,7 +121,7 @@ def _sending(shared: _Shared, presence: Presence, budget: Budget) -> tuple[Notif
         counts = tally.of(provider)
         around = Surroundings(lanes.stand_ins, shared.news.set, refused, host)
         queue = Notifications(provider, claim_terms, roster, around, counts)
-        return Lane(queue, lane_terms, shared.threads, recorder, budget, counts, notices.say)
+        return Lane(queue, lane_terms, shared.threads, recorder, budget, counts)
 
     lanes = NotificationLanes(roster, make_lane, once=options.once)
     books = Books(tally, notices, shared.news, lanes.settled)
@@ -146,7 +146,7 @@ def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
     def make_lane(provider: str) -> Lane[Question, Asked]:
         # Their budget and counts are their own: nothing of it takes a place from sending.
         queue, counts = Questions(provider, terms), ProviderTally()
-        return Lane(queue, lane_terms, shared.threads, recorder, Budget(), counts, notices.say)
+        return Lane(queue, lane_terms, shared.threads, recorder, Budget(), counts)
 
     lanes = Lanes(lambda: filter(roster.polled, roster.configs), make_lane)
     books = ReceiptBooks(notices, shared.news, lanes.settled)

@@ -83,7 +83,7 @@ def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
         threads, counts = StoreThreads(database), ProviderTally()
         settling = Settling(lambda tx, batch: None, lambda each: each, None, lambda batch: None, lambda *_: None)
         recorder = Recorder(threads, settling, notices.append)
-        lane = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts, notices.append)
+        lane = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts)
         recording = asyncio.create_task(recorder.run())
         lane_run = asyncio.create_task(lane.run())
         while len(queue.rooms) < 3 and not lane_run.done():

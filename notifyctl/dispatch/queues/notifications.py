@@ -99,8 +99,7 @@ class Notifications:
         """
         if rests_ms := self._around.host.rests_ms():
             return Portion(wait_ms=rests_ms, rests=not self._around.host.gives_up)
-        unheard, lease_id = tuple(self._unheard), str(uuid.uuid4())
-        self._unheard.append(lease_id)
+        lease_id = str(uuid.uuid4())
         order = ClaimRequest(
             provider=self.provider,
             holder=self._terms.holder,
@@ -114,9 +113,10 @@ class Notifications:
             lost=self._terms.watch.lost,
             undecided=self._terms.watch.undecided if self._terms.run.once else frozenset(),
             lease_id=lease_id,
-            unheard=unheard,
+            unheard=tuple(self._unheard),
         )
         batch = claim(tx, order)
+        self._unheard.append(lease_id)  # until it is known what became of COMMIT; what failed before took nothing
         return Portion(
             batch.claims,
             now=batch.now,
