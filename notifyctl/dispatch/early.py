@@ -9,6 +9,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotifyctlError
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import early, receipts
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.early import EarlyReceipt
+from notifyctl.store.receipts import RecordedReceipts
+
+_AWAY = (DatabaseUnavailable, CommitUnknown)
+_REFUSED = (NotifyctlError, SQLAlchemyError)
 
 
 class EarlyReceipts:
@@ -22,16 +28,32 @@ class EarlyReceipts:
     async def look(self) -> None:
         """Write what can be written of some. Read first: to find nothing must not wait for those who write.
 
-        What goes wrong is said once and ends nothing; raises only while the database is away.
+        What goes wrong with one holds up no other, is said once and ends nothing; raises only while the database is
+        away.
         """
+        if not await self._threads.read(early.is_due):
+            return
         try:
-            if await self._threads.read(early.is_due):
-                for provider, report in (await self._threads.write(receipts.look_again)).items():
-                    if report.paused is not None:
-                        self._tell(f"{provider} paused: {report.paused}")
-        except (DatabaseUnavailable, CommitUnknown):
+            await self._write(receipts.look_again)
+        except _AWAY:
             raise
-        except (NotifyctlError, SQLAlchemyError) as error:
+        except _REFUSED:
+            for each in await self._threads.read(early.due):
+                await self._look_at(each)
+
+    async def _look_at(self, kept: EarlyReceipt) -> None:
+        """Write what one says; one that cannot be written waits on, as one that matches nothing."""
+        try:
+            await self._write(lambda tx: receipts.record_kept(tx, [kept]))
+        except _AWAY:
+            raise
+        except _REFUSED as error:
             if self._told != str(error):
                 self._told = str(error)
-                self._tell(f"receipts that came early cannot be written: {error}")
+                self._tell(f"a receipt that came early cannot be written: {error}")
+            await self._threads.write(lambda tx: early.put_off(tx, [kept]))
+
+    async def _write(self, work: Callable[[Tx], dict[str, RecordedReceipts]]) -> None:
+        for provider, report in (await self._threads.write(work)).items():
+            if report.paused is not None:
+                self._tell(f"{provider} paused: {report.paused}")

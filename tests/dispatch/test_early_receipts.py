@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlencode
@@ -9,10 +10,15 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from sqlalchemy import select
 
+from notifyctl.core.receipt import Arrival, Receipt, Stage
+from notifyctl.dispatch.early import EarlyReceipts
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.store import early
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, early_receipts
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.refusal import refuse
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
 from tests.support.threefold import add_providers
 
@@ -117,3 +123,26 @@ def test_a_report_that_overtakes_its_answer(cli: Cli, server: Scripted, anna: st
     row = seed.notification(database, id_)
     assert (row.status, row.provider_message_id, row.receipt) == ("sent", SID, "delivered")
     assert len(server.asked) == 1
+
+
+def test_one_that_cannot_be_written_holds_up_no_other(database: Database) -> None:
+    """A receipt whose notification the database refuses to change waits on; those behind it are written."""
+    user = seed.user(database)
+    seed.provider(database)
+    bad, good = (seed.pending(database, user, status="sent", provider_message_id=f"m{number}") for number in range(2))
+    arrivals = [Arrival(Receipt(Stage.DELIVERED, "delivered", at=1), f[0], None) for f in (bad, good)]
+    database.write(lambda tx: early.keep(tx.at(tx.now - 5_000), "sendgrid", arrivals))
+    refuse(database, bad[0], "NEW.delivered_at IS NOT NULL")
+    said: list[str] = []
+
+    async def look() -> None:
+        threads = StoreThreads(database)
+        await EarlyReceipts(threads, said.append).look()
+        threads.close()
+
+    asyncio.run(look())
+    assert [seed.notification(database, each[0]).delivered_at for each in (bad, good)] == [None, 1]
+    assert len(said) == 1 and "not for you" in said[0]
+    with database.read() as tx:
+        assert [each.arrival.notification_id for each in early.about(tx, [bad[0], good[0]])] == [bad[0]]
+        assert early.due(tx) == []

@@ -12,26 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import update
 
-from notifyctl.store.db.database import Database
-from notifyctl.store.db.dialect import SQLITE
 from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell, sizes
 from tests.reliability.stub import Faults
-
-TRIGGER_SQLITE = """
-CREATE TRIGGER refusing BEFORE UPDATE ON notifications WHEN NEW.id = '{id}' AND {change}
-BEGIN SELECT RAISE(ABORT, 'this row is not for you'); END
-"""
-FUNCTION_POSTGRESQL = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'this row is not for you'; END $$
-"""
-TRIGGER_POSTGRESQL = """
-CREATE TRIGGER refusing BEFORE UPDATE ON notifications FOR EACH ROW
-WHEN (NEW.id = '{id}' AND {change}) EXECUTE FUNCTION refuse()
-"""
+from tests.support.refusal import allow, refuse
 
 
 @contextmanager
@@ -55,19 +42,6 @@ def nowhere(kind: str) -> Iterator[int]:
     finally:
         os.close(end)
         os.close(reader)
-
-
-def refuse(db: Database, id_: str, change: str = "NEW.status <> OLD.status") -> None:
-    """Make the database refuse such a change of this notification."""
-    sqlite = db.dialect is SQLITE
-    statements = [TRIGGER_SQLITE] if sqlite else [FUNCTION_POSTGRESQL, TRIGGER_POSTGRESQL]
-    db.write(lambda tx: [tx.execute(text(each.format(id=id_, change=change))) for each in statements])
-
-
-def allow(db: Database) -> None:
-    """Let it be changed again."""
-    on = "" if db.dialect is SQLITE else " ON notifications"
-    db.write(lambda tx: tx.execute(text(f"DROP TRIGGER refusing{on}")))
 
 
 def failing_at_first() -> Faults:
