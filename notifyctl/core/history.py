@@ -67,13 +67,13 @@ def _times(entry: dict[str, Any]) -> int:
 
 def _kept(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     surplus = len(entries) - KEPT_ENTRIES
-    kept = []
+    kept, last = [], entries.pop()
     for entry in entries:
         if surplus > 0 and entry.get("outcome") != "unknown" and entry.get("event") != "failover":
             surplus -= 1
         else:
             kept.append(entry)
-    return kept
+    return [*kept, last]
 
 
 def _written(entries: list[dict[str, Any]]) -> str:

@@ -204,3 +204,11 @@ def test_being_put_off_a_thousand_times_is_one_entry(outcome: str) -> None:
     assert kept == lost
     assert (merged["times"], merged["began_at"], merged["ended_at"]) == (1_000, 0, 1_000)
     assert in_a_row(past, outcome) == 1_000
+
+
+def test_the_latest_attempt_stays_whatever_was_before() -> None:
+    """Also behind more attempts in doubt than are kept otherwise: what comes next is decided by it."""
+    past = None
+    for number in range(KEPT_ENTRIES + 10):
+        past = append(past, {"attempt": number, "outcome": "unknown"})
+    assert in_a_row(append(past, {"attempt": 99, "outcome": "transient"}), "transient") == 1
