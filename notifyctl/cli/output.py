@@ -10,7 +10,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -33,11 +33,12 @@ _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 class FieldKind(StrEnum):
-    """How a field's value is written and aligned."""
+    """How a field's value is written and aligned; `times` are names, each with a moment."""
 
     TEXT = "text"
     ID = "id"
     TIME = "time"
+    TIMES = "times"
     JSON = "json"
     BOOL = "bool"
     NUMBER = "number"
@@ -184,11 +185,26 @@ class Output:
             return self.time(value) if self.form == "table" else iso(value)
         if field.kind is FieldKind.BOOL:
             return "yes" if value else "no"
+        if field.kind is FieldKind.TIMES:
+            return self._times(value)
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, (dict, list, tuple)):
             return escaped(json.dumps(value, ensure_ascii=False))
         return escaped(str(value))
+
+    def _times(self, moments: Mapping[str, int]) -> str:
+        if self.form == "table":
+            told = ", ".join(f"{name} until {self.time(moment)}" for name, moment in moments.items())
+            return escaped(told) or "-"
+        return escaped(json.dumps(_json_value(moments, FieldKind.TIMES), ensure_ascii=False)) if moments else "-"
+
+    def clock(self, moment: int, now: int) -> str:
+        """Return a moment of the next day as a time of day, another with its date."""
+        at, today = (datetime.fromtimestamp(ms / 1_000, UTC) for ms in (moment, now))
+        if not self.utc:
+            at, today = at.astimezone(), today.astimezone()
+        return at.strftime("%H:%M" if (at - today).days == 0 else "%Y-%m-%d %H:%M")
 
     def time(self, milliseconds: int | None) -> str:
         """Return a moment for people, in local time or UTC, to the second."""
@@ -347,6 +363,8 @@ def _json_value(value: Any, kind: FieldKind) -> Any:
         return None
     if kind is FieldKind.TIME:
         return iso(value)
+    if kind is FieldKind.TIMES:
+        return {name: iso(moment) for name, moment in value.items()}
     if kind is FieldKind.JSON and isinstance(value, str):
         return lenient(value, value)
     return value
@@ -359,4 +377,6 @@ def _csv_value(value: Any, kind: FieldKind) -> str:
         return iso(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if kind is FieldKind.TIMES:
+        value = _json_value(value, kind)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +44,9 @@ LIST_FIELDS = (
     Field("pause_reason", title="WHY"),
     Field("pause_cause"),
     Field("probe_at", FieldKind.TIME),
+    Field("throttled_until", FieldKind.TIME),
+    Field("ceiling", FieldKind.NUMBER),
+    Field("held_senders", FieldKind.TIMES),
     Field("created_at", FieldKind.TIME),
     Field("updated_at", FieldKind.TIME),
 )
@@ -133,7 +138,20 @@ def add(
 def list_(ctx: typer.Context) -> None:
     """List the providers, newest first."""
     with invocation(ctx) as run:
-        run.out.records(providers.listed(run.system.db), LIST_FIELDS)
+        fields = [replace(each, show=partial(_why, run)) if each.title == "WHY" else each for each in LIST_FIELDS]
+        run.out.records(providers.listed(run.system.db), fields)
+
+
+def _why(run: Invocation, provider: providers.Provider) -> str:
+    """Return for the table why it is not used, and until when; else what slows it down."""
+    now = int(time.time() * 1_000)
+    if (until := provider.throttled_until or provider.paused_until) is not None:
+        when = f"until {run.out.clock(until, now)}" if until > now else "a probe is due"
+        return f"{when}: {provider.pause_reason or '-'}"
+    slow = [] if provider.ceiling is None else [f"{provider.ceiling:,} at once"]
+    if held := len(provider.held_senders):
+        slow.append(f"{held:,} sender{'' if held == 1 else 's'} held")
+    return provider.pause_reason or ", ".join(slow) or "-"
 
 
 @app.command(shows=_SHOWN)

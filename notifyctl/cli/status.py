@@ -67,7 +67,12 @@ app = single("The whole system at a glance.", _status, _DocumentLeaf)
 
 
 def _read(run: Invocation) -> SystemStatus:
-    return status.read(run.system.db, _keyring(run), run.settings.provider_urls)
+    clock = run.out.clock if run.out.form in ("table", "plain") else _exact
+    return status.read(run.system.db, _keyring(run), run.settings.provider_urls, clock)
+
+
+def _exact(moment: int, _now: int) -> str:
+    return iso(moment)
 
 
 def _keyring(run: Invocation) -> Keyring | NotifyctlError:
@@ -189,7 +194,7 @@ def _remark(run: Invocation, state: State, report: SystemStatus) -> str:
     if state is State.RETRYING:
         return f"next in {show_ms(found.first_due_at - report.now)}"
     if state is State.SCHEDULED:
-        return f"next {_clock(run, found.first_due_at, report.now)}"
+        return f"next {run.out.clock(found.first_due_at, report.now)}"
     return _split(found) if state is State.HELD else ""
 
 
@@ -198,14 +203,6 @@ def _split(found: InState) -> str:
         return next(iter(found.by_provider))
     most = sorted(found.by_provider.items(), key=lambda item: -item[1])
     return ", ".join(f"{count:,} {name}" for name, count in most)
-
-
-def _clock(run: Invocation, moment: int, now: int) -> str:
-    """Return a moment of the next day as a time of day, a later one with its date."""
-    at, today = (datetime.fromtimestamp(ms / 1_000, UTC) for ms in (moment, now))
-    if not run.out.utc:
-        at, today = at.astimezone(), today.astimezone()
-    return at.strftime("%H:%M" if (at - today).days < 1 else "%Y-%m-%d %H:%M")
 
 
 def _grid(heads: tuple[str, ...], lines: list[tuple[str, ...]], *, left: int) -> Iterator[Text]:
@@ -222,7 +219,9 @@ def _grid(heads: tuple[str, ...], lines: list[tuple[str, ...]], *, left: int) ->
 
 def _cells(line: ProviderLine) -> tuple[str, ...]:
     rate = f"{line.per_minute:,}" if line.state == "ok" else "-"
-    return line.provider, line.state, f"{line.sent:,}", f"{line.failed:,}", rate, short_time(line.p50_ms)
+    # After a throttle it begins with one call at a time.
+    slow = f", {line.ceiling:,} at once" if line.ceiling is not None and line.state == "ok" else ""
+    return line.provider, f"{line.state}{slow}", f"{line.sent:,}", f"{line.failed:,}", rate, short_time(line.p50_ms)
 
 
 def _presence(each: Alive, now: int) -> tuple[str, ...]:
@@ -250,11 +249,14 @@ def _document(run: Invocation, report: SystemStatus) -> dict[str, Any]:
         "pending": {state.value.replace("-", "_"): _state_document(found) for state, found in report.pending.items()},
         "over_1h": {"count": report.over_an_hour, "unexplained": report.unexplained},
         "dlq": asdict(report.dead_letters),
-        "providers_1h": [
-            {**asdict(line), **{key: _moment(getattr(line, key)) for key in ("paused_at", "paused_until", "probe_at")}}
-            for line in report.providers
-        ],
+        "providers_1h": [_provider_document(line) for line in report.providers],
     }
+
+
+def _provider_document(line: ProviderLine) -> dict[str, Any]:
+    moments = ("paused_at", "paused_until", "probe_at", "throttled_until")
+    held = {name: iso(until) for name, until in line.held_senders.items()}
+    return {**asdict(line), **{key: _moment(getattr(line, key)) for key in moments}, "held_senders": held}
 
 
 def _state_document(found: InState) -> dict[str, Any]:

@@ -166,6 +166,10 @@ class Health:
         ends = self.probe_at if self.paused_until is None else self.paused_until
         return None if self.hold(now) is not Hold.THROTTLED or ends is None else max(1, ends - now)
 
+    def throttled_until(self, now: int) -> int | None:
+        """Return when a provider that is throttled may be asked again; None where it is not throttled."""
+        return self.probe_at if self.hold(now) is Hold.THROTTLED else None
+
     def is_watched(self, now: int) -> bool:
         """Return whether what succeeds matters too: it failed within the window, is in doubt, or was throttled."""
         began = self.window_started_at

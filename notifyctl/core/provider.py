@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from notifyctl.core import senders
 from notifyctl.core.health import Health, Hold
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Place
@@ -56,6 +57,11 @@ class ProviderConfig:
     def probe_due(self, now: int) -> bool:
         """Return whether one notification may try whether it works again."""
         return self.is_active and self.health.probe_due(now)
+
+    def held_senders(self, now: int) -> Mapping[str, int]:
+        """Return the senders that it is left alone for now, by name, and until when."""
+        configured = self.config.get("messaging_service_sid") or self.config.get("from") or "the configured sender"
+        return senders.waiting(senders.parse(self.health.held_senders), str(configured), now)
 
     @property
     def polled(self) -> bool:

@@ -45,6 +45,15 @@ def parse(stored: str | None) -> Senders:
     return {name: Held(*each) for name, each in found.items() if isinstance(each, list) and _is_held(each)}
 
 
+def waiting(held: Senders, configured: str, now: int) -> dict[str, int]:
+    """Return until when each sender is left alone, for people: by name, which of the configured one is `configured`."""
+    found: dict[str, int] = {}
+    for name, each in sorted(held.items(), key=lambda item: (item[1].until, item[0])):
+        if each.until > now:
+            found[name or configured] = each.until
+    return found
+
+
 def text(held: Senders) -> str | None:
     """Return what is stored of them; None where nobody is held."""
     last = dict(sorted(held.items(), key=lambda each: each[1].until)[-MOST:])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from notifyctl.core import senders
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.model import PROVIDER_NAME, AuditEntry
@@ -37,8 +38,10 @@ class Provider:
 
     `channel` is None where the adapter is not installed here; `state` is `active`, `paused`, `open` (the breaker),
     `throttled` or `disabled`. `pause_cause` is a `Cause`; from `probe_at` on one notification tries whether it works
-    again. `rate_limit` is in requests a minute, times are milliseconds since the epoch. `receipts_unmatched` of its
-    receipts were given up, being of nothing that is here.
+    again, of one that is throttled at `throttled_until`. After that at most `ceiling` calls may be in flight for each
+    dispatcher, None being no limit. `held_senders` are those whose queue is full, each with the moment until which it
+    is left alone. `rate_limit` is in requests a minute, times are milliseconds since the epoch. `receipts_unmatched`
+    of its receipts were given up, being of nothing that is here.
     """
 
     id: str
@@ -58,6 +61,9 @@ class Provider:
     pause_reason: str | None
     pause_cause: str | None
     probe_at: int | None
+    throttled_until: int | None
+    ceiling: int | None
+    held_senders: Mapping[str, int]
     created_at: int
     updated_at: int
     receipts_unmatched: int
@@ -214,6 +220,8 @@ def _cleared(health: Health, now: int) -> Iterator[str]:
         yield f"{_HELD[hold]} ({health.pause_reason})"
     if health.ceiling is not None:
         yield f"a limit of {health.ceiling:,} in flight after a throttle"
+    if held := senders.parse(health.held_senders):
+        yield f"what is known of senders whose queue was full: {len(held):,}"
     if health.window_failures:
         yield f"failures that the breaker had counted: {health.window_failures:,}"
     if health.doubt is not None:
@@ -364,6 +372,9 @@ def _shown(config: ProviderConfig, now: int) -> Provider:
         pause_reason=health.pause_reason,
         pause_cause=health.pause_cause,
         probe_at=health.probe_at,
+        throttled_until=health.throttled_until(now),
+        ceiling=config.health.ceiling,
+        held_senders=config.held_senders(now),
         created_at=config.created_at,
         updated_at=config.updated_at,
         receipts_unmatched=config.receipts_unmatched,

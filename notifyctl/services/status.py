@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from notifyctl.core.duration import show_ms
@@ -25,11 +25,15 @@ from notifyctl.store.status import Afterwards, DeadLetters, LastHour, Waiting
 
 _OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
 LONGEST_REASON = 300
+SENDERS_TOLD = 3
 MANY = 5
 """So many of a kind are no chance."""
 BOUNCES_OF = 20
 """More bounces than one of so many: providers close accounts for that."""
 _UNEXPLAINED = (State.DUE, State.UNKNOWN)
+
+Clock = Callable[[int, int], str]
+"""Writes a moment for people, as it is seen from another (both in milliseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class InState:
 class ProviderLine:
     """A provider and its last hour. `state` is ok, paused, open, throttled, disabled or missing.
 
-    At `probe_at` or later one notification tries whether it works again. `base_url` is set where overridden.
+    At `probe_at` or later one notification tries whether it works again, at `throttled_until` where it is throttled;
+    after that `ceiling` calls may be in flight at once. `held_senders` have a full queue, and wait until then.
+    `base_url` is set where overridden.
     """
 
     provider: str
@@ -64,6 +70,9 @@ class ProviderLine:
     pause_reason: str | None
     pause_cause: str | None
     probe_at: int | None
+    throttled_until: int | None
+    ceiling: int | None
+    held_senders: Mapping[str, int]
     base_url: str | None
     held: int
     total: int
@@ -89,10 +98,11 @@ class SystemStatus:
     providers: list[ProviderLine]
 
 
-def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str]) -> SystemStatus:
+def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str], clock: Clock) -> SystemStatus:
     """Return the state of the system. `urls` are the base URLs by provider that stand above the configured ones.
 
-    `keyring` may be the reason why there is none: then that is among the problems.
+    `keyring` may be the reason why there is none: then that is among the problems. `clock` writes a moment as whoever
+    reads the problems knows it, seen from another.
     """
     with db.read() as tx:
         now = tx.now
@@ -110,7 +120,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         now=now,
         dispatchers=alive,
         problems=[
-            *(problem for line in lines for problem in _of_provider(line, now)),
+            *(problem for line in lines for problem in _of_provider(line, now, clock)),
             *_of_urls(lines, urls),
             *_of_keys(configs, keyring),
             *_of_adapters(),
@@ -179,6 +189,9 @@ def _line(
         pause_reason=health.pause_reason,
         pause_cause=health.pause_cause,
         probe_at=health.probe_at,
+        throttled_until=health.throttled_until(now),
+        ceiling=None if config is None else config.health.ceiling,
+        held_senders={} if config is None else config.held_senders(now),
         base_url=url or (str(configured) if configured else None),
         held=held,
         total=did.total,
@@ -195,7 +208,7 @@ def _state(config: ProviderConfig | None, now: int) -> str:
     return str(config.hold(now) or "ok")
 
 
-def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
+def _of_provider(line: ProviderLine, now: int, clock: Clock) -> list[Problem]:
     name, held = line.provider, f"; {line.held:,} held" if line.held else ""
     problems = []
     if line.state in (Hold.PAUSED, Hold.OPEN):
@@ -203,6 +216,12 @@ def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
         left = "" if line.paused_until is None else f", {show_ms(line.paused_until - now)} to go"
         message = f"{name} {line.state} {ago}{left}: {line.pause_reason or 'no reason given'}{held}{_probe(line, now)}"
         problems.append(Problem(f"provider_{line.state}", message, _out_of_pause(line)))
+    elif line.state == Hold.THROTTLED:
+        until = line.throttled_until or now
+        left = f" until {_moment(until, now, clock)}" if until > now else ""
+        message = f"{name} throttled{left}: {line.pause_reason or 'no reason given'}{held}"
+        probe = "" if left else "; a probe is due"
+        problems.append(Problem("provider_throttled", f"{message}{probe}", f"notifyctl providers show {name}"))
     elif line.state == Hold.DISABLED and line.held:
         problems.append(Problem("provider_disabled", f"{name} disabled{held}", f"notifyctl providers enable {name}"))
     elif line.state == "missing" and line.held:
@@ -212,7 +231,21 @@ def _of_provider(line: ProviderLine, now: int) -> list[Problem]:
     elif line.state == "ok" and line.failed >= MANY and line.failed > line.sent:
         message = f"{name}: of the last hour's notifications {line.failed:,} failed and {line.sent:,} were sent"
         problems.append(Problem("provider_failing", message, f"notifyctl dlq list --provider {name}"))
-    return problems
+    return [*problems, *_of_senders(line, now, clock)]
+
+
+def _of_senders(line: ProviderLine, now: int, clock: Clock) -> list[Problem]:
+    """Return which senders are left alone, because their queue at the provider is full."""
+    if not line.held_senders:
+        return []
+    told = [f"{name} until {_moment(until, now, clock)}" for name, until in line.held_senders.items()]
+    more = f" and {len(told) - SENDERS_TOLD:,} more" if len(told) > SENDERS_TOLD else ""
+    message = f"{line.provider} holds senders whose queue is full: {', '.join(told[:SENDERS_TOLD])}{more}"
+    return [Problem("senders_held", message, f"notifyctl providers show {line.provider}")]
+
+
+def _moment(moment: int, now: int, clock: Clock) -> str:
+    return f"{clock(moment, now)} (in {show_ms(moment - now)})"
 
 
 def _of_urls(lines: list[ProviderLine], urls: Mapping[str, str]) -> list[Problem]:

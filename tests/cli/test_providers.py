@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import select, update
 
+from notifyctl.cli.output import iso
 from notifyctl.core.health import Cause
 from notifyctl.core.sealing import parse_keys
 from notifyctl.providers.unseal import open_credentials
@@ -21,6 +23,7 @@ from notifyctl.store.schema.tables import audit_logs, provider_configs, provider
 from tests.support import seed
 from tests.support.command import Cli, Result
 from tests.support.scripted import service_account
+from tests.support.terminal import on_terminal
 from tests.support.world import KEYS
 
 ACCOUNT = service_account("http://127.0.0.1:1") | {"private_key_id": "canary-key-id"}
@@ -242,9 +245,10 @@ def test_if_not_exists(cli: Cli) -> None:
         ({"paused_at": 1_000, "pause_cause": "breaker", "pause_reason": "65 of 65"}, "an open breaker (65 of 65)"),
         ({"paused_at": 1_000, "pause_cause": "operator", "pause_reason": "quiet"}, "a pause (quiet)"),
         ({"ceiling": 4, "probes": 3}, "a limit of 4 in flight after a throttle"),
+        ({"held_senders": '{"+1": [1, 2, false]}'}, "what is known of senders whose queue was full: 1"),
         ({"window_started_at": 1_000, "window_failures": 7, "window_attempts": 9}, "failures that the breaker had"),
     ],
-    ids=["throttle", "breaker", "pause", "ceiling", "failures"],
+    ids=["throttle", "breaker", "pause", "ceiling", "senders", "failures"],
 )
 def test_what_resume_clears_is_said_and_audited(cli: Cli, database: Database, state: dict[str, Any], said: str) -> None:
     """Also where no pause is in force: what was counted, and how carefully it is asked, is gone as well."""
@@ -264,6 +268,34 @@ def test_what_resume_clears_is_said_and_audited(cli: Cli, database: Database, st
     assert _providers(cli, "resume", "sendgrid").ok().stderr == "sendgrid was not paused\n"
     with database.read() as tx:
         assert len(tx.execute(select(audit_logs)).all()) == 1
+
+
+def test_what_slows_a_provider_is_shown(cli: Cli, database: Database) -> None:
+    """Until when it is throttled, how few calls are in flight after that, and which senders wait until when."""
+    _sendgrid(cli).ok()
+    with database.read() as tx:
+        until = tx.now + 3 * 86_400_000
+    of_throttle = {"paused_at": 1_000, "pause_cause": "throttled", "pause_reason": "429", "probe_at": until}
+    seed.health(database, "sendgrid", **of_throttle)
+    day = iso(until)[:16].replace("T", " ")
+    [found] = _providers(cli, "list", "-o", "json").ok().json()
+    assert (found["state"], found["throttled_until"], found["held_senders"]) == ("throttled", iso(until), {})
+    shown = on_terminal(cli, "providers", "list", "--utc", "--fields", "provider_name,pause_reason").stdout
+    assert f"until {day}: 429" in shown
+    shown = on_terminal(cli, "providers", "list").stdout
+    assert max(map(len, re.sub("\x1b\\[[0-9;]*m", "", shown).splitlines())) <= 80
+    assert f"throttled_until  {day}" in on_terminal(cli, "providers", "show", "sendgrid", "--utc").stdout
+    _providers(cli, "resume", "sendgrid").ok()
+    seed.health(database, "sendgrid", ceiling=4, held_senders=json.dumps({"+1": [until, 1, False]}))
+    [found] = _providers(cli, "list", "-o", "json").ok().json()
+    assert (found["state"], found["throttled_until"], found["ceiling"]) == ("active", None, 4)
+    assert found["held_senders"] == {"+1": iso(until)}
+    assert "4 at once, 1 sender held" in on_terminal(cli, "providers", "list", columns=120).stdout
+    shown = on_terminal(cli, "providers", "show", "sendgrid", "--utc").stdout
+    assert re.search(r"^ceiling +4$", shown, re.MULTILINE)
+    assert f"held_senders     +1 until {day}" in shown
+    for form in ("plain", "csv", "yaml", "ndjson", "markdown"):
+        assert iso(until) in _providers(cli, "list", "-o", form, "--fields", "held_senders").ok().stdout
 
 
 def test_stored_credentials_do_not_go_to_another_address(cli: Cli, database: Database) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, text
 
+from notifyctl.cli.output import iso
 from notifyctl.core.health import Cause
 from notifyctl.core.model import Channel
 from notifyctl.core.presence import Heartbeat
@@ -179,6 +180,50 @@ def test_a_paused_provider(cli: Cli, database: Database, now: int, cause: Cause,
     shown = cli.call("status", env=KEYS).ok().stdout
     assert f"    {hint}\n" in shown
     assert re.search(rf"^sendgrid +{state} +0 +0 +- +-$", shown, re.MULTILINE)
+
+
+def test_a_throttled_provider(cli: Cli, database: Database, now: int) -> None:
+    """It says until when and why; afterwards how few calls are in flight at once."""
+    add_provider(cli)
+    seed.pending(database, seed.user(database), count=9, created_at=now, due_at=now)
+    until = now + 3 * DAY
+    of_throttle = {"paused_at": now, "pause_cause": "throttled", "pause_reason": "429", "probe_at": until}
+    seed.health(database, "sendgrid", **of_throttle)
+    found = report(cli, KEYS)
+    [problem] = [each for each in found["problems"] if each["code"] == "provider_throttled"]
+    assert re.fullmatch(rf"sendgrid throttled until {iso(until)} \(in [\dmhd]+\): 429; 9 held", problem["message"])
+    assert problem["hint"] == "notifyctl providers show sendgrid"
+    [line] = found["providers_1h"]
+    assert (line["throttled_until"], line["ceiling"], line["held_senders"]) == (iso(until), None, {})
+    day = iso(until)[:16].replace("T", " ")
+    assert f"sendgrid throttled until {day} (in " in cli.call("status", "--utc", env=KEYS).ok().stdout
+    seed.health(database, "sendgrid", probe_at=now - 1)
+    assert problems(cli, KEYS)["provider_throttled"]["message"] == "sendgrid throttled: 429; 9 held; a probe is due"
+    cli.call("providers", "resume", "sendgrid").ok()
+    seed.health(database, "sendgrid", ceiling=4)
+    found = report(cli, KEYS)
+    assert (found["providers_1h"][0]["state"], found["providers_1h"][0]["ceiling"]) == ("ok", 4)
+    assert "provider_throttled" not in problems(cli, KEYS)
+    shown = cli.call("status", env=KEYS).ok().stdout
+    assert re.search(r"^sendgrid +ok, 4 at once +0", shown, re.MULTILINE)
+
+
+def test_senders_that_are_held(cli: Cli, database: Database, now: int) -> None:
+    """Each sender whose queue is full is named with the time until which it waits; one whose time is over is not."""
+    add_provider(cli)
+    until = now + 3 * DAY
+    held = {"": [until, 1, False], "b@example.com": [until + HOUR, 2, False], "over@example.com": [now - 1, 1, False]}
+    seed.health(database, "sendgrid", held_senders=json.dumps(held))
+    found = report(cli, KEYS)
+    [problem] = [each for each in found["problems"] if each["code"] == "senders_held"]
+    names = rf"alerts@example.com until {iso(until)} \(in \w+\), b@example.com until {iso(until + HOUR)} \(in \w+\)"
+    assert re.fullmatch(f"sendgrid holds senders whose queue is full: {names}", problem["message"])
+    [line] = found["providers_1h"]
+    assert line["held_senders"] == {"alerts@example.com": iso(until), "b@example.com": iso(until + HOUR)}
+    assert "alerts@example.com until " in cli.call("status", env=KEYS).ok().stdout
+    many = {f"{number}@example.com": [until, 1, False] for number in range(9)}
+    seed.health(database, "sendgrid", held_senders=json.dumps(many))
+    assert problems(cli, KEYS)["senders_held"]["message"].endswith(" and 6 more")
 
 
 def test_disabled_and_missing_providers(cli: Cli, database: Database, now: int) -> None:

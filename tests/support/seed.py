@@ -6,7 +6,7 @@ import json
 import uuid
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notification_dlq, notifications, provider_configs, provider_states, users
@@ -34,6 +34,13 @@ def provider(db: Database, name: str = "sendgrid", **values: Any) -> str:
         lambda tx: (tx.execute(insert(provider_configs).values(row)), tx.execute(insert(provider_states), [state]))
     )
     return str(row["id"])
+
+
+def health(db: Database, name: str, **values: Any) -> None:
+    """Write what is known of a provider's health."""
+    id_ = select(provider_configs.c.id).where(provider_configs.c.provider_name == name).scalar_subquery()
+    c = provider_states.c
+    db.write(lambda tx: tx.execute(update(provider_states).where(c.provider_id == id_).values(values)))
 
 
 def pending(db: Database, user_id: str, provider: str = "sendgrid", count: int = 1, **values: Any) -> list[str]:
