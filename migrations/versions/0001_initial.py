@@ -21,6 +21,7 @@ TABLES = (
     "notifications",
     "notification_dlq",
     "notification_templates",
+    "template_versions",
     "notification_webhooks",
     "webhook_deliveries",
     "notification_preferences",
@@ -46,6 +47,7 @@ def upgrade() -> None:
     _notifications()
     _notification_dlq()
     _notification_templates()
+    _template_versions()
     _notification_webhooks()
     _webhook_deliveries()
     _notification_preferences()
@@ -120,6 +122,8 @@ def _notifications() -> None:
         sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
         sa.Column("attached_bytes", sa.Integer),
         sa.Column("sent_to", sa.String(1024)),
+        sa.Column("template_id", ID),
+        sa.Column("template_version", sa.Integer),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),
@@ -152,6 +156,12 @@ def _notifications() -> None:
         "notifications",
         ["created_at"],
         where="bounced_at IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_template",
+        "notifications",
+        ["template_id", "created_at"],
+        where="template_id IS NOT NULL",
     )
     if op.get_context().dialect.name == "postgresql":
         # Over half of each page stays free for the versions that claims write, which then touch no index. And what is
@@ -196,13 +206,46 @@ def _notification_templates() -> None:
         sa.Column("created_by", ID, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("kind", sa.String(20), nullable=False, server_default="message"),
+        sa.Column("category", sa.String(100)),
+        sa.Column("published_version", sa.Integer, nullable=False, server_default=sa.text("1")),
         _foreign_key("notification_templates", "created_by", "users.id", ondelete="SET NULL"),
         _one_of("notification_templates", "message_type", "email", "sms", "push"),
+        _one_of("notification_templates", "kind", "message", "layout", "partial"),
     )
     op.create_index("idx_template_name", "notification_templates", ["name"], unique=True)
     op.create_index("idx_template_type", "notification_templates", ["message_type"])
     op.create_index("idx_template_active", "notification_templates", ["is_active"])
     op.create_index("idx_template_created_by", "notification_templates", ["created_by"])
+
+
+def _template_versions() -> None:
+    _create(
+        "template_versions",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("template_id", ID, nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("state", sa.String(20), nullable=False, server_default="draft"),
+        sa.Column("subject", sa.String(255)),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("html", sa.Text),
+        sa.Column("title", sa.Text),
+        sa.Column("image", sa.Text),
+        sa.Column("data", sa.Text),
+        sa.Column("variables", sa.Text),
+        sa.Column("language", sa.String(35)),
+        sa.Column("variants", sa.Text),
+        sa.Column("includes", sa.Text),
+        sa.Column("note", sa.Text),
+        sa.Column("created_by", ID),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("published_at", sa.BigInteger),
+        _foreign_key("template_versions", "template_id", "notification_templates.id"),
+        _foreign_key("template_versions", "created_by", "users.id", ondelete="SET NULL"),
+        _one_of("template_versions", "state", "draft", "published"),
+    )
+    op.create_index("idx_template_version", "template_versions", ["template_id", "number"], unique=True)
+    op.create_index("idx_template_version_created_by", "template_versions", ["created_by"])
 
 
 def _notification_webhooks() -> None:

@@ -24,6 +24,7 @@ COMMANDS = (
     ("users", "users", "People who receive notifications, and their contact points."),
     ("keys", "keys", "API keys that say who is acting."),
     ("providers", "providers", "Who delivers: credentials, settings, pause and resume."),
+    ("templates", "templates", "What is sent, written once: versions, languages, layouts."),
     ("send", "send", "Submit one notification."),
     ("schedule", "schedule", "Submit one notification for later."),
     ("notifications", "notifications", "Look at, cancel, restore, reschedule and resend notifications."),

@@ -20,7 +20,8 @@ from notifyctl.services import providers
 _FILES = ("FILE", "F", "FILE|-")
 _IDS = {"notifications": "notification", "dlq": "dead_letter", "keys": "key"}
 _BY_NAME = {"user": "user", "provider": "provider", "profile": "profile", "config": "file", "settings": "setting",
-            "by": "user", "reassign_templates_to": "user", "names": "provider"}  # fmt: skip
+            "by": "user", "reassign_templates_to": "user", "names": "provider",
+            "template": "template"}  # fmt: skip
 
 
 def outline() -> dict[str, Any]:
@@ -97,6 +98,8 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
         return _IDS[noun]
     if param.name == "name" and noun == "providers":
         return sorted(providers.settings()) if path == "providers add" else "provider"
+    if param.name == "name" and noun == "templates":
+        return "" if path == "templates create" else "template"
     return "file" if metavar in _FILES else _BY_NAME.get(param.name or "", "")
 
 

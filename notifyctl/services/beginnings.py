@@ -11,6 +11,7 @@ MOST = 50
 _QUERIES = {
     "user": store.users_like,
     "provider": store.providers_like,
+    "template": store.templates_like,
     "notification": store.notifications_like,
     "dead_letter": store.dead_letters_like,
     "key": store.keys_like,
@@ -20,7 +21,7 @@ _QUERIES = {
 def find(db: Database, kind: str, beginning: str) -> list[tuple[str, str]]:
     """Return at most `MOST` values of a kind that begin so, the newest first, each with what it is.
 
-    Kinds: user, provider, notification, dead_letter, key; of any other there are none.
+    Kinds: user, provider, template, notification, dead_letter, key; of any other there are none.
     """
     query = _QUERIES.get(kind)
     if query is None:

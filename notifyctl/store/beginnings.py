@@ -9,6 +9,7 @@ from sqlalchemy import Select, null, select
 from notifyctl.store.schema.tables import (
     api_keys,
     notification_dlq,
+    notification_templates,
     notifications,
     provider_configs,
     provider_states,
@@ -29,6 +30,13 @@ def providers_like(beginning: str, most: int) -> Select[Any]:
     joined = provider_configs.join(provider_states, provider_states.c.provider_id == provider_configs.c.id)
     found = select(name, provider_states.c.channel, null()).select_from(joined)
     return found.where(name.startswith(beginning, autoescape=True)).order_by(name).limit(most)
+
+
+def templates_like(beginning: str, most: int) -> Select[Any]:
+    """Select templates' names with their channels and kinds."""
+    t = notification_templates.c
+    found = select(t.name, t.message_type, t.kind, null()).where(t.name.startswith(beginning, autoescape=True))
+    return found.order_by(t.name).limit(most)
 
 
 def notifications_like(beginning: str, most: int) -> Select[Any]:

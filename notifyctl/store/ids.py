@@ -21,6 +21,7 @@ _LISTS = {
     "dead letter": "notifyctl dlq list",
     "API key": "notifyctl keys list",
     "provider": "notifyctl providers list",
+    "template": "notifyctl templates list",
 }
 
 

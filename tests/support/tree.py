@@ -20,6 +20,8 @@ VALUES = {
 }  # fmt: skip
 # What these leaves need to do something rather than refuse.
 MORE = {
+    "templates create": ("--body", "b", "--by", "anna"),
+    "templates update": ("--body", "b"),
     "send": ("--subject", "s", "--body", "b"),
     "schedule": ("--subject", "s", "--body", "b", "--in", "1h"),
     "dispatch": ("--once", "--max-time", "1s"),
@@ -64,6 +66,8 @@ def _value(noun: str, path: str, param: Any, ids: Mapping[str, str]) -> str:
     choices = getattr(param.type, "choices", None)
     if choices:
         return str(getattr(choices[0], "value", choices[0]))
+    if param.name == "name" and noun == "templates":
+        return "new" if path == "templates create" else "welcome"
     metavar = (param.metavar or "").strip("[]").removesuffix("...")
     if "ID" in metavar and noun in ids:
         return ids[noun]

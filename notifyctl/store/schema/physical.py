@@ -14,6 +14,7 @@ _QUEUED = text("status || '' = 'pending'")  # see states.QUEUED
 _KNOWN = text("provider_message_id IS NOT NULL")
 _ASKED_FOR = text("receipt_due_at IS NOT NULL")
 _BOUNCED = text("bounced_at IS NOT NULL")
+_TEMPLATED = text("template_id IS NOT NULL")
 
 DUE = Index(
     "idx_notifications_due",
@@ -41,6 +42,13 @@ BOUNCED = Index(
     notifications.c.created_at,
     postgresql_where=_BOUNCED,
     sqlite_where=_BOUNCED,
+)
+TEMPLATE = Index(
+    "idx_notifications_template",
+    notifications.c.template_id,
+    notifications.c.created_at,
+    postgresql_where=_TEMPLATED,
+    sqlite_where=_TEMPLATED,
 )
 
 # Over half of each page stays free for the versions that claims write, which then touch no index. And what is rewritten

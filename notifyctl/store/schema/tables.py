@@ -30,6 +30,8 @@ from notifyctl.store.schema.columns import metadata as metadata
 from notifyctl.store.schema.files import attachment_pieces as attachment_pieces
 from notifyctl.store.schema.files import attachments as attachments
 from notifyctl.store.schema.files import notification_attachments as notification_attachments
+from notifyctl.store.schema.templates import notification_templates as notification_templates
+from notifyctl.store.schema.templates import template_versions as template_versions
 
 users = Table(
     "users",
@@ -80,6 +82,10 @@ notifications = Table(
     flag("fails_over", default=True),  # added: another provider may take it
     Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
     Column("sent_to", String(1024)),  # added: the user's address that the last claim took; in no index
+    Column("template_id", ID),  # added: what it is rendered from; no foreign key: history outlives a template
+    Column(
+        "template_version", Integer
+    ),  # added: the version of it that holds for this one, whatever is published later
     one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),
@@ -105,26 +111,6 @@ notification_dlq = Table(
     Index("idx_moved_at", "moved_to_dlq_at"),
     Index("idx_resolved", "resolved"),
     Index("idx_dlq_resolved_by", "resolved_by"),
-)
-
-notification_templates = Table(
-    "notification_templates",
-    metadata,
-    row_id(),
-    Column("name", String(100), nullable=False),
-    Column("message_type", String(20), nullable=False),
-    Column("subject", String(255)),
-    Column("body", Text, nullable=False),
-    Column("variables", Text),
-    flag("is_active", default=True),
-    reference("created_by", "users.id", ondelete="SET NULL"),
-    now_by_default("created_at"),
-    now_by_default("updated_at"),
-    one_of("message_type", "message_type", "email", "sms", "push"),
-    Index("idx_template_name", "name", unique=True),
-    Index("idx_template_type", "message_type"),
-    Index("idx_template_active", "is_active"),
-    Index("idx_template_created_by", "created_by"),
 )
 
 notification_webhooks = Table(
