@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from notifyctl.core.content import InvalidPayload
-from notifyctl.core.errors import DatabaseUnavailable
+from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
 from notifyctl.core.model import Category, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.text import one_line
@@ -61,7 +61,7 @@ class Sender:
         """Return the attempt's outcome. A call may take so many seconds, and as many go into an access token before.
 
         No call is begun that could last until the monotonic moment `end`. Every trouble is an outcome, but for being
-        cancelled, and for DatabaseUnavailable where the message's files could not be read: then no call was begun.
+        cancelled, and for DatabaseUnavailable where there was no time to read the message's files: no call was begun.
         """
         if self._problem is not None:
             return Outcome(Kind.CONFIG, self._problem, asked=False)
@@ -125,6 +125,9 @@ class Sender:
                 return self._built(build, await self._files.whole(message))
         except InvalidPayload as error:
             return _unfit(str(error))
+        except NotifyctlError as error:  # the database is away, or something is wrong with it: others need no files
+            why = one_line(f"its files could not be read: {error.message}")
+            return Outcome(Kind.TRANSIENT, why, asked=False, counts=False)
         except TimeoutError:
             raise DatabaseUnavailable("the files of a mail could not be read in time") from None
         except asyncio.CancelledError:  # at shutdown: nothing was sent

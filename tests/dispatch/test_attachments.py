@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import attachment_pieces, attachments, notification_attachments, notifications
@@ -160,3 +160,17 @@ def test_a_running_dispatcher_goes_on_when_there_is_room(cli: Cli, post: Post, m
         assert time.monotonic() < began + 19
         time.sleep(0.02)
     assert stop(process)[0] == 0
+
+
+def test_files_that_cannot_be_read_end_nothing(cli: Cli, post: Post, mail: Mailing, database: Database) -> None:
+    """Whatever is wrong with the database there: the mail waits without an attempt, the others go, the run ends."""
+    waits = mail(b"lost")
+    goes = seed.pending(database, seed.user(database, "bob"))[0]
+    away = "ALTER TABLE attachment_pieces RENAME TO elsewhere"
+    database.write(lambda tx: tx.execute(text(away)))
+    assert dispatch(cli, "--max-time", "20s")["accepted"] == 1
+    row = seed.notification(database, waits)
+    assert (row.status, row.attempt_count, row.lease_id) == ("pending", 0, None)
+    assert row.error_message.startswith("its files could not be read: ")
+    assert row.due_at > row.last_attempted
+    assert seed.notification(database, goes).status == "sent"
