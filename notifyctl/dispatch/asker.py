@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.outcome import Kind
+from notifyctl.core.receipt import Arrival
 from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Failure, Trace, Traceable
@@ -37,7 +38,7 @@ class Asker:
         if isinstance(response, Failure):
             return Trace(Kind.UNKNOWN, message=one_line(response.message))
         try:
-            return self.adapter.read_trace(response, message_ids)
+            return _sound(self.adapter.read_trace(response, message_ids))
         except Exception as error:
             log.exception("provider %s: reading the answer failed", self.provider)
             return Trace(Kind.UNKNOWN, message=f"the answer could not be read: {type(error).__name__}")
@@ -50,6 +51,14 @@ def traceable(provider: str) -> Traceable | None:
     except NotifyctlError:
         return None
     return adapter if isinstance(adapter, Traceable) and _makes_sense(adapter) else None
+
+
+def _sound(trace: Trace) -> Trace:
+    """Return what an adapter made of an answer. Raises where a third party's made something else of it."""
+    arrivals = [*trace.arrivals, *trace.unclear.values()]
+    if not isinstance(trace.kind, Kind) or not all(isinstance(each, Arrival) for each in arrivals):
+        raise TypeError
+    return trace
 
 
 def _makes_sense(adapter: Traceable) -> bool:

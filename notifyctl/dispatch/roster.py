@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Checkable, Credentials, Limited
+from notifyctl.providers.contract import Adapter, Checkable, Credentials, Limited
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.providers.wire import Wire, is_reachable
@@ -22,6 +23,8 @@ from notifyctl.store import providers
 from notifyctl.store.db.tx import Tx
 
 MANY = 1 << 30
+
+log = logging.getLogger(__name__)
 
 
 class Roster:
@@ -105,7 +108,7 @@ class Roster:
             return None  # disabled or changed again, or the database is away
         credentials = self.open(config)
         adapter = registry.get(provider)
-        problem = next(iter(adapter.check(credentials)), None)
+        problem = _problem(adapter, credentials)
         return Sender(adapter, credentials, self._wire, self._tokens, self._files, problem)
 
     def stand_ins(self, provider: str) -> Sequence[str]:
@@ -150,6 +153,15 @@ class Roster:
         for channel in Channel:
             preferred = [(name, name in self._fail) for name in self._configs if registry.get(name).channel is channel]
             self._stand_ins |= failover.stand_ins(preferred)
+
+
+def _problem(adapter: Adapter, credentials: Credentials) -> str | None:
+    """Return what is missing in a provider's settings."""
+    try:
+        return next(iter(adapter.check(credentials)), None)
+    except Exception as error:  # a third party's
+        log.exception("provider %s: checking its settings failed", adapter.name)
+        return f"its settings could not be checked: {type(error).__name__}"
 
 
 def _at_once(provider: str, config: ProviderConfig) -> int:

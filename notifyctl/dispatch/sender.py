@@ -113,7 +113,7 @@ class Sender:
 
     def _read(self, response: Response, message: Message) -> Outcome:
         try:
-            return _apart(self._adapter.read(response), message)
+            return _apart(_sound(self._adapter.read(response)), message)
         except Exception as error:  # a third party's adapter: the provider may have taken it
             log.exception("provider %s: reading the answer failed", self._adapter.name)
             return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
@@ -146,6 +146,13 @@ class Sender:
 def _unfit(why: str) -> Outcome:
     """Return that no request can be made of the message, now or later."""
     return Outcome(Kind.PERMANENT, one_line(why), category=Category.INVALID_PAYLOAD, asked=False)
+
+
+def _sound(outcome: Outcome) -> Outcome:
+    """Return what an adapter made of an answer. Raises where a third party's made something else of it."""
+    if not isinstance(outcome.kind, Kind):
+        raise TypeError
+    return outcome
 
 
 def _apart(outcome: Outcome, message: Message) -> Outcome:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
+from typing import ClassVar, cast
 
 from notifyctl.core.model import Message
+from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Credentials, InvalidMessage, Request
+from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response, Trace
 from notifyctl.providers.sendgrid import SendGrid
 
 
@@ -22,6 +26,29 @@ class Second(SendGrid):
         return super().build(message, credentials)
 
 
+class Faulty(Second):
+    """A third provider of e-mail, by somebody who made mistakes, in what `raises` names."""
+
+    name = "faulty"
+    raises: ClassVar[str] = ""
+
+    def check(self, credentials: Credentials) -> Sequence[str]:
+        """Return nothing, or raise."""
+        if self.raises == "check":
+            raise KeyError("setting")
+        return ()
+
+    def read(self, response: Response) -> Outcome:
+        """Return SendGrid's outcome, or one of a kind that is a mere text."""
+        outcome = super().read(response)
+        return replace(outcome, kind=cast(Kind, "accepted")) if self.raises == "read" else outcome
+
+    def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
+        """Return SendGrid's answer, or what is none."""
+        return cast(Trace, None) if self.raises == "trace" else super().read_trace(response, message_ids)
+
+
+FAULTY = ("faulty", "tests.support.adapters:Faulty")
 SECOND = {"second": "tests.support.adapters:Second"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 import uuid
@@ -30,6 +31,8 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
 from notifyctl.store.queue.record import AttemptResult
 from notifyctl.store.queue.take import MOST_BYTES
+
+log = logging.getLogger(__name__)
 
 _LARGE = frozenset({"attachments", "text", "html", "template_data"})
 _NO_TEXT = "not recordable"
@@ -179,6 +182,9 @@ class Notifications:
             return self.release(item)
         except asyncio.CancelledError:
             outcome = _BROKEN_OFF  # it may have been delivered, and the history says so
+        except Exception as error:  # a defect, perhaps a third party's: it must not cost the place in flight
+            log.exception("provider %s: an attempt failed", self.provider)
+            outcome = Outcome(Kind.UNKNOWN, f"the attempt failed: {type(error).__name__}")
         if not was_not_reached(outcome):
             self._around.host.reached(self.provider)
         elif await self._is_ours(outcome):
