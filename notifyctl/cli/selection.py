@@ -70,8 +70,8 @@ class Many(Generic[Q]):
     """What an act on many needs: `verb` names it to the person who is asked.
 
     `resolve` finds in the database what ids mean, `survey` what ids are, `select` what a query catches, and `query`
-    makes one of the filter options. `caution` is what else to say before it;
-    of what `asks` says so, few ids on the command line are asked about as well.
+    makes one of the filter options. `caution` is what else to say before it; of what `asks` says so, few ids on the
+    command line are asked about as well, and the caution is said whatever was agreed to.
     """
 
     verb: str
@@ -200,10 +200,12 @@ def _agree(run: Invocation, selection: Selection, many: Many[Any], options: dict
     # Who says how many there are has counted them.
     yes, confirm = bool(options.get("yes")) or options.get("expect") is not None, options.get("confirm")
     dry = bool(options.get("dry_run"))
-    if run.may_ask or dry or not (yes or confirm):
+    shown = run.may_ask or dry or not (yes or confirm)
+    if shown:
         run.out.say(described(run, selection, many.verb))
-        if caution := many.caution(selection):
-            run.out.say(caution)
+    # What is asked about even of one id is said as well to whoever has agreed beforehand.
+    if (shown or many.asks is not None) and (caution := many.caution(selection)):
+        run.out.say(caution)
     if dry:
         return
     typed = str(count) if count > TYPED_FROM else None

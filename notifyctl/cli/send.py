@@ -14,7 +14,7 @@ from notifyctl.cli import files
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
 from notifyctl.cli.options import one_of
-from notifyctl.cli.output import Field, FieldKind, escaped_lines
+from notifyctl.cli.output import SHORT_ID, Field, FieldKind, escaped_lines
 from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
@@ -225,10 +225,11 @@ def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> No
 
 
 def _in_words(run: Invocation, submitted: Submitted) -> str:
+    """Return one line that fits a terminal: the id is as tables show it, every command takes it so."""
     found = submitted.notification
-    did = "was submitted already" if submitted.deduplicated else "accepted"
-    when_ = f", {run.out.time(found.due_at)}" if found.state == State.SCHEDULED else ""
-    return f"{found.message_type} to {found.username} by {found.provider} {did}, {found.state}{when_}: {found.id}"
+    did = "there already" if submitted.deduplicated else "accepted"
+    what = f"for {run.out.time(found.due_at)}" if found.state == State.SCHEDULED else found.state
+    return f"{found.message_type} to {found.username} by {found.provider} {did}, {what}: {found.id[:SHORT_ID]}"
 
 
 def _row(submitted: Submitted) -> SimpleNamespace:

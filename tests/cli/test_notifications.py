@@ -353,8 +353,21 @@ def test_restoring_for_a_moment_that_is_past_asks(cli: Cli, database: Database, 
         assert seed.notification(database, one).status == "cancelled"
     assert cli.type("notifications", "restore", id_, keys="n\n").exit_code == 2
     assert cli.type("notifications", "restore", id_, keys="y\n").exit_code == 0
-    cli.call("notifications", "restore", lost, "--expect", "1").ok()
+    done = cli.call("notifications", "restore", lost, "--expect", "1").ok()
+    assert "1 of them may have been sent before: they may arrive twice" in done.stderr
     assert [seed.notification(database, each).status for each in (id_, lost)] == ["pending"] * 2
+
+
+@pytest.mark.parametrize("agreed", [("--expect", "2"), ("--yes",)])
+@pytest.mark.parametrize("named", [True, False])
+def test_who_agrees_beforehand_is_warned_as_well(
+    cli: Cli, database: Database, anna: str, agreed: tuple[str, ...], named: bool
+) -> None:
+    """A time that is past is told once and with the count, also where nobody is asked."""
+    ids = seed.pending(database, anna, count=2)
+    cli.call("notifications", "cancel", *ids).ok()
+    done = cli.call("notifications", "restore", *(ids if named else ("--all",)), *agreed).ok()
+    assert done.stderr == "warning: the time of 2 of them is past: due at once\n2 restored\n"
 
 
 # Sending again

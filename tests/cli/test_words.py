@@ -49,13 +49,18 @@ def test_one_line_of_words(person: Cli, args: tuple[str, ...], line: str) -> Non
 
 
 def test_send_says_who_sends(person: Cli) -> None:
-    """A person learns that what was accepted waits for a dispatcher; a script gets the record and no remark."""
+    """A person learns in 80 columns that what was accepted waits for a dispatcher; a script gets the whole record."""
     send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
     first, second = on_terminal(person, *send).stdout.splitlines()
-    assert re.fullmatch(rf"email to anna by sendgrid accepted, due: {UUID}", first)
+    assert re.fullmatch(rf"email to anna by sendgrid accepted, due: [0-9a-f]{{8}}", first)
+    assert "sendgrid" in on_terminal(person, "notifications", "show", first[-8:]).stdout
     assert second.startswith("no dispatcher is running: notifyctl dispatch")
-    later = on_terminal(person, *send, "--at", "2035-01-01T00:00:00Z").stdout.splitlines()[0]
-    assert "accepted, scheduled, 2035-01-01 00:00:00: " in later
+    key = ("--idempotency-key", "k", "--at", "2035-01-01T00:00:00Z")
+    later = on_terminal(person, *send, *key).stdout.splitlines()[0]
+    again = on_terminal(person, *send, *key).stdout.splitlines()[0]
+    assert "there already, for 2035" in again
+    assert max(map(len, (first, later, again))) <= 80
+    assert "accepted, for 2035-01-01 00:00:00: " in later
     piped = person.run(*send).ok()
     assert (piped.stdout.splitlines()[0].split("\t")[0], piped.stderr) == ("id", "")
     asked = on_terminal(person, *send, "-o", "id").stdout
