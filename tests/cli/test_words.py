@@ -52,7 +52,7 @@ def test_send_says_who_sends(person: Cli) -> None:
     """A person learns in 80 columns that what was accepted waits for a dispatcher; a script gets the whole record."""
     send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
     first, second = on_terminal(person, *send).stdout.splitlines()
-    assert re.fullmatch(rf"email to anna by sendgrid accepted, due: [0-9a-f]{{8}}", first)
+    assert re.fullmatch(r"email to anna by sendgrid accepted, due: [0-9a-f]{8}", first)
     assert "sendgrid" in on_terminal(person, "notifications", "show", first[-8:]).stdout
     assert second.startswith("no dispatcher is running: notifyctl dispatch")
     key = ("--idempotency-key", "k", "--at", "2035-01-01T00:00:00Z")
