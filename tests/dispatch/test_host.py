@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -37,9 +38,9 @@ class Room:
         """Let a provider be somewhere else."""
         self.cli.env[f"NOTIFYCTL_{provider.upper()}_URL"] = url
 
-    def dispatch(self) -> str:
+    def dispatch(self, *more: str) -> str:
         """Send what is due, and return what was said."""
-        return self.cli.call("dispatch", "--once").ok().stderr
+        return self.cli.call("dispatch", "--once", *more).ok().stderr
 
     def state(self, provider: str) -> dict[str, Any]:
         """Return a provider as it is listed."""
@@ -78,6 +79,18 @@ def test_no_way_to_anybody_costs_nothing(room: Room) -> None:
     room.dispatch()
     rows = [seed.notification(room.db, id_) for id_ in ids]
     assert {(row.status, row.attempt_count) for row in rows} == {("sent", 1)}
+
+
+def test_who_was_never_called_was_not_reached(room: Room) -> None:
+    """Mails of which no request can be made end, and prove no way: the messages of others cost nothing all the same."""
+    (anna,) = {seed.notification(room.db, room.send("sms")).user_id}
+    unfit = json.dumps({**seed.CONTENT["email"], "template_id": "d-1"})
+    seed.pending(room.db, anna, count=30, payload=unfit)
+    ids = [room.send("sms") for _ in range(5)]
+    for provider in ("sendgrid", "twilio"):
+        room.point(provider, NOWHERE)
+    room.dispatch("--concurrency", "1")
+    assert {seed.notification(room.db, id_).attempt_count for id_ in ids} == {0}
 
 
 @pytest.mark.parametrize("both", [True, False], ids=["others are called", "nobody else is called"])

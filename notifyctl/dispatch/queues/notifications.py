@@ -186,7 +186,8 @@ class Notifications:
             log.exception("provider %s: an attempt failed", self.provider)
             outcome = Outcome(Kind.UNKNOWN, f"the attempt failed: {type(error).__name__}")
         if not was_not_reached(outcome):
-            self._around.host.reached(self.provider)
+            if outcome.asked:
+                self._around.host.reached(self.provider)
         elif await self._is_ours(outcome):
             self._gave_back = True
             return self.release(item)
