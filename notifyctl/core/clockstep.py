@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from notifyctl.core import ratelimit
+from notifyctl.core import ratelimit, senders
 from notifyctl.core.health import Cause, Health
 from notifyctl.core.provider import ProviderConfig
 
@@ -35,4 +35,5 @@ def _put_back(health: Health, by_ms: int) -> Health:
     if health.pause_cause not in (None, Cause.OPERATOR):
         moved += ["paused_at", "paused_until", "probe_at"]
     before = {name: getattr(health, name) for name in moved}
-    return replace(health, **{name: at - by_ms for name, at in before.items() if at is not None})
+    earlier = {name: at - by_ms for name, at in before.items() if at is not None}
+    return replace(health, **earlier, held_senders=senders.put_back(health.held_senders, by_ms))

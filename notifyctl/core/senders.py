@@ -61,6 +61,11 @@ def text(held: Senders) -> str | None:
     return json.dumps(stored, separators=(",", ":"), ensure_ascii=False) if stored else None
 
 
+def put_back(stored: str | None, by_ms: int) -> str | None:
+    """Return the same, written that much earlier."""
+    return text({name: replace(each, until=each.until - by_ms) for name, each in parse(stored).items()})
+
+
 def after(held: Senders, answers: Iterable[tuple[str, Outcome | None]], now: int, chance: float) -> Senders:
     """Return who is held after these answers, each with its message's sender. `chance` is a draw for the jitter.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -141,6 +142,16 @@ def test_a_wait_for_a_probe_is_no_longer_than_it_was(database: Database, anna: s
     assert take(database, NOW - STEP).claims == ()
     assert take(database, NOW - STEP + first_ms - 1).claims == ()
     assert len(take(database, NOW - STEP + first_ms).claims) == 1
+
+
+def test_a_senders_wait_is_no_longer_than_it_was(database: Database, anna: str) -> None:
+    """Its queue was full for two seconds more when the clock was put back, not for two hours and two seconds."""
+    (id_,) = seed.pending(database, anna, due_at=NOW - STEP)
+    full = {"alerts@example.com": [NOW + 2_000, 1, False]}
+    seed.health(database, "sendgrid", held_senders=json.dumps(full), health_at=NOW)
+    assert take(database, NOW - STEP).claims == ()
+    assert seed.notification(database, id_).due_at <= NOW - STEP + 2_000
+    assert len(take(database, NOW - STEP + 2_000).claims) == 1
 
 
 def test_an_operators_time_of_day_is_kept(database: Database, anna: str) -> None:
