@@ -38,7 +38,7 @@ class Presence:
 
     def leave(self, tx: Tx) -> None:
         """Say that it is gone."""
-        dispatchers.leave(tx, self.id)
+        dispatchers.leave(tx, self.id, self.watch.lost)
 
 
 @cache

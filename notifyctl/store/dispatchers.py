@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import delete, select
 
 from notifyctl.core.presence import Heartbeat, Sign
@@ -33,7 +35,11 @@ def signs(tx: Tx) -> list[Sign]:
     return [Sign(*row) for row in tx.execute(select(d.id, d.machine, d.pid, d.beats))]
 
 
-def leave(tx: Tx, id_: str) -> None:
-    """Forget this dispatcher, and those that died so long ago that nobody asks any more."""
+def leave(tx: Tx, id_: str, lost: Collection[str] = ()) -> None:
+    """Forget this dispatcher, and those known to be lost that died so long ago that nobody asks any more.
+
+    By the clock alone they would be all, when somebody puts it forward; and then what they hold is anybody's.
+    """
     d = dispatchers.c
-    tx.execute(delete(dispatchers).where((d.id == id_) | (d.heartbeat_at < tx.now - FORGOTTEN_MS)))
+    died_long_ago = tx.dialect.is_any(d.id, lost) & (d.heartbeat_at < tx.now - FORGOTTEN_MS)
+    tx.execute(delete(dispatchers).where((d.id == id_) | died_long_ago))

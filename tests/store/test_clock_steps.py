@@ -69,6 +69,21 @@ def test_what_a_dispatcher_held_that_is_gone_is_taken(database: Database, anna: 
     assert len(take(database, NOW + LEASE_MS, **lost).claims) == 1
 
 
+@pytest.mark.parametrize("how", ["lives", "lost"])
+def test_a_step_of_days_buries_nobody_alive(database: Database, anna: str, how: str) -> None:
+    """Who leaves forgets those that died long ago: not by the clock, by what it saw of them."""
+    seed.pending(database, anna, due_at=NOW)
+    beat(database, OTHER, NOW)
+    take(database, NOW, OTHER)
+    later = NOW + 12 * STEP + 1
+    beat(database, ME, later)
+    lost = frozenset({OTHER}) if how == "lost" else frozenset[str]()
+    database.write(lambda tx: dispatchers.leave(tx.at(later), ME, lost))
+    with database.read() as tx:
+        assert [each.id for each in dispatchers.signs(tx)] == ([OTHER] if how == "lives" else [])
+    assert len(take(database, later).claims) == (0 if how == "lives" else 1)
+
+
 def test_that_a_holder_is_undecided_is_said(database: Database, anna: str) -> None:
     """A run with `once` that has just come cannot know yet; it is told that there may be something."""
     seed.pending(database, anna, due_at=NOW)
