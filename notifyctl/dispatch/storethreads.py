@@ -15,6 +15,9 @@ from notifyctl.store.db.tx import Tx
 
 T = TypeVar("T")
 
+LOOK_S = 0.1
+"""How often whoever waits for the last transactions looks whether they are waited for any more."""
+
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
 
@@ -49,6 +52,13 @@ class StoreThreads:
         """Run `work` in a transaction for reading and return its result."""
         return await self._done(lambda: self.db.consult(work))
 
+    async def apart(self, work: Callable[[Database], T]) -> T:
+        """Run what makes many transactions of its own, beside all others; at the end nobody waits for it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        Thread(target=_answer, args=((loop, future, lambda: work(self.db)),), name="store-apart", daemon=True).start()
+        return await future
+
     def hurry(self, seconds: float) -> None:
         """Let nobody wait for a transaction for longer than that from now on: then the database counts as away.
 
@@ -63,7 +73,8 @@ class StoreThreads:
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
-            thread.join(0 if self._gave_up else None)
+            while thread.is_alive() and not self._gave_up:
+                thread.join(LOOK_S)
 
     def _give_up(self) -> None:
         self._gave_up = True
@@ -100,14 +111,19 @@ class StoreThreads:
 
     def _serve(self) -> None:
         while (job := self._jobs.get()) is not None:
-            loop, future, work = job
-            try:
-                answer: tuple[Callable[..., None], Any] = (_succeed, work())
-            except BaseException as error:  # whatever it is, it belongs to whoever waits
-                answer = (_fail, error)
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(answer[0], future, answer[1])
-            del job, future, work, answer
+            _answer(job)
+            del job
+
+
+def _answer(job: Job) -> None:
+    """Do what somebody waits for, and let it have what comes of that."""
+    loop, future, work = job
+    try:
+        answer: tuple[Callable[..., None], Any] = (_succeed, work())
+    except BaseException as error:  # whatever it is, it belongs to whoever waits
+        answer = (_fail, error)
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(answer[0], future, answer[1])
 
 
 def _succeed(future: asyncio.Future[Any], result: Any) -> None:

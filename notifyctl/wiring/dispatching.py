@@ -169,7 +169,7 @@ def _chores(
 
     chores: list[Chore] = [lambda: regularly(HEARTBEAT_S, lambda: threads.write(presence.beat))]
     if not run.once:
-        chores.append(lambda: regularly(ROLLUP_S, lambda: asyncio.to_thread(metrics.rollup, db)))
+        chores.append(lambda: regularly(ROLLUP_S, lambda: threads.apart(metrics.rollup)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))
     if not run.once and db.dialect.hints:
         chores.append(lambda: hear(threads, presence.id, heard))

@@ -1,0 +1,54 @@
+"""A database that does not answer keeps nobody from leaving."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.store.db.database import Database
+
+
+def _in_transaction(threads: StoreThreads, wait: Callable[[], object]) -> Awaitable[object]:
+    return threads.write(lambda _: wait())
+
+
+def _apart(threads: StoreThreads, wait: Callable[[], object]) -> Awaitable[object]:
+    return threads.apart(lambda _: wait())
+
+
+@pytest.mark.parametrize("begin", [_in_transaction, _apart], ids=["a transaction", "the roll-up"])
+def test_what_hangs_is_left_behind(
+    database: Database, begin: Callable[[StoreThreads, Callable[[], object]], Awaitable[object]]
+) -> None:
+    """Nobody waits for it any more, and its thread is not waited for either, once the time for the last ones is over.
+
+    Also where the others had their answers: one connection of several may be dead.
+    """
+    answer, asked = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        answer.wait(30)
+
+    async def main() -> None:
+        threads = StoreThreads(database)
+        waiting = asyncio.ensure_future(begin(threads, hang))
+        await asyncio.to_thread(asked.wait)
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        threads.hurry(0.3)
+        await asyncio.to_thread(threads.close)
+
+    began = time.monotonic()
+    try:
+        asyncio.run(main())
+        assert time.monotonic() - began < 10
+    finally:
+        answer.set()
