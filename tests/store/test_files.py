@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -121,6 +123,27 @@ def test_the_lock_follows_the_databases_owner(sqlite: Database, path: Path, *, i
     _add(sqlite, "b")
     found = Path(lock_of(path)).stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12_345, 12_346, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root gives files away")
+def test_an_owner_that_is_not_known_here_is_no_obstacle(sqlite: Database, path: Path) -> None:
+    """In a container without root a mounted file's owner may be nobody whom it knows; its mode lets everybody write."""
+    os.chown(path, 12_345, 12_346)
+    path.chmod(0o666)
+    path.parent.chmod(0o777)
+    write = f"""
+from sqlalchemy import text
+from notifyctl.store.db.database import Database
+db = Database({sqlite.url.render_as_string()!r})
+for _ in range(3):
+    db.write(lambda tx: tx.execute(text("SELECT 1")).all())
+"""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", sys.executable, "-c", write], capture_output=True, text=True
+    )
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

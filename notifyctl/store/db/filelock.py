@@ -71,10 +71,10 @@ def _follow(fd: int, like: os.stat_result | None) -> None:
     found, mode = os.fstat(fd), like.st_mode & 0o666
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size:
         return
-    with suppress(PermissionError):
+    with suppress(OSError):  # not only EPERM: in a container its owner may be one that is not known there
         if (found.st_uid, found.st_gid) != (like.st_uid, like.st_gid):
             os.fchown(fd, like.st_uid, like.st_gid)
-    with suppress(PermissionError):
+    with suppress(OSError):
         if stat.S_IMODE(found.st_mode) != mode:
             os.fchmod(fd, mode)
 
