@@ -12,7 +12,8 @@ from notifyctl.core.model import Channel
 
 TOKEN_MAX = 1_024
 
-_FOR_THE_EYE = re.compile(r"[^0-9+]")
+_FOR_THE_EYE = re.compile(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
 _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 
 
@@ -92,14 +93,16 @@ def push_token(address: str) -> str:
 def fold(channel: Channel, address: str) -> str:
     """Return the form by which addresses are compared: two that are read as the same one have the same. Never raises.
 
-    E-mail: in lower case, composed (NFC), the domain as A-labels (RFC 5890) without a dot at its end; a `+tag` and dots
-    in the local part are kept, for who they are nobody but its server knows. A telephone number: its digits, without
-    what is for the eye and without the network before it (`whatsapp:`). A push token is compared as it is.
+    E-mail: the address of a mailbox, in lower case, composed (NFC), the domain as A-labels (RFC 5890) without a dot at
+    its end; a `+tag` and dots in the local part are kept, for who they are nobody but its server knows. A telephone
+    number: its digits, without what is for the eye and without the network before it (`whatsapp:`). A push token is
+    compared as it is.
     """
     return _FOLDS[channel](address.strip())
 
 
-def _folded_email(address: str) -> str:
+def _folded_email(written: str) -> str:
+    address = bare_address(written)
     local, at, domain = address.rpartition("@")
     if not address.isascii():
         # Lower case as RFC 8265, 3.3 has it: case folding would make one person of two (straße and strasse).
@@ -111,12 +114,19 @@ def _folded_email(address: str) -> str:
 def _a_labels(domain: str) -> str:
     if domain.isascii():
         return domain
+    return ".".join(map(_a_label, _DOTS.split(domain.lower())))
+
+
+def _a_label(label: str) -> str:
+    """Return a label in ASCII; also one that no registry takes any more but resolvers do (`i❤.ws`, RFC 5891, 5.4)."""
+    if label.isascii():
+        return label
     import idna  # only here: it brings its tables along
 
     try:
-        return idna.encode(domain.lower().rstrip("."), uts46=True).decode()
+        return idna.encode(label, uts46=True).decode()
     except idna.IDNAError:
-        return domain
+        return f"xn--{label.encode('punycode', errors='replace').decode('ascii')}"
 
 
 def _folded_phone(address: str) -> str:

@@ -8,10 +8,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from notifyctl.core import history
-from notifyctl.core.address import fold, normalised
+from notifyctl.core.address import fold, meant
 from notifyctl.core.audience import copies, group
 from notifyctl.core.errors import UsageError
-from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel, Message
 
 
@@ -83,14 +82,14 @@ def shown(channel: Channel, address: str, own: str | None = None) -> str:
     if own is not None and fold(channel, own) == fold(channel, address):
         return own
     try:
-        return normalised(channel, address)
+        return meant(channel, address)
     except UsageError:  # what somebody else took for one
         return address.strip()
 
 
 def key(channel: Channel, address: str) -> AddressKey:
     """Return the form by which an address is compared, or that of a mailbox."""
-    return AddressKey(channel.value, fold(channel, bare_address(address) if channel is Channel.EMAIL else address))
+    return AddressKey(channel.value, fold(channel, address))
 
 
 def asked(message: Message, own: str | None) -> list[AddressKey]:

@@ -125,13 +125,23 @@ def test_the_stored_form_is_the_same_person(stored: str) -> None:
         ("email", "anna@mu\u0308ller.example", "anna@M\u00dcLLER.example"),
         ("email", "mu\u0308ller@example.org", "M\u00dcLLER@example.org"),
         ("email", "anna@日本語。example", "anna@xn--wgv71a119e.example"),
+        ("email", '"anna"@example.org', "anna@example.org"),
+        ("email", '"an\\na.b"@Example.org', "anna.b@example.org"),
+        ("email", "Anna <anna@example.org>", "anna@example.org"),
+        ("email", "anna@example.org (at home)", "<anna@example.org>"),
+        ("email", "anna@i\u2764.example", "anna@xn--i-7iq.example"),
+        ("email", "anna@my_mail.m\u00fcller.example", "anna@my_mail.xn--mller-kva.example"),
+        ("sms", "+44 (0)20 7946 0958", "+442079460958"),
         ("sms", "+1 (415) 555-2345", "+14155552345"),
         ("sms", "whatsapp:+14155552345", "+14155552345"),
         ("push", " tOkEn ", "tOkEn"),
     ],
 )
 def test_two_ways_to_write_the_same_address(channel: Channel, one: str, other: str) -> None:
-    """Case, composition, and a domain in Unicode or in A-labels make no other address (RFC 5890, 2.3.2.1)."""
+    """Case, composition, and a domain in Unicode or in A-labels make no other address (RFC 5890, 2.3.2.1).
+
+    Nor do a name, a comment or quotes that are not needed (RFC 5322, 3.2.4 and 3.4).
+    """
     assert address.fold(Channel(channel), one) == address.fold(Channel(channel), other)
 
 

@@ -74,6 +74,18 @@ def test_an_address_is_the_same_however_it_is_written(database: Database) -> Non
     assert reasons(database, "anna+x@m\u00fcller.example", EMAIL) == []
 
 
+@pytest.mark.parametrize(
+    "written", ['"anna"@example.org', "Anna <anna@example.org>", "<ANNA@example.org>", "anna@example.org (home)"]
+)
+def test_whatever_stands_around_an_address_it_is_suppressed(database: Database, written: str) -> None:
+    """RFC 5322, 3.4: quotes, a name and comments are no part of the address that must not be written to."""
+    learn(database, said(written, "550", channel=EMAIL))
+    assert reasons(database, "anna@example.org", EMAIL) == ["550"]
+    assert learn(database, said("anna@example.org", "552", channel=EMAIL)) == Learned()
+    with database.read() as tx:
+        assert suppressions.reasons(tx, [AddressKey("email", "anna@example.org")]) != {}
+
+
 def test_start_lifts_the_opt_out_and_nothing_else(database: Database) -> None:
     """A number that is dead as well stays suppressed when its owner opts in again."""
     learn(database, said(NUMBER, "dead"), said(NUMBER, "STOP", OPT_OUT))
