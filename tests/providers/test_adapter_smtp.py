@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.model import Category, Channel, Message
-from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
 from notifyctl.providers.smtp import Smtp
 from notifyctl.providers.wire import Wire
@@ -299,7 +299,9 @@ TABLE = [
     ("MAIL", "450 4.7.28 unusual rate", Kind.THROTTLED, "4.7.28"),
     ("MAIL", "530 5.7.0 Authentication required", Kind.CONFIG, "5.7.0"),
     ("MAIL", "550 sender rejected", Kind.CONFIG, "550"),
-    ("MAIL", "550 5.7.1 policy", Kind.PERMANENT, "5.7.1"),
+    ("MAIL", "550 5.7.60 no permission to send as this sender", Kind.CONFIG, "5.7.60"),
+    ("MAIL", "550 5.1.0 Sender denied", Kind.CONFIG, "5.1.0"),
+    ("MAIL", "554 5.7.1 Access denied", Kind.CONFIG, "5.7.1"),
     ("MAIL", "552 5.3.4 too big", Kind.PERMANENT, "5.3.4"),
     ("MAIL", "553 5.7.1 not owned by user", Kind.CONFIG, "5.7.1"),
     ("MAIL", "553 5.1.7 bad sender", Kind.CONFIG, "5.1.7"),
@@ -318,12 +320,21 @@ TABLE = [
     ("RCPT", "550 5.7.1 relaying denied", Kind.CONFIG, "5.7.1"),
     ("RCPT", "554 5.7.1 relay access denied", Kind.CONFIG, "5.7.1"),
     ("RCPT", "550 relay not permitted", Kind.CONFIG, "550"),
+    ("RCPT", "550 5.7.64 TenantAttribution; Relay Access Denied", Kind.CONFIG, "5.7.64"),
+    ("RCPT", "553 not in my list of allowed rcpthosts (#5.7.1)", Kind.CONFIG, "5.7.1"),
+    ("RCPT", "550 Authentication is required to send mail", Kind.CONFIG, "550"),
+    ("RCPT", "503 5.5.1 Error: authentication required", Kind.CONFIG, "5.5.1"),
+    ("RCPT", "550 5.1.0 Sender address rejected: User unknown", Kind.CONFIG, "5.1.0"),
+    ("RCPT", "550 Sender verify failed", Kind.CONFIG, "550"),
+    ("RCPT", "550 sorry, no mailbox here by that name (#5.1.1)", Kind.RECIPIENT, "5.1.1"),
     ("RCPT", "454 4.7.1 relay access denied", Kind.TRANSIENT, "4.7.1"),
     ("RCPT", "454 try later", Kind.TRANSIENT, "454"),
     ("RCPT", "552 5.2.2 full for good", Kind.PERMANENT, "5.2.2"),
     ("RCPT", "501 syntax", Kind.PERMANENT, "501"),
     ("DATA", "451 4.3.0 try later", Kind.TRANSIENT, "4.3.0"),
     ("DATA", "554 5.5.1 no valid recipients", Kind.PERMANENT, "5.5.1"),
+    ("DATA", "554 5.7.1 Relay access denied", Kind.CONFIG, "5.7.1"),
+    (".", "550 5.4.5 Daily sending quota exceeded", Kind.THROTTLED, "5.4.5"),
     (".", "250 2.0.0 Ok: queued as 4XyZ12Abc", Kind.ACCEPTED, None),
     (".", "251 what?", Kind.UNKNOWN, "251"),
     (".", "354 go on", Kind.UNKNOWN, "354"),
@@ -367,6 +378,31 @@ def test_table(command: str, reply: str, kind: Kind, code: str | None) -> None:
     if kind is Kind.PERMANENT:
         dead = Category.INVALID_RECIPIENT if command == "RCPT" else Category.PROVIDER_REJECTED
         assert found.category is dead
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "blames"),
+    [
+        ("MAIL", "550 5.7.60 no permission to send as this sender", Blame.SENDER),
+        ("RCPT", "550 5.1.0 Sender address rejected: User unknown", Blame.PAIR),
+        ("RCPT", "553 not in my list of allowed rcpthosts (#5.7.1)", Blame.PAIR),
+        ("DATA", "554 5.7.1 Relay access denied", Blame.PAIR),
+    ],
+)
+def test_before_a_recipient_only_the_sender_can_be_meant(command: str, reply: str, blames: Blame) -> None:
+    """RFC 5321, 3.3: MAIL names nobody but the sender. Afterwards it may be this recipient, until others fare alike."""
+    with MailServer({command: reply}) as server:
+        assert outcome(server).blames is blames
+
+
+@pytest.mark.parametrize(
+    "reply", ["454 Throttling failure: Daily message quota exceeded.", "550 5.4.5 Daily user sending limit exceeded"]
+)
+def test_the_limit_of_a_day_lasts_a_day(reply: str) -> None:
+    """What Amazon and Google document of their quotas: nothing more goes out before 24 hours are over."""
+    with MailServer({".": reply}) as server:
+        found = outcome(server)
+    assert (found.kind, found.lasts_ms) == (Kind.THROTTLED, 24 * 3_600_000)
 
 
 @pytest.mark.parametrize(

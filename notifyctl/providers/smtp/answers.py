@@ -1,7 +1,8 @@
 """What a mail server's replies mean.
 
 Sources: RFC 5321, 4.2 (codes) and 4.3.2 (when), RFC 3463 and IANA's registry of enhanced status codes, RFC 4954, 6;
-docs.aws.amazon.com/ses (454), support.google.com/a/answer/3726730 (4.7.28) for what large services say.
+docs.aws.amazon.com/ses (454), support.google.com/a/answer/3726730 (4.7.28, 5.4.5) for what large services say; the
+words of Postfix, Exim, Sendmail, qmail and Exchange.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _ENHANCED_CODES: Mapping[str, Kind] = {
     "1.10": Kind.RECIPIENT,  # the domain takes no mail
     "1.7": Kind.CONFIG,  # the sender's address cannot be
     "1.8": Kind.CONFIG,  # the sender's domain cannot be
+    "4.5": Kind.THROTTLED,  # a limit on what is sent, which is over some time
     "7.8": Kind.CONFIG,  # credentials refused
     "7.9": Kind.CONFIG,  # this way to log in is too weak
     "7.11": Kind.CONFIG,  # TLS is demanded
@@ -62,7 +64,17 @@ _RELAYING = (
     "the server does not pass mail on for us: give user and password, or have it take this host's mail; where it does "
     "for others, it refuses this recipient"
 )
-_RELAY = re.compile(r"\brelay(?:ing)?\b", re.IGNORECASE)
+# Also that it wants a login for that. qmail names the file that lists for whom it takes mail.
+_RELAY = re.compile(
+    r"\brelay(?:ing)?\b|\brcpthosts\b|\bauthenticat(?:e|ion)\b.{0,20}\b(?:required|first)\b|\bnot authenticated\b"
+    r"|\bSMTP AUTH\b.{0,20}\brequired\b",
+    re.IGNORECASE,
+)
+# Many servers judge the sender only when they know a recipient.
+_SENDER = re.compile(r"\bsender (?:address )?(?:rejected|denied|verify failed|verification failed)\b", re.IGNORECASE)
+_ABOUT_THE_SENDER = ("1.", "7.")  # what else is said to MAIL is about the size, the server or the command
+_DAY = re.compile(r"\bdaily\b|\b24[ -]hours?\b", re.IGNORECASE)
+_DAY_MS = 24 * 3_600_000
 _LOGIN_NEEDED = "the server wants a login, or TLS first: give user and password, check security"
 # How servers without enhanced codes say that there is no such mailbox (RFC 5321, 4.2.3: 550 is also policy).
 _NOBODY = re.compile(
@@ -72,6 +84,7 @@ _NOBODY = re.compile(
 )
 _REFUSAL = re.compile(r"(?P<address>\S+): (?P<code>\d{3}) ?(?P<said>.*)")
 _ENHANCED = re.compile(r"([245])\.(\d{1,3}\.\d{1,3})(?=\s|$)")
+_QMAILS_ENHANCED = re.compile(r"\(#([245])\.(\d{1,3}\.\d{1,3})\)")
 # Postfix, Exim, Sendmail, Amazon, Exchange: what they call the mail from now on.
 _QUEUED = re.compile(
     r"(?:queued as ([\w.-]{4,100})|\bid=([\w.-]{4,100})|^([\w.-]{8,100}) Message accepted"
@@ -88,18 +101,19 @@ def read(response: Response) -> Outcome:
     kind = _kind(status, meant, stage, response.headers.get("recipients", "1") == "1")
     if kind is Kind.ACCEPTED:
         return reading.outcome(kind, response, message_id=_name(words, response), refusals=_refused(response))
-    relaying = kind is Kind.PERMANENT and stage == "rcpt" and (enhanced == "7.1" or _RELAY.search(words) is not None)
-    kind = Kind.CONFIG if relaying else kind
-    refused = Category.INVALID_RECIPIENT if stage == "rcpt" and not relaying else Category.PROVIDER_REJECTED
-    explanation = _RELAYING if relaying else _explanation(kind, status, stage)
+    ours = _by_words(stage, enhanced, words) if kind is Kind.PERMANENT else None
+    kind = Kind.CONFIG if ours else kind
+    refused = Category.INVALID_RECIPIENT if stage == "rcpt" and not ours else Category.PROVIDER_REJECTED
+    explanation = ours or _explanation(kind, status, stage)
     return reading.outcome(
         kind,
         response,
         reading.explained(explanation, f"{status} {reading.text(said)}".strip()),
         code=f"{status // 100}.{enhanced}" if enhanced else str(status),
         category=refused,
-        blames=_blamed(status, stage, explanation),
+        blames=Blame.PAIR if ours else _blamed(status, stage, explanation),
         field="from" if explanation == _EXPLANATIONS["sender"] else None,
+        lasts_ms=_DAY_MS if kind is Kind.THROTTLED and _DAY.search(words) else 0,
         refusals=_refused(response),
     )
 
@@ -135,11 +149,26 @@ def _for_now(status: int, enhanced: str | None, stage: str) -> Kind:
 
 def _for_good(status: int, enhanced: str | None, stage: str, alone: bool) -> Kind:
     found = _ENHANCED_CODES.get(enhanced or "")
-    if stage == "mail" and (status == 553 or (status in (550, 551) and enhanced is None)):
-        return Kind.CONFIG  # it is about the sender
+    if stage == "mail" and found is None and _is_about_the_sender(status, enhanced):
+        return Kind.CONFIG
     if found is Kind.RECIPIENT and not (stage == "rcpt" or (stage == "end" and alone)):
         return Kind.PERMANENT  # nobody says which one
     return found or _CODES.get(status, Kind.PERMANENT)
+
+
+def _is_about_the_sender(status: int, enhanced: str | None) -> bool:
+    """Return whether a refusal of MAIL is: of the recipient and the content nothing is known yet."""
+    if status == 553 or enhanced is None:
+        return status in (550, 551, 553, 554)
+    return enhanced.startswith(_ABOUT_THE_SENDER)
+
+
+def _by_words(stage: str, enhanced: str | None, words: str) -> str | None:
+    """Return what is wrong with the settings, if not with this recipient alone, where only the words tell it."""
+    if stage == "rcpt" and _SENDER.search(words):
+        return _EXPLANATIONS["sender"]
+    relaying = stage in ("rcpt", "data", "end") and _RELAY.search(words) is not None
+    return _RELAYING if relaying or (stage == "rcpt" and enhanced == "7.1") else None
 
 
 def _explanation(kind: Kind, status: int, stage: str) -> str | None:
@@ -151,9 +180,7 @@ def _explanation(kind: Kind, status: int, stage: str) -> str | None:
 
 
 def _blamed(status: int, stage: str, explanation: str | None) -> Blame:
-    """Return whom the reply is about: a recipient who gets it later, the sender, or the sender with this recipient."""
-    if explanation == _RELAYING:
-        return Blame.PAIR
+    """Return whom the reply is about: a recipient who gets it later, the sender, or nobody else than all."""
     if explanation == _EXPLANATIONS["sender"]:
         return Blame.SENDER
     return Blame.RECIPIENT if stage == "rcpt" and 400 <= status < 500 and status != 421 else Blame.ACCOUNT
@@ -184,10 +211,10 @@ def _meant(status: int, enhanced: str | None, words: str) -> str | None:
 
 def _enhanced(said: str, status: int) -> tuple[str | None, str]:
     """Return the enhanced status code without its class, and what follows it; none where its class is another."""
-    found = _ENHANCED.match(said)
+    found = _ENHANCED.match(said) or _QMAILS_ENHANCED.search(said)
     if found is None or int(found[1]) != status // 100:
         return None, said
-    return found[2], said[found.end() :].strip()
+    return found[2], (said[: found.start()] + said[found.end() :]).strip()
 
 
 def _name(words: str, response: Response) -> str | None:
