@@ -105,6 +105,23 @@ def test_of_many_dispatchers_one_makes_the_probe(database: Database, anna: str, 
     assert take(database, due + LEASE_MS - 1).claims == ()
 
 
+@pytest.mark.parametrize("length", [10, 80_000, 150_000], ids=["small", "large", "larger than all may be"])
+def test_a_large_probe_is_another_one_than_the_last(database: Database, anna: str, length: int) -> None:
+    """Where there is one, however large both are: it may be that very message that is refused."""
+    payload = json.dumps({**seed.CONTENT["email"], "text": "x" * length})
+    (first,) = seed.pending(database, anna, payload=payload, is_critical=True)  # always the first by its place
+    (second,) = seed.pending(database, anna, payload=payload, due_at=2_000)
+    pause(database, Cause.CONFIG)
+    asked = []
+    for _ in range(3):
+        now = config(database).health.probe_at or 0
+        (probe,) = take(database, now, room=100_000).claims
+        asked.append(probe.id)
+        learn(database, [(probe, REVOKED)], now)
+    assert asked[:2] == [first, second]
+    assert asked[2] == first
+
+
 def test_probes_become_rare(database: Database, anna: str) -> None:
     """Each in vain lets the next one wait twice as long, up to the longest wait; none costs an attempt."""
     seed.pending(database, anna)

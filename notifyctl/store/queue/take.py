@@ -93,6 +93,7 @@ class LeaseRequest:
             "least_ms": self.lease_ms,
             "room": self.room,
             "alone": int(self.alone),
+            "but_for": "",
         }
 
     def fitting(self, due: Sequence[Due]) -> list[Due]:
@@ -143,15 +144,16 @@ def closer(
 ) -> Taken:
     """Lease what is due for a provider that may send, and for those that it stands in for.
 
-    `rather_not` is a notification that comes last, whatever its place: where there is another, that is taken.
+    `rather_not` is a notification that is taken only where there is no other.
     """
     asked = wanted.parameters(tx.dialect)
-    rows = tx.rows(_OWN, asked if rather_not is None else {**asked, "most": wanted.most + 1})
+    rows = [] if rather_not is None else tx.rows(_OWN, {**asked, "but_for": rather_not})
+    rows = rows or tx.rows(_OWN, asked)
     for name in standing_in_for:
         rows += tx.rows(_FAILING_OVER, {**asked, "of_provider": name})
     found = [Due._make(row) for row in rows if row[_PAYLOAD] is not None]
     crowded = len(found) < len(rows)
-    found = sorted(found, key=lambda row: (row.id == rather_not, *_place(row)))[: wanted.most]
+    found = sorted(found, key=_place)[: wanted.most]
     due = wanted.fitting(found)
     crowded = crowded or len(due) < len(found)
     length = lease_length(wanted.lease_ms, provider.timeout_seconds)
@@ -308,7 +310,7 @@ def _rows(addressed: CTE) -> list[ColumnElement[Any]]:
 
 
 def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
-    conditions = (n.fails_over, n.lease_id.is_(None)) if over else ()
+    conditions = (n.fails_over, n.lease_id.is_(None)) if over else (n.id != bindparam("but_for", type_=ID),)
     return select(*_rows(_addressed(_due(dialect, *conditions))))
 
 
