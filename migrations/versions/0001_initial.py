@@ -39,6 +39,10 @@ TABLES = (
     "dispatchers",
     "early_receipts",
     "metrics_dirty_hours",
+    "categories",
+    "category_opt_outs",
+    "cap_usage",
+    "user_limits",
 )
 
 
@@ -65,6 +69,10 @@ def upgrade() -> None:
     _dispatchers()
     _early_receipts()
     _metrics_dirty_hours()
+    _categories()
+    _category_opt_outs()
+    _cap_usage()
+    _user_limits()
 
 
 def downgrade() -> None:
@@ -124,6 +132,9 @@ def _notifications() -> None:
         sa.Column("sent_to", sa.String(1024)),
         sa.Column("template_id", ID),
         sa.Column("template_version", sa.Integer),
+        sa.Column("category", sa.String(50)),
+        sa.Column("deferred_by", sa.String(20)),
+        sa.Column("counted_at", sa.BigInteger),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),
@@ -162,6 +173,12 @@ def _notifications() -> None:
         "notifications",
         ["template_id", "created_at"],
         where="template_id IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_deferred",
+        "notifications",
+        ["deferred_by"],
+        where="deferred_by IS NOT NULL",
     )
     if op.get_context().dialect.name == "postgresql":
         # Over half of each page stays free for the versions that claims write, which then touch no index. And what is
@@ -554,6 +571,61 @@ def _metrics_dirty_hours() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("hour_start", sa.BigInteger, nullable=False),
     )
+
+
+def _categories() -> None:
+    _create(
+        "categories",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", sa.String(50), nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False, server_default="transactional"),
+        sa.Column("description", sa.Text),
+        sa.Column("provider_group", sa.String(64)),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _one_of("categories", "kind", "transactional", "marketing"),
+    )
+    op.create_index("idx_category_name", "categories", ["name"], unique=True)
+
+
+def _category_opt_outs() -> None:
+    _create(
+        "category_opt_outs",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("category", sa.String(50), nullable=False),
+        sa.Column("source", sa.String(20), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("category_opt_outs", "user_id", "users.id"),
+    )
+    op.create_index("idx_opt_out_user_category", "category_opt_outs", ["user_id", "category"], unique=True)
+    op.create_index("idx_opt_out_category", "category_opt_outs", ["category"])
+
+
+def _cap_usage() -> None:
+    _create(
+        "cap_usage",
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("channel", sa.String(20), nullable=False),
+        sa.Column("day_began", sa.BigInteger, nullable=False),
+        sa.Column("used", sa.Integer, nullable=False, server_default=sa.text("0")),
+        _foreign_key("cap_usage", "user_id", "users.id"),
+        key=("user_id", "channel"),
+    )
+
+
+def _user_limits() -> None:
+    _create(
+        "user_limits",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("limit_type", sa.String(20), nullable=False),
+        sa.Column("per_minute", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _foreign_key("user_limits", "user_id", "users.id"),
+    )
+    op.create_index("idx_user_limit", "user_limits", ["user_id", "limit_type"], unique=True)
 
 
 def _now_ms() -> sa.TextClause:

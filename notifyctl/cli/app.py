@@ -31,6 +31,7 @@ COMMANDS = (
     ("dispatch", "dispatch", "Send what is due."),
     ("dlq", "dlq", "Dead letters: look, retry, resolve."),
     ("suppressions", "suppressions", "Addresses that must not be written to, and why."),
+    ("categories", "categories", "What notifications are about."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),

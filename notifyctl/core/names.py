@@ -11,6 +11,7 @@ NAME_MAX = 100
 LANGUAGE_MAX = 35
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+_CATEGORY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,49}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*", re.IGNORECASE | re.ASCII)
 
 
@@ -41,6 +42,14 @@ def label(text: str, what: str) -> str:
     name = unicodedata.normalize("NFC", text.strip())
     if not name or len(name) > NAME_MAX or not name.isprintable():
         raise UsageError(f"the {what} {_shown(text)} is not 1 to {NAME_MAX} printable characters")
+    return name
+
+
+def category(text: str) -> str:
+    """Return a category's name as it is stored: up to 50 of `a-z0-9_.-`. Raises UsageError."""
+    name = text.strip()
+    if not _CATEGORY.fullmatch(name):
+        raise UsageError(f"{_shown(text)} is no name of a category", "a category is like newsletter or order.shipped")
     return name
 
 

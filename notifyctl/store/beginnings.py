@@ -8,6 +8,7 @@ from sqlalchemy import Select, null, select
 
 from notifyctl.store.schema.tables import (
     api_keys,
+    categories,
     notification_dlq,
     notification_templates,
     notifications,
@@ -62,3 +63,10 @@ def keys_like(beginning: str, most: int) -> Select[Any]:
     found = found.join(users, users.c.id == api_keys.c.user_id)
     found = found.where(api_keys.c.id.startswith(beginning, autoescape=True))
     return found.order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(most)
+
+
+def categories_like(beginning: str, most: int) -> Select[Any]:
+    """Select categories' names with their kinds."""
+    name = categories.c.name
+    found = select(name, categories.c.kind, null()).where(name.startswith(beginning, autoescape=True))
+    return found.order_by(name).limit(most)

@@ -10,20 +10,26 @@ DISPATCHING = {
     "attachment_pieces": ("SELECT",),
     "attachments": ("SELECT", "UPDATE", "DELETE"),
     "audit_logs": ("INSERT",),
+    "cap_usage": ("SELECT", "INSERT", "UPDATE"),
+    "categories": ("SELECT",),
+    "category_opt_outs": ("SELECT",),
     "contact_points": ("SELECT",),
     "dispatchers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "early_receipts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "metrics_dirty_hours": ("SELECT", "INSERT", "DELETE"),
     "notification_dlq": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "notification_metrics": ("SELECT", "INSERT", "UPDATE"),
+    "notification_preferences": ("SELECT", "UPDATE"),
     "notification_attachments": ("SELECT",),
     "notifications": ("SELECT", "UPDATE"),
     "provider_configs": ("SELECT", "UPDATE"),
     "provider_states": ("SELECT", "INSERT", "UPDATE"),
+    "rate_limits": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "suppressions": ("SELECT", "INSERT", "UPDATE"),
-    "users": ("SELECT",),
+    "user_limits": ("SELECT",),
+    "users": ("SELECT", "UPDATE"),
 }
-"""What dispatching does with each table. UPDATE of `provider_configs` and `attachments` is what locking rows takes."""
+"""What dispatching does with each table. Some of its UPDATEs are what locking rows takes."""
 
 
 def require_dispatching(tx: Tx) -> None:

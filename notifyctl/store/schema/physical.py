@@ -15,6 +15,7 @@ _KNOWN = text("provider_message_id IS NOT NULL")
 _ASKED_FOR = text("receipt_due_at IS NOT NULL")
 _BOUNCED = text("bounced_at IS NOT NULL")
 _TEMPLATED = text("template_id IS NOT NULL")
+_DEFERRED = text("deferred_by IS NOT NULL")
 
 DUE = Index(
     "idx_notifications_due",
@@ -49,6 +50,12 @@ TEMPLATE = Index(
     notifications.c.created_at,
     postgresql_where=_TEMPLATED,
     sqlite_where=_TEMPLATED,
+)
+DEFERRED = Index(
+    "idx_notifications_deferred",
+    notifications.c.deferred_by,
+    postgresql_where=_DEFERRED,
+    sqlite_where=_DEFERRED,
 )
 
 # Over half of each page stays free for the versions that claims write, which then touch no index. And what is rewritten

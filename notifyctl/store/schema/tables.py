@@ -25,11 +25,17 @@ from sqlalchemy import (
 )
 
 from notifyctl.store.db.dialect import ID, epoch_ms
+from notifyctl.store.schema.addresses import contact_points as contact_points
+from notifyctl.store.schema.addresses import suppressions as suppressions
 from notifyctl.store.schema.columns import flag, now_by_default, number, one_of, reference, row_id
 from notifyctl.store.schema.columns import metadata as metadata
 from notifyctl.store.schema.files import attachment_pieces as attachment_pieces
 from notifyctl.store.schema.files import attachments as attachments
 from notifyctl.store.schema.files import notification_attachments as notification_attachments
+from notifyctl.store.schema.policy import cap_usage as cap_usage
+from notifyctl.store.schema.policy import categories as categories
+from notifyctl.store.schema.policy import category_opt_outs as category_opt_outs
+from notifyctl.store.schema.policy import user_limits as user_limits
 from notifyctl.store.schema.templates import notification_templates as notification_templates
 from notifyctl.store.schema.templates import template_versions as template_versions
 
@@ -86,6 +92,9 @@ notifications = Table(
     Column(
         "template_version", Integer
     ),  # added: the version of it that holds for this one, whatever is published later
+    Column("category", String(50)),  # added: what it is about, by name
+    Column("deferred_by", String(20)),  # added: which rule put it off (a `core.gate.Wait`)
+    Column("counted_at", BigInteger),  # added: when it was counted for its user's cap; NULL: it is not
     one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),
@@ -273,39 +282,6 @@ audit_logs = Table(
 )
 
 # Added tables.
-
-contact_points = Table(
-    "contact_points",
-    metadata,
-    row_id(),
-    reference("user_id", "users.id"),
-    Column("channel", String(20), nullable=False),
-    Column("address", String(1024), nullable=False),
-    Column("folded", String(1024)),  # as it is compared; NULL where that is the address in lower case
-    now_by_default("created_at"),
-    one_of("channel", "channel", "email", "sms", "push"),
-    Index("idx_contact_user_channel", "user_id", "channel", "address", unique=True),
-    Index("idx_contact_address", "address"),
-)
-
-suppressions = Table(
-    "suppressions",
-    metadata,
-    row_id(),
-    Column("channel", String(20), nullable=False),
-    Column("address", String(1024), nullable=False),  # as it is compared (`core.address.fold`)
-    Column("written", String(1024)),  # as it was given; NULL where that is the same
-    Column("cause", String(20), nullable=False, server_default="operator"),  # a `core.suppression.SuppressionCause`
-    Column("group_id", String(64), nullable=False, server_default=text("''")),  # of which mails; empty: of all
-    Column("reason", Text, nullable=False),
-    Column("notification_id", ID),  # the one whose answer caused it; no foreign key: it outlives that row
-    now_by_default("created_at"),
-    Column("lifted_at", BigInteger),  # what was said before that moment suppresses it no more
-    one_of("channel", "channel", "email", "sms", "push"),
-    one_of("cause", "cause", "bounce", "opt_out", "complaint", "operator"),
-    Index("idx_suppression_address", "channel", "address", "cause", "group_id", unique=True),
-    Index("idx_suppression_created", "created_at", "id"),
-)
 
 provider_states = Table(
     "provider_states",

@@ -1,0 +1,121 @@
+"""Categories: what notifications are about. People leave those of marketing one by one."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass, replace
+
+from notifyctl.core import names
+from notifyctl.core.category import CategoryKind
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.store import categories as store
+from notifyctl.store.categories import CategoryRow, ListedCategory
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedCategory(CategoryRow):
+    """A category, and whether it is new."""
+
+    created: bool
+
+
+def create(
+    db: Database, name: str, kind: CategoryKind, description: str | None, provider_group: str | None, *, keep: bool
+) -> CreatedCategory:
+    """Create a category; one that is there with these values is left as it is where `keep` says so.
+
+    Raises UsageError for a malformed name, Conflict when there is one.
+    """
+    wanted = CategoryRow("", names.category(name), kind.value, description or None, _group(provider_group), 0, 0)
+
+    def work(tx: Tx) -> CreatedCategory:
+        row = replace(wanted, id=str(uuid.uuid4()), created_at=tx.now, updated_at=tx.now)
+        if store.create(tx, row):
+            facts = {key: [None, getattr(row, key)] for key in ("name", "kind", "description", "provider_group")}
+            tx.audit("create", "category", [(row.id, facts)])
+            return CreatedCategory(**asdict(row), created=True)
+        present = store.find(tx, row.name)
+        if keep and _says(present) == _says(row):
+            return CreatedCategory(**asdict(present), created=False)
+        other = " with other values" if keep else ""
+        raise Conflict(f"there is a category {row.name} already{other}", f"notifyctl categories show {row.name}")
+
+    return db.write(work)
+
+
+def get(db: Database, name: str) -> ListedCategory:
+    """Return the category of that name. Raises NotFound."""
+    with db.read() as tx:
+        return store.listed(tx, name)
+
+
+def listed(db: Database, after: Cursor | None, limit: int) -> list[ListedCategory]:
+    """Return at most `limit` categories after the cursor, newest first."""
+    with db.read() as tx:
+        return store.page(tx, after, limit)
+
+
+def count(db: Database) -> int:
+    """Return how many categories there are."""
+    with db.read() as tx:
+        return store.count(tx)
+
+
+def update(
+    db: Database, name: str, *, kind: CategoryKind | None, description: str | None, provider_group: str | None
+) -> CategoryRow:
+    """Change what is given; an empty text removes it. Raises UsageError, NotFound."""
+    if kind is None and description is None and provider_group is None:
+        raise UsageError("nothing to change was given", "--kind, --description or --provider-group")
+
+    def work(tx: Tx) -> CategoryRow:
+        old = store.lock(tx, name)
+        new = replace(
+            old,
+            kind=old.kind if kind is None else kind.value,
+            description=old.description if description is None else description or None,
+            provider_group=old.provider_group if provider_group is None else _group(provider_group),
+        )
+        changes = {
+            key: [getattr(old, key), getattr(new, key)]
+            for key in ("kind", "description", "provider_group")
+            if getattr(old, key) != getattr(new, key)
+        }
+        if not changes:
+            return old
+        new = replace(new, updated_at=tx.now)
+        store.replace(tx, new)
+        tx.audit("update", "category", [(new.id, changes)])
+        return new
+
+    return db.write(work)
+
+
+def delete(db: Database, name: str) -> ListedCategory:
+    """Delete a category; who left it stays known. Raises NotFound, and Conflict while something of it is pending."""
+
+    def work(tx: Tx) -> ListedCategory:
+        row = store.lock(tx, name)
+        if store.is_pending(tx, row.name):
+            hint = f"notifyctl notifications cancel --category {row.name}"
+            raise Conflict(f"notifications of the category {row.name} are still to be sent", hint)
+        gone = store.listed(tx, name)
+        store.remove(tx, row.id)
+        tx.audit("delete", "category", [(row.id, {"name": [row.name, None], "left_by": gone.left_by})])
+        return gone
+
+    return db.write(work)
+
+
+def _says(row: CategoryRow) -> tuple[str | None, ...]:
+    return row.kind, row.description, row.provider_group
+
+
+def _group(text: str | None) -> str | None:
+    group = (text or "").strip()
+    if group and not (group.isascii() and group.isdigit() and len(group) <= 20):
+        raise UsageError(f"--provider-group {text!r} is no id of a group", "SendGrid shows it as a number, like 12345")
+    return group or None

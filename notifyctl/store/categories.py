@@ -1,0 +1,134 @@
+"""Categories, and who left them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, exists, func, select, update
+
+from notifyctl.core.category import OptOutSource
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import NotFound
+from notifyctl.store import ids
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
+from notifyctl.store.queue.states import PENDING
+from notifyctl.store.schema.tables import categories, category_opt_outs, notifications, users
+
+_c, _o = categories.c, category_opt_outs.c
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryRow:
+    """A category as it is stored. `provider_group` is the group of mails at SendGrid that is the same."""
+
+    id: str
+    name: str
+    kind: str
+    description: str | None
+    provider_group: str | None
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCategory(CategoryRow):
+    """A category, and how many people left it."""
+
+    left_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """That somebody left a category. Times are milliseconds since the epoch."""
+
+    id: str
+    user_id: str
+    username: str
+    category: str
+    source: str
+    created_at: int
+
+
+def create(tx: Tx, row: CategoryRow) -> bool:
+    """Store a category; return False when there is one of that name."""
+    made = tx.dialect.insert(categories).values(asdict(row)).on_conflict_do_nothing().returning(_c.id)
+    return tx.execute(made).first() is not None
+
+
+def find(tx: Tx, name: str) -> CategoryRow:
+    """Return the category of that name. Raises NotFound."""
+    row = tx.execute(select(*_COLUMNS).where(_c.name == name.strip())).first()
+    if row is None:
+        raise NotFound(f"there is no category {ids.shown(name)}", "notifyctl categories list")
+    return CategoryRow(*row)
+
+
+def lock(tx: Tx, name: str) -> CategoryRow:
+    """Return the category of that name, locked until the transaction ends. Raises NotFound."""
+    found = find(tx, name)
+    tx.execute(tx.dialect.lock_row(select(_c.id).where(_c.id == found.id)))
+    return find(tx, name)
+
+
+def listed(tx: Tx, name: str) -> ListedCategory:
+    """Return the category of that name with how many left it. Raises NotFound."""
+    return ListedCategory(*tx.execute(_listing().where(_c.id == find(tx, name).id)).one())
+
+
+def page(tx: Tx, after: Cursor | None, limit: int) -> list[ListedCategory]:
+    """Return at most `limit` categories after the cursor, newest first."""
+    found = tx.execute(newest_first(_listing(), _c.created_at, _c.id, after, limit))
+    return [ListedCategory(*row) for row in found]
+
+
+def count(tx: Tx) -> int:
+    """Return how many categories there are."""
+    return tx.execute(select(func.count()).select_from(categories)).scalar_one()
+
+
+def replace(tx: Tx, row: CategoryRow) -> None:
+    """Store a category's values anew; its name stays."""
+    values = {key: value for key, value in asdict(row).items() if key not in ("id", "name", "created_at")}
+    tx.execute(update(categories).where(_c.id == row.id).values(values))
+
+
+def remove(tx: Tx, id_: str) -> None:
+    """Delete a category; who left it stays known."""
+    tx.execute(delete(categories).where(_c.id == id_))
+
+
+def is_pending(tx: Tx, name: str) -> bool:
+    """Return whether something of the category is still to be sent."""
+    n = notifications.c
+    return bool(tx.execute(select(exists().where(PENDING, n.category == name))).scalar())
+
+
+def leave(tx: Tx, row_id: str, user_id: str, name: str, source: OptOutSource) -> bool:
+    """Write down that a user left a category; return False where that is so already."""
+    made = tx.dialect.insert(category_opt_outs).values(
+        id=row_id, user_id=user_id, category=name, source=source.value, created_at=tx.now
+    )
+    return tx.execute(made.on_conflict_do_nothing().returning(_o.id)).first() is not None
+
+
+def come_back(tx: Tx, user_id: str, name: str) -> str | None:
+    """Forget that a user left a category and return the opt-out's id; None where the user had not."""
+    theirs = (_o.user_id == user_id, _o.category == name)
+    return tx.execute(delete(category_opt_outs).where(*theirs).returning(_o.id)).scalar()
+
+
+def opt_outs(tx: Tx, user_id: str) -> list[OptOut]:
+    """Return which categories a user left, the latest first."""
+    found = select(_o.id, _o.user_id, users.c.username, _o.category, _o.source, _o.created_at)
+    found = found.join_from(category_opt_outs, users, users.c.id == _o.user_id).where(_o.user_id == user_id)
+    return [OptOut(*row) for row in tx.execute(found.order_by(_o.created_at.desc(), _o.id))]
+
+
+_COLUMNS = (_c.id, _c.name, _c.kind, _c.description, _c.provider_group, _c.created_at, _c.updated_at)
+
+
+def _listing() -> Select[Any]:
+    left = select(func.count()).select_from(category_opt_outs).where(_o.category == _c.name).correlate(categories)
+    return select(*_COLUMNS, left.scalar_subquery().label("left_by"))

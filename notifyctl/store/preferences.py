@@ -1,0 +1,129 @@
+"""What people want on each channel: whether, how often, when not, and where they live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import time
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.model import Channel
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
+from notifyctl.store.schema.tables import notification_preferences, users
+
+_p = notification_preferences.c
+
+NOBODY_SET = "UTC"
+"""The schema's default for a time zone: nobody said one. Who lives in UTC has `Etc/UTC`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What a user wants on a channel. Quiet hours are local times, `timezone` may be `NOBODY_SET`."""
+
+    id: str
+    user_id: str
+    channel: str
+    enabled: bool
+    frequency_cap: int | None
+    quiet_hours_start: time | None
+    quiet_hours_end: time | None
+    timezone: str
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPreference(Preference):
+    """The same with whose it is."""
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceFilter:
+    """Which preferences; None narrows nothing."""
+
+    user_id: str | None = None
+    channel: Channel | None = None
+    enabled: bool | None = None
+
+
+def of_user(tx: Tx, user_id: str) -> list[Preference]:
+    """Return what a user wants, on those channels about which something was said."""
+    return _many(tx, _select().where(_p.user_id == user_id))
+
+
+def lock(tx: Tx, user_id: str, channel: Channel) -> Preference | None:
+    """Return what a user wants on a channel, locked until the transaction ends; None where nothing was said."""
+    theirs = (_p.user_id == user_id, _p.channel == channel.value)
+    tx.execute(tx.dialect.lock_row(select(_p.id).where(*theirs)))
+    return next(iter(_many(tx, _select().where(*theirs))), None)
+
+
+def write(tx: Tx, row: Preference, *, new: bool) -> None:
+    """Store what a user wants on a channel."""
+    if new:
+        tx.execute(insert(notification_preferences).values(asdict(row)))
+        return
+    values = {name: value for name, value in asdict(row).items() if name not in ("id", "user_id", "channel")}
+    tx.execute(update(notification_preferences).where(_p.id == row.id).values(values))
+
+
+def remove(tx: Tx, ids: Sequence[str]) -> None:
+    """Forget preferences."""
+    tx.execute(delete(notification_preferences).where(tx.dialect.is_any(_p.id, ids)))
+
+
+def page(tx: Tx, wanted: PreferenceFilter, after: Cursor | None, limit: int) -> list[NamedPreference]:
+    """Return at most `limit` preferences after the cursor, newest first."""
+    found = _named().where(*_conditions(wanted))
+    rows = tx.execute(newest_first(found, _p.created_at, _p.id, after, limit))
+    return [NamedPreference(*row) for row in rows]
+
+
+def count(tx: Tx, wanted: PreferenceFilter) -> int:
+    """Return how many preferences a filter matches."""
+    found = select(func.count()).select_from(notification_preferences).where(*_conditions(wanted))
+    return tx.execute(found).scalar_one()
+
+
+_COLUMNS = (
+    _p.id,
+    _p.user_id,
+    _p.channel,
+    _p.enabled,
+    _p.frequency_cap,
+    _p.quiet_hours_start,
+    _p.quiet_hours_end,
+    _p.timezone,
+    _p.created_at,
+    _p.updated_at,
+)
+
+
+def _select() -> Select[Any]:
+    return select(*_COLUMNS)
+
+
+def _many(tx: Tx, statement: Select[Any]) -> list[Preference]:
+    return [Preference(*row) for row in tx.execute(statement)]
+
+
+def _named() -> Select[Any]:
+    return select(*_COLUMNS, users.c.username).join_from(notification_preferences, users, users.c.id == _p.user_id)
+
+
+def _conditions(wanted: PreferenceFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.user_id is not None:
+        found.append(_p.user_id == wanted.user_id)
+    if wanted.channel is not None:
+        found.append(_p.channel == wanted.channel.value)
+    if wanted.enabled is not None:
+        found.append(_p.enabled.is_(wanted.enabled))
+    return found
