@@ -126,7 +126,7 @@ def ingest(
         if [file, str(headers), auth_token].count("-") > 1:
             raise UsageError("stdin can be only one of FILE, --headers and --auth-token")
         body = files.content(file, "")
-        guessed = service.guess(body)
+        guessed = service.guess(body, url)
         if guessed is None:
             run.out.record(service.nothing(provider), INGESTED, id_name="provider")
             run.out.say(f"there is nothing in {'stdin' if file == '-' else file}: no receipt was taken")

@@ -58,6 +58,12 @@ def text(value: object) -> str:
     return one_line(value) if isinstance(value, str) else ""
 
 
+def address(value: object) -> str | None:
+    """Return an address that a provider tells of; None for what had to be cleaned: it may be another's."""
+    found = text(value)
+    return found if found and found == str(value).strip() and "\ufffd" not in found else None
+
+
 def explained(ours: str | None, theirs: str) -> str:
     """Return what an answer means in our words, if there are any, with the provider's own beside them."""
     return theirs if ours is None else f"{ours} ({theirs})" if theirs else ours

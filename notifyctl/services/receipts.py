@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -20,6 +21,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.receipts import RecordedReceipts
 
 BATCH = 500
+_IN_ADDRESS = re.compile(r"[?&](?:MessageSid|SmsSid)=")
 _HINT = "--headers, --url and --auth-token give what is signed and with what, the provider's settings the public key"
 
 
@@ -50,9 +52,14 @@ class Ingested:
         return len(self.unread)
 
 
-def guess(body: bytes) -> str | None:
-    """Return whose call it looks like: SendGrid posts JSON, Twilio forms. None where there is nothing in it."""
+def guess(body: bytes, url: str | None = None) -> str | None:
+    """Return whose call it looks like: SendGrid posts JSON, Twilio forms, or calls an address that says it all by GET.
+
+    None where there is nothing in it.
+    """
     begins = unmarked(body).lstrip()[:1]
+    if not begins and _IN_ADDRESS.search(url or ""):
+        return "twilio"
     return ("sendgrid" if begins in (b"[", b"{") else "twilio") if begins else None
 
 

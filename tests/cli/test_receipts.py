@@ -528,6 +528,15 @@ def test_a_shared_key_of_twilios(cli: Cli, providers: Stub, sent: Callable[..., 
 
 
 @ON_EITHER
+def test_a_callback_by_get_has_no_body(cli: Cli, sent: Callable[..., str]) -> None:
+    """What Twilio calls with GET says all in its address; an empty body is no sign that nothing came."""
+    sent("SM1")
+    url = f"{URL}?MessageSid=SM1&MessageStatus=delivered"
+    done = cli.call("receipts", "ingest", "-", "--url", url, "-o", "json", input=b"").ok().json()
+    assert (done["provider"], done["delivered"]) == ("twilio", 1)
+
+
+@ON_EITHER
 @pytest.mark.parametrize("body", [b"", b" \r\n", b"\xef\xbb\xbf"])
 def test_nothing_to_take_is_said(cli: Cli, tmp_path: Path, body: bytes) -> None:
     """A pipe that brought nothing, or an empty file, is no success of which nobody hears."""

@@ -317,6 +317,14 @@ FCM = [
         )
         for what in ("device", "topic")
     ),
+    *(
+        Row(
+            f"QUOTA_EXCEEDED of {subject}",
+            fcm(429, "RESOURCE_EXHAUSTED", quota(subject), fcm_error("QUOTA_EXCEEDED")),
+            again("transient", 60, 120),
+        )
+        for subject in ("DeviceMessageRateExceeded", "messages_per_topic")
+    ),
     Row("503", fcm(503, "UNAVAILABLE", fcm_error("UNAVAILABLE")), again("transient", 10, 20)),
     Row("503 that says when", fcm(503, "UNAVAILABLE", Retry_After="3"), again("transient", 3, 6)),
     Row("500", fcm(500, "INTERNAL", fcm_error("INTERNAL")), again("unknown", 10, 20)),

@@ -144,6 +144,7 @@ SENDGRID: list[tuple[EventFacts, str | None]] = [
     ({"event": "dropped", "reason": "Bounced Address"}, "bounce"),
     ({"event": "dropped", "reason": "Invalid"}, "bounce"),
     ({"event": "dropped", "reason": "Unsubscribed Address"}, "opt_out"),
+    ({"event": "dropped", "reason": "Unsubscribed Address", "asm_group_id": "7"}, "opt_out"),
     ({"event": "dropped", "reason": "Spam Reporting Address"}, "complaint"),
     ({"event": "dropped", "reason": "Invalid SMTPAPI header"}, None),
     ({"event": "dropped", "reason": "Spam Content (if Spam Checker app is enabled)"}, None),
@@ -177,8 +178,9 @@ def _sendgrid_activity(db: Database, event: EventFacts) -> Act:
     entry = {"event_name": _NAMES.get(event["event"], event["event"]), "reason": event.get("reason", "")}
     entry |= {"bounce_type": _TYPES.get(kind, kind), "processed": "2025-12-31T21:59:50Z"}
     came_back = event["event"] in ("bounce", "dropped")
-    mail = {"msg_id": f"{MSG}.f.1", "to_email": "anna@example.org", "events": [entry]}
+    mail: dict[str, Any] = {"msg_id": f"{MSG}.f.1", "to_email": "anna@example.org", "events": [entry]}
     mail |= {"status": "not_delivered" if came_back else "delivered"}
+    mail |= {"asm_group_id": int(event["asm_group_id"])} if "asm_group_id" in event else {}
     return told(db, "sendgrid", traced("sendgrid", mail, f"{MSG}.f.1"), MSG, asm={"group_id": 7})
 
 
@@ -186,7 +188,7 @@ def _sendgrid_activity(db: Database, event: EventFacts) -> Act:
 @pytest.mark.parametrize(("event", "cause"), SENDGRID, ids=[" ".join(each.values()) for each, _ in SENDGRID])
 def test_sendgrid(database: Database, road: Road, event: EventFacts, cause: str | None) -> None:
     """An event says the same in a callback, in one of no mail that is here, and in the Email Activity."""
-    group = "7" if event["event"] == "group_unsubscribe" else ""
+    group = event.get("asm_group_id", "")  # in the Email Activity it is the mail's, and a number
     assert road(database, event) == (set() if cause is None else {("anna@example.org", cause, group)})
 
 

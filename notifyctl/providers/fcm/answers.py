@@ -52,7 +52,8 @@ _EXPLANATIONS: Mapping[tuple[int, str | None], str] = {
 # The least wait where the answer names none.
 _WAITS_MS: Mapping[int, int] = {429: 60_000, 500: 10_000, 502: 10_000, 503: 10_000, 504: 10_000}
 _BAD_TOKEN_FIELDS = frozenset({"message.token", "message.fid"})
-_TARGET = re.compile(r"\b(?:device|topic|registration)s?\b", re.IGNORECASE)
+# Also as a part of names, such as `DeviceMessageRateExceeded` and `messages_per_device`.
+_TARGET = re.compile(r"device|topic|registration", re.IGNORECASE)
 _BAD_TOKEN = re.compile(r"token is not (a )?valid", re.IGNORECASE)
 
 

@@ -106,7 +106,7 @@ def _event(event: Mapping[str, Any], mail: Mapping[str, Any]) -> Event:
         reading.text(event.get("reason")),
         reading.text(mail.get("to_email")) or None,
         _moment(event.get("processed")),
-        reading.text(event.get("asm_group_id")),
+        vocabulary.group_id(event.get("asm_group_id")) or vocabulary.group_id(mail.get("asm_group_id")),
     )
 
 

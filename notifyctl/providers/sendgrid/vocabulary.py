@@ -74,6 +74,11 @@ def receipt(event: Event) -> Receipt | None:
     )
 
 
+def group_id(value: object) -> str:
+    """Return the id of a group of mails, which is a number; also one that became text. Empty for none."""
+    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+
+
 def _cause(name: str, event: Event) -> SuppressionCause | None:
     if name == "dropped":
         return _DROPPED.get(event.reason.strip().rstrip(".").lower())

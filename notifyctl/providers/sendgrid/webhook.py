@@ -27,7 +27,10 @@ _SECONDS = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def read(body: bytes) -> list[Arrival | Unread]:
-    """Return what the events say: of one array, or of one a line; raise MalformedCall where there is no array."""
+    """Return what the events say: of one array, or of an array or event a line; raise MalformedCall for none.
+
+    SendGrid posts arrays; it is what receives them that writes one event a line.
+    """
     return list(_arrivals(body))
 
 
@@ -82,14 +85,11 @@ def _key(text: str) -> Any:
 
 
 def _arrivals(body: bytes) -> Iterator[Arrival | Unread]:
-    try:
-        text = reading.unmarked(body).decode()
-    except UnicodeDecodeError:
-        raise MalformedCall("it is no text in UTF-8") from None
+    text = reading.unmarked(body).decode(errors="replace")  # bytes that are none cost the one event they are in
     if (whole := _array(text)) is not None:
         yield from (_arrival(event, f"element {number}") for number, event in enumerate(whole, 1))
         return
-    calls = [(f"line {number}", _array(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    calls = [(f"line {number}", _events(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not any(events is not None for _, events in calls):
         raise MalformedCall(_NO_ARRAY)
     for where, events in calls:
@@ -100,16 +100,34 @@ def _arrivals(body: bytes) -> Iterator[Arrival | Unread]:
 
 
 def _array(text: str) -> list[Any] | None:
+    value = _decoded(text)
+    return value if isinstance(value, list) else None
+
+
+def _events(line: str) -> list[Any] | None:
+    value = _decoded(line)
+    if isinstance(value, dict) and "event" in value:
+        return [value]
+    return value if isinstance(value, list) else None
+
+
+def _decoded(text: str) -> Any:
     try:
-        value = json.loads(text)
+        return json.loads(text, parse_int=_number)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, list) else None
+
+
+def _number(digits: str) -> float:
+    """Return a whole number; one with more digits than anything here has only costs the event that it is in."""
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _arrival(event: object, where: str) -> Arrival | Unread:
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
         return Unread(f"{where}: it is no event: an object with `event`")
+    if reading.text(event.get("email")) and reading.address(event["email"]) is None:
+        return Unread(f"{where}: its `email` has characters that are in no address")
     full = reading.identifier(event.get("sg_message_id")) or ""
     return Arrival(
         _receipt(event),
@@ -119,15 +137,14 @@ def _arrival(event: object, where: str) -> Arrival | Unread:
 
 
 def _receipt(event: Mapping[str, Any]) -> Receipt | None:
-    group = event.get("asm_group_id")
     return vocabulary.receipt(
         Event(
             event["event"],
             reading.text(event.get("type")),
             reading.text(event.get("reason")) or reading.text(event.get("response")),
-            reading.text(event.get("email")) or None,
+            reading.address(event.get("email")),
             _moment(event.get("timestamp")),
-            str(group) if isinstance(group, int | str) and not isinstance(group, bool) else "",
+            vocabulary.group_id(event.get("asm_group_id")),
         )
     )
 

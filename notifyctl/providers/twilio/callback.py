@@ -22,15 +22,22 @@ _MOST_FIELDS = 1_000
 
 
 def read(call: Call) -> list[Arrival | Unread]:
-    """Return what the callbacks say, one a line. The address is that of one call: to several it says nothing."""
+    """Return what the callbacks say, one a line. The address is that of one call: to several it says nothing.
+
+    A call by GET has no body: all that it says is in the address.
+    """
     lines = list(_lines(call.body))
-    query = _query(call.url) if len(lines) == 1 else []
+    query = _query(call.url) if len(lines) < 2 else []
+    if not lines and query:
+        return [_line(b"", 1, query)]
     return [_line(line, number, query) for number, line in lines]
 
 
 def is_genuine(call: Call, credentials: Credentials) -> bool:
     """Return whether Twilio signed it; raise Unsigned where that cannot be seen."""
     lines = list(_lines(call.body))
+    if not lines:  # a GET: the address has it all, and is signed
+        return signature.is_genuine(call, [], credentials)
     if len(lines) != 1:
         raise Unsigned(f"the headers are those of one call, and there are {len(lines)}")
     return signature.is_genuine(call, _pairs(lines[0][1], lines[0][0]), credentials)
@@ -49,6 +56,8 @@ def _line(line: bytes, number: int, query: Pairs) -> Arrival | Unread:
 
 
 def _pairs(line: bytes, number: int) -> Pairs:
+    if not line:
+        return []
     try:
         return parse_qsl(
             line.decode("ascii"),
@@ -64,7 +73,8 @@ def _pairs(line: bytes, number: int) -> Pairs:
 def _query(url: str | None) -> Pairs:
     """Return what the address that was called says; whoever received the call may also have put it into the form."""
     try:
-        return parse_qsl(urlsplit(url or "").query, max_num_fields=_MOST_FIELDS)
+        query = urlsplit(url or "").query
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         return []
 

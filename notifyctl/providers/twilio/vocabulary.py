@@ -38,7 +38,8 @@ def inbound(form: Mapping[str, str]) -> Receipt | None:
     word = body.strip().casefold()
     lifts = _TYPES.get(given)
     if lifts is None and not given:
-        # What is added to a STOP takes nothing from it, nor do wide letters; to begin again, it has to be that word.
+        # Twilio heeds messages of a single word only ("STOP PLEASE" is none). Signs and blanks beside a STOP take
+        # nothing from it, nor do wide letters; to begin again, it has to be that very word.
         letters = _BESIDE.sub("", unicodedata.normalize("NFKC", word))
         lifts = False if letters in OPT_OUT else True if word in OPT_IN else None
     address = form.get("From", "").strip()
