@@ -50,8 +50,7 @@ def keep(tx: Tx, provider: str, arrivals: Sequence[Arrival]) -> None:
     tx.execute(early_receipts.insert(), [_row(tx, provider, each) for each in arrivals])
     surplus = tx.execute(select(func.count()).select_from(early_receipts)).scalar_one() - MOST
     if surplus > 0:
-        oldest = select(e.id, e.provider).order_by(e.received_at).limit(surplus)
-        _give_up(tx, [(row.id, row.provider) for row in tx.execute(oldest)])
+        _give_up(tx, tx.execute(select(e.id).order_by(e.received_at).limit(surplus)).scalars().all())
 
 
 def about(tx: Tx, notification_ids: Sequence[str]) -> list[EarlyReceipt]:
@@ -94,11 +93,11 @@ def _folds(said: Any) -> Set[str]:
 
 def put_off(tx: Tx, waiting: Iterable[EarlyReceipt]) -> None:
     """Let those wait on that matched nothing; what waited for three days is forgotten and counted."""
-    over, rest = list[tuple[str, str]](), list[tuple[str, int]]()
+    over, rest = list[str](), list[tuple[str, int]]()
     for each in waiting:
         age = tx.now - each.received_at
         if age >= KEPT_MS:
-            over.append((each.id, each.provider))
+            over.append(each.id)
         else:
             rest.append((each.id, min(tx.now + max(age, FIRST_LOOK_MS), each.received_at + KEPT_MS)))
     _give_up(tx, over)
@@ -107,9 +106,12 @@ def put_off(tx: Tx, waiting: Iterable[EarlyReceipt]) -> None:
         tx.execute(update(early_receipts).where(e.id == v.c.id).values(look_at=v.c.look_at))
 
 
-def _give_up(tx: Tx, rows: Sequence[tuple[str, str]]) -> None:
-    forget(tx, [id_ for id_, _ in rows])
-    for provider, count in sorted(Counter(provider for _, provider in rows).items()):
+def _give_up(tx: Tx, ids: Sequence[str]) -> None:
+    """Forget receipts and count them; those that somebody else gave up meanwhile were counted there."""
+    if not ids:
+        return
+    gone = delete(early_receipts).where(tx.dialect.is_any(e.id, ids)).returning(e.provider)
+    for provider, count in sorted(Counter(tx.execute(gone).scalars()).items()):
         providers.count_unmatched(tx, provider, count)
 
 

@@ -268,6 +268,17 @@ def test_what_matches_nothing_is_counted_in_the_end(database: Database, monkeypa
     assert unmatched(database) == 3
 
 
+def test_what_two_gave_up_is_counted_once(database: Database) -> None:
+    """Every dispatcher looks at what is kept: two may find at once that it is three days old."""
+    seed.provider(database)
+    tell(database, Arrival(DELIVERED, None, "m1"), Arrival(DELIVERED, None, "m2"))
+    with database.read() as tx:
+        seen = early.due(tx.at(NOW + 73 * HOUR))
+    for _ in range(2):
+        database.write(lambda tx: early.put_off(tx.at(NOW + 73 * HOUR), seen))
+    assert (count(database, early_receipts), unmatched(database)) == (0, 2)
+
+
 def unmatched(db: Database) -> int:
     """Return how many receipts were given up."""
     with db.read() as tx:
