@@ -503,6 +503,19 @@ def test_what_may_have_gone_out_never_changes_its_provider(database: Database, a
     assert [seed.notification(database, id_).fails_over for id_ in (answered, lost)] == [False, False]
 
 
+def test_what_is_not_sent_keeps_its_provider(database: Database, anna: str) -> None:
+    """Who stood in only looked at it: it was put off, or came to its end, and the numbers are its own provider's."""
+    newer = json.dumps({**seed.CONTENT["email"], "v": 99})
+    (expired,) = seed.pending(database, anna, expires_at=2_000)
+    (broken,) = seed.pending(database, anna, payload="[")
+    (waits,) = seed.pending(database, anna, payload=newer)
+    pause(database, Cause.BREAKER)
+    assert take(database, NOW, provider="smtp", stands_in_for=FOR_SENDGRID).claims == ()
+    rows = [seed.notification(database, id_) for id_ in (expired, broken, waits)]
+    assert [row.status for row in rows] == ["cancelled", "failed", "pending"]
+    assert {(row.provider, row.retry_history, row.lease_id) for row in rows} == {("sendgrid", None, None)}
+
+
 def test_what_the_other_cannot_deliver_goes_home(database: Database, anna: str) -> None:
     """No notification dies because another provider stood in: it is as before, and waits for its own."""
     (id_,) = seed.pending(database, anna)

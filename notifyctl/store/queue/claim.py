@@ -252,6 +252,7 @@ def _batch(
     claims, changes = _triaged(
         tx, taken.due, terms, {(each.arrival.notification_id, each.provider): each for each in told}
     )
+    take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
     if changes:
         apply(tx, changes)
     if told:

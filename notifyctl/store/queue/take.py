@@ -36,6 +36,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.change import Subject
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due
@@ -162,6 +163,16 @@ def closer(
     _lease(tx, wanted, [row for row in due if row.provider != wanted.provider], length, over=True)
     deadline = provider.timeout_seconds * 1_000
     return Taken(due, provider.updated_at, provider.polled, provider.health, length, deadline, crowded)
+
+
+def leave(tx: Tx, rows: Sequence[Subject]) -> None:
+    """Let rows that were leased by a provider that stands in, and are not to be sent now, stay with their own."""
+    if rows:
+        v = tx.dialect.rowset(
+            "v", {**_LEASE, "home": String(20)}, [(row.id, row.lease_id, row.provider) for row in rows]
+        )
+        ours = (n.id == v.c.id, n.lease_id == v.c.fence)
+        tx.execute(update(notifications).values(provider=v.c.home).where(*ours))
 
 
 def renew(tx: Tx, leases: Sequence[tuple[str, str]], until: int) -> None:
