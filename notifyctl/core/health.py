@@ -127,7 +127,7 @@ class Health:
     `probe_of` is the notification that made the last one. The breaker counts within a window that began with a failure.
 
     `ceiling` is how many calls each dispatcher may have in flight after it was throttled; it grows with what succeeds,
-    and so long `probes` is how often it was asked in vain before. `doubt` is a refusal that may be the configuration's
+    and so long `probes` says how long the next wait is. `doubt` is a refusal that may be the configuration's
     fault, `doubt_about` whose (`doubt.digest`). `held_senders` are those whose queue is full (`core.senders`).
     """
 
@@ -238,9 +238,15 @@ class Health:
         if self.pause_cause is Cause.THROTTLED:
             if now - self.paused_at > TOLD_MS:
                 news.append(News("resume", reason))
-            return replace(self.resumed(), ceiling=1, probes=max(0, self.probes - 1))
+            return replace(self.resumed(), ceiling=1, probes=self._learned())
         news.append(News("resume" if self.pause_cause is Cause.CONFIG else "close", reason))
         return self.resumed()
+
+    def _learned(self) -> int:
+        """Return how many probes in vain are remembered when one works: the next wait is half of what the last was."""
+        first, longest = PROBES[Cause.THROTTLED]
+        until_longest = (longest // first).bit_length()  # more of them lengthened no wait
+        return max(0, min(self.probes - 1, until_longest) - 1)
 
     def _refused_again(self, outcome: Outcome | None) -> bool:
         """Return whether that is the refusal for which it is paused."""

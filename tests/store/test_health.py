@@ -411,6 +411,24 @@ def test_consecutive_throttles_double_up_to_a_quarter_of_an_hour(database: Datab
     assert {seed.notification(database, each.id).attempt_count for each in claims} == {0}
 
 
+def test_each_success_halves_the_next_wait(database: Database, anna: str) -> None:
+    """After an hour of refusals it works again, but for too many at once: it is soon asked as often as at first."""
+    seed.pending(database, anna, count=20)
+    slowly = Outcome(Kind.THROTTLED, "slowly")
+    learn(database, [(each, slowly) for each in take(database, NOW).claims], NOW)
+    now, waits = config(database).health.probe_at or 0, list[float]()
+    while now < NOW + 3_600_000:
+        learn(database, [(each, slowly) for each in take(database, now).claims], now)
+        now = config(database).health.probe_at or 0
+    for _ in range(10):
+        learn(database, [(each, FINE) for each in take(database, now).claims], now)
+        learn(database, [(each, slowly) for each in take(database, now).claims], now)
+        waits.append(((config(database).health.probe_at or 0) - now) / 1_000)
+        now = config(database).health.probe_at or 0
+    expected = [512.0 / 2**number for number in range(9)] + [2.0]
+    assert all(least <= wait <= 1.25 * least for least, wait in zip(expected, waits, strict=True)), waits
+
+
 def test_a_days_limit_is_told_and_waits_for_the_next_day(database: Database, anna: str) -> None:
     """Nothing is asked for 24 hours; who looks after it is told of the pause and of its end."""
     seed.pending(database, anna, count=2)
