@@ -1,0 +1,139 @@
+"""From a template and values to what a notification says: the content that `core.content` has payloads of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from notifyctl.core.model import Channel
+from notifyctl.core.template import html, language
+from notifyctl.core.template.engine import Engine, Unit
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.source import UNSET, Source, Variable, unfit
+
+SUBJECT_LONGEST = 998
+"""Characters of a subject when it is rendered: a line of a mail has no more."""
+
+
+class Renderer:
+    """Renders templates; one for a process, shared by its threads. It keeps what was compiled, by what it says.
+
+    `tag` is the language of who reads it, None where nobody knows: the template's own language is taken.
+    """
+
+    def __init__(self) -> None:
+        self._engine = Engine(language.FUNCTIONS)
+
+    def render(self, source: Source, values: Mapping[str, Any], tag: str | None = None) -> dict[str, Any]:
+        """Return the content: email {subject, text, html}, sms {body}, push {title, body, image, data}.
+
+        What the template does not have is left out; a mail with HTML always has a text. Raises TemplateError, which
+        names the template, the part, and the variable where one is missing or of a wrong type.
+        """
+        spoken = language.chosen(source, tag)
+        given = supplied(source, values)
+        with language.speaking(spoken or "en"):
+            parts = {
+                name: self._data(source, name, text, spoken, given)
+                if isinstance(text, Mapping)
+                else self._engine.render(unit(source, name, spoken), given)
+                for name, text in source.in_language(spoken).items()
+                if text
+            }
+        return _FINISH[source.channel](source, parts)
+
+    def check(self, source: Source) -> None:
+        """Raise TemplateError unless all parts in all languages are written as templates are."""
+        for tag in (None, *source.variants):
+            for name, text in source.in_language(tag).items():
+                if isinstance(text, Mapping):
+                    for key, each in text.items():
+                        self._engine.check(Unit(source.name, f"{name}.{key}", each))
+                elif text:
+                    self._engine.check(unit(source, name, tag))
+
+    def _data(
+        self, source: Source, name: str, texts: Mapping[str, Any], tag: str | None, given: Mapping[str, Any]
+    ) -> dict[str, str]:
+        return {
+            key: self._engine.render(
+                Unit(source.name, f"{name}.{key}", text, includes=_included(source, name, tag)), given
+            )
+            for key, text in texts.items()
+        }
+
+
+def supplied(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with the defaults of those that are not given. Raises TemplateError for a type that is wrong.
+
+    What is not declared is let through.
+    """
+    found = dict(values)
+    for variable in _declared(source):
+        if variable.name not in found and variable.default is not UNSET:
+            found[variable.name] = variable.default
+        if variable.name in found:
+            _check(source, variable, found[variable.name])
+    return found
+
+
+def unit(source: Source, part: str, tag: str | None) -> Unit:
+    """Return a part in a language with what it includes, as the engine renders it."""
+    return Unit(source.name, part, _text(source, part, tag), part == "html", _included(source, part, tag))
+
+
+def _declared(source: Source) -> list[Variable]:
+    """Return its variables and, where it does not declare them itself, those of what it includes."""
+    found = {variable.name: variable for each in source.includes.values() for variable in _declared(each)}
+    return list({**found, **{variable.name: variable for variable in source.variables}}.values())
+
+
+def _check(source: Source, variable: Variable, value: Any) -> None:
+    if value is None and variable.default is None:
+        return
+    if wrong := unfit(value, variable.type):
+        raise TemplateError(f"{variable.name} {wrong}", template=source.name, variable=variable.name)
+
+
+def _text(source: Source, part: str, tag: str | None) -> str:
+    """Return a part's text; what is included has a body at least, which stands in for other parts."""
+    parts = source.in_language(tag)
+    return str(parts.get(part) or parts.get("body") or "")
+
+
+def _included(source: Source, part: str, tag: str | None) -> Mapping[str, Unit]:
+    return {name: unit(each, part, language.chosen(each, tag)) for name, each in source.includes.items()}
+
+
+def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if "subject" in parts:
+        content["subject"] = _one_line(source, parts["subject"])
+    markup = parts.get("html", "")
+    text = parts.get("body", "")
+    if not text.strip() and markup:
+        text = html.text(markup)
+    content["text"] = text
+    if markup:
+        content["html"] = html.inline(markup)
+    return content
+
+
+def _one_line(source: Source, subject: str) -> str:
+    text = subject.strip()
+    if len(text.splitlines()) > 1:
+        raise TemplateError("has more than one line", template=source.name, part="subject")
+    if len(text) > SUBJECT_LONGEST:
+        raise TemplateError(f"is longer than {SUBJECT_LONGEST} characters", template=source.name, part="subject")
+    return text
+
+
+def _sms(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
+    return {"body": parts.get("body", "")}
+
+
+def _push(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: parts[name] for name in ("title", "body", "image", "data") if parts.get(name)}
+
+
+_FINISH = {Channel.EMAIL: _mail, Channel.SMS: _sms, Channel.PUSH: _push}

@@ -1,0 +1,141 @@
+"""What passes between a template and its engine: values as JSON has them, and how each of them prints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from notifyctl.core.template.failure import TemplateError
+
+DEEPEST = 50
+"""Levels of lists and objects that a value may have."""
+_LARGEST = 2**63
+
+
+class ObjectValue:
+    """An object as a template sees it: its members and nothing else, where a dict would have its methods too.
+
+    `items` says to the engine that it is a mapping; as a member that is not there it is undefined like any other.
+    """
+
+    __slots__ = ("_asked", "_members")
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self._members = members
+        self._asked = False
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._members[name]
+        except KeyError:
+            self._asked = True
+            raise
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectValue) and self._members == other._members
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._members))
+
+    def __str__(self) -> str:
+        return as_json(self)
+
+    @property
+    def items(self) -> None:
+        """Nothing: only that it is there counts, unless it was looked for as a member just before."""
+        asked, self._asked = self._asked, False
+        if asked:
+            raise AttributeError("items")
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as the engine takes them. Raises TemplateError for one that JSON does not have."""
+    return {name: _given(value, name, 0) for name, value in values.items()}
+
+
+def as_json(value: Any) -> str:
+    """Return a value as JSON, objects and whatever the engine makes of lists too."""
+    return json.dumps(plain(value), ensure_ascii=False, default=_unprintable)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as `json` gives it."""
+    if isinstance(value, ObjectValue):
+        return {name: plain(value[name]) for name in value}
+    if isinstance(value, dict):
+        return {str(name): plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def printed(value: Any) -> str:
+    """Return what `{{ }}` prints."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return number(value)
+    return value if isinstance(value, str) else as_json(value)
+
+
+def number(value: float) -> str:
+    """Return a number with the fewest digits that read back as the same one, without an exponent."""
+    if not math.isfinite(value):
+        raise TemplateError("a number is too large, or no number")
+    text = repr(value)
+    return text if "e" not in text else _without_exponent(text)
+
+
+def _without_exponent(text: str) -> str:
+    digits = format(Decimal(text), "f")
+    return digits if "." in digits else f"{digits}.0"
+
+
+def _given(value: Any, name: str, depth: int) -> Any:
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return _text(value, name)
+    if isinstance(value, int):
+        return int(value) if -_LARGEST <= value < _LARGEST else str(int(value))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TemplateError(f"{name} is {value}, which is no number of JSON", variable=name)
+        return float(value)
+    if depth >= DEEPEST:
+        raise TemplateError(f"{name} is nested too deep", variable=name)
+    if isinstance(value, (list, tuple)):
+        return tuple(_given(each, name, depth + 1) for each in value)
+    if isinstance(value, Mapping):
+        return ObjectValue({_text(key, name): _given(each, name, depth + 1) for key, each in value.items()})
+    raise TemplateError(f"{name} is a {type(value).__name__}, which JSON does not have", variable=name)
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TemplateError(f"{name} has a name of a member that is no text", variable=name)
+    text = value if type(value) is str else str.__str__(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise TemplateError(f"{name} holds half a character, which is no text", variable=name) from None
+    return text
+
+
+def _unprintable(value: object) -> Any:
+    raise TemplateError(f"a {type(value).__name__} cannot be printed")
