@@ -20,6 +20,7 @@ SHARE = 4
 """The jitter of a wait is its share: a quarter."""
 MEANWHILE_MS = 5_000
 """While one goes first, the others look again after so long."""
+REMEMBERED_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,10 @@ def put_back(stored: str | None, by_ms: int) -> str | None:
 def after(held: Senders, answers: Iterable[tuple[str, Outcome | None]], now: int, chance: float) -> Senders:
     """Return who is held after these answers, each with its message's sender. `chance` is a draw for the jitter.
 
-    What was in flight when it began says nothing new; only the one that goes first does.
+    What was in flight when it began says nothing new; only the one that goes first does. One of whom nothing was heard
+    for long after its time is forgotten: nothing may ever be from it again, and all others are looked at closer for it.
     """
-    found = dict(held)
+    found = {name: each for name, each in held.items() if now - each.until < REMEMBERED_MS}
     for sender, outcome in answers:
         known = found.get(sender, Held(0, 0, asked=True))
         if known.asked and _is_full(outcome):

@@ -56,6 +56,13 @@ def test_only_who_goes_first_says_something_new(held: dict[str, Held], sender: s
     }
 
 
+@given(holds, st.integers(0, 10**13))
+def test_nobody_is_remembered_for_ever(held: dict[str, Held], now: int) -> None:
+    """An hour after its time a sender is as any other; until then it is known how often it was refused."""
+    left = {name: each for name, each in held.items() if each.until > now - 3_600_000}
+    assert senders.after(held, [], now, 0.0) == left
+
+
 @given(holds, st.lists(names, max_size=20), st.integers(0, 10**13))
 def test_at_a_claim_one_of_each_sender_goes_first(held: dict[str, Held], wanted: list[str], now: int) -> None:
     """Those of senders that are not held go all; the others look again soon, or when it may be over."""

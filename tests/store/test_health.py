@@ -602,6 +602,16 @@ def test_a_full_queue_holds_that_sender_only(database: Database, anna: str) -> N
     assert config(database).hold(now) is None
 
 
+def test_a_sender_that_is_used_no_more_slows_nobody(database: Database, anna: str) -> None:
+    """Its last campaign is over: an hour after its time, others are claimed by one statement again."""
+    seed.health(database, "sendgrid", held_senders=json.dumps({"old@example.com": [NOW, 3, False]}))
+    seed.pending(database, anna, count=2)
+    for now, held in ((NOW + 60_000, True), (NOW + 2 * 3_600_000, False)):
+        (each,) = take(database, now, 1).claims
+        learn(database, [(each, FINE)], now)
+        assert (config(database).health.held_senders is not None) == held
+
+
 def test_a_held_sender_goes_on_after_one_was_taken(database: Database, anna: str) -> None:
     """Nothing is as it was before until then: what succeeds of those in flight when it began shows nothing."""
     seed.pending(database, anna, count=10)
