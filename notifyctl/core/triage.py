@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from notifyctl.core import content, failover, history
-from notifyctl.core.answered import LOST, confirmed, with_lost
 from notifyctl.core.audience import message
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Remember, Retry, Row
+from notifyctl.core.confirmation import LOST, confirmed, with_lost
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verdict, facts, gate

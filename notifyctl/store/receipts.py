@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import String, select
 
-from notifyctl.core.answered import answer
 from notifyctl.core.audience import copies, group, own_address
 from notifyctl.core.change import Confirm
+from notifyctl.core.confirmation import answer
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel, metric_at

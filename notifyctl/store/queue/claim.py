@@ -121,7 +121,7 @@ def _claimed(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     if not order.stands_in_for:
         taken = take.usual(tx, _wanted(tx, order, lease_id))
         if taken is not None:
-            return _batch(tx, order, taken, _terms(tx, order, taken, lease_id))
+            return _batch(tx, taken, _terms(tx, order, taken, lease_id))
     return _look_closer(tx, order, lease_id)
 
 
@@ -162,7 +162,7 @@ def _look_closer(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     terms = _terms(tx, order, taken, lease_id, probe=probing, taken_over=others.reasons)
     gate = senders.Gate(senders.parse(provider.health.held_senders), tx.now, taken.lease_ms)
     terms = replace(terms, waits_until=gate.waits_until) if gate.held else terms
-    batch = _batch(tx, order, taken, terms, held=held, spared=others.spared)
+    batch = _batch(tx, taken, terms, held=held, spared=others.spared)
     if batch.claims and provider.rate_limit:
         providers.set_next_permit(tx, provider.id, _next_permit(provider, tx.now, len(batch.claims)))
     health = replace(provider.health, held_senders=senders.text(gate.held))
@@ -243,15 +243,12 @@ def _terms(
     )
 
 
-def _batch(
-    tx: Tx, order: ClaimRequest, taken: Taken, terms: Terms, *, held: Hold | None = None, spared: bool = False
-) -> Batch:
+def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spared: bool = False) -> Batch:
     """Triage what was leased, and write what is not taken."""
     lost = [row.id for row in taken.due if row.lease_id is not None]
     told = early.about(tx, lost) if lost else []
-    claims, changes = _triaged(
-        tx, taken.due, terms, {(each.arrival.notification_id, each.provider): each for each in told}
-    )
+    answers = {(each.arrival.notification_id, each.provider): each for each in told}
+    claims, changes = _triaged(tx, taken.due, terms, answers)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
     if changes:
         apply(tx, changes)
