@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 BODY_BYTES = 65_536
 MOST_CODINGS = 3
+_UNREADABLE = b"not readable: in "
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -33,8 +34,13 @@ def readable(body: bytes, encoding: str) -> bytes:
         for coding in reversed(codings):  # the last one was applied last
             plain = _DECODERS.get(coding, _unknown)(plain)
     except _Unreadable:
-        return body if _is_text(body) else f"not readable: in {encoding[:80]}, which was not asked for".encode()
+        return body if _is_text(body) else _UNREADABLE + f"{encoding[:80]}, which was not asked for".encode()
     return plain
+
+
+def is_unreadable(body: bytes) -> bool:
+    """Return whether `readable` could make nothing of it (Brotli, say)."""
+    return body.startswith(_UNREADABLE)
 
 
 def _gunzip(body: bytes) -> bytes:

@@ -16,6 +16,9 @@ MOST_PERSONALIZATIONS = 1_000
 MOST_RECIPIENTS = 1_000
 MOST_ARGUMENT_BYTES = 10_000
 LONGEST_AHEAD_S = 72 * 3_600
+LONGEST_CATEGORY = 255
+LONGEST_POOL_NAME = 64
+MOST_GROUPS_SHOWN = 25
 
 ErrorEntry = tuple[str, str | None, str | None]
 """What is wrong, in which field, and the anchor of the help on it."""
@@ -33,6 +36,7 @@ def problems(mail: dict[str, Any], now: float) -> Iterator[ErrorEntry]:
         for kind in ("to", "cc", "bcc"):
             yield from _names(_list(dig(envelope, kind)), f"{field}.{kind}")
     yield from _arguments(mail.get("custom_args"), "custom_args")
+    yield from _groupings(mail)
     for number, each in enumerate(_list(mail.get("attachments"))):
         yield from _attachment(each, f"attachments.{number}")
 
@@ -65,6 +69,26 @@ def _time(value: object, field: str, now: float) -> Iterator[ErrorEntry]:
 def _arguments(values: object, field: str) -> Iterator[ErrorEntry]:
     if isinstance(values, dict) and len(json.dumps(values, ensure_ascii=False).encode()) > MOST_ARGUMENT_BYTES:
         yield "The custom_args may not exceed 10,000 bytes.", field, "message.custom_args"
+
+
+def _groupings(mail: dict[str, Any]) -> Iterator[ErrorEntry]:
+    """Yield what is wrong with what a mail is counted, left and sent by: categories, unsubscribe group, IP pool."""
+    asm, pool = mail.get("asm"), mail.get("ip_pool_name")
+    categories = [] if mail.get("categories") is None else mail["categories"]
+    if not isinstance(categories, list) or not all(isinstance(each, str) for each in categories):
+        yield "Categories must be an array of strings.", "categories", "message.categories"
+    elif any(len(each) > LONGEST_CATEGORY for each in categories):
+        yield "The length of a category name may not exceed 255 characters.", "categories", "message.categories"
+    elif twice := next((each for each in categories if categories.count(each) > 1), None):
+        text = f"You cannot have duplicate category values: category name [{twice}] was repeated."
+        yield text, "categories", "message.categories"
+    if asm is not None and type(dig(asm, "group_id")) is not int:
+        yield "The asm object, if present, requires the group_id parameter: an integer.", "asm.group_id", "message.asm"
+    elif len(_list(dig(asm, "groups_to_display"))) > MOST_GROUPS_SHOWN:
+        yield "You can only display up to 25 groups.", "asm.groups_to_display", "message.asm"
+    if pool is not None and not (isinstance(pool, str) and 2 <= len(pool) <= LONGEST_POOL_NAME):
+        text = "The ip_pool_name must be a string of at least 2 and at most 64 characters."
+        yield text, "ip_pool_name", "message.ip_pool_name"
 
 
 def _names(boxes: list[Any], field: str) -> Iterator[ErrorEntry]:

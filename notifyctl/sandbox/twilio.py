@@ -7,10 +7,10 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from notifyctl.sandbox.callbacks import Callbacks
-from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, page
+from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, as_json, page, parse_object
 from notifyctl.sandbox.identity import TWILIO_ACCOUNT, TWILIO_KEY, TWILIO_KEY_SECRET, TWILIO_TOKEN, TWILIO_TOKENS
 from notifyctl.sandbox.textlist import BadList
 from notifyctl.sandbox.texts import Texts
@@ -23,6 +23,7 @@ _PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>[^/.]+)(?P<messages>/Messa
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 ]{1,11}|(?:whatsapp|messenger):.+")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_TEMPLATE = re.compile(r"HX[0-9a-fA-F]{32}")
 _LOGINS = frozenset({*(f"{TWILIO_ACCOUNT}:{token}" for token in TWILIO_TOKENS), f"{TWILIO_KEY}:{TWILIO_KEY_SECRET}"})
 # The refusals by their codes: HTTP status and text; {} stands for the number they are about.
 CODES: Mapping[int, tuple[int, str]] = {
@@ -38,6 +39,7 @@ CODES: Mapping[int, tuple[int, str]] = {
     20503: (503, "Service unavailable"),
     21211: (400, "The 'To' number {} is not a valid phone number."),
     21212: (400, "The 'From' number {} is not a valid phone number, shortcode, or alphanumeric sender ID."),
+    21266: (400, "'To' and 'From' number cannot be the same: {}"),
     21408: (400, "Permission to send an SMS has not been enabled for the region indicated by the 'To' number: {}."),
     21602: (400, "Message body is required."),
     21603: (400, "A 'From' phone number is required."),
@@ -45,6 +47,7 @@ CODES: Mapping[int, tuple[int, str]] = {
     21606: (400, "The 'From' phone number {} is not a valid, SMS-capable inbound phone number or short code for "
                  "your account."),
     21608: (400, "The number {} is unverified. Trial accounts cannot send messages to unverified numbers."),
+    21609: (400, "The 'StatusCallback' URL {} is not a valid URL."),
     21610: (400, "Attempt to send to unsubscribed recipient"),
     21611: (400, "This 'From' number has exceeded the maximum number of queued messages"),
     21612: (400, "The 'To' phone number: {}, is not currently reachable using the 'From' phone number"),
@@ -53,11 +56,14 @@ CODES: Mapping[int, tuple[int, str]] = {
     21619: (400, "A text message body or media urls must be specified."),
     21620: (400, "Invalid media URL(s)"),
     21623: (400, "Number of media files exceeds allowed limit"),
+    21655: (400, "The ContentSid is Invalid"),
+    21656: (400, "The Content Variables parameter is invalid."),
     21659: (400, "'From' {} is not a Twilio phone number or short code country mismatch"),
     21660: (400, "Mismatch between the 'From' number {} and the account"),
     21661: (400, "The 'From' number {} is not SMS-capable"),
     21701: (400, "The Messaging Service does not exist."),
     21703: (400, "The Messaging Service contains no phone numbers."),
+    21910: (400, "Invalid 'From' and 'To' pair. 'From' and 'To' should be of the same channel"),
     30034: (400, "Message from an Unregistered Number"),
     63038: (429, "Account exceeded the daily messages limit"),
     90007: (400, "Invalid validity period value"),
@@ -166,7 +172,10 @@ def _form(call: IncomingRequest) -> dict[str, str]:
     if not call.has_content_type("application/x-www-form-urlencoded"):
         return {}
     fields = parse_qs(call.body.decode(errors="replace"), keep_blank_values=False)
-    media = {"MediaCount": str(len(fields["MediaUrl"]))} if "MediaUrl" in fields else {}
+    urls = fields.get("MediaUrl", [])
+    odd = [each for each in urls if not _is_web_address(each)]
+    media = {"MediaCount": str(len(urls)), "MediaUrl": (odd or urls)[0]} if urls else {}
+    # Of several addresses one that is none, as one is enough to be refused.
     return {name: values[0] for name, values in fields.items()} | media
 
 
@@ -189,8 +198,38 @@ def _refusal(form: Mapping[str, str]) -> Reply | None:
         return _error(21623)
     if not _is_validity(form.get("ValidityPeriod", "1")):
         return _error(90007)
-    code = _recipient_problem(to)
+    if (code := _option_problem(form)) is not None:
+        return _error(code, form.get("StatusCallback", ""))
+    code = _recipient_problem(to) or _pair_problem(to, sender)
     return _error(code, to) if code else None
+
+
+def _option_problem(form: Mapping[str, str]) -> int | None:
+    """Return the code of an option that is malformed: an address that is none, a template that cannot be."""
+    if "StatusCallback" in form and not _is_web_address(form["StatusCallback"]):
+        return 21609
+    if "MediaUrl" in form and not _is_web_address(form["MediaUrl"]):
+        return 21620
+    if "ContentSid" in form and not _TEMPLATE.fullmatch(form["ContentSid"]):
+        return 21655
+    return 21656 if "ContentVariables" in form and parse_object(form["ContentVariables"].encode()) is None else None
+
+
+def _pair_problem(to: str, sender: str | None) -> int | None:
+    """Return the code of a sender and a recipient that do not go together."""
+    if sender is None:
+        return None
+    if to == sender:
+        return 21266
+    return None if to.rpartition(":")[0] == sender.rpartition(":")[0] else 21910
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _is_validity(seconds: str) -> bool:

@@ -173,7 +173,7 @@ def parse_service_account(text: str, source: str) -> dict[str, Any]:
     """Return the key file of a service account, whose key can sign. Raises UsageError without showing it."""
     try:
         account = json.loads(text.removeprefix("\ufeff"))
-    except ValueError:
+    except (ValueError, RecursionError):
         account = None
     if not isinstance(account, dict) or not isinstance(account.get("private_key_id"), str):
         raise UsageError(f"{source} is no key file of a service account: JSON with a private_key_id")

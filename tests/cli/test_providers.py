@@ -124,6 +124,14 @@ def test_what_an_adapter_refuses_is_not_stored(cli: Cli, key_file: Path) -> None
     assert _providers(cli, "list", "-o", "json").ok().json() == []
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_key_file_that_is_nested_without_end(cli: Cli, key_file: Path) -> None:
+    """What no parser follows is no key file, not a defect."""
+    key_file.write_text("[" * 100_000)
+    refused = _providers(cli, "add", "fcm", "--credentials", str(key_file))
+    assert refused.exit_code == 2 and "is no key file of a service account" in refused.stderr
+
+
 _ELLIPTIC = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 

@@ -12,6 +12,7 @@ import pytest
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.outcome import Blame, Kind
 from notifyctl.providers.contract import Credentials, InvalidMessage, Request, Response
+from notifyctl.providers.inflate import readable
 from notifyctl.providers.twilio import Twilio
 
 ADAPTER = Twilio()
@@ -211,6 +212,13 @@ def test_accepted() -> None:
     for status, sid in (("queued", "SM" + "1" * 32), ("accepted", "MM" + "2" * 32)):
         outcome = read(201, {"sid": sid, "status": status, "error_code": None})
         assert (outcome.kind, outcome.provider_message_id) == (Kind.ACCEPTED, sid)
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, br"])
+def test_201_in_a_coding_that_nobody_asked_for_is_sent(coding: str) -> None:
+    """RFC 9110, 15.3.2: 201 says that it was created; that a proxy compressed the words must not send it again."""
+    outcome = Twilio().read(Response(201, {"content-encoding": coding}, readable(b"\x8b\x05\x80\xff\xfe", coding)))
+    assert (outcome.kind, outcome.provider_message_id) == (Kind.ACCEPTED, None)
 
 
 @pytest.mark.parametrize("body", [None, {}, {"sid": None}, {"sid": 5}, {"sid": "x" * 300}, b"<html>", ["SM1"]])

@@ -146,14 +146,37 @@ def post_text(sandbox: Running, form: list[tuple[str, str]]) -> dict[str, Any]:
         ([("ValidityPeriod", "36001")], 90007),
         ([("ValidityPeriod", "0")], 90007),
         ([("ValidityPeriod", "soon")], 90007),
+        ([("MediaUrl", "https://shop.example/1.png"), ("MediaUrl", "shop.example/2.png")], 21620),
+        ([("StatusCallback", "nowhere")], 21609),
+        ([("StatusCallback", "https://shop.example/told?a=b")], None),
+        ([("ContentSid", "HX1")], 21655),
+        ([("ContentSid", f"HX{'0' * 32}"), ("ContentVariables", "{")], 21656),
+        ([("ContentSid", f"HX{'0' * 32}"), ("ContentVariables", '{"1": "x"}')], None),
         ([("MediaUrl", f"https://shop.example/{number}.png") for number in range(10)], None),
         ([("ValidityPeriod", "36000")], None),
     ],
 )
 def test_twilio_refuses(sandbox: Running, more: list[tuple[str, str]], code: int | None) -> None:
-    """By its list of errors: 21623 for more than 10 media, 90007 for a validity outside of 1 to 36,000 seconds."""
+    """By its list of errors: 21623 for more than 10 media, 90007 for a validity outside of 1 to 36,000 seconds.
+
+    21609 and 21620 are for addresses that are none, 21655 and 21656 for a template's id and variables.
+    """
     text = [("To", "+15558675310"), ("From", "+15005550006"), ("Body", "x")]
     assert post_text(sandbox, text + more).get("code") == code
+
+
+@pytest.mark.parametrize(
+    ("to", "sender", "code"),
+    [
+        ("+15558675310", "+15558675310", 21266),
+        ("whatsapp:+15558675310", "+15005550006", 21910),
+        ("+15558675310", "whatsapp:+15005550006", 21910),
+        ("whatsapp:+15558675310", "whatsapp:+15005550006", None),
+    ],
+)
+def test_twilio_refuses_pairs(sandbox: Running, to: str, sender: str, code: int | None) -> None:
+    """By its list of errors: 21266 for a text to oneself, 21910 for two numbers of different channels."""
+    assert post_text(sandbox, [("To", to), ("From", sender), ("Body", "x")]).get("code") == code
 
 
 def post_mail(sandbox: Running, mail: dict[str, Any], key: str = SENDGRID_KEY) -> httpx.Response:
@@ -188,6 +211,14 @@ FILE = {"content": "QUJD", "filename": "a.txt"}
         ({"attachments": [{**FILE, "disposition": "aside"}]}, "attachments.0.disposition", "inline"),
         ({"attachments": [{**FILE, "type": "text/plain\r\nX: y"}]}, "attachments.0.type", "CR or LF"),
         ({"custom_args": {"a": "x" * 10_000}}, "custom_args", "10,000 bytes"),
+        ({"categories": "news"}, "categories", "array of strings"),
+        ({"categories": ["news", 1]}, "categories", "array of strings"),
+        ({"categories": ["x" * 256]}, "categories", "255 characters"),
+        ({"categories": ["news", "news"]}, "categories", "[news] was repeated"),
+        ({"asm": {}}, "asm.group_id", "group_id"),
+        ({"asm": {"group_id": "7"}}, "asm.group_id", "integer"),
+        ({"asm": {"group_id": 7, "groups_to_display": list(range(26))}}, "asm.groups_to_display", "25 groups"),
+        ({"ip_pool_name": "x"}, "ip_pool_name", "at least 2"),
         (
             {"personalizations": [{"to": [{"email": "a@b.example", "name": "A; B"}]}]},
             "personalizations.0.to.0.name",

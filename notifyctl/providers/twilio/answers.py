@@ -13,6 +13,7 @@ from notifyctl.core.outcome import Blame, Kind, Outcome
 from notifyctl.core.suppression import SuppressionCause
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
+from notifyctl.providers.inflate import is_unreadable
 from notifyctl.providers.twilio.vocabulary import REFUSED
 
 # Twilio's codes (five digits) and, for an answer without a listed one, the HTTP status (three digits). The code
@@ -92,11 +93,14 @@ _EXPLANATIONS: Mapping[int, str] = {
 
 
 def read(response: Response) -> Outcome:
-    """Return what the answer means; only a 201 that names the new message's SID is a success."""
+    """Return what the answer means; only a 201 that names the new message's SID is a success.
+
+    Or whose body nobody here can read: a proxy that compresses it would have every message sent again.
+    """
     answer = reading.json_object(response.body)
     if response.status == 201:
         sid = reading.identifier(answer.get("sid"))
-        if sid is None:
+        if sid is None and not is_unreadable(response.body):
             return reading.outcome(Kind.UNKNOWN, response, "answered 201 without a message SID")
         return reading.accepted(response, sid)
     code = _code(answer) if response.status >= 400 else None
