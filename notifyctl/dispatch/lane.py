@@ -96,6 +96,8 @@ class Lane(Generic[Item, Done]):
             room = await self._room()
             if self._stopping.is_set():
                 return
+            if room < 1:  # there were fewer places all at once, while it was waited for more to be free
+                continue
             if self._recorder.is_stuck:
                 if self._terms.once:
                     return

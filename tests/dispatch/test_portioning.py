@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from notifyctl.dispatch.budget import Budget
-from notifyctl.dispatch.lane import Lane, LaneOptions
+from notifyctl.dispatch.lane import GATHER_S, Lane, LaneOptions
 from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.portioning import Portioning
 from notifyctl.dispatch.queues import Portion
@@ -75,9 +75,42 @@ class Slow:
         return []
 
 
+class Shrinking(Slow):
+    """A queue whose places become fewer just as one of them is free, while the lane waits for others to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._freed_at = float("inf")
+
+    def places(self) -> int:
+        return 10 if time.monotonic() < self._freed_at + GATHER_S / 2 else 3
+
+    def take(self, tx: Tx, room: int) -> Portion[int]:
+        self.rooms.append(room)
+        items = range(10) if len(self.rooms) == 1 else range(max(0, room))
+        return Portion(items, now=tx.now, lease_ms=60_000, deadline_ms=100)
+
+    async def attempt(self, item: int, lease: Lease) -> int:
+        if item == 0 and len(self.rooms) == 1:
+            self._freed_at = time.monotonic()
+        else:
+            await asyncio.sleep(0.1)
+        return item
+
+
 def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
     """What took long to take may not all be begun in time: half as many the next time."""
-    queue, notices = Slow(), list[str]()
+    assert rooms(database, Slow())[:3] == [64, 32, 16]
+
+
+def test_a_lane_never_takes_less_than_nothing(database: Database) -> None:
+    """Fewer places than calls in flight leave no room; as a limit of rows that would be an error, or all there is."""
+    assert min(rooms(database, Shrinking())) >= 1
+
+
+def rooms(database: Database, queue: Slow) -> list[int]:
+    """Return for how much a lane had room at its first looks."""
+    notices = list[str]()
 
     async def work() -> None:
         threads, counts = StoreThreads(database), ProviderTally()
@@ -97,4 +130,4 @@ def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
         threads.close()
 
     asyncio.run(work())
-    assert queue.rooms[:3] == [64, 32, 16]
+    return queue.rooms
