@@ -385,6 +385,13 @@ def test_what_is_no_call(body: bytes, where: str) -> None:
         SendGrid().read_call(Call(body))
 
 
+def test_a_listed_address_that_is_none_is_nobodys() -> None:
+    """Without the character that no address has, it would be another person who is written to no more."""
+    rows = [{"email": "anna\0@example.org"}, {"email": "bob@example.org"}]
+    page = SendGrid().read_list("bounces", Response(200, {}, json.dumps(rows).encode()))
+    assert ([each.address for each in page.said], page.count) == (["bob@example.org"], 2)
+
+
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
 def test_marks_before_a_text(mark: str) -> None:
     """What an editor or a shell on Windows puts before a text is not part of it (RFC 8259, 8.1)."""

@@ -74,7 +74,7 @@ def suppresses(name: str) -> bool:
 
 
 def _refusal(name: str, row: Mapping[str, Any]) -> Refusal | None:
-    address, of = reading.text(row.get("email")), _LISTS[name]
+    address, of = reading.address(row.get("email")), _LISTS[name]
     if not address:
         return None
     moment = row.get(of.moment)

@@ -32,12 +32,13 @@ _BESIDE = re.compile(r"[\s\W_]+")
 def inbound(form: Mapping[str, str]) -> Receipt | None:
     """Return what a message that somebody sent to us says of writing to that number; None for nothing.
 
-    `OptOutType` decides where Twilio gives it: Advanced Opt-Out has words of its own in every language.
+    `OptOutType` decides where Twilio gives it: Advanced Opt-Out has words of its own in every language. One that is not
+    known here says nothing, and a STOP with it is a STOP.
     """
     body, given = form.get("Body", ""), form.get("OptOutType", "").strip().lower()
     word = body.strip().casefold()
     lifts = _TYPES.get(given)
-    if lifts is None and not given:
+    if lifts is None and given != "help":
         # Twilio heeds messages of a single word only ("STOP PLEASE" is none). Signs and blanks beside a STOP take
         # nothing from it, nor do wide letters; to begin again, it has to be that very word.
         letters = _BESIDE.sub("", unicodedata.normalize("NFKC", word))
