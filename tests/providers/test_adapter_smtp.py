@@ -334,6 +334,7 @@ TABLE = [
     ("DATA", "451 4.3.0 try later", Kind.TRANSIENT, "4.3.0"),
     ("DATA", "554 5.5.1 no valid recipients", Kind.PERMANENT, "5.5.1"),
     ("DATA", "554 5.7.1 Relay access denied", Kind.CONFIG, "5.7.1"),
+    (".", "554 Message rejected: Email address is not verified.", Kind.CONFIG, "554"),
     (".", "550 5.4.5 Daily sending quota exceeded", Kind.THROTTLED, "5.4.5"),
     (".", "250 2.0.0 Ok: queued as 4XyZ12Abc", Kind.ACCEPTED, None),
     (".", "251 what?", Kind.UNKNOWN, "251"),
@@ -387,6 +388,7 @@ def test_table(command: str, reply: str, kind: Kind, code: str | None) -> None:
         ("RCPT", "550 5.1.0 Sender address rejected: User unknown", Blame.PAIR),
         ("RCPT", "553 not in my list of allowed rcpthosts (#5.7.1)", Blame.PAIR),
         ("DATA", "554 5.7.1 Relay access denied", Blame.PAIR),
+        (".", "554 Message rejected: Email address is not verified.", Blame.PAIR),
     ],
 )
 def test_before_a_recipient_only_the_sender_can_be_meant(command: str, reply: str, blames: Blame) -> None:

@@ -72,6 +72,7 @@ _RELAY = re.compile(
 )
 # Many servers judge the sender only when they know a recipient.
 _SENDER = re.compile(r"\bsender (?:address )?(?:rejected|denied|verify failed|verification failed)\b", re.IGNORECASE)
+_UNVERIFIED = re.compile(r"\bEmail address is not verified\b", re.IGNORECASE)  # Amazon's, of sender or recipient
 _ABOUT_THE_SENDER = ("1.", "7.")  # what else is said to MAIL is about the size, the server or the command
 _DAY = re.compile(r"\bdaily\b|\b24[ -]hours?\b", re.IGNORECASE)
 _DAY_MS = 24 * 3_600_000
@@ -165,7 +166,7 @@ def _is_about_the_sender(status: int, enhanced: str | None) -> bool:
 
 def _by_words(stage: str, enhanced: str | None, words: str) -> str | None:
     """Return what is wrong with the settings, if not with this recipient alone, where only the words tell it."""
-    if stage == "rcpt" and _SENDER.search(words):
+    if (stage == "rcpt" and _SENDER.search(words)) or (stage == "end" and _UNVERIFIED.search(words)):
         return _EXPLANATIONS["sender"]
     relaying = stage in ("rcpt", "data", "end") and _RELAY.search(words) is not None
     return _RELAYING if relaying or (stage == "rcpt" and enhanced == "7.1") else None
