@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.outcome import Kind
@@ -58,7 +58,8 @@ def _sound(trace: Trace) -> Trace:
     arrivals = [*trace.arrivals, *trace.unclear.values()]
     if not isinstance(trace.kind, Kind) or not all(isinstance(each, Arrival) for each in arrivals):
         raise TypeError
-    return trace
+    wish = trace.retry_after_ms
+    return trace if wish is None or type(wish) is int else replace(trace, retry_after_ms=int(wish))
 
 
 def _makes_sense(adapter: Traceable) -> bool:

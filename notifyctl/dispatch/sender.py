@@ -152,7 +152,8 @@ def _sound(outcome: Outcome) -> Outcome:
     """Return what an adapter made of an answer. Raises where a third party's made something else of it."""
     if not isinstance(outcome.kind, Kind):
         raise TypeError
-    return outcome
+    wish = outcome.retry_after_ms
+    return outcome if wish is None or type(wish) is int else replace(outcome, retry_after_ms=int(wish))
 
 
 def _apart(outcome: Outcome, message: Message) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -59,12 +60,29 @@ def test_an_answer_that_makes_no_sense_is_an_unknown_outcome(
     assert {json.loads(row.retry_history)[0]["outcome"] for row in rows} == {"unknown"}
 
 
-def test_an_answer_about_receipts_that_makes_no_sense_is_none(
+def test_a_wish_that_is_no_whole_number_is_heeded(
     cli: Cli, database: Database, bob: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked again later, and the run comes to its end."""
-    made = {"status": "sent", "provider_message_id": "m", "sent_at": 1, "receipt_due_at": 1}
-    (id_,) = seed.pending(database, bob, NAME, **made)
-    monkeypatch.setattr(adapters.Faulty, "raises", "trace")
+    """It is recorded like every other: no result is refused for it, and nothing is sent again meanwhile."""
+    (id_,) = seed.pending(database, bob, NAME)
+    monkeypatch.setattr(adapters.Faulty, "raises", "wish")
     cli.call("dispatch", "--once", "--max-time", "20s").ok()
-    assert seed.notification(database, id_).receipt_due_at is None  # sent in 1970: it was asked for long enough
+    row = seed.notification(database, id_)
+    assert (row.status, row.attempt_count, row.lease_id) == ("pending", 0, None)
+    assert json.loads(row.retry_history)[0]["outcome"] == "throttled"
+    assert row.due_at >= row.last_attempted + 1_500
+
+
+@pytest.mark.parametrize("mistake", ["trace", "trace wish"])
+def test_an_answer_about_receipts_that_makes_no_sense_is_none(
+    cli: Cli, database: Database, bob: str, monkeypatch: pytest.MonkeyPatch, mistake: str
+) -> None:
+    """It is asked again later, and the run comes to its end."""
+    now = int(time.time() * 1_000)
+    made = {"status": "sent", "provider_message_id": "m", "sent_at": now - 60_000, "receipt_due_at": 1}
+    (id_,) = seed.pending(database, bob, NAME, **made)
+    monkeypatch.setattr(adapters.Faulty, "raises", mistake)
+    cli.call("dispatch", "--once", "--max-time", "20s").ok()
+    due = seed.notification(database, id_).receipt_due_at
+    assert isinstance(due, int)
+    assert now < due < now + 300_000  # and not when the claim ends

@@ -39,12 +39,16 @@ class Faulty(Second):
         return ()
 
     def read(self, response: Response) -> Outcome:
-        """Return SendGrid's outcome, or one of a kind that is a mere text."""
+        """Return SendGrid's outcome, or one of a kind that is a mere text, or with a wish in parts of milliseconds."""
         outcome = super().read(response)
+        if self.raises == "wish":
+            return Outcome(Kind.THROTTLED, "slowly", retry_after_ms=cast(int, 1_500.5))
         return replace(outcome, kind=cast(Kind, "accepted")) if self.raises == "read" else outcome
 
     def read_trace(self, response: Response, message_ids: Sequence[str]) -> Trace:
-        """Return SendGrid's answer, or what is none."""
+        """Return SendGrid's answer, or what is none, or one with such a wish."""
+        if self.raises == "trace wish":
+            return Trace(Kind.THROTTLED, message="slowly", retry_after_ms=cast(int, 90_000.5))
         return cast(Trace, None) if self.raises == "trace" else super().read_trace(response, message_ids)
 
 
