@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from notifyctl.core import history
-from notifyctl.core.gate import PutOff
+from notifyctl.core.gate import PutOff, Wait
 from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.triage import NEWER_PAYLOAD_WAIT_MS
@@ -192,7 +192,7 @@ def test_a_newer_payload_is_left_alone(database: Database, anna: str) -> None:
 def test_a_deferral_costs_no_attempt(database: Database, anna: str) -> None:
     """Policy may put off: the row waits, unleased, with all its attempts."""
     (id_,) = seed.pending(database, anna)
-    assert take(database, gate=lambda facts: PutOff(facts.now + 500, "later")).claims == ()
+    assert take(database, gate=lambda facts: PutOff(facts.now + 500, "later", Wait.LIMIT)).claims == ()
     row = seed.notification(database, id_)
     assert (row.status, row.attempt_count, row.due_at, row.lease_id) == ("pending", 0, NOW + 500, None)
 

@@ -1,0 +1,80 @@
+"""Quiet hours: a part of each local day, in which a person wants to be left alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import time
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.localtime import DAY_MS, MINUTE_MS, clock
+
+_WRITTEN = re.compile(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
+_HINT = "quiet hours are like 22:00-07:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Half-open, [start, end), in milliseconds of the local day; over midnight where the end is not the later one."""
+
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        """Return them as they are written."""
+        return f"{clock(self.start)}-{clock(self.end)}"
+
+    @property
+    def closed(self) -> frozenset[int]:
+        """No date is an exception."""
+        return frozenset()
+
+    def opens(self, wall: int) -> int:
+        """Return the first wall time, from this one on, that is not quiet."""
+        return wall + (self.end - wall) % DAY_MS if self._holds(wall) else wall
+
+    def closes(self, wall: int) -> int:
+        """Return the first wall time, from this one on, that is quiet."""
+        return wall if self._holds(wall) else wall + (self.start - wall) % DAY_MS
+
+    def times(self) -> tuple[time, time]:
+        """Return start and end as they are stored."""
+        return _time(self.start), _time(self.end)
+
+    def _holds(self, wall: int) -> bool:
+        of_day = wall % DAY_MS
+        if self.start < self.end:
+            return self.start <= of_day < self.end
+        return of_day >= self.start or of_day < self.end
+
+
+def parse(text: str, option: str) -> Quiet:
+    """Return what an operator wrote: `22:00-07:00`; an end of 24:00 is midnight. Raises UsageError, naming `option`."""
+    found = _WRITTEN.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{option}: {text!r} is no span of a day", _HINT)
+    hours = [int(each) for each in found.groups()]
+    start, end = ((hours[at] * 60 + hours[at + 1]) * MINUTE_MS for at in (0, 2))
+    if max(hours[1], hours[3]) > 59 or start >= DAY_MS or end > DAY_MS:
+        raise UsageError(f"{option}: {text!r} has a time that no clock shows", _HINT)
+    if end - start == DAY_MS:
+        raise UsageError(f"{option}: {text!r} is the whole day", "disable the channel: --disable")
+    if start == end % DAY_MS:
+        raise UsageError(f"{option}: {text!r} begins when it ends", f"{_HINT}; for the whole day, --disable")
+    return Quiet(start, end % DAY_MS)
+
+
+def stored(start: time | None, end: time | None) -> Quiet | None:
+    """Return what a row says; None where one of the two is missing, or nothing lies between them."""
+    if start is None or end is None or start == end:
+        return None
+    return Quiet(_ms(start), _ms(end))
+
+
+def _ms(at: time) -> int:
+    return (at.hour * 60 + at.minute) * MINUTE_MS + at.second * 1_000 + at.microsecond // 1_000
+
+
+def _time(of_day_ms: int) -> time:
+    minutes, rest = divmod(of_day_ms, MINUTE_MS)
+    return time(minutes // 60, minutes % 60, rest // 1_000, rest % 1_000 * 1_000)

@@ -1,0 +1,34 @@
+"""A user's limit of notifications a minute, counted in slots of one second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SLOTS = 60
+"""How many slots before the current one decide as well: sixty in all would let twice the limit through a minute."""
+
+Slot = tuple[int, int]
+"""A second since the epoch, and how many went in it."""
+
+
+def used(slots: Iterable[Slot], now: int) -> int:
+    """Return how many of the slots' notifications still count at `now` (milliseconds)."""
+    second = now // 1_000
+    return sum(count for at, count in slots if second - SLOTS <= at <= second)
+
+
+def free_at(slots: Iterable[Slot], limit: int, now: int) -> int | None:
+    """Return when, in milliseconds, the next one may go; None where that is now.
+
+    A limit below 1 lets nothing through: then it is always a window's length later.
+    """
+    second = now // 1_000
+    counted = sorted((at, count) for at, count in slots if second - SLOTS <= at <= second)
+    left = sum(count for _, count in counted)
+    if left < limit:
+        return None
+    for at, count in counted:
+        left -= count
+        if left < limit:
+            return (at + SLOTS + 1) * 1_000
+    return (second + SLOTS + 1) * 1_000
