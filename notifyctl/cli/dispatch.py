@@ -24,6 +24,7 @@ from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
+from notifyctl.dispatch.notices import Notice, timed
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.tally import Tally
 from notifyctl.wiring import make_dispatcher
@@ -117,8 +118,7 @@ def dispatch(
         options = _options(run, chosen, once=once, max_time=max_time, limit=limit, channels=channel)
         number = _processes(chosen)
         speaker = Speaker(run.out.say)
-        journal = None if once or _is_watched(run) else DispatchLog(speaker, run.settings)
-        say = speaker if journal is None else journal.warn
+        say, journal = _reporter(run, speaker, once=once)
         try:
             working = _dispatcher(run, options, say) if number == 1 else _supervisor(run, options, number, say)
             interrupted = _run(working, run, number, journal, say)
@@ -126,6 +126,17 @@ def dispatch(
             speaker.close()
         _report(working, run, summed_up=journal is not None)
         _judge(working.tally, interrupted=interrupted, fail_on_dlq=fail_on_dlq)
+
+
+def _reporter(run: Invocation, speaker: Speaker, *, once: bool) -> tuple[Callable[[Notice], None], DispatchLog | None]:
+    """Return what says notices, and the journal, if the run's life is told: not to who watches, nor by `--once`.
+
+    Of that each change of state is a line, whatever the level: cron mails it.
+    """
+    if _is_watched(run):
+        return lambda notice: speaker(timed(notice.text)), None
+    log = DispatchLog(speaker, run.settings, whole=once)
+    return log.note, None if once else log
 
 
 def _judge(tally: Tally, *, interrupted: bool, fail_on_dlq: bool) -> None:
@@ -181,12 +192,12 @@ def _processes(chosen: dict[str, Any]) -> int:
     return number
 
 
-def _dispatcher(run: Invocation, options: DispatchOptions, say: Callable[[str], None]) -> Dispatcher:
+def _dispatcher(run: Invocation, options: DispatchOptions, say: Callable[[Notice], None]) -> Dispatcher:
     system = run.system
     return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=say)
 
 
-def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Callable[[str], None]) -> Supervisor:
+def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Callable[[Notice], None]) -> Supervisor:
     """Return several dispatchers as one; that the database is as it must be is looked at once, here."""
     from notifyctl.dispatch.supervisor import Supervisor, WorkerOrder
 
@@ -211,7 +222,7 @@ def _run(
     run: Invocation,
     processes: int,
     journal: DispatchLog | None,
-    say: Callable[[str], None],
+    say: Callable[[Notice], None],
 ) -> bool:
     """Run it to its end; return whether it was interrupted from the keyboard."""
     interrupts: list[int] = []
@@ -244,7 +255,7 @@ def _run(
     return bool(interrupts)
 
 
-def _interrupt(working: Dispatcher | Supervisor, interrupts: list[int], say: Callable[[str], None]) -> None:
+def _interrupt(working: Dispatcher | Supervisor, interrupts: list[int], say: Callable[[Notice], None]) -> None:
     interrupts.append(1)
     if len(interrupts) > 1:
         # At once means at once: no exit handler may wait for a call. Leases expire by themselves.
@@ -252,7 +263,7 @@ def _interrupt(working: Dispatcher | Supervisor, interrupts: list[int], say: Cal
             working.kill()
         sys.stderr.flush()
         os._exit(INTERRUPTED)
-    say("draining; Ctrl-C again leaves at once")
+    say(Notice("draining; Ctrl-C again leaves at once", good=True))
     working.stop()
 
 

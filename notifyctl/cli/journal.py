@@ -8,22 +8,24 @@ from collections.abc import Callable
 
 from notifyctl.cli.logs import formatter
 from notifyctl.config import Settings
+from notifyctl.dispatch.notices import Notice
 from notifyctl.dispatch.tally import Tally
 
 SUMMARY_S = 60.0
 
 
 class DispatchLog:
-    """Writes lines with `say`; from the configured level on, and without one from INFO on."""
+    """Writes lines with `say`; from the configured level on, and without one from INFO on. `whole`: whatever it is."""
 
-    def __init__(self, say: Callable[[str], None], settings: Settings) -> None:
+    def __init__(self, say: Callable[[str], None], settings: Settings, *, whole: bool = False) -> None:
         self._say = say
+        self._whole = whole
         self._formatter = formatter(settings.log_format)
         self._least = logging.getLevelNamesMapping()[(settings.log_level or "INFO").upper()]
 
-    def warn(self, text: str) -> None:
-        """Write what somebody may have to act upon."""
-        self._write(logging.WARNING, text)
+    def note(self, notice: Notice) -> None:
+        """Write what changed: as a warning where somebody may have to act upon it."""
+        self._write(logging.INFO if notice.good else logging.WARNING, notice.text)
 
     def inform(self, text: str) -> None:
         """Write what is as it should be."""
@@ -41,7 +43,7 @@ class DispatchLog:
             before = now
 
     def _write(self, level: int, text: str) -> None:
-        if level >= self._least:
+        if self._whole or level >= self._least:
             record = logging.LogRecord("notifyctl.dispatch", level, "", 0, text, None, None)
             self._say(self._formatter.format(record))
 

@@ -20,6 +20,7 @@ from notifyctl.cli.loops import loop_factory
 from notifyctl.config import Settings
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.dispatch.dispatcher import Dispatcher
+from notifyctl.dispatch.notices import Notice
 from notifyctl.dispatch.supervisor import Farewell, WorkerOrder, packed, received
 from notifyctl.wiring import System, make_dispatcher
 
@@ -65,7 +66,7 @@ def main() -> int:
             parent.tell(_work(order, parent))
     except Exception as error:
         log.debug("a defect", exc_info=True)
-        parent.tell(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        parent.tell(Notice(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"))
         return 1
     finally:
         parent.close()

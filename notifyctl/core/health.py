@@ -118,6 +118,11 @@ class News:
         words = {"pause": "paused", "resume": "resumed", "open": "breaker opened", "close": "breaker closed"}
         return f"{words[self.action]}: {self.reason}"
 
+    @property
+    def is_good(self) -> bool:
+        """Whether more may be sent than before."""
+        return self.action in ("resume", "close")
+
 
 @dataclass(frozen=True, slots=True)
 class Health:

@@ -34,7 +34,7 @@ class Books:
     def note(self, results: Sequence[AttemptResult], recorded: Recorded) -> None:
         """Take note of a batch."""
         for each in recorded.told:
-            self._notices.say(f"{each.provider} {each.text}")
+            self._notices.say(f"{each.provider} {each.text}", each.good)
             self._news.set()
         if log.isEnabledFor(logging.DEBUG):
             _tell_each(results, recorded)

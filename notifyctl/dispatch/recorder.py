@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.dispatch.notices import Say
 from notifyctl.dispatch.queues import Done
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store.db.tx import Tx
@@ -51,7 +52,7 @@ class Settling(Generic[Done]):
 class Recorder(Generic[Done]):
     """Writes results in batches; `notice` says what people should know."""
 
-    def __init__(self, threads: StoreThreads, settling: Settling[Done], notice: Callable[[str], None]) -> None:
+    def __init__(self, threads: StoreThreads, settling: Settling[Done], notice: Say) -> None:
         self._threads = threads
         self._settling = settling
         self._notice = notice
@@ -148,7 +149,7 @@ class Recorder(Generic[Done]):
         """Try those that were refused once more; what is still refused remains ours."""
         refused = [result for result in self._kept if await self._refusal(result) is not None]
         if len(refused) < len(self._kept):
-            self._notice(f"{len(self._kept) - len(refused)} results could be recorded after all")
+            self._notice(f"{len(self._kept) - len(refused)} results could be recorded after all", good=True)
         self._kept = refused
         await self._hold()
 

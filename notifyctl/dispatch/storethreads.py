@@ -35,8 +35,8 @@ class StoreThreads:
         self._waiting: set[asyncio.Future[Any]] = set()
         self._hurrying = self._gave_up = False
         self._away = False
-        self.tell: Callable[[str], None] = lambda _: None
-        """Is told once that the database is away, and once that it is back."""
+        self.tell: Callable[[str, bool], None] = lambda _, __: None
+        """Is told once that the database is away, and once that it is back, which is good news."""
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a transaction and return its result."""
@@ -87,7 +87,7 @@ class StoreThreads:
     def _note(self, trouble: str | None) -> None:
         if self._away != (trouble is not None):
             self._away = not self._away
-            self.tell(trouble or "the database is back")
+            self.tell(trouble or "the database is back", trouble is None)
 
     async def _done(self, work: Callable[[], T]) -> T:
         if not self._threads:

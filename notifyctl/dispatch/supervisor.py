@@ -1,8 +1,8 @@
 """Several dispatchers as processes under one parent: one command, one report, one exit code.
 
 A worker's stdin is its leash: its order comes through it, and when it closes the worker drains and ends, whether the
-parent closed it or died. Its stdout brings back how far it is (a `Tally`), what it has to say (a `str`) and in the end
-a `Farewell`. So nothing secret is in an argument vector, and nobody is orphaned.
+parent closed it or died. Its stdout brings back how far it is (a `Tally`), what it has to say (a `Notice`) and in the
+end a `Farewell`. So nothing secret is in an argument vector, and nobody is orphaned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.sealing import Keyring
-from notifyctl.dispatch.notices import timed
+from notifyctl.dispatch.notices import Notice, timed
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.tally import NOTICES_KEPT, Tally, summed
 
@@ -154,7 +154,7 @@ class Supervisor:
         order: WorkerOrder,
         command: Sequence[str],
         *,
-        notice: Callable[[str], None] = lambda _: None,
+        notice: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self.options = order.options
         self._processes = processes
@@ -219,7 +219,7 @@ class Supervisor:
                 case Sequel.REPLACE:
                     falls = 1 if time.monotonic() - began >= SETTLED_S else falls + 1
                     wait, first = wait_s(falls), False
-                    self._say(place, f"{end.error.message}; another starts in {show_ms(int(wait * 1_000))}")
+                    self._say(place, Notice(f"{end.error.message}; another starts in {show_ms(int(wait * 1_000))}"))
                     await self._pause(wait)
 
     async def _employ(self, place: int, order: bytes) -> End:
@@ -235,7 +235,7 @@ class Supervisor:
             match message:
                 case Tally():
                     self._tallies[place] = message
-                case str():
+                case Notice():
                     self._say(place, message)
                 case Farewell():
                     farewell, self._tallies[place] = message, message.tally
@@ -259,10 +259,10 @@ class Supervisor:
                 worker.stdin.flush()
         return worker
 
-    def _say(self, place: int, text: str) -> None:
-        if self._echo.is_new(place, text, time.monotonic()):
-            self._notices.append(timed(text))
-            self._notify(text)
+    def _say(self, place: int, notice: Notice) -> None:
+        if self._echo.is_new(place, notice.text, time.monotonic()):
+            self._notices.append(timed(notice.text))
+            self._notify(notice)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

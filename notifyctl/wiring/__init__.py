@@ -18,6 +18,7 @@ from notifyctl.store.db.database import Database
 
 if TYPE_CHECKING:
     from notifyctl.dispatch.dispatcher import Dispatcher
+    from notifyctl.dispatch.notices import Notice
     from notifyctl.dispatch.options import DispatchOptions
     from notifyctl.dispatch.polling import Findings
 
@@ -83,7 +84,7 @@ def make_dispatcher(
     options: DispatchOptions,
     *,
     agent: str | None = None,
-    notify: Callable[[str], None] = lambda _: None,
+    notify: Callable[[Notice], None] = lambda _: None,
 ) -> Dispatcher:
     """Return a dispatcher; `notify` says what people should know. Its imports are no other command's."""
     from notifyctl.wiring.dispatching import assemble

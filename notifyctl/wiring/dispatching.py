@@ -21,7 +21,7 @@ from notifyctl.dispatch.early import EarlyReceipts
 from notifyctl.dispatch.host import Host, room_for_connections
 from notifyctl.dispatch.lane import Lane, LaneOptions
 from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
-from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.notices import Notice, Notices
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.presence import Presence
 from notifyctl.dispatch.queues import notifications, questions
@@ -54,7 +54,7 @@ SWEEP_S = 600.0
 """How often files are looked for that nothing refers to any more: others may have deleted notifications."""
 
 
-def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[str], None]) -> Dispatcher:
+def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[Notice], None]) -> Dispatcher:
     """Return a dispatcher over a database; `notify` says what people should know."""
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
     notices, news, presence = Notices(tally, notify), asyncio.Event(), Presence(str(uuid.uuid4()), tally)

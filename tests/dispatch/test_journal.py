@@ -18,7 +18,7 @@ from notifyctl.cli.journal import DispatchLog
 from notifyctl.cli.live import View
 from notifyctl.config import Settings
 from notifyctl.core.errors import DatabaseUnavailable
-from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.notices import Notice, Notices
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
@@ -26,7 +26,8 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
-from tests.reliability.stub import Stub, always
+from tests.reliability.stub import Stub, always, never
+from tests.support import seed
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (INFO|WARNING) (.+)")
 
@@ -92,6 +93,36 @@ def test_a_level_leaves_out_what_is_below(scene: Scene) -> None:
     assert told(scene, env={"NOTIFYCTL_LOG_LEVEL": "WARNING"}) == ""
 
 
+@pytest.mark.parametrize("level", ["INFO", "ERROR"])
+def test_cron_learns_when_something_changed(scene: Scene, level: str) -> None:
+    """With --once each change of state is a line with its time, whatever the level: trouble warns, its end does not."""
+    env = {"NOTIFYCTL_LOG_LEVEL": level}
+    scene.stub.faults = always("503")
+    scene.seed(30)
+    found = LINE.fullmatch(scene.cli.run("dispatch", "--once", env=env).ok().stderr.removesuffix("\n"))
+    assert found
+    assert (found[1], found[2].partition(":")[0]) == ("WARNING", "sendgrid breaker opened")
+    scene.stub.faults = never
+    with scene.db.read() as tx:
+        seed.health(scene.db, "sendgrid", probe_at=tx.now - 1)
+    scene.seed(1)
+    err = scene.cli.run("dispatch", "--once", env={**env, "NOTIFYCTL_LOG_FORMAT": "json"}).ok().stderr
+    line = json.loads(err)
+    assert (line["level"], line["message"]) == ("INFO", "sendgrid breaker closed: a probe was accepted")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*", line["time"])
+
+
+def test_good_news_is_no_warning() -> None:
+    """Who collects warnings is not woken by what is well again."""
+    said: list[str] = []
+    for level in ("INFO", "WARNING"):
+        log = DispatchLog(said.append, Settings("sqlite:///x", log_level=level))
+        log.note(Notice("the database is back", good=True))
+        log.note(Notice("the database is away"))
+    words = [line.split(" ", 1)[1] for line in said]
+    assert words == ["INFO the database is back", "WARNING the database is away", "WARNING the database is away"]
+
+
 def test_each_send_is_told_on_demand(scene: Scene) -> None:
     """With -v a line for each notification; without it none."""
     (id_,) = scene.seed(1)
@@ -103,14 +134,14 @@ def test_each_send_is_told_on_demand(scene: Scene) -> None:
 
 def test_the_database_is_away_once_and_back_once(database: Database) -> None:
     """However many calls find it so."""
-    said: list[str] = []
+    said: list[tuple[str, bool]] = []
 
     def away(_: Tx) -> None:
         raise DatabaseUnavailable("it is away")
 
     async def calls() -> None:
         threads = StoreThreads(database)
-        threads.tell = said.append
+        threads.tell = lambda text, good: said.append((text, good))
         for _ in range(2):
             for _ in range(3):
                 with suppress(DatabaseUnavailable):
@@ -120,7 +151,7 @@ def test_the_database_is_away_once_and_back_once(database: Database) -> None:
         threads.close()
 
     asyncio.run(calls())
-    assert said == ["it is away", "the database is back"] * 2
+    assert said == [("it is away", False), ("the database is back", True)] * 2
 
 
 def test_a_summary_says_what_was_done_in_its_minute() -> None:

@@ -8,11 +8,12 @@ import time
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.lane import GATHER_S, Lane, LaneOptions
 from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.notices import Notices
 from notifyctl.dispatch.portioning import Portioning
 from notifyctl.dispatch.queues import Portion
 from notifyctl.dispatch.recorder import Recorder, Settling
 from notifyctl.dispatch.storethreads import StoreThreads
-from notifyctl.dispatch.tally import ProviderTally
+from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 
@@ -110,12 +111,12 @@ def test_a_lane_never_takes_less_than_nothing(database: Database) -> None:
 
 def rooms(database: Database, queue: Slow) -> list[int]:
     """Return for how much a lane had room at its first looks."""
-    notices = list[str]()
+    notices = Notices(Tally(), lambda _: None)
 
     async def work() -> None:
         threads, counts = StoreThreads(database), ProviderTally()
         settling = Settling(lambda tx, batch: None, lambda each: each, None, lambda batch: None, lambda *_: None)
-        recorder = Recorder(threads, settling, notices.append)
+        recorder = Recorder(threads, settling, notices.say)
         lane = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts)
         recording = asyncio.create_task(recorder.run())
         lane_run = asyncio.create_task(lane.run())

@@ -44,10 +44,11 @@ class AttemptResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """That this batch changed a provider's health, such as pausing it: `text` says it to people."""
+    """That this batch changed a provider's health, such as pausing it: `text` says it to people, `good` to rejoice."""
 
     provider: str
     text: str
+    good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _note(tx: Tx, provider: str, results: Sequence[AttemptResult]) -> list[Told]
     if health != config.health:
         providers.set_health(tx, config.id, health)
     _account(tx, config.id, provider, news)
-    return [Told(provider, each.text) for each in news]
+    return [Told(provider, each.text, each.is_good) for each in news]
 
 
 def _answer(result: AttemptResult) -> Answer:
