@@ -48,6 +48,9 @@ def _filters(
     ] = None,
     provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of this provider.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="To this user.")] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")
+    ] = None,
     since: Annotated[
         Any,
         typer.Option(
@@ -123,6 +126,9 @@ def retry(
         int, typer.Option("--retries", metavar="N", min=1, max=MOST_RETRIES, help="Attempts after the next one.")
     ] = service.RETRIES,
     force: Annotated[bool, typer.Option("--force", help="Resolved ones as well.")] = False,
+    latest_template: Annotated[
+        bool, typer.Option("--latest-template", help="From what their templates say now, not from what they said then.")
+    ] = False,
 ) -> None:
     """Send the notifications of dead letters once more."""
     with invocation(ctx) as run:
@@ -131,7 +137,13 @@ def retry(
             raise UsageError("--resolved: a resolved dead letter is retried only with --force")
         chosen = choose(run, ctx, ids, _many("retry", caution=lambda found: _twice(found.split["reason"])))
         done = service.retry(
-            chosen.db, chosen.ids, retries=retries, interval_ms=interval, force=force, by_filter=chosen.by_filter
+            chosen.db,
+            chosen.ids,
+            retries=retries,
+            interval_ms=interval,
+            force=force,
+            latest_template=latest_template,
+            by_filter=chosen.by_filter,
         )
         _warn(run, done, dry=chosen.dry)
         finish(run, chosen, done.acted, to_send=True)
@@ -225,6 +237,7 @@ def _listed(now: int) -> tuple[Field, ...]:
         Field("resolved_at", FieldKind.TIME),
         Field("resolved_by", FieldKind.ID),
         Field("note"),
+        Field("template_id", FieldKind.ID),
     )
 
 

@@ -44,6 +44,8 @@ EXAMPLES = {
     "templates enable": "notifyctl templates enable welcome",
     "templates disable": "notifyctl templates disable welcome",
     "templates delete": "notifyctl templates delete welcome",
+    "templates preview": "notifyctl templates preview welcome anna --var name=Anna",
+    "templates diff": "notifyctl templates diff welcome --var name=Anna",
     "send": "notifyctl send anna --channel email --subject Welcome --body 'Hello Anna'",
     "schedule": "notifyctl schedule anna --channel push --body 'See you at nine' --in 2h30m",
     "notifications list": "notifyctl notifications list --state retrying --since 2h",

@@ -62,6 +62,8 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("bounced_at", FieldKind.TIME),
         Field("receipt"),
         Field("resent_from", FieldKind.ID),
+        Field("template_id", FieldKind.ID),
+        Field("template_version", FieldKind.NUMBER),
     )
 
 
@@ -80,6 +82,12 @@ SHOWN = (
     Field("retry_history", FieldKind.JSON),
     Field("attempts", FieldKind.JSON),
 )
+
+
+_Template = Annotated[str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")]
+_TemplateVersion = Annotated[
+    int | None, typer.Option("--template-version", metavar="N", min=1, help="From this version of it.")
+]
 
 
 def _filters(
@@ -103,6 +111,8 @@ def _filters(
     provider_message_id: Annotated[
         str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")
     ] = None,
+    template: _Template = None,
+    template_version: _TemplateVersion = None,
     since: Annotated[
         Any,
         typer.Option(

@@ -21,7 +21,7 @@ _FILES = ("FILE", "F", "FILE|-")
 _IDS = {"notifications": "notification", "dlq": "dead_letter", "keys": "key"}
 _BY_NAME = {"user": "user", "provider": "provider", "profile": "profile", "config": "file", "settings": "setting",
             "by": "user", "reassign_templates_to": "user", "names": "provider",
-            "template": "template"}  # fmt: skip
+            "template": "template", "from_notification": "notification", "save": "file"}  # fmt: skip
 
 
 def outline() -> dict[str, Any]:

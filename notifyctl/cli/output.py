@@ -111,6 +111,11 @@ class Output:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
+    def write_exactly(self, text: str) -> None:
+        """Write data as it is, no line end added; what a terminal would obey is escaped there."""
+        sys.stdout.write(escaped_lines(text) if self.on_terminal else text)
+        sys.stdout.flush()
+
     def document(self, value: Any) -> None:
         """Write one document, as YAML or else as JSON (for commands whose data is a document)."""
         if self.fields is not None:

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from notifyctl.cli import files
+from notifyctl.cli import files, templatevars
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
 from notifyctl.cli.options import one_of
@@ -45,6 +45,8 @@ FIELDS = (
     Field("max_retries", FieldKind.NUMBER),
     Field("error_message"),
     Field("provider_message_id"),
+    Field("template_id", FieldKind.ID),
+    Field("template_version", FieldKind.NUMBER),
     Field("deduplicated", FieldKind.BOOL),
 )
 _REQUEST = (Field("method"), Field("url"), Field("headers", FieldKind.JSON), Field("body"))
@@ -66,6 +68,14 @@ _HtmlFile = Annotated[
 _Attach = Annotated[
     list[str] | None,
     typer.Option("--attach", metavar="F", help="Attach this file; repeatable. The HTML shows it as cid:NAME."),
+]
+_Template = Annotated[
+    str | None,
+    typer.Option("--template", metavar="T", help="What it says is in this template, as it is published now."),
+]
+_Var = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="K=V", help="A variable of the template, as text; K:=JSON as JSON. Repeatable."),
 ]
 _Data = Annotated[
     str | None, typer.Option("--data", metavar="JSON", help="An object with further fields of the payload.")
@@ -111,6 +121,8 @@ def submission(*, timed: bool) -> Callable[..., None]:
         body_file: _BodyFile = None,
         html_file: _HtmlFile = None,
         attach: _Attach = None,
+        template: _Template = None,
+        var: _Var = None,
         data: _Data = None,
         to: _To = None,
         provider: _Provider = None,
@@ -125,11 +137,11 @@ def submission(*, timed: bool) -> Callable[..., None]:
     ) -> None:
         with invocation(ctx) as run:
             _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
-            _refuse_two_bodies(body, body_file, html_file)
-            payload = _payload(channel, subject, body, body_file, html_file, attach or [], to, data)
+            told = _Told(subject, body, body_file, html_file, attach or [], to, data)
+            payload = _content(channel, told, template, var or [])
             send_at = when.moment(at, "--at") if at is not None else None
             key = _key(idempotency_key)
-            draft = Draft(user, channel, payload, key, provider, send_at, in_, expires_in, max_retries)
+            draft = Draft(user, channel, payload, key, provider, send_at, in_, expires_in, max_retries, template)
             if dry_run:
                 _show_request(run, draft)
             else:
@@ -166,28 +178,51 @@ def _refuse_two_bodies(body: str | None, body_file: str | None, html_file: str |
         raise UsageError("--body-file and --html-file cannot both be stdin")
 
 
-def _payload(
-    channel: Channel,
-    subject: str | None,
-    body: str | None,
-    body_file: str | None,
-    html_file: str | None,
-    attach: Sequence[str],
-    to: str | None,
-    data: str | None,
-) -> dict[str, Any]:
+class _Told(NamedTuple):
+    """What the options say of the content."""
+
+    subject: str | None
+    body: str | None
+    body_file: str | None
+    html_file: str | None
+    attach: Sequence[str]
+    to: str | None
+    data: str | None
+
+
+def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> dict[str, Any]:
+    _refuse_two_bodies(told.body, told.body_file, told.html_file)
+    if template is not None:
+        return _variables_of(channel, told, var)
+    if var:
+        raise UsageError("--var goes with --template")
+    return _payload(channel, told)
+
+
+def _payload(channel: Channel, told: _Told) -> dict[str, Any]:
     """Return the payload that the options make, with the files that they name."""
-    page = None if html_file is None else files.text(html_file, "--html-file")
-    attachments, html = files.attached(attach, page)
+    page = None if told.html_file is None else files.text(told.html_file, "--html-file")
+    attachments, html = files.attached(told.attach, page)
     return content.build(
         channel,
-        subject=subject,
-        body=body if body_file is None else files.text(body_file, "--body-file"),
+        subject=told.subject,
+        body=told.body if told.body_file is None else files.text(told.body_file, "--body-file"),
         html=html,
         attachments=attachments,
-        to=to,
-        data=content.parse_data(data) if data is not None else None,
+        to=told.to,
+        data=content.parse_data(told.data) if told.data is not None else None,
     )
+
+
+def _variables_of(channel: Channel, told: _Told, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return the payload of what is rendered from a template: its variables, and what a template does not say."""
+    for option in ("subject", "body", "body_file", "html_file"):
+        if getattr(told, option) is not None:
+            raise UsageError(f"--{option.replace('_', '-')}: the template says that", "--var K=V gives it its values")
+    attachments, _ = files.attached(told.attach, None)
+    data = content.parse_data(told.data) if told.data is not None else {}
+    variables = templatevars.merged(data.pop("variables", {}), pairs)
+    return content.of_template(channel, variables, attachments=attachments, to=told.to, data=data)
 
 
 def _key(given: str | None) -> str:
@@ -240,10 +275,10 @@ def _row(submitted: Submitted) -> SimpleNamespace:
 
 def _show_request(run: Invocation, draft: Draft) -> None:
     request = sending.preview(run.system.db, run.system.keyring, draft, run.settings.provider_urls)
-    if draft.channel is Channel.SMS and (body := draft.payload.get("body")) and not draft.payload.get("media"):
+    if draft.channel is Channel.SMS and (body := request.content.get("body")) and not request.content.get("media"):
         run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):
-        text = _as_http(request, draft.payload)
+        text = _as_http(request, request.content)
         run.out.write(escaped_lines(text) if run.out.on_terminal else text)
         return
     shown = SimpleNamespace(

@@ -15,6 +15,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines, iso
+from notifyctl.cli.templates_shown import DIFFERENCES, PREVIEWED, SHOWING, NameArgument, diff, preview
 from notifyctl.cli.types import Confirm, IfNotExists, Yes
 from notifyctl.core import wording
 from notifyctl.core.errors import UsageError
@@ -56,7 +57,6 @@ _SAID = (
 )
 _SHOWN = (*FIELDS, *_SAID, Field("versions", FieldKind.JSON))
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The template's name or id.")]
 _By = Annotated[
     str | None, typer.Option("--by", metavar="USER", help="Who does it.  [the API key's user, or the operator]")
 ]
@@ -152,7 +152,7 @@ def list_(
 @app.command(shows=_SHOWN)
 def show(
     ctx: typer.Context,
-    name: _Name,
+    name: NameArgument,
     version: _Version = None,
     draft: Annotated[bool, typer.Option("--draft", help="What waits to be published.")] = False,
 ) -> None:
@@ -172,7 +172,7 @@ def show(
 @app.command(cls=_SAYING, shows=FIELDS)
 def update(
     ctx: typer.Context,
-    name: _Name,
+    name: NameArgument,
     variant: Annotated[
         str | None, typer.Option("--variant", metavar="L", help="These parts are for people who read this language.")
     ] = None,
@@ -194,7 +194,7 @@ def update(
 
 
 @app.command(shows=FIELDS)
-def publish(ctx: typer.Context, name: _Name) -> None:
+def publish(ctx: typer.Context, name: NameArgument) -> None:
     """Let a template's draft hold from now on; what was submitted before keeps its version."""
     with invocation(ctx) as run:
         done = service.publish(run.system.db, name)
@@ -204,7 +204,7 @@ def publish(ctx: typer.Context, name: _Name) -> None:
 @app.command(shows=FIELDS)
 def rollback(
     ctx: typer.Context,
-    name: _Name,
+    name: NameArgument,
     to: Annotated[
         int | None, typer.Option("--to", metavar="N", min=1, help="This version.  [the one published before]")
     ] = None,
@@ -216,7 +216,7 @@ def rollback(
 
 
 @app.command(shows=FIELDS)
-def enable(ctx: typer.Context, name: _Name) -> None:
+def enable(ctx: typer.Context, name: NameArgument) -> None:
     """Let a template be used again."""
     with invocation(ctx) as run:
         done = service.enable(run.system.db, name)
@@ -224,7 +224,7 @@ def enable(ctx: typer.Context, name: _Name) -> None:
 
 
 @app.command(shows=FIELDS)
-def disable(ctx: typer.Context, name: _Name) -> None:
+def disable(ctx: typer.Context, name: NameArgument) -> None:
     """Take a template out of use: nothing can be submitted by it."""
     with invocation(ctx) as run:
         done = service.disable(run.system.db, name)
@@ -232,12 +232,16 @@ def disable(ctx: typer.Context, name: _Name) -> None:
 
 
 @app.command(shows=FIELDS)
-def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm = None) -> None:
+def delete(ctx: typer.Context, name: NameArgument, yes: Yes = False, confirm: Confirm = None) -> None:
     """Delete a template with its versions; nothing may wait for it or include it."""
     with invocation(ctx) as run:
         doomed = service.refuse_removal(run.system.db, name)
         run.confirm(f"Delete template {doomed.name} with all its versions?", yes=yes, confirm=confirm)
         run.out.record(service.remove(run.system.db, doomed.id), FIELDS, told=_in_words(doomed, "deleted"))
+
+
+app.command(cls=SHOWING, shows=PREVIEWED)(preview)
+app.command(cls=SHOWING, shows=DIFFERENCES)(diff)
 
 
 # What was given

@@ -243,9 +243,13 @@ class Restore(Change):
 
 @dataclass(frozen=True, slots=True)
 class Requeue(Change):
-    """An operator took it out of the dead letters, where it was for `failure_reason`."""
+    """An operator took it out of the dead letters, where it was for `failure_reason`.
+
+    `template_version` is another version of its template, from which it is rendered now.
+    """
 
     BEFORE: ClassVar[Status] = Status.FAILED
+    KEEPS: ClassVar[tuple[str, ...]] = ("template_version",)
     CLEARS: ClassVar[tuple[str, ...]] = ("failed_at", "error_message")
     ASIDE: ClassVar[tuple[str, ...]] = ("of", "failure_reason")
 
@@ -253,6 +257,7 @@ class Requeue(Change):
     max_retries: int
     retry_history: str
     failure_reason: str
+    template_version: int | None = None
 
     @property
     def wakes_at(self) -> int | None:
@@ -262,7 +267,8 @@ class Requeue(Change):
     @property
     def audit(self) -> Audit | None:
         """Why it had failed."""
-        return Audit("retry", {"failure_reason": self.failure_reason})
+        more = {} if self.template_version is None else {"template_version": self.template_version}
+        return Audit("retry", {"failure_reason": self.failure_reason, **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,37 @@ def build(
     return payload
 
 
+VARIABLES = "variables"
+"""The field of a payload with the values that its template is rendered from."""
+_RENDERED: Mapping[Channel, tuple[str, ...]] = {
+    Channel.EMAIL: ("subject", "text", "html"),
+    Channel.SMS: ("body",),
+    Channel.PUSH: ("title", "body"),
+}
+
+
+def of_template(
+    channel: Channel,
+    variables: Mapping[str, Any],
+    *,
+    attachments: Sequence[Mapping[str, str]] = (),
+    to: str | None = None,
+    data: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the payload of what is rendered from a template: its variables, and what a template does not say.
+
+    Raises UsageError as `build`, and for a field that a template says.
+    """
+    for field in _RENDERED[channel]:
+        if field in data:
+            raise UsageError(f"--data: {field}: the template says that", "--var K=V gives it its values")
+    payload = build(channel, attachments=attachments, to=to, data=data)
+    payload[VARIABLES] = dict(variables)
+    _refuse_half_characters(payload)
+    _refuse_nul(payload)
+    return payload
+
+
 def parse_data(text: str) -> dict[str, Any]:
     """Return what `--data` was given; raise UsageError unless it is a JSON object."""
     try:
@@ -170,16 +201,24 @@ def canonical(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def content_hash(user_id: str, channel: Channel, content: Mapping[str, Any], provider: str | None = None) -> str:
+def content_hash(
+    user_id: str,
+    channel: Channel,
+    content: Mapping[str, Any],
+    provider: str | None = None,
+    template: str | None = None,
+) -> str:
     """Return what tells a repeated submission from another one: SHA-256 over user, channel and content.
 
-    The address counts where the content names one, `provider` only where it was asked for; times, retries and the
-    payload's version do not count.
+    The address counts where the content names one, `provider` only where it was asked for, of a template its name
+    (and the variables, which the content has); times, retries, and the versions of payload and template do not count.
     """
     said = {key: value for key, value in content.items() if key != "v"}
     facts: dict[str, Any] = {"user": user_id, "channel": channel.value, "content": said}
     if provider is not None:
         facts["provider"] = provider
+    if template is not None:
+        facts["template"] = template
     return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 

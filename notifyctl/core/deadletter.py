@@ -35,6 +35,7 @@ class DeadLetter:
     send_at: int | None
     expires_at: int | None
     history: str | None
+    template_id: str | None
     username: str
     resolver: str | None
 

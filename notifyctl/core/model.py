@@ -36,6 +36,7 @@ class Category(StrEnum):
     INVALID_RECIPIENT = "invalid_recipient"
     INVALID_PAYLOAD = "invalid_payload"
     PROVIDER_REJECTED = "provider_rejected"
+    TEMPLATE_ERROR = "template_error"
     NO_ADDRESS = "no_address"
     OUTCOME_UNKNOWN = "outcome_unknown"
 
@@ -47,12 +48,20 @@ class OnUnknown(StrEnum):
     HOLD = "hold"
 
 
+class TemplateRef(NamedTuple):
+    """What a message is rendered from: a template's id, the version, and the language of who reads it, if known."""
+
+    id: str
+    version: int
+    language: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a provider is to deliver: the content (a payload of `PAYLOAD_VERSION`) to one address.
 
     `to` is None where the content itself names the audience (a push topic or condition). `attempt` is which of the
-    notification's attempts it is for, so that a receipt can name it.
+    notification's attempts it is for, so that a receipt can name it. With a `template` its text is yet to be rendered.
     """
 
     notification_id: str
@@ -60,6 +69,7 @@ class Message:
     to: str | None
     content: Mapping[str, Any]
     attempt: int = 1
+    template: TemplateRef | None = None
 
 
 class Claim(NamedTuple):

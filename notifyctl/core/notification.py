@@ -76,6 +76,8 @@ class Notification:
     bounced_at: int | None
     receipt: str | None
     receipt_due_at: int | None
+    template_id: str | None
+    template_version: int | None
     username: str
     state: str
 

@@ -7,7 +7,7 @@ The store reads what is known (`store.submissions`) and writes the row with what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from notifyctl.core import attached, content, when
@@ -15,9 +15,10 @@ from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, facts, gate
-from notifyctl.core.model import Category, Channel, Message
+from notifyctl.core.model import Category, Channel, Message, TemplateRef
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import LeftOut, Reasons, stops
+from notifyctl.core.wording import Template, TemplateKind
 
 MAX_RETRIES = 5
 
@@ -27,7 +28,8 @@ class Draft:
     """What is to be submitted. `user` is an id, username or e-mail address, `payload` a payload (`core.content`).
 
     `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
-    `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for.
+    `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for. With a
+    `template` (a name or id) its text is rendered when it is sent, from the payload's `variables`.
     """
 
     user: str
@@ -39,6 +41,7 @@ class Draft:
     delay_ms: int | None = None
     expires_in_ms: int | None = None
     max_retries: int = MAX_RETRIES
+    template: str | None = None
 
 
 class Recipient(NamedTuple):
@@ -48,6 +51,7 @@ class Recipient(NamedTuple):
     username: str
     address: str | None
     suppression: str | None
+    language: str | None = None
 
 
 class Former(NamedTuple):
@@ -61,13 +65,15 @@ class Former(NamedTuple):
 class SubmissionFacts:
     """What is stored about a draft: its recipient or the error, an earlier submission with its key, the providers.
 
-    The preferred provider stands first. `suppressed` is why addresses are that were looked up besides the recipient's.
+    The preferred provider stands first. `suppressed` is why addresses are that were looked up besides the recipient's,
+    `template` the one that was named, or why it cannot be meant.
     """
 
     recipient: Recipient | NotifyctlError
     former: Former | None
     providers: Sequence[ProviderConfig]
     suppressed: Reasons = field(default_factory=dict)
+    template: Template | NotifyctlError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class New:
     fails_over: bool = True
     attached_bytes: int | None = None
     files: tuple[str, ...] = ()
+    template_id: str | None = None
+    template_version: int | None = None
 
     @property
     def wakes(self) -> bool:
@@ -108,7 +116,8 @@ class New:
         if self.resent_from is not None:
             return Audit("resend", {"resent_from": self.resent_from})
         names = ("user_id", "message_type", "provider", "send_at")
-        return Audit("create", {name: getattr(self, name) for name in names})
+        more = ("template_id", "template_version") if self.template_id is not None else ()
+        return Audit("create", {name: getattr(self, name) for name in (*names, *more)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +174,13 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
     who = known.recipient
     if isinstance(who, NotifyctlError):
         return who
-    digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider)
+    template = _template(draft, known.template)
+    named = template.name if isinstance(template, Template) else draft.template
+    digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider, named)
     if known.former is not None:
         return repeated(draft, known.former, digest)
+    if isinstance(template, NotifyctlError):
+        return template
     provider = _provider(draft, known.providers)
     if isinstance(provider, NotifyctlError):
         return provider
@@ -177,6 +190,10 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
     payload, files = attached.apart(draft.payload)
     row = _row(draft, payload, who, provider, digest, id_, now, *times)
     to = message(id_, draft.channel, draft.payload, who.address)
+    if template is not None:
+        pinned = TemplateRef(template.id, template.published_version, who.language)
+        row = replace(row, template_id=pinned.id, template_version=pinned.version)
+        to = replace(to, template=pinned)
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at))
     return Plan(row, who, provider, to, verdict, against.left_out, files)
@@ -203,6 +220,22 @@ def is_held(row: New, providers: Sequence[ProviderConfig], now: int) -> bool:
 
 
 # Helpers
+
+
+def _template(draft: Draft, found: Template | NotifyctlError | None) -> Template | NotifyctlError | None:
+    """Return the template that is meant, or why nothing can be sent by it."""
+    if not isinstance(found, Template):
+        return found
+    name = found.name
+    if found.channel is not draft.channel:
+        return UsageError(f"--template: {name} is for {found.channel}, not {draft.channel}", "notifyctl templates list")
+    if found.kind != TemplateKind.MESSAGE:
+        return UsageError(f"--template: {name} is a {found.kind}, a part of others", "notifyctl templates list")
+    if not found.is_active:
+        return Conflict(f"template {name} is disabled", f"notifyctl templates enable {name}")
+    if not found.published_version:
+        return Conflict(f"template {name} is a draft", f"notifyctl templates publish {name}")
+    return found
 
 
 def _provider(draft: Draft, providers: Sequence[ProviderConfig]) -> ProviderConfig | NotifyctlError:

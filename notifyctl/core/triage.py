@@ -16,7 +16,7 @@ from notifyctl.core.confirmation import LOST, confirmed, with_lost
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verdict, facts, gate
-from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown
+from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.suppression import Stops, noted, without
@@ -32,8 +32,8 @@ class Due(NamedTuple):
     """A row that is due, as it was before it was leased; `lease_id` is an earlier lease that has ended.
 
     `sent_to` is the user's address that an earlier claim took, `address` the one for this, `suppression` why that must
-    not be written to. `weight` is how many bytes it has with its files, where those are many. Times are milliseconds
-    since the epoch. A tuple: one is made of every row.
+    not be written to. `weight` is how many bytes it has with its files, where those are many, `language` the user's.
+    Times are milliseconds since the epoch. A tuple: one is made of every row.
     """
 
     id: str
@@ -55,6 +55,9 @@ class Due(NamedTuple):
     address: str | None
     suppression: str | None
     weight: int | None = None
+    template_id: str | None = None
+    template_version: int | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,12 @@ def read(due: Due) -> Reading:
     """Return what a row's payload says. Never raises."""
     channel = _CHANNELS[due.message_type]
     try:
-        return message(due.id, channel, content.parse(due.payload, channel), due.address, due.attempt_count + 1)
+        found = message(due.id, channel, content.parse(due.payload, channel), due.address, due.attempt_count + 1)
     except (InvalidPayload, NewerPayload) as problem:
         return problem
+    if due.template_id is None:
+        return found
+    return replace(found, template=TemplateRef(due.template_id, due.template_version or 0, due.language))
 
 
 def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Change:

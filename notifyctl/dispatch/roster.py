@@ -14,6 +14,7 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.templates import Templates
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Checkable, Credentials, Limited
 from notifyctl.providers.oauth import TokenSource
@@ -42,6 +43,7 @@ class Roster:
     ) -> None:
         self._threads = threads
         self._files = Files(threads)
+        self._templates = Templates(threads)
         self._keyring = keyring
         self._channels = channels
         self._urls = urls
@@ -109,7 +111,7 @@ class Roster:
         credentials = self.open(config)
         adapter = registry.get(provider)
         problem = _problem(adapter, credentials)
-        return Sender(adapter, credentials, self._wire, self._tokens, self._files, problem)
+        return Sender(adapter, credentials, self._wire, self._tokens, self._files, self._templates, problem)
 
     def stand_ins(self, provider: str) -> Sequence[str]:
         """Return for whom a provider stands in now."""

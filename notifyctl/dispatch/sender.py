@@ -1,4 +1,4 @@
-"""One attempt as a pipe: token → build → send → read. It always returns an outcome, whatever went wrong."""
+"""One attempt as a pipe: token → render → build → send → read. It always returns an outcome, whatever went wrong."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from notifyctl.core.content import InvalidPayload
 from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
 from notifyctl.core.model import Category, Message
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.text import one_line
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.templates import Templates
 from notifyctl.providers.contract import (
     Adapter,
     Builder,
@@ -46,6 +48,7 @@ class Sender:
         wire: Wire,
         tokens: TokenSource,
         files: Files,
+        templates: Templates,
         problem: str | None = None,
     ) -> None:
         self._adapter = adapter
@@ -53,6 +56,7 @@ class Sender:
         self._wire = wire
         self._tokens = tokens
         self._files = files
+        self._templates = templates
         self._problem = problem
         self._token: str | None = None
         self._build = builder(adapter, credentials)
@@ -61,7 +65,8 @@ class Sender:
         """Return the attempt's outcome. A call may take so many seconds, and as many go into an access token before.
 
         No call is begun that could last until the monotonic moment `end`. Every trouble is an outcome, but for being
-        cancelled, and for DatabaseUnavailable where there was no time to read the message's files: no call was begun.
+        cancelled, and for DatabaseUnavailable where there was no time to read the message's template or files: no call
+        was begun.
         """
         if self._problem is not None:
             return Outcome(Kind.CONFIG, self._problem, asked=False)
@@ -100,6 +105,11 @@ class Sender:
     # Build, send, read
 
     async def _call(self, build: Builder, message: Message, seconds: float, end: float) -> Outcome:
+        if message.template is not None:
+            rendered = await self._rendered(message, end - seconds)
+            if isinstance(rendered, Outcome):
+                return rendered
+            message = rendered
         if "attachments" in message.content:
             request = await self._built_with_files(build, message, end - seconds)
         else:
@@ -117,6 +127,24 @@ class Sender:
         except Exception as error:  # a third party's adapter: the provider may have taken it
             log.exception("provider %s: reading the answer failed", self._adapter.name)
             return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
+
+    async def _rendered(self, message: Message, end: float) -> Message | Outcome:
+        """Return the message with its text, or that its template has none for it."""
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                return await self._templates.rendered(message)
+        except TemplateError as error:
+            return _unrendered(error.message)
+        except NotifyctlError as error:  # the database is away, or something is wrong with it
+            why = one_line(f"its template could not be read: {error.message}")
+            return Outcome(Kind.TRANSIENT, why, asked=False, counts=False)
+        except TimeoutError:
+            raise DatabaseUnavailable("a template could not be read in time") from None
+        except asyncio.CancelledError:  # at shutdown: nothing was sent
+            raise DatabaseUnavailable("broken off before a template was read") from None
+        except Exception as error:  # of the engine: what it cannot render now, it cannot render later
+            log.exception("rendering notification %s failed", message.notification_id)
+            return _unrendered(f"it could not be rendered: {type(error).__name__}")
 
     async def _built_with_files(self, build: Builder, message: Message, end: float) -> Request | Outcome:
         """Build a mail's request; what is read for it is let go of before it is sent."""
@@ -141,6 +169,11 @@ class Sender:
         except Exception as error:  # what an adapter cannot build now, it cannot build later
             log.exception("provider %s: building the request failed", self._adapter.name)
             return _unfit(f"no request could be built: {type(error).__name__}")
+
+
+def _unrendered(why: str) -> Outcome:
+    """Return that a template has no text for the message."""
+    return Outcome(Kind.PERMANENT, one_line(why), category=Category.TEMPLATE_ERROR, asked=False)
 
 
 def _unfit(why: str) -> Outcome:

@@ -18,7 +18,7 @@ from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.notifications import require_provider
-from notifyctl.store import attachments, ids, selections, users
+from notifyctl.store import attachments, ids, selections, templates, users
 from notifyctl.store import dlq as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -40,6 +40,7 @@ class DeadLetterQuery:
     channel: Channel | None = None
     provider: str | None = None
     user: str | None = None
+    template: str | None = None
     since: Point | None = None
     until: Point | None = None
 
@@ -72,6 +73,7 @@ def ask(db: Database, query: DeadLetterQuery) -> DeadLetterFilter:
             channel=query.channel,
             provider=query.provider,
             user_id=users.find(tx, query.user).id if query.user is not None else None,
+            template_id=templates.find(tx, query.template).id if query.template is not None else None,
             since=when.at(query.since, tx.now),
             until=when.at(query.until, tx.now),
         )
@@ -141,11 +143,13 @@ def retry(
     retries: int = RETRIES,
     interval_ms: float = 0.0,
     force: bool = False,
+    latest_template: bool = False,
     by_filter: bool = False,
 ) -> Retried:
     """Send the dead letters' notifications once more, each with `retries` attempts after the next one.
 
-    `interval_ms` spaces the moments from which they are due. `force` takes resolved ones as well.
+    `interval_ms` spaces the moments from which they are due. `force` takes resolved ones as well. With
+    `latest_template` each is rendered from what is published now, and no longer from what it was submitted with.
     """
 
     def objection(letter: DeadLetter) -> NotifyctlError | None:
@@ -156,7 +160,13 @@ def retry(
     def work(tx: Tx) -> Retried:
         letters, others = bulk.split(chosen, store.lock(tx, chosen), objection, WHAT, by_filter=by_filter)
         moments = (tx.now + round(index * interval_ms) for index in range(len(letters)))
-        requeued = [operate.requeue(*each, retries, tx.now) for each in zip(letters, moments, strict=True)]
+        newest = templates.published(tx, {each.template_id or "" for each in letters}) if latest_template else {}
+        requeued = [
+            replace(
+                operate.requeue(letter, due, retries, tx.now), template_version=newest.get(letter.template_id or "")
+            )
+            for letter, due in zip(letters, moments, strict=True)
+        ]
         done = apply(tx, requeued).ids
         expired = [letter for letter in letters if letter.expires_at is not None and letter.expires_at <= tx.now]
         reasons = Counter(letter.failure_reason for letter in letters if letter.notification_id in done)

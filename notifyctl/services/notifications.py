@@ -20,7 +20,7 @@ from notifyctl.core.submission import New
 from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection, Standing
-from notifyctl.store import attachments, ids, providers, selections, users
+from notifyctl.store import attachments, ids, providers, selections, templates, users
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -45,6 +45,8 @@ class NotificationQuery:
     address: str | None = None
     contains: str | None = None
     provider_message_id: str | None = None
+    template: str | None = None
+    template_version: int | None = None
     since: Point | None = None
     until: Point | None = None
     stuck_ms: int | None = None
@@ -229,6 +231,8 @@ def _require_bound(query: NotificationQuery) -> None:
             f"{option} looks at each notification: something has to say at which",
             f"{option} with --since 7d, or --user",
         )
+    if query.template_version is not None and query.template is None:
+        raise UsageError("--template-version goes with --template")
     if query.contains is not None and not query.contains.strip():
         raise UsageError("--contains: nothing was given")
 
@@ -243,6 +247,8 @@ def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         address=_as_stored(query.address) if query.address is not None else None,
         contains=query.contains,
         provider_message_id=query.provider_message_id,
+        template_id=templates.find(tx, query.template).id if query.template is not None else None,
+        template_version=query.template_version,
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),
         stuck_ms=query.stuck_ms,
@@ -253,6 +259,11 @@ def _as_stored(address: str) -> str:
     """Return the address in the form of the channel it looks like."""
     channel = Channel.EMAIL if "@" in address else Channel.SMS if address.strip().startswith("+") else Channel.PUSH
     return meant(channel, address)
+
+
+def resolved(tx: Tx, text: str) -> str:
+    """Return the id that `text` means. Raises NotFound, UsageError."""
+    return ids.resolve(tx, notifications, text, WHAT)
 
 
 def _resolved(tx: Tx, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
@@ -331,4 +342,6 @@ def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | Non
         fails_over=row.fails_over,
         attached_bytes=attached.size(said) or None,
         files=attached.digests(said),
+        template_id=row.template_id,
+        template_version=row.template_version,
     )

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from notifyctl.core import submission
 from notifyctl.core.errors import (
@@ -20,17 +21,20 @@ from notifyctl.core.errors import (
     TimedOut,
     UsageError,
 )
-from notifyctl.core.model import Message, Status
+from notifyctl.core.model import Category, Message, Status
 from notifyctl.core.notification import Notification
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.source import Source
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request
 from notifyctl.providers.registry import BrokenProvider
 from notifyctl.providers.unseal import open_credentials
+from notifyctl.services import previews
 from notifyctl.store import notifications as store
-from notifyctl.store import submissions
+from notifyctl.store import submissions, templates
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import submit as queue
@@ -54,12 +58,16 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The request that would deliver a notification, with its secrets hidden: to be shown, not sent."""
+    """The request that would deliver a notification, with its secrets hidden: to be shown, not sent.
+
+    `content` is what it says.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
+    content: Mapping[str, Any]
 
 
 def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
@@ -71,17 +79,20 @@ def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
     """
     # Made before the transaction: run again, it recognises its own row.
     new_id = str(uuid.uuid4())
+    rehearsed = None if draft.template is None else _rehearsed(db, draft, urls, new_id)
 
     def work(tx: Tx) -> Submitted:
         [known] = submissions.known(tx, [draft])
         planned = _planned(draft, known, new_id, tx.now)
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
-        _check(planned, urls)
+        if draft.template is None:
+            _check(planned, urls)
         return _stored(tx, draft, planned, known.providers)
 
     try:
-        return db.write(work)
+        done = db.write(work)
+        return done if rehearsed is None or done.deduplicated else replace(done, remark=_joined(done.remark, rehearsed))
     except CommitUnknown as error:
         raise CommitUnknown(
             error.message,
@@ -94,18 +105,17 @@ def preview(db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str
 
     Raises as `submit` does, and Conflict when the user has no address.
     """
-    with db.read() as tx:
-        [known] = submissions.known(tx, [draft])
-        now = tx.now
-    planned = _planned(draft, replace(known, former=None), str(uuid.uuid4()), now)
+    planned, template = _without_storing(db, draft, str(uuid.uuid4()), again=True)
     assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
+    if template is not None:
+        planned = replace(planned, message=previews.rendered(template, planned.message))
     if (problem := planned.unaddressed) is not None:
         raise problem
     credentials = open_credentials(planned.provider, keyring, urls)
     if credentials.service_account is not None:
         credentials = replace(credentials, access_token=HIDDEN)
     request = _built(registry.get(planned.provider.provider_name), planned.message, credentials)
-    return _hidden(request, credentials)
+    return _hidden(request, credentials, planned.message.content)
 
 
 def wait(
@@ -135,6 +145,34 @@ def require_sent(notification: Notification) -> None:
 
 
 # Helpers
+
+
+def _without_storing(db: Database, draft: Draft, new_id: str, *, again: bool) -> tuple[Plan | Former, Source | None]:
+    """Return what the draft would come to, and what it would be rendered from. `again`: as if it were the first."""
+    with db.read() as tx:
+        [known] = submissions.known(tx, [draft])
+        planned = _planned(draft, replace(known, former=None) if again else known, new_id, tx.now)
+        if isinstance(planned, Former) or planned.message.template is None:
+            return planned, None
+        id_, number, _ = planned.message.template
+        return planned, templates.source(tx, (id_, number))
+
+
+def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], new_id: str) -> str | None:
+    """Return what to warn of when it is rendered now; raise UsageError where a provider would refuse the result."""
+    planned, template = _without_storing(db, draft, new_id, again=False)
+    if isinstance(planned, Former) or template is None:
+        return None
+    try:
+        message = previews.rendered(template, planned.message)
+    except TemplateError as error:
+        return f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
+    _check(replace(planned, message=message), urls)
+    return None
+
+
+def _joined(*remarks: str | None) -> str | None:
+    return "\n".join(remark for remark in remarks if remark) or None
 
 
 def _planned(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | Former:
@@ -220,7 +258,7 @@ def _built(adapter: Adapter, message: Message, credentials: Credentials) -> Requ
         raise UsageError(f"{adapter.name} would refuse it: {error}") from error
 
 
-def _hidden(request: Request, credentials: Credentials) -> Preview:
+def _hidden(request: Request, credentials: Credentials, content: Mapping[str, Any]) -> Preview:
     """Return the request with its secrets replaced; the scheme of an Authorization header stays."""
     headers = {
         name: f"{value.partition(' ')[0]} {HIDDEN}" if name.casefold() == "authorization" else value
@@ -232,7 +270,7 @@ def _hidden(request: Request, credentials: Credentials) -> Preview:
     rest = request.url[end:]
     for secret in (credentials.api_key, credentials.api_secret):
         rest = rest.replace(secret, HIDDEN) if secret else rest
-    return Preview(request.method, request.url[:end] + rest, headers, request.body)
+    return Preview(request.method, request.url[:end] + rest, headers, request.body, content)
 
 
 def _latest(db: Database, notification: Notification) -> Notification:

@@ -49,6 +49,7 @@ class DeadLetterFilter:
     channel: Channel | None = None
     provider: str | None = None
     user_id: str | None = None
+    template_id: str | None = None
     since: int | None = None
     until: int | None = None
 
@@ -98,7 +99,7 @@ def page(tx: Tx, wanted: DeadLetterFilter, after: Cursor | None, limit: int) -> 
 
 def count(tx: Tx, wanted: DeadLetterFilter) -> int:
     """Return how many match."""
-    of_notification = (wanted.error, wanted.channel, wanted.provider, wanted.user_id)
+    of_notification = (wanted.error, wanted.channel, wanted.provider, wanted.user_id, wanted.template_id)
     joined = notification_dlq.join(notifications, n.id == d.notification_id)
     source = notification_dlq if all(each is None for each in of_notification) else joined
     return tx.execute(select(func.count()).select_from(source).where(*conditions(wanted))).scalar_one()
@@ -119,6 +120,7 @@ def conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
         cast(n.message_type, String(20)): wanted.channel.value if wanted.channel else None,
         cast(n.provider, String(20)): wanted.provider,
         n.user_id: wanted.user_id,
+        n.template_id: wanted.template_id,
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.error is not None:
@@ -201,6 +203,7 @@ def _select(payload: ColumnElement[str] = n.payload) -> Select[Any]:
             n.send_at,
             n.expires_at,
             n.retry_history,
+            n.template_id,
             users.c.username,
             _resolver.c.username,
         )

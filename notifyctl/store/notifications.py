@@ -52,6 +52,8 @@ class NotificationFilter:
     address: str | None = None
     contains: str | None = None
     provider_message_id: str | None = None
+    template_id: str | None = None
+    template_version: int | None = None
     since: int | None = None
     until: int | None = None
     stuck_ms: int | None = None
@@ -150,6 +152,8 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
         n.provider: wanted.provider,
         n.user_id: wanted.user_id,
         n.provider_message_id: wanted.provider_message_id,
+        n.template_id: wanted.template_id,
+        n.template_version: wanted.template_version,
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.since is not None:
@@ -198,7 +202,7 @@ def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:
 
 def _is_in_order(wanted: NotificationFilter) -> bool:
     """Return whether one statement finds them quickly: all have one status, or are few."""
-    only = (wanted.status, wanted.state, wanted.stuck_ms, wanted.provider_message_id)
+    only = (wanted.status, wanted.state, wanted.stuck_ms, wanted.provider_message_id, wanted.template_id)
     return any(each is not None for each in only)
 
 

@@ -21,11 +21,13 @@ DISPATCHING = {
     "notification_metrics": ("SELECT", "INSERT", "UPDATE"),
     "notification_preferences": ("SELECT", "UPDATE"),
     "notification_attachments": ("SELECT",),
+    "notification_templates": ("SELECT",),
     "notifications": ("SELECT", "UPDATE"),
     "provider_configs": ("SELECT", "UPDATE"),
     "provider_states": ("SELECT", "INSERT", "UPDATE"),
     "rate_limits": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "suppressions": ("SELECT", "INSERT", "UPDATE"),
+    "template_versions": ("SELECT",),
     "user_limits": ("SELECT",),
     "users": ("SELECT", "UPDATE"),
 }

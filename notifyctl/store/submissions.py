@@ -13,7 +13,8 @@ from notifyctl.core.audience import message, own_address
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
 from notifyctl.core.suppression import AddressKey, asked
-from notifyctl.store import ids, providers, suppressions
+from notifyctl.core.wording import Template
+from notifyctl.store import ids, providers, suppressions, templates
 from notifyctl.store import users as people
 from notifyctl.store.addresses import best_address, reason_of
 from notifyctl.store.db.dialect import ID, Dialect, folded
@@ -30,11 +31,12 @@ def known(tx: Tx, drafts: Sequence[Draft]) -> list[SubmissionFacts]:
     keys = [_key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
+    named = _templates(tx, drafts)
     wanted = [each for draft, who in zip(drafts, recipients, strict=True) for each in _further(draft, who)]
     suppressed = suppressions.reasons(tx, wanted)
     return [
-        SubmissionFacts(who, None if key is None else before.get(key), configs, suppressed)
-        for who, key in zip(recipients, keys, strict=True)
+        SubmissionFacts(who, None if key is None else before.get(key), configs, suppressed, named.get(draft.template))
+        for draft, who, key in zip(drafts, recipients, keys, strict=True)
     ]
 
 
@@ -47,6 +49,22 @@ def formers(tx: Tx, keys: Sequence[str]) -> dict[str, Former]:
 
 
 # Helpers
+
+
+def _templates(tx: Tx, drafts: Sequence[Draft]) -> dict[str | None, Template | NotifyctlError]:
+    """Return the templates that drafts name, by what they say; nothing is asked where none does."""
+    wanted = {draft.template for draft in drafts if draft.template is not None}
+    if not wanted:
+        return {}
+    named = templates.by_name(tx, [ref for ref in wanted if ref.isprintable()])
+    return {ref: named[ref] if ref in named else _by_id(tx, ref) for ref in wanted}
+
+
+def _by_id(tx: Tx, ref: str) -> Template | NotifyctlError:
+    try:
+        return templates.find(tx, ref)
+    except NotifyctlError as error:
+        return error
 
 
 class _Found(NamedTuple):
@@ -118,7 +136,7 @@ def _recipients_of(dialect: Dialect) -> Select[Any]:
     # Materialized: the address would be found once to be compared and once to be returned.
     found = select(*meant.c, address).cte("found").prefix_with("MATERIALIZED")
     reason = reason_of(found.c.channel, folded(found.c.address))
-    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason)
+    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason, found.c.language)
 
 
 def _meant_users(given: FromClause) -> CTE:
@@ -130,7 +148,7 @@ def _meant_users(given: FromClause) -> CTE:
     asked = select(given).cte("asked").prefix_with("MATERIALIZED")
     a, u = asked.c, users.c
     ways = (u.username == a.text, u.email == a.text, u.email == a.plain, u.id.between(a.low, a.high))
-    each = (select(a.place, a.channel, a.own, u.id, u.username, u.email).where(way) for way in ways)
+    each = (select(a.place, a.channel, a.own, u.id, u.username, u.email, u.language).where(way) for way in ways)
     most = bindparam("most", type_=Integer())
     return union(*each).limit(most).cte("meant").prefix_with("MATERIALIZED")
 

@@ -12,6 +12,7 @@ from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.templates import Templates
 from notifyctl.providers.contract import Credentials
 from notifyctl.providers.fcm import Fcm
 from notifyctl.providers.oauth import Token, TokenSource
@@ -34,10 +35,10 @@ def deliver(db: Database, server: Scripted, token_s: float, seconds: float, left
         return Token("ya29.late", time.time() + 3_600)
 
     async def main() -> Outcome:
-        wire, tokens, files = Wire(), TokenSource(fetch=fetch), Files(StoreThreads(db))
+        wire, tokens, threads = Wire(), TokenSource(fetch=fetch), StoreThreads(db)
         account = service_account(server.url)
         credentials = Credentials("", config={"base_url": server.url}, service_account=account)
-        sender = Sender(Fcm(), credentials, wire, tokens, files)
+        sender = Sender(Fcm(), credentials, wire, tokens, Files(threads), Templates(threads))
         try:
             return await sender.deliver(PUSH, seconds, time.monotonic() + left_s)
         finally:

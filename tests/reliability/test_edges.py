@@ -15,6 +15,7 @@ from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.dispatch.templates import Templates
 from notifyctl.providers.contract import Credentials
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.sendgrid import SendGrid
@@ -39,7 +40,8 @@ def test_no_call_begins_when_its_time_is_over(
     async def deliver() -> Outcome:
         wire = Wire()
         try:
-            sender = Sender(SendGrid(), settings, wire, TokenSource(), Files(StoreThreads(database)))
+            threads = StoreThreads(database)
+            sender = Sender(SendGrid(), settings, wire, TokenSource(), Files(threads), Templates(threads))
             return await sender.deliver(message, 1.0, time.monotonic() + left_s)
         finally:
             await wire.aclose()

@@ -34,7 +34,7 @@ from notifyctl.store.queue.take import MOST_BYTES
 
 log = logging.getLogger(__name__)
 
-_LARGE = frozenset({"attachments", "text", "html", "template_data"})
+_LARGE = frozenset({"attachments", "text", "html", "template_data", "variables"})
 _NO_TEXT = "not recordable"
 _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
 

@@ -253,6 +253,8 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.fails_over,
             case((size > SMALL_BYTES, size)).label("weight"),
             n.sent_to,
+            n.template_id,
+            n.template_version,
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free)
         .where(*conditions)
@@ -290,7 +292,8 @@ def held_by(tx: Tx, provider: str, moment: int, holders: Collection[str]) -> boo
 def _addressed(due: CTE) -> CTE:
     address = best_address(due.c.user_id, due.c.message_type, users.c.email).label("address")
     # Materialized as well: the address would be found once to be compared and once to be returned.
-    found = select(due, address, _fits(due).label("fits")).join_from(due, users, users.c.id == due.c.user_id)
+    columns = (due, address, users.c.language, _fits(due).label("fits"))
+    found = select(*columns).join_from(due, users, users.c.id == due.c.user_id)
     return found.cte("addressed").prefix_with("MATERIALIZED")
 
 

@@ -1,0 +1,37 @@
+"""Variables of templates on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from notifyctl.core.errors import UsageError
+
+_HINT = "--var name=Anna, or --var 'items:=[1, 2]'"
+
+
+def merged(given: Any, pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `given`, which was an object in JSON, with the values of `--var`. Raises UsageError."""
+    if not isinstance(given, Mapping):
+        raise UsageError("variables: must be an object", _HINT)
+    found = dict(given)
+    for name, value in map(_pair, pairs):
+        if name in found:
+            raise UsageError(f"--var: {name} is given twice", "give it once")
+        found[name] = value
+    return found
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    as_json = name.endswith(":")
+    name = name.removesuffix(":").strip()
+    if not equals or not name:
+        raise UsageError(f"--var {text}: is no K=V", _HINT)
+    if not as_json:
+        return name, value
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--var {name}: is not JSON: {error}", _HINT) from None

@@ -1,0 +1,185 @@
+"""What templates say when they are rendered: shown, compared, before anybody gets it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from notifyctl.core import content
+from notifyctl.core.content import InvalidPayload, NewerPayload
+from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.model import Channel, Message, TemplateRef
+from notifyctl.core.template.source import UNSET, Source
+from notifyctl.core.wording import Template
+from notifyctl.services import notifications, templates
+from notifyctl.store import attachments, users
+from notifyctl.store import notifications as stored
+from notifyctl.store import templates as store
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.templates import VersionRow
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewInput:
+    """What to render from: for a user (an id, username or address), with these variables, or as a notification was.
+
+    What of the variables is not given is taken from their examples.
+    """
+
+    user: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    notification: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedTemplate:
+    """What a version says: `content` has the payload's fields, `examples` are variables that nobody gave a value."""
+
+    template: str
+    message_type: str
+    version: int
+    language: str | None
+    content: Mapping[str, Any]
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedDifference:
+    """How a field of the payload differs between two versions; `diff` is a unified diff, empty where it does not."""
+
+    field: str
+    before: Any
+    after: Any
+    diff: str
+
+
+def preview(
+    db: Database, ref: str, given: PreviewInput, number: int | None = None, *, draft: bool = False
+) -> RenderedTemplate:
+    """Return what a template says: that version, its draft, what a notification was submitted with, or what holds.
+
+    It is what would be sent, by the same function. Raises NotFound, UsageError (TemplateError, too).
+    """
+    with db.read() as tx:
+        template = store.find(tx, ref)
+        start = _start(tx, template, given)
+        if number is None and not draft and start.ref is not None and start.ref.id == template.id:
+            number = start.ref.version
+        row = templates.chosen(tx, template, number, draft=draft)
+        source = templates.source_of(tx, template, row)
+    return _rendered(template, row, source, start, given)
+
+
+def diff(db: Database, ref: str, given: PreviewInput, one: int | None, two: int | None) -> list[RenderedDifference]:
+    """Return how two versions differ, rendered from the same; by default what holds, and the draft or what was before.
+
+    Raises NotFound, UsageError, Conflict where there is only one version.
+    """
+    with db.read() as tx:
+        template = store.find(tx, ref)
+        start = _start(tx, template, given)
+        old, new = _two(tx, template, one, two)
+        sources = [(row, templates.source_of(tx, template, row)) for row in (old, new)]
+    before, after = (_rendered(template, row, source, start, given).content for row, source in sources)
+    names = list(dict.fromkeys((*before, *after)))
+    labels = (f"{template.name} {old.number}", f"{template.name} {new.number}")
+    return [_compared(name, before.get(name), after.get(name), labels) for name in names]
+
+
+def rendered(source: Source, message: Message) -> Message:
+    """Return a message with its text. Raises TemplateError."""
+    # Here: the engine is loaded by whoever needs it.
+    from notifyctl.core.rendering import render
+    from notifyctl.core.template.render import Renderer
+
+    return render(Renderer(), source, message)
+
+
+# Helpers
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A message that is yet to be rendered, and the version that it was submitted with."""
+
+    message: Message
+    ref: TemplateRef | None = None
+
+
+def _start(tx: Tx, template: Template, given: PreviewInput) -> _Start:
+    if given.notification is not None:
+        if given.user is not None:
+            raise UsageError("a user and --from-notification exclude each other")
+        return _of_notification(tx, template, given)
+    language = given.language
+    if given.user is not None:
+        language = language or users.find(tx, given.user).language
+    payload = content.of_template(template.channel, given.variables, data={})
+    ref = TemplateRef(template.id, 0, language)
+    return _Start(Message(str(uuid.uuid4()), template.channel, None, payload, template=ref))
+
+
+def _of_notification(tx: Tx, template: Template, given: PreviewInput) -> _Start:
+    id_ = notifications.resolved(tx, given.notification or "")
+    row = stored.get(tx, [id_])[id_]
+    if Channel(row.message_type) is not template.channel:
+        raise UsageError(f"notification {id_} is {row.message_type}, {template.name} is for {template.channel}")
+    try:
+        payload = content.parse(attachments.with_files(tx, row.payload), template.channel)
+    except (InvalidPayload, NewerPayload) as problem:
+        raise Conflict(f"the payload of notification {id_} cannot be read: {problem}") from None
+    values = payload.get(content.VARIABLES)
+    merged = {**(values if isinstance(values, Mapping) else {}), **given.variables}
+    language = given.language or users.find(tx, row.user_id).language
+    before = None if row.template_id is None else TemplateRef(row.template_id, row.template_version or 0)
+    ref = TemplateRef(template.id, 0, language)
+    message = Message(id_, template.channel, None, {**payload, content.VARIABLES: merged}, template=ref)
+    return _Start(message, before)
+
+
+def _two(tx: Tx, template: Template, one: int | None, two: int | None) -> tuple[VersionRow, VersionRow]:
+    known = [each.number for each in store.versions(tx, template.id)]
+    new = two if two is not None else template.draft_version or template.published_version
+    earlier = [number for number in known if number < new]
+    usual = template.published_version if template.published_version != new else next(iter(earlier), None)
+    old = one if one is not None else usual
+    if not old:
+        raise Conflict(f"template {template.name} has only one version", f"notifyctl templates update {template.name}")
+    return templates.chosen(tx, template, old), templates.chosen(tx, template, new)
+
+
+def _rendered(
+    template: Template, row: VersionRow, source: Source, start: _Start, given: PreviewInput
+) -> RenderedTemplate:
+    message, examples = start.message, dict[str, Any]()
+    if given.notification is None:
+        examples = {
+            each.name: each.example
+            for each in source.variables
+            if each.name not in given.variables and each.default is UNSET and each.example is not UNSET
+        }
+        values = {**examples, **message.content[content.VARIABLES]}
+        message = replace(message, content={**message.content, content.VARIABLES: values})
+    language = None if message.template is None else message.template.language
+    said = {name: value for name, value in rendered(source, message).content.items() if name != "v"}
+    return RenderedTemplate(template.name, template.message_type, row.number, language, said, tuple(examples))
+
+
+def _compared(name: str, before: Any, after: Any, labels: tuple[str, str]) -> RenderedDifference:
+    old, new = _lines(before), _lines(after)
+    one, two = (f"{label} {name}" for label in labels)
+    told = "\n".join(difflib.unified_diff(old, new, one, two, lineterm=""))
+    return RenderedDifference(name, before, after, told)
+
+
+def _lines(value: Any) -> Sequence[str]:
+    if value is None:
+        return []
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    return text.split("\n")

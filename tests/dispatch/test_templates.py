@@ -1,0 +1,185 @@
+"""Notifications that are rendered from templates when they are sent, as those were when they were submitted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from notifyctl.store.db.database import Database
+from tests.support import seed
+from tests.support.command import Cli
+from tests.support.scripted import Asked, Peer, Scripted, reply
+from tests.support.threefold import add_providers
+
+SEND = ("send", "anna", "--channel", "email", "--template", "welcome")
+
+
+class Letterbox:
+    """A provider of mails that keeps what it is given."""
+
+    def __init__(self, server: Scripted) -> None:
+        self.bodies: list[bytes] = []
+        server.script = self._answer
+
+    @property
+    def mails(self) -> list[Any]:
+        """What came, parsed."""
+        return [json.loads(body) for body in self.bodies]
+
+    def _answer(self, asked: Asked) -> Callable[[Peer], Any]:
+        self.bodies.append(asked.body)
+        return lambda peer: peer.say(reply(202))
+
+
+@pytest.fixture
+def box(cli: Cli) -> Iterator[Letterbox]:
+    """The provider of anna's mails, and a template for them."""
+    with ExitStack() as stack:
+        server = stack.enter_context(Scripted(lambda _: reply(500)))
+        add_providers(cli, server.url, "sendgrid")
+        cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+        made = ("templates", "create", "welcome", "--channel", "email", "--by", "anna", "--variables", "name")
+        cli.call(*made, "--subject", "Hi {{ name }}", "--body", "Welcome, {{ name }} & all").ok()
+        yield Letterbox(server)
+
+
+def submit(cli: Cli, *more: str) -> str:
+    """Submit a notification by the template and return its id."""
+    return cli.call(*SEND, *more, "-o", "id").ok().stdout.strip()
+
+
+def dispatch(cli: Cli) -> Any:
+    """Send what is due and return the report."""
+    return cli.call("dispatch", "--once", "-o", "json").ok().json()
+
+
+def said(mail: Any) -> tuple[str, str]:
+    """Return subject and text of a mail."""
+    return mail["subject"], mail["content"][0]["value"]
+
+
+def test_what_is_sent_is_rendered(cli: Cli, database: Database, box: Letterbox) -> None:
+    """The row has the variables and the version; what else the payload says goes along."""
+    id_ = submit(cli, "--var", "name=Anna", "--data", json.dumps({"reply_to": "desk@example.org"}))
+    row = seed.notification(database, id_)
+    assert (json.loads(row.payload)["variables"], row.template_version) == ({"name": "Anna"}, 1)
+    assert dispatch(cli)["accepted"] == 1
+    [mail] = box.mails
+    assert said(mail) == ("Hi Anna", "Welcome, Anna & all")
+    assert mail["reply_to"]["email"] == "desk@example.org"
+    assert "variables" not in json.dumps(mail)
+
+
+def test_a_version_holds_for_what_was_submitted_with_it(cli: Cli, box: Letterbox) -> None:
+    """Published, rolled back: what was submitted before is rendered as it was then."""
+    submit(cli, "--var", "name=first")
+    cli.call("templates", "update", "welcome", "--body", "New, {{ name }}").ok()
+    submit(cli, "--var", "name=second")
+    cli.call("templates", "publish", "welcome").ok()
+    submit(cli, "--var", "name=third")
+    cli.call("templates", "rollback", "welcome").ok()
+    submit(cli, "--var", "name=fourth")
+    assert dispatch(cli)["accepted"] == 4
+    assert sorted(said(mail)[1] for mail in box.mails) == [
+        "New, third", "Welcome, first & all", "Welcome, fourth & all", "Welcome, second & all"
+    ]  # fmt: skip
+
+
+def test_preview_is_what_is_sent(cli: Cli, box: Letterbox) -> None:
+    """`send --dry-run` shows the very request."""
+    shown = cli.call(*SEND, "--var", "name=Zoë <b>", "--dry-run", "-o", "json").ok().json()
+    submit(cli, "--var", "name=Zoë <b>")
+    dispatch(cli)
+    wanted, sent = json.loads(shown["body"]), box.mails[0]
+    for mail in (wanted, sent):
+        for each in (mail, *mail["personalizations"]):
+            each.pop("custom_args", None)
+    assert wanted == sent
+
+
+def test_a_template_error_is_one_message_s_end(cli: Cli, database: Database, box: Letterbox) -> None:
+    """It is accepted with a warning, dies with the variable's name, and the others are sent."""
+    bad = cli.call(*SEND, "-o", "id").ok()
+    assert "template_error" in bad.stderr and "name" in bad.stderr
+    submit(cli, "--var", "name=Anna")
+    report = dispatch(cli)
+    assert (report["accepted"], report["dead"]) == (1, 1)
+    letter = seed.dead_letter(database, bad.stdout.strip())
+    row = seed.notification(database, bad.stdout.strip())
+    assert letter.failure_reason == "template_error"
+    assert "name" in row.error_message and "welcome" in row.error_message
+    assert (row.status, row.attempt_count) == ("failed", 1)
+
+
+def test_dead_letters_can_be_retried_with_what_is_published_now(cli: Cli, box: Letterbox) -> None:
+    """Without --latest-template the old version would fail again."""
+    submit(cli)
+    dispatch(cli)
+    found = ("dlq", "list", "--template", "welcome", "--reason", "template_error", "-o", "id")
+    assert cli.call(*found).ok().stdout.count("\n") == 1
+    cli.call("templates", "update", "welcome", "--subject", "Hi", "--body", "Dear reader", "--variables", "").ok()
+    cli.call("templates", "publish", "welcome").ok()
+    cli.call("dlq", "retry", "--template", "welcome", "--yes").ok()
+    assert dispatch(cli)["dead"] == 1
+    cli.call("dlq", "retry", "--template", "welcome", "--latest-template", "--yes").ok()
+    assert dispatch(cli)["accepted"] == 1
+    assert said(box.mails[0]) == ("Hi", "Dear reader")
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (("--template", "nothing"), 3),
+        (("--template", "welcome", "--channel", "sms"), 2),
+        (("--template", "base"), 2),
+        (("--template", "later"), 5),
+        (("--template", "off"), 5),
+        (("--template", "welcome", "--body", "b"), 2),
+        (("--template", "welcome", "--data", '{"text": "b"}'), 2),
+        (("--template", "welcome", "--var", "name"), 2),
+        (("--template", "welcome", "--var", "name=a", "--var", "name=b"), 2),
+        (("--template", "welcome", "--var", "name:={"), 2),
+        (("--template", "welcome", "--data", '{"variables": 1}'), 2),
+        (("--subject", "s", "--body", "b", "--var", "name=a"), 2),
+    ],
+)
+def test_what_cannot_be_submitted(cli: Cli, box: Letterbox, given: tuple[str, ...], code: int) -> None:
+    """A template that is unknown, for another channel, a part of others, a draft, disabled; and two texts at once."""
+    more = ("--channel", "email", "--by", "anna", "--subject", "s", "--body", "b")
+    cli.call("templates", "create", "base", *more, "--kind", "layout").ok()
+    cli.call("templates", "create", "later", *more, "--draft").ok()
+    cli.call("templates", "create", "off", *more).ok()
+    cli.call("templates", "disable", "off").ok()
+    done = cli.call("send", "anna", "--channel", "email", *given)
+    assert done.exit_code == code, done
+    assert cli.call("notifications", "list", "-o", "json").ok().json() == []
+
+
+def test_a_repetition_is_told_by_name_and_variables(cli: Cli, box: Letterbox) -> None:
+    """Another version is the same submission, other variables are not; the template may be disabled by then."""
+    first = submit(cli, "--var", "name=Anna", "--idempotency-key", "k")
+    cli.call("templates", "update", "welcome", "--body", "New").ok()
+    cli.call("templates", "publish", "welcome").ok()
+    cli.call("templates", "disable", "welcome").ok()
+    assert submit(cli, "--var", "name=Anna", "--idempotency-key", "k") == first
+    assert cli.call(*SEND, "--var", "name=Bob", "--idempotency-key", "k").exit_code == 5
+
+
+def test_lists_find_what_a_template_made(cli: Cli, box: Letterbox) -> None:
+    """By template and version; a copy is made of the same."""
+    first = submit(cli, "--var", "name=Anna")
+    dispatch(cli)
+    cli.call("templates", "update", "welcome", "--body", "New").ok()
+    cli.call("templates", "publish", "welcome").ok()
+    second = submit(cli, "--var", "name=Anna")
+    listed = ("notifications", "list", "--template", "welcome", "-o", "id")
+    assert set(cli.call(*listed).ok().stdout.split()) == {first, second}
+    assert cli.call(*listed, "--template-version", "2").ok().stdout.split() == [second]
+    copy = cli.call("notifications", "resend", first, "-o", "id").ok().stdout.strip()
+    assert set(cli.call(*listed, "--template-version", "1").ok().stdout.split()) == {first, copy}
+    assert cli.call("notifications", "list", "--template", "nothing").exit_code == 3
+    assert cli.call("notifications", "list", "--template-version", "1").exit_code == 2
