@@ -15,7 +15,7 @@ from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.model import Channel, Message, TemplateRef
 from notifyctl.core.template.source import UNSET, Source
 from notifyctl.core.wording import Template
-from notifyctl.services import notifications, templates
+from notifyctl.services import inclusion, notifications, templates
 from notifyctl.store import attachments, users
 from notifyctl.store import notifications as stored
 from notifyctl.store import templates as store
@@ -72,7 +72,7 @@ def preview(
         if number is None and not draft and start.ref is not None and start.ref.id == template.id:
             number = start.ref.version
         row = templates.chosen(tx, template, number, draft=draft)
-        source = templates.source_of(tx, template, row)
+        source = inclusion.source_of(tx, template, row)
     return _rendered(template, row, source, start, given)
 
 
@@ -85,7 +85,7 @@ def diff(db: Database, ref: str, given: PreviewInput, one: int | None, two: int 
         template = store.find(tx, ref)
         start = _start(tx, template, given)
         old, new = _two(tx, template, one, two)
-        sources = [(row, templates.source_of(tx, template, row)) for row in (old, new)]
+        sources = [(row, inclusion.source_of(tx, template, row)) for row in (old, new)]
     before, after = (_rendered(template, row, source, start, given).content for row, source in sources)
     names = list(dict.fromkeys((*before, *after)))
     labels = (f"{template.name} {old.number}", f"{template.name} {new.number}")

@@ -10,13 +10,13 @@ from typing import Any
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.model import Channel
-from notifyctl.core.template.source import Source
-from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, references, template_name
+from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, template_name
+from notifyctl.services import inclusion
 from notifyctl.store import templates as store
 from notifyctl.store import users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.templates import DRAFT, PUBLISHED, TemplateFilter, VersionKey, VersionRow
+from notifyctl.store.templates import DRAFT, PUBLISHED, TemplateFilter, VersionRow
 
 WHAT = "template"
 
@@ -113,11 +113,6 @@ def chosen(tx: Tx, template: Template, number: int | None, *, draft: bool = Fals
     if found is None:
         raise NotFound(f"template {template.name} has no version {wanted}", f"notifyctl templates show {template.name}")
     return found
-
-
-def source_of(tx: Tx, template: Template, row: VersionRow) -> Source:
-    """Return what a version is rendered from: a draft with what it would be pinned to now."""
-    return store.source_of(tx, row, row.pins if row.state == PUBLISHED else _pins(tx, template, row.wording))
 
 
 # Acting
@@ -226,7 +221,7 @@ def _create(db: Database, wanted: NewTemplate, *, keep: bool) -> ReadyTemplate:
         version = _blank(first.id, 1, wanted.note, creator.id, tx.now).saying(said)
         if not store.create(tx, first, version):
             return _present(tx, wanted, said, keep=keep)
-        _check(tx, version)
+        inclusion.check(tx, version)
         store.put(tx, version)
         if not wanted.draft:
             _publish(tx, first, version)
@@ -291,15 +286,8 @@ def _redraft(
     draft = _blank(template.id, number, note, author, tx.now).saying(said)
     store.put(tx, draft)
     store.change(tx, template.id)
-    _check(tx, draft)
+    inclusion.check(tx, draft)
     return {"draft": number, "changed": _differing(before.wording, said)}
-
-
-def _check(tx: Tx, said: VersionRow) -> None:
-    """Raise TemplateError, which says where, unless all of it is written as templates are."""
-    from notifyctl.core.template.render import Renderer  # here: the engine is loaded by whoever needs it
-
-    Renderer().check(store.source_of(tx, said, {}))
 
 
 def _differing(old: Wording, new: Wording) -> list[str]:
@@ -313,35 +301,19 @@ def _differing(old: Wording, new: Wording) -> list[str]:
 def _to_publish(tx: Tx, template: Template) -> VersionRow:
     if template.draft_version is not None:
         return chosen(tx, template, template.draft_version)
+    now = chosen(tx, template, None)
+    if inclusion.pins(tx, template, now.wording) != now.pins:  # something that it includes was published since
+        return replace(now, number=store.latest(tx, template.id) + 1, created_at=tx.now, created_by=tx.actor.user_id)
     raise Conflict(
         f"template {template.name} has no draft to publish", f"notifyctl templates update {template.name} makes one"
     )
 
 
 def _publish(tx: Tx, template: Template, said: VersionRow) -> None:
-    pins = _pins(tx, template, said.wording)
+    pins = inclusion.pins(tx, template, said.wording)
     done = replace(said, state=PUBLISHED, published_at=tx.now).including(pins)
     store.put(tx, done)
     store.show_published(tx, done)
-
-
-def _pins(tx: Tx, template: Template, said: Wording) -> dict[str, VersionKey]:
-    """Return the versions of what it includes that hold now. Raises NotFound, Conflict, UsageError."""
-    wanted = references(said)
-    found = store.by_name(tx, wanted) if wanted else {}
-    pins: dict[str, VersionKey] = {}
-    for name in wanted:
-        included = found.get(name)
-        if included is None:
-            raise NotFound(f"{template.name} includes {name!r}, which there is not", "notifyctl templates list")
-        if included.channel is not template.channel:
-            raise UsageError(f"template {template.name} includes {name}, which is for {included.channel}")
-        if included.id == template.id:
-            raise UsageError(f"template {name} includes itself")
-        if not included.published_version:
-            raise Conflict(f"template {name} is a draft", f"notifyctl templates publish {name}")
-        pins[name] = (included.id, included.published_version)
-    return pins
 
 
 def _earlier(template: Template, versions: Sequence[VersionRow], number: int | None) -> VersionRow:
