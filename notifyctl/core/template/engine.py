@@ -1,8 +1,9 @@
 """The template engine: the only module that knows which one it is (MiniJinja, whose language is that of Jinja).
 
 How a value prints, wherever `{{ }}` stands: text as it is; null as nothing; `true` and `false`; an integer with all its
-digits; a number with the fewest digits that read back as the same one, never with an exponent, `2.0` with its zero;
-lists and objects as JSON. In HTML what is printed is escaped, unless it was marked `safe`.
+digits; a number with the fewest digits that read back as the same one, never with an exponent, and without a fraction
+where it has none; lists and objects as JSON. `~` and `join` make text of values in the same way. In HTML what is
+printed is escaped, unless it was marked `safe`.
 
 A template reaches nothing but the values that it is given. It is bounded in steps, in output and in nesting.
 """
@@ -20,8 +21,10 @@ from typing import Any
 
 import minijinja
 
+from notifyctl.core.template import grammar, rules
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.values import given, printed
+from notifyctl.core.template.tokens import position
+from notifyctl.core.template.values import given, joined, printed, replaced, unfit
 
 OUTPUT_MAX = 1_000_000
 """How many bytes a part may have when it is rendered."""
@@ -29,6 +32,11 @@ SOURCE_MAX = 500_000
 """How many characters the source of a part may have."""
 FUEL = 250_000
 """How many steps a part may take."""
+
+WORK_MAX = 20_000_000
+"""How many characters the filters of this program may be given and give."""
+INCLUDES_DEEPEST = 8
+"""How many templates may include one another in a row."""
 
 _KEPT = 500
 """How many units a thread keeps compiled."""
@@ -55,6 +63,19 @@ class Unit:
         for name in sorted(self.includes):
             known.update(f"\0{name}\0{self.includes[name].key}".encode())
         return known.hexdigest()[:32] + ("h" if self.escaped else "t")
+
+    @cached_property
+    def guarded(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """What the engine is given, and what was put in. Raises TemplateError for what no template may be."""
+        try:
+            if len(self.text) > SOURCE_MAX:
+                raise TemplateError(f"is longer than {SOURCE_MAX:,} characters")
+            _require_text(self.text)
+            tree = grammar.parse(self.text)
+            rules.check(self.text, tree)
+            return rules.guarded(self.text, tree, self.key)
+        except TemplateError as error:
+            raise error.at(self.template, self.part) from None
 
 
 class Engine:
@@ -84,7 +105,7 @@ class _Bench:
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._units: dict[str, Unit] = {}
-        self._room = OUTPUT_MAX
+        self._room, self._work = OUTPUT_MAX, WORK_MAX
         self._environment = minijinja.Environment(
             loader=self._load,
             debug=True,  # what it costs comes with an error, whose variable's name is known only so
@@ -96,14 +117,20 @@ class _Bench:
             keep_trailing_newline=True,
             pycompat=False,
         )
-        self._environment.remove_global("debug")
+        for name in ("debug", "dict", "cycler", "joiner"):
+            self._environment.remove_global(name)
         for name, function in functions.items():
             self._environment.add_global(name, function)
             self._environment.add_filter(name, function)
+        self._environment.add_filter(rules.GUARD, self._plain)
+        self._environment.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
+        self._environment.add_filter("join", self._joined)
+        self._environment.add_filter("replace", self._replaced)
+        self._environment.add_filter("string", printed)
 
     def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
         self._add(unit)
-        self._room = OUTPUT_MAX
+        self._room, self._work = OUTPUT_MAX, WORK_MAX
         with _explained(unit, self._units):
             text = self._environment.render_template(unit.key, **given(values))
         if len(text) > OUTPUT_MAX or len(text.encode(errors="replace")) > OUTPUT_MAX:
@@ -113,7 +140,7 @@ class _Bench:
     def check(self, unit: Unit) -> None:
         self._add(unit)
         with _explained(unit, self._units):
-            self._environment.add_template(unit.key, unit.text)
+            self._environment.add_template(unit.key, unit.guarded[0])
 
     def _add(self, unit: Unit) -> None:
         if unit.key in self._units:
@@ -121,23 +148,66 @@ class _Bench:
         if len(self._units) > _KEPT:
             self._environment.clear_templates()
             self._units.clear()
-        self._put(unit)
+        self._put(unit, 0)
 
-    def _put(self, unit: Unit) -> None:
-        self._units[unit.key] = unit
+    def _put(self, unit: Unit, depth: int) -> None:
+        if depth > INCLUDES_DEEPEST:
+            raise TemplateError("includes templates that go too deep", template=unit.template, part=unit.part)
+        _ = unit.guarded  # raises here, not where the engine asks for it
         for each in unit.includes.values():
-            self._put(each)
+            self._put(each, depth + 1)
+        self._units[unit.key] = unit
 
     def _load(self, key: str) -> str | None:
         unit = self._units.get(key)
-        return None if unit is None else unit.text
+        return None if unit is None else unit.guarded[0]
 
     def _join(self, name: str, parent: str) -> str:
         unit = self._units[parent].includes.get(name)
         return name if unit is None else unit.key
 
+    def _worked(self, value: Any) -> Any:
+        """Count what passes between the engine and these filters, which the engine's own count leaves out."""
+        if isinstance(value, str):
+            self._work -= len(value)
+            if self._work < 0:
+                raise TemplateError(_TOO_MANY_STEPS)
+        return value
+
+    def _joined(self, values: Any, separator: Any = "", attribute: str | None = None) -> str:
+        texts = joined(values, attribute)
+        between = self._worked(printed(separator))
+        if sum(map(len, texts)) + len(between) * len(texts) > OUTPUT_MAX:
+            raise TemplateError("join: the text becomes too long")
+        return str(self._worked(between.join(texts)))
+
+    def _replaced(self, value: Any, old: Any, new: Any) -> str:
+        return str(self._worked(replaced(self._worked(value), old, new, OUTPUT_MAX)))
+
+    def _plain(self, value: Any, where: str, defined: bool | None = None) -> Any:
+        """Return the value that a guard is at, unless it is unfit."""
+        reason = unfit(value, defined)
+        if reason is None:
+            return self._worked(value)
+        key, start, end = where.split(":")
+        unit = self._units[key]
+        name = unit.text[int(start) : int(end)].strip()
+        line, column = position(unit.text, int(start))
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        variable = name if _PATH.fullmatch(name) else None
+        raise TemplateError(
+            f"{shown} {reason}",
+            template=unit.template,
+            part=unit.part,
+            line=line,
+            column=column,
+            variable=variable,
+        )
+
     def _print(self, value: Any) -> str:
         text = printed(value)
+        if text.startswith("minijinja") and "::" in text:
+            raise TemplateError("a function cannot be printed")
         self._room -= len(text)
         if self._room < 0:
             raise _too_long()
@@ -170,40 +240,70 @@ def _explained(unit: Unit, units: Mapping[str, Unit]) -> Iterator[None]:
 
 
 def _failure(error: minijinja.TemplateError, unit: Unit, units: Mapping[str, Unit]) -> TemplateError:
+    causes = list(_CAUSE.finditer(str(error))) if error.kind == "BadInclude" else []
+    if causes and causes[-1][2] in units:
+        return _included_failure(causes[-1], units)
     where = units.get(error.name or "", unit)
     detail = error.detail or ""
-    variable = _variable(error.kind, detail)
+    variable = _variable(error, where)
     reason = f"{variable} has no value" if variable else _reason(error.kind, detail)
     for key, each in units.items():
         reason = reason.replace(key, each.template)
+    line, column = _place(where, error)
+    return TemplateError(reason, template=where.template, part=where.part, line=line, column=column, variable=variable)
+
+
+def _included_failure(cause: re.Match[str], units: Mapping[str, Unit]) -> TemplateError:
+    """Return what went wrong in a template that was included: the engine tells of that only in its long text."""
+    detail, where, number = cause[1], units[cause[2]], int(cause[3])
+    undefined = _UNDEFINED.search(detail)
+    variable = undefined[1] if undefined else None
+    reason = f"{variable} has no value" if variable else detail.removeprefix("invalid operation: ")
+    if "out of fuel" in reason:
+        reason = _TOO_MANY_STEPS
+    lines = where.text.split("\n")
+    column = lines[number - 1].find(variable) + 1 if variable and number <= len(lines) else 0
     return TemplateError(
-        reason,
-        template=where.template,
-        part=where.part,
-        line=error.line,
-        column=_column(where.text, error.range),
-        variable=variable,
+        reason, template=where.template, part=where.part, line=number, column=column or None, variable=variable
     )
 
 
 def _reason(kind: str, detail: str) -> str:
     if kind == "OutOfFuel":
-        return "it takes too many steps"
-    return detail or _REASONS.get(kind, "it cannot be rendered")
+        return _TOO_MANY_STEPS
+    return detail or _CAPITAL.sub(lambda letter: f" {letter[0].lower()}", kind).strip()
 
 
-_REASONS = {"UndefinedError": "something has no value", "SyntaxError": "it is not written as a template is"}
+_TOO_MANY_STEPS = "it takes too many steps"
+_CAPITAL = re.compile("[A-Z]")
+_PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
 _UNDEFINED = re.compile(r"`([^`]+)` is undefined")
+_CAUSE = re.compile(r"^caused by: (.*) \(in ([0-9a-f]{32}[ht]):(\d+)\)$", re.MULTILINE)
 
 
-def _variable(kind: str, detail: str) -> str | None:
-    found = _UNDEFINED.search(detail)
-    return found[1] if found else None
+def _variable(error: minijinja.TemplateError, where: Unit) -> str | None:
+    """Return the name of what has no value: the engine tells it, or points to it."""
+    found = _UNDEFINED.search(error.detail or "")
+    if found or error.kind != "UndefinedError" or error.range is None:
+        return found[1] if found else None
+    pointed = where.guarded[0].encode()[slice(*error.range)].decode(errors="replace")
+    return pointed if _PATH.fullmatch(pointed) else None
 
 
-def _column(text: str, span: tuple[int, int] | None) -> int | None:
-    """Return the column of where the engine points to, in bytes from the beginning."""
-    if span is None:
-        return None
-    before = text.encode(errors="replace")[: span[0]].decode(errors="replace")
-    return len(before) - (before.rfind("\n") + 1) + 1
+def _place(unit: Unit, error: minijinja.TemplateError) -> tuple[int | None, int | None]:
+    """Return line and column in the source of what the engine points to, in bytes of what it was given."""
+    if error.range is None:
+        return error.line, None
+    text, added = unit.guarded
+    place = len(text.encode()[: error.range[0]].decode(errors="replace"))
+    place -= sum(min(length, place - at) for at, length in added if at < place)
+    return position(unit.text, place)
+
+
+def _require_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise TemplateError("holds half a character, which is no text") from None
+    if "\0" in text:
+        raise TemplateError("holds NUL (U+0000), which is no character of a text")

@@ -34,33 +34,32 @@ class Renderer:
         given = supplied(source, values)
         with language.speaking(spoken or "en"):
             parts = {
-                name: self._data(source, name, text, spoken, given)
-                if isinstance(text, Mapping)
-                else self._engine.render(unit(source, name, spoken), given)
-                for name, text in source.in_language(spoken).items()
-                if text
+                name: self._engine.render(unit(source, name, spoken), given) for name in part_names(source, spoken)
             }
         return _FINISH[source.channel](source, parts)
 
+    def render_part(self, source: Source, part: str, values: Mapping[str, Any], tag: str | None = None) -> str:
+        """Return one part alone, as it is rendered. Raises TemplateError."""
+        spoken = language.chosen(source, tag)
+        with language.speaking(spoken or "en"):
+            return self._engine.render(unit(source, part, spoken), supplied(source, values))
+
     def check(self, source: Source) -> None:
         """Raise TemplateError unless all parts in all languages are written as templates are."""
-        for tag in (None, *source.variants):
-            for name, text in source.in_language(tag).items():
-                if isinstance(text, Mapping):
-                    for key, each in text.items():
-                        self._engine.check(Unit(source.name, f"{name}.{key}", each))
-                elif text:
-                    self._engine.check(unit(source, name, tag))
+        for tag in (source.language, *source.variants):
+            for name in part_names(source, tag):
+                self._engine.check(unit(source, name, tag))
 
-    def _data(
-        self, source: Source, name: str, texts: Mapping[str, Any], tag: str | None, given: Mapping[str, Any]
-    ) -> dict[str, str]:
-        return {
-            key: self._engine.render(
-                Unit(source.name, f"{name}.{key}", text, includes=_included(source, name, tag)), given
-            )
-            for key, text in texts.items()
-        }
+
+def part_names(source: Source, tag: str | None) -> list[str]:
+    """Return the names of the parts that say something in a language, one of the data as `data.key`."""
+    found: list[str] = []
+    for name, text in source.in_language(tag).items():
+        if isinstance(text, Mapping):
+            found += [f"{name}.{key}" for key in text]
+        elif text:
+            found.append(name)
+    return found
 
 
 def supplied(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +77,12 @@ def supplied(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unit(source: Source, part: str, tag: str | None) -> Unit:
-    """Return a part in a language with what it includes, as the engine renders it."""
-    return Unit(source.name, part, _text(source, part, tag), part == "html", _included(source, part, tag))
+    """Return a part in a language with what it includes, as the engine renders it; `data.key` is one of the data."""
+    found = source.made.get((part, tag))
+    if found is None:
+        found = Unit(source.name, part, _text(source, part, tag), part == "html", _included(source, part, tag))
+        source.made[part, tag] = found
+    return found
 
 
 def _declared(source: Source) -> list[Variable]:
@@ -98,7 +101,9 @@ def _check(source: Source, variable: Variable, value: Any) -> None:
 def _text(source: Source, part: str, tag: str | None) -> str:
     """Return a part's text; what is included has a body at least, which stands in for other parts."""
     parts = source.in_language(tag)
-    return str(parts.get(part) or parts.get("body") or "")
+    name, _, key = part.partition(".")
+    text = parts.get(name, {}).get(key) if key else parts.get(name)
+    return str(text or parts.get("body") or "")
 
 
 def _included(source: Source, part: str, tag: str | None) -> Mapping[str, Unit]:
@@ -133,7 +138,9 @@ def _sms(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _push(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
-    return {name: parts[name] for name in ("title", "body", "image", "data") if parts.get(name)}
+    content: dict[str, Any] = {name: parts[name] for name in ("title", "body", "image") if parts.get(name)}
+    data = {name.removeprefix("data."): text for name, text in parts.items() if name.startswith("data.")}
+    return {**content, "data": data} if data else content
 
 
 _FINISH = {Channel.EMAIL: _mail, Channel.SMS: _sms, Channel.PUSH: _push}

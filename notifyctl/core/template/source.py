@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from functools import cached_property
 from typing import Any
 
 from notifyctl.core.errors import UsageError
@@ -65,6 +66,11 @@ class Source:
     includes: Mapping[str, Source] = field(default_factory=dict)
     category: str | None = None
     marketing: bool = False
+
+    @cached_property
+    def made(self) -> dict[Any, Any]:
+        """What was made of it, for those who make that."""
+        return {}
 
     def in_language(self, tag: str | None) -> Mapping[str, Any]:
         """Return the parts in the language of that tag, which is one of `variants` or the template's own."""
@@ -124,7 +130,9 @@ _DATE = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _FIELDS = ("name", "type", "default", "example")
-_RESERVED = frozenset({"true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"})
+_RESERVED = frozenset(
+    {"true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"}
+) | {"loop", "self", "range", "namespace", "plural"}
 _HINT = """["name", {"name": "count", "type": "integer", "default": 1, "example": 3}]"""
 
 _ARTICLES: Mapping[VariableType, str] = {

@@ -13,6 +13,7 @@ from notifyctl.core.template.failure import TemplateError
 DEEPEST = 50
 """Levels of lists and objects that a value may have."""
 _LARGEST = 2**63
+_MACRO = {"name", "arguments", "caller"}  # what the engine says of one
 
 
 class ObjectValue:
@@ -89,20 +90,47 @@ def printed(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, dict) and value.keys() == _MACRO:
+        raise TemplateError("a macro cannot be printed")
     return value if isinstance(value, str) else as_json(value)
 
 
+def joined(values: Any, attribute: str | None = None) -> list[str]:
+    """Return the values, or that member of each, as they print."""
+    if not isinstance(values, (list, tuple)):
+        raise TemplateError("join: there is no list to be joined")
+    if attribute is not None:
+        values = [each[attribute] for each in values]
+    return [printed(value) for value in values]
+
+
+def replaced(value: Any, old: Any, new: Any, most: int) -> str:
+    """Return the text with `old` replaced, of at most that many characters."""
+    text, old, new = printed(value), printed(old), printed(new)
+    if not old:
+        raise TemplateError("replace: there is nothing to be replaced")
+    if len(text) + text.count(old) * (len(new) - len(old)) > most:
+        raise TemplateError("replace: the text becomes too long")
+    return text.replace(old, new)
+
+
+def unfit(value: Any, defined: bool | None) -> str | None:
+    """Return why a value cannot become a part of another one, or None; `defined` says whether it has a value."""
+    if value is None:
+        return None if defined else "has no value"
+    if isinstance(value, (str, int, float)):
+        return None
+    return "is a list or an object, which cannot become a part of another value"
+
+
 def number(value: float) -> str:
-    """Return a number with the fewest digits that read back as the same one, without an exponent."""
+    """Return a number with the fewest digits that read back as the same one, without an exponent: `2` for `2.0`."""
     if not math.isfinite(value):
         raise TemplateError("a number is too large, or no number")
+    if value.is_integer():
+        return format(Decimal(repr(value)), ".0f") if value else "0"
     text = repr(value)
-    return text if "e" not in text else _without_exponent(text)
-
-
-def _without_exponent(text: str) -> str:
-    digits = format(Decimal(text), "f")
-    return digits if "." in digits else f"{digits}.0"
+    return text if "e" not in text else format(Decimal(text), "f")
 
 
 def _given(value: Any, name: str, depth: int) -> Any:

@@ -1,0 +1,196 @@
+"""What a template may do, decided before the engine sees it, and what is watched while it is rendered.
+
+The engine counts steps, but not what lists of lists come to when they are printed, nor lists that are added to
+themselves: forty doublings fill the memory. So what a template builds out of values takes plain ones only; where that
+cannot be read off, a filter is put around the value that refuses others. And the engine's own recursion is as deep as
+a thread's stack may be short: nothing may call itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from notifyctl.core.template.expression import Construct, Node, refused
+from notifyctl.core.template.grammar import Body, walk
+
+FUNCTIONS = frozenset({"range", "namespace", "plural"})
+"""What can be called by its name alone; no variable has such a name."""
+FILTERS = frozenset(
+    {
+        *("abs", "batch", "bool", "capitalize", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first"),
+        *("float", "forceescape", "format", "indent", "int", "items", "join", "last", "length", "count", "lines"),
+        *("list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "safe"),
+        *("select", "selectattr", "slice", "sort", "split", "string", "striptags", "sum", "title", "tojson", "trim"),
+        *("truncate", "unique", "upper", "urlencode", "wordwrap", "plural"),
+    }
+)
+TESTS = frozenset(
+    {
+        *("boolean", "defined", "divisibleby", "endingwith", "eq", "equalto", "even", "false", "float", "ge", "gt"),
+        *("greaterthan", "in", "integer", "iterable", "le", "lessthan", "lt", "mapping", "ne", "none", "number", "odd"),
+        *("sequence", "startingwith", "string", "true", "undefined"),
+    }
+)
+GUARD = "_plain"
+"""The filter that refuses what is no text, number, boolean or null."""
+TEXT_GUARD = "_text"
+"""The filter that makes text of those, as they print."""
+CALLS_DEEPEST = 20
+"""Macros that may call one another in a row."""
+
+_WHOLE = frozenset({"default", "d", "select", "reject"})  # their arguments become no part of something larger
+_PLAIN_OPERATORS = frozenset({"+", "*", "~"})
+_PLAIN_RESULTS = frozenset({"-", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "+", "*", "~"})
+_TEXT_FILTERS = frozenset(
+    {
+        *("capitalize", "escape", "e", "format", "join", "lower", "replace", "string", "title", "tojson", "trim"),
+        *("upper", "urlencode", "filesizeformat", "plural"),
+    }
+)
+_PLAIN_FILTERS = _TEXT_FILTERS | {"abs", "count", "float", "int", "length", "round"}
+_DISPLAYS = frozenset({Construct.LIST, Construct.TUPLE, Construct.MAP})
+_OWN = frozenset({"string", "plural", "replace"})  # what is before them has to be plain too
+
+
+def check(source: str, tree: Body) -> None:
+    """Raise TemplateError for what no template may do."""
+    for node in walk(tree):
+        if node.kind is Construct.FILTER and node.name not in FILTERS:
+            raise refused(source, node, f"there is no filter {node.name}")
+        if node.kind is Construct.TEST and node.name not in TESTS:
+            raise refused(source, node, f"there is no test {node.name}")
+    callables = {node.name for node in walk(tree) if node.kind is Construct.MACRO}
+    callables |= {name for node in walk(tree) if node.kind in (Construct.IMPORT,) for name in node.names}
+    _check_names(source, tree, callables)
+    _check_calls(source, tree)
+
+
+def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return the source with its guards, and where something was put in: the place in it, and how many characters.
+
+    A guard knows which value it is at by `mark` and the place in the source, and whether that has a value at all: the
+    engine passes null for what is undefined.
+    """
+    places: list[tuple[int, int, str]] = []
+    for number, (node, guard) in enumerate(_watched(tree)):
+        defined = ",true" if node.kind is Construct.LITERAL else ""
+        if _is_path(node):
+            defined = f",({source[node.start : node.end]}) is defined"
+        places += [
+            (node.start, -number, "(("),
+            (node.end, number, f")|{guard}('{mark}:{node.start}:{node.end}'{defined}))"),
+        ]
+    found: list[str] = []
+    added: list[tuple[int, int]] = []
+    last = length = 0
+    for place, _, text in sorted(places, key=_nesting):
+        found += [source[last:place], text]
+        length += place - last
+        added.append((length, len(text)))
+        length += len(text)
+        last = place
+    return "".join([*found, source[last:]]), tuple(added)
+
+
+def _nesting(place: tuple[int, int, str]) -> tuple[int, int, int]:
+    """Order what is put in at one place: what closes before what opens, the inner closing first, the outer opening."""
+    at, number, text = place
+    closes = text[0] == ")"
+    return at, 0 if closes else 1, -number
+
+
+def _watched(tree: Body) -> Iterator[tuple[Node, str]]:
+    """Yield what has to be plain, or text, and is not known to be, those that are around others first."""
+    seen: set[tuple[int, int]] = set()
+    for node in walk(tree):
+        guard, known = (TEXT_GUARD, _is_text) if node.name == "~" else (GUARD, _is_plain)
+        for each in _parts(node):
+            if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
+                continue  # what that one is made of is watched in its turn
+            if not known(each) and (each.start, each.end) not in seen:
+                seen.add((each.start, each.end))
+                yield each, guard
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
+    """Return what has to be plain because of this node."""
+    if node.kind in _DISPLAYS:
+        return node.nodes
+    if node.kind is Construct.BINARY and node.name in _PLAIN_OPERATORS:
+        return node.nodes
+    if node.kind is Construct.FILTER and node.name not in _WHOLE:
+        own = node.nodes[:1] if node.name in _OWN and node.nodes[0].end > node.nodes[0].start else ()
+        return own + tuple(_value(each) for each in node.nodes[1:])
+    if node.kind is Construct.CALL and node.nodes[0].name in ("namespace", "plural"):
+        return tuple(_value(each) for each in node.nodes[1:])
+    if node.kind is Construct.SET and any("." in name for name in node.names):
+        return node.nodes
+    return ()
+
+
+def _is_path(node: Node) -> bool:
+    """Whether it is a name, or a member of one: short, and nothing is called to know it."""
+    while node.kind is Construct.MEMBER:
+        node = node.nodes[0]
+    return node.kind is Construct.NAME
+
+
+def _is_text(node: Node) -> bool:
+    if node.kind is Construct.LITERAL:
+        return node.name[:1] in ("'", '"')
+    if node.kind is Construct.BINARY:
+        return node.name == "~"
+    return node.kind is Construct.FILTER and node.name in _TEXT_FILTERS
+
+
+def _value(node: Node) -> Node:
+    return node.nodes[0] if node.kind is Construct.KEYWORD else node
+
+
+def _is_plain(node: Node) -> bool:
+    if node.kind in (Construct.LITERAL, Construct.UNARY, Construct.TEST):
+        return True
+    if node.kind is Construct.BINARY:
+        return node.name in _PLAIN_RESULTS
+    return node.kind is Construct.FILTER and node.name in _PLAIN_FILTERS
+
+
+def _check_names(source: str, tree: Body, callables: set[str]) -> None:
+    """Refuse functions, macros, modules and the loop as values: they are called, or asked for a member."""
+    called = {id(node.nodes[0]) for node in walk(tree) if node.kind is Construct.CALL}
+    asked = {id(node.nodes[0]) for node in walk(tree) if node.kind is Construct.MEMBER}
+    modules = {name for node in walk(tree) if node.kind is Construct.IMPORT for name in node.names}
+    for node in walk(tree):
+        if node.kind is Construct.CALL and node.nodes[0].kind not in (Construct.NAME, Construct.MEMBER):
+            raise refused(source, node, "calls what is no function")
+        if node.kind is Construct.MEMBER and node.nodes[0].name in modules and id(node) not in called:
+            raise refused(source, node, f"{node.nodes[0].name}.{node.name} is a macro: call it")
+        if node.kind is not Construct.NAME:
+            continue
+        if node.name == "self":
+            raise refused(source, node, "self is not there: set a variable, or a block, and print that twice")
+        if node.name == "loop" and id(node) not in asked:
+            raise refused(source, node, "loop is asked for a member, as in loop.index")
+        if node.name in modules and id(node) not in asked:
+            raise refused(source, node, f"{node.name} is asked for a macro, as in {node.name}.button()")
+        if node.name in (callables - modules) | FUNCTIONS and id(node) not in called:
+            raise refused(source, node, f"{node.name} is a function: call it")
+
+
+def _check_calls(source: str, tree: Body) -> None:
+    """Refuse macros that call themselves, be it by way of others, and calls that go too deep."""
+    macros = {node.name: node for node in walk(tree) if node.kind is Construct.MACRO}
+    calls = {name: _called(node) & macros.keys() for name, node in macros.items()}
+    for name, node in macros.items():
+        reached, row = {name}, {name}
+        for depth in range(len(macros) + 1):
+            row = {each for caller in row for each in calls[caller]}
+            if name in row:
+                raise refused(source, node, f"the macro {name} calls itself")
+            if row and depth >= CALLS_DEEPEST:
+                raise refused(source, node, f"the macro {name} calls more than {CALLS_DEEPEST} others in a row")
+            reached |= row
+
+
+def _called(macro: Node) -> set[str]:
+    return {node.nodes[0].name for node in walk((macro,)) if node.kind is Construct.CALL}

@@ -1,0 +1,174 @@
+"""The engine behind its module: any other that takes its place has to pass these."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from notifyctl.core.template.engine import OUTPUT_MAX, Engine, Unit
+from notifyctl.core.template.failure import TemplateError
+
+GOLDEN = [
+    ("text", "text"),
+    ("", ""),
+    (None, ""),
+    (True, "true"),
+    (False, "false"),
+    (0, "0"),
+    (-7, "-7"),
+    (2**53 + 1, "9007199254740993"),
+    (2**63 - 1, "9223372036854775807"),
+    (-(2**63), "-9223372036854775808"),
+    (2**64, "18446744073709551616"),
+    (10**40, "1" + "0" * 40),
+    (1.0, "1"),
+    (-0.0, "0"),
+    (0.1, "0.1"),
+    (12.5, "12.5"),
+    (1 / 3, "0.3333333333333333"),
+    (1e22, "10000000000000000000000"),
+    (1e-7, "0.0000001"),
+    (1.5e300, "15" + "0" * 299),
+    ([1, None, True, "a", 0.5], '[1, null, true, "a", 0.5]'),
+    ({"a": {"b": []}, "ä": "<"}, '{"a": {"b": []}, "ä": "<"}'),
+]
+
+
+def printed(text: str, escaped: bool = False, **values: Any) -> str:
+    return Engine().render(Unit("t", "body", text, escaped), values)
+
+
+def error(text: str, **values: Any) -> TemplateError:
+    with pytest.raises(TemplateError) as caught:
+        printed(text, **values)
+    return caught.value
+
+
+@pytest.mark.parametrize(("value", "text"), GOLDEN)
+def test_each_value_prints_by_the_rule(value: Any, text: str) -> None:
+    """What a value prints as is stated in the module, and holds whatever the engine's version prints."""
+    assert printed("{{ x }}", x=value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [each for each in GOLDEN if not isinstance(each[0], (list, dict))])
+def test_values_become_text_by_the_same_rule(value: Any, text: str) -> None:
+    """Whoever joins a value to a text gets what printing it would give."""
+    assert printed("{{ '<' ~ x ~ '>' }}", x=value) == f"<{text}>"
+    assert printed("{{ [x, 'end']|join(' ') }}", x=value) == f"{text} end"
+    assert printed("{{ x|string }}", x=value) == text
+
+
+def test_html_is_escaped_where_it_is_printed_and_only_in_html() -> None:
+    """The unit says whether it is HTML; its template's name does not."""
+    text = "{{ x }} {{ x|safe }} {{ [x]|join }} {{ x ~ '>' }} {{ y }}"
+    assert printed(text, x="<&\"'", y={"a": "<"}) == '<&"\' <&"\' <&"\' <&"\'> {"a": "<"}'
+    found = printed(text, escaped=True, x="<b>", y={"a": "<"})
+    assert found == "&lt;b&gt; <b> &lt;b&gt; &lt;b&gt;&gt; {&quot;a&quot;: &quot;&lt;&quot;}"
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "place"),
+    [
+        ("{{ x }}", "x", (1, 4)),
+        ("a\n\n  {{ o.x }}", "o.x", (3, 6)),
+        ("ä{{ o.x.y }}", "o.x", (1, 6)),
+        ("{% if x %}{% endif %}", "x", (1, 7)),
+        ("{% for a in x %}{% endfor %}", "x", (1, 13)),
+        ("{{ x|upper }}", "x", (1, 6)),
+        ("{{ 'a' ~ x }}", "x", (1, 10)),
+        ("{{ 1 + o.x }}", "o.x", (1, 8)),
+        ("{{ [1, x]|join }}", "x", (1, 8)),
+        ("{{ 'a' ~ n ~ x }}", "x", (1, 14)),
+        ("{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}", "a", (1, 20)),
+        ("{% for a in l %}{{ a.x }}{% endfor %}", "a.x", (1, 20)),
+    ],
+)
+def test_a_variable_without_a_value_is_named_where_it_stands(text: str, variable: str, place: tuple[int, int]) -> None:
+    """Undefined is an error everywhere, never an empty text; line and column are those of the source."""
+    found = error(text, o={}, l=[{}], n=None)
+    assert (found.variable, (found.line, found.column)) == (variable, place)
+    assert found.reason == f"{variable} has no value"
+
+
+def test_what_may_be_missing_is_asked_for() -> None:
+    """`default` and `is defined` are for what is not always there."""
+    assert printed("{{ x|default('-') }}{{ o.a|default(1) }}{{ x is defined }}", o={}) == "-1false"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [("a\n{{ foo bar }}", 2, 8), ("{% if 1 %}\n{{ 1", 2, 3), ("{{ 'a }}", 1, 4), ("x\n  {% nothing %}", 2, 6)],
+)
+def test_what_is_no_template_is_told_with_line_and_column(text: str, line: int, column: int) -> None:
+    """The place is the one where the reading stopped making sense."""
+    with pytest.raises(TemplateError) as caught:
+        Engine().check(Unit("t", "body", text))
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_members_of_objects_are_the_values_and_nothing_else() -> None:
+    """An object may have members that are called like the methods of a dict."""
+    order = {"items": [1, 2], "keys": "k", "get": None}
+    assert printed("{{ o.items|length }}{{ o.keys }}{{ o['get'] }}", o=order) == "2k"
+    assert printed("{% for k, v in o|items %}{{ k }}={{ v }};{% endfor %}", o={"a": 1, "b": None}) == "a=1;b=;"
+    for text in ("{{ o.items }}", "{{ o.pop }}", "{{ l.append }}", "{{ s.upper }}"):
+        assert "has no value" in error(text, o={}, l=[], s="").reason
+    for text in ("{{ o.clear() }}", "{{ l.append(1) }}", "{{ s.upper() }}", "{{ o.items() }}"):
+        error(text, o={}, l=[], s="")
+
+
+def test_a_value_that_json_does_not_have_is_refused() -> None:
+    """Only what JSON has gets in, so that nothing of Python does."""
+    for value in (object(), {1, 2}, b"x", float("nan"), float("inf"), "\ud800", {1: 2}, print, [[object()]]):
+        assert error("{{ x }}", x=value).variable == "x"
+
+
+def test_output_is_cut_off_at_its_limit() -> None:
+    """As many bytes as are allowed pass, one more does not."""
+    assert len(printed("{{ x }}", x="a" * OUTPUT_MAX)) == OUTPUT_MAX
+    assert "longer than" in error("{{ x }}a", x="a" * OUTPUT_MAX).reason
+    assert "longer than" in error("{{ x }}", x="ä" * (OUTPUT_MAX // 2 + 1)).reason
+
+
+def test_lists_in_lists_and_counting_in_loops_go_on_working() -> None:
+    """What bounds the hostile ones leaves what mails need: tables, totals, macros, columns."""
+    assert printed("{% for a, b in [('x', 1), ('y', 2)] %}{{ a }}{{ b }}{% endfor %}") == "x1y2"
+    total = "{% set ns = namespace(t=0) %}{% for i in l %}{% set ns.t = ns.t + i.n %}{% endfor %}{{ ns.t }}"
+    assert printed(total, l=[{"n": 1}, {"n": 2.5}]) == "3.5"
+    assert printed("{{ l|sum(attribute='n') }} {{ l|map(attribute='n')|join('+') }}", l=[{"n": 1}, {"n": 2}]) == "3 1+2"
+    macro = "{% macro button(url, text='Open') %}[{{ text }}]({{ url }}){{ caller() }}{% endmacro %}"
+    assert printed(macro + "{% call button('u') %}!{% endcall %}") == "[Open](u)!"
+    assert printed("{% for row in range(5)|batch(2) %}{{ row|join }};{% endfor %}") == "01;23;4;"
+    assert printed("{{ 'a' + 'b' }}{{ 2 * 3 }}{{ 'ab' * 2 }}{{ 7 // 2 }}{{ 7 / 2 }}") == "ab6abab33.5"
+
+
+def test_what_was_included_is_what_the_unit_has() -> None:
+    """Names are looked up in the unit that includes, so that one name can be two versions in one rendering."""
+    old, new = Unit("p", "body", "old"), Unit("p", "body", "new")
+    middle = Unit("m", "body", "{% include 'p' %}", includes={"p": old})
+    top = Unit("t", "body", "{% include 'm' %} {% include 'p' %}", includes={"m": middle, "p": new})
+    engine = Engine()
+    assert engine.render(top, {}) == "old new"
+    broken = Unit("t", "body", "{% include 'q' %}", includes={"q": Unit("q", "body", "\n{{ x }}")})
+    with pytest.raises(TemplateError) as caught:
+        engine.render(broken, {})
+    assert (caught.value.template, caught.value.line, caught.value.column) == ("q", 2, 4)
+    assert caught.value.reason == "x has no value"
+
+
+def test_threads_render_side_by_side() -> None:
+    """One engine serves all threads, and none sees the values of another."""
+    engine, unit = Engine(), Unit("t", "body", "{% for i in range(200) %}{{ x }}{% endfor %}")
+    found: dict[int, set[str]] = {}
+
+    def work(number: int) -> None:
+        found[number] = {engine.render(unit, {"x": number}) for _ in range(50)}
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: {str(number) * 200} for number in range(4)}
