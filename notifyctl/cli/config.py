@@ -13,6 +13,7 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field
 from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, shown_database_url, user_file
+from notifyctl.core.contact import CountryRules
 
 app = Noun("The settings in force, and where they come from.")
 
@@ -72,12 +73,16 @@ def _listed(settings: Settings) -> list[Setting]:
             continue
         if isinstance(value, Mapping):
             rows += [
-                Setting(f"{item.name}.{key}", inner, settings.origins.get(f"{item.name}.{key}", "default"))
+                Setting(f"{item.name}.{key}", _plain(inner), settings.origins.get(f"{item.name}.{key}", "default"))
                 for key, inner in value.items()
             ]
         else:
             rows.append(Setting(item.name, _shown(item.name, value), settings.origins.get(item.name, "default")))
     return rows
+
+
+def _plain(value: Any) -> Any:
+    return value.table() if isinstance(value, CountryRules) else value
 
 
 def _shown(name: str, value: Any) -> Any:

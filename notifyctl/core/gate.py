@@ -15,8 +15,8 @@ from notifyctl.core import contact, userlimit
 from notifyctl.core.allowed import ZonedHours, allowed_until, first_allowed, is_allowed, reach_days, spread
 from notifyctl.core.audience import needs_address
 from notifyctl.core.localtime import local_day
-from notifyctl.core.model import Category, Channel, Message
-from notifyctl.core.policy import OnCap, Policy
+from notifyctl.core.model import Category, Channel, Message, OnCap
+from notifyctl.core.policy import Policy
 from notifyctl.core.quiet import Quiet
 from notifyctl.core.userlimit import Slot
 from notifyctl.core.when import written

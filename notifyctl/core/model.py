@@ -41,6 +41,13 @@ class Category(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
 
 
+class OnCap(StrEnum):
+    """What becomes of a notification above the cap of its day: sent on a later one, or never."""
+
+    DEFER = "defer"
+    CANCEL = "cancel"
+
+
 class OnUnknown(StrEnum):
     """What to do after an attempt whose outcome nobody knows: send again, or leave it to a person."""
 

@@ -6,17 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from notifyctl.core.contact import ContactWindows
 from notifyctl.core.localtime import date_of
-
-
-class OnCap(StrEnum):
-    """What becomes of a notification above the cap of its day: sent on a later one, or never."""
-
-    DEFER = "defer"
-    CANCEL = "cancel"
+from notifyctl.core.model import OnCap
 
 
 @dataclass(frozen=True, slots=True)

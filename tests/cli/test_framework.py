@@ -20,6 +20,7 @@ from sqlalchemy import insert
 from notifyctl.cli.app import COMMANDS
 from notifyctl.cli.completion import SHELLS, script
 from notifyctl.cli.errors import exit_code_of
+from notifyctl.config import load
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import users
@@ -458,6 +459,45 @@ def test_precedence(bare_cli: Cli) -> None:
     assert settings(bare_cli)[url]["origin"] == "default"
 
 
+POLICY = """
+[profiles.prod]
+default_timezone = "UTC"
+[profiles.prod.policy]
+on_cap = "cancel"
+cap_counts_transactional = false
+[profiles.prod.policy.contact_windows]
+US = { sms = "sun 12:00-21:00, mon-sat 09:00-21:00", except = [2026-12-25, "2027-01-01"] }
+"*" = { email = "08:00-20:00" }
+[policy.contact_windows]
+US = { sms = "08:00-21:00" }
+FR = { sms = "mon-fri 10:00-20:00" }
+"""
+
+
+def test_the_policy_is_shown_as_it_may_be_written(bare_cli: Cli) -> None:
+    """Windows by country, a profile's above the file's; a zone that is UTC by an operator's word is so by that."""
+    path = configure(bare_cli, POLICY)
+    found = {name: each["value"] for name, each in settings(bare_cli, "--profile", "prod").items()}
+    assert found["contact_windows.US"] == {
+        "sms": "mon-sat 09:00-21:00, sun 12:00-21:00",
+        "except": ["2026-12-25", "2027-01-01"],
+    }
+    assert found["contact_windows.*"] == {"email": "08:00-20:00"}
+    assert found["contact_windows.FR"] == {"sms": "mon-fri 10:00-20:00"}
+    assert (found["on_cap"], found["cap_counts_transactional"], found["default_timezone"]) == (
+        "cancel",
+        False,
+        "Etc/UTC",
+    )
+    policy = load(config=str(path), profile="prod", env={}).policy
+    assert (policy.on_cap, policy.cap_counts_transactional, policy.default_timezone) == ("cancel", False, "Etc/UTC")
+    assert {country: each.table() for country, each in policy.contact_windows.items()} == {
+        country: found[f"contact_windows.{country}"] for country in ("US", "*", "FR")
+    }
+    plain = {name: each["value"] for name, each in settings(bare_cli).items()}
+    assert (plain["on_cap"], plain["cap_counts_transactional"], plain["default_timezone"]) == ("defer", True, None)
+
+
 def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
     """Keys and a file with keys are one setting: a file that the environment names is not shadowed by other keys."""
     configure(bare_cli, f'encryption_keys = "{format_key("k1", bytes(64))}"\n')
@@ -484,6 +524,16 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("[dispatch]\nprocesses = 'two'\n", "dispatch: processes is a number from 1 on, not 'two'"),
         ("[dispatch]\nconcurrency = 'many'\n", "dispatch"),
         ("[policy]\non_unknown = { fax = 'hold' }\n", "fax"),
+        ("default_timezone = 'Europe/Berlim'", "default_timezone: there is no time zone 'Europe/Berlim'"),
+        ("default_timezone = 'berlin'", "did you mean Europe/Berlin?"),
+        ("default_timezone = 1", "default_timezone: is not text"),
+        ("[policy]\non_cap = 'drop'\n", "on_cap: 'drop' is none of defer, cancel"),
+        ("[policy]\non_cap = []\n", "on_cap: [] is none of defer, cancel"),
+        ("[policy]\ncap_counts_transactional = 'no'\n", "cap_counts_transactional: is not true or false"),
+        ("[policy]\ncontact_windows = '08:00-21:00'\n", "contact_windows: is not a table"),
+        ("[policy.contact_windows]\nUK = { sms = '08:00-21:00' }\n", "contact_windows: 'UK' is no country"),
+        ("[policy.contact_windows]\nUS = { sms = '8-21' }\n", "contact_windows: US.sms: '8-21' is no window"),
+        ("[profiles.prod.policy.contact_windows]\nUS = { fax = '' }\n", "US.fax is no setting"),
         ("log_level = 'LOUD'", "LOUD"),
         ("this is not toml", "is not TOML"),
     ],

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from notifyctl.core import contact, countries, zones
 from notifyctl.core.allowed import first_allowed, is_allowed
-from notifyctl.core.model import Channel
-from notifyctl.core.policy import OnCap, Policy, digest
+from notifyctl.core.model import Channel, OnCap
+from notifyctl.core.policy import Policy, digest
 from notifyctl.core.whereabouts import whereabouts
 from tests.support.oracle import ms
 

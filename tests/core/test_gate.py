@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from notifyctl.core import contact, quiet, userlimit
 from notifyctl.core.allowed import SPREAD_MS
 from notifyctl.core.gate import Facts, GateName, Person, PutOff, Refuse, Suppress, Wait, gate
-from notifyctl.core.model import Category, Channel
-from notifyctl.core.policy import OnCap, Policy
+from notifyctl.core.model import Category, Channel, OnCap
+from notifyctl.core.policy import Policy
 from notifyctl.core.quiet import Quiet
 from notifyctl.core.walk import GateAnswer, walk
 from notifyctl.core.whereabouts import whereabouts

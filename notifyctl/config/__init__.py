@@ -13,33 +13,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
 from notifyctl import __version__
+from notifyctl.config.values import ENVIRONMENT, checked
 from notifyctl.core.errors import NotAllowed, UsageError
-from notifyctl.core.model import Channel, OnUnknown
+from notifyctl.core.model import Channel, OnCap, OnUnknown
+
+if TYPE_CHECKING:
+    from notifyctl.core.contact import CountryRules
+    from notifyctl.core.policy import Policy
 
 MOST_BYTES = 32 * 1024 * 1024
 """What is read of a file or of stdin at most: one that never ends is refused, not read until the memory is full."""
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
-_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
-_COUNTS = _DISPATCH[:3]
-_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _KEYS = ("encryption_keys", "encryption_keys_file")
-_ENVIRONMENT = {
-    "database_url": "NOTIFYCTL_DATABASE_URL",
-    "encryption_keys": "NOTIFYCTL_ENCRYPTION_KEYS",
-    "encryption_keys_file": "NOTIFYCTL_ENCRYPTION_KEYS_FILE",
-    "api_key": "NOTIFYCTL_API_KEY",
-    "log_format": "NOTIFYCTL_LOG_FORMAT",
-    "log_level": "NOTIFYCTL_LOG_LEVEL",
-}
-_SETTINGS = (*_ENVIRONMENT, "operator", "protected", "require_api_key", "provider_urls", "dispatch", "on_unknown")
-_WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +47,21 @@ class Settings:
     require_api_key: bool = False
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    on_cap: OnCap = OnCap.DEFER
+    cap_counts_transactional: bool = True
+    default_timezone: str | None = None
+    contact_windows: Mapping[str, CountryRules] = field(default_factory=dict)
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        """What is configured about when people may be reached."""
+        from notifyctl.core.policy import Policy  # what brings calendars along is not loaded by every command
+
+        return Policy(self.on_cap, self.cap_counts_transactional, self.default_timezone, self.contact_windows)
 
 
 def user_file() -> Path | None:
@@ -234,12 +236,12 @@ def _profile(
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
-    for name in (*_ENVIRONMENT.values(), *(f"NOTIFYCTL_{provider.upper()}_URL" for provider in PROVIDER_URLS)):
+    for name in (*ENVIRONMENT.values(), *(f"NOTIFYCTL_{provider.upper()}_URL" for provider in PROVIDER_URLS)):
         if not _is_text(env.get(name, "")):
             raise UsageError(f"{name}: is no text in UTF-8")
-    values: dict[str, Any] = {key: env[name] for key, name in _ENVIRONMENT.items() if env.get(name)}
-    if _ENVIRONMENT["api_key"] in env:  # an empty one is a wrong key, not the operator
-        values["api_key"] = env[_ENVIRONMENT["api_key"]]
+    values: dict[str, Any] = {key: env[name] for key, name in ENVIRONMENT.items() if env.get(name)}
+    if ENVIRONMENT["api_key"] in env:  # an empty one is a wrong key, not the operator
+        values["api_key"] = env[ENVIRONMENT["api_key"]]
     urls = {
         name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
     }
@@ -296,73 +298,14 @@ def _table(value: Any, what: str) -> dict[str, Any]:
 
 
 def _checked(layer: dict[str, Any], origin: str) -> dict[str, Any]:
-    return {key: _value(key, value, origin) for key, value in layer.items()}
-
-
-def _value(key: str, value: Any, origin: str) -> Any:
-    try:
-        if key in ("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"):
-            return _typed(value, str)
-        if key in ("protected", "require_api_key"):
-            return _typed(value, bool)
-        if key == "provider_urls":
-            return _provider_urls(_typed(value, dict), origin)
-        if key == "on_unknown":
-            return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
-        if key == "dispatch":
-            return {name: _of_dispatch(name, item) for name, item in _typed(value, dict).items()}
-        if key == "log_format":
-            return _one_of(value, ("text", "json"))
-        if key == "log_level":
-            return _one_of(str(value).upper(), _LOG_LEVELS)
-    except KeyError as error:
-        raise UsageError(f"{origin}: {key}.{error.args[0]} is no setting", f"{key}: {', '.join(_DISPATCH)}") from error
-    except (ValueError, TypeError) as error:
-        where = _ENVIRONMENT[key] if origin == "environment" and key in _ENVIRONMENT else f"{origin}: {key}"
-        raise UsageError(f"{where}: {error}") from error
-    raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
-
-
-def _of_dispatch(name: str, value: Any) -> int | str:
-    if name not in _DISPATCH:
-        raise KeyError(name)
-    if name not in _COUNTS:
-        return str(value)
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} is a number from 1 on, not {value!r}")
-    return value
-
-
-def _provider_urls(urls: Mapping[str, Any], origin: str) -> dict[str, str]:
-    return {str(name): _provider_url(str(name), _typed(url, str), origin) for name, url in urls.items()}
-
-
-def _provider_url(name: str, url: str, origin: str) -> str:
-    whose = f"NOTIFYCTL_{name.upper()}_URL: " if origin == "environment" else f"{name}: "
-    if urlsplit(url).password:
-        raise ValueError(f"{whose}holds a password, which would be shown and not sent")
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ValueError(f"{whose}{url!r} is no http or https address")
-    return url.rstrip("/")
-
-
-def _typed(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"is not {_WORDS[kind]}")  # without the value: it may be a secret
-    return value
-
-
-def _one_of(value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-    return value
+    return {key: checked(key, value, origin) for key, value in layer.items()}
 
 
 def read_keys(settings: Settings) -> tuple[str, str]:
     """Return the encryption keys' text and where it is from; empty when no keys file exists."""
     if settings.encryption_keys is not None:
         origin = settings.origins.get("encryption_keys", "environment")
-        return settings.encryption_keys, _ENVIRONMENT["encryption_keys"] if origin == "environment" else origin
+        return settings.encryption_keys, ENVIRONMENT["encryption_keys"] if origin == "environment" else origin
     path = settings.encryption_keys_file
     try:
         if path is None or (settings.origins.get("encryption_keys_file") == "default" and not path.exists()):

@@ -1,0 +1,106 @@
+"""What each setting may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel, OnCap, OnUnknown
+
+if TYPE_CHECKING:
+    from notifyctl.core.contact import CountryRules
+
+ENVIRONMENT = {
+    "database_url": "NOTIFYCTL_DATABASE_URL",
+    "encryption_keys": "NOTIFYCTL_ENCRYPTION_KEYS",
+    "encryption_keys_file": "NOTIFYCTL_ENCRYPTION_KEYS_FILE",
+    "api_key": "NOTIFYCTL_API_KEY",
+    "log_format": "NOTIFYCTL_LOG_FORMAT",
+    "log_level": "NOTIFYCTL_LOG_LEVEL",
+}
+_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
+_COUNTS = _DISPATCH[:3]
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_POLICY = ("on_unknown", "on_cap", "cap_counts_transactional", "default_timezone", "contact_windows")
+_SETTINGS = (*ENVIRONMENT, "operator", "protected", "require_api_key", "provider_urls", "dispatch", *_POLICY)
+_WORDS = {str: "text", bool: "true or false", dict: "a table"}
+
+
+def checked(key: str, value: Any, origin: str) -> Any:
+    """Return a setting's value; raise UsageError, which names where it is from, for one that cannot be meant."""
+    try:
+        if key in ("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"):
+            return _typed(value, str)
+        if key in ("protected", "require_api_key", "cap_counts_transactional"):
+            return _typed(value, bool)
+        if key == "provider_urls":
+            return _provider_urls(_typed(value, dict), origin)
+        if key == "on_unknown":
+            return {Channel(channel): OnUnknown(act) for channel, act in _typed(value, dict).items()}
+        if key == "dispatch":
+            return {name: _of_dispatch(name, item) for name, item in _typed(value, dict).items()}
+        if key == "on_cap":
+            return OnCap(_one_of(value, tuple(OnCap)))
+        if key == "default_timezone":
+            return _zone(_typed(value, str), origin)
+        if key == "contact_windows":
+            return _contact_windows(_typed(value, dict))
+        if key == "log_format":
+            return _one_of(value, ("text", "json"))
+        if key == "log_level":
+            return _one_of(str(value).upper(), _LOG_LEVELS)
+    except KeyError as error:
+        raise UsageError(f"{origin}: {key}.{error.args[0]} is no setting", f"{key}: {', '.join(_DISPATCH)}") from error
+    except (ValueError, TypeError) as error:
+        where = ENVIRONMENT[key] if origin == "environment" and key in ENVIRONMENT else f"{origin}: {key}"
+        raise UsageError(f"{where}: {error}") from error
+    raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
+
+
+def _of_dispatch(name: str, value: Any) -> int | str:
+    if name not in _DISPATCH:
+        raise KeyError(name)
+    if name not in _COUNTS:
+        return str(value)
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{name} is a number from 1 on, not {value!r}")
+    return value
+
+
+def _provider_urls(urls: Mapping[str, Any], origin: str) -> dict[str, str]:
+    return {str(name): _provider_url(str(name), _typed(url, str), origin) for name, url in urls.items()}
+
+
+def _provider_url(name: str, url: str, origin: str) -> str:
+    whose = f"NOTIFYCTL_{name.upper()}_URL: " if origin == "environment" else f"{name}: "
+    if urlsplit(url).password:
+        raise ValueError(f"{whose}holds a password, which would be shown and not sent")
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ValueError(f"{whose}{url!r} is no http or https address")
+    return url.rstrip("/")
+
+
+def _zone(name: str, origin: str) -> str:
+    from notifyctl.core.zones import parse  # loaded where it is configured
+
+    return parse(name, f"{origin}: default_timezone")
+
+
+def _contact_windows(table: Mapping[str, Any]) -> dict[str, CountryRules]:
+    from notifyctl.core.contact import parse
+
+    return {country: parse(country, rules) for country, rules in table.items()}
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"is not {_WORDS[kind]}")  # without the value: it may be a secret
+    return value
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+    return value
