@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from notifyctl.core.localtime import DAY_MS, first
@@ -11,9 +12,9 @@ from notifyctl.core.zones import Zone
 
 SPREAD_MS = 15 * 60_000
 """Over how long goes what was put off to one moment, at most."""
-
+YEAR_DAYS = 366
+"""How far is looked before it is said that there is no allowed moment."""
 _WEEK = 7
-_LONGEST_DAYS = 366
 
 
 class Hours(Protocol):
@@ -47,12 +48,26 @@ def is_allowed(rules: Iterable[ZonedHours], at: int) -> bool:
 
 
 def first_allowed(rules: Sequence[ZonedHours], at: int) -> int | None:
-    """Return the first instant from `at` on at which all rules are open; None without one in reach.
+    """Return the first instant from `at` on at which all rules are open; None where there is none within a year.
 
     What repeats by the week shows within two, even one in which the clocks change; each exception can take one week
-    more, a year at most. Each turn goes on to another boundary of a rule, of which there are so many in that time.
+    more. By the clocks of several zones it may also begin when those of one are changed: that is looked for once a day.
     """
-    latest = min(at + reach_days(rules, at) * DAY_MS, LATEST_MS)
+    found = _search(rules, at, at + _usual_days(rules, at) * DAY_MS)
+    if found is None and len({each.zone for each in rules}) > 1:
+        return _later_in_the_year(tuple(rules), at // DAY_MS)
+    return found
+
+
+@lru_cache(maxsize=1_024)
+def _later_in_the_year(rules: tuple[ZonedHours, ...], day: int) -> int | None:
+    begin = day * DAY_MS
+    return _search(rules, begin + _usual_days(rules, begin) * DAY_MS, begin + YEAR_DAYS * DAY_MS)
+
+
+def _search(rules: Sequence[ZonedHours], at: int, latest: int) -> int | None:
+    """Search. Each turn goes on to another boundary of a rule, of which there are so many in that time."""
+    latest = min(latest, LATEST_MS)
     while True:
         moved = at
         for zone, hours in rules:
@@ -79,7 +94,6 @@ def spread(first_at: int, end: int, chance: float) -> int:
     return first_at + int(max(0, end - first_at) * chance)
 
 
-def reach_days(rules: Iterable[ZonedHours], at: int) -> int:
-    """Return how many days from `at` on are looked at before it is said that there is no allowed moment."""
+def _usual_days(rules: Iterable[ZonedHours], at: int) -> int:
     dates = {day for rule in rules for day in rule.hours.closed if day >= at // DAY_MS - 2}
-    return min(2 * _WEEK + 1 + _WEEK * len(dates), _LONGEST_DAYS)
+    return min(2 * _WEEK + 1 + _WEEK * len(dates), YEAR_DAYS)

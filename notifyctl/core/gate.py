@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from notifyctl.core import contact, userlimit
-from notifyctl.core.allowed import ZonedHours, allowed_until, first_allowed, is_allowed, reach_days, spread
+from notifyctl.core.allowed import ZonedHours, allowed_until, first_allowed, is_allowed, spread
 from notifyctl.core.audience import needs_address
 from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Category, Channel, Message, OnCap
@@ -234,7 +234,7 @@ def _put_off(facts: Facts, person: Person, wait: Wait, reason: str, at: int) -> 
     until = first_allowed(rules, at)
     if until is None:
         hours = " and ".join(dict.fromkeys(_said(each) for each in rules))
-        return Suppress(f"there is no allowed moment in the next {reach_days(rules, at)} days: {hours}")
+        return Suppress(f"there is no allowed moment within a year: {hours}")
     expires_at = facts.expires_at
     if expires_at is not None and until >= expires_at:
         early = f"it would expire at {written(expires_at)}, before it may be sent at {written(until)}"

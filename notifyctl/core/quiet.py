@@ -66,7 +66,7 @@ def parse(text: str, option: str) -> Quiet:
 
 def stored(start: time | None, end: time | None) -> Quiet | None:
     """Return what a row says; None where one of the two is missing, or nothing lies between them."""
-    if start is None or end is None or start == end:
+    if start is None or end is None or _ms(start) == _ms(end):
         return None
     return Quiet(_ms(start), _ms(end))
 

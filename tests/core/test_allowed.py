@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core import contact, quiet, zones
-from notifyctl.core.allowed import SPREAD_MS, ZonedHours, allowed_until, first_allowed, is_allowed, reach_days, spread
+from notifyctl.core.allowed import SPREAD_MS, ZonedHours, allowed_until, first_allowed, is_allowed, spread
 from notifyctl.core.contact import Windows
 from notifyctl.core.errors import UsageError
 from notifyctl.core.localtime import DAY_MS, local_day
@@ -20,6 +20,8 @@ from tests.support.oracle import ContactHours, QuietHours, ms
 
 NAMES = sorted(zones.names())
 BEGIN, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)
+SOME_DAYS = 16
+"""How many of the days of a year the oracle tries where there is no allowed moment: it takes its time."""
 ODD = [
     "Australia/Lord_Howe",  # half an hour
     "Africa/Casablanca",  # in Ramadan, and back
@@ -56,7 +58,8 @@ def own_windows(hours: ContactHours) -> Windows:
 def check(conditions: list[oracle.Condition], rules: list[ZonedHours], now: int, chance: float) -> None:
     """Compare one case with the oracle, and what it is spread to with the rules."""
     found = first_allowed(rules, now)
-    assert found == oracle.first_allowed(conditions, now, reach_days(rules, now)), (conditions, now)
+    days = SOME_DAYS if found is None else (found - now) // DAY_MS + 1
+    assert found == oracle.first_allowed(conditions, now, days), (conditions, now)
     assert is_allowed(rules, now) == oracle.allows(conditions, now)
     if found is None:
         return
@@ -185,6 +188,22 @@ def test_never_is_an_answer() -> None:
     assert first_allowed(rules, at(2026, 6, 1)) is None
     (never,) = contact.parse("US", {"email": "never"}).windows.values()
     assert first_allowed([ZonedHours(new_york, never)], at(2026, 6, 1)) is None
+
+
+def test_a_moment_that_begins_when_the_clocks_change() -> None:
+    """New York's Sunday at nine is London's at two, but not in the weeks when only one has changed its clocks."""
+    (nine, two) = (
+        windows
+        for text in ("sun 09:00-09:30", "sun 14:00-14:30")
+        for windows in contact.parse("US", {"email": text}).windows.values()
+    )
+    rules = [ZonedHours(zone("America/New_York"), nine), ZonedHours(zone("Europe/London"), two)]
+    assert first_allowed(rules, at(2026, 3, 2)) == at(2026, 3, 29, 13)
+    (one,) = contact.parse("US", {"email": "sun 13:00-13:30"}).windows.values()
+    between = [rules[0], ZonedHours(zone("Europe/London"), one)]
+    assert first_allowed(between, at(2026, 4, 2)) == at(2026, 10, 25, 13), "four hours apart, for one week in October"
+    (ten,) = contact.parse("US", {"email": "sun 10:30-11:00"}).windows.values()
+    assert first_allowed([rules[0], ZonedHours(zone("Europe/London"), ten)], at(2026, 4, 2)) is None
 
 
 def test_a_long_row_of_holidays_is_waited_for() -> None:
