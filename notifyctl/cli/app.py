@@ -32,6 +32,7 @@ COMMANDS = (
     ("dlq", "dlq", "Dead letters: look, retry, resolve."),
     ("suppressions", "suppressions", "Addresses that must not be written to, and why."),
     ("categories", "categories", "What notifications are about."),
+    ("prefs", "prefs", "What people want: channels, how often, when not."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),

@@ -95,6 +95,14 @@ def _global_params(command: Any, *, hidden: bool) -> list[Any]:
     return list(params)
 
 
+def _beside(own: Sequence[Any], params: Sequence[Any]) -> Sequence[Any]:
+    """Return the global options without the names that the verb has for its own: `prefs set --quiet 22:00-07:00`."""
+    taken = {name for param in own for name in param.opts}
+    for param in params:
+        param.opts = [name for name in param.opts if name not in taken]
+    return params
+
+
 class Leaf(TyperCommand):
     """A verb: takes the global options as well."""
 
@@ -102,7 +110,8 @@ class Leaf(TyperCommand):
     shows: Shown = ()
 
     def __init__(self, name: str | None, **attrs: Any) -> None:
-        attrs["params"] = [*(attrs.get("params") or []), *_global_params(self, hidden=True)]
+        own = attrs.get("params") or []
+        attrs["params"] = [*own, *_beside(own, _global_params(self, hidden=True))]
         super().__init__(name, **attrs)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:

@@ -165,7 +165,7 @@ class Cancel(Change):
 
 @dataclass(frozen=True, slots=True)
 class Defer(Change):
-    """Put off until `due_at`, without an attempt."""
+    """Put off until `due_at`, without an attempt. `deferred_by` is the rule that did, which may be loosened."""
 
     due_at: int
     error_message: str
@@ -173,6 +173,21 @@ class Defer(Change):
     last_attempted: int | None
     retry_history: str | None
     fails_over: bool
+    deferred_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wake(Change):
+    """The rule that had put it off was loosened: it is due, and judged anew."""
+
+    CLEARS: ClassVar[tuple[str, ...]] = ("deferred_by", "error_message")
+
+    due_at: int
+
+    @property
+    def wakes_at(self) -> int | None:
+        """At once."""
+        return self.due_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +212,7 @@ class Remember(Change):
 class Reschedule(Change):
     """An operator moved it to another time; `before` is the old `send_at`."""
 
+    CLEARS: ClassVar[tuple[str, ...]] = ("deferred_by",)
     ASIDE: ClassVar[tuple[str, ...]] = ("of", "before")
 
     send_at: int

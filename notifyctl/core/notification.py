@@ -17,6 +17,7 @@ class State(StrEnum):
         in-flight   a lease is running: an attempt is being made, until `leased_until` at the latest
         unknown     a lease has ended without a result: the dispatcher that had it is gone; due again
         scheduled   waits for the moment it was submitted for (`send_at`)
+        deferred    waits because a rule said so: quiet hours, a cap, a contact window, the user's limit
         retrying    waits for another attempt
         held        due, but its provider is paused, open, throttled, disabled or gone, and no other stands in for it
         due         may start now
@@ -27,6 +28,7 @@ class State(StrEnum):
     IN_FLIGHT = "in-flight"
     UNKNOWN = "unknown"
     SCHEDULED = "scheduled"
+    DEFERRED = "deferred"
     RETRYING = "retrying"
     HELD = "held"
     DUE = "due"
@@ -72,6 +74,8 @@ class Notification:
     retry_history: str | None
     fails_over: bool
     sent_to: str | None
+    category: str | None
+    deferred_by: str | None
     delivered_at: int | None
     bounced_at: int | None
     receipt: str | None

@@ -17,13 +17,10 @@ from notifyctl.store.schema.tables import notification_preferences, users
 
 _p = notification_preferences.c
 
-NOBODY_SET = "UTC"
-"""The schema's default for a time zone: nobody said one. Who lives in UTC has `Etc/UTC`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What a user wants on a channel. Quiet hours are local times, `timezone` may be `NOBODY_SET`."""
+    """What a user wants on a channel. Quiet hours are local times, `timezone` may be `core.zones.UNSET`."""
 
     id: str
     user_id: str

@@ -31,6 +31,7 @@ from notifyctl.core.change import (
     Restore,
     Retry,
     Sent,
+    Wake,
 )
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot, only
@@ -59,6 +60,7 @@ KINDS: tuple[type[Change], ...] = (
     ConfirmFailed,
     ConfirmCancelled,
     Acknowledge,
+    Wake,
 )
 _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}
 

@@ -50,7 +50,8 @@ def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:
         State.IN_FLIGHT: and_(PENDING, lease_running(now)),
         State.UNKNOWN: and_(PENDING, _n.lease_id.is_not(None), free_at(now)),
         State.SCHEDULED: and_(free, waits, for_its_time),
-        State.RETRYING: and_(free, waits, ~for_its_time),
+        State.DEFERRED: and_(free, waits, ~for_its_time, _n.deferred_by.is_not(None)),
+        State.RETRYING: and_(free, waits, ~for_its_time, _n.deferred_by.is_(None)),
         State.HELD: and_(free, ~waits, ~_sending(now)),
         State.DUE: and_(free, ~waits, _sending(now)),
         # Found by the index of what bounced, not by that of all that was sent.

@@ -27,6 +27,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    null,
     or_,
     select,
     true,
@@ -209,6 +210,7 @@ def _leased(until: ColumnElement[int], address: ColumnElement[str]) -> dict[str,
         "attempt_count": n.attempt_count + 1,
         "last_attempted": bindparam("now", type_=BigInteger),
         "leased_until": until,
+        "deferred_by": null(),  # as nearly always: then no index is touched
         "fails_over": and_(n.fails_over, n.lease_id.is_(None)),  # one whose lease had ended may have gone out
     }
 

@@ -1,0 +1,158 @@
+"""`prefs`: what people want on each channel, and which categories they left."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli import listing
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.options import one_of
+from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.types import ChannelArgument, UserArgument
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.model import Channel
+from notifyctl.services import preferences
+from notifyctl.services.preferences import ChannelWishes, Left, Wish
+
+app = Noun("What people want: which channels, how often, when not; and which categories they left.")
+
+FIELDS = (
+    Field("id", FieldKind.ID),
+    Field("user_id", FieldKind.ID),
+    Field("username", title="USER"),
+    Field("channel", title="CH"),
+    Field("enabled", FieldKind.BOOL, "ENABLED"),
+    Field("frequency_cap", FieldKind.NUMBER, "CAP A DAY"),
+    Field("quiet_hours", title="QUIET HOURS"),
+    Field("timezone", title="TIME ZONE"),
+    Field("created_at", FieldKind.TIME),
+    Field("updated_at", FieldKind.TIME),
+)
+_SHOWN = (*FIELDS, Field("left_categories", FieldKind.JSON))
+_CHANGED = (*_SHOWN, Field("woken", FieldKind.NUMBER))
+_LEFT = (
+    Field("user_id", FieldKind.ID),
+    Field("username", title="USER"),
+    Field("category", title="CATEGORY"),
+    Field("left", FieldKind.BOOL, "LEFT"),
+    Field("changed", FieldKind.BOOL),
+)
+
+_Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="The category's name.")]
+_OptionalChannel = Annotated[
+    Channel | None, typer.Argument(metavar="[CHANNEL]", parser=one_of(Channel), help="email, sms or push.  [all]")
+]
+
+
+@app.command(shows=_SHOWN)
+def show(ctx: typer.Context, user: UserArgument) -> None:
+    """Show what a user wants, on every channel, and which categories the user left."""
+    with invocation(ctx) as run:
+        found = preferences.of_user(run.system.db, user)
+        run.out.records([each for each in found if each.id or run.out.form != "id"], _SHOWN)
+        if found[0].left_categories:
+            run.out.say(f"left: {', '.join(found[0].left_categories)}")
+
+
+@app.command("set", shows=_CHANGED)
+def set_(
+    ctx: typer.Context,
+    user: UserArgument,
+    channel: ChannelArgument,
+    enabled: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Whether anything is sent there.", show_default=False)
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option("--cap", metavar="N|none", help="At most so many a day, of the user's days.")
+    ] = None,
+    quiet_hours: Annotated[
+        str | None, typer.Option("--quiet", metavar="FROM-TO|none", help="Nothing then: 22:00-07:00, local time.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option("--timezone", metavar="ZONE|none", help="Where the user lives: Europe/London.")
+    ] = None,
+) -> None:
+    """Change what a user wants on a channel; what the old rule put off is due again at once."""
+    with invocation(ctx) as run:
+        wish = Wish(enabled, cap, quiet_hours, timezone)
+        done = preferences.change(run.system.db, user, channel, wish)
+        run.out.record(done, _CHANGED, told=f"{done.channel} of {done.username}: {_in_words(done)}")
+        _say_woken(run, done.woken)
+
+
+@app.command(shows=_CHANGED)
+def clear(ctx: typer.Context, user: UserArgument, channel: _OptionalChannel = None) -> None:
+    """Forget what a user wants, on a channel or on all; categories that were left stay so."""
+    with invocation(ctx) as run:
+        done = preferences.clear(run.system.db, user, channel)
+        run.out.records([each for each in done if run.out.form != "id"], _CHANGED)
+        _say_woken(run, sum(each.woken for each in done))
+
+
+@app.command("list", shows=FIELDS)
+def list_(
+    ctx: typer.Context,
+    user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's only.")] = None,
+    channel: Annotated[
+        Channel | None, typer.Option("--channel", metavar="C", parser=one_of(Channel), help="This channel's only.")
+    ] = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enabled/--disabled", help="Only channels that are so.", show_default=False)
+    ] = None,
+    limit: listing.Limit = None,
+    everything: listing.All = False,
+    cursor: listing.After = None,
+) -> None:
+    """List what users said about channels, newest first."""
+    with invocation(ctx) as run:
+        paging, db = listing.Paging(limit, everything, cursor), run.system.db
+        wanted = preferences.wanted(db, user, channel, enabled)
+        found, count = partial(preferences.page, db, wanted), partial(preferences.count, db, wanted)
+        listing.show(run, paging, found, FIELDS, count=count, position=_position)
+
+
+@app.command("opt-out", shows=_LEFT)
+def opt_out(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
+    """Let a user leave a category: nothing of it is sent to them any more, on any channel."""
+    with invocation(ctx) as run:
+        done = preferences.leave(run.system.db, user, category)
+        _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
+
+
+@app.command("opt-in", shows=_LEFT)
+def opt_in(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
+    """Take back that a user left a category: nothing else does."""
+    with invocation(ctx) as run:
+        done = preferences.come_back(run.system.db, user, category)
+        _tell(run, done, f"{done.username} is back in {done.category}" if done.changed else "had not left it")
+
+
+def _tell(run: Invocation, done: Left, words: str) -> None:
+    run.out.record(done, _LEFT, id_name="user_id", told=words)
+    if not done.changed and not (run.out.on_terminal and run.out.asked_form is None):
+        run.out.say(f"{done.username} {words}")
+
+
+def _in_words(done: ChannelWishes) -> str:
+    words = ["on" if done.enabled else "off"]
+    if done.frequency_cap is not None:
+        words.append(f"at most {done.frequency_cap:,} a day")
+    if done.quiet_hours is not None:
+        words.append(f"quiet {done.quiet_hours}")
+    words.append(done.timezone or "no time zone set")
+    return ", ".join(words)
+
+
+def _say_woken(run: Invocation, woken: int) -> None:
+    if woken:
+        run.out.say(f"{woken:,} deferred {'notification is' if woken == 1 else 'notifications are'} due again")
+
+
+def _position(row: ChannelWishes) -> Cursor:
+    assert row.id is not None  # noqa: S101 - what is listed was said
+    assert row.created_at is not None  # noqa: S101
+    return Cursor(row.created_at, row.id)

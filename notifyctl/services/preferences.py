@@ -1,0 +1,243 @@
+"""What people want on each channel, and which categories they left."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import time
+from typing import Any
+
+from notifyctl.core import quiet, zones
+from notifyctl.core.category import OptOutSource
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+from notifyctl.store import categories, users
+from notifyctl.store import preferences as store
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.preferences import NamedPreference, Preference, PreferenceFilter
+from notifyctl.store.queue.wake import wake
+from notifyctl.store.users import User
+
+NONE = "none"
+"""The word that takes a wish back."""
+MOST_A_DAY = 1_000_000
+
+_WISHES = ("enabled", "frequency_cap", "quiet_hours_start", "quiet_hours_end", "timezone")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `prefs set` asks for: what is given; a text may be `NONE`."""
+
+    enabled: bool | None = None
+    cap: str | None = None
+    quiet: str | None = None
+    timezone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelWishes:
+    """What holds for a user on a channel. `id` is None where nobody said anything.
+
+    `quiet_hours` is like `22:00-07:00`; `timezone` is None where nobody set one. `left_categories` is for all channels.
+    """
+
+    id: str | None
+    user_id: str
+    username: str
+    channel: str
+    enabled: bool
+    frequency_cap: int | None
+    quiet_hours: str | None
+    timezone: str | None
+    created_at: int | None
+    updated_at: int | None
+    left_categories: tuple[str, ...] = ()
+    woken: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """That a user left a category or came back. `changed`: whether it was otherwise before."""
+
+    user_id: str
+    username: str
+    category: str
+    left: bool
+    changed: bool
+
+
+def of_user(db: Database, ref: str) -> list[ChannelWishes]:
+    """Return what a user wants, on every channel. Raises NotFound, UsageError."""
+    with db.read() as tx:
+        user = users.find(tx, ref)
+        left = tuple(each.category for each in categories.opt_outs(tx, user.id))
+        said = {each.channel: each for each in store.of_user(tx, user.id)}
+    return [_shown(user, channel, said.get(channel.value), left) for channel in Channel]
+
+
+def page(db: Database, wanted: PreferenceFilter, after: Cursor | None, limit: int) -> list[ChannelWishes]:
+    """Return at most `limit` of what users said about channels, newest first."""
+    with db.read() as tx:
+        return [_listed(each) for each in store.page(tx, wanted, after, limit)]
+
+
+def count(db: Database, wanted: PreferenceFilter) -> int:
+    """Return how many there are."""
+    with db.read() as tx:
+        return store.count(tx, wanted)
+
+
+def wanted(db: Database, user: str | None, channel: Channel | None, enabled: bool | None) -> PreferenceFilter:
+    """Return the filter that the options mean. Raises NotFound for the user."""
+    with db.read() as tx:
+        return PreferenceFilter(None if user is None else users.find(tx, user).id, channel, enabled)
+
+
+def change(db: Database, ref: str, channel: Channel, wish: Wish) -> ChannelWishes:
+    """Write what a user wants on a channel; what that rule put off is due again at once.
+
+    Raises UsageError for what cannot be meant and where nothing is given, NotFound.
+    """
+    values = _values(wish)
+
+    def work(tx: Tx) -> ChannelWishes:
+        user = users.lock(tx, users.find(tx, ref).id)
+        old = store.lock(tx, user.id, channel)
+        fresh = Preference(str(uuid.uuid4()), user.id, channel.value, True, None, None, None, zones.UNSET, tx.now, 0)
+        new = replace(old or fresh, updated_at=tx.now, **values)
+        changes = _changes(old, new)
+        if not changes:
+            return _of(tx, user, channel, old)
+        store.write(tx, new, new=old is None)
+        tx.audit("update", "preference", [(new.id, {"user_id": user.id, "channel": channel.value, **changes})])
+        return replace(_of(tx, user, channel, new), woken=wake(tx, user.id, [channel]))
+
+    return db.write(work)
+
+
+def clear(db: Database, ref: str, channel: Channel | None) -> list[ChannelWishes]:
+    """Forget what a user wants, on a channel or all; categories that were left stay so. Raises NotFound."""
+
+    def work(tx: Tx) -> list[ChannelWishes]:
+        user = users.lock(tx, users.find(tx, ref).id)
+        asked = list(Channel) if channel is None else [channel]
+        said = {each: found for each in asked if (found := store.lock(tx, user.id, each)) is not None}
+        store.remove(tx, [each.id for each in said.values()])
+        for each, old in said.items():
+            gone = {name: [_plain(getattr(old, name)), None] for name in _WISHES}
+            tx.audit("delete", "preference", [(old.id, {"user_id": user.id, "channel": each.value, **gone})])
+        return [
+            replace(_of(tx, user, each, None), woken=wake(tx, user.id, [each]) if each in said else 0) for each in asked
+        ]
+
+    return db.write(work)
+
+
+def leave(db: Database, ref: str, category: str, source: OptOutSource = OptOutSource.OPERATOR) -> Left:
+    """Write down that a user leaves a category: nothing of it is sent any more. Raises NotFound."""
+
+    def work(tx: Tx) -> Left:
+        user = users.lock(tx, users.find(tx, ref).id)
+        name, row_id = categories.find(tx, category).name, str(uuid.uuid4())
+        changed = categories.leave(tx, row_id, user.id, name, source)
+        if changed:
+            tx.audit("opt_out", "category", [(row_id, {"user_id": user.id, "category": name, "source": source.value})])
+        return Left(user.id, user.username, name, left=True, changed=changed)
+
+    return db.write(work)
+
+
+def come_back(db: Database, ref: str, category: str) -> Left:
+    """Take back that a user left a category; one that is deleted meanwhile, too. Raises NotFound."""
+
+    def work(tx: Tx) -> Left:
+        user = users.lock(tx, users.find(tx, ref).id)
+        name = category.strip()
+        row_id = categories.come_back(tx, user.id, name)
+        if row_id is None:
+            categories.find(tx, name)
+        else:
+            tx.audit("opt_in", "category", [(row_id, {"user_id": user.id, "category": name})])
+        return Left(user.id, user.username, name, left=False, changed=row_id is not None)
+
+    return db.write(work)
+
+
+# Helpers
+
+
+def _values(wish: Wish) -> dict[str, Any]:
+    if all(getattr(wish, each.name) is None for each in fields(Wish)):
+        raise UsageError("nothing to change was given", "--enable, --disable, --cap, --quiet or --timezone")
+    values: dict[str, Any] = {} if wish.enabled is None else {"enabled": wish.enabled}
+    if wish.cap is not None:
+        values["frequency_cap"] = _cap(wish.cap)
+    if wish.quiet is not None:
+        is_none = wish.quiet.strip() == NONE
+        start, end = (None, None) if is_none else quiet.parse(wish.quiet, "--quiet").times()
+        values |= {"quiet_hours_start": start, "quiet_hours_end": end}
+    if wish.timezone is not None:
+        is_none = wish.timezone.strip() == NONE
+        values["timezone"] = zones.UNSET if is_none else zones.parse(wish.timezone, "--timezone")
+    return values
+
+
+def _cap(text: str) -> int | None:
+    if text.strip() == NONE:
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MOST_A_DAY or len(text) > 7:
+        hint = f"1 to {MOST_A_DAY:,} a day, or {NONE}; --disable sends nothing at all"
+        raise UsageError(f"--cap: {text[:20]!r} is no number of notifications", hint)
+    return int(text)
+
+
+def _changes(old: Preference | None, new: Preference) -> dict[str, Any]:
+    found = {
+        name: [None if old is None else _plain(getattr(old, name)), _plain(getattr(new, name))] for name in _WISHES
+    }
+    return {name: values for name, values in found.items() if values[0] != values[1]}
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat("minutes") if isinstance(value, time) else value
+
+
+def _of(tx: Tx, user: User, channel: Channel, said: Preference | None) -> ChannelWishes:
+    left = tuple(each.category for each in categories.opt_outs(tx, user.id))
+    return _shown(user, channel, said, left)
+
+
+def _shown(user: User, channel: Channel, said: Preference | None, left: Sequence[str]) -> ChannelWishes:
+    if said is None:
+        return ChannelWishes(
+            None, user.id, user.username, channel.value, True, None, None, None, None, None, tuple(left)
+        )
+    return replace(_wishes(said, user.username), left_categories=tuple(left))
+
+
+def _listed(said: NamedPreference) -> ChannelWishes:
+    return _wishes(said, said.username)
+
+
+def _wishes(said: Preference, username: str) -> ChannelWishes:
+    return ChannelWishes(
+        id=said.id,
+        user_id=said.user_id,
+        username=username,
+        channel=said.channel,
+        enabled=said.enabled,
+        frequency_cap=said.frequency_cap,
+        quiet_hours=_hours(said),
+        timezone=None if said.timezone == zones.UNSET else said.timezone,
+        created_at=said.created_at,
+        updated_at=said.updated_at,
+    )
+
+
+def _hours(said: Preference) -> str | None:
+    hours = quiet.stored(said.quiet_hours_start, said.quiet_hours_end)
+    return None if hours is None else str(hours)

@@ -1,0 +1,38 @@
+"""Waking what a rule put off, when that rule is loosened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Select, select
+
+from notifyctl.core.change import Row, Wake
+from notifyctl.core.model import Channel
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.hours import METRIC_AT
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.states import PENDING
+from notifyctl.store.schema.tables import notifications
+
+n = notifications.c
+
+
+def wake(tx: Tx, user_id: str, channels: Sequence[Channel]) -> int:
+    """Make due again what rules put off of a user's, on these channels; return how many.
+
+    What somebody works on at this moment is judged by the new rule anyway, once this transaction has ended: a claim
+    keeps a user's preferences locked from the moment when it reads them.
+    """
+    theirs = (PENDING, n.user_id == user_id, n.message_type.in_([each.value for each in channels]))
+    return _woken(tx, _deferred(tx, *theirs))
+
+
+def _deferred(tx: Tx, *conditions: ColumnElement[bool]) -> Select[tuple[str, str, str, int]]:
+    found = select(n.id, n.provider, n.message_type, METRIC_AT)
+    found = found.where(*conditions, n.deferred_by.is_not(None), n.lease_id.is_(None), n.due_at > tx.now)
+    return tx.dialect.skip_locked(found.order_by(n.id), notifications)
+
+
+def _woken(tx: Tx, found: Select[tuple[str, str, str, int]]) -> int:
+    rows = [Row(id_, None, provider, Channel(kind), at) for id_, provider, kind, at in tx.execute(found)]
+    return len(apply(tx, [Wake(row, due_at=tx.now) for row in rows]).changes)

@@ -1,0 +1,152 @@
+"""`prefs` on the command line, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, notification_preferences, notifications
+from tests.support import seed
+from tests.support.command import Cli
+
+
+@pytest.fixture(autouse=True)
+def anna(database: Database) -> str:
+    """A user anna."""
+    return seed.user(database)
+
+
+def _set(cli: Cli, *args: str) -> Any:
+    return cli.call("prefs", "set", "anna", "sms", *args, "-o", "json").ok().json()
+
+
+def test_wishes_are_set_one_by_one_and_taken_back(cli: Cli, database: Database) -> None:
+    """What is not given stays as it is; `none` takes a wish back, `clear` all of them."""
+    first = _set(cli, "--cap", "3", "--quiet", "22:00-07:00", "--timezone", "Europe/London")
+    assert (first["enabled"], first["frequency_cap"], first["quiet_hours"], first["timezone"]) == (
+        True, 3, "22:00-07:00", "Europe/London",
+    )  # fmt: skip
+    second = _set(cli, "--disable", "--quiet", "none")
+    assert (second["enabled"], second["frequency_cap"], second["quiet_hours"], second["timezone"]) == (
+        False, 3, None, "Europe/London",
+    )  # fmt: skip
+    assert second["id"] == first["id"]
+    shown = {row["channel"]: row for row in cli.call("prefs", "show", "anna", "-o", "json").ok().json()}
+    assert (shown["sms"]["enabled"], shown["email"]["enabled"], shown["email"]["id"]) == (False, True, None)
+    assert cli.call("prefs", "clear", "anna", "sms", "-o", "json").ok().json()[0]["timezone"] is None
+    assert cli.call("prefs", "list", "-o", "json").ok().json() == []
+    with database.read() as tx:
+        done = select(audit_logs.c.action).where(audit_logs.c.resource_type == "preference")
+        assert sorted(tx.execute(done).scalars()) == ["delete", "update", "update"]
+
+
+def test_saying_it_again_changes_nothing(cli: Cli, database: Database) -> None:
+    """CI sets what is set already: no audit row tells of a change."""
+    assert _set(cli, "--cap", "3")["id"] == _set(cli, "--cap", "3")["id"]
+    with database.read() as tx:
+        done = select(audit_logs.c.action).where(audit_logs.c.resource_type == "preference")
+        assert tx.execute(done).scalars().all() == ["update"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--timezone", "Europe/Londn"), "did you mean Europe/London"),
+        (("--timezone", "localtime"), "there is no time zone"),
+        (("--timezone", "Factory"), "there is no time zone"),
+        (("--timezone", "right/Europe/London"), "there is no time zone"),
+        (("--quiet", "22:00"), "--quiet"),
+        (("--quiet", "22:00-22:00"), "begins when it ends"),
+        (("--quiet", "00:00-24:00"), "--disable"),
+        (("--quiet", "25:00-07:00"), "--quiet"),
+        (("--cap", "0"), "--disable sends nothing"),
+        (("--cap", "-1"), "--cap"),
+        (("--cap", "many"), "--cap"),
+        (("--cap", "99999999"), "--cap"),
+        (("--cap", "٣"), "--cap"),
+        ((), "nothing to change"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(cli: Cli, database: Database, given: tuple[str, ...], said: str) -> None:
+    """Nothing is written, and the error names the option and what would be right."""
+    refused = cli.call("prefs", "set", "anna", "sms", *given)
+    assert (refused.exit_code, said in refused.stderr) == (2, True), refused.stderr
+    with database.read() as tx:
+        assert tx.execute(select(notification_preferences.c.id)).all() == []
+
+
+def test_a_zone_that_nobody_set_is_not_utc(cli: Cli, database: Database, anna: str) -> None:
+    """The schema's default says UTC of everybody; who lives in UTC is told apart."""
+    row = {"id": "00000000-0000-4000-8000-00000000000b", "user_id": anna, "channel": "email"}
+    database.write(lambda tx: tx.execute(insert(notification_preferences).values(row)))
+    rows = cli.call("prefs", "show", "anna", "-o", "json").ok().json()
+    assert rows[0]["timezone"] is None
+    assert _set(cli, "--timezone", "UTC")["timezone"] == "Etc/UTC"
+    assert _set(cli, "--timezone", "none")["timezone"] is None
+
+
+def test_midnight_as_an_end_is_kept(cli: Cli) -> None:
+    """The column has no 24:00; it is the midnight at which the next day begins."""
+    assert _set(cli, "--quiet", "22:00-24:00")["quiet_hours"] == "22:00-00:00"
+
+
+def test_the_list_is_narrowed(cli: Cli, database: Database) -> None:
+    """By user, channel, and whether it is on."""
+    seed.user(database, "bob")
+    _set(cli, "--disable")
+    cli.call("prefs", "set", "bob", "sms", "--cap", "1").ok()
+    cli.call("prefs", "set", "bob", "email", "--cap", "1").ok()
+
+    def listed(*args: str) -> set[tuple[str, str]]:
+        rows = cli.call("prefs", "list", *args, "-o", "json").ok().json()
+        return {(row["username"], row["channel"]) for row in rows}
+
+    assert listed() == {("anna", "sms"), ("bob", "sms"), ("bob", "email")}
+    assert listed("--user", "bob") == {("bob", "sms"), ("bob", "email")}
+    assert listed("--channel", "sms", "--enabled") == {("bob", "sms")}
+    assert listed("--disabled") == {("anna", "sms")}
+    assert cli.call("prefs", "list", "--user", "nobody").exit_code == 3
+
+
+def test_a_category_is_left_and_only_opt_in_brings_back(cli: Cli) -> None:
+    """What holds already is no error; `prefs set` and `clear` lift nothing."""
+    cli.call("categories", "create", "newsletter", "--kind", "marketing").ok()
+    out = cli.call("prefs", "opt-out", "anna", "newsletter", "-o", "json").ok().json()
+    assert (out["left"], out["changed"]) == (True, True)
+    assert cli.call("prefs", "opt-out", "anna", "newsletter", "-o", "json").ok().json()["changed"] is False
+    _set(cli, "--enable")
+    cli.call("prefs", "clear", "anna").ok()
+    assert cli.call("prefs", "show", "anna", "-o", "json").ok().json()[0]["left_categories"] == ["newsletter"]
+    back = cli.call("prefs", "opt-in", "anna", "newsletter", "-o", "json").ok().json()
+    assert (back["left"], back["changed"]) == (False, True)
+    assert cli.call("prefs", "show", "anna", "-o", "json").ok().json()[0]["left_categories"] == []
+    assert cli.call("prefs", "opt-out", "anna", "unknown").exit_code == 3
+    assert cli.call("prefs", "opt-in", "anna", "unknown").exit_code == 3
+
+
+def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, database: Database, anna: str) -> None:
+    """Scheduled, retrying, other channels', other people's and running ones keep their time."""
+    bob, late = seed.user(database, "bob"), 2**41
+    put_off = dict.fromkeys(("sms", "email"), "quiet_hours")
+    woken = seed.pending(database, anna, message_type="sms", due_at=late, deferred_by=put_off["sms"], error_message="q")
+    others = [
+        *seed.pending(database, anna, message_type="sms", due_at=late, send_at=late),
+        *seed.pending(database, anna, message_type="sms", due_at=late, attempt_count=1),
+        *seed.pending(database, anna, message_type="email", due_at=late, deferred_by=put_off["email"]),
+        *seed.pending(database, bob, message_type="sms", due_at=late, deferred_by=put_off["sms"]),
+        *seed.pending(
+            database, anna, message_type="sms", due_at=late, deferred_by="cap", lease_id=woken[0], leased_until=late
+        ),
+    ]
+    assert _set(cli, "--cap", "3")["woken"] == 1
+    n = notifications.c
+    with database.read() as tx:
+        rows = {row.id: row for row in tx.execute(select(n.id, n.due_at, n.deferred_by, n.error_message))}
+        assert rows[woken[0]].due_at <= tx.now
+    assert (rows[woken[0]].deferred_by, rows[woken[0]].error_message) == (None, None)
+    assert {rows[each].due_at for each in others} == {late}
+    listed = cli.call("notifications", "list", "--state", "deferred", "-o", "json").ok().json()
+    assert {row["id"] for row in listed} == {others[2], others[3]}
