@@ -175,6 +175,7 @@ def _options(
         limit=limit,
         channels=frozenset(channels or Channel),
         on_unknown=dict(run.settings.on_unknown),
+        policy=run.settings.policy,
         provider_urls=dict(run.settings.provider_urls),
         **counts,
         **times,

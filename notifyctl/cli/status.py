@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -35,6 +35,7 @@ _WORDS = {
     State.UNKNOWN: "unknown",
     State.RETRYING: "retrying",
     State.SCHEDULED: "scheduled",
+    State.DEFERRED: "deferred",
     State.HELD: "held",
 }
 _PROVIDER = ("PROVIDER, 1 H", "STATE", "SENT", "FAILED", "/MIN", "P50")
@@ -195,13 +196,15 @@ def _remark(run: Invocation, state: State, report: SystemStatus) -> str:
         return f"next in {show_ms(found.first_due_at - report.now)}"
     if state is State.SCHEDULED:
         return f"next {run.out.clock(found.first_due_at, report.now)}"
-    return _split(found) if state is State.HELD else ""
+    if state is State.DEFERRED:
+        return _split({rule.replace("_", " "): count for rule, count in found.by_rule.items()})
+    return _split(found.by_provider) if state is State.HELD else ""
 
 
-def _split(found: InState) -> str:
-    if len(found.by_provider) == 1:
-        return next(iter(found.by_provider))
-    most = sorted(found.by_provider.items(), key=lambda item: -item[1])
+def _split(counts: Mapping[str, int]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
+    most = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join(f"{count:,} {name}" for name, count in most)
 
 
@@ -264,6 +267,7 @@ def _state_document(found: InState) -> dict[str, Any]:
         "count": found.count,
         "first_due_at": _moment(found.first_due_at),
         "by_provider": dict(found.by_provider),
+        **({"by_rule": dict(found.by_rule)} if found.by_rule else {}),
     }
 
 

@@ -81,6 +81,11 @@ class Change:
         return None
 
     @property
+    def uncounts(self) -> bool:
+        """Whether what its claim counted for its user's cap is taken back: it did not go out, for all that is known."""
+        return False
+
+    @property
     def refusals(self) -> Sequence[Refusal]:
         """The addresses that must not be written to any more."""
         return ()
@@ -111,9 +116,13 @@ class Sent(Change):
 
 @dataclass(frozen=True, slots=True)
 class Retry(Change):
-    """Another attempt is made at `due_at`, by `provider`. `attempt_count` is what counts from now on."""
+    """Another attempt is made at `due_at`, by `provider`. `attempt_count` is what counts from now on.
+
+    `in_doubt`: the one before may have gone out.
+    """
 
     KEEPS: ClassVar[tuple[str, ...]] = ("provider_response",)
+    ASIDE: ClassVar[tuple[str, ...]] = ("of", "in_doubt")
 
     due_at: int
     attempt_count: int
@@ -122,6 +131,12 @@ class Retry(Change):
     retry_history: str
     fails_over: bool
     provider: str
+    in_doubt: bool = False
+
+    @property
+    def uncounts(self) -> bool:
+        """Unless it may have gone out."""
+        return not self.in_doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,11 @@ class Bury(Change):
     fails_over: bool
     category: Category
     refusals: Sequence[Refusal] = ()
+
+    @property
+    def uncounts(self) -> bool:
+        """Unless it may have gone out."""
+        return self.category is not Category.OUTCOME_UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +217,11 @@ class Release(Change):
     due_at: int
     attempt_count: int
     last_attempted: int | None
+
+    @property
+    def uncounts(self) -> bool:
+        """Nothing went out."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

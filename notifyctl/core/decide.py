@@ -99,6 +99,7 @@ def _again(attempt: Attempt, outcome: Outcome, wait_ms: int, attempts: int) -> R
         retry_history=history.append(claim.retry_history, entry_of(attempt, outcome, wait_ms)),
         fails_over=_may_still_fail_over(claim, outcome),
         provider=claim.provider,
+        in_doubt=outcome.kind is Kind.UNKNOWN,
     )
 
 

@@ -90,6 +90,7 @@ class Claim(NamedTuple):
     `fails_over`: another provider may take it. `probe`: it is to show whether a paused provider works again.
     `watched`: the provider failed within the current window, and what does not fail is counted too. `polled`: the
     provider is asked later what became of it. `weight`: how many bytes it has with its files, where those are many.
+    `counted`: the claim counted it for its user's cap, which is taken back unless it may have gone out.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Claim(NamedTuple):
     watched: bool = False
     polled: bool = False
     weight: int = 0
+    counted: bool = False
 
 
 def metric_at(created_at: int, send_at: int | None) -> int:

@@ -14,12 +14,16 @@ from notifyctl.core.model import OnCap
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The same for everybody. `default_timezone` is of people who set none, `contact_windows` are by country."""
+    """The same for everybody. `default_timezone` is of people who set none, `contact_windows` are by country.
+
+    `notification_limit` is how many a minute are for somebody who has no limit of his own.
+    """
 
     on_cap: OnCap = OnCap.DEFER
     cap_counts_transactional: bool = True
     default_timezone: str | None = None
     contact_windows: ContactWindows = field(default_factory=dict)
+    notification_limit: int | None = None
 
     def counts(self, is_marketing: bool) -> bool:
         """Return whether such a notification counts against the cap, and is stopped by it."""
@@ -37,6 +41,7 @@ def _canonical(policy: Policy) -> Mapping[str, object]:
         "on_cap": policy.on_cap.value,
         "cap_counts_transactional": policy.cap_counts_transactional,
         "default_timezone": policy.default_timezone,
+        "notification_limit": policy.notification_limit,
         "contact_windows": {
             country: {
                 "windows": {channel.value: hours.week for channel, hours in each.windows.items()},

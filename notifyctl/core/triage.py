@@ -15,9 +15,10 @@ from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Remember
 from notifyctl.core.confirmation import LOST, confirmed, with_lost
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
-from notifyctl.core.gate import Facts, Objection, PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.gate import Facts, Objection, Person, PutOff, Refuse, Suppress, Verdict, Wait, facts, gate
 from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.policy import Policy
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.suppression import Stops, noted, without
 
@@ -33,6 +34,7 @@ class Due(NamedTuple):
 
     `sent_to` is the user's address that an earlier claim took, `address` the one for this, `suppression` why that must
     not be written to. `weight` is how many bytes it has with its files, where those are many, `language` the user's.
+    `counted_at` is when it was counted for its user's cap; `ruled`: it has a category, or its user a wish or a limit.
     Times are milliseconds since the epoch. A tuple: one is made of every row.
     """
 
@@ -58,6 +60,9 @@ class Due(NamedTuple):
     template_id: str | None = None
     template_version: int | None = None
     language: str | None = None
+    category: str | None = None
+    counted_at: int | None = None
+    ruled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Terms:
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     taken_over: Mapping[str, str] = field(default_factory=dict)
     gate: Callable[[Facts], Verdict] = gate
+    policy: Policy = field(default_factory=Policy)
     waits_until: Callable[[Message], int | None] | None = None
 
 
@@ -98,10 +104,10 @@ def read(due: Due) -> Reading:
     return replace(found, template=TemplateRef(due.template_id, due.template_version or 0, due.language))
 
 
-def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Change:
+def triage(due: Due, reading: Reading, stops: Stops, terms: Terms, person: Person | None = None) -> Claim | Change:
     """Return a claim where a leased row shall be sent, else the change that ends it or puts it off.
 
-    `stops` says to which of the message's addresses nothing may be sent.
+    `stops` says to which of the message's addresses nothing may be sent, `person` what rules know of its user.
     """
     if due.lease_id is not None:
         lost = _lost_attempt(due, reading, terms)
@@ -110,11 +116,13 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms) -> Claim | Ch
         due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
     if not isinstance(reading, Message):
         return _unreadable(due, reading, terms)
-    verdict = terms.gate(facts(reading, due.expires_at, stops.to, terms.now))
+    verdict = terms.gate(facts(reading, due.expires_at, stops.to, terms.now, person))
     if verdict is not None:
         return _objected(due, verdict, terms)
     until = None if terms.waits_until is None else terms.waits_until(reading)
-    return _taken(due, reading, stops, terms) if until is None else _deferred(due, until, SENDER_HELD, terms)
+    if until is not None:
+        return _deferred(due, until, SENDER_HELD, terms, Wait.SENDER)
+    return _taken(due, reading, stops, terms)
 
 
 def answered(due: Due, arrival: Arrival, terms: Terms) -> Confirm:
@@ -193,8 +201,8 @@ def _went_to(due: Due, reading: Reading) -> str | None:
 
 def _objected(due: Due, verdict: Objection, terms: Terms) -> Change:
     match verdict:
-        case PutOff(until, reason):
-            return _deferred(due, until, reason, terms)
+        case PutOff(_, reason, wait):
+            return _deferred(due, verdict.due_at(_chance(due)), reason, terms, wait)
         case Suppress(reason):
             row = _row(due, terms)
             return Cancel(row, reason, due.attempt_count, due.last_attempted, due.retry_history, due.fails_over)
@@ -204,13 +212,18 @@ def _objected(due: Due, verdict: Objection, terms: Terms) -> Change:
 
 def _unreadable(due: Due, problem: InvalidPayload | NewerPayload, terms: Terms) -> Change:
     if isinstance(problem, NewerPayload):
-        return _deferred(due, terms.now + NEWER_PAYLOAD_WAIT_MS, str(problem), terms)
+        return _deferred(due, terms.now + NEWER_PAYLOAD_WAIT_MS, str(problem), terms, Wait.NEWER_PAYLOAD)
     return _buried(due, Category.INVALID_PAYLOAD, str(problem), terms)
 
 
-def _deferred(due: Due, until: int, reason: str, terms: Terms) -> Defer:
+def _deferred(due: Due, until: int, reason: str, terms: Terms, wait: Wait) -> Defer:
     past, row = due.retry_history, _row(due, terms)
-    return Defer(row, until, reason, due.attempt_count, due.last_attempted, past, due.fails_over)
+    return Defer(row, until, reason, due.attempt_count, due.last_attempted, past, due.fails_over, wait.value)
+
+
+def _chance(due: Due) -> float:
+    """Return a draw from [0, 1) that is the notification's own: its id is random (UUIDv4, RFC 9562)."""
+    return int(due.id[:8], 16) / 2**32
 
 
 def _buried(due: Due, category: Category, reason: str, terms: Terms) -> Bury:

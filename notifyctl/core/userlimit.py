@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 SLOTS = 60
 """How many slots before the current one decide as well: sixty in all would let twice the limit through a minute."""
+
+
+class LimitType(StrEnum):
+    """Of what so many a minute are let through."""
+
+    NOTIFICATION = "notification"
+
 
 Slot = tuple[int, int]
 """A second since the epoch, and how many went in it."""

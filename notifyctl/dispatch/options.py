@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from notifyctl.core.model import Channel, OnUnknown
+from notifyctl.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +31,5 @@ class DispatchOptions:
     due_by: int | None = None
     channels: frozenset[Channel] = frozenset(Channel)
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
     provider_urls: Mapping[str, str] = field(default_factory=dict)

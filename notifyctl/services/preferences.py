@@ -13,7 +13,7 @@ from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
-from notifyctl.store import categories, users
+from notifyctl.store import categories, standings, users
 from notifyctl.store import preferences as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -113,6 +113,7 @@ def change(db: Database, ref: str, channel: Channel, wish: Wish) -> ChannelWishe
         if not changes:
             return _of(tx, user, channel, old)
         store.write(tx, new, new=old is None)
+        standings.forget_counts(tx, user.id, channel)
         tx.audit("update", "preference", [(new.id, {"user_id": user.id, "channel": channel.value, **changes})])
         return replace(_of(tx, user, channel, new), woken=wake(tx, user.id, [channel]))
 
@@ -128,6 +129,7 @@ def clear(db: Database, ref: str, channel: Channel | None) -> list[ChannelWishes
         said = {each: found for each in asked if (found := store.lock(tx, user.id, each)) is not None}
         store.remove(tx, [each.id for each in said.values()])
         for each, old in said.items():
+            standings.forget_counts(tx, user.id, each)
             gone = {name: [_plain(getattr(old, name)), None] for name in _WISHES}
             tx.audit("delete", "preference", [(old.id, {"user_id": user.id, "channel": each.value, **gone})])
         return [

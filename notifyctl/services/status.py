@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from notifyctl.core.duration import show_ms
@@ -47,11 +48,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class InState:
-    """What is pending in one state: how many, the least `due_at` (ms), and how many of each provider."""
+    """What is pending in one state: how many, the least `due_at` (ms), how many of each provider, and by which rule."""
 
     count: int
     first_due_at: int | None
     by_provider: Mapping[str, int]
+    by_rule: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,16 @@ def _in_state(waiting: list[Waiting], state: State) -> InState:
     return InState(
         count=sum(each.count for each in mine),
         first_due_at=min((each.first_due_at for each in mine), default=None),
-        by_provider={each.provider: each.count for each in mine},
+        by_provider=_summed((each.provider, each.count) for each in mine),
+        by_rule=_summed((each.rule, each.count) for each in mine if each.rule is not None),
     )
+
+
+def _summed(counts: Iterable[tuple[str, int]]) -> Mapping[str, int]:
+    total = Counter[str]()
+    for name, count in counts:
+        total[name] += count
+    return dict(total)
 
 
 def _lines(

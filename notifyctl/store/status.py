@@ -28,7 +28,7 @@ _STATUSES = [status.value for status in Status]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Pending notifications of one state and provider. `first_due_at` is the least of them.
+    """Pending notifications of one state, provider and rule that put them off. `first_due_at` is the least of them.
 
     `old` are those that are pending for over an hour, as the schema document's query asks.
     """
@@ -38,6 +38,7 @@ class Waiting:
     count: int
     first_due_at: int
     old: int
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,12 @@ def last_day(tx: Tx) -> dict[str, int]:
 
 
 def waiting(tx: Tx) -> list[Waiting]:
-    """Return what is pending, by state and provider."""
-    state = state_expression(tx.now).label("state")
+    """Return what is pending, by state, provider and the rule that put it off."""
+    state, rule = state_expression(tx.now).label("state"), _n.deferred_by
     rows = tx.execute(
-        select(state, _n.provider, func.count(), func.min(_n.due_at), _sum(stuck(tx.now, HOUR_MS)))
+        select(state, _n.provider, func.count(), func.min(_n.due_at), _sum(stuck(tx.now, HOUR_MS)), rule)
         .where(PENDING)
-        .group_by(state, _n.provider)
+        .group_by(state, _n.provider, rule)
         .order_by(_n.provider)
     )
     return [Waiting(State(row[0]), *row[1:]) for row in rows]

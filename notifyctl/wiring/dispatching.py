@@ -108,7 +108,9 @@ def _sending(shared: _Shared, presence: Presence, budget: Budget) -> tuple[Notif
     options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
     lease_ms = int(options.lease_s * 1_000)
     bounds = (options.concurrency, options.bytes_in_flight)
-    claim_terms = ClaimTerms(presence.id, lease_ms, shared.run, presence.watch, *bounds, options.on_unknown)
+    claim_terms = ClaimTerms(
+        presence.id, lease_ms, shared.run, presence.watch, *bounds, options.on_unknown, options.policy
+    )
     lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
 
     host = Host(roster, notices.say, once=options.once)

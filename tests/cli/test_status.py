@@ -72,7 +72,7 @@ def test_an_empty_system(cli: Cli) -> None:
     }  # fmt: skip
     assert found["problems"] == []
     assert found["last_24h"] == {"sent": 0, "failed": 0, "cancelled": 0, "pending": 0}
-    assert set(found["pending"]) == {"in_flight", "unknown", "scheduled", "retrying", "held", "due"}
+    assert set(found["pending"]) == {"in_flight", "unknown", "scheduled", "deferred", "retrying", "held", "due"}
     assert found["dlq"] == {"unresolved": 0, "last_hour": 0}
     shown = cli.call("status").ok()
     assert shown.stderr == ""
@@ -93,9 +93,14 @@ def test_every_state_is_counted(cli: Cli, database: Database, now: int) -> None:
     seed.pending(database, anna, count=4, attempt_count=1, due_at=now + 50_000, created_at=now)
     seed.pending(database, anna, count=5, due_at=now - 2 * HOUR, created_at=now - 2 * HOUR)
     seed.pending(database, anna, "twilio", count=6, due_at=now - 1, created_at=now - 3 * HOUR)
+    for rule, count in (("quiet_hours", 4), ("cap", 3)):
+        seed.pending(database, anna, count=count, due_at=now + HOUR, created_at=now, deferred_by=rule)
     found = report(cli, KEYS)
     counts = {state: each["count"] for state, each in found["pending"].items()}
-    assert counts == {"in_flight": 1, "unknown": 2, "scheduled": 3, "retrying": 4, "due": 5, "held": 6}
+    assert counts == {
+        "in_flight": 1, "unknown": 2, "scheduled": 3, "deferred": 7, "retrying": 4, "due": 5, "held": 6,
+    }  # fmt: skip
+    assert found["pending"]["deferred"]["by_rule"] == {"quiet_hours": 4, "cap": 3}
     assert found["pending"]["held"]["by_provider"] == {"twilio": 6}
     assert found["over_1h"] == {"count": 11, "unexplained": 5}
     shown = cli.call("status", env=KEYS).ok().stdout
@@ -103,6 +108,7 @@ def test_every_state_is_counted(cli: Cli, database: Database, now: int) -> None:
     assert re.search(r"retrying +4   next in \d+s", shown)
     assert re.search(r"scheduled +3   next \d\d:\d\d", shown)
     assert re.search(r"held +6   twilio", shown)
+    assert re.search(r"deferred +7   4 quiet hours, 3 cap", shown)
     assert re.search(r"unknown +2   oldest 1m", shown)
 
 

@@ -94,6 +94,7 @@ def test_every_pending_notification_is_in_exactly_one_state(database: Database) 
         State.SCHEDULED: seed.pending(database, anna, send_at=NOW + 5, due_at=NOW + 5),
         State.RETRYING: seed.pending(database, anna, due_at=NOW + 5, attempt_count=1)
         + seed.pending(database, anna, due_at=NOW + 5, send_at=NOW - 5, attempt_count=1),
+        State.DEFERRED: seed.pending(database, anna, due_at=NOW + 5, deferred_by="cap"),
         State.HELD: seed.pending(database, anna, "twilio", due_at=NOW) + seed.pending(database, anna, "fcm", due_at=1),
         State.DUE: seed.pending(database, anna, due_at=NOW) + seed.pending(database, anna, send_at=NOW, due_at=NOW),
     }

@@ -17,6 +17,7 @@ from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import DatabaseUnavailable, NotAllowed
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.policy import Policy
 from notifyctl.core.presence import Watch
 from notifyctl.core.reach import was_not_reached
 from notifyctl.dispatch.host import Host
@@ -54,6 +55,7 @@ class ClaimTerms:
     concurrency: int = 64
     most_bytes: int = MOST_BYTES
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Notifications:
             lease_ms=self._terms.lease_ms,
             due_by=self._terms.run.due_by,
             on_unknown=self._terms.on_unknown,
+            policy=self._terms.policy,
             stands_in_for=self._around.stand_ins(self.provider),
             room=max(0, self._terms.most_bytes - self._weight),
             alone=not self._weight,

@@ -141,6 +141,10 @@ class Dialect(ABC):
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
         """Lock the selected rows until the transaction ends, waiting for those that are locked."""
 
+    def lock_gently(self, statement: Select[Any]) -> Select[Any]:
+        """The same, but rows that refer to the selected ones may be added meanwhile."""
+        return statement.with_for_update(key_share=True)  # SQLite, which has one writer, drops it
+
     @abstractmethod
     def begin(self, cursor: Any, host_clock: Callable[[], int], *, writing: bool) -> int:
         """Begin a transaction with a cursor of the driver's; return the moment that decides what is due.

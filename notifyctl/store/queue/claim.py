@@ -23,18 +23,21 @@ from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Release,
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
+from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import NOTHING, AddressKey, Reasons, Stops, asked, stops
 from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembered, triage
-from notifyctl.store import early, providers, receipts, suppressions
+from notifyctl.store import early, providers, receipts, standings, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.rules import Rules
 from notifyctl.store.queue.states import QUEUED
 from notifyctl.store.queue.take import MOST_BYTES, LeaseRequest, Taken
 from notifyctl.store.schema.tables import notifications
+from notifyctl.store.standings import Counted
 
 _SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
 
@@ -68,6 +71,7 @@ class ClaimRequest:
     due_by: int | None = None
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     gate: Callable[[Facts], Verdict] = gate
+    policy: Policy = field(default_factory=Policy)
     stands_in_for: tuple[StandIn, ...] = ()
     room: int = MOST_BYTES
     alone: bool = True
@@ -130,6 +134,8 @@ def _give_back(tx: Tx, order: ClaimRequest) -> None:
     n = notifications.c
     columns = (n.id, n.lease_id, n.provider, n.message_type, METRIC_AT, n.due_at, n.attempt_count, n.last_attempted)
     ours = (n.provider == order.provider, QUEUED, tx.dialect.is_any(n.lease_id, order.unheard))
+    counted = select(n.id, n.user_id, n.message_type, n.counted_at).where(*ours, n.counted_at == n.last_attempted)
+    standings.give_back(tx, [Counted(*row) for row in tx.execute(counted)])
     found = tx.execute(select(*columns).where(*ours))
     apply(
         tx,
@@ -240,6 +246,7 @@ def _terms(
         on_unknown=order.on_unknown,
         taken_over=taken_over or {},
         gate=order.gate,
+        policy=order.policy,
     )
 
 
@@ -247,8 +254,10 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     """Triage what was leased, and write what is not taken."""
     lost = [row.id for row in taken.due if row.lease_id is not None]
     told = early.about(tx, lost) if lost else []
+    rules = Rules.of(tx, taken.due, terms.policy, terms.lease_id)
     answers = {(each.arrival.notification_id, each.provider): each for each in told}
-    claims, changes = _triaged(tx, taken.due, terms, answers)
+    claims, changes = _triaged(tx, taken.due, terms, answers, rules)
+    rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
     if changes:
         apply(tx, changes)
@@ -268,7 +277,7 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
 
 
 def _triaged(
-    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt]
+    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt], rules: Rules
 ) -> tuple[list[Claim], list[Change]]:
     readings = [read(row) for row in due]
     known = _known(tx, due, readings)
@@ -277,10 +286,11 @@ def _triaged(
         if (said := told.get((row.id, row.provider))) is not None:
             changes.append(answered(row, said.arrival, terms))
             continue
-        result = triage(row, reading, _stops(row, reading, known), terms)
+        result = triage(row, reading, _stops(row, reading, known), terms, rules.person(row))
         if not isinstance(result, Claim):
             changes.append(result)
             continue
+        result = rules.taken(row, result)
         claims.append(result)
         if (past := remembered(result, row)) is not None:
             changes.append(past)

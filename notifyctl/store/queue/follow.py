@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notifyctl.core.change import Audit, Change
+from notifyctl.core.model import Claim
 from notifyctl.core.submission import New
-from notifyctl.store import hints, metrics, suppressions
+from notifyctl.store import hints, metrics, standings, suppressions
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.standings import Counted
 from notifyctl.store.suppressions import AddressNews, Learned
 
 
@@ -19,6 +21,7 @@ def follow(tx: Tx, done: Sequence[Change]) -> None:
     """Write what follows from changes, in their transaction."""
     metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
     suppressions.learn(tx, _refusals(done))
+    standings.give_back(tx, _counted(done))
     _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
     hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
 
@@ -36,6 +39,11 @@ def follow_new(tx: Tx, rows: Sequence[New]) -> None:
 
 def _refusals(done: Sequence[Change]) -> list[AddressNews]:
     return [AddressNews(change.of.channel, refusal, change.of.id) for change in done for refusal in change.refusals]
+
+
+def _counted(done: Sequence[Change]) -> list[Counted]:
+    claims = (each.of for each in done if each.uncounts and isinstance(each.of, Claim) and each.of.counted)
+    return [Counted(claim.id, claim.user_id, claim.channel.value, claim.claimed_at) for claim in claims]
 
 
 def _account(tx: Tx, said: Sequence[tuple[str, Audit]]) -> None:

@@ -12,16 +12,24 @@ from sqlalchemy import (
     case,
     cast,
     exists,
+    false,
     literal,
     literal_column,
     or_,
     select,
+    true,
 )
 
 from notifyctl.core.health import Cause
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
-from notifyctl.store.schema.tables import notifications, provider_configs, provider_states
+from notifyctl.store.schema.tables import (
+    notification_preferences,
+    notifications,
+    provider_configs,
+    provider_states,
+    user_limits,
+)
 
 _n = notifications.c
 
@@ -77,6 +85,21 @@ def free_at(moment: int | ColumnElement[int]) -> ColumnElement[bool]:
 def stuck(now: int, age_ms: int) -> ColumnElement[bool]:
     """Return whether it is pending for longer than `age_ms` after the moment it was for, as the schema's query asks."""
     return and_(PENDING, _n.created_at < now - age_ms, or_(_n.send_at.is_(None), _n.send_at < now - age_ms))
+
+
+def is_ruled() -> ColumnElement[bool]:
+    """Return whether rules have to be asked for a row. Where nobody has a wish or a limit, nobody's is looked for."""
+    p, limit = notification_preferences.c, user_limits.c
+    anybody = exists(select(literal_column("1")).select_from(notification_preferences))
+    somebody = exists(select(literal_column("1")).select_from(user_limits))
+    wishes = exists().where(p.user_id == _n.user_id, p.channel == _n.message_type)
+    limited = exists().where(limit.user_id == _n.user_id)
+    return case(
+        (_n.category.is_not(None), true()),
+        (and_(anybody, wishes), true()),
+        (and_(somebody, limited), true()),
+        else_=false(),
+    )
 
 
 def paused(now: int | ColumnElement[int]) -> ColumnElement[bool]:

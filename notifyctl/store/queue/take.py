@@ -47,7 +47,7 @@ from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
-from notifyctl.store.queue.states import QUEUED, paused
+from notifyctl.store.queue.states import QUEUED, is_ruled, paused
 from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs, provider_states, users
 
 LEASE_MARGIN_MS = 5_000
@@ -257,6 +257,9 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.sent_to,
             n.template_id,
             n.template_version,
+            n.category,
+            n.counted_at,
+            is_ruled().label("ruled"),
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free)
         .where(*conditions)

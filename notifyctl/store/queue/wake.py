@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -27,12 +28,12 @@ def wake(tx: Tx, user_id: str, channels: Sequence[Channel]) -> int:
     return _woken(tx, _deferred(tx, *theirs))
 
 
-def _deferred(tx: Tx, *conditions: ColumnElement[bool]) -> Select[tuple[str, str, str, int]]:
-    found = select(n.id, n.provider, n.message_type, METRIC_AT)
+def _deferred(tx: Tx, *conditions: ColumnElement[bool]) -> Select[Any]:
+    found: Select[Any] = select(n.id, n.provider, n.message_type, METRIC_AT)
     found = found.where(*conditions, n.deferred_by.is_not(None), n.lease_id.is_(None), n.due_at > tx.now)
     return tx.dialect.skip_locked(found.order_by(n.id), notifications)
 
 
-def _woken(tx: Tx, found: Select[tuple[str, str, str, int]]) -> int:
+def _woken(tx: Tx, found: Select[Any]) -> int:
     rows = [Row(id_, None, provider, Channel(kind), at) for id_, provider, kind, at in tx.execute(found)]
     return len(apply(tx, [Wake(row, due_at=tx.now) for row in rows]).changes)

@@ -1,0 +1,283 @@
+"""What rules know of people: their wishes, what they left, how much they had today, and their limits.
+
+A user's row is the lock of all that is counted for the user: whoever counts, or changes a rule, holds it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import time
+from typing import Any, NamedTuple
+
+from sqlalchemy import BigInteger, Select, String, and_, delete, exists, func, or_, select, update
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core import quiet
+from notifyctl.core.category import CategoryKind
+from notifyctl.core.gate import Person
+from notifyctl.core.localtime import local_day
+from notifyctl.core.model import Channel
+from notifyctl.core.policy import Policy
+from notifyctl.core.userlimit import SLOTS, LimitType, Slot
+from notifyctl.core.whereabouts import whereabouts
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import Hot
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import (
+    cap_usage,
+    categories,
+    category_opt_outs,
+    notification_preferences,
+    notifications,
+    rate_limits,
+    user_limits,
+    users,
+)
+
+_SECOND_MS = 1_000
+_SLOT_MS = SLOTS * _SECOND_MS
+
+
+class Whom(NamedTuple):
+    """Of whom rules are asked, on which channel, and for what."""
+
+    user_id: str
+    channel: str
+    category: str | None
+
+
+class Day(NamedTuple):
+    """The present day of a user on a channel: when it began, in milliseconds since the epoch."""
+
+    user_id: str
+    channel: str
+    began: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """What rules know of some people; `days` are those of who has a cap."""
+
+    persons: Mapping[Whom, Person]
+    days: Mapping[Whom, Day]
+
+    def person(self, whom: Whom, *, critical: bool, counted_at: int | None = None) -> Person | None:
+        """Return what rules know for one notification, which counts already where it was `counted_at` today.
+
+        That an attempt of today may have gone out is what the next one repeats.
+        """
+        person, day = self.persons.get(whom), self.days.get(whom)
+        if person is None:
+            return None
+        return person._replace(critical=critical, used=person.used - int(counts_in(counted_at, day)))
+
+
+def counts_in(counted_at: int | None, day: Day | None) -> bool:
+    """Return whether what was counted then counts on that day."""
+    return day is not None and counted_at is not None and counted_at >= day.began
+
+
+def lock(tx: Tx, user_ids: Iterable[str]) -> None:
+    """Let nobody else count for these users until the transaction ends; always in the same order."""
+    ids = sorted(set(user_ids))
+    if ids:
+        asked = select(users.c.id).where(tx.dialect.is_any(users.c.id, ids)).order_by(users.c.id)
+        tx.execute(tx.dialect.lock_gently(asked))
+
+
+def of(tx: Tx, wanted: Iterable[Whom], policy: Policy, not_of: str | None = None) -> Standings:
+    """Return what rules know of these people at the transaction's moment.
+
+    `not_of` is a lease whose notifications do not count yet.
+    """
+    asked = sorted(set(wanted), key=lambda each: (each.user_id, each.channel, each.category or ""))
+    if not asked:
+        return Standings({}, {})
+    found = tx.rows(_STANDING, tx.dialect.bind("v", _WHOM, asked))
+    persons = {row.whom: _person(row, policy) for row in found}
+    days = {
+        whom: Day(whom.user_id, whom.channel, local_day(person.where.zone, tx.now).begins)
+        for whom, person in persons.items()
+        if person.cap is not None
+    }
+    used = _used(tx, set(days.values()), policy, not_of)
+    sent = slots(tx, {whom.user_id for whom, person in persons.items() if person.limit is not None})
+    return Standings(
+        {
+            whom: person._replace(
+                used=used[days[whom]] if whom in days else 0,
+                slots=sent.get(whom.user_id, ()) if person.limit is not None else (),
+            )
+            for whom, person in persons.items()
+        },
+        days,
+    )
+
+
+def slots(tx: Tx, user_ids: set[str]) -> dict[str, tuple[Slot, ...]]:
+    """Return how many went to these users in which second, of those that may still count."""
+    if not user_ids:
+        return {}
+    found = select(_r.user_id, _r.window_start, _r.request_count).where(
+        tx.dialect.is_any(_r.user_id, sorted(user_ids)),
+        _r.limit_type == LimitType.NOTIFICATION.value,
+        _r.window_start >= tx.now - _SLOT_MS - _SECOND_MS,
+    )
+    sent: dict[str, tuple[Slot, ...]] = {}
+    for user_id, at, number in tx.execute(found):
+        sent[user_id] = (*sent.get(user_id, ()), (at // _SECOND_MS, number))
+    return sent
+
+
+def count(tx: Tx, used: Mapping[Day, int], sent: Mapping[str, int]) -> None:
+    """Write how much counts for whose cap today, and how many more go to whom in this second."""
+    if used:
+        rows = [{"user_id": d.user_id, "channel": d.channel, "day_began": d.began, "used": n} for d, n in used.items()]
+        made = tx.dialect.insert(cap_usage).values(rows)
+        new = {"day_began": made.excluded.day_began, "used": made.excluded.used}
+        tx.execute(made.on_conflict_do_update(index_elements=[_u.user_id, _u.channel], set_=new))
+    if sent:
+        _count_slots(tx, sent)
+
+
+class Counted(NamedTuple):
+    """A notification that its claim, at that moment, counted for its user's cap."""
+
+    id: str
+    user_id: str
+    channel: str
+    at: int
+
+
+def give_back(tx: Tx, counted: Sequence[Counted]) -> None:
+    """Take back what was counted and did not go out."""
+    if not counted:
+        return
+    lock(tx, [each.user_id for each in counted])
+    tx.execute(
+        update(notifications).where(tx.dialect.is_any(_n.id, [each.id for each in counted])).values(counted_at=None)
+    )
+    for (user_id, channel, at), number in Counter(each[1:] for each in counted).items():
+        theirs = (_u.user_id == user_id, _u.channel == channel, _u.day_began <= at, _u.used >= number)
+        tx.execute(update(cap_usage).where(*theirs).values(used=_u.used - number))
+
+
+def forget_counts(tx: Tx, user_id: str | None = None, channel: Channel | None = None) -> None:
+    """Let what counts for caps be counted again: of a user on a channel, or of everybody."""
+    conditions = [] if user_id is None else [_u.user_id == user_id]
+    conditions += [] if channel is None else [_u.channel == channel.value]
+    tx.execute(delete(cap_usage).where(*conditions))
+
+
+# Helpers
+
+_n, _u, _r = notifications.c, cap_usage.c, rate_limits.c
+_WHOM: Mapping[str, TypeEngine[Any]] = {"user_id": ID, "channel": String(20), "category": String(50)}
+_DAY: Mapping[str, TypeEngine[Any]] = {"user_id": ID, "channel": String(20), "began": BigInteger()}
+
+
+class _Row(NamedTuple):
+    whom: Whom
+    enabled: bool | None
+    cap: int | None
+    start: time | None
+    end: time | None
+    timezone: str | None
+    kind: str | None
+    left: bool
+    limit: int | None
+
+
+def _person(row: _Row, policy: Policy) -> Person:
+    return Person(
+        channel=Channel(row.whom.channel),
+        where=whereabouts(row.timezone, policy.default_timezone),
+        policy=policy,
+        enabled=row.enabled is not False,
+        quiet=quiet.stored(row.start, row.end),
+        cap=row.cap,
+        category=row.whom.category,
+        marketing=row.kind == CategoryKind.MARKETING,
+        left=bool(row.left),
+        limit=row.limit if row.limit is not None else policy.notification_limit,
+    )
+
+
+def _standing(dialect: Dialect) -> Select[Any]:
+    v, p, c = dialect.rowset("v", _WHOM), notification_preferences.c, categories.c
+    o, u = category_opt_outs.c, user_limits.c
+    left = exists().where(o.user_id == v.c.user_id, o.category == v.c.category)
+    joined = (
+        v.outerjoin(notification_preferences, and_(p.user_id == v.c.user_id, p.channel == v.c.channel))
+        .outerjoin(categories, c.name == v.c.category)
+        .outerjoin(user_limits, and_(u.user_id == v.c.user_id, u.limit_type == LimitType.NOTIFICATION.value))
+    )
+    wishes = (p.enabled, p.frequency_cap, p.quiet_hours_start, p.quiet_hours_end, p.timezone)
+    return select(*v.c, *wishes, c.kind, left.label("is_left"), u.per_minute).select_from(joined)
+
+
+_STANDING = Hot(_standing, lambda row: _Row(Whom(row[0], row[1], row[2]), *row[3:]))
+
+
+def _used(tx: Tx, days: set[Day], policy: Policy, not_of: str | None) -> dict[Day, int]:
+    if not days:
+        return {}
+    cached = select(_u.user_id, _u.channel, _u.day_began, _u.used)
+    found = {
+        Day(user_id, channel, began): used
+        for user_id, channel, began, used in tx.execute(
+            cached.where(tx.dialect.is_any(_u.user_id, sorted({each.user_id for each in days})))
+        )
+    }
+    known = {day: found[day] for day in days if day in found}
+    return known | _counted(tx, sorted(days - set(known)), policy, not_of)
+
+
+def _counted(tx: Tx, days: Sequence[Day], policy: Policy, not_of: str | None) -> dict[Day, int]:
+    """Return how much went to users since their days began: what was sent, is in flight, or may have gone out."""
+    if not days:
+        return {}
+    v = tx.dialect.rowset("v", _DAY, days)
+    since = v.c.began
+    counts = or_(
+        _n.counted_at >= since,
+        and_(_n.counted_at.is_(None), _n.status == "sent", _n.sent_at >= since),
+        and_(
+            _n.counted_at.is_(None),
+            _n.status == "pending",
+            _n.lease_id.is_not(None),
+            _n.last_attempted >= since,
+            _n.lease_id != (not_of or ""),
+        ),
+    )
+    theirs = and_(_n.user_id == v.c.user_id, _n.message_type == v.c.channel, counts)
+    joined = v.join(notifications, theirs).outerjoin(categories, categories.c.name == _n.category)
+    found = select(v.c.user_id, v.c.channel, v.c.began, func.count()).select_from(joined)
+    if not policy.cap_counts_transactional:
+        found = found.where(categories.c.kind == CategoryKind.MARKETING.value)
+    rows = tx.execute(found.group_by(v.c.user_id, v.c.channel, v.c.began))
+    return {**dict.fromkeys(days, 0), **{Day(row[0], row[1], row[2]): row[3] for row in rows}}
+
+
+def _count_slots(tx: Tx, sent: Mapping[str, int]) -> None:
+    start = tx.now // _SECOND_MS * _SECOND_MS
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "user_id": user_id,
+            "window_start": start,
+            "request_count": number,
+            "limit_type": LimitType.NOTIFICATION.value,
+            "created_at": tx.now,
+            "updated_at": tx.now,
+        }
+        for user_id, number in sorted(sent.items())
+    ]
+    made = tx.dialect.insert(rate_limits).values(rows)
+    more = {"request_count": _r.request_count + made.excluded.request_count, "updated_at": tx.now}
+    tx.execute(made.on_conflict_do_update(index_elements=[_r.user_id, _r.window_start, _r.limit_type], set_=more))
+    past = (_r.limit_type == LimitType.NOTIFICATION.value, _r.window_start < start - 2 * _SLOT_MS)
+    tx.execute(delete(rate_limits).where(tx.dialect.is_any(_r.user_id, sorted(sent)), *past))
