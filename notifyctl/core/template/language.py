@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
-from notifyctl.core.template.source import Source
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.source import Source, described
+
+FORMS = ("zero", "one", "two", "few", "many", "other")
+"""The plural forms of CLDR; which a language has, and for which numbers, is its own."""
 
 _spoken: ContextVar[str] = ContextVar("_spoken", default="en")
 
 
 def chosen(source: Source, tag: str | None) -> str | None:
-    """Return the language of the template that suits a reader of the language `tag` best (RFC 4647, look-up).
+    """Return the language of the template that suits a reader of the language `tag` best.
 
-    None and the template's own language are the same: what no variant suits is said in that.
+    It is looked up as RFC 4647 says, by leaving out parts from the end, but along CLDR's parents and by script:
+    `zh-HK` finds `zh-TW` before `zh`, `es-MX` `es-419` before `es`, `en-AU` `en-GB` before `en`. What no variant suits
+    is said in the template's own language, which None is where it does not tell.
     """
-    wanted = (tag or "").lower()
-    found = {each.lower(): each for each in source.variants}
-    own = (source.language or "").lower()
-    while wanted:
-        if wanted == own:
-            return source.language
-        if wanted in found:
-            return found[wanted]
-        wanted = wanted.rpartition("-")[0]
-    return source.language
+    if not source.variants or not tag:
+        return source.language
+    known: dict[str, str | None] = source.made.setdefault("languages", {})
+    if tag not in known:
+        offered = [*([source.language] if source.language else []), *source.variants]
+        known[tag] = best(tag, offered) or source.language
+    return known[tag]
+
+
+def best(tag: str, offered: list[str]) -> str | None:
+    """Return which of the languages on offer suits a reader of `tag` best, None if none does."""
+    wanted = tag.lower()
+    for each in offered:
+        if each.lower() == wanted:
+            return each
+    lines = {each: _line(each) for each in offered}
+    for ancestor in _line(tag):
+        related = [(line.index(ancestor), each) for each, line in lines.items() if ancestor in line]
+        if related:
+            return min(related, key=lambda found: found[0])[1]
+    own = _language(tag)
+    return next((each for each in offered if _language(each) == own), None)
 
 
 @contextmanager
@@ -39,4 +59,82 @@ def speaking(tag: str) -> Iterator[None]:
         _spoken.reset(token)
 
 
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {}
+def plural(number: Any, **forms: Any) -> str:
+    """Return the form that the language has for a number: `{{ n|plural(one="file", other="files") }}`.
+
+    A form that is not given is `other`, which always is. Raises TemplateError.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+        raise TemplateError(f"plural: it takes a number, which {described(number)} is not")
+    if wrong := sorted(forms.keys() - set(FORMS)):
+        raise TemplateError(f"plural: there is no form {wrong[0]}", hint=f"the forms are {', '.join(FORMS)}")
+    if "other" not in forms:
+        raise TemplateError("plural: the form other is missing", hint='{{ n|plural(one="file", other="files") }}')
+    found = forms.get(form(number, _spoken.get()), forms["other"])
+    return found if isinstance(found, str) else str(found)
+
+
+def form(number: float, tag: str) -> str:
+    """Return which plural form a language has for a number; the rules of English stand in for what CLDR lacks."""
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return str(_rule(tag)(abs(number)))
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {"plural": plural}
+
+
+@lru_cache(maxsize=1000)
+def _rule(tag: str) -> Callable[[float], str]:
+    from babel.core import Locale, UnknownLocaleError  # here: it is large, and few templates need it
+
+    for name in (tag.replace("-", "_"), _language(tag), "en"):
+        try:
+            return Locale.parse(name).plural_form
+        except (UnknownLocaleError, ValueError):
+            continue
+    raise AssertionError("English has plurals")
+
+
+@lru_cache(maxsize=10_000)
+def _line(tag: str) -> tuple[str, ...]:
+    """Return a language with its ancestors, itself first, of one script: `zh_Hant_HK`, `zh_Hant`."""
+    from babel.core import get_global
+
+    language, script, region = _parts(tag)
+    likely, parents = get_global("likely_subtags"), get_global("parent_exceptions")
+    full = str(likely.get("_".join(filter(None, (language, region)))) or likely.get(language) or language)
+    usual = str(likely.get(language) or language).split("_")
+    script = script or _script(full)
+    unusual = script if script and script not in usual else ""
+    now = "_".join(filter(None, (language, unusual, region)))
+    found: list[str] = []
+    while now and now != "root" and now not in found:
+        found.append(now)
+        now = (
+            parents.get(now)
+            or parents.get(now.replace(f"_{unusual}", "") if unusual else now)
+            or now.rpartition("_")[0]
+        )
+        if unusual and unusual not in now:
+            break
+    return tuple(found)
+
+
+def _script(full: str) -> str:
+    return next((part for part in full.split("_")[1:] if len(part) == 4), "")
+
+
+def _parts(tag: str) -> tuple[str, str, str]:
+    """Return language, script and region of a tag, as CLDR spells them today."""
+    first, *rest = tag.replace("_", "-").split("-")
+    script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), "")
+    region = next((part.upper() for part in rest if len(part) == 2 or (len(part) == 3 and part.isdigit())), "")
+    return _ALIASES.get(first.lower(), first.lower()), script, region
+
+
+def _language(tag: str) -> str:
+    return _parts(tag)[0]
+
+
+_ALIASES = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro", "tl": "fil", "nb": "no"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from notifyctl.core.model import Channel
@@ -11,6 +12,8 @@ from notifyctl.core.template.engine import Engine, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, unfit
 
+NO_TEXT = "(no text)"
+"""What stands beside HTML that says nothing, not even its subject: a mail's part is never empty."""
 SUBJECT_LONGEST = 998
 """Characters of a subject when it is rendered: a line of a mail has no more."""
 
@@ -114,14 +117,21 @@ def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if "subject" in parts:
         content["subject"] = _one_line(source, parts["subject"])
-    markup = parts.get("html", "")
-    text = parts.get("body", "")
-    if not text.strip() and markup:
-        text = html.text(markup)
-    content["text"] = text
+    markup, text = parts.get("html", ""), parts.get("body", "")
     if markup:
-        content["html"] = html.inline(markup)
-    return content
+        with _named(source):
+            markup = html.inline(markup)
+        text = text if text.strip() else html.text(markup) or content.get("subject") or NO_TEXT
+        return {**content, "text": text, "html": markup}
+    return {**content, "text": text}
+
+
+@contextmanager
+def _named(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except TemplateError as error:
+        raise error.at(source.name, "html") from None
 
 
 def _one_line(source: Source, subject: str) -> str:

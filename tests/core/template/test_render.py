@@ -36,7 +36,7 @@ def test_only_the_html_is_escaped() -> None:
     assert rendered(source, {"n": "<b>&"}) == {
         "subject": "Hi <b>&",
         "text": "Dear <b>&",
-        "html": "<html><head></head><body><p>&lt;b&gt;&amp;</p></body></html>",
+        "html": "<p>&lt;b&gt;&amp;</p>",
     }
     sms = Source("page.html", Channel.SMS, {"body": "{{ n }}"})
     assert rendered(sms, {"n": "<b>&"}) == {"body": "<b>&"}

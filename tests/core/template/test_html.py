@@ -1,0 +1,109 @@
+"""HTML for mail programs, and the text beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from notifyctl.core.model import Channel
+from notifyctl.core.template import html
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.render import NO_TEXT, Renderer
+from notifyctl.core.template.source import Source
+
+PAGE = """<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1.dtd">
+<html><head><title>Acme</title><style>
+p { color: red } a:hover { color: blue } .on td { background: #eee }
+@media (max-width: 600px) { p { color: green !important } }
+</style></head><body><!--[if mso]><table width="600"><tr><td><![endif]-->
+<div class="preheader" style="display:none;max-height:0">Look inside</div>
+<p style="margin: 0">Dear&nbsp;Ada, see <a href="https://x.example/o?a=1&amp;b=2">your order</a>.</p>
+<table>{rows}</table><!--[if mso]></td></tr></table><![endif]--></body></html>"""
+
+
+def test_styles_are_put_at_their_elements_and_the_rest_stays() -> None:
+    """Mail programs drop style sheets; media queries, `:hover`, Outlook's comments and the doctype have to stay."""
+    found = html.inline(PAGE.replace("{rows}", '<tr class="on"><td>a</td></tr>'))
+    assert found.startswith('<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN"')
+    assert '<p style="color: red;margin: 0">' in found
+    assert '<td style="background: #eee;">a</td>' in found
+    assert "@media (max-width: 600px) { p { color: green !important } }" in found
+    assert "a:hover { color: blue; }" in found
+    assert '<!--[if mso]><table width="600"><tr><td><![endif]-->' in found
+    assert 'href="https://x.example/o?a=1&amp;b=2"' in found
+
+
+def test_html_without_a_style_sheet_stays_as_it_is() -> None:
+    """There is nothing to be put anywhere, so that it is left alone to the byte, and costs nothing."""
+    for markup in ("<P>a<br/>b &copy;", "plain", "<p style='color:red'>x</p>\r\n"):
+        assert html.inline(markup) == markup
+
+
+def test_nothing_is_read_from_the_network_or_from_files() -> None:
+    """A template's style sheet elsewhere stays a link."""
+    link = (
+        '<style>@import url(file:///etc/passwd);p{color:red}</style><link rel="stylesheet" href="file:///etc/passwd">'
+    )
+    assert "root:" not in html.inline(f"{link}<p>x</p>")
+
+
+def test_elements_too_deep_are_refused_not_died_of() -> None:
+    """Some thousands of elements in one another would end the process in the inliner."""
+    style = "<style>p{color:red}</style>"
+    assert "<p" in html.inline(style + "<div>" * 150 + "<p>x</p>" + "</div>" * 150)
+    assert html.inline(style + "<p>x" * 5000 + "<div><p>y</div>" * 5000).count("<p ") == 10_000
+    for markup in ("<div>" * 80_000, "<b>" * 300, "<div></x>" * 300, "<DIV\n>" * 300, "<table><tr><td>" * 300):
+        with pytest.raises(TemplateError, match="deeper than 200 levels"):
+            html.inline(style + markup)
+
+
+@pytest.mark.parametrize(
+    ("markup", "said"),
+    [
+        (PAGE.replace("{rows}", ""), "Dear Ada, see your order (https://x.example/o?a=1&b=2).\n"),
+        ("<p>a</p><p>b<br>c</p>", "a\n\nb\nc\n"),
+        ('<a href="https://x.example/">https://x.example</a>', "https://x.example\n"),
+        ('<a href="mailto:a@b.example">a@b.example</a>', "a@b.example\n"),
+        ('<a href="#top">up</a>', "up\n"),
+        ('<a href="https://x.example/"><img src="l.png" alt="Acme"></a>', "Acme (https://x.example/)\n"),
+        ('<a href="https://x.example/"><img src="l.png"></a>', "(https://x.example/)\n"),
+        ("<h1>*T*</h1><p>_a_ [b](c) # &lt;d&gt;</p>", "*T*\n\n_a_ [b](c) # <d>\n"),
+        ("<table><tr><td>Item</td><td>Price</td></tr><tr><td>A</td><td>3</td></tr></table>", "Item  Price\nA  3\n"),
+        ("<ul><li>a</li><li>b</li></ul>", "  • a\n  • b\n"),
+        ("<!--[if mso]><p>outlook</p><![endif]--><p>all</p>", "all\n"),
+        ('<p style="DISPLAY: none">x</p><p style="font-size:0">y</p><p hidden>z</p>v', "v\n"),
+        ('<p style="font-size:0.9em">small</p><p style="opacity:0.5">pale</p>', "small\n\npale\n"),
+        ("<script>x</script><style>y</style><title>z</title>", ""),
+        ('<img src="x.png" alt="">', ""),
+    ],
+)
+def test_the_text_says_what_is_seen(markup: str, said: str) -> None:
+    """Links keep their addresses, no Markdown is added, and what is hidden on the screen is left out."""
+    assert html.text(markup) == said
+
+
+def test_a_mail_has_a_text_beside_its_html_and_never_an_empty_one() -> None:
+    """The text that is given comes first, then that of the HTML, then the subject."""
+
+    def text(**parts: str) -> str:
+        return str(Renderer().render(Source("t", Channel.EMAIL, parts), {})["text"])
+
+    assert text(subject="S", body="given", html="<p>made</p>") == "given"
+    assert text(subject="S", body=" \n", html="<p>made</p>") == "made\n"
+    assert text(subject="S", html="<img src='x'>") == "S"
+    assert text(html="<img src='x'>") == NO_TEXT
+
+
+def test_what_only_a_style_sheet_hides_is_left_out_of_the_text() -> None:
+    """The styles are at their elements when the text is made."""
+    markup = "<style>.pre{display:none}</style><div class='pre'>peek</div><p>seen</p>"
+    assert Renderer().render(Source("t", Channel.EMAIL, {"html": markup}), {})["text"] == "seen\n"
+
+
+def test_loops_and_conditions_are_inlined_as_they_came_out() -> None:
+    """Rows of a loop, a conditional class and a layout around them each get the styles of what was rendered."""
+    layout = Source("base", Channel.EMAIL, {"html": PAGE.replace("{rows}", "{% block rows %}{% endblock %}")})
+    rows = "{% extends 'base' %}{% block rows %}{% for r in rows %}<tr{% if r %} class='on'{% endif %}><td>x</td></tr>"
+    source = Source("t", Channel.EMAIL, {"html": rows + "{% endfor %}{% endblock %}"}, includes={"base": layout})
+    found = Renderer().render(source, {"rows": [True, False, True]})["html"]
+    assert found.count('<td style="background: #eee;">x</td>') == 2
+    assert found.count("<td>x</td>") == 1
