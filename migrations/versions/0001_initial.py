@@ -130,6 +130,7 @@ def _notifications() -> None:
         sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
         sa.Column("attached_bytes", sa.Integer),
         sa.Column("sent_to", sa.String(1024)),
+        sa.Column("parked_at", sa.BigInteger),
         sa.Column("template_id", ID),
         sa.Column("template_version", sa.Integer),
         sa.Column("category", sa.String(50)),
@@ -148,7 +149,7 @@ def _notifications() -> None:
         "idx_notifications_due",
         "notifications",
         ["provider", sa.text("is_critical DESC"), "due_at"],
-        where="status || '' = 'pending'",
+        where="status || '' = 'pending' AND parked_at IS NULL",
     )
     _create_partial_index(
         "idx_notifications_provider_message",
@@ -167,6 +168,12 @@ def _notifications() -> None:
         "notifications",
         ["created_at"],
         where="bounced_at IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_parked",
+        "notifications",
+        ["template_id", "due_at"],
+        where="parked_at IS NOT NULL",
     )
     _create_partial_index(
         "idx_notifications_template",

@@ -168,6 +168,7 @@ class Cancel(Change):
     """It shall not be sent: by policy, or an operator said so (`by_operator`)."""
 
     AFTER: ClassVar[Status] = Status.CANCELLED
+    CLEARS: ClassVar[tuple[str, ...]] = ("parked_at",)
     ASIDE: ClassVar[tuple[str, ...]] = ("of", "by_operator")
 
     error_message: str
@@ -208,6 +209,17 @@ class Wake(Change):
     def wakes_at(self) -> int | None:
         """At once."""
         return self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class Park(Change):
+    """Its template is disabled: it leaves the queue until that ends, without an attempt, and keeps its time."""
+
+    parked_at: int
+    attempt_count: int
+    last_attempted: int | None
+    retry_history: str | None
+    fails_over: bool
 
 
 @dataclass(frozen=True, slots=True)

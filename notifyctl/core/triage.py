@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from notifyctl.core import content, failover, history
 from notifyctl.core.audience import message
-from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Remember, Retry, Row
+from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Remember, Retry, Row
 from notifyctl.core.confirmation import LOST, confirmed, with_lost
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
@@ -71,7 +71,8 @@ class Terms:
 
     `lease_id` is the new lease's, `version` that of `provider`'s configuration. `taken_over` says of other providers
     whose rows may be among them why they do not send themselves, `waits_until` which messages' senders are held until
-    when. `probe`, `watched` and `polled` are as in `Claim`.
+    when. `probe`, `watched` and `polled` are as in `Claim`. `held_templates` are the ids of templates that are
+    disabled.
     """
 
     now: int
@@ -86,6 +87,7 @@ class Terms:
     gate: Callable[[Facts], Verdict] = gate
     policy: Policy = field(default_factory=Policy)
     waits_until: Callable[[Message], int | None] | None = None
+    held_templates: frozenset[str] = frozenset()
 
 
 Reading = Message | InvalidPayload | NewerPayload
@@ -114,6 +116,9 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms, person: Perso
         if not isinstance(lost, str):
             return lost
         due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
+    if due.template_id is not None and due.template_id in terms.held_templates:
+        past, row = due.retry_history, _row(due, terms)
+        return Park(row, terms.now, due.attempt_count, due.last_attempted, past, due.fails_over)
     if not isinstance(reading, Message):
         return _unreadable(due, reading, terms)
     verdict = terms.gate(facts(reading, due.expires_at, stops.to, terms.now, person))

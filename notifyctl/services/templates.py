@@ -16,6 +16,7 @@ from notifyctl.store import templates as store
 from notifyctl.store import users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import parked
 from notifyctl.store.templates import DRAFT, PUBLISHED, TemplateFilter, VersionRow
 
 WHAT = "template"
@@ -337,6 +338,8 @@ def _switch(db: Database, ref: str, *, active: bool) -> Template:
         if template.is_active == active:
             return template
         store.change(tx, template.id, is_active=active)
+        if active:
+            parked.come_back(tx)  # the first of them; dispatchers do the others
         tx.audit("enable" if active else "disable", WHAT, [(template.id, {"is_active": [not active, active]})])
         return _again(tx, template)
 

@@ -20,7 +20,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.provider import SERVICE_ACCOUNT, ProviderConfig
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue.states import QUEUED
+from notifyctl.store.queue.states import PENDING
 from notifyctl.store.schema.tables import notifications, provider_configs, provider_states
 
 _CONFIG = provider_configs.c
@@ -90,7 +90,7 @@ def remove(tx: Tx, provider_id: str) -> None:
 
 def pending(tx: Tx, provider_name: str) -> int:
     """Return how many unfinished notifications wait for this provider."""
-    return tx.execute(select(func.count()).where(notifications.c.provider == provider_name, QUEUED)).scalar_one()
+    return tx.execute(select(func.count()).where(notifications.c.provider == provider_name, PENDING)).scalar_one()
 
 
 def set_channel(tx: Tx, provider_id: str, channel: Channel) -> None:

@@ -144,6 +144,12 @@ def published(tx: Tx, template_ids: Iterable[str]) -> dict[str, int]:
     return {row.id: row.published_version for row in tx.execute(statement)}
 
 
+def held(tx: Tx, template_ids: Iterable[str]) -> frozenset[str]:
+    """Return those of these templates that are disabled."""
+    statement = select(t.id).where(tx.dialect.is_any(t.id, list(template_ids)), ~t.is_active)
+    return frozenset(tx.execute(statement).scalars())
+
+
 def keep(tx: Tx, template_ids: Iterable[str]) -> set[str]:
     """Return those of these templates that are there; none of them can be deleted before the transaction ends."""
     statement = select(t.id).where(tx.dialect.is_any(t.id, list(template_ids))).order_by(t.id)

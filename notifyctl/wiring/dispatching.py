@@ -37,6 +37,7 @@ from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, dispatchers, metrics
 from notifyctl.store.db.database import Database
+from notifyctl.store.queue import parked
 from notifyctl.store.queue.record import AttemptResult, hold, record
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ one, or for `receipts poll`."""
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
 EARLY_S = 1.0
+PARKED_S = 2.0
+"""How often to look for what templates hold back no more."""
 SWEEP_S = 600.0
 """How often files are looked for that nothing refers to any more: others may have deleted notifications."""
 
@@ -170,6 +173,12 @@ def _chores(
         lanes.hint(provider)
 
     chores: list[Chore] = [lambda: regularly(HEARTBEAT_S, lambda: threads.write(presence.beat))]
+
+    async def come_back() -> None:
+        while await threads.write(parked.come_back) >= parked.PORTION:
+            continue
+
+    chores.append(lambda: regularly(PARKED_S, come_back))
     if not run.once:
         chores.append(lambda: regularly(ROLLUP_S, lambda: threads.apart(metrics.rollup)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))

@@ -8,8 +8,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, select
 
 from notifyctl.store.db.database import Database
+from notifyctl.store.queue import parked
+from notifyctl.store.schema.tables import notification_templates, notifications
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.scripted import Asked, Peer, Scripted, reply
@@ -183,3 +186,47 @@ def test_lists_find_what_a_template_made(cli: Cli, box: Letterbox) -> None:
     assert set(cli.call(*listed, "--template-version", "1").ok().stdout.split()) == {first, copy}
     assert cli.call("notifications", "list", "--template", "nothing").exit_code == 3
     assert cli.call("notifications", "list", "--template-version", "1").exit_code == 2
+
+
+def test_a_disabled_template_holds_what_was_submitted(cli: Cli, database: Database, box: Letterbox) -> None:
+    """It leaves the queue without an attempt, keeps its time, is shown as held, and is sent when that ends."""
+    mine = [submit(cli, "--var", f"name={number}") for number in range(3)]
+    plain = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "-o", "id")
+    other = cli.call(*plain).ok().stdout.strip()
+    due = {id_: seed.notification(database, id_).due_at for id_ in mine}
+    cli.call("templates", "disable", "welcome").ok()
+    held = ("notifications", "list", "--state", "held", "-o", "id")
+    assert set(cli.call(*held).ok().stdout.split()) == set(mine)
+    assert dispatch(cli)["accepted"] == 1
+    rows = [seed.notification(database, id_) for id_ in mine]
+    assert all(row.parked_at and row.status == "pending" and row.lease_id is None for row in rows)
+    assert {row.id: (row.due_at, row.attempt_count) for row in rows} == {id_: (due[id_], 0) for id_ in mine}
+    assert seed.notification(database, other).status == "sent"
+    assert set(cli.call(*held).ok().stdout.split()) == set(mine)
+    cli.call("notifications", "cancel", mine[0]).ok()
+    assert dispatch(cli)["accepted"] == 0
+    cli.call("templates", "enable", "welcome").ok()
+    assert dispatch(cli)["accepted"] == 2
+    cli.call("notifications", "restore", mine[0], "--yes").ok()
+    assert dispatch(cli)["accepted"] == 1
+
+
+def test_what_was_held_comes_back_in_portions(database: Database) -> None:
+    """Oldest first, no more at a time than is asked for, and nothing whose template is still disabled."""
+    anna = seed.user(database)
+    rows = [
+        {"id": f"{n:08d}-0000-4000-8000-000000000000", "name": f"t{n}", "message_type": "email", "body": "b",
+         "created_by": anna, "is_active": n == 1}
+        for n in (1, 2)
+    ]  # fmt: skip
+    database.write(lambda tx: tx.execute(insert(notification_templates), rows))
+    for row in rows:
+        for due_at in (3_000, 1_000, 2_000):
+            seed.pending(database, anna, template_id=row["id"], template_version=1, parked_at=5_000, due_at=due_at)
+    assert database.write(lambda tx: parked.come_back(tx, 2)) == 2
+    with database.read() as tx:
+        n = notifications.c
+        back = tx.execute(select(n.due_at, n.template_id).where(n.parked_at.is_(None)).order_by(n.due_at)).all()
+    assert [tuple(each) for each in back] == [(1_000, rows[0]["id"]), (2_000, rows[0]["id"])]
+    assert database.write(parked.come_back) == 1
+    assert database.write(parked.come_back) == 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from notifyctl.core.change import Bury, Cancel, Change, Retry, Sent
 from notifyctl.core.model import Category, Claim
@@ -17,6 +17,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
+from notifyctl.store.schema.tables import notifications
 from tests.reliability.history import HOUR_MS, NOW, analyze, backlog, write
 from tests.reliability.plans import Look, look
 from tests.reliability.sizes import Tell, sizes
@@ -83,6 +84,20 @@ def test_21_a_claim_costs_the_same_whatever_else_is_there(
     _records_find_their_rows(db, tell, size)
 
 
+@sizes(SMALL, FULL)
+def test_21_what_templates_hold_costs_a_claim_nothing(
+    room: None, database: Database, tell: Tell, size: Amounts
+) -> None:
+    """However much of a provider's is held back, and whatever came before it: it is not in the queue."""
+    anna = seed.user(database)
+    seed.provider(database)
+    backlog(database, anna, "sendgrid", size.in_flight * 2, NOW - 1)
+    alone = _claimed(database)
+    _parked(database, anna, size.waiting)
+    seen = _claimed_with(database, tell, "what a template holds", alone, size)
+    assert seen.read <= alone.read * FLAT, seen.plans
+
+
 def _claimed_with(db: Database, tell: Tell, what: str, alone: Look, size: Amounts) -> Look:
     seen = _claimed(db)
     ratio, ms = round(seen.read / alone.read, 2), round(seen.ms, 1)
@@ -94,6 +109,13 @@ def _claimed_with(db: Database, tell: Tell, what: str, alone: Look, size: Amount
 def _paused(db: Database, user: str, count: int) -> None:
     backlog(db, user, "twilio", count, NOW - HOUR_MS)
     db.write(lambda tx: providers.pause(tx.at(NOW - 1), "twilio", "credentials"))
+
+
+def _parked(db: Database, user: str, count: int) -> None:
+    n, before = notifications.c, NOW - 2 * HOUR_MS
+    backlog(db, user, "sendgrid", count, before)
+    held = update(notifications).where(n.due_at == before).values(parked_at=NOW, template_id=ME, template_version=1)
+    db.write(lambda tx: tx.execute(held))
 
 
 def _in_flight(db: Database, count: int) -> None:

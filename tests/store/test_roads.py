@@ -34,8 +34,8 @@ ME = "11111111-1111-4111-8111-111111111111"
 PACKAGE = Path(notifyctl.__file__).parent
 WRITERS = {"store/queue/apply.py", "store/queue/take.py"}
 """Who may write notifications that exist: the changes, and the lease, which changes no status."""
-BESIDE_STATUS = {"store/queue/questions.py"}
-"""Who writes one column that nothing follows from: when to ask after a receipt."""
+BESIDE_STATUS = {"store/queue/parked.py", "store/queue/questions.py"}
+"""Who writes one column that nothing follows from: whether it is in the queue, and when to ask after a receipt."""
 
 
 def _updates(tree: ast.AST) -> Iterator[ast.Call]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import select
 
 from notifyctl.core import clockstep, ratelimit, senders
-from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Release, Row
+from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Release, Row
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown
@@ -27,19 +27,25 @@ from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import NOTHING, AddressKey, Reasons, Stops, asked, stops
 from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembered, triage
-from notifyctl.store import early, providers, receipts, standings, suppressions
+from notifyctl.store import early, providers, receipts, standings, suppressions, templates
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue import take
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.rules import Rules
-from notifyctl.store.queue.states import QUEUED
+from notifyctl.store.queue.states import IN_QUEUE
 from notifyctl.store.queue.take import MOST_BYTES, LeaseRequest, Taken
 from notifyctl.store.schema.tables import notifications
 from notifyctl.store.standings import Counted
 
-_SETTLED: Mapping[type[Change], str] = {Bury: "dead", Cancel: "cancelled", Defer: "deferred", Confirm: "confirmed"}
+_SETTLED: Mapping[type[Change], str] = {
+    Bury: "dead",
+    Cancel: "cancelled",
+    Defer: "deferred",
+    Park: "held",
+    Confirm: "confirmed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ def _give_back(tx: Tx, order: ClaimRequest) -> None:
     """Release what was taken by claims whose COMMIT was not answered: no call was begun. No index leads there."""
     n = notifications.c
     columns = (n.id, n.lease_id, n.provider, n.message_type, METRIC_AT, n.due_at, n.attempt_count, n.last_attempted)
-    ours = (n.provider == order.provider, QUEUED, tx.dialect.is_any(n.lease_id, order.unheard))
+    ours = (n.provider == order.provider, IN_QUEUE, tx.dialect.is_any(n.lease_id, order.unheard))
     counted = select(n.id, n.user_id, n.message_type, n.counted_at).where(*ours, n.counted_at == n.last_attempted)
     standings.give_back(tx, [Counted(*row) for row in tx.execute(counted)])
     found = tx.execute(select(*columns).where(*ours))
@@ -256,6 +262,8 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     told = early.about(tx, lost) if lost else []
     rules = Rules.of(tx, taken.due, terms.policy, terms.lease_id)
     answers = {(each.arrival.notification_id, each.provider): each for each in told}
+    if made_of := {row.template_id for row in taken.due if row.template_id is not None}:
+        terms = replace(terms, held_templates=templates.held(tx, made_of))
     claims, changes = _triaged(tx, taken.due, terms, answers, rules)
     rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])

@@ -25,6 +25,7 @@ from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
 from notifyctl.store.schema.tables import (
     notification_preferences,
+    notification_templates,
     notifications,
     provider_configs,
     provider_states,
@@ -39,6 +40,8 @@ PENDING = _n.status == literal_column("'pending'")
 # `idx_status_created` instead, and does so where the queue was empty when it last counted: each claim of the burst that
 # follows would read and sort all that is due.
 QUEUED = _n.status.concat(literal_column("''")) == literal_column("'pending'")
+# What claims take of that: nothing that its template holds back.
+IN_QUEUE = and_(QUEUED, _n.parked_at.is_(None))
 
 
 def still(status: Status) -> ColumnElement[bool]:
@@ -60,8 +63,8 @@ def predicates(now: int) -> Mapping[State, ColumnElement[bool]]:
         State.SCHEDULED: and_(free, waits, for_its_time),
         State.DEFERRED: and_(free, waits, ~for_its_time, _n.deferred_by.is_not(None)),
         State.RETRYING: and_(free, waits, ~for_its_time, _n.deferred_by.is_(None)),
-        State.HELD: and_(free, ~waits, ~_sending(now)),
-        State.DUE: and_(free, ~waits, _sending(now)),
+        State.HELD: and_(free, ~waits, or_(_held_back(), ~_sending(now))),
+        State.DUE: and_(free, ~waits, ~_held_back(), _sending(now)),
         # Found by the index of what bounced, not by that of all that was sent.
         State.BOUNCED: and_(still(Status.SENT), _n.bounced_at.is_not(None)),
     }
@@ -106,6 +109,13 @@ def paused(now: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Return whether the provider of a `provider_states` row is paused at `now`."""
     ends = provider_states.c.paused_until
     return and_(provider_states.c.paused_at.is_not(None), or_(ends.is_(None), ends > now))
+
+
+def _held_back() -> ColumnElement[bool]:
+    """Return whether its template holds it back."""
+    t = notification_templates.c
+    disabled = and_(_n.template_id.is_not(None), _n.template_id.in_(select(t.id).where(~t.is_active)))
+    return or_(_n.parked_at.is_not(None), disabled)
 
 
 def _sending(now: int) -> ColumnElement[bool]:

@@ -47,7 +47,7 @@ from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
-from notifyctl.store.queue.states import QUEUED, is_ruled, paused
+from notifyctl.store.queue.states import IN_QUEUE, is_ruled, paused
 from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs, provider_states, users
 
 LEASE_MARGIN_MS = 5_000
@@ -261,7 +261,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.counted_at,
             is_ruled().label("ruled"),
         )
-        .where(n.provider == bindparam("of_provider", type_=String(20)), QUEUED, n.due_at <= moment, free)
+        .where(n.provider == bindparam("of_provider", type_=String(20)), IN_QUEUE, n.due_at <= moment, free)
         .where(*conditions)
         .order_by(n.is_critical.desc(), n.due_at)
         .limit(bindparam("most", type_=Integer))
@@ -290,7 +290,7 @@ def held_by(tx: Tx, provider: str, moment: int, holders: Collection[str]) -> boo
     """Return whether one of these holds a lease that has ended, of something due for a provider."""
     if not holders:
         return False
-    ended = (n.provider == provider, QUEUED, n.due_at <= moment, n.leased_until <= moment)
+    ended = (n.provider == provider, IN_QUEUE, n.due_at <= moment, n.leased_until <= moment)
     return bool(tx.execute(select(exists().where(*ended, tx.dialect.is_any(n.leased_by, holders)))).scalar())
 
 

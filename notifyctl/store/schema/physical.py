@@ -10,10 +10,11 @@ from sqlalchemy import Index, text
 
 from notifyctl.store.schema.tables import notifications
 
-_QUEUED = text("status || '' = 'pending'")  # see states.QUEUED
+_QUEUED = text("status || '' = 'pending' AND parked_at IS NULL")  # see states.IN_QUEUE
 _KNOWN = text("provider_message_id IS NOT NULL")
 _ASKED_FOR = text("receipt_due_at IS NOT NULL")
 _BOUNCED = text("bounced_at IS NOT NULL")
+_PARKED = text("parked_at IS NOT NULL")
 _TEMPLATED = text("template_id IS NOT NULL")
 _DEFERRED = text("deferred_by IS NOT NULL")
 
@@ -43,6 +44,13 @@ BOUNCED = Index(
     notifications.c.created_at,
     postgresql_where=_BOUNCED,
     sqlite_where=_BOUNCED,
+)
+PARKED = Index(
+    "idx_notifications_parked",
+    notifications.c.template_id,
+    notifications.c.due_at,
+    postgresql_where=_PARKED,
+    sqlite_where=_PARKED,
 )
 TEMPLATE = Index(
     "idx_notifications_template",

@@ -88,6 +88,7 @@ notifications = Table(
     flag("fails_over", default=True),  # added: another provider may take it
     Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
     Column("sent_to", String(1024)),  # added: the user's address that the last claim took; in no index
+    Column("parked_at", BigInteger),  # added: since when its template holds it back; then it is not in the queue
     Column("template_id", ID),  # added: what it is rendered from; no foreign key: history outlives a template
     Column(
         "template_version", Integer
