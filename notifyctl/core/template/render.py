@@ -51,7 +51,11 @@ class Renderer:
         """Raise TemplateError unless all parts in all languages are written as templates are."""
         for tag in (source.language, *source.variants):
             for name in part_names(source, tag):
-                self._engine.check(unit(source, name, tag))
+                self.check_part(source, name, tag)
+
+    def check_part(self, source: Source, part: str, tag: str | None = None) -> None:
+        """Raise TemplateError unless a part in a language is written as templates are."""
+        self._engine.check(unit(source, part, tag))
 
 
 def part_names(source: Source, tag: str | None) -> list[str]:

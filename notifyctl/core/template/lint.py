@@ -1,0 +1,196 @@
+"""What is wrong with a template, or soon will be, found before anybody is sent anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from notifyctl.core.model import Channel
+from notifyctl.core.segments import segments
+from notifyctl.core.template import grammar, markup
+from notifyctl.core.template.engine import Unit
+from notifyctl.core.template.expression import Construct
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.render import Renderer, part_names, unit
+from notifyctl.core.template.source import UNSET, Source, Variable
+from notifyctl.core.template.tokens import position
+from notifyctl.core.template.uses import ITEM, Path, Use, uses
+
+UNSUBSCRIBE = "unsubscribe_url"
+"""The variable that every marketing mail is given, without being asked for it."""
+SEGMENTS_USUAL, SEGMENTS_MOST = 3, 10
+"""More segments cost more than one expects; more than the second are refused on the way."""
+
+
+class Severity(StrEnum):
+    """Whether sending fails, or only goes worse than it could."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Remark(NamedTuple):
+    """What was found. `part` is of the template's own language, else `de:subject`; `line` is of that part, from 1."""
+
+    severity: Severity
+    part: str
+    line: int | None
+    message: str
+
+
+def lint(source: Source, renderer: Renderer, languages: Iterable[str] = ()) -> tuple[Remark, ...]:
+    """Return what is wrong with a template; `languages` are those that it should speak. Never raises."""
+    broken = tuple(_syntax(source, renderer))
+    found = [*broken, *_missing_variants(source, languages), *_clients(source)]
+    if not broken:
+        found += [*_variables(source), *_unsubscribing(source), *_lengths(source, renderer)]
+    return tuple(dict.fromkeys(found))
+
+
+def examples(source: Source) -> dict[str, Any]:
+    """Return an example of each variable that has one, else its default."""
+    found = {each.name: each.default for each in declared(source).values() if each.default is not UNSET}
+    return found | {each.name: each.example for each in declared(source).values() if each.example is not UNSET}
+
+
+def declared(source: Source) -> dict[str, Variable]:
+    """Return the variables of a template and of what it includes, by name; its own count first."""
+    found: dict[str, Variable] = {}
+    for each in source.includes.values():
+        found |= declared(each)
+    return found | {each.name: each for each in source.variables}
+
+
+def _parts(source: Source) -> Iterator[tuple[str, str | None, Unit]]:
+    """Yield what each part is called, its language, and the part."""
+    for tag in (source.language, *source.variants):
+        own = source.parts if tag == source.language else source.variants[tag or ""]
+        for name in part_names(source, tag):
+            if name.partition(".")[0] in own:
+                yield (name if tag == source.language else f"{tag}:{name}"), tag, unit(source, name, tag)
+
+
+def _syntax(source: Source, renderer: Renderer) -> Iterator[Remark]:
+    for label, tag, part in _parts(source):
+        try:
+            renderer.check_part(source, part.part, tag)
+            named = {node.name for node in grammar.walk(grammar.parse(part.text)) if node.kind in _INCLUDING}
+        except TemplateError as error:
+            yield Remark(Severity.ERROR, label, error.line, error.reason)
+            continue
+        for name in sorted(named - part.includes.keys()):
+            yield Remark(Severity.ERROR, label, None, f"there is no template {name} that it could include")
+
+
+_INCLUDING = (Construct.INCLUDE, Construct.EXTENDS, Construct.IMPORT, Construct.FROM)
+
+
+def _uses(part: Unit) -> list[tuple[Use, Unit]]:
+    """Return what a part and what it includes take from outside."""
+    found = [(use, part) for use in uses(grammar.parse(part.text))]
+    for name in {node.name for node in grammar.walk(grammar.parse(part.text)) if node.kind in _INCLUDING}:
+        if name in part.includes:
+            found += _uses(part.includes[name])
+    return found
+
+
+def _variables(source: Source) -> Iterator[Remark]:
+    known, used = declared(source), set[str]()
+    for label, _, part in _parts(source):
+        said: set[str] = set()
+        for use, where in _uses(part):
+            used.add(use.path[0])
+            reason = _undeclared(use, known)
+            if reason is None or str(use) in said:
+                continue
+            said.add(str(use))
+            line, _ = position(where.text, use.place)
+            inside = "" if where is part else f" (in {where.template})"
+            yield Remark(Severity.WARNING, label, line if where is part else None, f"{reason}{inside}")
+    for name in sorted(known.keys() - used):
+        if any(each.name == name for each in source.variables):
+            yield Remark(Severity.WARNING, "variables", None, f"{name} is declared and not used")
+
+
+def _undeclared(use: Use, known: Mapping[str, Variable]) -> str | None:
+    """Return what is wrong with a use, or None."""
+    name = use.path[0]
+    if name == UNSUBSCRIBE:
+        return None
+    if name not in known:
+        return f"{name} is not declared"
+    variable = known[name]
+    example = variable.example if variable.example is not UNSET else variable.default
+    if example in (UNSET, None) or use.optional or _is_there(example, use.path[1:]):
+        return None
+    return f"{use} is not in the example of {name}"
+
+
+def _is_there(value: Any, path: Path) -> bool:
+    """Whether a value has what a path leads to; of a list each item has to have it."""
+    if not path:
+        return True
+    if path[0] == ITEM and isinstance(value, (list, tuple)):
+        return all(_is_there(each, path[1:]) for each in value)
+    if path[0] == ITEM:
+        return isinstance(value, (Mapping, str))
+    return isinstance(value, Mapping) and path[0] in value and _is_there(value[path[0]], path[1:])
+
+
+def _missing_variants(source: Source, languages: Iterable[str]) -> Iterator[Remark]:
+    for tag in source.variants:
+        for name in source.parts.keys() - source.variants[tag].keys():
+            yield Remark(Severity.WARNING, f"{tag}:{name}", None, f"is missing: its readers get {_own(source)}")
+        for each in source.includes.values():
+            if tag not in each.variants and tag != each.language:
+                yield Remark(
+                    Severity.WARNING, f"{tag}:{_main(source)}", None, f"includes {each.name}, which has no {tag}"
+                )
+    for tag in sorted({*languages} - {*source.variants, source.language or ""}):
+        yield Remark(Severity.WARNING, f"{tag}:{_main(source)}", None, f"there is no variant {tag}")
+
+
+def _own(source: Source) -> str:
+    return f"the one in {source.language}" if source.language else "the template's own"
+
+
+def _main(source: Source) -> str:
+    return "html" if "html" in source.parts else "body"
+
+
+def _lengths(source: Source, renderer: Renderer) -> Iterator[Remark]:
+    if source.channel is not Channel.SMS:
+        return
+    for label, tag, part in _parts(source):
+        about, text = "with the examples", ""
+        try:
+            text = renderer.render_part(source, part.part, examples(source), tag)
+        except TemplateError:
+            about, text = "without what is put in", _literal(part)
+        length = segments(text)
+        if length.count > SEGMENTS_MOST:
+            yield Remark(Severity.ERROR, label, None, f"is too long, {about}: {length}, and {SEGMENTS_MOST} at most")
+        elif length.count > SEGMENTS_USUAL:
+            yield Remark(Severity.WARNING, label, None, f"is long, {about}: {length}")
+
+
+def _literal(part: Unit) -> str:
+    nodes = grammar.walk(grammar.parse(part.text))
+    return "".join(part.text[node.start : node.end] for node in nodes if node.kind is Construct.TEXT)
+
+
+def _unsubscribing(source: Source) -> Iterator[Remark]:
+    if source.channel is not Channel.EMAIL or not source.marketing:
+        return
+    for label, _, part in _parts(source):
+        if part.part in ("body", "html") and UNSUBSCRIBE not in {use.path[0] for use, _ in _uses(part)}:
+            message = f"is marketing and has no link to unsubscribe: {{{{ {UNSUBSCRIBE} }}}}"
+            yield Remark(Severity.ERROR, label, None, message)
+
+
+def _clients(source: Source) -> Iterator[Remark]:
+    for label, _, part in _parts(source):
+        if part.part == "html":
+            for line, message in markup.dropped(part.text):
+                yield Remark(Severity.WARNING, label, line, message)

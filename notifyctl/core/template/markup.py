@@ -1,0 +1,99 @@
+"""What mail programs drop of HTML, or do not show as it was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+CLIPPED = 102_000
+"""Bytes of HTML behind which Gmail cuts a mail off."""
+
+
+def dropped(source: str) -> list[tuple[int | None, str]]:
+    """Return what is dropped of the HTML of a template, each with its line. What is put in is not looked at."""
+    parser = _Finder()
+    parser.feed(_TAGS.sub(_blank, source))
+    parser.close()
+    if len(source.encode(errors="replace")) > CLIPPED:
+        parser.found.append((None, f"is longer than {CLIPPED:,} bytes, behind which Gmail cuts it off"))
+    return parser.found
+
+
+_TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_FILL = "\ue000"
+_DROPPED = frozenset(
+    {
+        *("script", "form", "input", "button", "select", "textarea", "iframe", "frame", "frameset", "object", "embed"),
+        *("applet", "audio", "video", "canvas", "svg", "math", "base", "noscript", "dialog", "template"),
+    }
+)
+_STYLES = (
+    (re.compile(r"position\s*:\s*(absolute|fixed|sticky|relative)", re.IGNORECASE), "position"),
+    (re.compile(r"@import", re.IGNORECASE), "@import"),
+    (re.compile(r"expression\s*\(|behavior\s*:", re.IGNORECASE), "expressions in CSS"),
+)
+_ADDRESSES = ("href", "src", "background", "poster", "srcset")
+_ABSOLUTE = re.compile(r"(https?:|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
+
+
+def _blank(tag: re.Match[str]) -> str:
+    """Return something as long, of as many lines, that shows where a value is put in."""
+    fill = _FILL if tag[0].startswith("{{") else " "
+    return "".join("\n" if letter == "\n" else fill for letter in tag[0])
+
+
+class _Finder(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[tuple[int | None, str]] = []
+        self._in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._in_style = tag == "style"
+        given = {name: value or "" for name, value in attrs}
+        for message in _of_tag(tag, given):
+            self._note(message)
+        for name, value in given.items():
+            for message in _of_attribute(tag, name, value):
+                self._note(message)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._in_style:
+            return
+        for pattern, what in _STYLES:
+            for found in pattern.finditer(data):
+                line = self.getpos()[0] + data.count("\n", 0, found.start())
+                self.found.append((line, f"mail programs drop {what}"))
+
+    def _note(self, message: str) -> None:
+        self.found.append((self.getpos()[0], message))
+
+
+def _of_tag(tag: str, given: dict[str, str]) -> Iterator[str]:
+    if tag in _DROPPED:
+        yield f"mail programs drop <{tag}>"
+    if tag == "link" and "stylesheet" in given.get("rel", "").lower():
+        yield "mail programs drop style sheets that are elsewhere: put it into <style>"
+    if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
+        yield "mail programs drop <meta http-equiv=refresh>"
+    if tag == "img" and "alt" not in given:
+        yield "the image has no alt text, which is what most people see first"
+
+
+def _of_attribute(tag: str, name: str, value: str) -> Iterator[str]:
+    if name.startswith("on"):
+        yield f"mail programs drop {name}"
+    if name == "style":
+        yield from (f"mail programs drop {what}" for pattern, what in _STYLES if pattern.search(value))
+    if name in _ADDRESSES and value and _FILL not in value[:1]:
+        address = value.strip().lower()
+        if address.startswith("data:"):
+            yield f"mail programs drop data: in {name}"
+        elif address.startswith(("javascript:", "vbscript:")):
+            yield f"mail programs drop scripts in {name}"
+        elif not _ABSOLUTE.match(address) and tag != "link":
+            yield f"{name} {value[:60]!r} leads nowhere in a mail: write the whole address"

@@ -1,0 +1,171 @@
+"""What is wrong with a template is found before anybody is sent anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from notifyctl.core.model import Channel
+from notifyctl.core.template.grammar import parse
+from notifyctl.core.template.lint import Remark, Severity, lint
+from notifyctl.core.template.render import Renderer
+from notifyctl.core.template.source import Source, variables
+from notifyctl.core.template.uses import uses
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("{{ a }}{{ b.c.d }}", "a b.c.d"),
+        ("{% for i in l %}{{ i.x }}{{ i.y.z }}{{ loop.index }}{% endfor %}{{ i }}", "l l[].x l[].y.z i"),
+        ("{% for i in o.rows if i.on %}{% for j in i.cells %}{{ j }}{% endfor %}{% endfor %}",
+         "o.rows o.rows[].on o.rows[].cells o.rows[].cells[]"),
+        ("{% for k, v in o|items %}{{ k }}{{ v }}{% else %}{{ n }}{% endfor %}", "o n"),
+        ("{% set x = a.b %}{{ x.c }}{% set y %}{{ q }}{% endset %}{{ y }}", "a.b a.b.c q"),
+        ("{% if a %}{% set x = 1 %}{% endif %}{{ x }}", "a"),
+        ("{% for i in l %}{% set x = i %}{% endfor %}{{ x }}", "l l[] x"),
+        ("{% with x = a %}{{ x.y }}{% endwith %}{{ x }}", "a a.y x"),
+        ("{% macro m(p, q=d) %}{{ p }}{{ q }}{{ g }}{% endmacro %}{{ m(a, q=b) }}", "d g a b"),
+        ("{% call m(a) %}{{ c }}{% endcall %}", "a c"),
+        ("{{ o['k'] }}{{ o[i] }}{{ l[0].x }}{{ l.0.x }}", "o.k o[] i l[].x l[].x"),
+        ("{{ 'a' ~ b + c|join(d) }}{{ e if f else g }}", "b c d e f g"),
+        ("{% from 'x' import m as n %}{% import 'y' as z %}{{ n(a) }}{{ z.b(c) }}", "a c"),
+        ("{% raw %}{{ a }}{% endraw %}{# {{ b }} #}{{ range(c) }}{{ plural(d, other=e) }}", "c d e"),
+        ("{{ [a, (b, {'k': c})] }}{{ -d }}{{ not e }}{{ f is divisibleby g }}", "a b c d e f g"),
+        ("{% filter replace(a, 'b') %}{{ c }}{% endfilter %}{% block x %}{{ d }}{% endblock %}", "a c d"),
+        ("{{ ns.a }}{% set ns = namespace(a=b) %}{% set ns.a = c %}{{ ns.a }}", "ns.a b c"),
+    ],
+)  # fmt: skip
+def test_what_a_template_takes_is_known_by_its_whole_path(text: str, taken: str) -> None:
+    """Nested names, members of a loop's items, names that end with their block: the engine's own function has none."""
+    assert [str(use) for use in uses(parse(text))] == taken.split()
+
+
+def remarks(source: Source, *languages: str) -> list[str]:
+    return [f"{each.severity} {each.part}:{each.line} {each.message}" for each in lint(source, Renderer(), languages)]
+
+
+def sms(body: str, declared: Any = (), **more: Any) -> Source:
+    return Source("t", Channel.SMS, {"body": body}, variables=variables(list(declared)), **more)
+
+
+def test_a_clean_template_has_no_remarks() -> None:
+    """What is in order is not talked about."""
+    parts = {"subject": "Hi {{ n }}", "body": "{{ n }}", "html": '<p>{{ n }}</p><img src="https://x.example" alt="">'}
+    source = Source("t", Channel.EMAIL, parts, "en", {"de": parts}, variables(["n"]))
+    assert lint(source, Renderer(), ["en", "de"]) == ()
+
+
+def test_variables_are_declared_and_used() -> None:
+    """Each is told once with its line; what a variable's example lacks is told too."""
+    rows = {"name": "rows", "example": [{"name": "a", "price": 1}, {"name": "b"}]}
+    body = "{{ a }}\n{{ o.x }}{{ a }}\n{% for r in rows %}{{ r.name }}{{ r.price }}{{ r.nothing }}{% endfor %}"
+    assert remarks(sms(body, ["unused", {"name": "o", "example": {"y": 1}}, rows])) == [
+        "warning body:1 a is not declared",
+        "warning body:2 o.x is not in the example of o",
+        "warning body:3 rows[].price is not in the example of rows",
+        "warning body:3 rows[].nothing is not in the example of rows",
+        "warning variables:None unused is declared and not used",
+    ]
+    optional = sms("{{ o.x|default(1) }}{{ o.y is defined }}", [{"name": "o", "example": {"z": 1}}])
+    assert remarks(optional) == []
+
+
+def test_what_is_included_takes_and_declares_variables_too() -> None:
+    """A footer's variables are the mail's, in whichever of the two they are declared."""
+    footer = Source("footer", Channel.SMS, {"body": "{{ city }}{{ zip }}"}, variables=variables(["city"]))
+    source = sms("{{ n }}{% include 'footer' %}", ["n"], includes={"footer": footer})
+    assert remarks(source) == ["warning body:None zip is not declared (in footer)"]
+    assert remarks(sms("{% include 'header' %}")) == [
+        "error body:None there is no template header that it could include"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "remark"),
+    [
+        ("a\n{{ b", "error body:2 the tag has no end"),
+        ("{{ a|nothing }}", "error body:1 there is no filter nothing"),
+        ("{% if a %}", "error body:1 expected {% endif %}"),
+        ("{% break %}", "error body:1 'break' must be placed inside a loop"),
+    ],
+)
+def test_what_is_no_template_is_told_with_its_line(body: str, remark: str) -> None:
+    """Both what this program and what the engine refuse."""
+    assert remarks(sms(body)) == [remark]
+
+
+def test_long_text_messages_are_found_in_every_language() -> None:
+    """They are measured with the examples, since it is those that fill a segment."""
+    source = Source(
+        "t",
+        Channel.SMS,
+        {"body": "{{ n }}"},
+        "en",
+        {"de": {"body": "{{ n }}" * 40}, "ru": {"body": "я" * 300}, "el": {"body": "x" * 1600}},
+        variables([{"name": "n", "example": "0123456789"}]),
+    )
+    assert remarks(source) == [
+        "warning ru:body:None is long, with the examples: 5 segments: 300 of 335, UCS-2 because of я",
+        "error el:body:None is too long, with the examples: 11 segments: 1600 of 1683, GSM-7, and 10 at most",
+    ]
+    assert remarks(sms("{{ n }}" + "x" * 700, ["n"])) == [
+        "warning body:None is long, without what is put in: 5 segments: 700 of 765, GSM-7"
+    ]
+
+
+def test_missing_variants_are_told() -> None:
+    """A language that is asked for, a part of a variant, and the language of what is included."""
+    layout = Source("base", Channel.EMAIL, {"body": "{% block x %}{% endblock %}"}, "en")
+    parts = {"subject": "S", "body": "{% extends 'base' %}"}
+    source = Source("t", Channel.EMAIL, parts, "en", {"de": {"subject": "D"}}, includes={"base": layout})
+    assert remarks(source, "en", "de", "fr") == [
+        "warning de:body:None is missing: its readers get the one in en",
+        "warning de:body:None includes base, which has no de",
+        "warning fr:body:None there is no variant fr",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("markup", "remark"),
+    [
+        ("<p>\n<script>x</script>", "2 mail programs drop <script>"),
+        ("<form action='x'></form>", "1 mail programs drop <form>"),
+        ("<iframe></iframe>", "1 mail programs drop <iframe>"),
+        ("<div style='POSITION : absolute'>x</div>", "1 mail programs drop position"),
+        ("<style>\n.a{position:fixed}</style>", "2 mail programs drop position"),
+        ("<style>@import url(x.css);</style>", "1 mail programs drop @import"),
+        (
+            "<link rel='stylesheet' href='https://x.example/a.css'>",
+            "1 mail programs drop style sheets that are elsewhere: put it into <style>",
+        ),
+        ("<p onclick='x()'>", "1 mail programs drop onclick"),
+        ("<a href='javascript:x'>a</a>", "1 mail programs drop scripts in href"),
+        ("<img alt='' src='data:image/png;base64,x'>", "1 mail programs drop data: in src"),
+        ("<img src='https://x.example/a.png'>", "1 the image has no alt text, which is what most people see first"),
+        ("<a href='/orders'>a</a>", "1 href '/orders' leads nowhere in a mail: write the whole address"),
+        ("<p>" + "x" * 102_000, "None is longer than 102,000 bytes, behind which Gmail cuts it off"),
+    ],
+)
+def test_html_that_mail_programs_drop_is_found(markup: str, remark: str) -> None:
+    """Such a mail looks right in a browser, and in no mailbox."""
+    assert remarks(Source("t", Channel.EMAIL, {"html": markup})) == [f"warning html:{remark}"]
+
+
+def test_what_is_put_in_is_not_taken_for_html() -> None:
+    """A link that is a variable, and tags of the template language in tags of HTML, are no remarks."""
+    markup = """<a href="{{ url }}/x">a</a><tr {% if on %}class="a"{% endif %}><td>{{ "<script>" }}</td>"""
+    source = Source("t", Channel.EMAIL, {"html": markup}, variables=variables(["url", "on"]))
+    assert lint(source, Renderer()) == ()
+
+
+def test_marketing_has_a_link_to_unsubscribe() -> None:
+    """In each part that is read, in each language, be it by way of the layout."""
+    layout = Source("base", Channel.EMAIL, {"html": "{% block x %}{% endblock %}<a href='{{ unsubscribe_url }}'>x</a>"})
+    parts = {"body": "text", "html": "{% extends 'base' %}"}
+    source = Source("t", Channel.EMAIL, parts, includes={"base": layout}, category="news", marketing=True)
+    assert lint(source, Renderer()) == (
+        Remark(Severity.ERROR, "body", None, "is marketing and has no link to unsubscribe: {{ unsubscribe_url }}"),
+    )
+    assert lint(Source("t", Channel.EMAIL, {"body": "text"}, category="orders"), Renderer()) == ()
