@@ -103,6 +103,10 @@ def test_one_deferral_to_the_moment_that_all_allow() -> None:
     assert isinstance(verdict, PutOff)
     assert (verdict.until, verdict.wait, verdict.by_policy) == (at(2026, 7, 1, 13, 30), Wait.CONTACT, True)
     assert verdict.reason == "outside the contact window 08:00-21:00"
+    assert verdict.end == verdict.until + SPREAD_MS
+    night = gate(asked(somebody(quiet=Quiet(HOUR_MS, 2 * HOUR_MS)), MIDNIGHT + HOUR_MS))
+    assert isinstance(night, PutOff)
+    assert night.end == night.until + SPREAD_MS
     assert gate(asked(person, verdict.until)) is None
 
 
