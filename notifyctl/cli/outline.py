@@ -17,7 +17,7 @@ from notifyctl.cli.completion import SHELLS
 from notifyctl.cli.noun import FORMATS
 from notifyctl.services import providers
 
-_FILES = ("FILE", "F", "FILE|-")
+_FILES = ("DIR", "FILE", "F", "FILE|-")
 _IDS = {"notifications": "notification", "dlq": "dead_letter", "keys": "key"}
 _BY_NAME = {"user": "user", "provider": "provider", "profile": "profile", "config": "file", "settings": "setting",
             "by": "user", "reassign_templates_to": "user", "names": "provider",
@@ -98,7 +98,7 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
         return _IDS[noun]
     if param.name == "name" and noun == "providers":
         return sorted(providers.settings()) if path == "providers add" else "provider"
-    if param.name == "name" and noun == "templates":
+    if param.name in ("name", "names") and noun == "templates":
         return "" if path == "templates create" else "template"
     if metavar == "CATEGORY":
         return "category" if path != "categories create" else ""

@@ -12,15 +12,26 @@ import typer
 
 from notifyctl.cli import files, listing
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import FORMATS, Leaf, Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines, iso
-from notifyctl.cli.templates_shown import DIFFERENCES, PREVIEWED, SHOWING, NameArgument, diff, preview
+from notifyctl.cli.templates_filed import PULLED, PUSHED, pull, push
+from notifyctl.cli.templates_shown import (
+    DIFFERENCES,
+    FINDINGS,
+    PREVIEWED,
+    SHOWING,
+    NameArgument,
+    diff,
+    lint,
+    preview,
+)
 from notifyctl.cli.types import Confirm, IfNotExists, Yes
 from notifyctl.core import wording
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import PARTS, Template, TemplateKind, TemplateState, Wording
+from notifyctl.services import previews
 from notifyctl.services import templates as service
 from notifyctl.services.templates import NewTemplate, ShownTemplate, TemplateChanges
 
@@ -149,17 +160,26 @@ def list_(
         listing.show(run, paging, found, FIELDS, count=count)
 
 
-@app.command(shows=_SHOWN)
+class _SchemaLeaf(Leaf):
+    """A verb that can show what a template takes as a JSON Schema."""
+
+    formats = (*FORMATS, "jsonschema")
+
+
+@app.command(cls=_SchemaLeaf, shows=_SHOWN)
 def show(
     ctx: typer.Context,
     name: NameArgument,
     version: _Version = None,
     draft: Annotated[bool, typer.Option("--draft", help="What waits to be published.")] = False,
 ) -> None:
-    """Show what a template says, and its versions."""
+    """Show what a template says, and its versions; -o jsonschema is the type of its variables."""
     with invocation(ctx) as run:
         if draft and version is not None:
             raise UsageError("--draft and --version exclude each other")
+        if run.out.form == "jsonschema":
+            run.out.write(json.dumps(previews.json_schema(run.system.db, name, version, draft=draft), indent=2))
+            return
         found = service.show(run.system.db, name, version, draft=draft)
         row = _row(found)
         if run.out.form != "table" or run.out.fields is not None:
@@ -242,6 +262,9 @@ def delete(ctx: typer.Context, name: NameArgument, yes: Yes = False, confirm: Co
 
 app.command(cls=SHOWING, shows=PREVIEWED)(preview)
 app.command(cls=SHOWING, shows=DIFFERENCES)(diff)
+app.command(shows=FINDINGS)(lint)
+app.command(shows=PUSHED)(push)
+app.command(shows=PULLED)(pull)
 
 
 # What was given

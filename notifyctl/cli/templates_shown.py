@@ -14,8 +14,8 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.config import expanded
-from notifyctl.core.errors import UsageError
-from notifyctl.services import previews
+from notifyctl.core.errors import AnswerIsNo, UsageError
+from notifyctl.services import linting, previews
 from notifyctl.services.previews import PreviewInput, RenderedTemplate
 
 PREVIEWED = (
@@ -32,6 +32,14 @@ PREVIEWED = (
     Field("data", FieldKind.JSON),
 )
 DIFFERENCES = (Field("field", title="FIELD"), Field("before"), Field("after"), Field("diff", title="DIFF"))
+FINDINGS = (
+    Field("template", title="TEMPLATE"),
+    Field("version", FieldKind.NUMBER, "VERSION"),
+    Field("severity", title="WHAT"),
+    Field("part", title="PART"),
+    Field("line", FieldKind.NUMBER, "LINE"),
+    Field("message", title="MESSAGE"),
+)
 _PARTS = tuple(field.name for field in PREVIEWED[4:])
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The template's name or id.")]
@@ -107,6 +115,26 @@ def diff(
             run.out.records(changed, DIFFERENCES, id_name="field")
         if not changed:
             run.out.say("they say the same")
+
+
+def lint(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Templates' names or ids; none: all of them.")
+    ] = None,
+    languages: Annotated[
+        list[str] | None, typer.Option("--language", metavar="L", help="Each should speak this one. Repeatable.")
+    ] = None,
+) -> None:
+    """Look for mistakes in drafts, and in what is published where there is no draft; exit 7 if there are errors."""
+    with invocation(ctx) as run:
+        done = linting.lint(run.system.db, names or (), languages or ())
+        run.out.records(done.findings, FINDINGS, id_name="template")
+        warnings = len(done.findings) - done.errors
+        told = f"{done.templates:,} looked at: {done.errors:,} errors, {warnings:,} warnings"
+        if done.errors:
+            raise AnswerIsNo(told, "notifyctl templates update, then publish")
+        run.out.say(told)
 
 
 def _given(ctx: typer.Context, user: str | None) -> PreviewInput:

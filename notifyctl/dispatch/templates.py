@@ -9,7 +9,7 @@ from notifyctl.core.model import Message
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.dispatch.storethreads import StoreThreads
-from notifyctl.store import templates
+from notifyctl.store import template_sources
 from notifyctl.store.templates import VersionKey
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Templates:
         async with self._turn:  # of many that want it at once, one reads
             if key in self._kept:
                 return self._kept[key]
-            source = await self._threads.read(lambda tx: templates.source(tx, key))
+            source = await self._threads.read(lambda tx: template_sources.source(tx, key))
             if source is None:
                 raise TemplateError(f"version {key[1]} of template {key[0]} is gone")
             while len(self._kept) >= KEPT:

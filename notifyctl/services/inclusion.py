@@ -5,6 +5,7 @@ from __future__ import annotations
 from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.template.source import Source
 from notifyctl.core.wording import Template, Wording, references
+from notifyctl.store import template_sources
 from notifyctl.store import templates as store
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.templates import PUBLISHED, VersionKey, VersionRow
@@ -12,7 +13,7 @@ from notifyctl.store.templates import PUBLISHED, VersionKey, VersionRow
 
 def source_of(tx: Tx, template: Template, row: VersionRow) -> Source:
     """Return what a version is rendered from: a draft with what it would be pinned to now."""
-    return store.source_of(tx, row, row.pins if row.state == PUBLISHED else pins(tx, template, row.wording))
+    return template_sources.source_of(tx, row, row.pins if row.state == PUBLISHED else pins(tx, template, row.wording))
 
 
 def pins(tx: Tx, template: Template, said: Wording) -> dict[str, VersionKey]:
@@ -38,4 +39,4 @@ def check(tx: Tx, said: VersionRow) -> None:
     """Raise TemplateError, which says where, unless all of it is written as templates are."""
     from notifyctl.core.template.render import Renderer  # here: the engine is loaded by whoever needs it
 
-    Renderer().check(store.source_of(tx, said, {}))
+    Renderer().check(template_sources.source_of(tx, said, {}))

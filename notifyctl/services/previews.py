@@ -92,6 +92,16 @@ def diff(db: Database, ref: str, given: PreviewInput, one: int | None, two: int 
     return [_compared(name, before.get(name), after.get(name), labels) for name in names]
 
 
+def json_schema(db: Database, ref: str, number: int | None = None, *, draft: bool = False) -> dict[str, Any]:
+    """Return what a version takes, as a JSON Schema. Raises NotFound, UsageError."""
+    from notifyctl.core.template import schema  # here: few ask for it
+
+    with db.read() as tx:
+        template = store.find(tx, ref)
+        source = inclusion.source_of(tx, template, templates.chosen(tx, template, number, draft=draft))
+    return schema.json_schema(source)
+
+
 def rendered(source: Source, message: Message) -> Message:
     """Return a message with its text. Raises TemplateError."""
     # Here: the engine is loaded by whoever needs it.

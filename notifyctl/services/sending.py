@@ -34,7 +34,7 @@ from notifyctl.providers.registry import BrokenProvider
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import previews
 from notifyctl.store import notifications as store
-from notifyctl.store import submissions, templates
+from notifyctl.store import submissions, template_sources
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import submit as queue
@@ -155,7 +155,7 @@ def _without_storing(db: Database, draft: Draft, new_id: str, *, again: bool) ->
         if isinstance(planned, Former) or planned.message.template is None:
             return planned, None
         id_, number, _ = planned.message.template
-        return planned, templates.source(tx, (id_, number))
+        return planned, template_sources.source(tx, (id_, number))
 
 
 def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], new_id: str) -> str | None:

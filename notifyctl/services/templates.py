@@ -12,8 +12,8 @@ from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, template_name
 from notifyctl.services import inclusion
+from notifyctl.store import categories, users
 from notifyctl.store import templates as store
-from notifyctl.store import users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import parked
@@ -62,11 +62,6 @@ class TemplateChanges:
     language: str | None = None
     category: str | None = None
     note: str | None = None
-
-    @property
-    def of_text(self) -> bool:
-        """Whether what it says changes."""
-        return bool(self.parts) or self.variables is not None or self.language is not None
 
     def applied(self, said: Wording) -> Wording:
         """Return what the template says with that."""
@@ -121,12 +116,30 @@ def chosen(tx: Tx, template: Template, number: int | None, *, draft: bool = Fals
 
 def create(db: Database, wanted: NewTemplate) -> ReadyTemplate:
     """Make a template. Raises UsageError for what cannot be one, NotFound for its creator, Conflict for its name."""
-    return _create(db, wanted, keep=False)
+    return db.write(lambda tx: make(tx, wanted))
 
 
 def ensure(db: Database, wanted: NewTemplate) -> ReadyTemplate:
     """Make a template unless there is one that says the same; else raises as `create`."""
-    return _create(db, wanted, keep=True)
+    return db.write(lambda tx: make(tx, wanted, keep=True))
+
+
+def make(tx: Tx, wanted: NewTemplate, *, keep: bool = False) -> ReadyTemplate:
+    """Make a template as `create` does, with `keep` as `ensure`."""
+    template_name(wanted.name)
+    said = checked(wanted.channel, wanted.kind, wanted.said)
+    creator = users.find(tx, wanted.by)
+    first = _first(tx, wanted, creator.id)
+    version = _blank(first.id, 1, wanted.note, creator.id, tx.now).saying(said)
+    if not store.create(tx, first, version):
+        return _present(tx, wanted, said, keep=keep)
+    inclusion.check(tx, version)
+    store.put(tx, version)
+    if not wanted.draft:
+        _publish(tx, first, version)
+    facts = {"name": [None, wanted.name], "message_type": wanted.channel.value, "kind": wanted.kind.value}
+    tx.audit("create", WHAT, [(first.id, facts)])
+    return ReadyTemplate(**asdict(_again(tx, first)), created=True)
 
 
 def update(db: Database, ref: str, given: TemplateChanges, by: str | None = None) -> Template:
@@ -134,16 +147,18 @@ def update(db: Database, ref: str, given: TemplateChanges, by: str | None = None
     if given == TemplateChanges(variant=given.variant, note=given.note):
         raise UsageError("nothing to change was given", "notifyctl templates update --help")
 
-    def work(tx: Tx) -> Template:
-        template = store.lock(tx, store.find(tx, ref).id)
-        changes = _set_category(tx, template, given.category)
-        if given.of_text:
-            changes |= _redraft(tx, template, given.applied, given.note, by)
-        if changes:
-            tx.audit("update", WHAT, [(template.id, changes)])
-        return _again(tx, template)
+    return db.write(lambda tx: change(tx, store.find(tx, ref), given, given.applied, by))
 
-    return db.write(work)
+
+def change(
+    tx: Tx, found: Template, given: TemplateChanges, said: Callable[[Wording], Wording], by: str | None
+) -> Template:
+    """Change a template as `update` does; `said` returns what it says from what it said."""
+    template = store.lock(tx, found.id)
+    changes = _set_category(tx, template, given.category) | _redraft(tx, template, said, given.note, by)
+    if changes:
+        tx.audit("update", WHAT, [(template.id, changes)])
+    return _again(tx, template)
 
 
 def publish(db: Database, ref: str) -> Template:
@@ -152,15 +167,17 @@ def publish(db: Database, ref: str) -> Template:
     Without a draft it is published anew where something that it includes was. Raises NotFound, Conflict.
     """
 
-    def work(tx: Tx) -> Template:
-        template = store.lock(tx, store.find(tx, ref).id)
-        made = _to_publish(tx, template)
-        _publish(tx, template, made)
-        change = {"published_version": [template.published_version, made.number]}
-        tx.audit("publish", WHAT, [(template.id, change)])
-        return _again(tx, template)
+    return db.write(lambda tx: release(tx, store.find(tx, ref)))
 
-    return db.write(work)
+
+def release(tx: Tx, found: Template) -> Template:
+    """Publish a template as `publish` does."""
+    template = store.lock(tx, found.id)
+    made = _to_publish(tx, template)
+    _publish(tx, template, made)
+    change = {"published_version": [template.published_version, made.number]}
+    tx.audit("publish", WHAT, [(template.id, change)])
+    return _again(tx, template)
 
 
 def rollback(db: Database, ref: str, number: int | None = None) -> Template:
@@ -212,28 +229,9 @@ def remove(db: Database, template_id: str) -> Template:
 # Helpers
 
 
-def _create(db: Database, wanted: NewTemplate, *, keep: bool) -> ReadyTemplate:
-    template_name(wanted.name)
-    said = checked(wanted.channel, wanted.kind, wanted.said)
-
-    def work(tx: Tx) -> ReadyTemplate:
-        creator = users.find(tx, wanted.by)
-        first = _first(tx, wanted, creator.id)
-        version = _blank(first.id, 1, wanted.note, creator.id, tx.now).saying(said)
-        if not store.create(tx, first, version):
-            return _present(tx, wanted, said, keep=keep)
-        inclusion.check(tx, version)
-        store.put(tx, version)
-        if not wanted.draft:
-            _publish(tx, first, version)
-        facts = {"name": [None, wanted.name], "message_type": wanted.channel.value, "kind": wanted.kind.value}
-        tx.audit("create", WHAT, [(first.id, facts)])
-        return ReadyTemplate(**asdict(_again(tx, first)), created=True)
-
-    return db.write(work)
-
-
 def _first(tx: Tx, wanted: NewTemplate, creator: str) -> Template:
+    if wanted.category:
+        categories.find(tx, wanted.category)
     return Template(
         id=str(uuid.uuid4()),
         name=wanted.name,
@@ -270,6 +268,8 @@ def _present(tx: Tx, wanted: NewTemplate, said: Wording, *, keep: bool) -> Ready
 def _set_category(tx: Tx, template: Template, category: str | None) -> dict[str, Any]:
     if category is None or (category or None) == template.category:
         return {}
+    if category:
+        categories.find(tx, category)
     store.change(tx, template.id, category=category or None)
     return {"category": [template.category, category or None]}
 

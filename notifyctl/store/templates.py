@@ -19,7 +19,6 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
-from notifyctl.core.template.source import Source, variables
 from notifyctl.core.wording import Template, TemplateState, Wording
 from notifyctl.store import ids
 from notifyctl.store.db.dialect import ID
@@ -132,6 +131,12 @@ def get(tx: Tx, template_id: str) -> Template | None:
     return next(iter(_many(tx, _select().where(t.id == template_id))), None)
 
 
+def get_many(tx: Tx, template_ids: Iterable[str]) -> dict[str, Template]:
+    """Return templates by their ids."""
+    found = _many(tx, _select().where(tx.dialect.is_any(t.id, list(template_ids))))
+    return {each.id: each for each in found}
+
+
 def by_name(tx: Tx, names: Iterable[str]) -> dict[str, Template]:
     """Return the templates of these names, by name."""
     return {each.name: each for each in _many(tx, _select().where(tx.dialect.is_any(t.name, list(names))))}
@@ -189,34 +194,6 @@ def versions_of(tx: Tx, keys: Sequence[VersionKey]) -> dict[VersionKey, VersionR
         rows = _of_rows(tx, [template_id for template_id, _ in lacking])
         found |= {key: each for each in rows if (key := (each.template_id, each.number)) in lacking}
     return found
-
-
-def source(tx: Tx, key: VersionKey) -> Source | None:
-    """Return what a version is rendered from, each of what it includes in the version to which that is pinned."""
-    row = version(tx, key)
-    return None if row is None else source_of(tx, row, row.pins)
-
-
-def source_of(tx: Tx, row: VersionRow, pins: Mapping[str, VersionKey]) -> Source:
-    """Return what a version, perhaps a draft, is rendered from, with these versions of what it includes."""
-    rows: dict[VersionKey, VersionRow] = {}
-    wanted = set(pins.values())
-    while wanted:  # what they include in turn: a version is pinned to such as were published before it
-        found = versions_of(tx, sorted(wanted))
-        rows |= found
-        wanted = {key for each in found.values() for key in each.pins.values()} - rows.keys()
-    ids_ = {row.template_id, *(id_ for id_, _ in rows)}
-    named = {each.id: each for each in _many(tx, _select().where(tx.dialect.is_any(t.id, ids_)))}
-    made: dict[VersionKey, Source] = {}
-
-    def included(pinned: Mapping[str, VersionKey]) -> dict[str, Source]:
-        return {name: made.get(key) or make(key) for name, key in pinned.items() if key in rows}
-
-    def make(key: VersionKey) -> Source:
-        made[key] = _as_source(named[key[0]], rows[key], included(rows[key].pins))
-        return made[key]
-
-    return _as_source(named[row.template_id], row, included(pins))
 
 
 # Changing
@@ -306,20 +283,6 @@ _STATES: Mapping[TemplateState, ColumnElement[bool]] = {
     TemplateState.DISABLED: ~t.is_active,
     TemplateState.DRAFT: _DRAFT.is_not(None),
 }
-
-
-def _as_source(template: Template, row: VersionRow, included: Mapping[str, Source]) -> Source:
-    said = row.wording
-    return Source(
-        name=template.name,
-        channel=template.channel,
-        parts=said.parts,
-        language=said.language,
-        variants=said.variants or {},
-        variables=variables(list(said.variables)),
-        includes=included,
-        category=template.category,
-    )
 
 
 def _in_row(said: VersionRow) -> dict[str, Any]:

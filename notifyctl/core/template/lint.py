@@ -107,7 +107,13 @@ def _variables(source: Source) -> Iterator[Remark]:
             said.add(str(use))
             line, _ = position(where.text, use.place)
             inside = "" if where is part else f" (in {where.template})"
-            yield Remark(Severity.WARNING, label, line if where is part else None, f"{reason}{inside}")
+            fails = use.path[0] not in known and not use.optional  # whoever goes by the declarations does not give it
+            yield Remark(
+                Severity.ERROR if fails else Severity.WARNING,
+                label,
+                line if where is part else None,
+                f"{reason}{inside}",
+            )
     for name in sorted(known.keys() - used):
         if any(each.name == name for each in source.variables):
             yield Remark(Severity.WARNING, "variables", None, f"{name} is declared and not used")

@@ -62,7 +62,7 @@ def test_variables_are_declared_and_used() -> None:
     rows = {"name": "rows", "example": [{"name": "a", "price": 1}, {"name": "b"}]}
     body = "{{ a }}\n{{ o.x }}{{ a }}\n{% for r in rows %}{{ r.name }}{{ r.price }}{{ r.nothing }}{% endfor %}"
     assert remarks(sms(body, ["unused", {"name": "o", "example": {"y": 1}}, rows])) == [
-        "warning body:1 a is not declared",
+        "error body:1 a is not declared",
         "warning body:2 o.x is not in the example of o",
         "warning body:3 rows[].price is not in the example of rows",
         "warning body:3 rows[].nothing is not in the example of rows",
@@ -76,7 +76,7 @@ def test_what_is_included_takes_and_declares_variables_too() -> None:
     """A footer's variables are the mail's, in whichever of the two they are declared."""
     footer = Source("footer", Channel.SMS, {"body": "{{ city }}{{ zip }}"}, variables=variables(["city"]))
     source = sms("{{ n }}{% include 'footer' %}", ["n"], includes={"footer": footer})
-    assert remarks(source) == ["warning body:None zip is not declared (in footer)"]
+    assert remarks(source) == ["error body:None zip is not declared (in footer)"]
     assert remarks(sms("{% include 'header' %}")) == [
         "error body:None there is no template header that it could include"
     ]
