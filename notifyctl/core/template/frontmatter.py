@@ -77,6 +77,7 @@ def write(about: Mapping[str, Any], body: str) -> str:
 
     dumper: Any = type("Dumper", (yaml.SafeDumper,), {})  # puts quotes around every text that is read as something else
     dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-0123456789"))
+    dumper.add_representer(str, _represented)
     said = {name: value for name, value in about.items() if value not in (None, "", [], {})}
     front = yaml.dump(said, Dumper=dumper, sort_keys=False, allow_unicode=True, width=1 << 20)
     return f"{_FENCE}\n{front}{_FENCE}\n{body}"
@@ -95,6 +96,11 @@ def parse(text: str, where: str) -> tuple[dict[str, Any], str]:
         raise UsageError(f"{where}: the front matter has no end", "it ends with a line ---")
     front = text[opening.end() : closing.start() + 1]
     return _fields(front, where), text[closing.end() :]
+
+
+def _represented(dumper: Any, text: str) -> Any:
+    """Return a text for YAML, with escapes where it has line ends of other kinds: a reader would fold those."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
 def _written(stem: str, about: dict[str, Any]) -> dict[str, str]:

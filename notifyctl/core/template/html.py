@@ -61,7 +61,9 @@ def text(markup: str) -> str:
     """
     from resiliparse.extract.html2text import extract_plain_text  # here: no other part of the program needs it
 
-    found = extract_plain_text(markup, links=True, skip_elements=_INVISIBLE).translate(_ODD)
+    found = extract_plain_text(
+        markup, links=True, skip_elements=_INVISIBLE if _HIDES.search(markup) else _SILENT
+    ).translate(_ODD)
     found = _SAME.sub(r"\1", _IN_PAGE.sub("", found))
     lines = [line.rstrip() for line in _CELLS.sub("  ", found).split("\n")]
     said = _GAPS.sub("\n\n", "\n".join(line[1:] if line.startswith(" (") else line for line in lines)).strip("\n")
@@ -101,8 +103,13 @@ _NEVER_DEEP = frozenset(
         *("p", "li", "dt", "dd", "option", "td", "th", "tr", "tbody", "thead", "tfoot", "html", "head", "body"),
     }
 )
+_SILENT = ["title", "style", "script"]
+_HIDES = re.compile(
+    r"\bhidden\b|preheader|preview|display:\s*none|mso-hide|(?:max-height|font-size|opacity):\s*0", re.IGNORECASE
+)
 _INVISIBLE = [
-    *("[hidden]", ".preheader", ".preview-text", "title", "style", "script"),
+    *_SILENT,
+    *("[hidden]", ".preheader", ".preview-text"),
     *(
         f'[style*="{name}:{blank}{value}" i]'
         for name, value in (("display", "none"), ("visibility", "hidden"), ("mso-hide", "all"))

@@ -11,6 +11,7 @@ from notifyctl.core.template import html, language
 from notifyctl.core.template.engine import Engine, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, unfit
+from notifyctl.core.template.values import Given, given
 
 NO_TEXT = "(no text)"
 """What stands beside HTML that says nothing, not even its subject: a mail's part is never empty."""
@@ -34,10 +35,10 @@ class Renderer:
         names the template, the part, and the variable where one is missing or of a wrong type.
         """
         spoken = language.chosen(source, tag)
-        given = supplied(source, values)
+        taken = checked_values(source, values)
         with language.speaking(spoken or "en"):
             parts = {
-                name: self._engine.render(unit(source, name, spoken), given) for name in part_names(source, spoken)
+                name: self._engine.render(unit(source, name, spoken), taken) for name in part_names(source, spoken)
             }
         return _FINISH[source.channel](source, parts)
 
@@ -45,7 +46,7 @@ class Renderer:
         """Return one part alone, as it is rendered. Raises TemplateError."""
         spoken = language.chosen(source, tag)
         with language.speaking(spoken or "en"):
-            return self._engine.render(unit(source, part, spoken), supplied(source, values))
+            return self._engine.render(unit(source, part, spoken), checked_values(source, values))
 
     def check(self, source: Source) -> None:
         """Raise TemplateError unless all parts in all languages are written as templates are."""
@@ -67,6 +68,14 @@ def part_names(source: Source, tag: str | None) -> list[str]:
         elif text:
             found.append(name)
     return found
+
+
+def checked_values(source: Source, values: Mapping[str, Any]) -> Given:
+    """Return what `supplied` does, as the engine takes it. Raises TemplateError."""
+    try:
+        return given(supplied(source, values))
+    except TemplateError as error:
+        raise error.at(source.name, "") from None
 
 
 def supplied(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:

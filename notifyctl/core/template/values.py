@@ -61,9 +61,15 @@ class ObjectValue:
             raise AttributeError("items")
 
 
-def given(values: Mapping[str, Any]) -> dict[str, Any]:
+class Given(dict[str, Any]):
+    """Values as the engine takes them: made once for all parts of a notification."""
+
+
+def given(values: Mapping[str, Any]) -> Given:
     """Return values as the engine takes them. Raises TemplateError for one that JSON does not have."""
-    return {name: _given(value, name, 0) for name, value in values.items()}
+    if isinstance(values, Given):
+        return values
+    return Given((name, _given(value, name, 0)) for name, value in values.items())
 
 
 def as_json(value: Any) -> str:
@@ -135,6 +141,8 @@ def number(value: float) -> str:
 
 def _given(value: Any, name: str, depth: int) -> Any:
     if value is None or value is True or value is False:
+        return value
+    if type(value) is str and value.isascii():  # nearly all of them
         return value
     if isinstance(value, str):
         return _text(value, name)

@@ -36,7 +36,7 @@ _letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _text = st.text(_letters, min_size=1, max_size=40)
 _odd = st.sampled_from(
     ["no", "yes", "on", "null", "~", "true", "1", "1e5", "0x1f", "1_000", "2026-03-29", "12:30", "---", "- a", "a: b",
-     "# a", "\r\n", "a\r\nb\r\n", " a ", "'", '"', "|", ">", "@x", "`", "%", "{{ a }}", "{% if a %}", "ü😀", "\u2028", "\ufeff"]
+     "# a", "\r\n", "a\r\nb\r\n", " a ", "'", '"', "|", ">", "@x", "`", "%", "{{ a }}", "{% if a %}", "ü😀", "\x85", "\u2028", "\ufeff"]
 )  # fmt: skip
 _json = st.recursive(
     st.none()
