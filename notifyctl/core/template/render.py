@@ -11,7 +11,7 @@ from notifyctl.core.template import html, language
 from notifyctl.core.template.engine import Engine, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, unfit
-from notifyctl.core.template.values import Given, given
+from notifyctl.core.template.values import TakenValues, given
 
 NO_TEXT = "(no text)"
 """What stands beside HTML that says nothing, not even its subject: a mail's part is never empty."""
@@ -70,7 +70,7 @@ def part_names(source: Source, tag: str | None) -> list[str]:
     return found
 
 
-def checked_values(source: Source, values: Mapping[str, Any]) -> Given:
+def checked_values(source: Source, values: Mapping[str, Any]) -> TakenValues:
     """Return what `supplied` does, as the engine takes it. Raises TemplateError."""
     try:
         return given(supplied(source, values))

@@ -61,15 +61,15 @@ class ObjectValue:
             raise AttributeError("items")
 
 
-class Given(dict[str, Any]):
+class TakenValues(dict[str, Any]):
     """Values as the engine takes them: made once for all parts of a notification."""
 
 
-def given(values: Mapping[str, Any]) -> Given:
+def given(values: Mapping[str, Any]) -> TakenValues:
     """Return values as the engine takes them. Raises TemplateError for one that JSON does not have."""
-    if isinstance(values, Given):
+    if isinstance(values, TakenValues):
         return values
-    return Given((name, _given(value, name, 0)) for name, value in values.items())
+    return TakenValues((name, _given(value, name, 0)) for name, value in values.items())
 
 
 def as_json(value: Any) -> str:
