@@ -33,6 +33,7 @@ COMMANDS = (
     ("suppressions", "suppressions", "Addresses that must not be written to, and why."),
     ("categories", "categories", "What notifications are about."),
     ("prefs", "prefs", "What people want: channels, how often, when not."),
+    ("limits", "limits", "How many notifications a minute each user may have."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),

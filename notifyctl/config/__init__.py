@@ -51,6 +51,7 @@ class Settings:
     cap_counts_transactional: bool = True
     default_timezone: str | None = None
     contact_windows: Mapping[str, CountryRules] = field(default_factory=dict)
+    notification_limit: int | None = None
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str | None = None
@@ -61,7 +62,13 @@ class Settings:
         """What is configured about when people may be reached."""
         from notifyctl.core.policy import Policy  # what brings calendars along is not loaded by every command
 
-        return Policy(self.on_cap, self.cap_counts_transactional, self.default_timezone, self.contact_windows)
+        return Policy(
+            on_cap=self.on_cap,
+            cap_counts_transactional=self.cap_counts_transactional,
+            default_timezone=self.default_timezone,
+            contact_windows=self.contact_windows,
+            notification_limit=self.notification_limit,
+        )
 
 
 def user_file() -> Path | None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
+from notifyctl.core.userlimit import MOST_A_MINUTE
 
 if TYPE_CHECKING:
     from notifyctl.core.contact import CountryRules
@@ -23,7 +24,14 @@ ENVIRONMENT = {
 _DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
 _COUNTS = _DISPATCH[:3]
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_POLICY = ("on_unknown", "on_cap", "cap_counts_transactional", "default_timezone", "contact_windows")
+_POLICY = (
+    "on_unknown",
+    "on_cap",
+    "cap_counts_transactional",
+    "default_timezone",
+    "contact_windows",
+    "notification_limit",
+)
 _SETTINGS = (*ENVIRONMENT, "operator", "protected", "require_api_key", "provider_urls", "dispatch", *_POLICY)
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
@@ -45,6 +53,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return OnCap(_one_of(value, tuple(OnCap)))
         if key == "default_timezone":
             return _zone(_typed(value, str), origin)
+        if key == "notification_limit":
+            return _limit(value)
         if key == "contact_windows":
             return _contact_windows(_typed(value, dict))
         if key == "log_format":
@@ -66,6 +76,12 @@ def _of_dispatch(name: str, value: Any) -> int | str:
         return str(value)
     if type(value) is not int or value < 1:
         raise ValueError(f"{name} is a number from 1 on, not {value!r}")
+    return value
+
+
+def _limit(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= MOST_A_MINUTE:
+        raise ValueError(f"is a number of notifications a minute, 1 to {MOST_A_MINUTE:,}, not {value!r}")
     return value
 
 

@@ -465,6 +465,7 @@ default_timezone = "UTC"
 [profiles.prod.policy]
 on_cap = "cancel"
 cap_counts_transactional = false
+notification_limit = 60
 [profiles.prod.policy.contact_windows]
 US = { sms = "sun 12:00-21:00, mon-sat 09:00-21:00", except = [2026-12-25, "2027-01-01"] }
 "*" = { email = "08:00-20:00" }
@@ -494,7 +495,9 @@ def test_the_policy_is_shown_as_it_may_be_written(bare_cli: Cli) -> None:
     assert {country: each.table() for country, each in policy.contact_windows.items()} == {
         country: found[f"contact_windows.{country}"] for country in ("US", "*", "FR")
     }
+    assert (found["notification_limit"], policy.notification_limit) == (60, 60)
     plain = {name: each["value"] for name, each in settings(bare_cli).items()}
+    assert plain["notification_limit"] is None
     assert (plain["on_cap"], plain["cap_counts_transactional"], plain["default_timezone"]) == ("defer", True, None)
 
 
@@ -530,6 +533,9 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("[policy]\non_cap = 'drop'\n", "on_cap: 'drop' is none of defer, cancel"),
         ("[policy]\non_cap = []\n", "on_cap: [] is none of defer, cancel"),
         ("[policy]\ncap_counts_transactional = 'no'\n", "cap_counts_transactional: is not true or false"),
+        ("[policy]\nnotification_limit = 0\n", "notification_limit: is a number of notifications a minute, 1 to"),
+        ("[policy]\nnotification_limit = true\n", "not True"),
+        ("[policy]\nnotification_limit = '60'\n", "not '60'"),
         ("[policy]\ncontact_windows = '08:00-21:00'\n", "contact_windows: is not a table"),
         ("[policy.contact_windows]\nUK = { sms = '08:00-21:00' }\n", "contact_windows: 'UK' is no country"),
         ("[policy.contact_windows]\nUS = { sms = '8-21' }\n", "contact_windows: US.sms: '8-21' is no window"),

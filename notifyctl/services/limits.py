@@ -1,0 +1,94 @@
+"""How much each user may have in a minute: set, shown, taken back."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from notifyctl.core import userlimit
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Channel
+from notifyctl.core.userlimit import MOST_A_MINUTE, LimitType
+from notifyctl.store import limits as store
+from notifyctl.store import standings, users
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.limits import NamedLimit, UserLimit
+from notifyctl.store.queue.wake import wake
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitInForce:
+    """What limits a user: `per_minute` None is no limit. `source`: `user`, `profile`, or `none`.
+
+    `used` is how many count in the minute that ends now.
+    """
+
+    user_id: str
+    username: str
+    limit_type: str
+    per_minute: int | None
+    source: str
+    used: int
+    woken: int = 0
+
+
+def in_force(db: Database, ref: str, default: int | None) -> list[LimitInForce]:
+    """Return what limits a user; `default` is the profile's. Raises NotFound, UsageError."""
+    with db.read() as tx:
+        return [_in_force(tx, users.find(tx, ref), default)]
+
+
+def change(db: Database, ref: str, limit_type: LimitType, text: str, default: int | None) -> LimitInForce:
+    """Set a user's limit, or take it back (`NONE`); what the old one put off is due again at once.
+
+    Raises UsageError for what is no limit, NotFound.
+    """
+    per_minute = _number(text)
+
+    def work(tx: Tx) -> LimitInForce:
+        user = users.lock(tx, users.find(tx, ref).id)
+        old = next((each.per_minute for each in store.of_user(tx, user.id) if each.limit_type == limit_type), None)
+        if old == per_minute:
+            return _in_force(tx, user, default)
+        if per_minute is None:
+            store.remove(tx, user.id, limit_type.value)
+        else:
+            row = UserLimit(str(uuid.uuid4()), user.id, limit_type.value, per_minute, tx.now, tx.now)
+            store.write(tx, row)
+        tx.audit("update", "limit", [(user.id, {"limit_type": limit_type.value, "per_minute": [old, per_minute]})])
+        return _in_force(tx, user, default, wake(tx, user.id, list(Channel)))
+
+    return db.write(work)
+
+
+def page(db: Database, after: Cursor | None, limit: int) -> list[NamedLimit]:
+    """Return at most `limit` users' limits after the cursor, newest first."""
+    with db.read() as tx:
+        return list(store.page(tx, after, limit))
+
+
+def count(db: Database) -> int:
+    """Return how many there are."""
+    with db.read() as tx:
+        return store.count(tx)
+
+
+def _in_force(tx: Tx, user: users.User, default: int | None, woken: int = 0) -> LimitInForce:
+    own = next((each for each in store.of_user(tx, user.id) if each.limit_type == LimitType.NOTIFICATION), None)
+    per_minute = default if own is None else own.per_minute
+    source = "user" if own is not None else "none" if default is None else "profile"
+    used = userlimit.used(standings.slots(tx, {user.id}).get(user.id, ()), tx.now)
+    return LimitInForce(user.id, user.username, LimitType.NOTIFICATION.value, per_minute, source, used, woken)
+
+
+def _number(text: str) -> int | None:
+    if text.strip() == NONE:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not 1 <= int(text) <= MOST_A_MINUTE:
+        hint = f"1 to {MOST_A_MINUTE:,} a minute, or {NONE}"
+        raise UsageError(f"--per-minute: {text[:20]!r} is no number of notifications", hint)
+    return int(text)
