@@ -43,6 +43,7 @@ TABLES = (
     "category_opt_outs",
     "cap_usage",
     "user_limits",
+    "signing_keys",
 )
 
 
@@ -73,6 +74,7 @@ def upgrade() -> None:
     _category_opt_outs()
     _cap_usage()
     _user_limits()
+    _signing_keys()
 
 
 def downgrade() -> None:
@@ -633,6 +635,17 @@ def _user_limits() -> None:
         _foreign_key("user_limits", "user_id", "users.id"),
     )
     op.create_index("idx_user_limit", "user_limits", ["user_id", "limit_type"], unique=True)
+
+
+def _signing_keys() -> None:
+    _create(
+        "signing_keys",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("purpose", sa.String(30), nullable=False),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+    )
+    op.create_index("idx_signing_key_purpose", "signing_keys", ["purpose"], unique=True)
 
 
 def _now_ms() -> sa.TextClause:

@@ -177,6 +177,7 @@ def _options(
         on_unknown=dict(run.settings.on_unknown),
         policy=run.settings.policy,
         provider_urls=dict(run.settings.provider_urls),
+        unsubscribe_url=run.settings.unsubscribe_url,
         **counts,
         **times,
     )

@@ -84,6 +84,7 @@ EXAMPLES = {
     "limits show": "notifyctl limits show anna",
     "limits set": "notifyctl limits set anna --per-minute 10",
     "limits list": "notifyctl limits list -o csv",
+    "prefs unsubscribe": "notifyctl prefs unsubscribe - < token",
     "receipts poll": "notifyctl receipts poll --provider twilio",
     "receipts ingest": "notifyctl receipts ingest - --provider sendgrid < events.json",
     "metrics show": "notifyctl metrics show --by hour --last 24h",

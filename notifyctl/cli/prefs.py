@@ -12,6 +12,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.streams import stdin_line
 from notifyctl.cli.types import ChannelArgument, UserArgument
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
@@ -120,6 +121,23 @@ def opt_out(ctx: typer.Context, user: UserArgument, category: _Category) -> None
     """Let a user leave a category: nothing of it is sent to them any more, on any channel."""
     with invocation(ctx) as run:
         done = preferences.leave(run.system.db, user, category)
+        _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
+
+
+@app.command(shows=_LEFT)
+def unsubscribe(
+    ctx: typer.Context,
+    token: Annotated[
+        str, typer.Argument(metavar="TOKEN|-", help="The token of the link in a mail; - reads it from stdin.")
+    ],
+) -> None:
+    """Do what one click in a mail asks: its reader leaves the mail's category.
+
+    For whatever answers the POST at `unsubscribe_url`. A second time changes nothing, and succeeds.
+    """
+    with invocation(ctx) as run:
+        given = stdin_line("").decode(errors="replace") if token == "-" else token  # noqa: S105 - a hyphen
+        done = preferences.unsubscribe(run.system.db, run.system.keyring, given)
         _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
 
 

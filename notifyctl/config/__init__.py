@@ -52,6 +52,7 @@ class Settings:
     default_timezone: str | None = None
     contact_windows: Mapping[str, CountryRules] = field(default_factory=dict)
     notification_limit: int | None = None
+    unsubscribe_url: str | None = None
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str | None = None

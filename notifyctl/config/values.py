@@ -32,7 +32,8 @@ _POLICY = (
     "contact_windows",
     "notification_limit",
 )
-_SETTINGS = (*ENVIRONMENT, "operator", "protected", "require_api_key", "provider_urls", "dispatch", *_POLICY)
+_OTHERS = ("operator", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
+_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_POLICY)
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
@@ -57,6 +58,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _limit(value)
         if key == "contact_windows":
             return _contact_windows(_typed(value, dict))
+        if key == "unsubscribe_url":
+            return _unsubscribe_url(_typed(value, str))
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
@@ -108,6 +111,12 @@ def _contact_windows(table: Mapping[str, Any]) -> dict[str, CountryRules]:
     from notifyctl.core.contact import parse
 
     return {country: parse(country, rules) for country, rules in table.items()}
+
+
+def _unsubscribe_url(url: str) -> str:
+    from notifyctl.core.unsubscribe import checked_url  # loaded where it is configured
+
+    return checked_url(url)
 
 
 def _typed(value: Any, kind: type) -> Any:

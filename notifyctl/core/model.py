@@ -63,12 +63,21 @@ class TemplateRef(NamedTuple):
     language: str | None = None
 
 
+class Subscription(NamedTuple):
+    """What a person can leave with one click: a category of marketing. `at`: when the mail with the link was made."""
+
+    user_id: str
+    category: str
+    at: int
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a provider is to deliver: the content (a payload of `PAYLOAD_VERSION`) to one address.
 
     `to` is None where the content itself names the audience (a push topic or condition). `attempt` is which of the
     notification's attempts it is for, so that a receipt can name it. With a `template` its text is yet to be rendered.
+    A mail of a `subscription` can be left; `one_click`: its headers say how.
     """
 
     notification_id: str
@@ -77,6 +86,8 @@ class Message:
     content: Mapping[str, Any]
     attempt: int = 1
     template: TemplateRef | None = None
+    subscription: Subscription | None = None
+    one_click: bool = False
 
 
 class Claim(NamedTuple):

@@ -16,7 +16,7 @@ class DispatchOptions:
 
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
-    dispatcher does only a part.
+    dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about.
     """
 
     once: bool = False
@@ -33,3 +33,4 @@ class DispatchOptions:
     on_unknown: Mapping[Channel, OnUnknown] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
     provider_urls: Mapping[str, str] = field(default_factory=dict)
+    unsubscribe_url: str | None = None

@@ -12,6 +12,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.templates import Templates
@@ -40,10 +41,12 @@ class Roster:
         wire: Wire,
         tokens: TokenSource,
         connections: int,
+        one_click: OneClick,
     ) -> None:
         self._threads = threads
         self._files = Files(threads)
         self._templates = Templates(threads)
+        self._one_click = one_click
         self._keyring = keyring
         self._channels = channels
         self._urls = urls
@@ -111,7 +114,8 @@ class Roster:
         credentials = self.open(config)
         adapter = registry.get(provider)
         problem = _problem(adapter, credentials)
-        return Sender(adapter, credentials, self._wire, self._tokens, self._files, self._templates, problem)
+        made_of = (self._files, self._templates, self._one_click)
+        return Sender(adapter, credentials, self._wire, self._tokens, *made_of, problem)
 
     def stand_ins(self, provider: str) -> Sequence[str]:
         """Return for whom a provider stands in now."""

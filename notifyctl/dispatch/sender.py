@@ -11,11 +11,13 @@ from typing import Any
 
 from notifyctl.core.content import InvalidPayload
 from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
-from notifyctl.core.model import Category, Message
+from notifyctl.core.model import Category, Message, Subscription
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.text import one_line
+from notifyctl.core.unsubscribe import with_link
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.templates import Templates
 from notifyctl.providers.contract import (
     Adapter,
@@ -49,6 +51,7 @@ class Sender:
         tokens: TokenSource,
         files: Files,
         templates: Templates,
+        one_click: OneClick,
         problem: str | None = None,
     ) -> None:
         self._adapter = adapter
@@ -57,6 +60,7 @@ class Sender:
         self._tokens = tokens
         self._files = files
         self._templates = templates
+        self._one_click = one_click
         self._problem = problem
         self._token: str | None = None
         self._build = builder(adapter, credentials)
@@ -105,6 +109,11 @@ class Sender:
     # Build, send, read
 
     async def _call(self, build: Builder, message: Message, seconds: float, end: float) -> Outcome:
+        if message.subscription is not None:
+            linked = await self._linked(message, message.subscription, end - seconds)
+            if isinstance(linked, Outcome):
+                return linked
+            message = linked
         if message.template is not None:
             rendered = await self._rendered(message, end - seconds)
             if isinstance(rendered, Outcome):
@@ -127,6 +136,25 @@ class Sender:
         except Exception as error:  # a third party's adapter: the provider may have taken it
             log.exception("provider %s: reading the answer failed", self._adapter.name)
             return Outcome(Kind.UNKNOWN, f"the answer could not be read: {type(error).__name__}")
+
+    async def _linked(self, message: Message, subscription: Subscription, end: float) -> Message | Outcome:
+        """Return the message with the link by which the person leaves its category, where there is an address for it.
+
+        Those of templates find it among their variables.
+        """
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                link = await self._one_click.link(subscription)
+            return message if link is None else with_link(message, link)
+        except InvalidPayload as error:
+            return _unfit(str(error))
+        except NotifyctlError as error:  # no key, or the database is away: what has no such link needs none
+            why = one_line(f"its link to unsubscribe could not be signed: {error.message}")
+            return Outcome(Kind.TRANSIENT, why, asked=False, counts=False)
+        except TimeoutError:
+            raise DatabaseUnavailable("the key that signs could not be read in time") from None
+        except asyncio.CancelledError:  # at shutdown: nothing was sent
+            raise DatabaseUnavailable("broken off before the key that signs was read") from None
 
     async def _rendered(self, message: Message, end: float) -> Message | Outcome:
         """Return the message with its text, or that its template has none for it."""

@@ -13,7 +13,9 @@ from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
-from notifyctl.store import categories, standings, users
+from notifyctl.core.sealing import Keyring
+from notifyctl.core.unsubscribe import PURPOSE, read
+from notifyctl.store import categories, signing, standings, users
 from notifyctl.store import preferences as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -139,16 +141,25 @@ def clear(db: Database, ref: str, channel: Channel | None) -> list[ChannelWishes
     return db.write(work)
 
 
-def leave(db: Database, ref: str, category: str, source: OptOutSource = OptOutSource.OPERATOR) -> Left:
+def leave(db: Database, ref: str, category: str) -> Left:
     """Write down that a user leaves a category: nothing of it is sent any more. Raises NotFound."""
 
     def work(tx: Tx) -> Left:
         user = users.lock(tx, users.find(tx, ref).id)
-        name, row_id = categories.find(tx, category).name, str(uuid.uuid4())
-        changed = categories.leave(tx, row_id, user.id, name, source)
-        if changed:
-            tx.audit("opt_out", "category", [(row_id, {"user_id": user.id, "category": name, "source": source.value})])
-        return Left(user.id, user.username, name, left=True, changed=changed)
+        return _left(tx, user, categories.find(tx, category).name, OptOutSource.OPERATOR)
+
+    return db.write(work)
+
+
+def unsubscribe(db: Database, keyring: Keyring, token: str) -> Left:
+    """Do what the link in a mail is for: the person leaves the category, though that be deleted; again, nothing.
+
+    Raises UsageError for what is no token, AnswerIsNo for one that is not good, NotFound for a user who is gone.
+    """
+
+    def work(tx: Tx) -> Left:
+        asked = read(token, signing.find(tx, keyring, PURPOSE), tx.now)
+        return _left(tx, users.lock(tx, asked.user_id), asked.category, OptOutSource.ONE_CLICK)
 
     return db.write(work)
 
@@ -170,6 +181,14 @@ def come_back(db: Database, ref: str, category: str) -> Left:
 
 
 # Helpers
+
+
+def _left(tx: Tx, user: User, name: str, source: OptOutSource) -> Left:
+    row_id = str(uuid.uuid4())
+    changed = categories.leave(tx, row_id, user.id, name, source)
+    if changed:
+        tx.audit("opt_out", "category", [(row_id, {"user_id": user.id, "category": name, "source": source.value})])
+    return Left(user.id, user.username, name, left=True, changed=changed)
 
 
 def _values(wish: Wish) -> dict[str, Any]:

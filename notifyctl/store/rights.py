@@ -26,6 +26,7 @@ DISPATCHING = {
     "provider_configs": ("SELECT", "UPDATE"),
     "provider_states": ("SELECT", "INSERT", "UPDATE"),
     "rate_limits": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "signing_keys": ("SELECT", "INSERT"),
     "suppressions": ("SELECT", "INSERT", "UPDATE"),
     "template_versions": ("SELECT",),
     "user_limits": ("SELECT",),

@@ -22,6 +22,7 @@ from notifyctl.dispatch.host import Host, room_for_connections
 from notifyctl.dispatch.lane import Lane, LaneOptions
 from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
 from notifyctl.dispatch.notices import Notice, Notices
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.presence import Presence
 from notifyctl.dispatch.queues import notifications, questions
@@ -62,7 +63,8 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
     notices, news, presence = Notices(tally, notify), asyncio.Event(), Presence(str(uuid.uuid4()), tally)
     room = room_for_connections()
-    roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room)
+    one_click = OneClick(threads, keyring, options.unsubscribe_url)
+    roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     budget = Budget(options.limit)
     lanes, recorder = _sending(shared, presence, budget)

@@ -463,6 +463,7 @@ def test_precedence(bare_cli: Cli) -> None:
 POLICY = """
 [profiles.prod]
 default_timezone = "UTC"
+unsubscribe_url = "https://example.org/u"
 [profiles.prod.policy]
 on_cap = "cancel"
 cap_counts_transactional = false
@@ -491,6 +492,7 @@ def test_the_policy_is_shown_as_it_may_be_written(bare_cli: Cli) -> None:
         False,
         "Etc/UTC",
     )
+    assert found["unsubscribe_url"] == "https://example.org/u"
     policy = load(config=str(path), profile="prod", env={}).policy
     assert (policy.on_cap, policy.cap_counts_transactional, policy.default_timezone) == ("cancel", False, "Etc/UTC")
     assert {country: each.table() for country, each in policy.contact_windows.items()} == {
@@ -541,6 +543,9 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("[policy.contact_windows]\nUK = { sms = '08:00-21:00' }\n", "contact_windows: 'UK' is no country"),
         ("[policy.contact_windows]\nUS = { sms = '8-21' }\n", "contact_windows: US.sms: '8-21' is no window"),
         ("[profiles.prod.policy.contact_windows]\nUS = { fax = '' }\n", "US.fax is no setting"),
+        ("unsubscribe_url = 'http://example.org/u'", "unsubscribe_url: must be https"),
+        ("unsubscribe_url = 'https://a:b@example.org/u'", "unsubscribe_url: holds a user or password"),
+        ("[profiles.prod]\nunsubscribe_url = 5", "unsubscribe_url: is not text"),
         ("log_level = 'LOUD'", "LOUD"),
         ("this is not toml", "is not TOML"),
     ],

@@ -10,7 +10,9 @@ import pytest
 from notifyctl.core import attached
 from notifyctl.core.errors import DatabaseUnavailable
 from notifyctl.core.model import Channel, Message
+from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.templates import Templates
@@ -32,7 +34,9 @@ def test_a_call_that_was_never_begun_is_given_back(database: Database, left_s: f
         threads, wire = StoreThreads(database), Wire()
         files = Files(threads)
         settings = Credentials("SG.key", config={"base_url": "http://127.0.0.1:1", "from": "alerts@example.com"})
-        sender = Sender(SendGrid(), settings, wire, TokenSource(), files, Templates(threads))
+        sender = Sender(
+            SendGrid(), settings, wire, TokenSource(), files, Templates(threads), OneClick(threads, Keyring({}), None)
+        )
         try:
             async with files.turn:  # another mail's are being read, for long
                 attempt = asyncio.create_task(sender.deliver(MAIL, 1.0, time.monotonic() + 1.0 + left_s))

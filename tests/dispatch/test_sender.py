@@ -9,7 +9,9 @@ from typing import Any
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind, Outcome
+from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.templates import Templates
@@ -38,7 +40,9 @@ def deliver(db: Database, server: Scripted, token_s: float, seconds: float, left
         wire, tokens, threads = Wire(), TokenSource(fetch=fetch), StoreThreads(db)
         account = service_account(server.url)
         credentials = Credentials("", config={"base_url": server.url}, service_account=account)
-        sender = Sender(Fcm(), credentials, wire, tokens, Files(threads), Templates(threads))
+        sender = Sender(
+            Fcm(), credentials, wire, tokens, Files(threads), Templates(threads), OneClick(threads, Keyring({}), None)
+        )
         try:
             return await sender.deliver(PUSH, seconds, time.monotonic() + left_s)
         finally:

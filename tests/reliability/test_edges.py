@@ -12,6 +12,7 @@ from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.files import Files
+from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -41,7 +42,15 @@ def test_no_call_begins_when_its_time_is_over(
         wire = Wire()
         try:
             threads = StoreThreads(database)
-            sender = Sender(SendGrid(), settings, wire, TokenSource(), Files(threads), Templates(threads))
+            sender = Sender(
+                SendGrid(),
+                settings,
+                wire,
+                TokenSource(),
+                Files(threads),
+                Templates(threads),
+                OneClick(threads, Keyring({}), None),
+            )
             return await sender.deliver(message, 1.0, time.monotonic() + left_s)
         finally:
             await wire.aclose()

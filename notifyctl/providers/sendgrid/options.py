@@ -58,6 +58,20 @@ def options(content: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def left_by_itself(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a mail with its own link to unsubscribe: SendGrid adds no other, and changes none.
+
+    Subscription tracking and unsubscribe groups bring a List-Unsubscribe of SendGrid's own, click tracking leads every
+    link by another host. Source: twilio.com/docs/sendgrid/ui/sending-email/list-unsubscribe.
+    """
+    tracking = {
+        **given.get("tracking_settings", {}),
+        "click_tracking": {"enable": False, "enable_text": False},
+        "subscription_tracking": {"enable": False},
+    }
+    return {**{name: value for name, value in given.items() if name != "asm"}, "tracking_settings": tracking}
+
+
 def mail_settings(content: Mapping[str, Any], credentials: Credentials) -> dict[str, Any]:
     """Return the mail's settings; where the provider is in sandbox mode, no mail can leave it."""
     settings = fields.mapping(content, "mail_settings")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import update
 
 from notifyctl.core.gate import Person
-from notifyctl.core.model import Claim
+from notifyctl.core.model import Channel, Claim, Subscription
 from notifyctl.core.policy import Policy
 from notifyctl.core.triage import Due
 from notifyctl.store import standings
@@ -56,6 +57,9 @@ class Rules:
         person = self._known.persons.get(whom)
         if person is None:
             return claim
+        if person.marketing and claim.channel is Channel.EMAIL:
+            of = Subscription(row.user_id, person.category or "", self._now)
+            claim = claim._replace(message=replace(claim.message, subscription=of))
         if person.limit is not None:
             self._sent[whom.user_id] += 1
         day = self._known.days.get(whom)
