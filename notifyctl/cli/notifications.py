@@ -62,6 +62,7 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("bounced_at", FieldKind.TIME),
         Field("receipt"),
         Field("resent_from", FieldKind.ID),
+        Field("template"),
         Field("template_id", FieldKind.ID),
         Field("template_version", FieldKind.NUMBER),
     )

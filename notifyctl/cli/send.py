@@ -45,6 +45,7 @@ FIELDS = (
     Field("max_retries", FieldKind.NUMBER),
     Field("error_message"),
     Field("provider_message_id"),
+    Field("template"),
     Field("template_id", FieldKind.ID),
     Field("template_version", FieldKind.NUMBER),
     Field("deduplicated", FieldKind.BOOL),

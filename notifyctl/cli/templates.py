@@ -245,10 +245,13 @@ def enable(ctx: typer.Context, name: NameArgument) -> None:
 
 @app.command(shows=FIELDS)
 def disable(ctx: typer.Context, name: NameArgument) -> None:
-    """Take a template out of use: nothing can be submitted by it."""
+    """Take a template out of use: nothing can be submitted by it, and what was submitted waits."""
     with invocation(ctx) as run:
-        done = service.disable(run.system.db, name)
+        db = run.system.db
+        done = service.disable(db, name)
         run.out.record(done, FIELDS, told=_in_words(done, "disabled"))
+        if waiting := service.waiting(db, done):
+            run.out.say(f"held until it is enabled: {waiting:,} pending notification{'' if waiting == 1 else 's'}")
 
 
 @app.command(shows=FIELDS)

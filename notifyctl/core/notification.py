@@ -85,6 +85,7 @@ class Notification:
     template_version: int | None
     username: str
     state: str
+    template: str | None = None
 
     @property
     def metric_at(self) -> int:

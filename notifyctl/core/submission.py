@@ -134,6 +134,7 @@ class Plan:
     objection: Verdict
     left_out: Sequence[LeftOut] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    template: Template | None = None
 
     @property
     def unaddressed(self) -> Conflict | None:
@@ -196,7 +197,7 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         to = replace(to, template=pinned)
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at))
-    return Plan(row, who, provider, to, verdict, against.left_out, files)
+    return Plan(row, who, provider, to, verdict, against.left_out, files, template)
 
 
 def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:

@@ -34,7 +34,7 @@ from notifyctl.providers.registry import BrokenProvider
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import previews
 from notifyctl.store import notifications as store
-from notifyctl.store import submissions, template_sources
+from notifyctl.store import submissions, template_sources, templates
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import submit as queue
@@ -166,7 +166,9 @@ def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], new_id: str)
     try:
         message = previews.rendered(template, planned.message)
     except TemplateError as error:
-        return f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
+        hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
+        told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
+        return f"{told}\nhint: {hint}" if hint else told
     _check(replace(planned, message=message), urls)
     return None
 
@@ -226,10 +228,14 @@ def _check(planned: Plan, urls: Mapping[str, str]) -> None:
 
 
 def _stored(tx: Tx, draft: Draft, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
-    row = planned.row
+    row, template = planned.row, planned.template
+    if template is not None and not templates.keep(tx, [template.id]):
+        raise Conflict(f"template {template.name} was deleted at this moment", "notifyctl templates list")
     if queue.submit(tx, [row], planned.files):
         held = submission.is_held(row, providers, tx.now)
-        return Submitted(store.begun(row, planned.recipient.username, held=held), False, planned.remark)
+        name = None if template is None else template.name
+        begun = store.begun(row, planned.recipient.username, held=held, template=name)
+        return Submitted(begun, False, planned.remark)
     # Another one stored the same submission at this moment.
     found = submissions.formers(tx, [row.idempotency_key]).get(row.idempotency_key)
     if found is None:

@@ -111,6 +111,12 @@ def chosen(tx: Tx, template: Template, number: int | None, *, draft: bool = Fals
     return found
 
 
+def waiting(db: Database, template: Template) -> int:
+    """Return how many pending notifications are to be rendered from a template."""
+    with db.read() as tx:
+        return store.pending(tx, template.id)
+
+
 # Acting
 
 

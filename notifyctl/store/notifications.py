@@ -31,7 +31,7 @@ from notifyctl.core.submission import New
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, predicates, state_expression, stuck
-from notifyctl.store.schema.tables import notifications, users
+from notifyctl.store.schema.tables import notification_templates, notifications, users
 
 n = notifications.c
 
@@ -106,16 +106,20 @@ def get(tx: Tx, ids: Sequence[str]) -> dict[str, Notification]:
     return {row.id: Notification(*row) for row in found}
 
 
-def begun(row: New, username: str, *, held: bool) -> Notification:
+def begun(row: New, username: str, *, held: bool, template: str | None = None) -> Notification:
     """Return a new notification as `get` finds it in the transaction that inserted it; nothing has to be read.
 
-    `held`: its provider sends nothing now, nor does another in its stead.
+    `held`: its provider sends nothing now, nor does another in its stead. `template` is the name of its template.
     """
     due = State.HELD if held else State.DUE
     empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Notification))
     given = {field.name: getattr(row, field.name) for field in fields(New) if field.name in empty}
     set_by_the_table = {"status": Status.PENDING.value, "attempt_count": 0, "is_critical": False}
-    shown = {"username": username, "state": (State.SCHEDULED if row.due_at > row.created_at else due).value}
+    shown = {
+        "username": username,
+        "template": template,
+        "state": (State.SCHEDULED if row.due_at > row.created_at else due).value,
+    }
     return Notification(**empty | given | set_by_the_table | shown)
 
 
@@ -188,9 +192,18 @@ _ROW = [_DUE if field.name == "due_at" else n[field.name] for field in fields(No
 _LISTED = [_NO_PAYLOAD if column is n.payload else column for column in _ROW]
 
 
+_TEMPLATE = (
+    select(notification_templates.c.name)
+    .where(notification_templates.c.id == n.template_id)
+    .correlate(notifications)
+    .scalar_subquery()
+    .label("template")
+)
+
+
 def _select(now: int, columns: Sequence[ColumnElement[Any]] = _ROW) -> Select[Any]:
     state = state_expression(now).label("state")
-    return select(*columns, users.c.username, state).join_from(notifications, users, users.c.id == n.user_id)
+    return select(*columns, users.c.username, state, _TEMPLATE).join_from(notifications, users, users.c.id == n.user_id)
 
 
 def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:

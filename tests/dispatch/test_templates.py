@@ -107,7 +107,7 @@ def test_preview_is_what_is_sent(cli: Cli, box: Letterbox) -> None:
 def test_a_template_error_is_one_message_s_end(cli: Cli, database: Database, box: Letterbox) -> None:
     """It is accepted with a warning, dies with the variable's name, and the others are sent."""
     bad = cli.call(*SEND, "-o", "id").ok()
-    assert "template_error" in bad.stderr and "name" in bad.stderr
+    assert "template_error" in bad.stderr and "--var name=VALUE" in bad.stderr
     submit(cli, "--var", "name=Anna")
     report = dispatch(cli)
     assert (report["accepted"], report["dead"]) == (1, 1)
@@ -179,6 +179,8 @@ def test_lists_find_what_a_template_made(cli: Cli, box: Letterbox) -> None:
     cli.call("templates", "update", "welcome", "--body", "New").ok()
     cli.call("templates", "publish", "welcome").ok()
     second = submit(cli, "--var", "name=Anna")
+    shown = cli.call("notifications", "show", second, "-o", "json").ok().json()
+    assert (shown["template"], shown["template_version"]) == ("welcome", 2)
     listed = ("notifications", "list", "--template", "welcome", "-o", "id")
     assert set(cli.call(*listed).ok().stdout.split()) == {first, second}
     assert cli.call(*listed, "--template-version", "2").ok().stdout.split() == [second]
@@ -194,7 +196,7 @@ def test_a_disabled_template_holds_what_was_submitted(cli: Cli, database: Databa
     plain = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "-o", "id")
     other = cli.call(*plain).ok().stdout.strip()
     due = {id_: seed.notification(database, id_).due_at for id_ in mine}
-    cli.call("templates", "disable", "welcome").ok()
+    assert "held until it is enabled: 3 " in cli.call("templates", "disable", "welcome").ok().stderr
     held = ("notifications", "list", "--state", "held", "-o", "id")
     assert set(cli.call(*held).ok().stdout.split()) == set(mine)
     assert dispatch(cli)["accepted"] == 1
