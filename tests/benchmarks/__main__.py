@@ -27,6 +27,7 @@ from tests.benchmarks import (
     slow,
     startup,
     submitting,
+    templated,
     tls,
     wal,
 )
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Place], list[Table]]] = {
     "dispatch": dispatching.measure,
     "tls": tls.measure,
     "bouncer": bouncing.measure,
+    "templates": templated.measure,
     "wal": wal.measure,
     "slow": slow.measure,
     "hanging": hanging.measure,
