@@ -44,6 +44,7 @@ TABLES = (
     "cap_usage",
     "user_limits",
     "signing_keys",
+    "adopted_policy",
 )
 
 
@@ -75,6 +76,7 @@ def upgrade() -> None:
     _cap_usage()
     _user_limits()
     _signing_keys()
+    _adopted_policy()
 
 
 def downgrade() -> None:
@@ -186,7 +188,7 @@ def _notifications() -> None:
     _create_partial_index(
         "idx_notifications_deferred",
         "notifications",
-        ["deferred_by"],
+        ["id"],
         where="deferred_by IS NOT NULL",
     )
     if op.get_context().dialect.name == "postgresql":
@@ -554,6 +556,7 @@ def _dispatchers() -> None:
         sa.Column("per_minute", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("beats", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("machine", sa.String(80)),
+        sa.Column("policy_digest", sa.CHAR(64)),
     )
 
 
@@ -650,6 +653,16 @@ def _signing_keys() -> None:
 
 def _now_ms() -> sa.TextClause:
     return sa.text(NOW_MS[op.get_context().dialect.name])
+
+
+def _adopted_policy() -> None:
+    _create(
+        "adopted_policy",
+        sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("digest", sa.CHAR(64), nullable=False),
+        sa.Column("adopted_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("woken_to", ID),
+    )
 
 
 def _create(name: str, *items: sa.schema.SchemaItem, key: tuple[str, ...] = ("id",)) -> None:

@@ -16,6 +16,7 @@ class Heartbeat:
     """What a dispatcher says of itself: `per_minute` is how many attempts it recorded a minute, of late.
 
     `beats` grows with each. `machine` tells from another the machine on which `pid` is a process, None: not known.
+    `policy` is the digest of the policy by which it works.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Heartbeat:
     per_minute: int
     beats: int = 0
     machine: str | None = None
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +89,4 @@ class Alive:
     heartbeat_at: int
     in_flight: int
     per_minute: int
+    policy: str | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.dispatch.adopting import Adopting
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chores
 from notifyctl.dispatch.early import EarlyReceipts
@@ -56,6 +57,7 @@ class Parts:
     chores: Chores
     early: EarlyReceipts
     presence: Presence
+    adopting: Adopting
     budget: Budget
     tally: Tally
     notices: Notices
@@ -93,6 +95,7 @@ class Dispatcher:
         parts.chores.begin()
         recordings = {asyncio.create_task(each.run()) for each in parts.recorders}
         try:
+            await parts.adopting.begin()
             await self._work(recordings)
         finally:
             self.stop()
@@ -156,6 +159,7 @@ class Dispatcher:
         """Enter this dispatcher among those alive; check what it will need, and that the credentials open."""
         rights.require_dispatching(tx)
         self._parts.roster.enter(tx)
+        self._parts.adopting.enter(tx)
         self._parts.presence.beat(tx)
         return tx.now
 
@@ -180,10 +184,14 @@ class Dispatcher:
                 await parts.early.look()  # what came while the last calls ran
         finally:  # whatever became of that, it is gone now, and must not look like one that vanished
             with suppress(DatabaseUnavailable, CommitUnknown):
-                await parts.threads.write(parts.presence.leave)
+                await parts.threads.write(self._left)
         await parts.wire.aclose()
         await parts.tokens.aclose()
         await asyncio.to_thread(parts.threads.close)
+
+    def _left(self, tx: Tx) -> None:
+        self._parts.adopting.leave(tx)
+        self._parts.presence.leave(tx)
 
 
 @contextmanager

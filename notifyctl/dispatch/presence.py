@@ -18,10 +18,14 @@ from notifyctl.store.db.tx import Tx
 
 
 class Presence:
-    """One dispatcher's presence; `id` is its own, `watch` what it knows of the others."""
+    """One dispatcher's presence; `id` is its own, `watch` what it knows of the others.
 
-    def __init__(self, id_: str, tally: Tally) -> None:
+    `policy` is the digest of the policy by which it works.
+    """
+
+    def __init__(self, id_: str, tally: Tally, policy: str) -> None:
         self.id = id_
+        self._policy = policy
         self.watch = Watch(id_)
         self._tally = tally
         self._pace = Pace(time.monotonic())
@@ -32,7 +36,8 @@ class Presence:
         self._beats += 1
         per_minute = self._pace.per_minute(self._tally.attempts, time.monotonic())
         host, pid, in_flight = socket.gethostname(), os.getpid(), self._tally.in_flight
-        dispatchers.beat(tx, Heartbeat(self.id, host, pid, in_flight, per_minute, self._beats, machine()))
+        heart = Heartbeat(self.id, host, pid, in_flight, per_minute, self._beats, machine(), self._policy)
+        dispatchers.beat(tx, heart)
         signs = dispatchers.signs(tx)
         self.watch.saw(signs, _gone(signs), time.monotonic())
 

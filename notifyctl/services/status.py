@@ -16,7 +16,8 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import credentials
+from notifyctl.services import credentials, presence
+from notifyctl.services.presence import Problem
 from notifyctl.store import bursts as store_bursts
 from notifyctl.store import providers
 from notifyctl.store import status as store
@@ -35,15 +36,6 @@ _UNEXPLAINED = (State.DUE, State.UNKNOWN)
 
 Clock = Callable[[int, int], str]
 """Writes a moment for people, as it is seen from another (both in milliseconds)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, and the command that helps. `code` names the kind for programs."""
-
-    code: str
-    message: str
-    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +119,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
             *_of_keys(configs, keyring),
             *_of_adapters(),
             *_of_dispatching(alive, pending, unexplained, now),
-            *_of_vanished(vanished, now),
+            *presence.problems(alive, vanished, now),
             *_of_dead_letters(letters),
             *bursts,
             *_of_afterwards(after, day["sent"], now),
@@ -368,17 +360,6 @@ def _of_dead_letters(letters: DeadLetters) -> list[Problem]:
         return []
     message = f"DLQ {letters.unresolved:,} unresolved, {letters.last_hour:,} in the last hour"
     return [Problem("dead_letters", message, "notifyctl dlq list")]
-
-
-def _of_vanished(vanished: list[Alive], now: int) -> list[Problem]:
-    """Return dispatchers that are gone without having left: killed, or on a host that is."""
-    if not vanished:
-        return []
-    last = vanished[0]
-    which = f"dispatcher {last.host}:{last.pid} vanished {show_ms(now - last.heartbeat_at)} ago"
-    others = f", {len(vanished) - 1:,} more within a day" if len(vanished) > 1 else ""
-    in_flight = f"; {last.in_flight:,} were in flight" if last.in_flight else ""
-    return [Problem("dispatcher_vanished", which + in_flight + others, "see its log, or its host's: out of memory?")]
 
 
 def _of_afterwards(after: Afterwards, sent: int, now: int) -> list[Problem]:

@@ -6,11 +6,12 @@ from notifyctl.core.errors import NotAllowed
 from notifyctl.store.db.tx import Tx
 
 DISPATCHING = {
+    "adopted_policy": ("SELECT", "INSERT", "UPDATE"),
     "alembic_version": ("SELECT",),
     "attachment_pieces": ("SELECT",),
     "attachments": ("SELECT", "UPDATE", "DELETE"),
     "audit_logs": ("INSERT",),
-    "cap_usage": ("SELECT", "INSERT", "UPDATE"),
+    "cap_usage": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "categories": ("SELECT",),
     "category_opt_outs": ("SELECT",),
     "contact_points": ("SELECT",),

@@ -23,6 +23,7 @@ OVERDUE_MS = 15 * 60_000
 
 _n = notifications.c
 _d = dispatchers.c
+_ALIVE = (_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute, _d.policy_digest)
 _STATUSES = [status.value for status in Status]
 
 
@@ -79,7 +80,7 @@ class Afterwards:
 def vanished(tx: Tx) -> list[Alive]:
     """Return the dispatchers that gave no sign of life any more in the last day, and did not leave."""
     rows = tx.execute(
-        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
+        select(*_ALIVE)
         .where(_d.heartbeat_at < tx.now - ALIVE_MS, _d.heartbeat_at >= tx.now - DAY_MS)
         .order_by(_d.heartbeat_at.desc(), _d.id)
     )
@@ -97,7 +98,7 @@ def afterwards(tx: Tx) -> Afterwards:
 def alive(tx: Tx) -> list[Alive]:
     """Return the dispatchers at work, the oldest first."""
     rows = tx.execute(
-        select(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute)
+        select(*_ALIVE)
         .where(_d.heartbeat_at.between(tx.now - ALIVE_MS, tx.now + ALIVE_MS))  # a clock may have been put back
         .order_by(_d.started_at, _d.id)
     )

@@ -12,7 +12,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from notifyctl.core.policy import digest
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.adopting import Adopting
 from notifyctl.dispatch.books import Books, ReceiptBooks
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chore, Chores, regularly
@@ -51,6 +53,7 @@ one, or for `receipts poll`."""
 
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
+ADOPTING_S = 2.0
 EARLY_S = 1.0
 PARKED_S = 2.0
 """How often to look for what templates hold back no more."""
@@ -61,7 +64,9 @@ SWEEP_S = 600.0
 def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[Notice], None]) -> Dispatcher:
     """Return a dispatcher over a database; `notify` says what people should know."""
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
-    notices, news, presence = Notices(tally, notify), asyncio.Event(), Presence(str(uuid.uuid4()), tally)
+    notices, news, policy = Notices(tally, notify), asyncio.Event(), digest(options.policy)
+    presence = Presence(str(uuid.uuid4()), tally, policy)
+    adopting = Adopting(threads, run, policy, notices.say)
     room = room_for_connections()
     one_click = OneClick(threads, keyring, options.unsubscribe_url)
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
@@ -81,11 +86,10 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             lanes=lanes,
             questions=asking,
             recorders=(recorder, asked),
-            chores=Chores(
-                [*_chores(db, threads, presence, roster, lanes, run), lambda: regularly(EARLY_S, early.look)]
-            ),
+            chores=Chores([*_chores(db, threads, presence, roster, lanes, run), *_later(early, adopting)]),
             early=early,
             presence=presence,
+            adopting=adopting,
             budget=budget,
             tally=tally,
             notices=notices,
@@ -161,6 +165,11 @@ def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
         shared.threads, Settling(questions.settle, questions.bare, None, books.free, books.note), notices.say
     )
     return lanes, recorder
+
+
+def _later(early: EarlyReceipts, adopting: Adopting) -> list[Chore]:
+    """Return the chores that look again at what could not be done at once."""
+    return [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
 
 
 def _chores(

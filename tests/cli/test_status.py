@@ -279,6 +279,25 @@ def test_dispatchers(cli: Cli, database: Database, now: int) -> None:
     assert max(map(len, (heads, one, other))) <= 80
 
 
+def test_different_policies(cli: Cli, database: Database, now: int) -> None:
+    """What one dispatcher puts off another would send: those at work have to agree; who is gone or silent does not."""
+
+    def works(host: str, policy: str | None, at: int = now) -> None:
+        heart = Heartbeat(str(uuid.uuid4()), host, 1, 0, 0, policy=policy)
+        database.write(lambda tx: beat(tx.at(at), heart))
+
+    works("web1", "a" * 64)
+    works("web2", "a" * 64)
+    works("old", "b" * 64, now - 2 * DAY)
+    works("web3", None)
+    assert "different_policies" not in problems(cli)
+    works("web4", "c" * 64)
+    problem = problems(cli)["different_policies"]
+    assert "2 different policies" in problem["message"]
+    assert "web4:1" in problem["message"]
+    assert "notifyctl config show --origin" in problem["hint"]
+
+
 def test_stuck_beside_a_dispatcher(cli: Cli, database: Database, now: int) -> None:
     """What is due for over an hour though a dispatcher runs is named as unexplained."""
     add_provider(cli)

@@ -61,7 +61,7 @@ TEMPLATE = Index(
 )
 DEFERRED = Index(
     "idx_notifications_deferred",
-    notifications.c.deferred_by,
+    notifications.c.id,
     postgresql_where=_DEFERRED,
     sqlite_where=_DEFERRED,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import CHAR, BigInteger, Column, Index, Integer, String, Table, Text
 
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.schema.columns import metadata, now_by_default, number, one_of, reference, row_id
 
 categories = Table(
@@ -51,4 +52,13 @@ user_limits = Table(
     now_by_default("created_at"),
     now_by_default("updated_at"),
     Index("idx_user_limit", "user_id", "limit_type", unique=True),
+)
+
+adopted_policy = Table(
+    "adopted_policy",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("digest", CHAR(64), nullable=False),  # of what the configuration says about when people may be reached
+    now_by_default("adopted_at"),
+    Column("woken_to", ID),  # up to which notification what an older one put off was woken; NULL: all of it was
 )

@@ -32,6 +32,7 @@ from notifyctl.store.schema.columns import metadata as metadata
 from notifyctl.store.schema.files import attachment_pieces as attachment_pieces
 from notifyctl.store.schema.files import attachments as attachments
 from notifyctl.store.schema.files import notification_attachments as notification_attachments
+from notifyctl.store.schema.policy import adopted_policy as adopted_policy
 from notifyctl.store.schema.policy import cap_usage as cap_usage
 from notifyctl.store.schema.policy import categories as categories
 from notifyctl.store.schema.policy import category_opt_outs as category_opt_outs
@@ -323,6 +324,7 @@ dispatchers = Table(
     number("per_minute", 0),
     number("beats", 0),  # grows with each heartbeat, whatever the clocks do
     Column("machine", String(80)),  # tells apart where a pid is a process; NULL: not known
+    Column("policy_digest", CHAR(64)),  # by which policy it works
 )
 
 early_receipts = Table(

@@ -1,0 +1,85 @@
+"""Which policy was adopted last, and what the one before it put off: judged anew, in portions.
+
+The policy is the dispatchers' configuration. What tells one from another is its digest; the database keeps the digest
+that was adopted last, and how far the waking got, so that it goes on where it was broken off.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Select, select, update
+
+from notifyctl.core.change import Row, Wake
+from notifyctl.core.gate import Wait
+from notifyctl.core.model import Channel
+from notifyctl.store import standings
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.hours import METRIC_AT
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.states import PENDING
+from notifyctl.store.schema.tables import adopted_policy, notifications
+
+PORTION = 500
+"""How many are made due again at a time."""
+
+_RULES = (Wait.CONTACT, Wait.QUIET_HOURS, Wait.CAP, Wait.LIMIT)
+"""What depends on the policy, or on the zone that it says for people who set none."""
+_THE_ROW = 1
+_BEGINNING = ""
+
+n, a = notifications.c, adopted_policy.c
+
+
+def adopt(tx: Tx, digest: str) -> bool:
+    """Adopt a policy unless it is the one adopted last; return whether another one was.
+
+    What that one put off is then to be woken (`wake_portion`), and what it counted for caps is counted again. Of
+    several who adopt the same at once it is one.
+    """
+    row = {"id": _THE_ROW, "digest": digest, "adopted_at": tx.now}
+    first = tx.dialect.insert(adopted_policy).values(row).on_conflict_do_nothing().returning(a.id)
+    if tx.execute(select(a.digest)).scalar_one_or_none() is None and tx.execute(first).first() is not None:
+        return False
+    if tx.execute(select(a.digest)).scalar_one() == digest:
+        return False
+    old = tx.execute(tx.dialect.lock_row(select(a.digest))).scalar_one()
+    if old == digest:  # somebody else was first
+        return False
+    tx.execute(update(adopted_policy).values(digest=digest, adopted_at=tx.now, woken_to=_BEGINNING))
+    standings.forget_counts(tx)
+    tx.audit("adopt", "policy", [(None, {"digest": [old, digest]})])
+    return True
+
+
+def is_waking(tx: Tx) -> bool:
+    """Return whether there is still something to be woken."""
+    return tx.execute(select(a.digest).where(a.woken_to.is_not(None))).first() is not None
+
+
+def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:
+    """Make due again at most so many that an older policy put off; return whether there may be more.
+
+    They are due at the transaction's moment, or at `by` if that is earlier. Each is woken once: what the policy now in
+    force puts off meanwhile stays so. What somebody else works on is due anyway; who finds somebody else waking leaves
+    it to them.
+    """
+    state = select(a.woken_to).where(a.woken_to.is_not(None))
+    woken_to = tx.execute(tx.dialect.skip_locked(state, adopted_policy)).scalar_one_or_none()
+    if woken_to is None:
+        return False
+    found = tx.execute(tx.dialect.skip_locked(_put_off(tx.now, woken_to, most), notifications)).all()
+    rows = [Row(id_, None, provider, Channel(kind), at) for id_, provider, kind, at in found]
+    due_at = tx.now if by is None else min(by, tx.now)
+    apply(tx, [Wake(row, due_at=due_at) for row in rows])
+    tx.execute(update(adopted_policy).values(woken_to=rows[-1].id if rows else None))
+    return bool(rows)
+
+
+def leave(tx: Tx, digest: str) -> None:
+    """Let be woken once more what a dispatcher that leaves put off, if its policy is not the one adopted last."""
+    tx.execute(update(adopted_policy).where(a.digest != digest).values(woken_to=_BEGINNING))
+
+
+def _put_off(now: int, after: str, most: int) -> Select[tuple[str, str, str, int]]:
+    found = select(n.id, n.provider, n.message_type, METRIC_AT)
+    found = found.where(PENDING, n.deferred_by.is_not(None), n.deferred_by.in_(_RULES), n.id > after)
+    return found.where(n.lease_id.is_(None), n.due_at > now).order_by(n.id).limit(most)
