@@ -53,6 +53,7 @@ EXAMPLES = {
     "schedule": "notifyctl schedule anna --channel push --body 'See you at nine' --in 2h30m",
     "notifications list": "notifyctl notifications list --state retrying --since 2h",
     "notifications show": "notifyctl notifications show 3f9c2a71",
+    "notifications explain": "notifyctl notifications explain 3f9c2a71",
     "notifications cancel": "notifyctl notifications cancel --user anna --state scheduled",
     "notifications reschedule": "notifyctl notifications reschedule 3f9c2a71 --at now",
     "notifications restore": "notifyctl notifications restore 3f9c2a71",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, listing, selection, whole
+from notifyctl.cli import attempts, explain, listing, selection, whole
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
@@ -62,6 +62,9 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("bounced_at", FieldKind.TIME),
         Field("receipt"),
         Field("resent_from", FieldKind.ID),
+        Field("category"),
+        Field("is_critical", FieldKind.BOOL),
+        Field("deferred_by"),
         Field("template"),
         Field("template_id", FieldKind.ID),
         Field("template_version", FieldKind.NUMBER),
@@ -85,6 +88,8 @@ SHOWN = (
 )
 
 
+_ProviderId = Annotated[str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")]
+_Category = Annotated[str | None, typer.Option("--category", metavar="CATEGORY", help="Of this category.")]
 _Template = Annotated[str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")]
 _TemplateVersion = Annotated[
     int | None, typer.Option("--template-version", metavar="N", min=1, help="From this version of it.")
@@ -109,11 +114,10 @@ def _filters(
     contains: Annotated[
         str | None, typer.Option("--contains", metavar="TEXT", help="With this in what it says; beside another filter.")
     ] = None,
-    provider_message_id: Annotated[
-        str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")
-    ] = None,
+    provider_message_id: _ProviderId = None,
     template: _Template = None,
     template_version: _TemplateVersion = None,
+    category: _Category = None,
     since: Annotated[
         Any,
         typer.Option(
@@ -168,6 +172,9 @@ def show(
         whole.show(run, rows, SHOWN, id_name="id", several=several)
 
 
+app.command("explain", shows=explain.SHOWN)(explain.explain)
+
+
 @app.command(cls=_Acting, shows=selection.FIELDS)
 def cancel(ctx: typer.Context, ids: Ids = None) -> None:
     """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
@@ -181,13 +188,16 @@ def cancel(ctx: typer.Context, ids: Ids = None) -> None:
 def reschedule(
     ctx: typer.Context,
     at: Annotated[str, typer.Option("--at", metavar="TIME|now", help=f"The new time: {when.EXAMPLE}, or now.")],
+    critical: Annotated[
+        bool, typer.Option("--critical", help="Also in quiet hours and over the user's cap, and before others.")
+    ] = False,
     ids: Ids = None,
 ) -> None:
     """Move pending notifications to another time; one that is being sent right now cannot be moved."""
     with invocation(ctx) as run:
         moment = when.moment_or_now(at, "--at")
         chosen = choose(run, ctx, ids, _many("reschedule", service.select_pending))
-        acted = service.reschedule(chosen.db, chosen.ids, moment, by_filter=chosen.by_filter)
+        acted = service.reschedule(chosen.db, chosen.ids, moment, critical=critical, by_filter=chosen.by_filter)
         finish(run, chosen, acted, to_send=True)
 
 

@@ -41,6 +41,8 @@ FIELDS = (
     Field("due_at", FieldKind.TIME),
     Field("expires_at", FieldKind.TIME),
     Field("sent_at", FieldKind.TIME),
+    Field("category"),
+    Field("is_critical", FieldKind.BOOL),
     Field("attempt_count", FieldKind.NUMBER),
     Field("max_retries", FieldKind.NUMBER),
     Field("error_message"),
@@ -96,6 +98,12 @@ _ExpiresIn = Annotated[
         "--expires-in", metavar="D", parser=duration, help="Not sent later than this after its time.  [never too late]"
     ),
 ]
+_Category = Annotated[
+    str | None, typer.Option("--category", metavar="CATEGORY", help="What it is about.  [as its template says]")
+]
+_Critical = Annotated[
+    bool, typer.Option("--critical", help="Before all others, also in quiet hours and over the user's cap.")
+]
 _Key = Annotated[
     str | None, typer.Option("--idempotency-key", metavar="K", help="A repetition with the same key is stored once.")
 ]
@@ -130,6 +138,8 @@ def submission(*, timed: bool) -> Callable[..., None]:
         at: _At = None,
         in_: _In = None,
         expires_in: _ExpiresIn = None,
+        category: _Category = None,
+        critical: _Critical = False,
         idempotency_key: _Key = None,
         max_retries: _MaxRetries = MAX_RETRIES,
         dry_run: _DryRun = False,
@@ -139,14 +149,12 @@ def submission(*, timed: bool) -> Callable[..., None]:
         with invocation(ctx) as run:
             _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
             told = _Told(subject, body, body_file, html_file, attach or [], to, data)
-            payload = _content(channel, told, template, var or [])
-            send_at = when.moment(at, "--at") if at is not None else None
-            key = _key(idempotency_key)
-            draft = Draft(user, channel, payload, key, provider, send_at, in_, expires_in, max_retries, template)
+            payload, key = _content(channel, told, template, var or []), _key(idempotency_key)
+            times = (None if at is None else when.moment(at, "--at"), in_, expires_in)
+            draft = Draft(user, channel, payload, key, provider, *times, max_retries, template, category, critical)
             if dry_run:
                 _show_request(run, draft)
             else:
-                run.out.require_fields(FIELDS)
                 _submit(run, draft, WAIT_MS if timeout is None else timeout, wait=wait)
 
     return submit
@@ -240,8 +248,9 @@ def _key(given: str | None) -> str:
 
 
 def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:
+    run.out.require_fields(FIELDS)
     db = run.system.db
-    submitted = sending.submit(db, draft, run.settings.provider_urls)
+    submitted = sending.submit(db, draft, run.settings.provider_urls, run.settings.policy)
     if submitted.remark:
         run.out.say(f"warning: {submitted.remark}")
     if not wait:
@@ -275,7 +284,8 @@ def _row(submitted: Submitted) -> SimpleNamespace:
 
 
 def _show_request(run: Invocation, draft: Draft) -> None:
-    request = sending.preview(run.system.db, run.system.keyring, draft, run.settings.provider_urls)
+    urls, policy = run.settings.provider_urls, run.settings.policy
+    request = sending.preview(run.system.db, run.system.keyring, draft, urls, policy)
     if draft.channel is Channel.SMS and (body := request.content.get("body")) and not request.content.get("media"):
         run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):

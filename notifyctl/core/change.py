@@ -247,8 +247,9 @@ class Remember(Change):
 
 @dataclass(frozen=True, slots=True)
 class Reschedule(Change):
-    """An operator moved it to another time; `before` is the old `send_at`."""
+    """An operator moved it to another time; `before` is the old `send_at`. `is_critical` None leaves that as it is."""
 
+    KEEPS: ClassVar[tuple[str, ...]] = ("is_critical",)
     CLEARS: ClassVar[tuple[str, ...]] = ("deferred_by",)
     ASIDE: ClassVar[tuple[str, ...]] = ("of", "before")
 
@@ -257,6 +258,7 @@ class Reschedule(Change):
     retry_history: str | None
     fails_over: bool
     before: int | None
+    is_critical: bool | None = None
 
     @property
     def recounts(self) -> bool:
@@ -271,7 +273,8 @@ class Reschedule(Change):
     @property
     def audit(self) -> Audit | None:
         """The old and the new moment."""
-        return Audit("reschedule", {"send_at": [self.before, self.send_at]})
+        more = {} if self.is_critical is None else {"is_critical": self.is_critical}
+        return Audit("reschedule", {"send_at": [self.before, self.send_at], **more})
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,9 @@ def content_hash(
     content: Mapping[str, Any],
     provider: str | None = None,
     template: str | None = None,
+    category: str | None = None,
 ) -> str:
-    """Return what tells a repeated submission from another one: SHA-256 over user, channel and content.
+    """Return what tells a repeated submission from another one: SHA-256 over user, channel, category and content.
 
     The address counts where the content names one, `provider` only where it was asked for, of a template its name
     (and the variables, which the content has); times, retries, and the versions of payload and template do not count.
@@ -219,6 +220,8 @@ def content_hash(
         facts["provider"] = provider
     if template is not None:
         facts["template"] = template
+    if category is not None:
+        facts["category"] = category
     return hashlib.sha256(canonical(facts).encode()).hexdigest()
 
 

@@ -77,6 +77,7 @@ class Notification:
     sent_to: str | None
     category: str | None
     deferred_by: str | None
+    counted_at: int | None
     delivered_at: int | None
     bounced_at: int | None
     receipt: str | None

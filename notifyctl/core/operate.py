@@ -40,10 +40,11 @@ def cancel(row: Pending, now: int) -> Cancel:
     return Cancel(row, BY_OPERATOR, row.attempt_count, row.last_attempted, past, fails_over, by_operator=True)
 
 
-def reschedule(row: Pending, send_at: int, now: int) -> Reschedule:
-    """Return that it is for another moment (milliseconds since the epoch)."""
+def reschedule(row: Pending, send_at: int, now: int, *, critical: bool = False) -> Reschedule:
+    """Return that it is for another moment (milliseconds since the epoch), `critical` as well where that is said."""
     past, clear = _past(row, now), row.lease_id is None
-    return Reschedule(row, send_at, send_at, past, row.fails_over and clear, before=row.send_at)
+    fails_over = row.fails_over and clear
+    return Reschedule(row, send_at, send_at, past, fails_over, before=row.send_at, is_critical=critical or None)
 
 
 def restore(row: Pending) -> Restore:

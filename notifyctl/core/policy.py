@@ -30,6 +30,10 @@ class Policy:
         return is_marketing or self.cap_counts_transactional
 
 
+UNCONFIGURED = Policy()
+"""Where nothing is configured."""
+
+
 def digest(policy: Policy) -> str:
     """Return the SHA-256 of what a policy means: two that are only written differently have the same."""
     text = json.dumps(_canonical(policy), sort_keys=True, separators=(",", ":"))

@@ -14,7 +14,7 @@ from notifyctl.core import attached, content, when
 from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
-from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, facts, gate
 from notifyctl.core.model import Category, Channel, Message, TemplateRef
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import LeftOut, Reasons, stops
@@ -29,7 +29,8 @@ class Draft:
 
     `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
     `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for. With a
-    `template` (a name or id) its text is rendered when it is sent, from the payload's `variables`.
+    `template` (a name or id) its text is rendered when it is sent, from the payload's `variables`. Without a `category`
+    it is the template's. `critical` passes quiet hours and caps, and goes before others.
     """
 
     user: str
@@ -42,16 +43,26 @@ class Draft:
     expires_in_ms: int | None = None
     max_retries: int = MAX_RETRIES
     template: str | None = None
+    category: str | None = None
+    critical: bool = False
+
+    def due_at(self, now: int) -> int:
+        """Return the moment that it is for, where that is one."""
+        return self.send_at if self.send_at is not None else now + (self.delay_ms or 0)
 
 
 class Recipient(NamedTuple):
-    """The user a draft is for. `address` is where it would go now, `suppression` why that must not be written to."""
+    """The user a draft is for. `address` is where it would go now, `suppression` why that must not be written to.
+
+    `ruled`: the user has wishes of the channel, or a limit.
+    """
 
     id: str
     username: str
     address: str | None
     suppression: str | None
     language: str | None = None
+    ruled: bool = False
 
 
 class Former(NamedTuple):
@@ -66,7 +77,7 @@ class SubmissionFacts:
     """What is stored about a draft: its recipient or the error, an earlier submission with its key, the providers.
 
     The preferred provider stands first. `suppressed` is why addresses are that were looked up besides the recipient's,
-    `template` the one that was named, or why it cannot be meant.
+    `template` the one that was named, or why it cannot be meant; so is `category`. `person` is what rules know.
     """
 
     recipient: Recipient | NotifyctlError
@@ -74,6 +85,8 @@ class SubmissionFacts:
     providers: Sequence[ProviderConfig]
     suppressed: Reasons = field(default_factory=dict)
     template: Template | NotifyctlError | None = None
+    category: str | NotifyctlError | None = None
+    person: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,8 @@ class New:
     files: tuple[str, ...] = ()
     template_id: str | None = None
     template_version: int | None = None
+    category: str | None = None
+    is_critical: bool = False
 
     @property
     def wakes(self) -> bool:
@@ -116,7 +131,7 @@ class New:
         if self.resent_from is not None:
             return Audit("resend", {"resent_from": self.resent_from})
         names = ("user_id", "message_type", "provider", "send_at")
-        more = ("template_id", "template_version") if self.template_id is not None else ()
+        more = [each for each in ("template_id", "template_version", "category", "is_critical") if getattr(self, each)]
         return Audit("create", {name: getattr(self, name) for name in (*names, *more)})
 
 
@@ -177,11 +192,14 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         return who
     template = _template(draft, known.template)
     named = template.name if isinstance(template, Template) else draft.template
-    digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider, named)
+    category = known.category if isinstance(known.category, str) else draft.category
+    digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider, named, category)
     if known.former is not None:
         return repeated(draft, known.former, digest)
     if isinstance(template, NotifyctlError):
         return template
+    if isinstance(known.category, NotifyctlError):
+        return known.category
     provider = _provider(draft, known.providers)
     if isinstance(provider, NotifyctlError):
         return provider
@@ -190,13 +208,14 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         return times
     payload, files = attached.apart(draft.payload)
     row = _row(draft, payload, who, provider, digest, id_, now, *times)
+    row = replace(row, category=known.category, is_critical=draft.critical)
     to = message(id_, draft.channel, draft.payload, who.address)
     if template is not None:
         pinned = TemplateRef(template.id, template.published_version, who.language)
         row = replace(row, template_id=pinned.id, template_version=pinned.version)
         to = replace(to, template=pinned)
     against = stops(to, who.address, who.suppression, known.suppressed)
-    verdict = gate(facts(to, row.expires_at, against.to, row.due_at))
+    verdict = gate(facts(to, row.expires_at, against.to, row.due_at, known.person))
     return Plan(row, who, provider, to, verdict, against.left_out, files, template)
 
 

@@ -20,7 +20,7 @@ from notifyctl.core.submission import New
 from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection, Standing
-from notifyctl.store import attachments, ids, providers, selections, templates, users
+from notifyctl.store import attachments, categories, ids, providers, selections, templates, users
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -47,6 +47,7 @@ class NotificationQuery:
     provider_message_id: str | None = None
     template: str | None = None
     template_version: int | None = None
+    category: str | None = None
     since: Point | None = None
     until: Point | None = None
     stuck_ms: int | None = None
@@ -90,13 +91,17 @@ def count(db: Database, asked: ResolvedQuery) -> int:
 def show(db: Database, texts: Sequence[str]) -> list[Notification]:
     """Return the notifications that `texts` (ids or their beginnings) mean, in that order. Raises NotFound."""
     with db.read() as tx:
-        known = _resolved(tx, texts)
-        if missing := next((error for error in known.values() if isinstance(error, NotifyctlError)), None):
-            raise missing
-        wanted = [str(id_) for id_ in known.values()]
-        found = store.get(tx, wanted)
-        rows = [found[id_] for id_ in dict.fromkeys(wanted) if id_ in found]
-        return [replace(row, payload=attachments.with_files(tx, row.payload)) for row in rows]
+        return [replace(row, payload=attachments.with_files(tx, row.payload)) for row in meant_by(tx, texts)]
+
+
+def meant_by(tx: Tx, texts: Sequence[str]) -> list[Notification]:
+    """Return the notifications that `texts` mean, as `show`, without their files."""
+    known = _resolved(tx, texts)
+    if missing := next((error for error in known.values() if isinstance(error, NotifyctlError)), None):
+        raise missing
+    wanted = [str(id_) for id_ in known.values()]
+    found = store.get(tx, wanted)
+    return [found[id_] for id_ in dict.fromkeys(wanted) if id_ in found]
 
 
 def resolve(db: Database, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
@@ -167,8 +172,13 @@ def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> 
     return db.write(work)
 
 
-def reschedule(db: Database, chosen: Sequence[str], send_at: int | None, *, by_filter: bool = False) -> list[Acted]:
-    """Move pending notifications to `send_at` (None: now), as a new time to send. Raises UsageError for a past one."""
+def reschedule(
+    db: Database, chosen: Sequence[str], send_at: int | None, *, critical: bool = False, by_filter: bool = False
+) -> list[Acted]:
+    """Move pending notifications to `send_at` (None: now), as a new time to send. Raises UsageError for a past one.
+
+    `critical`: they pass quiet hours and caps from now on.
+    """
 
     def work(tx: Tx) -> list[Acted]:
         moment = tx.now if send_at is None else when.not_past(send_at, tx.now, "--at")
@@ -178,7 +188,7 @@ def reschedule(db: Database, chosen: Sequence[str], send_at: int | None, *, by_f
             return _not_free(row, tx.now) or _expires_before(row, moment)
 
         may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
-        done = apply(tx, [operate.reschedule(row, moment, tx.now) for row in may]).ids
+        done = apply(tx, [operate.reschedule(row, moment, tx.now, critical=critical) for row in may]).ids
         return bulk.in_order(chosen, done, "rescheduled", others)
 
     return db.write(work)
@@ -249,6 +259,7 @@ def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         provider_message_id=query.provider_message_id,
         template_id=templates.find(tx, query.template).id if query.template is not None else None,
         template_version=query.template_version,
+        category=categories.find(tx, query.category).name if query.category is not None else None,
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),
         stuck_ms=query.stuck_ms,
@@ -344,4 +355,6 @@ def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | Non
         files=attached.digests(said),
         template_id=row.template_id,
         template_version=row.template_version,
+        category=row.category,
+        is_critical=row.is_critical,
     )

@@ -23,6 +23,7 @@ from notifyctl.core.errors import (
 )
 from notifyctl.core.model import Category, Message, Status
 from notifyctl.core.notification import Notification
+from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
@@ -70,7 +71,7 @@ class Preview:
     content: Mapping[str, Any]
 
 
-def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
+def submit(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy = UNCONFIGURED) -> Submitted:
     """Store the notification, or return the one that the same submission stored before.
 
     Raises Conflict for a key that was used with other content and where no provider can take it, NotFound for an
@@ -79,10 +80,10 @@ def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
     """
     # Made before the transaction: run again, it recognises its own row.
     new_id = str(uuid.uuid4())
-    rehearsed = None if draft.template is None else _rehearsed(db, draft, urls, new_id)
+    rehearsed = None if draft.template is None else _rehearsed(db, draft, urls, policy, new_id)
 
     def work(tx: Tx) -> Submitted:
-        [known] = submissions.known(tx, [draft])
+        [known] = submissions.known(tx, [draft], policy)
         planned = _planned(draft, known, new_id, tx.now)
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
@@ -100,12 +101,14 @@ def submit(db: Database, draft: Draft, urls: Mapping[str, str]) -> Submitted:
         ) from error
 
 
-def preview(db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str]) -> Preview:
+def preview(
+    db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str], policy: Policy = UNCONFIGURED
+) -> Preview:
     """Return the request that would deliver it, with the secrets hidden; write nothing.
 
     Raises as `submit` does, and Conflict when the user has no address.
     """
-    planned, template = _without_storing(db, draft, str(uuid.uuid4()), again=True)
+    planned, template = _without_storing(db, draft, policy, str(uuid.uuid4()), again=True)
     assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
     if template is not None:
         planned = replace(planned, message=previews.rendered(template, planned.message))
@@ -147,10 +150,12 @@ def require_sent(notification: Notification) -> None:
 # Helpers
 
 
-def _without_storing(db: Database, draft: Draft, new_id: str, *, again: bool) -> tuple[Plan | Former, Source | None]:
+def _without_storing(
+    db: Database, draft: Draft, policy: Policy, new_id: str, *, again: bool
+) -> tuple[Plan | Former, Source | None]:
     """Return what the draft would come to, and what it would be rendered from. `again`: as if it were the first."""
     with db.read() as tx:
-        [known] = submissions.known(tx, [draft])
+        [known] = submissions.known(tx, [draft], policy)
         planned = _planned(draft, replace(known, former=None) if again else known, new_id, tx.now)
         if isinstance(planned, Former) or planned.message.template is None:
             return planned, None
@@ -158,9 +163,9 @@ def _without_storing(db: Database, draft: Draft, new_id: str, *, again: bool) ->
         return planned, template_sources.source(tx, (id_, number))
 
 
-def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], new_id: str) -> str | None:
+def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy, new_id: str) -> str | None:
     """Return what to warn of when it is rendered now; raise UsageError where a provider would refuse the result."""
-    planned, template = _without_storing(db, draft, new_id, again=False)
+    planned, template = _without_storing(db, draft, policy, new_id, again=False)
     if isinstance(planned, Former) or template is None:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,8 +62,20 @@ def find(tx: Tx, name: str) -> CategoryRow:
     """Return the category of that name. Raises NotFound."""
     row = tx.execute(select(*_COLUMNS).where(_c.name == name.strip())).first()
     if row is None:
-        raise NotFound(f"there is no category {ids.shown(name)}", "notifyctl categories list")
+        raise missing(name)
     return CategoryRow(*row)
+
+
+def missing(name: str) -> NotFound:
+    """Return that there is no such category."""
+    return NotFound(f"there is no category {ids.shown(name)}", "notifyctl categories list")
+
+
+def among(tx: Tx, names: Sequence[str]) -> set[str]:
+    """Return which of these categories there are."""
+    if not names:
+        return set()
+    return set(tx.execute(select(_c.name).where(_c.name.in_(sorted(set(names))))).scalars())
 
 
 def lock(tx: Tx, name: str) -> CategoryRow:

@@ -33,6 +33,9 @@ from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, predicates, state_expression, stuck
 from notifyctl.store.schema.tables import notification_templates, notifications, users
 
+DAY_MS = 86_400_000
+MOST_TWINS = 10
+
 n = notifications.c
 
 
@@ -54,6 +57,7 @@ class NotificationFilter:
     provider_message_id: str | None = None
     template_id: str | None = None
     template_version: int | None = None
+    category: str | None = None
     since: int | None = None
     until: int | None = None
     stuck_ms: int | None = None
@@ -114,7 +118,7 @@ def begun(row: New, username: str, *, held: bool, template: str | None = None) -
     due = State.HELD if held else State.DUE
     empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Notification))
     given = {field.name: getattr(row, field.name) for field in fields(New) if field.name in empty}
-    set_by_the_table = {"status": Status.PENDING.value, "attempt_count": 0, "is_critical": False}
+    set_by_the_table = {"status": Status.PENDING.value, "attempt_count": 0}
     shown = {
         "username": username,
         "template": template,
@@ -158,6 +162,7 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
         n.provider_message_id: wanted.provider_message_id,
         n.template_id: wanted.template_id,
         n.template_version: wanted.template_version,
+        n.category: wanted.category,
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.since is not None:
@@ -171,6 +176,14 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
     if wanted.contains is not None:
         found.append(_mentions(wanted.contains))
     return found
+
+
+def twins(tx: Tx, row: Notification) -> list[str]:
+    """Return which others say the same to the same user on the same channel, within a day of it; the latest first."""
+    same = (n.user_id == row.user_id, n.message_type == row.message_type, n.content_hash == row.content_hash)
+    near = n.created_at.between(row.created_at - DAY_MS, row.created_at + DAY_MS)
+    found = select(n.id).where(*same, near, n.id != row.id).order_by(n.created_at.desc(), n.id).limit(MOST_TWINS)
+    return list(tx.execute(found).scalars())
 
 
 # Locking

@@ -11,21 +11,25 @@ from sqlalchemy.types import TypeEngine
 from notifyctl.core import content
 from notifyctl.core.audience import message, own_address
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.gate import Person
+from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
 from notifyctl.core.suppression import AddressKey, asked
 from notifyctl.core.wording import Template
-from notifyctl.store import ids, providers, suppressions, templates
+from notifyctl.store import categories, ids, providers, standings, suppressions, templates
 from notifyctl.store import users as people
 from notifyctl.store.addresses import best_address, reason_of
 from notifyctl.store.db.dialect import ID, Dialect, folded
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.states import is_ruled
 from notifyctl.store.schema.tables import notifications, users
+from notifyctl.store.standings import Whom
 
 n = notifications.c
 
 
-def known(tx: Tx, drafts: Sequence[Draft]) -> list[SubmissionFacts]:
+def known(tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED) -> list[SubmissionFacts]:
     """Return what is known of each draft, in their order."""
     recipients = _recipients(tx, drafts)
     keys = [_key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
@@ -34,9 +38,13 @@ def known(tx: Tx, drafts: Sequence[Draft]) -> list[SubmissionFacts]:
     named = _templates(tx, drafts)
     wanted = [each for draft, who in zip(drafts, recipients, strict=True) for each in _further(draft, who)]
     suppressed = suppressions.reasons(tx, wanted)
+    about = _categories(tx, [_category(draft, named) for draft in drafts])
+    persons = _persons(tx, list(zip(drafts, recipients, about, strict=True)), policy)
     return [
-        SubmissionFacts(who, None if key is None else before.get(key), configs, suppressed, named.get(draft.template))
-        for draft, who, key in zip(drafts, recipients, keys, strict=True)
+        SubmissionFacts(
+            who, None if key is None else before.get(key), configs, suppressed, named.get(draft.template), topic, person
+        )
+        for draft, who, key, topic, person in zip(drafts, recipients, keys, about, persons, strict=True)
     ]
 
 
@@ -58,6 +66,35 @@ def _templates(tx: Tx, drafts: Sequence[Draft]) -> dict[str | None, Template | N
         return {}
     named = templates.by_name(tx, [ref for ref in wanted if ref.isprintable()])
     return {ref: named[ref] if ref in named else _by_id(tx, ref) for ref in wanted}
+
+
+def _category(draft: Draft, named: Mapping[str | None, Template | NotifyctlError]) -> str | None:
+    template = named.get(draft.template)
+    return draft.category or (template.category if isinstance(template, Template) else None)
+
+
+def _categories(tx: Tx, names: Sequence[str | None]) -> list[str | NotifyctlError | None]:
+    """Return the categories of these names, or that there is none; nothing is asked where none is named."""
+    there = categories.among(tx, [name for name in names if name is not None])
+    return [name if name is None or name in there else categories.missing(name) for name in names]
+
+
+def _persons(
+    tx: Tx, asked: Sequence[tuple[Draft, Recipient | NotifyctlError, str | NotifyctlError | None]], policy: Policy
+) -> list[Person | None]:
+    """Return what rules know of each draft's user at the moment it is for; nothing is asked where there are none."""
+    moments: dict[int, dict[int, Whom]] = {}
+    for place, (draft, who, category) in enumerate(asked):
+        if isinstance(who, NotifyctlError) or isinstance(category, NotifyctlError):
+            continue
+        if who.ruled or category is not None or policy.notification_limit is not None:
+            moments.setdefault(draft.due_at(tx.now), {})[place] = Whom(who.id, draft.channel.value, category)
+    found: list[Person | None] = [None] * len(asked)
+    for moment, whom in moments.items():
+        known = standings.of(tx.at(moment), whom.values(), policy)
+        for place, each in whom.items():
+            found[place] = known.person(each, critical=asked[place][0].critical)
+    return found
 
 
 def _by_id(tx: Tx, ref: str) -> Template | NotifyctlError:
@@ -136,7 +173,8 @@ def _recipients_of(dialect: Dialect) -> Select[Any]:
     # Materialized: the address would be found once to be compared and once to be returned.
     found = select(*meant.c, address).cte("found").prefix_with("MATERIALIZED")
     reason = reason_of(found.c.channel, folded(found.c.address))
-    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason, found.c.language)
+    ruled = is_ruled(found.c.id, found.c.channel).label("ruled")
+    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason, found.c.language, ruled)
 
 
 def _meant_users(given: FromClause) -> CTE:

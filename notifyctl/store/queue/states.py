@@ -12,12 +12,10 @@ from sqlalchemy import (
     case,
     cast,
     exists,
-    false,
     literal,
     literal_column,
     or_,
     select,
-    true,
 )
 
 from notifyctl.core.health import Cause
@@ -90,19 +88,14 @@ def stuck(now: int, age_ms: int) -> ColumnElement[bool]:
     return and_(PENDING, _n.created_at < now - age_ms, or_(_n.send_at.is_(None), _n.send_at < now - age_ms))
 
 
-def is_ruled() -> ColumnElement[bool]:
-    """Return whether rules have to be asked for a row. Where nobody has a wish or a limit, nobody's is looked for."""
+def is_ruled(user_id: ColumnElement[str], channel: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return whether a user has a wish or a limit. Where nobody has one, nobody's is looked for."""
     p, limit = notification_preferences.c, user_limits.c
     anybody = exists(select(literal_column("1")).select_from(notification_preferences))
     somebody = exists(select(literal_column("1")).select_from(user_limits))
-    wishes = exists().where(p.user_id == _n.user_id, p.channel == _n.message_type)
-    limited = exists().where(limit.user_id == _n.user_id)
-    return case(
-        (_n.category.is_not(None), true()),
-        (and_(anybody, wishes), true()),
-        (and_(somebody, limited), true()),
-        else_=false(),
-    )
+    wishes = exists(select(literal_column("1")).where(p.user_id == user_id, p.channel == channel))
+    limited = exists(select(literal_column("1")).where(limit.user_id == user_id))
+    return or_(and_(anybody, wishes), and_(somebody, limited))
 
 
 def paused(now: int | ColumnElement[int]) -> ColumnElement[bool]:

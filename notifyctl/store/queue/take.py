@@ -259,7 +259,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.template_version,
             n.category,
             n.counted_at,
-            is_ruled().label("ruled"),
+            or_(n.category.is_not(None), is_ruled(n.user_id, n.message_type)).label("ruled"),
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), IN_QUEUE, n.due_at <= moment, free)
         .where(*conditions)

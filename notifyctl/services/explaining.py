@@ -1,0 +1,162 @@
+"""Why a notification is where it is, and what comes next; by the rules of the claim, at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from notifyctl.core import content, zones
+from notifyctl.core.audience import message
+from notifyctl.core.content import InvalidPayload, NewerPayload
+from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.explanation import Carrier, Explanation, next_of, next_of_supposed
+from notifyctl.core.gate import Facts, Person, facts
+from notifyctl.core.model import Channel, Status
+from notifyctl.core.notification import Notification, State
+from notifyctl.core.policy import Policy
+from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.submission import Draft, SubmissionFacts
+from notifyctl.core.suppression import stops
+from notifyctl.core.walk import GateStep, walk
+from notifyctl.services.notifications import meant_by
+from notifyctl.store import categories, standings, status, submissions
+from notifyctl.store import notifications as store
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.standings import Whom
+
+SUPPOSED = "supposed"
+"""The state of a notification that does not exist."""
+
+
+class Supposed(NamedTuple):
+    """A notification that does not exist; `at` None is now."""
+
+    user: str
+    channel: Channel
+    category: str | None = None
+    at: int | None = None
+    critical: bool = False
+
+
+def explain(db: Database, ids: Sequence[str], policy: Policy) -> list[Explanation]:
+    """Explain notifications. Raises NotFound, UsageError for an id."""
+    with db.read() as tx:
+        found = meant_by(tx, ids)
+        return [_of_row(tx, row, policy) for row in found]
+
+
+def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
+    """Say what would become of a notification. Raises NotFound for the user or the category."""
+    with db.read() as tx:
+        if asked.category is not None:
+            categories.find(tx, asked.category)
+        at = tx.now if asked.at is None else asked.at
+        known = _known(tx, asked.user, asked.channel, {})
+        who = known.recipient
+        if isinstance(who, NotifyctlError):
+            raise who
+        whom = Whom(who.id, asked.channel.value, asked.category)
+        person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
+        steps = walk(_facts(known, asked.channel, {}, None, at, person))
+        carrier = _carrier(_preferred(known.providers, asked.channel), at)
+        return Explanation(
+            id=None,
+            user_id=who.id,
+            username=who.username,
+            message_type=asked.channel.value,
+            category=asked.category,
+            status=SUPPOSED,
+            state=SUPPOSED,
+            at=at,
+            gates=steps,
+            carrier=carrier,
+            attempt_count=0,
+            max_retries=0,
+            twins=(),
+            next=next_of_supposed(who.username, asked.channel, _verdict(steps), carrier),
+            dispatched=bool(status.alive(tx)),
+            tzdata=zones.version(),
+        )
+
+
+# Helpers
+
+
+def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
+    at = row.due_at if row.state == State.SCHEDULED and row.due_at is not None else tx.now
+    channel = Channel(row.message_type)
+    said = _content(row, channel)
+    known = _known(tx, row.user_id, channel, said)
+    steps: tuple[GateStep, ...] = ()
+    if row.status == Status.PENDING:
+        whom = Whom(row.user_id, row.message_type, row.category)
+        found = standings.of(tx.at(at), [whom], policy, row.lease_id)
+        person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
+        steps = walk(_facts(known, channel, said, row.expires_at, at, person))
+    config = next((each for each in known.providers if each.provider_name == row.provider), None)
+    carrier = Carrier(row.provider, "it is not configured") if config is None else _carrier(config, tx.now)
+    return Explanation(
+        id=row.id,
+        user_id=row.user_id,
+        username=row.username,
+        message_type=row.message_type,
+        category=row.category,
+        status=row.status,
+        state=row.state,
+        at=at,
+        gates=steps,
+        carrier=carrier,
+        attempt_count=row.attempt_count,
+        max_retries=row.max_retries,
+        twins=tuple(store.twins(tx, row)),
+        next=next_of(row, _verdict(steps), carrier),
+        dispatched=bool(status.alive(tx)),
+        tzdata=zones.version(),
+    )
+
+
+def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any]) -> SubmissionFacts:
+    [known] = submissions.known(tx, [Draft(user, channel, said, key="")])
+    return known
+
+
+def _content(row: Notification, channel: Channel) -> Mapping[str, Any]:
+    try:
+        return content.parse(row.payload, channel)
+    except (InvalidPayload, NewerPayload):
+        return {}
+
+
+def _facts(
+    known: SubmissionFacts,
+    channel: Channel,
+    said: Mapping[str, Any],
+    expires_at: int | None,
+    at: int,
+    person: Person | None,
+) -> Facts:
+    who = known.recipient
+    if isinstance(who, NotifyctlError):
+        raise who
+    to = message("", channel, said, who.address)
+    against = stops(to, who.address, who.suppression, known.suppressed)
+    return facts(to, expires_at, against.to, at, person)
+
+
+def _verdict(steps: Sequence[GateStep]) -> Any:
+    return next((each.verdict for each in steps if each.verdict is not None), None)
+
+
+def _preferred(providers: Sequence[ProviderConfig], channel: Channel) -> ProviderConfig | None:
+    return next((each for each in providers if each.is_active and each.channel is channel), None)
+
+
+def _carrier(config: ProviderConfig | None, now: int) -> Carrier:
+    if config is None:
+        return Carrier(None)
+    hold = config.hold(now)
+    if hold is None:
+        return Carrier(config.provider_name)
+    why = f"{hold}: {config.health.pause_reason}" if config.health.pause_reason else str(hold)
+    return Carrier(config.provider_name, why, config.health.paused_until)

@@ -1,0 +1,192 @@
+"""`notifications explain`: what it says is what the dispatcher then does; on both databases."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from notifyctl.core.sealing import format_key
+from notifyctl.store import providers
+from notifyctl.store.db.database import Database
+from notifyctl.store.queue.claim import ClaimRequest, claim
+from tests.support import seed
+from tests.support.command import Cli
+
+ME = "11111111-1111-4111-8111-111111111111"
+KEYS = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k", bytes(64))}
+HOUR = 3_600_000
+ALL_DAY = ("00:00-12:00", "12:00-24:00")
+
+
+@pytest.fixture
+def anna(cli: Cli, database: Database) -> str:
+    """A user, with sendgrid configured, a category of marketing."""
+    seed.provider(database, config_json=json.dumps({"from": "a@example.org"}))
+    cli.call("categories", "create", "news", "--kind", "marketing").ok()
+    return seed.user(database)
+
+
+def explained(cli: Cli, *args: str) -> Any:
+    return cli.call("notifications", "explain", *args, "-o", "json").ok().json()
+
+
+def claimed(database: Database, provider: str = "sendgrid") -> list[str]:
+    asked = ClaimRequest(provider, ME, 100, 65_000)
+    return [each.id for each in database.write(lambda tx: claim(tx, asked)).claims]
+
+
+def quiet_now(cli: Cli, database: Database) -> None:
+    """Let it be quiet for anna at this moment, by the database's clock."""
+    hour = database.moment() // HOUR % 24
+    cli.call("prefs", "set", "anna", "email", "--quiet", ALL_DAY[hour // 12], "--timezone", "UTC").ok()
+
+
+@pytest.mark.parametrize("case", ["send", "cancel", "fail", "defer", "left", "critical", "expired", "suppressed"])
+def test_it_predicts_what_the_claim_does(cli: Cli, database: Database, anna: str, case: str) -> None:
+    """Each gate: the verdict, and what becomes of the notification when it is claimed."""
+    values: dict[str, Any] = {"due_at": 1}
+    verdict = case
+    if case == "cancel":
+        cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    elif case == "fail":
+        seed.provider(database, "twilio")
+        values |= {"provider": "twilio", "payload": json.dumps({"v": 1, "body": "b", "from": "+15005550006"})}
+    elif case in ("defer", "critical"):
+        quiet_now(cli, database)
+        values["is_critical"] = case == "critical"
+        verdict = "defer" if case == "defer" else "send"
+    elif case == "left":
+        cli.call("prefs", "opt-out", "anna", "news").ok()
+        values["category"], verdict = "news", "cancel"
+    elif case == "expired":
+        values["expires_at"], verdict = 2, "cancel"
+    elif case == "suppressed":
+        cli.call("suppressions", "add", "email", "anna@example.org", "--reason", "x").ok()
+        verdict = "cancel"
+    (id_,) = seed.pending(database, anna, **values)
+    said = explained(cli, id_)
+    assert said["verdict"] == verdict, said
+    assert claimed(database, values.get("provider", "sendgrid")) == ([id_] if verdict == "send" else [])
+    row = seed.notification(database, id_)
+    assert row.status == {"send": "pending", "cancel": "cancelled", "fail": "failed", "defer": "pending"}[verdict]
+    if verdict != "send":
+        assert row.error_message == said["reason"]
+    if verdict == "defer":
+        assert said["until"] is not None
+        assert (row.deferred_by, explained(cli, id_)["state"]) == ("quiet_hours", "deferred")
+
+
+def test_the_first_objection_is_marked_and_what_is_behind_it_is_not_asked(
+    cli: Cli, database: Database, anna: str
+) -> None:
+    """The gates in the order of the policy, with their values."""
+    quiet_now(cli, database)
+    (id_,) = seed.pending(database, anna, category="news")
+    gates = [(each["gate"], each["finding"]) for each in explained(cli, id_)["gates"]]
+    assert gates == [
+        ("not expired", "ok"),
+        ("address", "ok"),
+        ("channel", "ok"),
+        ("category", "ok"),
+        ("contact", "ok"),
+        ("quiet hours", "objects"),
+        ("cap", "not asked"),
+        ("rate limit", "not asked"),
+    ]
+
+
+def test_one_that_does_not_exist_is_judged_as_the_next_one_would_be(cli: Cli, database: Database, anna: str) -> None:
+    """The what-if form asks the same rules, at any time, and stores nothing."""
+    quiet_now(cli, database)
+    what = ("--user", "anna", "--channel", "email")
+    assert explained(cli, *what)["verdict"] == "defer"
+    assert explained(cli, *what, "--critical")["verdict"] == "send"
+    cli.call("prefs", "opt-out", "anna", "news").ok()
+    assert explained(cli, *what, "--category", "news")["verdict"] == "cancel"
+    assert cli.call("notifications", "list", "-o", "json").ok().json() == []
+    assert cli.call("notifications", "explain", *what, "--category", "none").exit_code == 3
+    assert cli.call("notifications", "explain", "--user", "nobody", "--channel", "email").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "given", [(), ("--user", "anna"), ("--critical",), ("abcdefab", "--user", "anna", "--channel", "email")]
+)
+def test_what_cannot_be_asked_is_refused(cli: Cli, anna: str, given: tuple[str, ...]) -> None:
+    """Either ids, or a whole supposition."""
+    assert cli.call("notifications", "explain", *given).exit_code == 2
+
+
+def test_a_held_provider_and_twins_are_named(cli: Cli, database: Database, anna: str) -> None:
+    """What holds it, and what else says the same to the same user."""
+    first, second = seed.pending(database, anna, count=2)
+    database.write(lambda tx: providers.pause(tx, "sendgrid", "key revoked"))
+    said = explained(cli, first)
+    assert (said["verdict"], said["twins"]) == ("send", [second])
+    assert "key revoked" in said["hold"]
+    assert said["remedy"] == "notifyctl providers show sendgrid"
+
+
+def test_what_has_ended_says_what_became_of_it(cli: Cli, database: Database, anna: str) -> None:
+    """No gate is asked any more; the command that helps is named."""
+    (failed,) = seed.pending(database, anna, status="failed", failed_at=5, error_message="no such mailbox")
+    (sent,) = seed.pending(database, anna, status="sent", sent_at=5)
+    dead, done = explained(cli, failed, sent)
+    assert (dead["gates"], dead["verdict"]) == ([], None)
+    assert "no such mailbox" in dead["next"]
+    assert dead["remedy"] == f"notifyctl dlq retry {failed[:8]}"
+    assert "taken by sendgrid" in done["next"]
+
+
+def test_a_screen_fits_a_terminal(cli: Cli, database: Database, anna: str) -> None:
+    """80 columns, whatever it has to say."""
+    quiet_now(cli, database)
+    (id_,) = seed.pending(database, anna, category="news")
+    shown = cli.call("notifications", "explain", id_, "-o", "table").ok().stdout
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert "✗ quiet hours" in shown
+    assert "tzdata" in shown
+
+
+def test_reschedule_passes_quiet_hours_where_it_is_made_critical(cli: Cli, database: Database, anna: str) -> None:
+    """As `explain` proposes; without that it is put off again."""
+    quiet_now(cli, database)
+    (id_,) = seed.pending(database, anna)
+    assert claimed(database) == []
+    cli.call("notifications", "reschedule", id_, "--at", "now").ok()
+    assert claimed(database) == []
+    cli.call("notifications", "reschedule", id_, "--at", "now", "--critical").ok()
+    assert claimed(database) == [id_]
+
+
+def test_send_warns_and_says_until_when(cli: Cli, database: Database, anna: str) -> None:
+    """It is accepted all the same: what stands against it may change before it is due."""
+    quiet_now(cli, database)
+    plain = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
+    done = cli.call(*plain, "-o", "json", env=KEYS).ok()
+    assert "warning: it will be put off until" in done.stderr
+    assert cli.call(*plain, "--critical", "-o", "json", env=KEYS).ok().stderr == ""
+    cli.call("prefs", "opt-out", "anna", "news").ok()
+    left = cli.call(*plain, "--category", "news", "-o", "json", env=KEYS).ok()
+    assert "the user has left the category news" in left.stderr
+    assert (left.json()["category"], left.json()["is_critical"]) == ("news", False)
+    assert cli.call(*plain, "--category", "unknown", env=KEYS).exit_code == 3
+    listed = cli.call("notifications", "list", "--category", "news", "-o", "json").ok().json()
+    assert [row["id"] for row in listed] == [left.json()["id"]]
+
+
+def test_the_category_is_part_of_what_is_said(cli: Cli, anna: str) -> None:
+    """The same key with another category is another submission."""
+    plain = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--idempotency-key", "k")
+    cli.call(*plain, env=KEYS).ok()
+    assert cli.call(*plain, "--category", "news", env=KEYS).exit_code == 5
+    assert cli.call(*plain, "--critical", "-o", "json", env=KEYS).ok().json()["deduplicated"] is True
+
+
+def test_a_resent_copy_keeps_what_it_is_about(cli: Cli, database: Database, anna: str) -> None:
+    """Who left meanwhile gets no copy either."""
+    (sent,) = seed.pending(database, anna, status="sent", sent_at=5, category="news", is_critical=True)
+    copy = cli.call("notifications", "resend", sent, "-o", "json").ok().json()
+    rows = cli.call("notifications", "list", "--status", "pending", "-o", "json").ok().json()
+    assert [(row["category"], row["is_critical"]) for row in rows] == [("news", True)], copy
