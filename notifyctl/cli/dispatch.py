@@ -265,7 +265,7 @@ def _interrupt(working: Dispatcher | Supervisor, interrupts: list[int], say: Cal
             working.kill()
         sys.stderr.flush()
         os._exit(INTERRUPTED)
-    say(Notice("draining; Ctrl-C again leaves at once", good=True))
+    say(Notice("draining; Ctrl-C again leaves at once"))
     working.stop()
 
 
