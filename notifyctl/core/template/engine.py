@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,6 +22,7 @@ import minijinja
 
 from notifyctl.core.template import grammar, rules
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.straight import printed_names
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.values import given, joined, printed, replaced, unfit
 
@@ -65,17 +65,30 @@ class Unit:
         return known.hexdigest()[:32] + ("h" if self.escaped else "t")
 
     @cached_property
-    def guarded(self) -> tuple[str, tuple[tuple[int, int], ...]]:
-        """What the engine is given, and what was put in. Raises TemplateError for what no template may be."""
+    def tree(self) -> grammar.Body:
+        """What it is made of. Raises TemplateError for what no template may be."""
         try:
             if len(self.text) > SOURCE_MAX:
                 raise TemplateError(f"is longer than {SOURCE_MAX:,} characters")
             _require_text(self.text)
             tree = grammar.parse(self.text)
             rules.check(self.text, tree)
-            return rules.guarded(self.text, tree, self.key)
         except TemplateError as error:
             raise error.at(self.template, self.part) from None
+        return tree
+
+    @cached_property
+    def guarded(self) -> tuple[str, tuple[tuple[int, int], ...]]:
+        """What the engine is given, and what was put in. Raises TemplateError as `tree` does."""
+        return rules.guarded(self.text, self.tree, self.key)
+
+    @cached_property
+    def printed(self) -> frozenset[str] | None:
+        """The names that it, and what it includes, prints as they are, where it prints only members; else None."""
+        found = printed_names(self.tree)
+        for each in self.includes.values():
+            found = None if found is None or each.printed is None else found | each.printed
+        return found
 
 
 class Engine:
@@ -106,47 +119,60 @@ class _Bench:
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._units: dict[str, Unit] = {}
         self._room, self._work = OUTPUT_MAX, WORK_MAX
-        self._environment = minijinja.Environment(
+        self._environment = self._made(functions, finalizer=self._print)
+        self._straight = self._made(functions)
+
+    def _made(self, functions: Mapping[str, Callable[..., Any]], **more: Any) -> minijinja.Environment:
+        made = minijinja.Environment(
             loader=self._load,
             debug=True,  # what it costs comes with an error, whose variable's name is known only so
             fuel=FUEL,
             undefined_behavior="strict",
             auto_escape_callback=_is_html,
             path_join_callback=self._join,
-            finalizer=self._print,
             keep_trailing_newline=True,
             pycompat=False,
+            **more,
         )
         for name in ("debug", "dict", "cycler", "joiner"):
-            self._environment.remove_global(name)
+            made.remove_global(name)
         for name, function in functions.items():
-            self._environment.add_global(name, function)
-            self._environment.add_filter(name, function)
-        self._environment.add_filter(rules.GUARD, self._plain)
-        self._environment.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
-        self._environment.add_filter("join", self._joined)
-        self._environment.add_filter("replace", self._replaced)
-        self._environment.add_filter("string", printed)
+            made.add_global(name, function)
+            made.add_filter(name, function)
+        made.add_filter(rules.GUARD, self._plain)
+        made.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
+        made.add_filter("join", self._joined)
+        made.add_filter("replace", self._replaced)
+        made.add_filter("string", printed)
+        return made
 
     def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
         self._add(unit)
         self._room, self._work = OUTPUT_MAX, WORK_MAX
-        with _explained(unit, self._units):
-            text = self._environment.render_template(unit.key, **given(values))
-        if len(text) > OUTPUT_MAX or len(text.encode(errors="replace")) > OUTPUT_MAX:
+        taken = given(values)
+        straight = taken.straight and unit.printed is not None and unit.printed.isdisjoint(taken.lists)
+        environment = self._straight if straight else self._environment
+        try:
+            text = environment.render_template(unit.key, **taken)
+        except BaseException as error:
+            raise _explained(error, unit, self._units) from None
+        if len(text) * 4 > OUTPUT_MAX and len(text.encode(errors="replace")) > OUTPUT_MAX:
             raise _too_long().at(unit.template, unit.part)
         return text
 
     def check(self, unit: Unit) -> None:
         self._add(unit)
-        with _explained(unit, self._units):
+        try:
             self._environment.add_template(unit.key, unit.guarded[0])
+        except BaseException as error:
+            raise _explained(error, unit, self._units) from None
 
     def _add(self, unit: Unit) -> None:
         if unit.key in self._units:
             return
         if len(self._units) > _KEPT:
             self._environment.clear_templates()
+            self._straight.clear_templates()
             self._units.clear()
         self._put(unit, 0)
 
@@ -222,21 +248,17 @@ def _too_long() -> TemplateError:
     return TemplateError(f"it is longer than {OUTPUT_MAX:,} bytes when it is rendered")
 
 
-@contextmanager
-def _explained(unit: Unit, units: Mapping[str, Unit]) -> Iterator[None]:
-    """Turn whatever the engine raises into a TemplateError that names the unit."""
-    try:
-        yield
-    except minijinja.TemplateError as error:
-        raise _failure(error, unit, units) from None
-    except TemplateError as error:
-        raise error.at(unit.template, unit.part) from None
-    except (TypeError, AttributeError, LookupError, ValueError, RecursionError):
-        raise TemplateError("calls what is no function", template=unit.template, part=unit.part) from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise TemplateError("the engine gave up", template=unit.template, part=unit.part) from None
+def _explained(error: BaseException, unit: Unit, units: Mapping[str, Unit]) -> BaseException:
+    """Return what the engine raised as a TemplateError that names the unit; what is none of its business as it is."""
+    if isinstance(error, minijinja.TemplateError):
+        return _failure(error, unit, units)
+    if isinstance(error, TemplateError):
+        return error.at(unit.template, unit.part)
+    if isinstance(error, (TypeError, AttributeError, LookupError, ValueError, RecursionError)):
+        return TemplateError("calls what is no function", template=unit.template, part=unit.part)
+    if type(error).__name__ == "PanicException":
+        return TemplateError("the engine gave up", template=unit.template, part=unit.part)
+    return error
 
 
 def _failure(error: minijinja.TemplateError, unit: Unit, units: Mapping[str, Unit]) -> TemplateError:

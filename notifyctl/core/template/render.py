@@ -61,12 +61,16 @@ class Renderer:
 
 def part_names(source: Source, tag: str | None) -> list[str]:
     """Return the names of the parts that say something in a language, one of the data as `data.key`."""
+    known: list[str] | None = source.made.get(("parts", tag))
+    if known is not None:
+        return known
     found: list[str] = []
     for name, text in source.in_language(tag).items():
         if isinstance(text, Mapping):
             found += [f"{name}.{key}" for key in text]
         elif text:
             found.append(name)
+    source.made["parts", tag] = found
     return found
 
 

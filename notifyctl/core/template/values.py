@@ -13,6 +13,7 @@ from notifyctl.core.template.failure import TemplateError
 DEEPEST = 50
 """Levels of lists and objects that a value may have."""
 _LARGEST = 2**63
+_USUAL = 1e-4  # a number with a fraction, this far from 0 at least and its inverse at most, has no exponent anywhere
 _MACRO = {"name", "arguments", "caller"}  # what the engine says of one
 
 
@@ -62,14 +63,22 @@ class ObjectValue:
 
 
 class TakenValues(dict[str, Any]):
-    """Values as the engine takes them: made once for all parts of a notification."""
+    """Values as the engine takes them: made once for all parts of a notification.
+
+    `straight` says that the engine prints them as the rule says: texts, and numbers that it writes as Python does, in
+    objects and in lists, which are `lists` by their names; nothing else is a list.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        odd: list[Any] = []
+        super().__init__({name: _given(value, name, 0, odd) for name, value in values.items()})
+        self.straight = not odd
+        self.lists = frozenset(name for name, value in self.items() if type(value) is tuple)
 
 
 def given(values: Mapping[str, Any]) -> TakenValues:
     """Return values as the engine takes them. Raises TemplateError for one that JSON does not have."""
-    if isinstance(values, TakenValues):
-        return values
-    return TakenValues((name, _given(value, name, 0)) for name, value in values.items())
+    return values if isinstance(values, TakenValues) else TakenValues(values)
 
 
 def as_json(value: Any) -> str:
@@ -139,10 +148,12 @@ def number(value: float) -> str:
     return text if "e" not in text else format(Decimal(text), "f")
 
 
-def _given(value: Any, name: str, depth: int) -> Any:
-    if value is None or value is True or value is False:
-        return value
+def _given(value: Any, name: str, depth: int, odd: list[Any]) -> Any:
+    """Return a value as the engine takes it; one that the engine would not print by the rule is added to `odd`."""
     if type(value) is str and value.isascii():  # nearly all of them
+        return value
+    if value is None or value is True or value is False:
+        odd.append(value)
         return value
     if isinstance(value, str):
         return _text(value, name)
@@ -151,13 +162,17 @@ def _given(value: Any, name: str, depth: int) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TemplateError(f"{name} is {value}, which is no number of JSON", variable=name)
+        if value.is_integer() or not _USUAL < abs(value) < 1 / _USUAL:
+            odd.append(value)
         return float(value)
     if depth >= DEEPEST:
         raise TemplateError(f"{name} is nested too deep", variable=name)
     if isinstance(value, (list, tuple)):
-        return tuple(_given(each, name, depth + 1) for each in value)
+        if depth:
+            odd.append(value)
+        return tuple(_given(each, name, depth + 1, odd) for each in value)
     if isinstance(value, Mapping):
-        return ObjectValue({_text(key, name): _given(each, name, depth + 1) for key, each in value.items()})
+        return ObjectValue({_text(key, name): _given(each, name, depth + 1, odd) for key, each in value.items()})
     raise TemplateError(f"{name} is a {type(value).__name__}, which JSON does not have", variable=name)
 
 

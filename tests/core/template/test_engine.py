@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from notifyctl.core.template.engine import OUTPUT_MAX, Engine, Unit
 from notifyctl.core.template.failure import TemplateError
@@ -58,6 +61,38 @@ def test_values_become_text_by_the_same_rule(value: Any, text: str) -> None:
     assert printed("{{ '<' ~ x ~ '>' }}", x=value) == f"<{text}>"
     assert printed("{{ [x, 'end']|join(' ') }}", x=value) == f"{text} end"
     assert printed("{{ x|string }}", x=value) == text
+
+
+_scalars = (
+    st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5) | st.sampled_from("<&'\"")
+)
+_flat = st.dictionaries(st.sampled_from(["x", "y"]), _scalars, min_size=2)
+_values = st.fixed_dictionaries(
+    {"a": _scalars | _flat | st.lists(_scalars), "o": _flat, "l": st.lists(_scalars | _flat | st.lists(_scalars))}
+)
+
+
+@given(values=_values, escaped=st.booleans())
+def test_what_prints_without_being_asked_for_prints_the_same(values: dict[str, Any], escaped: bool) -> None:
+    """Where a template prints members only, the engine's own way is taken; null, printed too, prevents that."""
+    loop = "{% for i in l %}{{ loop.index }}{{ i }}{% else %}{{ a }}{% endfor %}"
+    text = "{{ a }}|{{ o.x }}{{ o }}|{% if a %}.{% endif %}" + loop
+    try:
+        asked = printed(f"{text}{{{{ none }}}}", escaped, **values)
+    except TemplateError as error:
+        with pytest.raises(TemplateError, match=re.escape(error.reason)):
+            printed(text, escaped, **values)
+    else:
+        assert printed(text, escaped, **values) == asked
+
+
+@pytest.mark.parametrize(("value", "text"), GOLDEN)
+@pytest.mark.parametrize(
+    "template", ["{{ x }}", "{{ o.x }}", "{% for i in l %}{{ i }}{% endfor %}", "{{ x }}{{ none }}"]
+)
+def test_each_value_prints_by_the_rule_wherever_it_is(template: str, value: Any, text: str) -> None:
+    """As a variable, as a member, as an item."""
+    assert printed(template, x=value, o={"x": value}, l=[value]) == text
 
 
 def test_html_is_escaped_where_it_is_printed_and_only_in_html() -> None:
