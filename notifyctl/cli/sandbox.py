@@ -152,6 +152,7 @@ def _announce(run: Invocation, url: str, service_account: Path) -> None:
 def _facts(url: str, service_account: Path) -> dict[str, object]:
     return {
         "url": url,
+        "unsubscribe_url": f"{url}/unsubscribe",
         "sendgrid": {
             "api_key": SENDGRID_KEY,
             "next_api_key": SENDGRID_KEYS[1],
@@ -190,7 +191,11 @@ To use it, in another terminal:
 To rehearse a rotation, these are good as well:
 
   echo {SENDGRID_KEYS[1]} | notifyctl providers update sendgrid --api-key - --test
-  echo {TWILIO_TOKENS[1]} | notifyctl providers update twilio --api-secret - --test"""
+  echo {TWILIO_TOKENS[1]} | notifyctl providers update twilio --api-secret - --test
+
+So that mail of marketing can be left with one click, the profile says:
+
+  unsubscribe_url = '{url}/unsubscribe'"""
 
 
 class _FactsLeaf(Leaf):

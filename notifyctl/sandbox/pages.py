@@ -19,6 +19,7 @@ from notifyctl.core.text import clean, one_line
 from notifyctl.sandbox.contents import Contents, contents_of, subject_of
 from notifyctl.sandbox.exchange import IncomingRequest, Reply
 from notifyctl.sandbox.inbox import Inbox, Received
+from notifyctl.sandbox.oneclick import steps
 
 ROWS = 200
 VALUE_CHARS = 20_000
@@ -145,6 +146,7 @@ def _message(received: Received, contents: Contents) -> Reply:
     if contents.text:
         parts.append(f"<h2>Text</h2>\n{_block(contents.text)}")
     parts.append(_table("Fields", contents.fields))
+    parts.append(_table("Left with one click", steps(contents.headers)))
     parts.append(_table("Headers", contents.headers))
     parts.append(_table("Attachments", {name: f"{size:,} bytes" for name, size in contents.attachments}))
     parts.append(_table("Headers of the request", received.line()["headers"]))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from notifyctl.sandbox import damage, pages
+from notifyctl.sandbox import damage, oneclick, pages
 from notifyctl.sandbox.callbacks import Callbacks
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, page
 from notifyctl.sandbox.faults import SILENCES, Injector, Rule, refusal
@@ -96,6 +96,9 @@ class Router:
             request.method, request.path, headers, await request.read(), time.time(), request.query_string
         )
         provider = next((each for each in self._providers if each.answers(call.path)), None)
+        if provider is None and (answered := oneclick.answer(call)) is not None:
+            self.journal.write("one-click", call, Handled(answered, sends=False), answered.status, None)
+            return damage.response(answered)
         if provider is None:
             return damage.response(pages.show(call, self.journal.inbox) or page(404))
         handled = provider.handle(call)
