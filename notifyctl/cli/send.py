@@ -284,8 +284,9 @@ def _row(submitted: Submitted) -> SimpleNamespace:
 
 
 def _show_request(run: Invocation, draft: Draft) -> None:
-    urls, policy = run.settings.provider_urls, run.settings.policy
-    request = sending.preview(run.system.db, run.system.keyring, draft, urls, policy)
+    settings, system = run.settings, run.system
+    leave = settings.unsubscribe_url
+    request = sending.preview(system.db, system.keyring, draft, settings.provider_urls, settings.policy, leave)
     if draft.channel is Channel.SMS and (body := request.content.get("body")) and not request.content.get("media"):
         run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):

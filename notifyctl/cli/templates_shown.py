@@ -81,7 +81,7 @@ def preview(
     with invocation(ctx) as run:
         if draft and version is not None:
             raise UsageError("--draft and --version exclude each other")
-        found = previews.preview(run.system.db, name, _given(ctx, user), version, draft=draft)
+        found = previews.preview(run.system.db, name, _given(run, ctx, user), version, draft=draft)
         _say_examples(run, found.examples)
         if part is not None or save is not None:
             _write_part(run, found, part, save)
@@ -106,7 +106,7 @@ def diff(
 ) -> None:
     """Show how two versions differ when they are rendered from the same."""
     with invocation(ctx) as run:
-        found = previews.diff(run.system.db, name, _given(ctx, user), one, two)
+        found = previews.diff(run.system.db, name, _given(run, ctx, user), one, two)
         changed = [each for each in found if each.diff]
         if run.out.asked_form in (None, "table", "plain") and run.out.fields is None:
             for each in changed:
@@ -137,10 +137,11 @@ def lint(
         run.out.say(told)
 
 
-def _given(ctx: typer.Context, user: str | None) -> PreviewInput:
+def _given(run: Invocation, ctx: typer.Context, user: str | None) -> PreviewInput:
     told = given(ctx)
     variables = templatevars.merged({}, told.get("var") or [])
-    return PreviewInput(user, variables, told.get("from_notification"), told.get("language"))
+    asked = (told.get("from_notification"), told.get("language"))
+    return PreviewInput(user, variables, *asked, run.settings.unsubscribe_url)
 
 
 def _say_examples(run: Invocation, names: tuple[str, ...]) -> None:

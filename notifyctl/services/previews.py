@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from notifyctl.core import content
+from notifyctl.core import content, unsubscribe
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import Conflict, UsageError
-from notifyctl.core.model import Channel, Message, TemplateRef
+from notifyctl.core.model import Channel, Message, Subscription, TemplateRef
 from notifyctl.core.template.source import UNSET, Source
 from notifyctl.core.wording import Template
 from notifyctl.services import inclusion, notifications, templates
@@ -28,13 +28,15 @@ from notifyctl.store.templates import VersionRow
 class PreviewInput:
     """What to render from: for a user (an id, username or address), with these variables, or as a notification was.
 
-    What of the variables is not given is taken from their examples.
+    What of the variables is not given is taken from their examples. `unsubscribe_url` is what the profile says: mail of
+    marketing has a link there whose token acts for nobody.
     """
 
     user: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     notification: str | None = None
     language: str | None = None
+    unsubscribe_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,17 @@ def rendered(source: Source, message: Message) -> Message:
     return render(Renderer(), source, message)
 
 
+def linked(message: Message, unsubscribe_url: str | None) -> Message:
+    """Return a message that can be left with a link there that acts for nobody. Raises UsageError."""
+    if message.subscription is None or unsubscribe_url is None:
+        return message
+    try:
+        nobody = unsubscribe.preview_token(message.subscription)
+        return unsubscribe.with_link(message, unsubscribe.link(unsubscribe_url, nobody))
+    except InvalidPayload as problem:
+        raise UsageError(str(problem)) from None
+
+
 # Helpers
 
 
@@ -177,7 +190,11 @@ def _rendered(
         values = {**examples, **message.content[content.VARIABLES]}
         message = replace(message, content={**message.content, content.VARIABLES: values})
     language = None if message.template is None else message.template.language
-    said = {name: value for name, value in rendered(source, message).content.items() if name != "v"}
+    if source.marketing and message.channel is Channel.EMAIL:
+        of = Subscription(str(uuid.UUID(int=0)), source.category or "", 0)
+        message = linked(replace(message, subscription=of), given.unsubscribe_url)
+    said = dict(rendered(source, message).content)
+    said.pop("v", None)
     return RenderedTemplate(template.name, template.message_type, row.number, language, said, tuple(examples))
 
 

@@ -21,7 +21,7 @@ from notifyctl.core.errors import (
     TimedOut,
     UsageError,
 )
-from notifyctl.core.model import Category, Message, Status
+from notifyctl.core.model import Category, Channel, Message, Status, Subscription
 from notifyctl.core.notification import Notification
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
@@ -44,6 +44,8 @@ FIRST_POLL_S = 0.05
 LONGEST_ANSWER_S = 5.0
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
+_SOMEWHERE = "https://unsubscribe.invalid/"
+"""Where people leave, as far as whoever submits knows: the dispatcher has the address."""
 
 _SERVER = re.compile(r"[^:/?#]*://[^/?#]*")
 
@@ -102,16 +104,23 @@ def submit(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy =
 
 
 def preview(
-    db: Database, keyring: Keyring, draft: Draft, urls: Mapping[str, str], policy: Policy = UNCONFIGURED
+    db: Database,
+    keyring: Keyring,
+    draft: Draft,
+    urls: Mapping[str, str],
+    policy: Policy = UNCONFIGURED,
+    unsubscribe_url: str | None = None,
 ) -> Preview:
     """Return the request that would deliver it, with the secrets hidden; write nothing.
+
+    With an `unsubscribe_url` mail of marketing has a link there whose token acts for nobody.
 
     Raises as `submit` does, and Conflict when the user has no address.
     """
     planned, template = _without_storing(db, draft, policy, str(uuid.uuid4()), again=True)
     assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
-    if template is not None:
-        planned = replace(planned, message=previews.rendered(template, planned.message))
+    message = previews.linked(planned.message, unsubscribe_url)
+    planned = replace(planned, message=message if template is None else previews.rendered(template, message))
     if (problem := planned.unaddressed) is not None:
         raise problem
     credentials = open_credentials(planned.provider, keyring, urls)
@@ -157,7 +166,13 @@ def _without_storing(
     with db.read() as tx:
         [known] = submissions.known(tx, [draft], policy)
         planned = _planned(draft, replace(known, former=None) if again else known, new_id, tx.now)
-        if isinstance(planned, Former) or planned.message.template is None:
+        if isinstance(planned, Former):
+            return planned, None
+        person = known.person
+        if person is not None and person.marketing and draft.channel is Channel.EMAIL:
+            of = Subscription(planned.recipient.id, person.category or "", tx.now)
+            planned = replace(planned, message=replace(planned.message, subscription=of))
+        if planned.message.template is None:
             return planned, None
         id_, number, _ = planned.message.template
         return planned, template_sources.source(tx, (id_, number))
@@ -169,7 +184,7 @@ def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], policy: Poli
     if isinstance(planned, Former) or template is None:
         return None
     try:
-        message = previews.rendered(template, planned.message)
+        message = previews.rendered(template, previews.linked(planned.message, _SOMEWHERE))
     except TemplateError as error:
         hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
         told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"

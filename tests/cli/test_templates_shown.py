@@ -12,6 +12,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import users
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.threefold import add_providers
 
 BY = ("--by", "anna")
 
@@ -126,3 +127,20 @@ def test_what_cannot_be_included(welcome: Cli, name: str, code: int) -> None:
     done = welcome.call("templates", "create", "loop", *more, "--body", f"{{% include '{name}' %}}")
     assert done.exit_code == code, done
     assert welcome.call("templates", "show", "loop").exit_code == 3
+
+
+def test_a_preview_of_marketing_has_a_link_that_acts_for_nobody(welcome: Cli) -> None:
+    """The template finds it under its name; whoever follows it leaves nothing."""
+    (welcome.home / "c.toml").write_text('unsubscribe_url = "https://example.org/u"\n')
+    welcome.call("categories", "create", "news", "--kind", "marketing").ok()
+    more = ("--channel", "email", *BY, "--category", "news", "--subject", "s", "--body", "Leave: {{ unsubscribe_url }}")
+    welcome.call("templates", "create", "letter", *more).ok()
+    shown = welcome.call("templates", "preview", "letter", "anna", "--config", "c.toml", "-o", "json").ok().json()
+    token = shown["text"].removeprefix("Leave: https://example.org/u?token=")
+    done = welcome.call("prefs", "unsubscribe", "-", input=token)
+    assert (done.exit_code, "acts for nobody" in done.stderr) == (7, True), done
+    add_providers(welcome, "http://127.0.0.1:1", "sendgrid")
+    sent = welcome.call("send", "anna", "--channel", "email", "--template", "letter").ok()
+    assert "template_error" not in sent.stderr
+    plain = ("send", "anna", "--channel", "email", "--category", "news", "--subject", "s", "--body", "b", "--dry-run")
+    assert "List-Unsubscribe-Post" in welcome.call(*plain, "--config", "c.toml").ok().stdout
