@@ -250,7 +250,8 @@ def _key(given: str | None) -> str:
 def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:
     run.out.require_fields(FIELDS)
     db = run.system.db
-    submitted = sending.submit(db, draft, run.settings.provider_urls, run.settings.policy)
+    settings = run.settings
+    submitted = sending.submit(db, draft, settings.provider_urls, settings.policy, settings.unsubscribe_url)
     if submitted.remark:
         run.out.say(f"warning: {submitted.remark}")
     if not wait:

@@ -15,7 +15,7 @@ from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, facts, gate
-from notifyctl.core.model import Category, Channel, Message, TemplateRef
+from notifyctl.core.model import Category, Channel, Message, Subscription, TemplateRef
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import LeftOut, Reasons, stops
 from notifyctl.core.wording import Template, TemplateKind
@@ -214,6 +214,8 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         pinned = TemplateRef(template.id, template.published_version, who.language)
         row = replace(row, template_id=pinned.id, template_version=pinned.version)
         to = replace(to, template=pinned)
+    if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
+        to = replace(to, subscription=Subscription(who.id, known.person.category or "", now))
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at, known.person))
     return Plan(row, who, provider, to, verdict, against.left_out, files, template)

@@ -21,7 +21,7 @@ from notifyctl.core.errors import (
     TimedOut,
     UsageError,
 )
-from notifyctl.core.model import Category, Channel, Message, Status, Subscription
+from notifyctl.core.model import Category, Message, Status
 from notifyctl.core.notification import Notification
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
@@ -73,8 +73,16 @@ class Preview:
     content: Mapping[str, Any]
 
 
-def submit(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy = UNCONFIGURED) -> Submitted:
+def submit(
+    db: Database,
+    draft: Draft,
+    urls: Mapping[str, str],
+    policy: Policy = UNCONFIGURED,
+    unsubscribe_url: str | None = None,
+) -> Submitted:
     """Store the notification, or return the one that the same submission stored before.
+
+    With an `unsubscribe_url` it is checked as mail that has a link there, where it is of marketing.
 
     Raises Conflict for a key that was used with other content and where no provider can take it, NotFound for an
     unknown user or provider, UsageError for content the provider would refuse and a time that is past, CommitUnknown
@@ -90,7 +98,7 @@ def submit(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy =
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
         if draft.template is None:
-            _check(planned, urls)
+            _check(replace(planned, message=previews.linked(planned.message, unsubscribe_url)), urls)
         return _stored(tx, draft, planned, known.providers)
 
     try:
@@ -168,10 +176,6 @@ def _without_storing(
         planned = _planned(draft, replace(known, former=None) if again else known, new_id, tx.now)
         if isinstance(planned, Former):
             return planned, None
-        person = known.person
-        if person is not None and person.marketing and draft.channel is Channel.EMAIL:
-            of = Subscription(planned.recipient.id, person.category or "", tx.now)
-            planned = replace(planned, message=replace(planned.message, subscription=of))
         if planned.message.template is None:
             return planned, None
         id_, number, _ = planned.message.template

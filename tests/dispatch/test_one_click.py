@@ -293,6 +293,24 @@ def test_a_template_finds_the_link(cli: Cli, database: Database, mails: Mails) -
     assert second == "Leave: https://example.org/mine"
 
 
+def test_send_shows_the_headers_and_refuses_two(cli: Cli, mails: Mails) -> None:
+    """A dry run has a token that acts for nobody; what `send` accepted and the dispatcher then buried is of no use."""
+    send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--category", "newsletter")
+    shown = cli.call(*send, "--dry-run", "-o", "json").ok().json()
+    headers = json.loads(shown["body"])["personalizations"][0]["headers"]
+    refused = cli.call("prefs", "unsubscribe", token_of(link_of(list(headers.items()))))
+    assert (refused.exit_code, "preview" in refused.stderr) == (7, True)
+    own = ("--data", json.dumps({"headers": {"List-Unsubscribe": "<mailto:leave@example.org>"}}))
+    for more in (("--dry-run",), ()):
+        twice = cli.call(*send, *own, *more)
+        assert (twice.exit_code, "headers.List-Unsubscribe" in twice.stderr) == (2, True)
+    cli.call(*send).ok()
+    configured(cli, None)
+    cli.call(*send, *own).ok()
+    dispatch(cli)
+    assert [[name for name, _ in each] for each in mails.headers("sendgrid")] == [[], ["List-Unsubscribe"]]
+
+
 FORMS = {
     "a form": ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
     "multipart": (
