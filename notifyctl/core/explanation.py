@@ -13,11 +13,15 @@ from notifyctl.core.walk import GateStep
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The provider that would deliver it. `hold` is why it sends nothing now; None where it does."""
+    """The provider that would deliver it. `hold` is why it sends nothing now; None where it does.
+
+    Where it is not the provider's hold, `remedy` is the command that ends it.
+    """
 
     name: str | None
     hold: str | None = None
     until: int | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ def next_of(row: Notification, verdict: Verdict, carrier: Carrier) -> Next:
         return _ended(row)
     if row.state == State.IN_FLIGHT:
         return Next("its attempt is being made, until the lease ends at the latest", row.leased_until)
+    if carrier.remedy is not None:
+        return _carried(carrier)
     if row.state == State.RETRYING:
         return Next(f"another attempt by {carrier.name}", row.due_at, _now(row))
     if isinstance(verdict, PutOff) and row.state == State.DEFERRED:
@@ -105,6 +111,8 @@ def _objection(username: str, channel: Channel, verdict: Verdict, will_be: str) 
 def _carried(carrier: Carrier) -> Next:
     if carrier.name is None:
         return Next("nothing: no provider delivers on this channel", None, "notifyctl providers list")
+    if carrier.remedy is not None:
+        return Next(f"it waits: {carrier.hold}", carrier.until, carrier.remedy)
     if carrier.hold is not None:
         words = f"it waits for {carrier.name}: {carrier.hold}"
         return Next(words, carrier.until, f"notifyctl providers show {carrier.name}")

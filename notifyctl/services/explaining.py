@@ -19,7 +19,7 @@ from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import stops
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.services.notifications import meant_by
-from notifyctl.store import categories, standings, status, submissions
+from notifyctl.store import categories, standings, status, submissions, templates
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -96,6 +96,7 @@ def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
         steps = walk(_facts(known, channel, said, row.expires_at, at, person))
     config = next((each for each in known.providers if each.provider_name == row.provider), None)
     carrier = Carrier(row.provider, "it is not configured") if config is None else _carrier(config, tx.now)
+    carrier = _held(tx, row) or carrier
     return Explanation(
         id=row.id,
         user_id=row.user_id,
@@ -113,6 +114,15 @@ def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
         next=next_of(row, _verdict(steps), carrier),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
+    )
+
+
+def _held(tx: Tx, row: Notification) -> Carrier | None:
+    """Return that its template holds it back, which is looked at before all else."""
+    if row.status != Status.PENDING or row.template_id is None or not templates.held(tx, [row.template_id]):
+        return None
+    return Carrier(
+        row.provider, f"template {row.template} is disabled", None, f"notifyctl templates enable {row.template}"
     )
 
 

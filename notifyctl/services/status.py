@@ -19,7 +19,7 @@ from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import credentials, presence
 from notifyctl.services.presence import Problem
 from notifyctl.store import bursts as store_bursts
-from notifyctl.store import providers
+from notifyctl.store import providers, templates
 from notifyctl.store import status as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -105,7 +105,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         letters = store.dead_letters(tx)
         configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
         day, hour = store.last_day(tx), store.last_hour(tx)
-        bursts = _bursts(tx)
+        bursts = [*_of_templates(templates.holding(tx)), *_bursts(tx)]
         vanished, after = store.vanished(tx), store.afterwards(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
@@ -360,6 +360,16 @@ def _of_dead_letters(letters: DeadLetters) -> list[Problem]:
         return []
     message = f"DLQ {letters.unresolved:,} unresolved, {letters.last_hour:,} in the last hour"
     return [Problem("dead_letters", message, "notifyctl dlq list")]
+
+
+def _of_templates(holding: Mapping[str, int]) -> list[Problem]:
+    """Return which disabled templates hold back how many."""
+    return [
+        Problem(
+            "template_disabled", f"template {name} is disabled; {count:,} held", f"notifyctl templates enable {name}"
+        )
+        for name, count in holding.items()
+    ]
 
 
 def _of_afterwards(after: Afterwards, sent: int, now: int) -> list[Problem]:

@@ -24,7 +24,7 @@ from notifyctl.store import ids
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
-from notifyctl.store.queue.states import QUEUED
+from notifyctl.store.queue.states import PENDING, QUEUED
 from notifyctl.store.schema.tables import notification_templates, notifications, template_versions, users
 
 VersionKey = tuple[str, int]
@@ -153,6 +153,18 @@ def held(tx: Tx, template_ids: Iterable[str]) -> frozenset[str]:
     """Return those of these templates that are disabled."""
     statement = select(t.id).where(tx.dialect.is_any(t.id, list(template_ids)), ~t.is_active)
     return frozenset(tx.execute(statement).scalars())
+
+
+def holding(tx: Tx) -> dict[str, int]:
+    """Return how many notifications that left the queue disabled templates hold back, by their names."""
+    statement = (
+        select(t.name, func.count())
+        .join(notifications, n.template_id == t.id)
+        .where(~t.is_active, PENDING, n.parked_at.is_not(None))
+        .group_by(t.name)
+        .order_by(t.name)
+    )
+    return {row[0]: row[1] for row in tx.execute(statement)}
 
 
 def keep(tx: Tx, template_ids: Iterable[str]) -> set[str]:

@@ -205,6 +205,10 @@ def test_a_disabled_template_holds_what_was_submitted(cli: Cli, database: Databa
     assert {row.id: (row.due_at, row.attempt_count) for row in rows} == {id_: (due[id_], 0) for id_ in mine}
     assert seed.notification(database, other).status == "sent"
     assert set(cli.call(*held).ok().stdout.split()) == set(mine)
+    problems = cli.call("status", "-o", "json").ok().json()["problems"]
+    assert "template welcome is disabled; 3 held" in [each["message"] for each in problems]
+    told = cli.call("notifications", "explain", mine[0], "-o", "json").ok().json()
+    assert (told["hold"], told["remedy"]) == ("template welcome is disabled", "notifyctl templates enable welcome")
     cli.call("notifications", "cancel", mine[0]).ok()
     assert dispatch(cli)["accepted"] == 0
     cli.call("templates", "enable", "welcome").ok()
