@@ -10,12 +10,12 @@ from sqlalchemy import Select, select, update
 
 from notifyctl.core.change import Row, Wake
 from notifyctl.core.gate import Wait
-from notifyctl.core.model import Channel
+from notifyctl.core.model import Channel, Status
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue.apply import apply
-from notifyctl.store.queue.states import PENDING
+from notifyctl.store.queue.states import still
 from notifyctl.store.schema.tables import adopted_policy, notifications
 
 PORTION = 500
@@ -81,5 +81,5 @@ def leave(tx: Tx, digest: str) -> None:
 
 def _put_off(now: int, after: str, most: int) -> Select[tuple[str, str, str, int]]:
     found = select(n.id, n.provider, n.message_type, METRIC_AT)
-    found = found.where(PENDING, n.deferred_by.is_not(None), n.deferred_by.in_(_RULES), n.id > after)
+    found = found.where(still(Status.PENDING), n.deferred_by.is_not(None), n.deferred_by.in_(_RULES), n.id > after)
     return found.where(n.lease_id.is_(None), n.due_at > now).order_by(n.id).limit(most)
