@@ -31,7 +31,7 @@ from tests.support.tree import LEAVES
 
 HEAVY = (
     "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "httptools", "cryptography", "tabulate",
-    "minijinja", "css_inline", "resiliparse", "babel", "yaml",
+    "minijinja", "css_inline", "selectolax", "babel", "yaml",
 )  # fmt: skip
 # Markup, terminal control, what looks like a number, NUL, right-to-left override, line ends, CSV and Markdown syntax.
 NASTY = '[/b]\x1b[31m\x9b5m\x00\u202e\u2028\t\r\nline,"two" | <b>`x`'

@@ -1,4 +1,4 @@
-"""HTML for mail programs: its styles put at the elements, where they are kept, and the text beside it."""
+"""HTML for mail programs: its styles put at the elements, where they are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from css_inline import CSSInliner
 
 DEEPEST = 200
-"""Elements in elements. The inliner ends the process where they are some thousands."""
+"""Elements in elements. The inliner ends the process where they are some thousands, and the parser takes seconds."""
 
 
 def inline(markup: str) -> str:
@@ -24,8 +24,7 @@ def inline(markup: str) -> str:
     """
     if not has_styles(markup):
         return markup
-    if depth(markup) > DEEPEST:
-        raise TemplateError(f"has elements in elements deeper than {DEEPEST} levels", part="html")
+    require_shallow(markup)
     inlined = _EMPTY_STYLE.sub("", _inliner().inline(markup))
     doctype = _DOCTYPE.match(markup)
     return _DOCTYPE.sub(lambda _: doctype[0], inlined, count=1) if doctype else inlined
@@ -34,6 +33,12 @@ def inline(markup: str) -> str:
 def has_styles(markup: str) -> bool:
     """Whether there is a style sheet in it."""
     return _STYLE.search(markup) is not None
+
+
+def require_shallow(markup: str) -> None:
+    """Raise TemplateError where elements stand in elements too deep for those who read HTML in C and Rust."""
+    if depth(markup) > DEEPEST:
+        raise TemplateError(f"has elements in elements deeper than {DEEPEST} levels", part="html")
 
 
 def depth(markup: str) -> int:
@@ -52,22 +57,6 @@ def depth(markup: str) -> int:
             open_now[name] -= 1
             now -= 1
     return most
-
-
-def text(markup: str) -> str:
-    """Return what the HTML says as text, a line behind each link's text with its address; empty if it says nothing.
-
-    What is hidden on the screen, like the line that mailboxes show before a mail is opened, is left out.
-    """
-    from resiliparse.extract.html2text import extract_plain_text  # here: no other part of the program needs it
-
-    found = extract_plain_text(
-        markup, links=True, skip_elements=_INVISIBLE if _HIDES.search(markup) else _SILENT
-    ).translate(_ODD)
-    found = _SAME.sub(r"\1", _IN_PAGE.sub("", found))
-    lines = [line.rstrip() for line in _CELLS.sub("  ", found).split("\n")]
-    said = _GAPS.sub("\n\n", "\n".join(line[1:] if line.startswith(" (") else line for line in lines)).strip("\n")
-    return f"{said}\n" if said.strip() else ""
 
 
 @cache
@@ -103,27 +92,3 @@ _NEVER_DEEP = frozenset(
         *("p", "li", "dt", "dd", "option", "td", "th", "tr", "tbody", "thead", "tfoot", "html", "head", "body"),
     }
 )
-_SILENT = ["title", "style", "script"]
-_HIDES = re.compile(
-    r"\bhidden\b|preheader|preview|display:\s*none|mso-hide|(?:max-height|font-size|opacity):\s*0", re.IGNORECASE
-)
-_INVISIBLE = [
-    *_SILENT,
-    *("[hidden]", ".preheader", ".preview-text"),
-    *(
-        f'[style*="{name}:{blank}{value}" i]'
-        for name, value in (("display", "none"), ("visibility", "hidden"), ("mso-hide", "all"))
-        for blank in ("", " ")
-    ),
-    *(
-        f'[style{match}"{name}:{blank}0{end}" i]'
-        for name in ("max-height", "font-size", "opacity")
-        for blank in ("", " ")
-        for match, end in (("*=", ";"), ("*=", "p"), ("$=", ""))
-    ),
-]
-_ODD = {0xA0: " ", 0xAD: None, 0x34F: None, 0x200B: None, 0x200C: None, 0xFEFF: None}
-_SAME = re.compile(r"(\S+) \((?:mailto:|tel:)?\1/?\)")
-_IN_PAGE = re.compile(r" \(#[^)\s]*\)")
-_CELLS = re.compile(r"[ \t]*\t[ \t]*")
-_GAPS = re.compile(r"\n{3,}")

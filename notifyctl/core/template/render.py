@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.model import Channel
-from notifyctl.core.template import html, language
+from notifyctl.core.template import html, language, plaintext
 from notifyctl.core.template.engine import Engine, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, unfit
@@ -136,19 +135,13 @@ def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
         content["subject"] = _one_line(source, parts["subject"])
     markup, text = parts.get("html", ""), parts.get("body", "")
     if markup:
-        with _named(source):
+        try:
             markup = html.inline(markup)
-        text = text if text.strip() else html.text(markup) or content.get("subject") or NO_TEXT
+            text = text if text.strip() else plaintext.text(markup) or content.get("subject") or NO_TEXT
+        except TemplateError as error:
+            raise error.at(source.name, "html") from None
         return {**content, "text": text, "html": markup}
     return {**content, "text": text}
-
-
-@contextmanager
-def _named(source: Source) -> Iterator[None]:
-    try:
-        yield
-    except TemplateError as error:
-        raise error.at(source.name, "html") from None
 
 
 def _one_line(source: Source, subject: str) -> str:

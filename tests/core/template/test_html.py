@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from notifyctl.core.model import Channel
-from notifyctl.core.template import html
+from notifyctl.core.template import html, plaintext
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.render import NO_TEXT, Renderer
 from notifyctl.core.template.source import Source
@@ -54,6 +54,8 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
     for markup in ("<div>" * 80_000, "<b>" * 300, "<div></x>" * 300, "<DIV\n>" * 300, "<table><tr><td>" * 300):
         with pytest.raises(TemplateError, match="deeper than 200 levels"):
             html.inline(style + markup)
+        with pytest.raises(TemplateError, match="deeper than 200 levels"):
+            plaintext.text(markup)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,14 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
         ("<table><tr><td>Item</td><td>Price</td></tr><tr><td>A</td><td>3</td></tr></table>", "Item  Price\nA  3\n"),
         ("<ul><li>a</li><li>b</li></ul>", "  • a\n  • b\n"),
         ("<!--[if mso]><p>outlook</p><![endif]--><p>all</p>", "all\n"),
-        ('<p style="DISPLAY: none">x</p><p style="font-size:0">y</p><p hidden>z</p>v', "v\n"),
+        ('<p style="DISPLAY: none">x</p><p style="max-height:0px">y</p><p hidden>z</p>v', "v\n"),
+        ('<table><tr><td style="font-size:0px;padding:0">all of a mail</td></tr></table>', "all of a mail\n"),
+        ("<div>a<div>b</div></div>c", "a\nb\nc\n"),
+        ("<ol><li>a</li><li><p>b</p></li></ol>", "  1. a\n  2. b\n"),
+        ("<pre>  x\n   y</pre>", "  x\n   y\n"),
+        ("plain", "plain\n"),
+        ("<p>a <b>b</b>\n c</p>", "a b c\n"),
+        ("<div>" * 150 + "deep", "deep\n"),
         ('<p style="font-size:0.9em">small</p><p style="opacity:0.5">pale</p>', "small\n\npale\n"),
         ("<script>x</script><style>y</style><title>z</title>", ""),
         ('<img src="x.png" alt="">', ""),
@@ -78,7 +87,7 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
 )
 def test_the_text_says_what_is_seen(markup: str, said: str) -> None:
     """Links keep their addresses, no Markdown is added, and what is hidden on the screen is left out."""
-    assert html.text(markup) == said
+    assert plaintext.text(markup) == said
 
 
 def test_a_mail_has_a_text_beside_its_html_and_never_an_empty_one() -> None:
