@@ -11,7 +11,7 @@ from typing import Any
 
 from notifyctl.core.content import InvalidPayload
 from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
-from notifyctl.core.model import Category, Message, Subscription
+from notifyctl.core.model import Category, Message, Subscription, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.text import one_line
@@ -115,7 +115,7 @@ class Sender:
                 return linked
             message = linked
         if message.template is not None:
-            rendered = await self._rendered(message, end - seconds)
+            rendered = await self._rendered(message, message.template, end - seconds)
             if isinstance(rendered, Outcome):
                 return rendered
             message = rendered
@@ -156,11 +156,14 @@ class Sender:
         except asyncio.CancelledError:  # at shutdown: nothing was sent
             raise DatabaseUnavailable("broken off before the key that signs was read") from None
 
-    async def _rendered(self, message: Message, end: float) -> Message | Outcome:
+    async def _rendered(self, message: Message, template: TemplateRef, end: float) -> Message | Outcome:
         """Return the message with its text, or that its template has none for it."""
         try:
-            async with asyncio.timeout(end - time.monotonic()):
-                return await self._templates.rendered(message)
+            source = self._templates.kept(template)
+            if source is None:
+                async with asyncio.timeout(end - time.monotonic()):
+                    source = await self._templates.read(template)
+            return self._templates.render(source, message)
         except TemplateError as error:
             return _unrendered(error.message)
         except NotifyctlError as error:  # the database is away, or something is wrong with it

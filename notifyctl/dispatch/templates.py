@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
-from notifyctl.core.model import Message
+from notifyctl.core.model import Message, TemplateRef
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import template_sources
 from notifyctl.store.templates import VersionKey
-
-if TYPE_CHECKING:
-    from notifyctl.core.template.render import Renderer
 
 KEPT = 500
 """How many versions are kept: they never change."""
@@ -26,22 +24,20 @@ class Templates:
         self._threads = threads
         self._kept: dict[VersionKey, Source] = {}
         self._turn = asyncio.Lock()
-        self._renderer: Renderer | None = None
+        self._render: Callable[[Source, Message], Message] | None = None
 
-    async def rendered(self, message: Message) -> Message:
+    def kept(self, wanted: TemplateRef) -> Source | None:
+        """Return what is rendered, where it was read before."""
+        return self._kept.get((wanted.id, wanted.version))
+
+    def render(self, source: Source, message: Message) -> Message:
         """Return the message with its text. Raises TemplateError."""
-        if message.template is None:
-            return message
-        # Here: the engine is loaded by whoever needs it.
-        from notifyctl.core.rendering import render
-        from notifyctl.core.template.render import Renderer
+        render = self._render = self._render or _renderer()
+        return render(source, message)
 
-        self._renderer = self._renderer or Renderer()
-        id_, number, _ = message.template
-        source = self._kept.get((id_, number)) or await self._read((id_, number))
-        return render(self._renderer, source, message)
-
-    async def _read(self, key: VersionKey) -> Source:
+    async def read(self, wanted: TemplateRef) -> Source:
+        """Return what is rendered. Raises TemplateError where it is gone."""
+        key = (wanted.id, wanted.version)
         async with self._turn:  # of many that want it at once, one reads
             if key in self._kept:
                 return self._kept[key]
@@ -52,3 +48,11 @@ class Templates:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = source
             return source
+
+
+def _renderer() -> Callable[[Source, Message], Message]:
+    # Here: the engine is loaded by whoever needs it.
+    from notifyctl.core.rendering import render
+    from notifyctl.core.template.render import Renderer
+
+    return partial(render, Renderer())

@@ -12,13 +12,13 @@ from sqlalchemy import JSON, Boolean, Integer, String, bindparam, cast, insert, 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from notifyctl.core.change import Change
-from notifyctl.store import suppressions
+from notifyctl.store import suppressions, templates
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import SQLITE, Dialect, array_literal
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import apply, take
-from notifyctl.store.schema.tables import contact_points, notifications, users
+from notifyctl.store.schema.tables import contact_points, notification_templates, notifications, users
 from notifyctl.store.schema.tables import suppressions as suppressed
 from tests.support import seed
 from tests.support.databases import PostgreSQLMaker
@@ -26,6 +26,7 @@ from tests.support.databases import PostgreSQLMaker
 NOW = 10_000
 ME = "11111111-1111-4111-8111-111111111111"
 LEASE = "22222222-2222-4222-8222-222222222222"
+TEMPLATE = "44444444-4444-4444-8444-444444444444"
 WANTED = take.LeaseRequest("sendgrid", NOW, 50, LEASE, ME, NOW, 65_000)
 
 
@@ -42,6 +43,8 @@ def filled(database: Database) -> Database:
         database.write(lambda tx, row=row: tx.execute(insert(contact_points).values(row)))  # type: ignore[misc]
     dead = {"id": "9" * 36, "channel": "email", "address": "b@example.org", "reason": 'said "no" \\ %', "created_at": 1}
     database.write(lambda tx: tx.execute(insert(suppressed).values(dead)))
+    held = {"id": TEMPLATE, "name": "t", "message_type": "sms", "body": "b", "created_by": anna, "is_active": False}
+    database.write(lambda tx: tx.execute(insert(notification_templates).values(held)))
     seed.pending(database, anna, count=3)
     seed.pending(database, omar, due_at=2_000, is_critical=True, fails_over=False, expires_at=7)
     seed.pending(database, omar, lease_id="3" * 36, leased_until=5, attempt_count=1, retry_history='["\\u00e4%"]')
@@ -58,6 +61,7 @@ def _hot(dialect: Dialect) -> dict[str, tuple[Hot[Any], Mapping[str, Any]]]:
         "usual, unknown": (take._USUAL, {**asked, "of_provider": "nobody"}),
         "own": (take._OWN, asked),
         "failing over": (take._FAILING_OVER, asked),
+        "held templates": (templates._HELD, dialect.bind("v", templates._ID, [(TEMPLATE,), (ME,)])),
     }
 
 
