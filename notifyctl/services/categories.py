@@ -9,6 +9,7 @@ from notifyctl.core import names
 from notifyctl.core.category import CategoryKind
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.store import adopting
 from notifyctl.store import categories as store
 from notifyctl.store.categories import CategoryRow, ListedCategory
 from notifyctl.store.db.database import Database
@@ -67,7 +68,10 @@ def count(db: Database) -> int:
 def update(
     db: Database, name: str, *, kind: CategoryKind | None, description: str | None, provider_group: str | None
 ) -> CategoryRow:
-    """Change what is given; an empty text removes it. Raises UsageError, NotFound."""
+    """Change what is given; an empty text removes it. Raises UsageError, NotFound.
+
+    Of another kind, what rules put off is judged anew: whether contact windows hold, and whether it counts for caps.
+    """
     if kind is None and description is None and provider_group is None:
         raise UsageError("nothing to change was given", "--kind, --description or --provider-group")
 
@@ -88,6 +92,8 @@ def update(
             return old
         new = replace(new, updated_at=tx.now)
         store.replace(tx, new)
+        if "kind" in changes:
+            adopting.judge_anew(tx)
         tx.audit("update", "category", [(new.id, changes)])
         return new
 

@@ -39,5 +39,5 @@ def _of_policies(alive: list[Alive]) -> list[Problem]:
     if len(policies) < 2:
         return []
     names = ", ".join(f"{each.host}:{each.pid}" for each in policies.values())
-    message = f"dispatchers at work have {len(policies)} different policies, for example {names}"
+    message = f"{len(policies)} different policies are at work: {names}"
     return [Problem("different_policies", message, "compare notifyctl config show --origin there, restart what is old")]

@@ -44,10 +44,16 @@ def adopt(tx: Tx, digest: str) -> bool:
     old = tx.execute(tx.dialect.lock_row(select(a.digest))).scalar_one()
     if old == digest:  # somebody else was first
         return False
-    tx.execute(update(adopted_policy).values(digest=digest, adopted_at=tx.now, woken_to=_BEGINNING))
-    standings.forget_counts(tx)
+    tx.execute(update(adopted_policy).values(digest=digest, adopted_at=tx.now))
+    judge_anew(tx)
     tx.audit("adopt", "policy", [(None, {"digest": [old, digest]})])
     return True
+
+
+def judge_anew(tx: Tx) -> None:
+    """Let dispatchers wake all that rules put off, and count again for caps: what holds for many changed."""
+    tx.execute(update(adopted_policy).values(woken_to=_BEGINNING))
+    standings.forget_counts(tx)
 
 
 def is_waking(tx: Tx) -> bool:

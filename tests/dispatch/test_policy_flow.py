@@ -276,3 +276,17 @@ def test_another_contact_window_lets_out_what_the_old_one_put_off(flow: Flow) ->
     (flow.cli.home / "config.toml").write_text('[policy.contact_windows]\n"*" = { email = "00:00-24:00" }\n')
     flow.ok("dispatch", "--once")
     assert len(flow.taken) == 2
+
+
+def test_a_category_of_another_kind_lets_out_what_its_windows_put_off(flow: Flow) -> None:
+    """What is no marketing any more obeys no contact window; another description changes nothing."""
+    case = Case(category="news", zone="Asia/Tokyo")
+    flow.submit(0, case)
+    flow.rule(0, case)
+    flow.ok("dispatch", "--once")
+    flow.ok("categories", "update", "news", "--description", "What is new")
+    flow.ok("dispatch", "--once")
+    assert flow.taken == []
+    flow.ok("categories", "update", "news", "--kind", "transactional")
+    flow.ok("dispatch", "--once")
+    assert len(flow.taken) == 2
