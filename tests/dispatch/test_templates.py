@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
+from notifyctl.store.queue.claim import ClaimRequest, claim
 from notifyctl.store.schema.tables import notification_templates, notifications
 from tests.support import seed
 from tests.support.command import Cli
@@ -236,3 +237,22 @@ def test_what_was_held_comes_back_in_portions(database: Database) -> None:
     assert [tuple(each) for each in back] == [(1_000, rows[0]["id"]), (2_000, rows[0]["id"])]
     assert database.write(parked.come_back) == 1
     assert database.write(parked.come_back) == 0
+
+
+def test_what_is_held_is_in_nobodys_way(database: Database) -> None:
+    """A claim that meets one takes the others out of the queue, too, and soon reaches what may be sent."""
+    anna = seed.user(database)
+    seed.provider(database)
+    row = {"id": "7" * 36, "name": "t", "message_type": "email", "body": "b", "created_by": anna, "is_active": False}
+    database.write(lambda tx: tx.execute(insert(notification_templates), [row]))
+    seed.pending(database, anna, count=500, template_id=row["id"], template_version=1, due_at=1_000)
+    [wanted] = seed.pending(database, anna, due_at=2_000)
+    order = ClaimRequest("sendgrid", "8" * 36, 50, 65_000)
+    first = database.write(lambda tx: claim(tx.at(10_000), order))
+    second = database.write(lambda tx: claim(tx.at(10_000), order))
+    assert ([each.id for each in first.claims], [each.id for each in second.claims]) == ([], [wanted])
+    with database.read() as tx:
+        n = notifications.c
+        left = tx.execute(select(n.id).where(n.template_id.is_not(None), n.parked_at.is_(None))).all()
+        again = tx.execute(select(n.attempt_count).where(n.template_id.is_not(None)).distinct()).scalars().all()
+    assert (left, again) == ([], [0])

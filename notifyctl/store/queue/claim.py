@@ -31,7 +31,7 @@ from notifyctl.store import early, providers, receipts, standings, suppressions,
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
-from notifyctl.store.queue import take
+from notifyctl.store.queue import parked, take
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.rules import Rules
 from notifyctl.store.queue.states import IN_QUEUE
@@ -262,8 +262,7 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     told = early.about(tx, lost) if lost else []
     rules = Rules.of(tx, taken.due, terms.policy, terms.lease_id)
     answers = {(each.arrival.notification_id, each.provider): each for each in told}
-    if made_of := {row.template_id for row in taken.due if row.template_id is not None}:
-        terms = replace(terms, held_templates=templates.held(tx, made_of))
+    terms = _holding(tx, taken.due, terms)
     claims, changes = _triaged(tx, taken.due, terms, answers, rules)
     rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
@@ -282,6 +281,16 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
         spared=spared,
         crowded=taken.crowded,
     )
+
+
+def _holding(tx: Tx, due: Sequence[Due], terms: Terms) -> Terms:
+    """Return the terms with the templates that are disabled; what else they hold back leaves the queue in portions."""
+    made_of = {row.template_id for row in due if row.template_id is not None}
+    if not made_of or not (held := templates.held(tx, made_of)):
+        return terms
+    for provider in {row.provider for row in due if row.template_id in held}:
+        parked.park(tx, provider, held, tx.now)
+    return replace(terms, held_templates=held)
 
 
 def _triaged(
