@@ -16,7 +16,7 @@ from notifyctl.cli.streams import stdin_line
 from notifyctl.cli.types import ChannelArgument, UserArgument
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
-from notifyctl.services import preferences
+from notifyctl.services import explaining, preferences
 from notifyctl.services.preferences import ChannelWishes, Left, Wish
 
 app = Noun("What people want: which channels, how often, when not; and which categories they left.")
@@ -83,6 +83,8 @@ def set_(
         done = preferences.change(run.system.db, user, channel, wish)
         run.out.record(done, _CHANGED, told=f"{done.channel} of {done.username}: {_in_words(done)}")
         _say_woken(run, done.woken)
+        if (hours := explaining.never_reached(run.system.db, done.user_id, channel, run.settings.policy)) is not None:
+            run.out.say(f"warning: no marketing can ever reach {done.username} on {channel}: no moment is in {hours}")
 
 
 @app.command(shows=_CHANGED)

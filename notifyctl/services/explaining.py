@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from notifyctl.core import content, zones
+from notifyctl.core.allowed import first_allowed
 from notifyctl.core.audience import message
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import Carrier, Explanation, next_of, next_of_supposed
-from notifyctl.core.gate import Facts, Person, facts
+from notifyctl.core.gate import Facts, Person, all_rules, facts
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
@@ -78,6 +79,22 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
             dispatched=bool(status.alive(tx)),
             tzdata=zones.version(),
         )
+
+
+def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> str | None:
+    """Return why no marketing can ever be sent to a user on a channel; None where some can. Raises NotFound."""
+    if not policy.contact_windows:
+        return None
+    with db.read() as tx:
+        known = _known(tx, user, channel, {})
+        if isinstance(known.recipient, NotifyctlError):
+            raise known.recipient
+        whom = Whom(known.recipient.id, channel.value, None)
+        person = standings.of(tx, [whom], policy).persons[whom]._replace(marketing=True)
+        rules = all_rules(_facts(known, channel, {}, None, tx.now, person), person)
+        if first_allowed(rules, tx.now) is not None:
+            return None
+        return " and ".join(dict.fromkeys(f"{each.hours} {each.zone.name}" for each in rules))
 
 
 # Helpers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,3 +151,20 @@ def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, databas
     assert {rows[each].due_at for each in others} == {late}
     listed = cli.call("notifications", "list", "--state", "deferred", "-o", "json").ok().json()
     assert {row["id"] for row in listed} == {others[2], others[3]}
+
+
+def test_who_can_never_be_reached_is_told_at_once(cli: Cli, tmp_path: Path) -> None:
+    """Quiet hours that cover the whole contact window: no marketing is put off from day to day for ever."""
+    config = tmp_path / "config.toml"
+    config.write_text('[policy.contact_windows]\n"*" = { sms = "10:00-12:00" }\n')
+    env = {"NOTIFYCTL_CONFIG": str(config)}
+    wish = ("prefs", "set", "anna", "sms", "--timezone", "Europe/London")
+    assert "ever reach" not in cli.call(*wish, "--quiet", "22:00-11:00", env=env).ok().stderr
+    said = cli.call(*wish, "--quiet", "09:00-13:00", env=env).ok().stderr
+    assert "warning: no marketing can ever reach anna on sms" in said
+    cli.call("users", "contacts", "add", "anna", "sms", "+447700900123").ok()
+    cli.call("categories", "create", "news", "--kind", "marketing").ok()
+    what = ("notifications", "explain", "--user", "anna", "--channel", "sms", "--category", "news", "-o", "json")
+    told = cli.call(*what, env=env).ok().json()
+    assert told["verdict"] == "cancel"
+    assert told["until"] is None
