@@ -6,17 +6,18 @@ that was adopted last, and how far the waking got, so that it goes on where it w
 
 from __future__ import annotations
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 
 from notifyctl.core.change import Row, Wake
 from notifyctl.core.gate import Wait
 from notifyctl.core.model import Channel, Status
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.dispatchers import ALIVE_MS
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.states import still
-from notifyctl.store.schema.tables import adopted_policy, notifications
+from notifyctl.store.schema.tables import adopted_policy, dispatchers, notifications
 
 PORTION = 500
 """How many are made due again at a time."""
@@ -26,7 +27,7 @@ _RULES = (Wait.CONTACT, Wait.QUIET_HOURS, Wait.CAP, Wait.LIMIT)
 _THE_ROW = 1
 _BEGINNING = ""
 
-n, a = notifications.c, adopted_policy.c
+n, a, d = notifications.c, adopted_policy.c, dispatchers.c
 
 
 def adopt(tx: Tx, digest: str) -> bool:
@@ -57,8 +58,9 @@ def judge_anew(tx: Tx) -> None:
 
 
 def is_waking(tx: Tx) -> bool:
-    """Return whether there is still something to be woken."""
-    return tx.execute(select(a.digest).where(a.woken_to.is_not(None))).first() is not None
+    """Return whether there is still something to be woken: also what one put off that died with an older policy."""
+    waits = or_(a.woken_to.is_not(None), exists().where(_died_with_another(tx, a.digest)))
+    return tx.execute(select(a.digest).where(waits)).first() is not None
 
 
 def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:
@@ -68,11 +70,11 @@ def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:
     force puts off meanwhile stays so. What somebody else works on is due anyway; who finds somebody else waking leaves
     it to them.
     """
-    state = select(a.woken_to).where(a.woken_to.is_not(None))
-    woken_to = tx.execute(tx.dialect.skip_locked(state, adopted_policy)).scalar_one_or_none()
-    if woken_to is None:
+    state = tx.execute(tx.dialect.skip_locked(select(a.digest, a.woken_to), adopted_policy)).one_or_none()
+    if state is None or (state.woken_to is None and not _forget_the_dead(tx, state.digest)):
         return False
-    found = tx.execute(tx.dialect.skip_locked(_put_off(tx.now, woken_to, most), notifications)).all()
+    after = _BEGINNING if state.woken_to is None else state.woken_to
+    found = tx.execute(tx.dialect.skip_locked(_put_off(tx.now, after, most), notifications)).all()
     rows = [Row(id_, None, provider, Channel(kind), at) for id_, provider, kind, at in found]
     due_at = tx.now if by is None else min(by, tx.now)
     apply(tx, [Wake(row, due_at=due_at) for row in rows])
@@ -82,7 +84,21 @@ def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:
 
 def leave(tx: Tx, digest: str) -> None:
     """Let be woken once more what a dispatcher that leaves put off, if its policy is not the one adopted last."""
-    tx.execute(update(adopted_policy).where(a.digest != digest).values(woken_to=_BEGINNING))
+    if tx.execute(select(a.digest).where(a.digest != digest)).first() is not None:
+        judge_anew(tx)
+
+
+def _died_with_another(tx: Tx, digest: str | ColumnElement[str]) -> ColumnElement[bool]:
+    return and_(d.policy_digest != digest, d.heartbeat_at < tx.now - ALIVE_MS)
+
+
+def _forget_the_dead(tx: Tx, digest: str) -> bool:
+    """Take from those that died with another policy the note of that; return whether there were any."""
+    dead = update(dispatchers).where(_died_with_another(tx, digest)).values(policy_digest=None)
+    found = tx.execute(dead.returning(d.id)).first() is not None
+    if found:
+        standings.forget_counts(tx)
+    return found
 
 
 def _put_off(now: int, after: str, most: int) -> Select[tuple[str, str, str, int]]:

@@ -22,8 +22,9 @@ def beat(tx: Tx, heart: Heartbeat) -> None:
         "in_flight": heart.in_flight,
         "per_minute": heart.per_minute,
         "beats": heart.beats,
+        "policy_digest": heart.policy,
     }
-    place = {"host": heart.host[:255], "pid": heart.pid, "machine": heart.machine, "policy_digest": heart.policy}
+    place = {"host": heart.host[:255], "pid": heart.pid, "machine": heart.machine}
     entry = {"id": heart.id, **place, "started_at": tx.now, **changing}
     statement = tx.dialect.insert(dispatchers).values(entry)
     tx.execute(statement.on_conflict_do_update(index_elements=["id"], set_=changing))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
+from notifyctl.core.presence import Heartbeat
 from notifyctl.store import adopting
 from notifyctl.store.db.database import Database
+from notifyctl.store.dispatchers import beat
 from notifyctl.store.schema.tables import audit_logs, cap_usage, notifications
 from tests.support import seed
 from tests.support.command import Cli
@@ -163,6 +166,31 @@ def test_who_leaves_with_an_older_policy_lets_it_be_judged_anew(database: Databa
     database.write(lambda tx: adopting.leave(tx, "a" * 64))
     assert database.write(adopting.wake_portion) is True
     assert {seed.notification(database, each).deferred_by for each in ids} == {None}
+
+
+def test_what_one_put_off_that_died_with_an_older_policy_is_judged_anew(database: Database) -> None:
+    """It cannot say that it leaves; who finds it dead wakes once. One that lives on, or had the same, is no reason."""
+    anna = _adopted(database)
+    while database.write(adopting.wake_portion):
+        pass
+
+    def seen(policy: str, ago: int) -> None:
+        heart = Heartbeat(str(uuid.uuid4()), "web1", 1, 0, 0, policy=policy)
+        database.write(lambda tx: beat(tx.at(tx.now - ago), heart))
+
+    seen("a" * 64, 0)
+    seen("b" * 64, 60_000)
+    with database.read() as tx:
+        assert not adopting.is_waking(tx)
+    ids = deferred(database, anna)
+    seen("a" * 64, 60_000)
+    with database.read() as tx:
+        assert adopting.is_waking(tx)
+    assert database.write(adopting.wake_portion) is True
+    assert {seed.notification(database, each).deferred_by for each in ids} == {None}
+    assert database.write(adopting.wake_portion) is False
+    with database.read() as tx:
+        assert not adopting.is_waking(tx)
 
 
 def test_what_counts_for_caps_is_counted_again(database: Database) -> None:
