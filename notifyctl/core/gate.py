@@ -7,7 +7,7 @@ each has its own reason; the claim, `send`'s warning and `explain` ask the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class Person(NamedTuple):
 
     `used` counts what was sent to the user on the channel in the present local day (`localtime.local_day` of the zone),
     attempts of unknown outcome included. `category` is its name, and `left` says that the user left it. `slots` are
-    those of the user's limit, in notifications a minute.
+    those of the user's limit, in notifications a minute. `group` is what the category is at SendGrid.
     """
 
     channel: Channel
@@ -68,6 +68,11 @@ class Person(NamedTuple):
     left: bool = False
     limit: int | None = None
     slots: tuple[Slot, ...] = ()
+    group: str = ""
+
+    def addressed(self, message: Message) -> Message:
+        """Return the message, which is of the category's group of mails."""
+        return replace(message, group=self.group) if self.group else message
 
     @property
     def counts(self) -> bool:

@@ -77,7 +77,7 @@ class Message:
 
     `to` is None where the content itself names the audience (a push topic or condition). `attempt` is which of the
     notification's attempts it is for, so that a receipt can name it. With a `template` its text is yet to be rendered.
-    A mail of a `subscription` can be left; `one_click`: its headers say how.
+    A mail of a `subscription` can be left; `one_click`: its headers say how. `group` is its category at SendGrid.
     """
 
     notification_id: str
@@ -88,6 +88,7 @@ class Message:
     template: TemplateRef | None = None
     subscription: Subscription | None = None
     one_click: bool = False
+    group: str = ""
 
 
 class Claim(NamedTuple):

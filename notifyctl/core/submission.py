@@ -214,6 +214,7 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         pinned = TemplateRef(template.id, template.published_version, who.language)
         row = replace(row, template_id=pinned.id, template_version=pinned.version)
         to = replace(to, template=pinned)
+    to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
         to = replace(to, subscription=Subscription(who.id, known.person.category or "", now))
     against = stops(to, who.address, who.suppression, known.suppressed)

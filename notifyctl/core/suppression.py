@@ -97,9 +97,9 @@ def asked(message: Message, own: str | None) -> list[AddressKey]:
 
     `own` is the user's own address, which was looked up already, as far as a database can fold it.
     """
-    content, to = message.content, message.to
+    to = message.to
     found = [each.key for each in _copies(message)]
-    if to is not None and (to != own or not to.isascii() or group(content)):
+    if to is not None and (to != own or not to.isascii() or _group(message)):
         found.append(key(message.channel, to))
     return found
 
@@ -109,7 +109,7 @@ def stops(message: Message, own: str | None, suppression: str | None, known: Rea
     if message.to is None or (not known and suppression is None):
         return NOTHING
     why = suppression if message.to == own else None
-    of_group = group(message.content)
+    of_group = _group(message)
     if not known:
         return Stops(why)
     left_out = [
@@ -160,6 +160,11 @@ def _copies(message: Message) -> Iterable[_Copy]:
     for field in ("cc", "bcc"):
         for address in copies(message.content, field):
             yield _Copy(field, address, key(Channel.EMAIL, address))
+
+
+def _group(message: Message) -> str:
+    """Return the group of mails that it is one of: the content's own, else its category's."""
+    return group(message.content) or message.group
 
 
 def _why(known: Reasons, address: AddressKey, of_group: str) -> str | None:

@@ -53,7 +53,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         if asked.category is not None:
             categories.find(tx, asked.category)
         at = tx.now if asked.at is None else asked.at
-        known = _known(tx, asked.user, asked.channel, {})
+        known = _known(tx, asked.user, asked.channel, {}, asked.category)
         who = known.recipient
         if isinstance(who, NotifyctlError):
             raise who
@@ -104,7 +104,7 @@ def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
     at = row.due_at if row.state == State.SCHEDULED and row.due_at is not None else tx.now
     channel = Channel(row.message_type)
     said = _content(row, channel)
-    known = _known(tx, row.user_id, channel, said)
+    known = _known(tx, row.user_id, channel, said, row.category)
     steps: tuple[GateStep, ...] = ()
     if row.status == Status.PENDING:
         whom = Whom(row.user_id, row.message_type, row.category)
@@ -143,8 +143,8 @@ def _held(tx: Tx, row: Notification) -> Carrier | None:
     )
 
 
-def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any]) -> SubmissionFacts:
-    [known] = submissions.known(tx, [Draft(user, channel, said, key="")])
+def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any], category: str | None) -> SubmissionFacts:
+    [known] = submissions.known(tx, [Draft(user, channel, said, key="", category=category)])
     return known
 
 
@@ -167,6 +167,7 @@ def _facts(
     if isinstance(who, NotifyctlError):
         raise who
     to = message("", channel, said, who.address)
+    to = to if person is None else person.addressed(to)
     against = stops(to, who.address, who.suppression, known.suppressed)
     return facts(to, expires_at, against.to, at, person)
 

@@ -71,11 +71,12 @@ def missing(name: str) -> NotFound:
     return NotFound(f"there is no category {ids.shown(name)}", "notifyctl categories list")
 
 
-def among(tx: Tx, names: Sequence[str]) -> set[str]:
-    """Return which of these categories there are."""
+def groups(tx: Tx, names: Sequence[str]) -> dict[str, str]:
+    """Return which of these categories there are, each with its group of mails; empty for none."""
     if not names:
-        return set()
-    return set(tx.execute(select(_c.name).where(_c.name.in_(sorted(set(names))))).scalars())
+        return {}
+    found = tx.execute(select(_c.name, _c.provider_group).where(_c.name.in_(sorted(set(names)))))
+    return {name: group or "" for name, group in found}
 
 
 def lock(tx: Tx, name: str) -> CategoryRow:

@@ -187,6 +187,7 @@ class _Row(NamedTuple):
     end: time | None
     timezone: str | None
     kind: str | None
+    group: str | None
     left: bool
     limit: int | None
 
@@ -202,6 +203,7 @@ def _person(row: _Row, policy: Policy) -> Person:
         category=row.whom.category,
         marketing=row.kind == CategoryKind.MARKETING,
         left=bool(row.left),
+        group=row.group or "",
         limit=row.limit if row.limit is not None else policy.notification_limit,
     )
 
@@ -216,7 +218,7 @@ def _standing(dialect: Dialect) -> Select[Any]:
         .outerjoin(user_limits, and_(u.user_id == v.c.user_id, u.limit_type == LimitType.NOTIFICATION.value))
     )
     wishes = (p.enabled, p.frequency_cap, p.quiet_hours_start, p.quiet_hours_end, p.timezone)
-    return select(*v.c, *wishes, c.kind, left.label("is_left"), u.per_minute).select_from(joined)
+    return select(*v.c, *wishes, c.kind, c.provider_group, left.label("is_left"), u.per_minute).select_from(joined)
 
 
 _STANDING = Hot(_standing, lambda row: _Row(Whom(row[0], row[1], row[2]), *row[3:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, bindparam, func, select, union
@@ -36,9 +37,12 @@ def known(tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED) -> lis
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
     named = _templates(tx, drafts)
-    wanted = [each for draft, who in zip(drafts, recipients, strict=True) for each in _further(draft, who)]
+    meant = [_category(draft, named) for draft in drafts]
+    groups = categories.groups(tx, [name for name in meant if name is not None])
+    about = [name if name is None or name in groups else categories.missing(name) for name in meant]
+    of_groups = [groups.get(name or "", "") for name in meant]
+    wanted = [each for row in zip(drafts, recipients, of_groups, strict=True) for each in _further(*row)]
     suppressed = suppressions.reasons(tx, wanted)
-    about = _categories(tx, [_category(draft, named) for draft in drafts])
     persons = _persons(tx, list(zip(drafts, recipients, about, strict=True)), policy)
     return [
         SubmissionFacts(
@@ -71,12 +75,6 @@ def _templates(tx: Tx, drafts: Sequence[Draft]) -> dict[str | None, Template | N
 def _category(draft: Draft, named: Mapping[str | None, Template | NotifyctlError]) -> str | None:
     template = named.get(draft.template)
     return draft.category or (template.category if isinstance(template, Template) else None)
-
-
-def _categories(tx: Tx, names: Sequence[str | None]) -> list[str | NotifyctlError | None]:
-    """Return the categories of these names, or that there is none; nothing is asked where none is named."""
-    there = categories.among(tx, [name for name in names if name is not None])
-    return [name if name is None or name in there else categories.missing(name) for name in names]
 
 
 def _persons(
@@ -115,11 +113,12 @@ def _key(draft: Draft, who: Recipient | NotifyctlError) -> str | None:
     return content.idempotency_key(who.id, draft.key) if isinstance(who, Recipient) else None
 
 
-def _further(draft: Draft, who: Recipient | NotifyctlError) -> list[AddressKey]:
-    """Return which addresses of a draft are still to be looked up."""
+def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[AddressKey]:
+    """Return which addresses of a draft are still to be looked up; `group` is its category's group of mails."""
     if not isinstance(who, Recipient):
         return []
-    return asked(message("", draft.channel, draft.payload, who.address), who.address)
+    to = message("", draft.channel, draft.payload, who.address)
+    return asked(replace(to, group=group) if group else to, who.address)
 
 
 def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:

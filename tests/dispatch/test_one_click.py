@@ -311,6 +311,27 @@ def test_send_shows_the_headers_and_refuses_two(cli: Cli, mails: Mails) -> None:
     assert [[name for name, _ in each] for each in mails.headers("sendgrid")] == [[], ["List-Unsubscribe"]]
 
 
+def test_a_category_is_a_group_at_sendgrid(cli: Cli, database: Database, mails: Mails) -> None:
+    """Who left the group there gets no mail of the category, by any provider, and it is said before."""
+    for category, group in (("newsletter", "7"), ("offers", "8"), ("receipts", "9")):
+        cli.call("categories", "update", category, "--provider-group", group).ok()
+    event = {"event": "group_unsubscribe", "email": "anna@example.org", "asm_group_id": 7, "timestamp": 1_900_000_000}
+    cli.call("receipts", "ingest", "-", "--provider", "sendgrid", input=json.dumps([event])).ok()
+    stopped = [pending(database, "newsletter", provider=each) for each in ("sendgrid", "smtp")]
+    told = cli.call("notifications", "explain", stopped[0], "-o", "json").ok().stdout
+    goes = [pending(database, "offers"), pending(database, "receipts"), pending(database, "receipts", provider="smtp")]
+    goes += [pending(database, "newsletter", "bob"), pending(database, "receipts", asm={"group_id": 3})]
+    send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--dry-run")
+    assert cli.call(*send, "--category", "receipts").ok()
+    dispatch(cli)
+    assert {seed.notification(database, each).status for each in stopped} == {"cancelled"}
+    assert "suppressed" in told
+    assert {seed.notification(database, each).status for each in goes} == {"sent"}
+    assert sorted(str(mail.get("asm", {}).get("group_id")) for mail in mails.bodies) == ["3", "9", "None", "None"]
+    warned = cli.call(*send[:-1], "--category", "newsletter").ok()
+    assert "will be cancelled" in warned.stderr
+
+
 FORMS = {
     "a form": ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
     "multipart": (

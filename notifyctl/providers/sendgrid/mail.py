@@ -13,7 +13,7 @@ from notifyctl.providers import content as fields
 from notifyctl.providers.attachments import attachments
 from notifyctl.providers.contract import Credentials, InvalidMessage
 from notifyctl.providers.sendgrid.envelope import envelope, person
-from notifyctl.providers.sendgrid.options import left_by_itself, mail_settings, options
+from notifyctl.providers.sendgrid.options import mail_settings, options
 
 MAX_BYTES = 30 * 1024 * 1024
 MAX_REPLY_TO = 1_000
@@ -39,7 +39,7 @@ def mail(message: Message, credentials: Credentials) -> dict[str, Any]:
         **_body(content),
         **_attachments(content),
         **_categories(content),
-        **(left_by_itself(options(content)) if message.one_click else options(content)),
+        **options(message),
         **mail_settings(content, credentials),
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from notifyctl.core.model import Message
 from notifyctl.providers import content as fields
 from notifyctl.providers import shapes
 from notifyctl.providers.contract import Credentials, InvalidMessage
@@ -43,8 +44,12 @@ MAIL_SETTINGS: Table = {
 _POOL = shapes.matching(r"(?s).{2,64}", "2 to 64 characters")
 
 
-def options(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are given, as they are; raise InvalidMessage for what SendGrid would refuse."""
+def options(message: Message) -> dict[str, Any]:
+    """Return the options that are given, as they are; raise InvalidMessage for what SendGrid would refuse.
+
+    A mail of a category that is a group at SendGrid is of that group, unless it names another one.
+    """
+    content = message.content
     given: dict[str, Any] = {
         key: value for key in ("asm", "tracking_settings") if (value := fields.mapping(content, key))
     }
@@ -52,13 +57,15 @@ def options(content: Mapping[str, Any]) -> dict[str, Any]:
         shapes.fields(table)(key, given.get(key, {}))
     if "asm" in given and given["asm"].get("group_id") is None:
         raise InvalidMessage("asm.group_id: missing")
+    if message.group and "asm" not in given:
+        given["asm"] = {"group_id": int(message.group)}
     if (pool := fields.text(content, "ip_pool_name")) is not None:
         _POOL("ip_pool_name", pool)
         given["ip_pool_name"] = pool
-    return given
+    return _left_by_itself(given) if message.one_click else given
 
 
-def left_by_itself(given: Mapping[str, Any]) -> dict[str, Any]:
+def _left_by_itself(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a mail with its own link to unsubscribe: SendGrid adds no other, and changes none.
 
     Subscription tracking and unsubscribe groups bring a List-Unsubscribe of SendGrid's own, click tracking leads every

@@ -38,7 +38,7 @@ def encoder(credentials: Credentials) -> Callable[[Message], bytes | None]:
 
     def encoded(message: Message) -> bytes | None:
         content, to = message.content, message.to
-        if not to or not _FIELDS.issuperset(content) or "<" in str(content.get("to")):
+        if not to or message.group or not _FIELDS.issuperset(content) or "<" in str(content.get("to")):
             return None
         subject, own, parts = content.get("subject"), content.get("from"), _parts(content)
         # What cannot be printed may be a control character, of which a header has none.

@@ -296,7 +296,7 @@ def _holding(tx: Tx, due: Sequence[Due], terms: Terms) -> Terms:
 def _triaged(
     tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt], rules: Rules
 ) -> tuple[list[Claim], list[Change]]:
-    readings = [read(row) for row in due]
+    readings = [read(row) if row.category is None else rules.addressed(row, read(row)) for row in due]
     known = _known(tx, due, readings)
     claims, changes = list[Claim](), list[Change]()
     for row, reading in zip(due, readings, strict=True):

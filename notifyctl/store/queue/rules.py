@@ -12,9 +12,9 @@ from dataclasses import replace
 from sqlalchemy import update
 
 from notifyctl.core.gate import Person
-from notifyctl.core.model import Channel, Claim, Subscription
+from notifyctl.core.model import Channel, Claim, Message, Subscription
 from notifyctl.core.policy import Policy
-from notifyctl.core.triage import Due
+from notifyctl.core.triage import Due, Reading
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import notifications
@@ -39,6 +39,11 @@ class Rules:
         ruled = [_whom(row) for row in due if row.ruled or policy.notification_limit is not None]
         standings.lock(tx, (each.user_id for each in ruled))
         return cls(standings.of(tx, ruled, policy, lease_id), tx.now)
+
+    def addressed(self, row: Due, reading: Reading) -> Reading:
+        """Return what a row of a category says, as a message of that category's group of mails."""
+        person = self._known.persons.get(_whom(row))
+        return reading if person is None or not isinstance(reading, Message) else person.addressed(reading)
 
     def person(self, row: Due) -> Person | None:
         """Return what there is to know of a row's user; None where there is nothing."""
