@@ -86,7 +86,7 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
     if not policy.contact_windows:
         return None
     with db.read() as tx:
-        known = _known(tx, user, channel, {})
+        known = _known(tx, user, channel, {}, None)
         if isinstance(known.recipient, NotifyctlError):
             raise known.recipient
         whom = Whom(known.recipient.id, channel.value, None)
