@@ -15,7 +15,7 @@ from notifyctl.core.model import Category, Message, Subscription, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.text import one_line
-from notifyctl.core.unsubscribe import with_link
+from notifyctl.core.unsubscribe import VARIABLE, with_link
 from notifyctl.dispatch.files import Files
 from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.templates import Templates
@@ -165,7 +165,8 @@ class Sender:
                     source = await self._templates.read(template)
             return self._templates.render(source, message)
         except TemplateError as error:
-            return _unrendered(error.message)
+            lacks_link = error.variable == VARIABLE and message.subscription is not None and not message.one_click
+            return _unrendered(f"{error.message}; the profile names no {VARIABLE}" if lacks_link else error.message)
         except NotifyctlError as error:  # the database is away, or something is wrong with it
             why = one_line(f"its template could not be read: {error.message}")
             return Outcome(Kind.TRANSIENT, why, asked=False, counts=False)

@@ -269,6 +269,16 @@ def test_a_retry_has_a_link_too(cli: Cli, database: Database, mails: Mails) -> N
     link_of(headers)
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("form", ["table", "plain", "json", "yaml", "ndjson", "csv", "markdown", "id"])
+def test_it_is_told_in_every_format(cli: Cli, database: Database, mails: Mails, form: str) -> None:
+    """As `opt-out` tells it: for scripts that look at who left what."""
+    token = mailed_token(cli, database, mails)
+    shown = cli.call("prefs", "unsubscribe", token, "-o", form).ok().stdout
+    same = cli.call("prefs", "opt-out", "anna", "offers", "-o", form).ok().stdout
+    assert shown.replace("newsletter", "offers").split() == same.split()
+
+
 def test_a_template_finds_the_link(cli: Cli, database: Database, mails: Mails) -> None:
     """In text and HTML as in the header; a value that was submitted under that name stays."""
     made = ("templates", "create", "news", "--channel", "email", "--by", "anna", "--category", "newsletter")
@@ -291,6 +301,13 @@ def test_a_template_finds_the_link(cli: Cli, database: Database, mails: Mails) -
     first, second = (mail["content"][0]["value"] for mail in mails.bodies)
     assert first == f"Leave: {link_of(mails.headers('sendgrid')[0])}"
     assert second == "Leave: https://example.org/mine"
+    configured(cli, None)
+    id_ = pending(database, "newsletter", variables={})
+    values = {"template_id": template, "template_version": 1}
+    database.write(lambda tx: tx.execute(update(_notifications).where(_notifications.c.id == id_).values(values)))
+    dispatch(cli)
+    assert seed.dead_letter(database, id_).failure_reason == "template_error"
+    assert "the profile names no unsubscribe_url" in seed.notification(database, id_).error_message
 
 
 def test_send_shows_the_headers_and_refuses_two(cli: Cli, mails: Mails) -> None:
