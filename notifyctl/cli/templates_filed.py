@@ -42,8 +42,8 @@ def push(
     New ones are published; a change is a draft unless --publish says otherwise. Nothing is deleted.
     """
     with invocation(ctx) as run:
-        root = _existing(folder)
         db = run.system.db.rehearsal() if dry_run else run.system.db
+        root = _existing(folder)
         who = by or run.system.actor.user_id or run.settings.operator
         done = filing.push(db, _texts(root), by=who, note=note, publish=publish)
         _show(run, done, PUSHED, "name", dry=dry_run)

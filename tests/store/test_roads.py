@@ -34,8 +34,14 @@ ME = "11111111-1111-4111-8111-111111111111"
 PACKAGE = Path(notifyctl.__file__).parent
 WRITERS = {"store/queue/apply.py", "store/queue/take.py"}
 """Who may write notifications that exist: the changes, and the lease, which changes no status."""
-BESIDE_STATUS = {"store/queue/parked.py", "store/queue/questions.py"}
-"""Who writes one column that nothing follows from: whether it is in the queue, and when to ask after a receipt."""
+BESIDE_STATUS = {
+    "store/queue/parked.py",
+    "store/queue/questions.py",
+    "store/queue/rules.py",
+    "store/standings.py",
+}
+"""Who writes one column that nothing follows from: whether it is in the queue, when to ask after a receipt, and when it
+was counted for its user's cap."""
 
 
 def _updates(tree: ast.AST) -> Iterator[ast.Call]:
