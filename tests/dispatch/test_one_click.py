@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from email import message_from_bytes, policy
-from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from sqlalchemy import select, update
 
+from notifyctl.core.model import Subscription
+from notifyctl.core.sealing import parse_keys
+from notifyctl.core.unsubscribe import PURPOSE, VALID_MS, token
+from notifyctl.store import signing
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, category_opt_outs, signing_keys, users
 from notifyctl.store.schema.tables import notification_templates as _templates
 from notifyctl.store.schema.tables import notifications as _notifications
 from tests.support import seed
-from tests.support.command import REPOSITORY, Cli
+from tests.support.command import Cli
 from tests.support.mailserver import MailServer
 from tests.support.oneclick import link_of, token_of
 from tests.support.scripted import Asked, Peer, Scripted, reply
@@ -163,6 +159,32 @@ def test_what_is_no_token_is_refused(cli: Cli, mails: Mails, text: str) -> None:
     refused = cli.call("prefs", "unsubscribe", text, input="")
     assert refused.exit_code == 2
     assert "no unsubscribe token" in refused.stderr
+
+
+def test_an_old_token_is_refused(cli: Cli, database: Database, mails: Mails) -> None:
+    """A year after its mail was made, by the database's clock; a minute before, it acts."""
+    mailed_token(cli, database, mails)
+    with database.read() as tx:
+        key = signing.find(tx, parse_keys(KEYS, "test"), PURPOSE)
+        anna = tx.execute(select(users.c.id).where(users.c.username == "anna")).scalar_one()
+        now = tx.now
+    assert key is not None
+    old = cli.call("prefs", "unsubscribe", token(key, Subscription(anna, "newsletter", now - VALID_MS)))
+    assert (old.exit_code, "older than a year" in old.stderr, left(cli)) == (7, True, [])
+    cli.call("prefs", "unsubscribe", token(key, Subscription(anna, "newsletter", now - VALID_MS + 60_000))).ok()
+    assert left(cli) == ["newsletter"]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_several_processes_sign_with_one_key(cli: Cli, database: Database, mails: Mails) -> None:
+    """Each that is started knows the address, and what any of them signed is good."""
+    for _ in range(6):
+        pending(database, "newsletter")
+    cli.run("dispatch", "--once", "--processes", "2", "--batch-size", "1").ok()
+    tokens = [token_of(link_of(each)) for each in mails.headers("sendgrid")]
+    assert len(tokens) == 6
+    assert len({each.split(".")[1] for each in tokens}) == 1
+    cli.call("prefs", "unsubscribe", tokens[-1]).ok()
 
 
 def test_a_token_of_another_system_is_refused(cli: Cli, database: Database, mails: Mails) -> None:
@@ -348,69 +370,3 @@ def test_a_category_is_a_group_at_sendgrid(cli: Cli, database: Database, mails: 
     assert sorted(str(mail.get("asm", {}).get("group_id")) for mail in mails.bodies) == ["3", "9", "None", "None"]
     warned = cli.call(*send[:-1], "--category", "newsletter").ok()
     assert "will be cancelled" in warned.stderr
-
-
-FORMS = {
-    "a form": ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
-    "multipart": (
-        "multipart/form-data; boundary=---FormBoundaryjWmhtjORrn",
-        b"-----FormBoundaryjWmhtjORrn\r\n"
-        b'Content-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
-        b"One-Click\r\n-----FormBoundaryjWmhtjORrn--\r\n",
-    ),
-}
-"""The bodies that mail programs send (RFC 8058, 3.2 and 8.1)."""
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_handler_in_the_readme(
-    cli: Cli, database: Database, mails: Mails, form: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lines, run: a GET does nothing, a POST of either kind does it without a cookie or redirect, twice as well."""
-    link = urlsplit(f"{URL}&token={mailed_token(cli, database, mails)}")
-    for name, value in {**cli.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}.items():
-        monkeypatch.setenv(name, value)
-    with serving(handler()) as port:
-
-        def ask(method: str, query: str, *more: Any) -> int:
-            conn = HTTPConnection("127.0.0.1", port, timeout=60)
-            conn.request(method, f"{link.path}?{query}", *more)
-            answer = conn.getresponse()
-            assert answer.getheader("Location") is None
-            assert answer.getheader("Set-Cookie") is None
-            answer.read()
-            conn.close()
-            return answer.status
-
-        kind, body = FORMS[form]
-        posted = (body, {"Content-Type": kind})
-        assert (ask("GET", link.query), left(cli)) == (200, [])
-        assert (ask("POST", link.query, b"", {}), left(cli)) == (400, [])
-        assert (ask("POST", "token=v1.0", *posted), left(cli)) == (400, [])
-        assert (ask("POST", f"{link.query[:-1]}.", *posted), left(cli)) == (400, [])
-        assert (ask("POST", link.query, *posted), left(cli)) == (200, ["newsletter"])
-        assert (ask("POST", link.query, *posted), left(cli)) == (200, ["newsletter"])
-
-
-def handler() -> Any:
-    """Return what the README shows."""
-    [lines] = re.findall(r"```python\n(import subprocess\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(lines, names)
-    return names["application"]
-
-
-@contextmanager
-def serving(application: Any) -> Iterator[int]:
-    """Serve a WSGI application on loopback, and give its port."""
-
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()

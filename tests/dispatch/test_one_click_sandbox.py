@@ -12,7 +12,8 @@ import pytest
 from notifyctl.core.model import Subscription
 from notifyctl.core.unsubscribe import preview_token
 from notifyctl.store.db.database import Database
-from tests.dispatch.test_one_click import FORMS, configured, pending
+from tests.dispatch.test_one_click import configured, pending
+from tests.dispatch.test_one_click_handler import FORMS
 from tests.support.world import World
 
 FORM = {"Content-Type": FORMS["a form"][0]}
