@@ -59,7 +59,7 @@ def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
     """
     with invocation(ctx) as run:
         root = expanded(folder)
-        done = filing.pull(run.system.db, _texts(root) if root.is_dir() else {})
+        done = filing.pull(run.system.db, _texts(root) if _is_folder(root) else {})
         if not dry_run:
             for each in done:
                 if each.result != filing.UNCHANGED:
@@ -69,9 +69,16 @@ def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
 
 def _existing(folder: str) -> Path:
     root = expanded(folder)
-    if not root.is_dir():
+    if not _is_folder(root):
         raise NotFound(f"there is no folder {folder}", "notifyctl templates pull DIR makes one")
     return root
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # no name that a folder can have
+        return False
 
 
 def _texts(root: Path) -> dict[str, str]:
@@ -100,6 +107,8 @@ def _write(root: Path, path: str, text: str) -> None:
         target.write_bytes(text.encode())
     except OSError as error:
         raise UsageError(f"{target}: {error.strerror}") from error
+    except ValueError as error:  # a NUL
+        raise UsageError(f"{target}: {error}") from error
 
 
 def _show(run: Invocation, done: Sequence[Any], fields: Sequence[Field], id_name: str, *, dry: bool) -> None:

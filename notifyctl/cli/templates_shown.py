@@ -163,6 +163,8 @@ def _write_part(run: Invocation, found: RenderedTemplate, part: str | None, save
         Path(expanded(save)).write_bytes(text.encode())
     except OSError as error:
         raise UsageError(f"--save: {save}: {error.strerror}") from error
+    except ValueError as error:  # a NUL
+        raise UsageError(f"--save: {error}") from error
     run.out.say(f"{part or usual} of version {found.version} is in {save}")
 
 

@@ -113,6 +113,10 @@ def test_push_of_what_is_not_there(folder: Cli) -> None:
     """No folder, and nobody who makes what is new."""
     assert folder.call("templates", "push", "nowhere", "--by", "anna").exit_code == 3
     assert folder.call("templates", "push", "t").exit_code == 2
+    for name in ("9" * 300, "a\0b"):
+        assert folder.call("templates", "push", name, "--by", "anna").exit_code == 3
+        assert folder.call("templates", "push", "t", "--by", "anna").exit_code == 0
+        assert folder.call("templates", "pull", name).exit_code == 2
     folder.call("templates", "pull", "made", "--dry-run").ok()
     assert not (folder.home / "made").exists()
 
