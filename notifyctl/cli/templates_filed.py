@@ -84,7 +84,11 @@ def _is_folder(path: Path) -> bool:
 def _texts(root: Path) -> dict[str, str]:
     """Return the texts of a folder's files by their paths in it, their bytes as they are."""
     found: dict[str, str] = {}
-    for path in sorted(root.rglob("*")):
+    try:
+        paths = sorted(root.rglob("*"))
+    except OSError as error:
+        raise UsageError(f"{root}: {error.strerror}") from error
+    for path in paths:
         if path.suffix not in _SUFFIXES or not path.is_file() or _is_hidden(path.relative_to(root)):
             continue
         try:
