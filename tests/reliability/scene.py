@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
@@ -85,11 +85,17 @@ class Scene:
 
     # Dispatchers
 
-    def dispatch(self, *args: str, tricks: dict[str, Any] | None = None, url: str | None = None) -> Dispatching:
+    def dispatch(
+        self,
+        *args: str,
+        tricks: dict[str, Any] | None = None,
+        url: str | None = None,
+        log: Mapping[str, str] = WARNINGS_ONLY,
+    ) -> Dispatching:
         """Start a dispatcher: quick to look, with the shortest lease, and with tricks in its process."""
         quick = ("--poll", "50ms", "--lease", "1s", *args)
         name = f"dispatcher-{next(self._numbers)}"
-        env = {**self.cli.env, **WARNINGS_ONLY, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
+        env = {**self.cli.env, **log, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
         command = ["dispatch", "-o", "json", *quick]
         process = nursery.start(worker.work, tricks or {}, command, env=env, folder=self.home, name=name)
         self.processes.append(process)

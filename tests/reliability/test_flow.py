@@ -32,6 +32,8 @@ QUICK: dict[str, Any] = {
     "lease_margin_ms": 1_000,
     "backoff_ms": 200,
 }
+ALL = {"NOTIFYCTL_LOG_LEVEL": "INFO"}
+"""Good news too."""
 LASTING: dict[str, Any] = {"adapters": adapters.SECOND}
 
 
@@ -139,7 +141,7 @@ def test_a_provider_that_is_down_is_stood_in_for(
     down_s, tricks = size
     scene.patience(30)
     scene.stub.latency = 0.02
-    dispatchers = [scene.dispatch("--concurrency", "16", tricks=tricks) for _ in range(4)]
+    dispatchers = [scene.dispatch("--concurrency", "16", tricks=tricks, log=ALL) for _ in range(4)]
     scene.wait(lambda: all(each.id for each in dispatchers), 60)
     scene.seed(100)
     scene.wait(lambda: len(scene.stub.deliveries()) == 100, 60)

@@ -107,6 +107,7 @@ CASES = {
     "list --stuck": _listed(*WAITING, stuck_ms=HOUR_MS),
     "list --provider-id": _listed("idx_notifications_provider_message", provider_message_id="message-77"),
     **{f"list --state {state}": _listed(*WAITING, state=state) for state in ALL_WAITING},
+    "list --state deferred": _listed("idx_notifications_deferred", *WAITING, state=State.DEFERRED),
     "list --state bounced": _listed("idx_notifications_bounced", state=State.BOUNCED),
     "receipts poll, what is due": Case(
         lambda tx, deep: questions.claim(tx.at(NOW), questions.QuestionRequest("twilio", NOW, 8, 1, None, 8)),
