@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from notifyctl.core.amount import MOST
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
-from notifyctl.core.userlimit import MOST_A_MINUTE
 
 if TYPE_CHECKING:
     from notifyctl.core.contact import CountryRules
@@ -83,8 +83,8 @@ def _of_dispatch(name: str, value: Any) -> int | str:
 
 
 def _limit(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= MOST_A_MINUTE:
-        raise ValueError(f"is a number of notifications a minute, 1 to {MOST_A_MINUTE:,}, not {value!r}")
+    if type(value) is not int or not 1 <= value <= MOST:
+        raise ValueError(f"is a number of notifications a minute, 1 to {MOST:,}, not {value!r}")
     return value
 
 

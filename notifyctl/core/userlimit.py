@@ -9,10 +9,6 @@ SLOTS = 60
 """How many slots before the current one decide as well: sixty in all would let twice the limit through a minute."""
 
 
-MOST_A_MINUTE = 1_000_000
-"""The highest limit that can be set."""
-
-
 class LimitType(StrEnum):
     """Of what so many a minute are let through."""
 

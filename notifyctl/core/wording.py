@@ -148,20 +148,6 @@ def checked(channel: Channel, kind: TemplateKind, said: Wording) -> Wording:
     return replace(said, language=language, variants=variants or None)
 
 
-def references(said: Wording) -> list[str]:
-    """Return the names of the templates that its parts, in all languages, include, extend or import."""
-    found: set[str] = set()
-    for parts in (said.parts, *(said.variants or {}).values()):
-        for value in parts.values():
-            for text in value.values() if isinstance(value, Mapping) else (value,):
-                for tag in _INCLUDES.findall(_UNREAD.sub("", str(text))):
-                    found.update(name for _, name in _QUOTED.findall(tag.partition(" import ")[0]))
-    return sorted(found)
-
-
-_UNREAD = re.compile(r"\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}", re.DOTALL)
-_INCLUDES = re.compile(r"\{%[-+]?\s*(?:include|extends|import|from)\b(.*?)%\}", re.DOTALL)
-_QUOTED = re.compile(r"""(['"])(.*?)\1""")
 _OR_HTML = {Channel.EMAIL: ", --html-file F"}
 _VARIABLES_HINT = """["name", {"name": "count", "type": "integer", "default": 1, "example": 3}]"""
 

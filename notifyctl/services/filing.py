@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.template import frontmatter
 from notifyctl.core.template.frontmatter import TemplateFile
-from notifyctl.core.wording import Template, TemplateKind, references, template_name
-from notifyctl.services import templates
+from notifyctl.core.wording import Template, TemplateKind, template_name
+from notifyctl.services import inclusion, templates
 from notifyctl.services.templates import NewTemplate, TemplateChanges
 from notifyctl.store import templates as store
 from notifyctl.store.db.database import Database
@@ -72,7 +72,7 @@ def _in_order(found: Sequence[TemplateFile]) -> list[TemplateFile]:
     """Return them so that what is included comes before what includes it. Raises UsageError for a ring."""
     left, done = {each.name: each for each in found}, list[TemplateFile]()
     while left:
-        ready = [each for each in left.values() if not left.keys() & set(references(each.said)) - {each.name}]
+        ready = [each for each in left.values() if not left.keys() & set(inclusion.references(each.said)) - {each.name}]
         if not ready:
             raise UsageError(f"{', '.join(sorted(left))} include each other")
         done += ready

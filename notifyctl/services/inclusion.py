@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.template.source import Source
-from notifyctl.core.wording import Template, Wording, references
+from notifyctl.core.wording import Template, Wording
 from notifyctl.store import template_sources
 from notifyctl.store import templates as store
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.templates import PUBLISHED, VersionKey, VersionRow
+
+
+def references(said: Wording) -> list[str]:
+    """Return the names of the templates that its parts, in all languages, include, extend or import."""
+    from notifyctl.core.template.included import included  # here: few commands read templates
+
+    found: set[str] = set()
+    for parts in (said.parts, *(said.variants or {}).values()):
+        for value in parts.values():
+            for text in value.values() if isinstance(value, Mapping) else (value,):
+                found |= included(str(text))
+    return sorted(found)
 
 
 def source_of(tx: Tx, template: Template, row: VersionRow) -> Source:

@@ -6,18 +6,16 @@ import uuid
 from dataclasses import dataclass
 
 from notifyctl.core import userlimit
+from notifyctl.core.amount import number_or_none
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
-from notifyctl.core.userlimit import MOST_A_MINUTE, LimitType
+from notifyctl.core.userlimit import LimitType
 from notifyctl.store import limits as store
 from notifyctl.store import standings, users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.limits import NamedLimit, UserLimit
 from notifyctl.store.queue.wake import wake
-
-NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def change(db: Database, ref: str, limit_type: LimitType, text: str, default: in
 
     Raises UsageError for what is no limit, NotFound.
     """
-    per_minute = _number(text)
+    per_minute = number_or_none(text, "--per-minute", "a minute")
 
     def work(tx: Tx) -> LimitInForce:
         user = users.lock(tx, users.find(tx, ref).id)
@@ -83,12 +81,3 @@ def _in_force(tx: Tx, user: users.User, default: int | None, woken: int = 0) -> 
     source = "user" if own is not None else "none" if default is None else "profile"
     used = userlimit.used(standings.slots(tx, {user.id}).get(user.id, ()), tx.now)
     return LimitInForce(user.id, user.username, LimitType.NOTIFICATION.value, per_minute, source, used, woken)
-
-
-def _number(text: str) -> int | None:
-    if text.strip() == NONE:
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not 1 <= int(text) <= MOST_A_MINUTE:
-        hint = f"1 to {MOST_A_MINUTE:,} a minute, or {NONE}"
-        raise UsageError(f"--per-minute: {text[:20]!r} is no number of notifications", hint)
-    return int(text)

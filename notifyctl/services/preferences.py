@@ -9,6 +9,7 @@ from datetime import time
 from typing import Any
 
 from notifyctl.core import quiet, zones
+from notifyctl.core.amount import NONE, number_or_none
 from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
@@ -22,10 +23,6 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.preferences import NamedPreference, Preference, PreferenceFilter
 from notifyctl.store.queue.wake import wake
 from notifyctl.store.users import User
-
-NONE = "none"
-"""The word that takes a wish back."""
-MOST_A_DAY = 1_000_000
 
 _WISHES = ("enabled", "frequency_cap", "quiet_hours_start", "quiet_hours_end", "timezone")
 
@@ -196,7 +193,7 @@ def _values(wish: Wish) -> dict[str, Any]:
         raise UsageError("nothing to change was given", "--enable, --disable, --cap, --quiet or --timezone")
     values: dict[str, Any] = {} if wish.enabled is None else {"enabled": wish.enabled}
     if wish.cap is not None:
-        values["frequency_cap"] = _cap(wish.cap)
+        values["frequency_cap"] = number_or_none(wish.cap, "--cap", "a day", "; --disable sends nothing at all")
     if wish.quiet is not None:
         is_none = wish.quiet.strip() == NONE
         start, end = (None, None) if is_none else quiet.parse(wish.quiet, "--quiet").times()
@@ -205,15 +202,6 @@ def _values(wish: Wish) -> dict[str, Any]:
         is_none = wish.timezone.strip() == NONE
         values["timezone"] = zones.UNSET if is_none else zones.parse(wish.timezone, "--timezone")
     return values
-
-
-def _cap(text: str) -> int | None:
-    if text.strip() == NONE:
-        return None
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MOST_A_DAY or len(text) > 7:
-        hint = f"1 to {MOST_A_DAY:,} a day, or {NONE}; --disable sends nothing at all"
-        raise UsageError(f"--cap: {text[:20]!r} is no number of notifications", hint)
-    return int(text)
 
 
 def _changes(old: Preference | None, new: Preference) -> dict[str, Any]:

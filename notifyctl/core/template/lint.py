@@ -12,13 +12,13 @@ from notifyctl.core.template import grammar, markup
 from notifyctl.core.template.engine import Unit
 from notifyctl.core.template.expression import Construct
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.included import included
 from notifyctl.core.template.render import Renderer, part_names, unit
 from notifyctl.core.template.source import UNSET, Source, Variable
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.uses import ITEM, Path, Use, uses
+from notifyctl.core.unsubscribe import VARIABLE
 
-UNSUBSCRIBE = "unsubscribe_url"
-"""The variable that every marketing mail is given, without being asked for it."""
 SEGMENTS_USUAL, SEGMENTS_MOST = 3, 10
 """More segments cost more than one expects; more than the second are refused on the way."""
 
@@ -75,7 +75,7 @@ def _syntax(source: Source, renderer: Renderer) -> Iterator[Remark]:
     for label, tag, part in _parts(source):
         try:
             renderer.check_part(source, part.part, tag)
-            named = {node.name for node in grammar.walk(grammar.parse(part.text)) if node.kind in _INCLUDING}
+            named = included(part.text)
         except TemplateError as error:
             yield Remark(Severity.ERROR, label, error.line, error.reason)
             continue
@@ -83,13 +83,10 @@ def _syntax(source: Source, renderer: Renderer) -> Iterator[Remark]:
             yield Remark(Severity.ERROR, label, None, f"there is no template {name} that it could include")
 
 
-_INCLUDING = (Construct.INCLUDE, Construct.EXTENDS, Construct.IMPORT, Construct.FROM)
-
-
 def _uses(part: Unit) -> list[tuple[Use, Unit]]:
     """Return what a part and what it includes take from outside."""
     found = [(use, part) for use in uses(grammar.parse(part.text))]
-    for name in {node.name for node in grammar.walk(grammar.parse(part.text)) if node.kind in _INCLUDING}:
+    for name in included(part.text):
         if name in part.includes:
             found += _uses(part.includes[name])
     return found
@@ -122,7 +119,7 @@ def _variables(source: Source) -> Iterator[Remark]:
 def _undeclared(use: Use, known: Mapping[str, Variable]) -> str | None:
     """Return what is wrong with a use, or None."""
     name = use.path[0]
-    if name == UNSUBSCRIBE:
+    if name == VARIABLE:
         return None
     if name not in known:
         return f"{name} is not declared"
@@ -190,8 +187,8 @@ def _unsubscribing(source: Source) -> Iterator[Remark]:
     if source.channel is not Channel.EMAIL or not source.marketing:
         return
     for label, _, part in _parts(source):
-        if part.part in ("body", "html") and UNSUBSCRIBE not in {use.path[0] for use, _ in _uses(part)}:
-            message = f"is marketing and has no link to unsubscribe: {{{{ {UNSUBSCRIBE} }}}}"
+        if part.part in ("body", "html") and VARIABLE not in {use.path[0] for use, _ in _uses(part)}:
+            message = f"is marketing and has no link to unsubscribe: {{{{ {VARIABLE} }}}}"
             yield Remark(Severity.ERROR, label, None, message)
 
 

@@ -47,6 +47,8 @@ class Rules:
 
     def person(self, row: Due) -> Person | None:
         """Return what there is to know of a row's user; None where there is nothing."""
+        if not self._known.persons:
+            return None
         whom = _whom(row)
         person = self._known.person(whom, critical=row.is_critical, counted_at=row.counted_at)
         if person is None:
@@ -58,6 +60,8 @@ class Rules:
 
     def taken(self, row: Due, claim: Claim) -> Claim:
         """Note that a row is taken, and return its claim, which knows whether it was counted by it."""
+        if not self._known.persons:
+            return claim
         whom = _whom(row)
         person = self._known.persons.get(whom)
         if person is None:

@@ -21,8 +21,8 @@ n = notifications.c
 def wake(tx: Tx, user_id: str, channels: Sequence[Channel]) -> int:
     """Make due again what rules put off of a user's, on these channels; return how many.
 
-    What somebody works on at this moment is judged by the new rule anyway, once this transaction has ended: a claim
-    keeps a user's preferences locked from the moment when it reads them.
+    The user's row is locked by whoever changes a rule, and by a claim before it reads them: what a claim is about to
+    judge is judged by the new rule, and what it has put off by the old one is there to be found.
     """
     theirs = (PENDING, n.user_id == user_id, n.message_type.in_([each.value for each in channels]))
     return _woken(tx, _deferred(tx, *theirs))
