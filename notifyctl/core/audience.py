@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.mailbox import bare_address
-from notifyctl.core.model import Channel, Message
+from notifyctl.core.model import Channel, Message, TemplateRef
 
 _OWN = {Channel.EMAIL: ("to",), Channel.SMS: ("to",), Channel.PUSH: ("token", "fid")}
 _GROUPS = ("topic", "condition")
@@ -42,8 +42,13 @@ def needs_address(channel: Channel, content: Mapping[str, Any]) -> bool:
 
 
 def message(
-    notification_id: str, channel: Channel, content: Mapping[str, Any], contact: str | None, attempt: int = 1
+    notification_id: str,
+    channel: Channel,
+    content: Mapping[str, Any],
+    contact: str | None,
+    attempt: int = 1,
+    template: TemplateRef | None = None,
 ) -> Message:
     """Return what a provider is to deliver: to the payload's own address, else to `contact`, the user's."""
     to = own_address(channel, content) or contact if needs_address(channel, content) else None
-    return Message(notification_id, channel, to, content, attempt)
+    return Message(notification_id, channel, to, content, attempt, template)

@@ -198,7 +198,7 @@ def parse(payload: str, channel: Channel) -> dict[str, Any]:
 
 def canonical(value: Mapping[str, Any]) -> str:
     """Return `value` as canonical JSON: keys sorted, no spaces, characters as they are."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json_codec.canonical(value)
 
 
 def content_hash(

@@ -22,6 +22,7 @@ DEEPEST = 200
 """Levels of nesting that are read: so few that whatever was read can be written again, too."""
 
 _SURE = frozenset({str, int, bool, type(None)})
+_NESTS = frozenset({dict, list})
 # Looked for in the text, which costs less than looking through the values; inside of strings they only cost time.
 _LONG_INTEGER = b"0" * 19
 _SURELY_NOT_DEEP = 100
@@ -30,6 +31,8 @@ _ALIKE = bytes.maketrans(b"123456789[", b"000000000{")
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Made once: `json.dumps` with arguments makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+_SORTED = _NOTHING_BUT_JSON | orjson.OPT_SORT_KEYS
 
 
 def decode(text: str | bytes, otherwise: Callable[[Any], Any] = json.loads) -> Any:
@@ -92,6 +95,30 @@ def encode(value: Any) -> bytes:
     # In a file's base64 the four letters stand by chance, and the slow way would need several times its memory.
     unsure = b"null" in written and _NULL.search(written) is not None
     return _ENCODER.encode(value).encode() if unsure else written
+
+
+def canonical(value: Any) -> str:
+    """Return compact JSON with its keys in order, by code point, and characters as they are.
+
+    Raises as `encode` does, but for half a surrogate pair, which a text can hold.
+    """
+    if _is_sure(value):
+        try:
+            return orjson.dumps(value, option=_SORTED).decode()
+        except orjson.JSONEncodeError:  # an integer beyond 64 bits, half a surrogate pair, nested deep
+            pass
+    return _CANONICAL.encode(value)
+
+
+def _is_sure(value: Any) -> bool:
+    """Return whether there is nothing in it that orjson would write in another way: all but numbers with a point."""
+    if type(value) not in _NESTS:
+        return type(value) in _SURE
+    for each in _inside(value):
+        kind = type(each)
+        if kind not in _SURE and (kind not in _NESTS or not _is_sure(each)):
+            return False
+    return True
 
 
 def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:

@@ -207,13 +207,9 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
     if isinstance(times, NotifyctlError):
         return times
     payload, files = attached.apart(draft.payload)
-    row = _row(draft, payload, who, provider, digest, id_, now, *times)
-    row = replace(row, category=known.category, is_critical=draft.critical)
-    to = message(id_, draft.channel, draft.payload, who.address)
-    if template is not None:
-        pinned = TemplateRef(template.id, template.published_version, who.language)
-        row = replace(row, template_id=pinned.id, template_version=pinned.version)
-        to = replace(to, template=pinned)
+    pinned = None if template is None else TemplateRef(template.id, template.published_version, who.language)
+    row = _row(draft, payload, who, provider, digest, id_, now, times, pinned, known.category)
+    to = message(id_, draft.channel, draft.payload, who.address, template=pinned)
     to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
         to = replace(to, subscription=Subscription(who.id, known.person.category or "", now))
@@ -305,9 +301,12 @@ def _row(
     digest: str,
     id_: str,
     now: int,
-    send_at: int | None,
-    expires_at: int | None,
+    times: tuple[int | None, int | None],
+    template: TemplateRef | None,
+    category: str | None,
 ) -> New:
+    send_at, expires_at = times
+    digests = attached.digests(payload)
     return New(
         id=id_,
         user_id=who.id,
@@ -322,6 +321,10 @@ def _row(
         expires_at=expires_at,
         content_hash=digest,
         fails_over=draft.provider is None,
-        attached_bytes=attached.size(payload) or None,
-        files=attached.digests(payload),
+        attached_bytes=(attached.size(payload) or None) if digests else None,
+        files=digests,
+        template_id=None if template is None else template.id,
+        template_version=None if template is None else template.version,
+        category=category,
+        is_critical=draft.critical,
     )

@@ -123,6 +123,13 @@ def test_what_is_written_says_the_same(value: Any) -> None:
         assert repr(json.loads(json_codec.encode(value))) == repr(json.loads(expected))
 
 
+@given(values | st.dictionaries(texts | st.integers(), values, max_size=3))
+def test_canonical_json_is_the_standard_librarys(value: Any) -> None:
+    """The stored hashes of contents were made of that text: a digit or an order of another kind is another content."""
+    expected = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+    assert came_to(lambda: json_codec.canonical(value)) == came_to(lambda: expected.encode(value))
+
+
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": -math.inf}, {"a": "\ud800"}, {"a": {1}}, object()])
 def test_what_is_no_json_is_not_written(value: object) -> None:
     """orjson would write null for some of it."""
