@@ -45,6 +45,7 @@ TABLES = (
     "user_limits",
     "signing_keys",
     "adopted_policy",
+    "batches",
 )
 
 
@@ -77,6 +78,7 @@ def upgrade() -> None:
     _user_limits()
     _signing_keys()
     _adopted_policy()
+    _batches()
 
 
 def downgrade() -> None:
@@ -140,6 +142,7 @@ def _notifications() -> None:
         sa.Column("category", sa.String(50)),
         sa.Column("deferred_by", sa.String(20)),
         sa.Column("counted_at", sa.BigInteger),
+        sa.Column("batch_id", ID),
         _foreign_key("notifications", "user_id", "users.id"),
         _one_of("notifications", "status", "pending", "sent", "failed", "cancelled"),
         _one_of("notifications", "message_type", "email", "sms", "push"),
@@ -177,7 +180,19 @@ def _notifications() -> None:
         "idx_notifications_parked",
         "notifications",
         ["template_id", "due_at"],
-        where="parked_at IS NOT NULL",
+        where="parked_at IS NOT NULL AND batch_id IS NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_batch_parked",
+        "notifications",
+        ["batch_id", "template_id", "due_at"],
+        where="parked_at IS NOT NULL AND batch_id IS NOT NULL",
+    )
+    _create_partial_index(
+        "idx_notifications_batch",
+        "notifications",
+        ["batch_id", "created_at"],
+        where="batch_id IS NOT NULL",
     )
     _create_partial_index(
         "idx_notifications_template",
@@ -583,6 +598,23 @@ def _metrics_dirty_hours() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("hour_start", sa.BigInteger, nullable=False),
     )
+
+
+def _batches() -> None:
+    _create(
+        "batches",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("name", sa.String(100)),
+        sa.Column("source", sa.String(20), nullable=False),
+        sa.Column("hold", sa.String(20)),
+        sa.Column("held_at", sa.BigInteger),
+        sa.Column("cancelled_at", sa.BigInteger),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        _one_of("batches", "source", "file", "fixtures", "application"),
+        _one_of("batches", "hold", "paused", "canary"),
+    )
+    op.create_index("idx_batch_name", "batches", ["name"], unique=True)
 
 
 def _categories() -> None:

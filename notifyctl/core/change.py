@@ -213,7 +213,7 @@ class Wake(Change):
 
 @dataclass(frozen=True, slots=True)
 class Park(Change):
-    """Its template is disabled: it leaves the queue until that ends, without an attempt, and keeps its time."""
+    """Its template or batch is held back: it leaves the queue until that ends, without an attempt; its time stays."""
 
     parked_at: int
     attempt_count: int

@@ -94,7 +94,8 @@ class New:
     """A notification to insert; it starts `pending`. Times are milliseconds since the epoch.
 
     Its fields are columns, but for those that `ASIDE` names. `files` are the digests of the files that its payload
-    refers to, `attached_bytes` how large they are, together.
+    refers to, `attached_bytes` how large they are, together. `batch_id` is what it is submitted with, `parked_at` since
+    when that holds it back.
     """
 
     ASIDE: ClassVar[tuple[str, ...]] = ("files",)
@@ -119,11 +120,13 @@ class New:
     template_version: int | None = None
     category: str | None = None
     is_critical: bool = False
+    batch_id: str | None = None
+    parked_at: int | None = None
 
     @property
     def wakes(self) -> bool:
         """Whether it is due at once, which dispatchers do not know of themselves."""
-        return self.due_at <= self.created_at
+        return self.due_at <= self.created_at and self.parked_at is None
 
     @property
     def audit(self) -> Audit:
@@ -139,9 +142,11 @@ class New:
 class Plan:
     """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due.
 
-    `left_out` are the copies that will not be sent, `files` the contents that the row's payload refers to, by digest.
+    `key` is the idempotency key as it was given, `left_out` are the copies that will not be sent, `files` the contents
+    that the row's payload refers to, by digest.
     """
 
+    key: str
     row: New
     recipient: Recipient
     provider: ProviderConfig
@@ -215,16 +220,19 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         to = replace(to, subscription=Subscription(who.id, known.person.category or "", now))
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at, known.person))
-    return Plan(row, who, provider, to, verdict, against.left_out, files, template)
+    return Plan(draft.key, row, who, provider, to, verdict, against.left_out, files, template)
 
 
 def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:
     """Return what the submission before it stored, or that this one says something else under the same key."""
-    if former.content_hash == digest:
-        return former
+    return former if former.content_hash == digest else other_content(draft.key, former.id)
+
+
+def other_content(key: str, former_id: str) -> Conflict:
+    """Return that an idempotency key was used for a notification that says something else."""
     return Conflict(
-        f"the idempotency key {draft.key!r} was used for notification {former.id}, with other content",
-        f"notifyctl notifications show {former.id}, or choose another key",
+        f"the idempotency key {key!r} was used for notification {former_id}, with other content",
+        f"notifyctl notifications show {former_id}, or choose another key",
     )
 
 

@@ -63,6 +63,7 @@ class Due(NamedTuple):
     category: str | None = None
     counted_at: int | None = None
     ruled: bool = False
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Terms:
     `lease_id` is the new lease's, `version` that of `provider`'s configuration. `taken_over` says of other providers
     whose rows may be among them why they do not send themselves, `waits_until` which messages' senders are held until
     when. `probe`, `watched` and `polled` are as in `Claim`. `held_templates` are the ids of templates that are
-    disabled.
+    disabled, `held_batches` of batches that are paused.
     """
 
     now: int
@@ -88,6 +89,7 @@ class Terms:
     policy: Policy = field(default_factory=Policy)
     waits_until: Callable[[Message], int | None] | None = None
     held_templates: frozenset[str] = frozenset()
+    held_batches: frozenset[str] = frozenset()
 
 
 Reading = Message | InvalidPayload | NewerPayload
@@ -116,7 +118,7 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms, person: Perso
         if not isinstance(lost, str):
             return lost
         due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
-    if due.template_id is not None and due.template_id in terms.held_templates:
+    if due.template_id in terms.held_templates or due.batch_id in terms.held_batches:
         past, row = due.retry_history, _row(due, terms)
         return Park(row, terms.now, due.attempt_count, due.last_attempted, past, due.fails_over)
     if not isinstance(reading, Message):

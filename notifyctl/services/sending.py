@@ -19,26 +19,24 @@ from notifyctl.core.errors import (
     NotFound,
     NotifyctlError,
     TimedOut,
-    UsageError,
 )
-from notifyctl.core.model import Category, Message, Status
+from notifyctl.core.model import Category, Status
 from notifyctl.core.notification import Notification
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
-from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
+from notifyctl.core.submission import Draft, Former, Plan
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request
-from notifyctl.providers.registry import BrokenProvider
+from notifyctl.providers.contract import Credentials, Request
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import previews
+from notifyctl.services import planning, previews
+from notifyctl.services.planning import Planned, SubmissionTerms
 from notifyctl.store import notifications as store
-from notifyctl.store import submissions, template_sources, templates
+from notifyctl.store import submissions, template_sources
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import submit as queue
 
 FIRST_POLL_S = 0.05
 LONGEST_ANSWER_S = 5.0
@@ -90,16 +88,16 @@ def submit(
     """
     # Made before the transaction: run again, it recognises its own row.
     new_id = str(uuid.uuid4())
-    rehearsed = None if draft.template is None else _rehearsed(db, draft, urls, policy, new_id)
+    terms = SubmissionTerms(urls, policy, unsubscribe_url)
+    rehearsed = None if draft.template is None else _rehearsed(db, draft, terms, new_id)
 
     def work(tx: Tx) -> Submitted:
         [known] = submissions.known(tx, [draft], policy)
-        planned = _planned(draft, known, new_id, tx.now)
+        planned = _required(planning.plan(draft, known, new_id, tx.now))
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
-        if draft.template is None:
-            _check(replace(planned, message=previews.linked(planned.message, unsubscribe_url)), urls)
-        return _stored(tx, draft, planned, known.providers)
+        _required(planning.checked(planned, terms))
+        return _stored(tx, planned, known.providers)
 
     try:
         done = db.write(work)
@@ -134,7 +132,7 @@ def preview(
     credentials = open_credentials(planned.provider, keyring, urls)
     if credentials.service_account is not None:
         credentials = replace(credentials, access_token=HIDDEN)
-    request = _built(registry.get(planned.provider.provider_name), planned.message, credentials)
+    request = planning.built(registry.get(planned.provider.provider_name), planned.message, credentials)
     return _hidden(request, credentials, planned.message.content)
 
 
@@ -173,7 +171,7 @@ def _without_storing(
     """Return what the draft would come to, and what it would be rendered from. `again`: as if it were the first."""
     with db.read() as tx:
         [known] = submissions.known(tx, [draft], policy)
-        planned = _planned(draft, replace(known, former=None) if again else known, new_id, tx.now)
+        planned = _required(planning.plan(draft, replace(known, former=None) if again else known, new_id, tx.now))
         if isinstance(planned, Former):
             return planned, None
         if planned.message.template is None:
@@ -182,9 +180,9 @@ def _without_storing(
         return planned, template_sources.source(tx, (id_, number))
 
 
-def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], policy: Policy, new_id: str) -> str | None:
+def _rehearsed(db: Database, draft: Draft, terms: SubmissionTerms, new_id: str) -> str | None:
     """Return what to warn of when it is rendered now; raise UsageError where a provider would refuse the result."""
-    planned, template = _without_storing(db, draft, policy, new_id, again=False)
+    planned, template = _without_storing(db, draft, terms.policy, new_id, again=False)
     if isinstance(planned, Former) or template is None:
         return None
     try:
@@ -193,7 +191,8 @@ def _rehearsed(db: Database, draft: Draft, urls: Mapping[str, str], policy: Poli
         hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
         told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
         return f"{told}\nhint: {hint}" if hint else told
-    _check(replace(planned, message=message), urls)
+    if (problem := planning.refused(replace(planned, message=message), terms)) is not None:
+        raise problem
     return None
 
 
@@ -201,91 +200,30 @@ def _joined(*remarks: str | None) -> str | None:
     return "\n".join(remark for remark in remarks if remark) or None
 
 
-def _planned(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | Former:
-    """Return the plan, by a provider whose adapter can be loaded; raise what stands against it."""
-    planned = submission.plan(draft, _with_channels(known, draft), id_, now)
-    if isinstance(planned, NoProvider):
-        names = " or ".join(adapter.name for adapter in registry.for_channel(draft.channel)) or "NAME"
-        raise Conflict(planned.message, f"notifyctl providers add {names}")
-    if isinstance(planned, NotifyctlError):
-        raise planned
-    if isinstance(planned, Plan) and draft.provider is None and not _is_loadable(planned.row.provider):
-        others = [each for each in known.providers if each.provider_name != planned.row.provider]
-        return _planned(draft, replace(known, providers=others), id_, now)
-    return planned
-
-
-def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
-    """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
-    if all(each.channel is not None for each in known.providers):
-        return known
-    return replace(known, providers=[_with_channel(each, draft) for each in known.providers])
-
-
-def _with_channel(config: ProviderConfig, draft: Draft) -> ProviderConfig:
-    asked_for = config.provider_name == draft.provider
-    if config.channel is not None or not (asked_for or _is_loadable(config.provider_name)):
-        return config
-    return replace(config, channel=registry.get(config.provider_name).channel)
-
-
-def _is_loadable(name: str) -> bool:
-    try:
-        registry.get(name)
-    except (BrokenProvider, NotFound):
-        return False
-    return True
-
-
-def _check(planned: Plan, urls: Mapping[str, str]) -> None:
-    """Raise UsageError for content the provider's API would refuse.
-
-    No secret is needed to know that: a host that only submits has no keys.
-    """
-    if planned.unaddressed is not None:
-        return
-    name = planned.provider.provider_name
-    settings = dict(planned.provider.config)
-    if name in urls:
-        settings["base_url"] = urls[name]
-    _built(registry.get(name), planned.message, Credentials(api_key="", config=settings))
-
-
-def _stored(tx: Tx, draft: Draft, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
-    row, template = planned.row, planned.template
-    if template is not None and not templates.keep(tx, [template.id]):
-        raise Conflict(f"template {template.name} was deleted at this moment", "notifyctl templates list")
-    if queue.submit(tx, [row], planned.files):
-        held = submission.is_held(row, providers, tx.now)
-        name = None if template is None else template.name
-        begun = store.begun(row, planned.recipient.username, held=held, template=name)
-        return Submitted(begun, False, planned.remark)
-    # Another one stored the same submission at this moment.
-    found = submissions.formers(tx, [row.idempotency_key]).get(row.idempotency_key)
-    if found is None:
-        raise _deleted(row.id)
-    before = submission.repeated(draft, found, row.content_hash)
-    if isinstance(before, NotifyctlError):
-        raise before
-    return _before(tx, before, row.id)
+def _stored(tx: Tx, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
+    row = planned.row
+    became = planning.store_all(tx, [planned])[row.id]
+    if isinstance(became, NotifyctlError):
+        raise became
+    if isinstance(became, Former):
+        return _before(tx, became, row.id)
+    held = submission.is_held(row, providers, tx.now)
+    name = None if planned.template is None else planned.template.name
+    begun = store.begun(row, planned.recipient.username, held=held, template=name)
+    return Submitted(begun, False, planned.remark)
 
 
 def _before(tx: Tx, former: Former, new_id: str) -> Submitted:
     found = store.get(tx, [former.id])
     if former.id not in found:
-        raise _deleted(former.id)
+        raise Conflict(f"notification {former.id} was deleted at this moment", "repeat the command")
     return Submitted(found[former.id], deduplicated=former.id != new_id)
 
 
-def _deleted(id_: str) -> Conflict:
-    return Conflict(f"notification {id_} was deleted at this moment", "repeat the command")
-
-
-def _built(adapter: Adapter, message: Message, credentials: Credentials) -> Request:
-    try:
-        return adapter.build(message, credentials)
-    except InvalidMessage as error:
-        raise UsageError(f"{adapter.name} would refuse it: {error}") from error
+def _required(planned: Planned) -> Plan | Former:
+    if isinstance(planned, NotifyctlError):
+        raise planned
+    return planned
 
 
 def _hidden(request: Request, credentials: Credentials, content: Mapping[str, Any]) -> Preview:

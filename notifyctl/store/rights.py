@@ -11,6 +11,7 @@ DISPATCHING = {
     "attachment_pieces": ("SELECT",),
     "attachments": ("SELECT", "UPDATE", "DELETE"),
     "audit_logs": ("INSERT",),
+    "batches": ("SELECT",),
     "cap_usage": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "categories": ("SELECT",),
     "category_opt_outs": ("SELECT",),

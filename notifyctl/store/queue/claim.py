@@ -27,7 +27,7 @@ from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import NOTHING, AddressKey, Reasons, Stops, asked, stops
 from notifyctl.core.triage import Due, Reading, Terms, answered, read, remembered, triage
-from notifyctl.store import early, providers, receipts, standings, suppressions, templates
+from notifyctl.store import early, providers, receipts, standings, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
@@ -284,13 +284,11 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
 
 
 def _holding(tx: Tx, due: Sequence[Due], terms: Terms) -> Terms:
-    """Return the terms with the templates that are disabled; what else they hold back leaves the queue in portions."""
-    made_of = {row.template_id for row in due if row.template_id is not None}
-    if not made_of or not (held := templates.held(tx, made_of)):
-        return terms
-    for provider in {row.provider for row in due if row.template_id in held}:
+    """Return the terms with what is held back; what else that holds leaves the queue in portions."""
+    held = parked.among(tx, due)
+    for provider in {row.provider for row in due if held.holds(row)}:
         parked.park(tx, provider, held, tx.now)
-    return replace(terms, held_templates=held)
+    return replace(terms, held_templates=held.templates, held_batches=held.batches) if any(held) else terms
 
 
 def _triaged(

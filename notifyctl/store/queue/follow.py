@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from notifyctl.core.batch import ids_digest
 from notifyctl.core.change import Audit, Change
 from notifyctl.core.model import Claim
 from notifyctl.core.submission import New
@@ -33,8 +34,19 @@ def follow_words(tx: Tx, said: Sequence[AddressNews]) -> Learned:
 
 def follow_new(tx: Tx, rows: Sequence[New]) -> None:
     """Write what follows from new notifications, in the transaction that inserted them."""
-    _account(tx, [(row.id, row.audit) for row in rows])
+    _account(tx, [(row.id, row.audit) for row in rows if row.batch_id is None])
+    _account_batches(tx, rows)
     hints.give(tx, (row.provider for row in rows if row.wakes))
+
+
+def _account_batches(tx: Tx, rows: Sequence[New]) -> None:
+    """Write one audit row for what was submitted together: how many there were, and what tells which."""
+    together: dict[str, list[str]] = {}
+    for row in rows:
+        if row.batch_id is not None:
+            together.setdefault(row.batch_id, []).append(row.id)
+    said = [(id_, {"count": len(ids), "ids_sha256": ids_digest(ids)}) for id_, ids in together.items()]
+    tx.audit("submit", "batch", said)
 
 
 def _refusals(done: Sequence[Change]) -> list[AddressNews]:

@@ -18,10 +18,12 @@ from sqlalchemy import (
     select,
 )
 
+from notifyctl.core.batch import BatchHold
 from notifyctl.core.health import Cause
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
 from notifyctl.store.schema.tables import (
+    batches,
     notification_preferences,
     notification_templates,
     notifications,
@@ -38,7 +40,7 @@ PENDING = _n.status == literal_column("'pending'")
 # `idx_status_created` instead, and does so where the queue was empty when it last counted: each claim of the burst that
 # follows would read and sort all that is due.
 QUEUED = _n.status.concat(literal_column("''")) == literal_column("'pending'")
-# What claims take of that: nothing that its template holds back.
+# What claims take of that: nothing that its template or its batch holds back.
 IN_QUEUE = and_(QUEUED, _n.parked_at.is_(None))
 
 
@@ -105,10 +107,11 @@ def paused(now: int | ColumnElement[int]) -> ColumnElement[bool]:
 
 
 def _held_back() -> ColumnElement[bool]:
-    """Return whether its template holds it back."""
-    t = notification_templates.c
+    """Return whether its template or its batch holds it back."""
+    t, b = notification_templates.c, batches.c
     disabled = and_(_n.template_id.is_not(None), _n.template_id.in_(select(t.id).where(~t.is_active)))
-    return or_(_n.parked_at.is_not(None), disabled)
+    paused = and_(_n.batch_id.is_not(None), _n.batch_id.in_(select(b.id).where(b.hold == BatchHold.PAUSED.value)))
+    return or_(_n.parked_at.is_not(None), disabled, paused)
 
 
 def _sending(now: int) -> ColumnElement[bool]:

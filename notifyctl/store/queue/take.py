@@ -260,6 +260,7 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.category,
             n.counted_at,
             or_(n.category.is_not(None), is_ruled(n.user_id, n.message_type)).label("ruled"),
+            n.batch_id,
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), IN_QUEUE, n.due_at <= moment, free)
         .where(*conditions)

@@ -14,7 +14,9 @@ _QUEUED = text("status || '' = 'pending' AND parked_at IS NULL")  # see states.I
 _KNOWN = text("provider_message_id IS NOT NULL")
 _ASKED_FOR = text("receipt_due_at IS NOT NULL")
 _BOUNCED = text("bounced_at IS NOT NULL")
-_PARKED = text("parked_at IS NOT NULL")
+_PARKED = text("parked_at IS NOT NULL AND batch_id IS NULL")
+_PARKED_OF_BATCH = text("parked_at IS NOT NULL AND batch_id IS NOT NULL")
+_OF_BATCH = text("batch_id IS NOT NULL")
 _TEMPLATED = text("template_id IS NOT NULL")
 _DEFERRED = text("deferred_by IS NOT NULL")
 
@@ -51,6 +53,21 @@ PARKED = Index(
     notifications.c.due_at,
     postgresql_where=_PARKED,
     sqlite_where=_PARKED,
+)
+PARKED_OF_BATCH = Index(
+    "idx_notifications_batch_parked",
+    notifications.c.batch_id,
+    notifications.c.template_id,
+    notifications.c.due_at,
+    postgresql_where=_PARKED_OF_BATCH,
+    sqlite_where=_PARKED_OF_BATCH,
+)
+BATCH = Index(
+    "idx_notifications_batch",
+    notifications.c.batch_id,
+    notifications.c.created_at,
+    postgresql_where=_OF_BATCH,
+    sqlite_where=_OF_BATCH,
 )
 TEMPLATE = Index(
     "idx_notifications_template",

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from notifyctl.store.db.dialect import ID, epoch_ms
 from notifyctl.store.schema.addresses import contact_points as contact_points
 from notifyctl.store.schema.addresses import suppressions as suppressions
+from notifyctl.store.schema.batches import batches as batches
 from notifyctl.store.schema.columns import flag, now_by_default, number, one_of, reference, row_id
 from notifyctl.store.schema.columns import metadata as metadata
 from notifyctl.store.schema.files import attachment_pieces as attachment_pieces
@@ -90,7 +91,7 @@ notifications = Table(
     flag("fails_over", default=True),  # added: another provider may take it
     Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
     Column("sent_to", String(1024)),  # added: the user's address that the last claim took; in no index
-    Column("parked_at", BigInteger),  # added: since when its template holds it back; then it is not in the queue
+    Column("parked_at", BigInteger),  # added: since when template or batch hold it back; then it is not in the queue
     Column("template_id", ID),  # added: what it is rendered from; no foreign key: history outlives a template
     Column(
         "template_version", Integer
@@ -98,6 +99,7 @@ notifications = Table(
     Column("category", String(50)),  # added: what it is about, by name
     Column("deferred_by", String(20)),  # added: which rule put it off (a `core.gate.Wait`)
     Column("counted_at", BigInteger),  # added: when it was counted for its user's cap; NULL: it is not
+    Column("batch_id", ID),  # added: what it was submitted with; no foreign key: none is deleted, each row would ask
     one_of("status", "status", "pending", "sent", "failed", "cancelled"),
     one_of("message_type", "message_type", "email", "sms", "push"),
     Index("idx_user_type", "user_id", "message_type"),

@@ -1,0 +1,160 @@
+"""The one plan of all roads in: from drafts to rows that a provider takes, to what was stored before, or to refusals.
+
+One submission is a plan of one; a file, a fixture and an application's call are plans of many. Nothing is said twice:
+`core.submission` judges, the provider's adapter checks what it would be asked to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from notifyctl.core import submission
+from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.model import Message
+from notifyctl.core.policy import UNCONFIGURED, Policy
+from notifyctl.core.provider import ProviderConfig
+from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
+from notifyctl.providers import registry
+from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request
+from notifyctl.providers.registry import BrokenProvider
+from notifyctl.services import previews
+from notifyctl.store import submissions, templates
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import submit as queue
+
+Planned = Plan | Former | NotifyctlError
+"""What a draft comes to: a row to insert, the notification that said the same before, or why it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionTerms:
+    """What the configuration says of submissions: the providers' addresses, the policy, where people unsubscribe."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = UNCONFIGURED
+    unsubscribe_url: str | None = None
+
+
+def plan_all(tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: SubmissionTerms) -> list[Planned]:
+    """Return what each draft comes to, in their order; `ids` are those of the rows to be.
+
+    Of two drafts with one key the first is the submission, the second repeats it or says something else. What a
+    template says is checked when it is rendered, not here.
+    """
+    found = list[Planned]()
+    first: dict[str, Former] = {}
+    for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
+        planned = plan(draft, known, id_, tx.now)
+        if isinstance(planned, Plan):
+            row = planned.row
+            before = first.get(row.idempotency_key)
+            if before is None:
+                planned = checked(planned, terms)
+            else:
+                planned = submission.repeated(draft, before, row.content_hash)
+            if isinstance(planned, Plan):
+                first[row.idempotency_key] = Former(row.id, row.content_hash)
+        found.append(planned)
+    return found
+
+
+def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Planned:
+    """Return what a draft comes to, by a provider whose adapter can be loaded."""
+    planned = submission.plan(draft, _with_channels(known, draft), id_, now)
+    if isinstance(planned, NoProvider):
+        names = " or ".join(adapter.name for adapter in registry.for_channel(draft.channel)) or "NAME"
+        return Conflict(planned.message, f"notifyctl providers add {names}")
+    if isinstance(planned, Plan) and draft.provider is None and not _is_loadable(planned.row.provider):
+        others = [each for each in known.providers if each.provider_name != planned.row.provider]
+        return plan(draft, replace(known, providers=others), id_, now)
+    return planned
+
+
+def checked(planned: Plan, terms: SubmissionTerms) -> Plan | NotifyctlError:
+    """Return the plan, or that the provider's API would refuse what it says; that of a template is not known yet.
+
+    No secret is needed to know that: a host that only submits has no keys.
+    """
+    if planned.template is not None:
+        return planned
+    return refused(replace(planned, message=previews.linked(planned.message, terms.unsubscribe_url)), terms) or planned
+
+
+def refused(planned: Plan, terms: SubmissionTerms) -> NotifyctlError | None:
+    """Return that the provider's API would refuse the message; None where it would not, or nothing goes there."""
+    if planned.unaddressed is not None:
+        return None
+    name = planned.provider.provider_name
+    settings = dict(planned.provider.config)
+    if name in terms.urls:
+        settings["base_url"] = terms.urls[name]
+    try:
+        built(registry.get(name), planned.message, Credentials(api_key="", config=settings))
+    except NotifyctlError as error:
+        return error
+    return None
+
+
+def built(adapter: Adapter, message: Message, credentials: Credentials) -> Request:
+    """Return the request that would send the message. Raises UsageError where the provider would refuse it."""
+    try:
+        return adapter.build(message, credentials)
+    except InvalidMessage as error:
+        raise UsageError(f"{adapter.name} would refuse it: {error}") from error
+
+
+def store_all(tx: Tx, plans: Sequence[Plan]) -> dict[str, Planned]:
+    """Insert the rows of plans, and return what became of each by its row's id: the plan itself where it is stored.
+
+    Another one may store the same submission at this moment: then that one's, or that it says something else.
+    """
+    made_of = {each.template.id for each in plans if each.template is not None}
+    there = templates.keep(tx, sorted(made_of)) if made_of else set()
+    became: dict[str, Planned] = {}
+    for each in plans:
+        gone = each.template is not None and each.template.id not in there
+        became[each.row.id] = _template_gone(each) if gone else each
+    wanted = [each for each in plans if became[each.row.id] is each]
+    files = {digest: content for each in wanted for digest, content in each.files.items()}
+    stored = queue.submit(tx, [each.row for each in wanted], files)
+    late = [each for each in wanted if each.row.id not in stored]
+    former = submissions.formers(tx, [each.row.idempotency_key for each in late])
+    for each in late:
+        became[each.row.id] = _told(each, former.get(each.row.idempotency_key))
+    return became
+
+
+def _told(planned: Plan, former: Former | None) -> Former | NotifyctlError:
+    if former is None:
+        return Conflict(f"notification {planned.row.id} was deleted at this moment", "repeat the command")
+    if former.content_hash == planned.row.content_hash:
+        return former
+    return submission.other_content(planned.key, former.id)
+
+
+def _template_gone(planned: Plan) -> Conflict:
+    name = "" if planned.template is None else planned.template.name
+    return Conflict(f"template {name} was deleted at this moment", "notifyctl templates list")
+
+
+def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
+    """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
+    if all(each.channel is not None for each in known.providers):
+        return known
+    return replace(known, providers=[_with_channel(each, draft) for each in known.providers])
+
+
+def _with_channel(config: ProviderConfig, draft: Draft) -> ProviderConfig:
+    asked_for = config.provider_name == draft.provider
+    if config.channel is not None or not (asked_for or _is_loadable(config.provider_name)):
+        return config
+    return replace(config, channel=registry.get(config.provider_name).channel)
+
+
+def _is_loadable(name: str) -> bool:
+    try:
+        registry.get(name)
+    except (BrokenProvider, NotFound):
+        return False
+    return True

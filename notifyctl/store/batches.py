@@ -1,0 +1,153 @@
+"""Batches: what was submitted together."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, update
+
+from notifyctl.core.batch import BatchHold, BatchSource, BatchState
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import NotFound
+from notifyctl.store import ids
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import only
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.page import newest_first
+from notifyctl.store.queue.states import PENDING
+from notifyctl.store.schema.tables import batches, notifications
+
+b, n = batches.c, notifications.c
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A batch as it is stored. Times are milliseconds since the epoch."""
+
+    id: str
+    name: str | None
+    source: str
+    hold: str | None
+    held_at: int | None
+    cancelled_at: int | None
+    created_at: int
+    updated_at: int
+
+    @property
+    def state(self) -> BatchState:
+        """What becomes of it now."""
+        if self.cancelled_at is not None:
+            return BatchState.CANCELLED
+        return BatchState.OPEN if self.hold is None else BatchState(self.hold)
+
+    @property
+    def shown(self) -> str:
+        """How people call it."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCounts:
+    """How many of a batch's notifications there are of each status; `parked` of the pending are out of the queue."""
+
+    total: int = 0
+    pending: int = 0
+    sent: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    parked: int = 0
+
+
+def opened(tx: Tx, name: str | None, source: BatchSource, hold: BatchHold | None = None) -> tuple[BatchRow, bool]:
+    """Return the batch of that name, made where there was none, and whether it is new."""
+    held_at = None if hold is None else tx.now
+    row = BatchRow(str(uuid.uuid4()), name, source.value, hold, held_at, None, tx.now, tx.now)
+    made = tx.dialect.insert(batches).values(asdict(row)).on_conflict_do_nothing().returning(b.id)
+    if tx.execute(made).first() is not None:
+        return row, True
+    return BatchRow(*tx.execute(_select().where(b.name == name)).one()), False
+
+
+def find(tx: Tx, ref: str) -> BatchRow:
+    """Return a batch by its name or id. Raises NotFound, UsageError for a beginning of several ids."""
+    text = ref.strip()
+    row = tx.execute(_select().where(b.name == text)).first() if text.isprintable() else None
+    if row is None and ids.bounds(text):
+        row = tx.execute(_select().where(b.id == ids.resolve(tx, batches, text, "batch"))).first()
+    if row is None:
+        raise NotFound(f"there is no batch {ids.shown(ref)}", "notifyctl batches list")
+    return BatchRow(*row)
+
+
+def lock(tx: Tx, ref: str) -> BatchRow:
+    """Return a batch by its name or id, locked until the transaction ends. Raises as `find` does."""
+    found = find(tx, ref)
+    tx.execute(tx.dialect.lock_row(select(b.id).where(b.id == found.id)))
+    return find(tx, found.id)
+
+
+def set_hold(tx: Tx, batch_id: str, hold: BatchHold | None) -> None:
+    """Let a batch be held, or go."""
+    held_at = None if hold is None else tx.now
+    tx.execute(update(batches).where(b.id == batch_id).values(hold=hold, held_at=held_at, updated_at=tx.now))
+
+
+def set_cancelled(tx: Tx, batch_id: str) -> None:
+    """Let nothing more be added to a batch."""
+    tx.execute(update(batches).where(b.id == batch_id).values(cancelled_at=tx.now, updated_at=tx.now))
+
+
+def paused(tx: Tx, batch_ids: Iterable[str]) -> frozenset[str]:
+    """Return those of these batches of which nothing goes."""
+    return frozenset(tx.rows(_PAUSED, tx.dialect.bind("v", _ID, [(id_,) for id_ in batch_ids])))
+
+
+def page(tx: Tx, after: Cursor | None, limit: int | None) -> list[BatchRow]:
+    """Return batches after the cursor, newest first."""
+    return [BatchRow(*row) for row in tx.execute(newest_first(_select(), b.created_at, b.id, after, limit))]
+
+
+def count(tx: Tx) -> int:
+    """Return how many there are."""
+    return tx.execute(select(func.count()).select_from(batches)).scalar_one()
+
+
+def holding(tx: Tx) -> dict[str, int]:
+    """Return how many notifications that left the queue held batches hold back, by how the batches are called."""
+    waits = and_(n.batch_id == b.id, PENDING, n.parked_at.is_not(None))
+    statement = select(func.coalesce(b.name, b.id), func.count()).join(notifications, waits).where(b.hold.is_not(None))
+    return {row[0]: row[1] for row in tx.execute(statement.group_by(b.id, b.name).order_by(b.created_at))}
+
+
+def counts(tx: Tx, batch_ids: Sequence[str]) -> dict[str, BatchCounts]:
+    """Return what became of these batches' notifications, by batch."""
+    if not batch_ids:
+        return {}
+    parked = func.count(n.parked_at)
+    statement = select(n.batch_id, n.status, func.count(), parked).where(tx.dialect.is_any(n.batch_id, batch_ids))
+    found: dict[str, dict[str, int]] = {id_: {"total": 0, "parked": 0} for id_ in batch_ids}
+    for id_, status, number, out in tx.execute(statement.group_by(n.batch_id, n.status)):
+        one = found[str(id_)]
+        one[status] = number
+        one["total"] += number
+        one["parked"] += out
+    return {id_: BatchCounts(**each) for id_, each in found.items()}
+
+
+_ID = {"id": ID}
+
+
+def _select() -> Select[Any]:
+    return select(b.id, b.name, b.source, b.hold, b.held_at, b.cancelled_at, b.created_at, b.updated_at)
+
+
+def _paused(dialect: Dialect) -> Select[tuple[str]]:
+    v = dialect.rowset("v", _ID)
+    is_paused: ColumnElement[bool] = b.hold == BatchHold.PAUSED.value
+    return select(b.id).where(b.id == v.c.id, is_paused)
+
+
+_PAUSED = only(_paused)
