@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from notifyctl.core.content import as_given
 from notifyctl.core.errors import UsageError
 
 _HINT = "--var name=Anna, or --var 'items:=[1, 2]'"
@@ -32,6 +32,6 @@ def _pair(text: str) -> tuple[str, Any]:
     if not as_json:
         return name, value
     try:
-        return name, json.loads(value)
+        return name, as_given(value)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--var {name}: is not JSON: {error}", _HINT) from None

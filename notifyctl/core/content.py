@@ -167,12 +167,21 @@ def of_template(
 def parse_data(text: str) -> dict[str, Any]:
     """Return what `--data` was given; raise UsageError unless it is a JSON object."""
     try:
-        data = _strictly(text)
+        data = as_given(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--data is not JSON: {_reason(error)}", _DATA_HINT) from None
     if not isinstance(data, dict):
         raise UsageError("--data must be a JSON object", _DATA_HINT)
     return data
+
+
+def as_given(text: str) -> Any:
+    """Return what a JSON text says, with its numbers as they are written there (`core.json_codec.Exact`).
+
+    Whatever becomes a payload is read so, or a repetition in SQL would not be the same submission. Raises ValueError
+    and RecursionError.
+    """
+    return _strictly(text, _GIVEN)
 
 
 def parse(payload: str, channel: Channel) -> dict[str, Any]:
@@ -315,11 +324,12 @@ def _no_constant(name: str) -> Any:
 
 
 # Made once: `json.loads` with an argument makes one for each call.
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_STORED = json.JSONDecoder(parse_constant=_no_constant)
+_GIVEN = json.JSONDecoder(parse_constant=_no_constant, parse_float=json_codec.exact)
 
 
-def _strictly(text: str) -> Any:
-    value = _DECODER.decode(text)
+def _strictly(text: str, decoder: json.JSONDecoder = _STORED) -> Any:
+    value = decoder.decode(text)
     if json_codec.is_too_deep(value):
         raise ValueError("nested too deep")
     return value

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
@@ -20,18 +21,22 @@ LONGEST = 64 * 1024 * 1024
 """Characters (or bytes) of a text that `lenient` reads: more than any payload with its attachments has."""
 DEEPEST = 200
 """Levels of nesting that are read: so few that whatever was read can be written again, too."""
+MOST_PLACES = 400
+"""Digits after a number's point that are stored: more than any float has."""
 
 _SURE = frozenset({str, int, bool, type(None)})
 _NESTS = frozenset({dict, list})
 # Looked for in the text, which costs less than looking through the values; inside of strings they only cost time.
 _LONG_INTEGER = b"0" * 19
 _SURELY_NOT_DEEP = 100
+_SURELY_A_FLOAT = 308
+_NO_FLOAT = 2**1024 - 2**970  # rounds to infinity (IEEE 754)
 _NULL = re.compile(rb"null(?:$|[,}\]])")
 _ALIKE = bytes.maketrans(b"123456789[", b"000000000{")
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Made once: `json.dumps` with arguments makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_CANONICAL = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+_QUOTED = json.encoder.encode_basestring
 _SORTED = _NOTHING_BUT_JSON | orjson.OPT_SORT_KEYS
 
 
@@ -97,17 +102,75 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode() if unsure else written
 
 
+class Exact(float):
+    """A number that was written otherwise than its float is, such as 1.50: it is stored as it was written."""
+
+    __slots__ = ("written",)
+    written: str
+
+
+def exact(written: str) -> int | float:
+    """Return the number that a JSON text writes with a point or an exponent; for `json`'s `parse_float`.
+
+    An integer where PostgreSQL's `jsonb` prints one (1e3), so that it is one when it is read again. Raises ValueError
+    for one that is too large, or has too many places.
+    """
+    try:
+        text = _printed(Decimal(written))
+    except ArithmeticError:
+        raise ValueError("a number has an exponent that nobody can count with") from None
+    if "." not in text:
+        return int(text)
+    value = Exact(text)
+    if _printed(Decimal(float.__repr__(value))) == text:
+        return float(text)
+    value.written = text
+    return value
+
+
 def canonical(value: Any) -> str:
     """Return compact JSON with its keys in order, by code point, and characters as they are.
 
-    Raises as `encode` does, but for half a surrogate pair, which a text can hold.
+    Numbers are written as PostgreSQL's `jsonb` prints them: no exponent, the places after the point that were given, no
+    negative zero. So SQL makes the same text of the same content. Raises as `encode` does, but for half a surrogate
+    pair, which a text can hold, and ValueError for a number that is larger than any float, or has too many places.
     """
     if _is_sure(value):
         try:
             return orjson.dumps(value, option=_SORTED).decode()
         except orjson.JSONEncodeError:  # an integer beyond 64 bits, half a surrogate pair, nested deep
             pass
-    return _CANONICAL.encode(value)
+    return _written(value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join([f"{_QUOTED(key)}:{_written(value[key])}" for key in sorted(value)]) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_written, value)) + "]"
+    if isinstance(value, str):
+        return _QUOTED(value)
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return value.written if isinstance(value, Exact) else _number(value)
+    return _ENCODER.encode(value)
+
+
+def _number(value: float) -> str:
+    # Whatever its class may be: an enumeration's members print their names.
+    text = float.__repr__(value) if isinstance(value, float) else int.__repr__(value)
+    return _printed(Decimal(text)) if "e" in text or len(text) > _SURELY_A_FLOAT or not value else text
+
+
+def _printed(value: Decimal) -> str:
+    if not value.is_finite():
+        raise ValueError(f"{value} is no JSON")
+    if value.adjusted() >= _SURELY_A_FLOAT and value.copy_abs() >= _NO_FLOAT:
+        raise ValueError("a number is larger than any float")
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > MOST_PLACES:
+        raise ValueError(f"a number has more than {MOST_PLACES} places after the point")
+    text = format(value, "f")
+    return text if value else text.lstrip("-")
 
 
 def _is_sure(value: Any) -> bool:

@@ -23,6 +23,11 @@ scalars = st.none() | st.booleans() | st.integers() | st.sampled_from(LIMITS) | 
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
 )
+pointless = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
 tokens = st.lists(
     st.sampled_from(
         [
@@ -123,9 +128,12 @@ def test_what_is_written_says_the_same(value: Any) -> None:
         assert repr(json.loads(json_codec.encode(value))) == repr(json.loads(expected))
 
 
-@given(values | st.dictionaries(texts | st.integers(), values, max_size=3))
+@given(pointless)
 def test_canonical_json_is_the_standard_librarys(value: Any) -> None:
-    """The stored hashes of contents were made of that text: a digit or an order of another kind is another content."""
+    """The stored hashes of contents were made of that text: a digit or an order of another kind is another content.
+
+    But for numbers with a point, which are written as SQL writes them: see `test_content`.
+    """
     expected = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
     assert came_to(lambda: json_codec.canonical(value)) == came_to(lambda: expected.encode(value))
 
