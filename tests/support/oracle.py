@@ -77,7 +77,8 @@ Condition = tuple[str, Allows]
 
 def allows(conditions: Sequence[Condition], at: int) -> bool:
     """Return whether all of them allow it."""
-    return all(allowed(moment(at).astimezone(zone(name))) for name, allowed in conditions)
+    instant = moment(at)
+    return all(allowed(instant.astimezone(zone(name))) for name, allowed in conditions)
 
 
 def first_allowed(conditions: Sequence[Condition], at: int, days: int) -> int | None:
