@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, bindparam, func, select, union
+from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, and_, bindparam, func, select, union
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import content
 from notifyctl.core.audience import message, own_address
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.gate import Person
+from notifyctl.core.model import Channel
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
 from notifyctl.core.suppression import AddressKey, asked
@@ -81,18 +82,31 @@ def _persons(
     tx: Tx, asked: Sequence[tuple[Draft, Recipient | NotifyctlError, str | NotifyctlError | None]], policy: Policy
 ) -> list[Person | None]:
     """Return what rules know of each draft's user at the moment it is for; nothing is asked where there are none."""
-    moments: dict[int, dict[int, Whom]] = {}
+    spans: dict[int, _Span] = {}
     for place, (draft, who, category) in enumerate(asked):
         if isinstance(who, NotifyctlError) or isinstance(category, NotifyctlError):
             continue
         if who.ruled or category is not None or policy.notification_limit is not None:
-            moments.setdefault(draft.due_at(tx.now), {})[place] = Whom(who.id, draft.channel.value, category)
+            moment = draft.due_at(tx.now)
+            span = spans.setdefault(moment // _SPAN_MS, _Span(moment, {}))
+            span.whom[place] = Whom(who.id, draft.channel.value, category)
     found: list[Person | None] = [None] * len(asked)
-    for moment, whom in moments.items():
+    for moment, whom in spans.values():
         known = standings.of(tx.at(moment), whom.values(), policy)
         for place, each in whom.items():
             found[place] = known.person(each, critical=asked[place][0].critical)
     return found
+
+
+_SPAN_MS = 15 * 60_000
+"""Days begin at the quarters of an hour, whatever the zone: within one everybody's day is the same."""
+
+
+class _Span(NamedTuple):
+    """A moment, and for which drafts (by place) of about that time rules are asked of whom."""
+
+    moment: int
+    whom: dict[int, Whom]
 
 
 def _by_id(tx: Tx, ref: str) -> Template | NotifyctlError:
@@ -121,25 +135,35 @@ def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[
     return asked(replace(to, group=group) if group else to, who.address)
 
 
+class _Ref(NamedTuple):
+    """Who is meant on which channel; `own` is an address that goes before the user's."""
+
+    user: str
+    channel: Channel
+    own: str | None
+
+
 def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:
+    refs = [_Ref(draft.user, draft.channel, own_address(draft.channel, draft.payload)) for draft in drafts]
+    places = {ref: place for place, ref in enumerate(dict.fromkeys(refs))}  # who is meant often is asked for once
     by_place: dict[int, list[Recipient]] = {}
-    for each in _found(tx, [asked for place, draft in enumerate(drafts) if (asked := _asked(place, draft))]):
+    for each in _found(tx, [asked for ref, place in places.items() if (asked := _asked(place, ref))]):
         by_place.setdefault(each.place, []).append(each.recipient)
-    return [_meant(draft.user, by_place.get(place, [])) for place, draft in enumerate(drafts)]
+    who = {ref: _meant(ref.user, by_place.get(place, [])) for ref, place in places.items()}
+    return [who[ref] for ref in refs]
 
 
 def _meant(ref: str, found: Sequence[Recipient]) -> Recipient | NotifyctlError:
     return people.unclear(ref, [each.id for each in found]) or found[0]
 
 
-def _asked(place: int, draft: Draft) -> tuple[Any, ...] | None:
-    """Return the draft's row of the question after users; None where its reference can be nobody's."""
-    text = draft.user.strip()
+def _asked(place: int, ref: _Ref) -> tuple[Any, ...] | None:
+    """Return the row of the question after users; None where the reference can be nobody's."""
+    text = ref.user.strip()
     if not text.isprintable():  # neither a name nor an address; a NUL could not even be asked for
         return None
     low, high = (ids.bounds(text) if len(text) >= ids.PREFIX_MIN else None) or ("", "")
-    own = own_address(draft.channel, draft.payload)
-    return place, text, people.with_plain_domain(text), low, high, draft.channel.value, own
+    return place, text, people.with_plain_domain(text), low, high, ref.channel.value, ref.own
 
 
 def _found(tx: Tx, asked: Sequence[tuple[Any, ...]]) -> list[_Found]:
@@ -184,7 +208,8 @@ def _meant_users(given: FromClause) -> CTE:
     # Materialized: PostgreSQL would take the references apart once for each way, which costs more than to find a user.
     asked = select(given).cte("asked").prefix_with("MATERIALIZED")
     a, u = asked.c, users.c
-    ways = (u.username == a.text, u.email == a.text, u.email == a.plain, u.id.between(a.low, a.high))
+    by_plain, by_id = and_(a.plain != a.text, u.email == a.plain), and_(a.low != "", u.id.between(a.low, a.high))
+    ways = (u.username == a.text, u.email == a.text, by_plain, by_id)
     each = (select(a.place, a.channel, a.own, u.id, u.username, u.email, u.language).where(way) for way in ways)
     most = bindparam("most", type_=Integer())
     return union(*each).limit(most).cte("meant").prefix_with("MATERIALIZED")
