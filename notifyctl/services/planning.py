@@ -16,7 +16,7 @@ from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request
+from notifyctl.providers.contract import Adapter, Builder, Credentials, InvalidMessage, Request, builder
 from notifyctl.providers.registry import BrokenProvider
 from notifyctl.services import previews
 from notifyctl.store import submissions, templates
@@ -44,13 +44,14 @@ def plan_all(tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: Submiss
     """
     found = list[Planned]()
     first: dict[str, Former] = {}
+    builders: dict[str, Builder] = {}
     for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
         planned = plan(draft, known, id_, tx.now)
         if isinstance(planned, Plan):
             row = planned.row
             before = first.get(row.idempotency_key)
             if before is None:
-                planned = checked(planned, terms)
+                planned = checked(planned, terms, builders)
             else:
                 planned = submission.repeated(draft, before, row.content_hash)
             if isinstance(planned, Plan):
@@ -71,29 +72,54 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Planned:
     return planned
 
 
-def checked(planned: Plan, terms: SubmissionTerms) -> Plan | NotifyctlError:
+def checked(planned: Plan, terms: SubmissionTerms, builders: dict[str, Builder] | None = None) -> Plan | NotifyctlError:
     """Return the plan, or that the provider's API would refuse what it says; that of a template is not known yet.
 
-    No secret is needed to know that: a host that only submits has no keys.
+    No secret is needed to know that: a host that only submits has no keys. `builders` keeps what was made for a
+    provider, for the others of one transaction.
     """
     if planned.template is not None:
         return planned
-    return refused(replace(planned, message=previews.linked(planned.message, terms.unsubscribe_url)), terms) or planned
+    try:
+        message = previews.linked(planned.message, terms.unsubscribe_url)
+    except UsageError as error:
+        return error
+    return refused(planned, message, terms, builders) or planned
 
 
-def refused(planned: Plan, terms: SubmissionTerms) -> NotifyctlError | None:
-    """Return that the provider's API would refuse the message; None where it would not, or nothing goes there."""
+def refused(
+    planned: Plan, message: Message, terms: SubmissionTerms, builders: dict[str, Builder] | None = None
+) -> NotifyctlError | None:
+    """Return that the provider's API would refuse the plan's message, as it is by now; None where nothing goes there.
+
+    None, too, where it would be taken.
+    """
     if planned.unaddressed is not None:
         return None
     name = planned.provider.provider_name
-    settings = dict(planned.provider.config)
-    if name in terms.urls:
-        settings["base_url"] = terms.urls[name]
+    build = None if builders is None else builders.get(name)
     try:
-        built(registry.get(name), planned.message, Credentials(api_key="", config=settings))
+        if build is None:
+            build = _builder(planned.provider, terms)
+            if builders is not None:
+                builders[name] = build
+        build(message)
+    except InvalidMessage as error:
+        return _would_refuse(name, error)
     except NotifyctlError as error:
         return error
     return None
+
+
+def _builder(provider: ProviderConfig, terms: SubmissionTerms) -> Builder:
+    settings = dict(provider.config)
+    if provider.provider_name in terms.urls:
+        settings["base_url"] = terms.urls[provider.provider_name]
+    return builder(registry.get(provider.provider_name), Credentials(api_key="", config=settings))
+
+
+def _would_refuse(name: str, error: InvalidMessage) -> UsageError:
+    return UsageError(f"{name} would refuse it: {error}")
 
 
 def built(adapter: Adapter, message: Message, credentials: Credentials) -> Request:
@@ -101,7 +127,7 @@ def built(adapter: Adapter, message: Message, credentials: Credentials) -> Reque
     try:
         return adapter.build(message, credentials)
     except InvalidMessage as error:
-        raise UsageError(f"{adapter.name} would refuse it: {error}") from error
+        raise _would_refuse(adapter.name, error) from error
 
 
 def store_all(tx: Tx, plans: Sequence[Plan]) -> dict[str, Planned]:

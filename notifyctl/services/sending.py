@@ -191,7 +191,7 @@ def _rehearsed(db: Database, draft: Draft, terms: SubmissionTerms, new_id: str) 
         hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
         told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
         return f"{told}\nhint: {hint}" if hint else told
-    if (problem := planning.refused(replace(planned, message=message), terms)) is not None:
+    if (problem := planning.refused(planned, message, terms)) is not None:
         raise problem
     return None
 
