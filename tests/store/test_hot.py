@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from notifyctl.core.change import Change
 from notifyctl.store import suppressions, templates
 from notifyctl.store.db.database import Database
-from notifyctl.store.db.dialect import SQLITE, Dialect, array_literal
+from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
+from notifyctl.store.db.literals import array_literal
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import apply, take
 from notifyctl.store.schema.tables import contact_points, notification_templates, notifications, users

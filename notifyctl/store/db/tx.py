@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import Connection, CursorResult, Executable, insert
+from sqlalchemy import Connection, CursorResult, Executable, Table, insert
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from notifyctl.core.model import Actor
 from notifyctl.store.db.dialect import Dialect
-from notifyctl.store.db.hot import Hot, fetch
+from notifyctl.store.db.hot import Hot, as_sqlalchemy, fetch
 from notifyctl.store.schema.tables import audit_logs
 
 R = TypeVar("R")
@@ -57,6 +57,16 @@ class Tx:
     def rows(self, statement: Hot[R], parameters: Mapping[str, Any]) -> list[R]:
         """Run a statement of the dispatch loop below SQLAlchemy and return its rows."""
         return fetch(self.conn, self.dialect, statement, parameters)
+
+    def insert_many(self, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str) -> int:
+        """Insert very many rows, but for those whose value of `unique` is there already; return how many.
+
+        Below SQLAlchemy: values go to the driver as they are.
+        """
+        try:
+            return self.dialect.insert_many(self.conn, table, columns, rows, unique)
+        except Exception as error:
+            raise as_sqlalchemy(self.conn, f"INSERT INTO {table.name}", error) from error
 
     def audit(self, action: str, resource_type: str, changed: Changed) -> None:
         """Write what was done to resources into the audit trail, one row for each."""

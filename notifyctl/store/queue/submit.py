@@ -7,17 +7,24 @@ from dataclasses import fields
 from functools import cache
 from operator import attrgetter
 
+from sqlalchemy import Select, select
 from sqlalchemy.sql.dml import ReturningInsert
 
 from notifyctl.core.submission import New
 from notifyctl.store import attachments
-from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.follow import follow_new
 from notifyctl.store.schema.tables import notifications
 
 _COLUMNS = tuple(field.name for field in fields(New) if field.name not in New.ASIDE)
 _VALUES = attrgetter(*_COLUMNS)
+
+n = notifications.c
+
+MANY = 100
+"""From so many on, rows go in by the way that has a price of its own, and costs little for each."""
 
 
 def submit(tx: Tx, rows: Sequence[New], files: Mapping[str, str] | None = None) -> set[str]:
@@ -31,11 +38,22 @@ def submit(tx: Tx, rows: Sequence[New], files: Mapping[str, str] | None = None) 
         return set()
     # In the order of the key, so that two that insert the same keys wait for each other one way only.
     ordered = sorted(rows, key=lambda row: row.idempotency_key)
-    values = [dict(zip(_COLUMNS, _VALUES(row), strict=True)) for row in ordered]
-    inserted = set(tx.execute(_inserting(tx.dialect), values).scalars())
+    inserted = _insert_few(tx, ordered) if len(rows) < MANY else _insert_many(tx, ordered)
     _attach(tx, [row for row in rows if row.id in inserted and row.files], files or {})
     follow_new(tx, [row for row in rows if row.id in inserted])
     return inserted
+
+
+def _insert_few(tx: Tx, rows: Sequence[New]) -> set[str]:
+    values = [dict(zip(_COLUMNS, _VALUES(row), strict=True)) for row in rows]
+    return set(tx.execute(_inserting(tx.dialect), values).scalars())
+
+
+def _insert_many(tx: Tx, rows: Sequence[New]) -> set[str]:
+    count = tx.insert_many(notifications, _COLUMNS, map(_VALUES, rows), n.idempotency_key.name)
+    ids = [row.id for row in rows]
+    # Mostly all are new, and nobody has to be asked which.
+    return set(ids) if count == len(ids) else set(tx.rows(_THERE, tx.dialect.bind("v", _ID, [(id_,) for id_ in ids])))
 
 
 def _attach(tx: Tx, rows: Sequence[New], files: Mapping[str, str]) -> None:
@@ -49,3 +67,12 @@ def _attach(tx: Tx, rows: Sequence[New], files: Mapping[str, str]) -> None:
 def _inserting(dialect: Dialect) -> ReturningInsert[str]:
     statement = dialect.insert(notifications)
     return statement.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(notifications.c.id)
+
+
+def _there(dialect: Dialect) -> Select[tuple[str]]:
+    v = dialect.rowset("v", _ID)
+    return select(n.id).where(n.id == v.c.id)
+
+
+_ID = {"id": ID}
+_THERE = only(_there)
