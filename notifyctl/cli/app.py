@@ -28,6 +28,7 @@ COMMANDS = (
     ("send", "send", "Submit one notification."),
     ("schedule", "schedule", "Submit one notification for later."),
     ("notifications", "notifications", "Look at, cancel, restore, reschedule and resend notifications."),
+    ("batches", "batches", "What was submitted together: follow, pause, resume, cancel."),
     ("dispatch", "dispatch", "Send what is due."),
     ("dlq", "dlq", "Dead letters: look, retry, resolve."),
     ("suppressions", "suppressions", "Addresses that must not be written to, and why."),

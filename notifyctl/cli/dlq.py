@@ -51,6 +51,7 @@ def _filters(
     template: Annotated[
         str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")
     ] = None,
+    batch: Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Submitted with this batch.")] = None,
     since: Annotated[
         Any,
         typer.Option(

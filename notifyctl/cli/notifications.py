@@ -68,6 +68,8 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("template"),
         Field("template_id", FieldKind.ID),
         Field("template_version", FieldKind.NUMBER),
+        Field("batch"),
+        Field("batch_id", FieldKind.ID),
     )
 
 
@@ -90,6 +92,7 @@ SHOWN = (
 
 _ProviderId = Annotated[str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")]
 _Category = Annotated[str | None, typer.Option("--category", metavar="CATEGORY", help="Of this category.")]
+_Batch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Submitted with this batch.")]
 _Template = Annotated[str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")]
 _TemplateVersion = Annotated[
     int | None, typer.Option("--template-version", metavar="N", min=1, help="From this version of it.")
@@ -118,6 +121,7 @@ def _filters(
     template: _Template = None,
     template_version: _TemplateVersion = None,
     category: _Category = None,
+    batch: _Batch = None,
     since: Annotated[
         Any,
         typer.Option(

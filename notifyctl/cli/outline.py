@@ -100,6 +100,8 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
         return sorted(providers.settings()) if path == "providers add" else "provider"
     if param.name in ("name", "names") and noun == "templates":
         return "" if path == "templates create" else "template"
+    if metavar == "BATCH":
+        return "batch"
     if metavar == "CATEGORY":
         return "category" if path != "categories create" else ""
     return "file" if metavar in _FILES else _BY_NAME.get(param.name or "", "")

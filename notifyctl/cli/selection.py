@@ -110,10 +110,16 @@ def choose(run: Invocation, ctx: typer.Context, texts: Sequence[str] | None, man
     if by_filter == bool(texts):
         what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {many.verb}"
         raise UsageError(what, "name ids, - for ids on stdin, a filter such as --user, or --all")
-    db, dry = run.system.db, bool(options.get("dry_run"))
     if not by_filter:
         return _named(run, texts or (), many, options)
-    selection = many.select(db, many.query(**filters(ctx)))
+    return caught(run, ctx, many.query(**filters(ctx)), many)
+
+
+def caught(run: Invocation, ctx: typer.Context, query: Q, many: Many[Q]) -> Chosen:
+    """Return what a query catches, agreed to. Raises as `choose` does."""
+    options, db = given(ctx), run.system.db
+    dry = bool(options.get("dry_run"))
+    selection = many.select(db, query)
     _expect(len(selection.ids), options.get("expect"))
     _agree(run, selection, many, options)
     return Chosen(db.rehearsal() if dry else db, list(selection.ids), by_filter=True, unknown=[], dry=dry)

@@ -19,8 +19,8 @@ class State(StrEnum):
         scheduled   waits for the moment it was submitted for (`send_at`)
         deferred    waits because a rule said so: quiet hours, a cap, a contact window, the user's limit
         retrying    waits for another attempt
-        held        due, but its template is disabled, or its provider is paused, open, throttled, disabled or gone,
-                    and no other stands in for it
+        held        due, but its template is disabled, its batch held, or its provider is paused, open, throttled,
+                    disabled or gone, and no other stands in for it
         due         may start now
 
     `bounced` is of those that are `sent`: the provider took it and gave it up later.
@@ -84,9 +84,11 @@ class Notification:
     receipt_due_at: int | None
     template_id: str | None
     template_version: int | None
+    batch_id: str | None
     username: str
     state: str
     template: str | None = None
+    batch: str | None = None
 
     @property
     def metric_at(self) -> int:

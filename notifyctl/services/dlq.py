@@ -18,7 +18,7 @@ from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.notifications import require_provider
-from notifyctl.store import attachments, ids, selections, templates, users
+from notifyctl.store import attachments, batches, ids, selections, templates, users
 from notifyctl.store import dlq as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -41,6 +41,7 @@ class DeadLetterQuery:
     provider: str | None = None
     user: str | None = None
     template: str | None = None
+    batch: str | None = None
     since: Point | None = None
     until: Point | None = None
 
@@ -74,6 +75,7 @@ def ask(db: Database, query: DeadLetterQuery) -> DeadLetterFilter:
             provider=query.provider,
             user_id=users.find(tx, query.user).id if query.user is not None else None,
             template_id=templates.find(tx, query.template).id if query.template is not None else None,
+            batch_id=batches.find(tx, query.batch).id if query.batch is not None else None,
             since=when.at(query.since, tx.now),
             until=when.at(query.until, tx.now),
         )

@@ -20,7 +20,7 @@ from notifyctl.core.submission import New
 from notifyctl.core.when import Point
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection, Standing
-from notifyctl.store import attachments, categories, ids, providers, selections, templates, users
+from notifyctl.store import attachments, batches, categories, ids, providers, selections, templates, users
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -48,6 +48,7 @@ class NotificationQuery:
     template: str | None = None
     template_version: int | None = None
     category: str | None = None
+    batch: str | None = None
     since: Point | None = None
     until: Point | None = None
     stuck_ms: int | None = None
@@ -260,6 +261,7 @@ def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         template_id=templates.find(tx, query.template).id if query.template is not None else None,
         template_version=query.template_version,
         category=categories.find(tx, query.category).name if query.category is not None else None,
+        batch_id=batches.find(tx, query.batch).id if query.batch is not None else None,
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),
         stuck_ms=query.stuck_ms,

@@ -16,7 +16,7 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import credentials, presence
+from notifyctl.services import batches, credentials, presence
 from notifyctl.services.presence import Problem
 from notifyctl.store import bursts as store_bursts
 from notifyctl.store import providers, templates
@@ -105,7 +105,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
         letters = store.dead_letters(tx)
         configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
         day, hour = store.last_day(tx), store.last_hour(tx)
-        bursts = [*_of_templates(templates.holding(tx)), *_bursts(tx)]
+        bursts = [*_of_templates(templates.holding(tx)), *batches.problems(tx), *_bursts(tx)]
         vanished, after = store.vanished(tx), store.afterwards(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from notifyctl.core.batch import BatchHold, BatchSource, BatchState
 from notifyctl.core.cursor import Cursor
@@ -61,6 +61,15 @@ class BatchCounts:
     parked: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBatch:
+    """A batch that is held, as people call it, and how many of its notifications wait."""
+
+    shown: str
+    state: BatchState
+    held: int
+
+
 def opened(tx: Tx, name: str | None, source: BatchSource, hold: BatchHold | None = None) -> tuple[BatchRow, bool]:
     """Return the batch of that name, made where there was none, and whether it is new."""
     held_at = None if hold is None else tx.now
@@ -89,15 +98,11 @@ def lock(tx: Tx, ref: str) -> BatchRow:
     return find(tx, found.id)
 
 
-def set_hold(tx: Tx, batch_id: str, hold: BatchHold | None) -> None:
-    """Let a batch be held, or go."""
+def put(tx: Tx, batch_id: str, hold: BatchHold | None, *, cancelled: bool = False) -> None:
+    """Let a batch be held, or go; while it is cancelled nothing can be added to it."""
     held_at = None if hold is None else tx.now
-    tx.execute(update(batches).where(b.id == batch_id).values(hold=hold, held_at=held_at, updated_at=tx.now))
-
-
-def set_cancelled(tx: Tx, batch_id: str) -> None:
-    """Let nothing more be added to a batch."""
-    tx.execute(update(batches).where(b.id == batch_id).values(cancelled_at=tx.now, updated_at=tx.now))
+    values = {"hold": hold, "held_at": held_at, "cancelled_at": tx.now if cancelled else None, "updated_at": tx.now}
+    tx.execute(update(batches).where(b.id == batch_id).values(values))
 
 
 def paused(tx: Tx, batch_ids: Iterable[str]) -> frozenset[str]:
@@ -115,11 +120,15 @@ def count(tx: Tx) -> int:
     return tx.execute(select(func.count()).select_from(batches)).scalar_one()
 
 
-def holding(tx: Tx) -> dict[str, int]:
-    """Return how many notifications that left the queue held batches hold back, by how the batches are called."""
-    waits = and_(n.batch_id == b.id, PENDING, n.parked_at.is_not(None))
-    statement = select(func.coalesce(b.name, b.id), func.count()).join(notifications, waits).where(b.hold.is_not(None))
-    return {row[0]: row[1] for row in tx.execute(statement.group_by(b.id, b.name).order_by(b.created_at))}
+def holding(tx: Tx) -> list[HeldBatch]:
+    """Return the batches that are held, oldest first; of those that are cancelled the ones with something left."""
+    waits = and_(n.batch_id == b.id, PENDING, or_(b.hold == BatchHold.PAUSED.value, n.parked_at.is_not(None)))
+    statement = select(*_select().selected_columns, func.count(n.id)).select_from(
+        batches.outerjoin(notifications, waits)
+    )
+    found = tx.execute(statement.where(b.hold.is_not(None)).group_by(b.id).order_by(b.created_at, b.id))
+    held = [(BatchRow(*row[:-1]), row[-1]) for row in found]
+    return [HeldBatch(row.shown, row.state, left) for row, left in held if left or row.cancelled_at is None]
 
 
 def counts(tx: Tx, batch_ids: Sequence[str]) -> dict[str, BatchCounts]:

@@ -8,6 +8,7 @@ from sqlalchemy import Select, null, select
 
 from notifyctl.store.schema.tables import (
     api_keys,
+    batches,
     categories,
     notification_dlq,
     notification_templates,
@@ -70,3 +71,10 @@ def categories_like(beginning: str, most: int) -> Select[Any]:
     name = categories.c.name
     found = select(name, categories.c.kind, null()).where(name.startswith(beginning, autoescape=True))
     return found.order_by(name).limit(most)
+
+
+def batches_like(beginning: str, most: int) -> Select[Any]:
+    """Select batches' names with their sources."""
+    b = batches.c
+    found = select(b.name, b.source, b.created_at).where(b.name.startswith(beginning, autoescape=True))
+    return found.order_by(b.created_at.desc(), b.id.desc()).limit(most)

@@ -50,6 +50,7 @@ class DeadLetterFilter:
     provider: str | None = None
     user_id: str | None = None
     template_id: str | None = None
+    batch_id: str | None = None
     since: int | None = None
     until: int | None = None
 
@@ -99,7 +100,8 @@ def page(tx: Tx, wanted: DeadLetterFilter, after: Cursor | None, limit: int) -> 
 
 def count(tx: Tx, wanted: DeadLetterFilter) -> int:
     """Return how many match."""
-    of_notification = (wanted.error, wanted.channel, wanted.provider, wanted.user_id, wanted.template_id)
+    sources = (wanted.provider, wanted.user_id, wanted.template_id, wanted.batch_id)
+    of_notification = (wanted.error, wanted.channel, *sources)
     joined = notification_dlq.join(notifications, n.id == d.notification_id)
     source = notification_dlq if all(each is None for each in of_notification) else joined
     return tx.execute(select(func.count()).select_from(source).where(*conditions(wanted))).scalar_one()
@@ -121,6 +123,7 @@ def conditions(wanted: DeadLetterFilter) -> list[ColumnElement[bool]]:
         cast(n.provider, String(20)): wanted.provider,
         n.user_id: wanted.user_id,
         n.template_id: wanted.template_id,
+        n.batch_id: wanted.batch_id,
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.error is not None:

@@ -31,7 +31,7 @@ from notifyctl.core.submission import New
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, predicates, state_expression, stuck
-from notifyctl.store.schema.tables import notification_templates, notifications, users
+from notifyctl.store.schema.tables import batches, notification_templates, notifications, users
 
 DAY_MS = 86_400_000
 MOST_TWINS = 10
@@ -58,6 +58,7 @@ class NotificationFilter:
     template_id: str | None = None
     template_version: int | None = None
     category: str | None = None
+    batch_id: str | None = None
     since: int | None = None
     until: int | None = None
     stuck_ms: int | None = None
@@ -163,6 +164,7 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
         n.template_id: wanted.template_id,
         n.template_version: wanted.template_version,
         n.category: wanted.category,
+        n.batch_id: wanted.batch_id,
     }
     found += [column == value for column, value in equal.items() if value is not None]
     if wanted.since is not None:
@@ -212,11 +214,16 @@ _TEMPLATE = (
     .scalar_subquery()
     .label("template")
 )
+_BATCH = (
+    select(batches.c.name).where(batches.c.id == n.batch_id).correlate(notifications).scalar_subquery().label("batch")
+)
 
 
 def _select(now: int, columns: Sequence[ColumnElement[Any]] = _ROW) -> Select[Any]:
     state = state_expression(now).label("state")
-    return select(*columns, users.c.username, state, _TEMPLATE).join_from(notifications, users, users.c.id == n.user_id)
+    return select(*columns, users.c.username, state, _TEMPLATE, _BATCH).join_from(
+        notifications, users, users.c.id == n.user_id
+    )
 
 
 def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:
@@ -228,7 +235,14 @@ def _newest_of_each_status(statement: Select[Any], limit: int) -> Select[Any]:
 
 def _is_in_order(wanted: NotificationFilter) -> bool:
     """Return whether one statement finds them quickly: all have one status, or are few."""
-    only = (wanted.status, wanted.state, wanted.stuck_ms, wanted.provider_message_id, wanted.template_id)
+    only = (
+        wanted.status,
+        wanted.state,
+        wanted.stuck_ms,
+        wanted.provider_message_id,
+        wanted.template_id,
+        wanted.batch_id,
+    )
     return any(each is not None for each in only)
 
 

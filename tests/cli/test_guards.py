@@ -33,6 +33,7 @@ WORDS = {
     "dlq resolve": ("--all", "--yes", "--by", "anna"),
     "dispatch": ("--once",),
     "receipts ingest": ("-",),
+    "batches cancel": ("spring", "--yes"),
 }
 """What a command is called with where its required parameters do not say it."""
 

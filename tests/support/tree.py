@@ -17,7 +17,7 @@ VALUES = {
     "USER": "anna", "CHANNEL": "email", "C": "email", "ADDRESS": "anna@example.org", "TIME": "2035-01-01T00:00:00Z",
     "PROVIDER": "sendgrid", "P": "sendgrid", "FILE": "/dev/null", "FILE|-": "/dev/null", "F": "/dev/null",
     "DURATION": "1s", "D": "1s", "REASON": "why", "R": "why", "TIME|now": "now", "URL": "http://127.0.0.1:1/",
-    "N|none": "3",
+    "N|none": "3", "BATCH": "spring",
 }  # fmt: skip
 # What these leaves need to do something rather than refuse.
 MORE = {

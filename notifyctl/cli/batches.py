@@ -1,0 +1,95 @@
+"""`batches`: what was submitted together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from notifyctl.cli import listing, selection
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.noun import Noun
+from notifyctl.cli.options import taking
+from notifyctl.cli.output import SHORT_ID, Field, FieldKind
+from notifyctl.cli.selection import Many, agreement, caught, finish
+from notifyctl.services import batches
+from notifyctl.services import notifications as service
+from notifyctl.services.batches import BatchReport
+from notifyctl.services.notifications import NotificationQuery
+
+app = Noun("What was submitted together: follow, pause, resume and cancel it.")
+
+
+def _called(row: BatchReport) -> str:
+    return row.name or row.id[:SHORT_ID]
+
+
+FIELDS = (
+    Field("id", FieldKind.ID),
+    Field("name", title="BATCH", show=_called),
+    Field("source", title="SOURCE"),
+    Field("state", title="STATE"),
+    Field("created_at", FieldKind.TIME, "CREATED"),
+    Field("held_at", FieldKind.TIME),
+    Field("cancelled_at", FieldKind.TIME),
+    Field("total", FieldKind.NUMBER, "TOTAL"),
+    Field("pending", FieldKind.NUMBER, "PENDING"),
+    Field("held", FieldKind.NUMBER, "HELD"),
+    Field("sent", FieldKind.NUMBER, "SENT"),
+    Field("failed", FieldKind.NUMBER, "FAILED"),
+    Field("cancelled", FieldKind.NUMBER, "CANC"),
+)
+
+_Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's name or id.")]
+_Acting = taking(agreement)
+
+
+@app.command("list", shows=FIELDS)
+def list_(
+    ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
+) -> None:
+    """List batches, newest first, with what became of their notifications."""
+    with invocation(ctx) as run:
+        wanted, db = listing.Paging(limit, everything, cursor), run.system.db
+        listing.show(run, wanted, partial(batches.listed, db), FIELDS, count=partial(batches.count, db))
+
+
+@app.command(shows=FIELDS)
+def show(ctx: typer.Context, batch: _Batch) -> None:
+    """Show a batch, and what became of its notifications."""
+    with invocation(ctx) as run:
+        run.out.record(batches.get(run.system.db, batch), FIELDS)
+
+
+@app.command(shows=FIELDS)
+def pause(ctx: typer.Context, batch: _Batch) -> None:
+    """Let nothing more of a batch go until it is resumed; what is being sent right now ends first."""
+    with invocation(ctx) as run:
+        _tell(run, batches.pause(run.system.db, batch))
+
+
+@app.command(shows=FIELDS)
+def resume(ctx: typer.Context, batch: _Batch) -> None:
+    """Let a batch go on that was paused, that waits behind its canary, or that was cancelled."""
+    with invocation(ctx) as run:
+        again = batches.resume(run.system.db, batch)
+        _tell(run, again)
+        if again.pending:
+            run.say_who_sends()
+
+
+@app.command(cls=_Acting, shows=selection.FIELDS)
+def cancel(ctx: typer.Context, batch: _Batch) -> None:
+    """Cancel all of a batch that is pending, and let nothing be added to it."""
+    with invocation(ctx) as run:
+        found = batches.get(run.system.db, batch)
+        many = Many("cancel", service.resolve, service.survey, service.select_pending, NotificationQuery)
+        chosen = caught(run, ctx, NotificationQuery(batch=found.id), many)
+        batches.close(chosen.db, found.id)
+        finish(run, chosen, batches.cancel(chosen.db, chosen.ids))
+
+
+def _tell(run: Invocation, row: BatchReport) -> None:
+    left = f"{row.pending:,} of {row.total:,} pending, {row.held:,} held"
+    run.out.record(row, FIELDS, told=f"batch {_called(row)} is {row.state}: {left}")
