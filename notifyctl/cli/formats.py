@@ -1,4 +1,4 @@
-"""YAML and CSV as other programs read them: no value becomes something else there, and nothing runs."""
+"""YAML as other programs read it: no value becomes something else there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ import re
 import sys
 from typing import Any
 
-_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDEST = 1 << 20
-
-
-def harmless(cell: str) -> str:
-    """Return a text as a CSV cell that no spreadsheet takes for a formula. Source: OWASP, CSV injection."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def as_yaml_text(value: Any) -> str:

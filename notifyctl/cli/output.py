@@ -17,9 +17,10 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any
 
-from notifyctl.cli.formats import as_yaml_text, harmless
+from notifyctl.cli.formats import as_yaml_text
 from notifyctl.core.errors import UsageError
 from notifyctl.core.json_codec import lenient
+from notifyctl.core.spreadsheet import harmless
 
 SHORT_ID = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from notifyctl.core import when
 from notifyctl.core.address import meant
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.spreadsheet import meant as meant_by
 from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.text import one_line
 
@@ -108,22 +108,13 @@ def _table(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
                         f"no column is called address: {', '.join(header)[:80]}", "name one of them address"
                     )
                 header = ["address"]
-            yield reader.line_num, dict(zip(header, map(_said, cells), strict=False))
+            yield reader.line_num, dict(zip(header, map(meant_by, cells), strict=False))
     except csv.Error as error:
         raise UsageError(f"line {reader.line_num}: it is no CSV: {error}") from error
 
 
-# What keeps a cell of an exported list from being taken for a formula.
-_FOR_SPREADSHEETS = re.compile(r"'[=+@\t\r-]")
-
-
-def _said(cell: str) -> str:
-    """Return a cell without the apostrophe that keeps a spreadsheet from running it: `'+14155552345`."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
-
-
 def _is_address(cell: str) -> bool:
-    return "@" in cell or _said(cell.strip()).startswith("+")
+    return "@" in cell or meant_by(cell.strip()).startswith("+")
 
 
 def _taken(row: Mapping[str, Any] | str, defaults: Defaults) -> ListedAddress:
@@ -142,8 +133,7 @@ def _taken(row: Mapping[str, Any] | str, defaults: Defaults) -> ListedAddress:
 
 def _text(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
     values = (row.get(name) for name in names)
-    text = next((str(value).strip() for value in values if value not in (None, "")), "")
-    return text[1:] if _FOR_SPREADSHEETS.match(text) else text
+    return next((str(value).strip() for value in values if value not in (None, "")), "")
 
 
 def _channel(said: Mapping[str, str], defaults: Defaults) -> Channel:
