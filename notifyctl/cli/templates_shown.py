@@ -15,7 +15,7 @@ from notifyctl.cli.options import given, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.config import expanded
 from notifyctl.core.errors import AnswerIsNo, UsageError
-from notifyctl.services import linting, previews
+from notifyctl.services import linting, previews, showing
 from notifyctl.services.previews import PreviewInput, RenderedTemplate
 
 PREVIEWED = (
@@ -76,13 +76,21 @@ def preview(
     save: Annotated[
         str | None, typer.Option("--save", metavar="F", help="Write it there: the HTML of a mail, else the text.")
     ] = None,
+    sandbox: Annotated[
+        str | None, typer.Option("--sandbox", metavar="URL", help="Show it on the page of the sandbox that runs there.")
+    ] = None,
 ) -> None:
     """Show what a template says, rendered as it would be sent. Variables without a value have their examples."""
     with invocation(ctx) as run:
         if draft and version is not None:
             raise UsageError("--draft and --version exclude each other")
+        if sandbox is not None and (part is not None or save is not None):
+            raise UsageError("--sandbox shows all of it", "leave --part and --save away")
         found = previews.preview(run.system.db, name, _given(run, ctx, user), version, draft=draft)
         _say_examples(run, found.examples)
+        if sandbox is not None:
+            run.out.write(showing.show(found, sandbox))
+            return
         if part is not None or save is not None:
             _write_part(run, found, part, save)
             return

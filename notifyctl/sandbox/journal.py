@@ -25,8 +25,8 @@ class Journal:
 
     def write(
         self, provider: str, call: IncomingRequest, handled: Handled, status: int | None, fault: str | None
-    ) -> None:
-        """Log one request; `status` is None when it gets no answer."""
+    ) -> int:
+        """Log one request and return its number; `status` is None when it gets no answer."""
         about = (handled.recipient, handled.notification_id)
         received = Received(next(self._numbers), provider, call, *about, status, fault, handled.checks)
         if not handled.sends:
@@ -35,6 +35,7 @@ class Journal:
             self.inbox.add(received)
         if self._file is not None:
             os.write(self._file, json.dumps(received.line(), ensure_ascii=False).encode(errors="replace") + b"\n")
+        return received.number
 
     def close(self) -> None:
         """Close the file."""

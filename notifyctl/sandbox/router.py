@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from notifyctl.sandbox import damage, oneclick, pages
+from notifyctl.sandbox import damage, oneclick, pages, previews
 from notifyctl.sandbox.callbacks import Callbacks
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, page
 from notifyctl.sandbox.faults import SILENCES, Injector, Rule, refusal
@@ -100,7 +100,8 @@ class Router:
             self.journal.write("one-click", call, Handled(answered, sends=False), answered.status, None)
             return damage.response(answered)
         if provider is None:
-            return damage.response(pages.show(call, self.journal.inbox) or page(404))
+            own = previews.take(call, self.journal) or pages.show(call, self.journal.inbox)
+            return damage.response(own or page(404))
         handled = provider.handle(call)
         rule = self.strike(provider.name, handled.recipient, sends=handled.sends)
         if handled.accept and (rule is None or rule.accepts):

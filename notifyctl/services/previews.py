@@ -41,7 +41,10 @@ class PreviewInput:
 
 @dataclass(frozen=True, slots=True)
 class RenderedTemplate:
-    """What a version says: `content` has the payload's fields, `examples` are variables that nobody gave a value."""
+    """What a version says: `content` has the payload's fields, `examples` are variables that nobody gave a value.
+
+    `one_click`: its headers say how it can be left.
+    """
 
     template: str
     message_type: str
@@ -49,6 +52,7 @@ class RenderedTemplate:
     language: str | None
     content: Mapping[str, Any]
     examples: tuple[str, ...]
+    one_click: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,8 @@ def _rendered(
         message = linked(replace(message, subscription=of), given.unsubscribe_url)
     said = dict(rendered(source, message).content)
     said.pop("v", None)
-    return RenderedTemplate(template.name, template.message_type, row.number, language, said, tuple(examples))
+    about = (template.name, template.message_type, row.number, language)
+    return RenderedTemplate(*about, said, tuple(examples), message.one_click)
 
 
 def _compared(name: str, before: Any, after: Any, labels: tuple[str, str]) -> RenderedDifference:
