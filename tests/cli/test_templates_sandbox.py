@@ -8,10 +8,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.sandbox import Sandbox
 from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.sandbox import Sandbox
 
 WORDS = {
     "email": ("--subject", "Hi {{ name }}", "--body", "Hello {{ name }}"),
