@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, ScalarSelect, and_, case, exists, func, select
 
 from notifyctl.core.model import Channel
-from notifyctl.store.db.dialect import folded
+from notifyctl.store.db.functions import folded
 from notifyctl.store.schema.tables import contact_points, suppressions
 
 

@@ -21,7 +21,8 @@ from notifyctl.core.wording import Template
 from notifyctl.store import categories, ids, providers, standings, suppressions, templates
 from notifyctl.store import users as people
 from notifyctl.store.addresses import best_address, reason_of
-from notifyctl.store.db.dialect import ID, Dialect, folded
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.functions import folded
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.states import is_ruled

@@ -15,7 +15,7 @@ from notifyctl.core.suppression import AddressKey, Refusal, SuppressionCause
 from notifyctl.store import suppressions
 from notifyctl.store.addresses import reason_of
 from notifyctl.store.db.database import Database
-from notifyctl.store.db.dialect import folded
+from notifyctl.store.db.functions import folded
 from notifyctl.store.schema.tables import audit_logs, contact_points
 from notifyctl.store.suppressions import AddressNews, Learned, SuppressionFilter
 

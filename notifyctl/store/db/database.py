@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ TRIES = 5
 STATEMENT_S = 300.0
 """For how long a statement may go without an answer, where nobody says otherwise: some reckon over all there is."""
 ALTER_S = 6 * 3_600.0
+Begin = Callable[[Any, Callable[[], int]], int]
+"""Begins a transaction with a cursor of the driver's, and returns its moment; the host's clock is given."""
 COMMIT_S = 30.0
 
 
@@ -113,6 +116,18 @@ class Database:
 
         return self._repeatedly(once)
 
+    def snapshot(self, work: Callable[[Tx], T]) -> T:
+        """The same, and all that `work` reads is what there was at one moment, however long it takes.
+
+        Meanwhile PostgreSQL keeps what others delete, and SQLite's log grows: it must wait for nobody.
+        """
+
+        def once() -> T:
+            with self._reading(self.dialect.begin_snapshot) as tx:
+                return work(tx)
+
+        return self._repeatedly(once)
+
     def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in one transaction and return what it returns.
 
@@ -138,12 +153,12 @@ class Database:
         return self._repeatedly(lambda: self._transact(checked, self._altering, ALTER_S))
 
     @contextmanager
-    def _reading(self) -> Iterator[Tx]:
+    def _reading(self, begin: Begin | None = None) -> Iterator[Tx]:
         self._require_file()
         is_read = False
         try:
             with self._engine.connect() as conn:
-                yield self._begun(conn, writing=False)
+                yield self._begun(conn, begin or partial(self.dialect.begin, writing=False))
                 is_read = True
         except DBAPIError as error:
             self.connections.learn(error)
@@ -169,7 +184,8 @@ class Database:
     def _transact(self, work: Callable[[Tx], T], connect: Callable[[], Connection], statement_s: float) -> T:
         try:
             with self._only_writer(), connect() as conn:
-                result = work(self._begun(conn, writing=True, statement_s=statement_s))
+                begin = partial(self.dialect.begin, writing=True)
+                result = work(self._begun(conn, begin, statement_s))
                 if not self._stores:
                     return result  # what is not committed is rolled back with the connection
                 self._commit(conn)
@@ -180,10 +196,10 @@ class Database:
 
     # Below SQLAlchemy, whose own beginning and end of a transaction take longer than the statements between them.
 
-    def _begun(self, conn: Connection, *, writing: bool, statement_s: float | None = None) -> Tx:
+    def _begun(self, conn: Connection, begin: Begin, statement_s: float | None = None) -> Tx:
         cursor = self.dialect.cursor(conn)
         try:
-            now = self.dialect.begin(cursor, self.clock, writing=writing)
+            now = begin(cursor, self.clock)
             self.dialect.limit_answers(conn, statement_s or self._statement_s)
         except Exception as error:
             raise as_sqlalchemy(conn, "BEGIN", error) from error

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
-    String,
     Table,
     bindparam,
     cast,
@@ -28,11 +27,9 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger, Text, TypeEngine
+from sqlalchemy.types import Text, TypeEngine
 
+from notifyctl.store.db.functions import SERVER_CLOCK_MS
 from notifyctl.store.db.literals import array_literal
 
 if TYPE_CHECKING:
@@ -41,64 +38,7 @@ if TYPE_CHECKING:
 ID = CHAR(36)
 UTF8 = "UTF8"
 
-
-SERVER_CLOCK_MS = "(extract(epoch from clock_timestamp()) * 1000)::bigint"
 IDLE_TRANSACTION_MS = 15_000
-
-
-class epoch_ms(FunctionElement[int]):
-    """The database's own clock: milliseconds since the epoch, UTC, advancing within a transaction."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(epoch_ms, "postgresql")
-def _postgresql_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
-    return SERVER_CLOCK_MS
-
-
-@compiles(epoch_ms, "sqlite")
-def _sqlite_epoch_ms(element: epoch_ms, compiler: SQLCompiler, **_: Any) -> str:
-    # unixepoch('subsec') needs SQLite 3.42; the Julian day has millisecond precision since 3.0.
-    return "(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))"
-
-
-class folded(FunctionElement[str]):
-    """An address in the form by which it is compared, where it is plain ASCII; see `core.address.fold`."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(folded, "postgresql")
-def _postgresql_folded(element: folded, compiler: SQLCompiler, **kwargs: Any) -> str:
-    # By the collation "C": a Turkish one would make another letter of an I. The comparison goes by the usual one, as
-    # indexes do.
-    return f"""(lower({compiler.process(element.clauses, **kwargs)} COLLATE "C") COLLATE "default")"""
-
-
-@compiles(folded, "sqlite")
-def _sqlite_folded(element: folded, compiler: SQLCompiler, **kwargs: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **kwargs)})"
-
-
-class octets(FunctionElement[int]):
-    """How many bytes a text has. On PostgreSQL it is known without reading a long one."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(octets, "postgresql")
-def _postgresql_octets(element: octets, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"octet_length({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(octets, "sqlite")
-def _sqlite_octets(element: octets, compiler: SQLCompiler, **kw: Any) -> str:
-    # octet_length() needs SQLite 3.43.
-    return f"length(CAST({compiler.process(element.clauses, **kw)} AS BLOB))"
 
 
 class Dialect(ABC):
@@ -159,6 +99,10 @@ class Dialect(ABC):
 
         In milliseconds since the epoch, by the server's clock, where there is a server.
         """
+
+    @abstractmethod
+    def begin_snapshot(self, cursor: Any, host_clock: Callable[[], int]) -> int:
+        """The same for one that only reads, and all of whose statements see what there was at its first."""
 
     @abstractmethod
     def limit_answers(self, conn: Connection, seconds: float) -> None:
@@ -249,6 +193,13 @@ class _PostgreSQL(Dialect):
         # stands still in a transaction must not keep its rows from everybody else.
         limit = f" FROM set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_MS}', true)"
         cursor.execute(f"SELECT {SERVER_CLOCK_MS}{limit if writing else ''}; BEGIN")
+        moment: int = cursor.fetchone()[0]
+        return moment
+
+    def begin_snapshot(self, cursor: Any, host_clock: Callable[[], int]) -> int:
+        # The clock is asked second: behind a question no isolation can be chosen any more.
+        cursor.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {SERVER_CLOCK_MS}")
+        cursor.nextset()
         moment: int = cursor.fetchone()[0]
         return moment
 
@@ -344,6 +295,9 @@ class _SQLite(Dialect):
     def begin(self, cursor: Any, host_clock: Callable[[], int], *, writing: bool) -> int:
         cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
         return host_clock()
+
+    def begin_snapshot(self, cursor: Any, host_clock: Callable[[], int]) -> int:
+        return self.begin(cursor, host_clock, writing=False)  # its log (WAL) keeps what was there for whoever reads
 
     def limit_answers(self, conn: Connection, seconds: float) -> None:
         """Nobody answers; how long a lock is waited for, the connection says."""

@@ -42,7 +42,8 @@ from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due
 from notifyctl.store.addresses import best_address, reason_of
-from notifyctl.store.db.dialect import ID, Dialect, folded, octets
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.functions import folded, octets
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Integer, MetaData, false, text, true
 
-from notifyctl.store.db.dialect import ID, epoch_ms
+from notifyctl.store.db.dialect import ID
+from notifyctl.store.db.functions import epoch_ms
 
 metadata = MetaData(
     naming_convention={

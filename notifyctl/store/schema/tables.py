@@ -24,7 +24,8 @@ from sqlalchemy import (
     text,
 )
 
-from notifyctl.store.db.dialect import ID, epoch_ms
+from notifyctl.store.db.dialect import ID
+from notifyctl.store.db.functions import epoch_ms
 from notifyctl.store.schema.addresses import contact_points as contact_points
 from notifyctl.store.schema.addresses import suppressions as suppressions
 from notifyctl.store.schema.batches import batches as batches
