@@ -21,12 +21,11 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
 from notifyctl.core.segments import segments
-from notifyctl.core.submission import MAX_RETRIES, Draft
+from notifyctl.core.submission import MAX_RETRIES, MOST_RETRIES, Draft
 from notifyctl.services import sending
 from notifyctl.services.sending import Preview, Submitted
 
 WAIT_MS = 60_000
-MOST_RETRIES = 1_000
 
 FIELDS = (
     Field("id", FieldKind.ID),
@@ -200,51 +199,30 @@ class _Told(NamedTuple):
 
 
 def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> dict[str, Any]:
-    _refuse_two_bodies(told.body, told.body_file, told.html_file)
-    if template is not None:
-        return _variables_of(channel, told, var)
-    if var:
-        raise UsageError("--var goes with --template")
-    return _payload(channel, told)
-
-
-def _payload(channel: Channel, told: _Told) -> dict[str, Any]:
     """Return the payload that the options make, with the files that they name."""
+    _refuse_two_bodies(told.body, told.body_file, told.html_file)
+    if template is not None and told.body_file is not None:
+        raise UsageError("--body-file: the template says that", "--var K=V gives it its values")
     page = None if told.html_file is None else files.text(told.html_file, "--html-file")
     attachments, html = files.attached(told.attach, page)
-    return content.build(
+    return content.said(
         channel,
+        template=template,
         subject=told.subject,
         body=told.body if told.body_file is None else files.text(told.body_file, "--body-file"),
         html=html,
         attachments=attachments,
         to=told.to,
-        data=content.parse_data(told.data) if told.data is not None else None,
+        data=content.parse_data(told.data) if told.data is not None else {},
+        variables=templatevars.pairs(var),
     )
-
-
-def _variables_of(channel: Channel, told: _Told, pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the payload of what is rendered from a template: its variables, and what a template does not say."""
-    for option in ("subject", "body", "body_file", "html_file"):
-        if getattr(told, option) is not None:
-            raise UsageError(f"--{option.replace('_', '-')}: the template says that", "--var K=V gives it its values")
-    attachments, _ = files.attached(told.attach, None)
-    data = content.parse_data(told.data) if told.data is not None else {}
-    variables = templatevars.merged(data.pop("variables", {}), pairs)
-    return content.of_template(channel, variables, attachments=attachments, to=told.to, data=data)
 
 
 def _key(given: str | None) -> str:
     if given is None:
         # Random, but known: after an unknown COMMIT the submission can be repeated with it.
         return str(uuid.uuid4())
-    if not given.strip():
-        raise UsageError("--idempotency-key: the key is empty")
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        raise UsageError("--idempotency-key: holds bytes that are no text in UTF-8") from None
-    return given
+    return content.stated_key(given, "--idempotency-key")
 
 
 def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:

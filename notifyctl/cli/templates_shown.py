@@ -147,7 +147,7 @@ def lint(
 
 def _given(run: Invocation, ctx: typer.Context, user: str | None) -> PreviewInput:
     told = given(ctx)
-    variables = templatevars.merged({}, told.get("var") or [])
+    variables = templatevars.pairs(told.get("var") or [])
     asked = (told.get("from_notification"), told.get("language"))
     return PreviewInput(user, variables, *asked, run.settings.unsubscribe_url)
 

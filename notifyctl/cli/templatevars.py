@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from notifyctl.core.content import as_given
@@ -11,12 +11,10 @@ from notifyctl.core.errors import UsageError
 _HINT = "--var name=Anna, or --var 'items:=[1, 2]'"
 
 
-def merged(given: Any, pairs: Sequence[str]) -> dict[str, Any]:
-    """Return `given`, which was an object in JSON, with the values of `--var`. Raises UsageError."""
-    if not isinstance(given, Mapping):
-        raise UsageError("variables: must be an object", _HINT)
-    found = dict(given)
-    for name, value in map(_pair, pairs):
+def pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the values of `--var`. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for name, value in map(_pair, texts):
         if name in found:
             raise UsageError(f"--var: {name} is given twice", "give it once")
         found[name] = value

@@ -128,8 +128,7 @@ def build(
         raise UsageError(f"{wrong}: must be text, and not empty")
     _address(channel, payload)
     payload["v"] = PAYLOAD_VERSION
-    _refuse_half_characters(payload)
-    _refuse_nul(payload)
+    _refuse_unwritable(payload)
     return payload
 
 
@@ -159,9 +158,51 @@ def of_template(
             raise UsageError(f"--data: {field}: the template says that", "--var K=V gives it its values")
     payload = build(channel, attachments=attachments, to=to, data=data)
     payload[VARIABLES] = dict(variables)
-    _refuse_half_characters(payload)
-    _refuse_nul(payload)
+    _refuse_unwritable(payload)
     return payload
+
+
+def said(
+    channel: Channel,
+    *,
+    template: str | None = None,
+    subject: str | None = None,
+    body: str | None = None,
+    html: str | None = None,
+    attachments: Sequence[Mapping[str, str]] = (),
+    to: str | None = None,
+    data: Mapping[str, Any],
+    variables: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the payload that all options make together: of a template where one is named, else of texts.
+
+    Raises UsageError as those do, for a text beside a template, and for variables without one.
+    """
+    if template is None:
+        if variables:
+            raise UsageError("--var goes with --template")
+        return build(channel, subject=subject, body=body, html=html, attachments=attachments, to=to, data=data)
+    for option, text in (("subject", subject), ("body", body), ("html-file", html)):
+        if text is not None:
+            raise UsageError(f"--{option}: the template says that", "--var K=V gives it its values")
+    given = data.get(VARIABLES, {})
+    if not isinstance(given, Mapping):
+        raise UsageError("variables: must be an object", "--var name=Anna, or --var 'items:=[1, 2]'")
+    if twice := sorted(given.keys() & variables.keys()):
+        raise UsageError(f"--var: {twice[0]} is given twice", "give it once")
+    rest = {key: value for key, value in data.items() if key != VARIABLES} if given else data
+    return of_template(channel, {**given, **variables}, attachments=attachments, to=to, data=rest)
+
+
+def stated_key(given: str, option: str) -> str:
+    """Return an idempotency key that was given; raise UsageError, naming `option`, for one that says nothing."""
+    if not given.strip():
+        raise UsageError(f"{option}: the key is empty")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{option}: holds bytes that are no text in UTF-8") from None
+    return given
 
 
 def parse_data(text: str) -> dict[str, Any]:
@@ -292,6 +333,19 @@ def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
         if value is not None and (not isinstance(value, str) or not value):
             return key
     return None
+
+
+def _refuse_unwritable(payload: Mapping[str, Any]) -> None:
+    """Raise UsageError for what no JSON or no text has. Written at once; each field only to name it."""
+    try:
+        written = canonical(payload)
+        written.encode()
+        if _NUL not in written:
+            return
+    except (ValueError, TypeError, RecursionError):
+        pass
+    _refuse_half_characters(payload)
+    _refuse_nul(payload)
 
 
 def _refuse_half_characters(payload: Mapping[str, Any]) -> None:

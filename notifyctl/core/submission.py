@@ -21,6 +21,8 @@ from notifyctl.core.suppression import LeftOut, Reasons, stops
 from notifyctl.core.wording import Template, TemplateKind
 
 MAX_RETRIES = 5
+MOST_RETRIES = 1_000
+"""How many retries may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

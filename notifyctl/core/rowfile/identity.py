@@ -1,0 +1,23 @@
+"""What makes a row the same row when a file comes again, in part, in another order or form: never its line."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from notifyctl.core.json_codec import canonical
+
+ROW, LINE, REASON, TEXT = "_row", "_line", "_reason", "_text"
+"""The columns that a file of rejected rows has besides its own; `_text` is a line of NDJSON that is no object."""
+OURS = frozenset({ROW, LINE, REASON, TEXT})
+DIGEST_BYTES = 16
+
+
+def digest(said: Any) -> bytes:
+    """Return what is the same for rows that say the same, in whatever order: SHA-256 of their JSON, cut to 128 bits."""
+    return hashlib.sha256(canonical(said).encode(errors="surrogatepass")).digest()[:DIGEST_BYTES]
+
+
+def identity(batch: str, same: bytes, ordinal: int) -> str:
+    """Return the key of the row that is the `ordinal`th of its batch's with that digest."""
+    return f"{batch}/{same.hex()}/{ordinal}"
