@@ -46,6 +46,7 @@ TABLES = (
     "signing_keys",
     "adopted_policy",
     "batches",
+    "fixture_labels",
 )
 
 
@@ -79,6 +80,7 @@ def upgrade() -> None:
     _signing_keys()
     _adopted_policy()
     _batches()
+    _fixture_labels()
 
 
 def downgrade() -> None:
@@ -670,6 +672,17 @@ def _user_limits() -> None:
         _foreign_key("user_limits", "user_id", "users.id"),
     )
     op.create_index("idx_user_limit", "user_limits", ["user_id", "limit_type"], unique=True)
+
+
+def _fixture_labels() -> None:
+    _create(
+        "fixture_labels",
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("resource_id", ID, nullable=False),
+        sa.Column("label", sa.String(100), nullable=False),
+        key=("kind", "resource_id"),
+    )
+    op.create_index("idx_fixture_label", "fixture_labels", ["label"])
 
 
 def _signing_keys() -> None:

@@ -35,6 +35,7 @@ COMMANDS = (
     ("categories", "categories", "What notifications are about."),
     ("prefs", "prefs", "What people want: channels, how often, when not."),
     ("limits", "limits", "How many notifications a minute each user may have."),
+    ("fixtures", "fixtures", "Files that say what a database should hold, for CI and tests."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),

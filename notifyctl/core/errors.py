@@ -17,13 +17,15 @@ Each class owns its exit code, its machine-readable code and, where one serves a
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class NotifyctlError(Exception):
     """An expected failure: one sentence on what is wrong with what, and the command that helps.
 
-    `message` names the thing, without a full stop; `hint` says what to do about it.
+    `message` names the thing, without a full stop; `hint` says what to do about it. `problems` are the single ones
+    where it sums up many: each as a line for people, and as JSON has it.
     """
 
     exit_code: ClassVar[int] = 1
@@ -34,6 +36,7 @@ class NotifyctlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint if hint is not None else self.default_hint
+        self.problems: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 class CommitUnknown(NotifyctlError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from notifyctl.core.address import meant, normalised
 from notifyctl.core.errors import Conflict, NotFound
@@ -12,7 +14,7 @@ from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.services import suppressions
 from notifyctl.store import contacts, users
 from notifyctl.store import suppressions as store
-from notifyctl.store.contacts import ContactPoint
+from notifyctl.store.contacts import ContactPoint, ContactRow
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.suppressions import Suppression
@@ -76,8 +78,7 @@ def ensure(db: Database, ref: str, channel: Channel, address: str) -> AddedConta
         row_id = str(uuid.uuid4())
         created = contacts.add(tx, user, row_id, channel, normal)
         if created:
-            changes = {"user_id": user.id, "channel": channel.value, "address": [None, normal]}
-            tx.audit("create", "contact_point", [(row_id, changes)])
+            tx.audit("create", "contact_point", [_added(ContactRow(row_id, user.id, channel.value, normal))])
         point = next(each for each in contacts.listed(tx, user) if each.id and _is(each, channel, normal))
         return AddedContact(**asdict(point), created=created)
 
@@ -94,11 +95,30 @@ def remove(db: Database, ref: str, channel: Channel, address: str) -> ContactPoi
         row_id = contacts.remove(tx, user.id, channel, normal)
         if row_id is None or not found:
             raise _not_removable(user, channel, normal, is_own=bool(found))
-        changes = {"user_id": user.id, "channel": channel.value, "address": [normal, None]}
-        tx.audit("delete", "contact_point", [(row_id, changes)])
+        tx.audit("delete", "contact_point", [_removed(ContactRow(row_id, user.id, channel.value, normal))])
         return replace(found[0], used=False)
 
     return db.write(work)
+
+
+def put(tx: Tx, new: Sequence[ContactRow]) -> None:
+    """Add addresses to users, which have none of them. Raises IntegrityError."""
+    contacts.add_all(tx, new)
+    tx.audit("create", "contact_point", [_added(each) for each in new])
+
+
+def take(tx: Tx, gone: Sequence[ContactRow]) -> None:
+    """Remove addresses from users; suppressions of them stay."""
+    contacts.remove_all(tx, [each.id for each in gone])
+    tx.audit("delete", "contact_point", [_removed(each) for each in gone])
+
+
+def _added(row: ContactRow) -> tuple[str, dict[str, Any]]:
+    return row.id, {"user_id": row.user_id, "channel": row.channel, "address": [None, row.address]}
+
+
+def _removed(row: ContactRow) -> tuple[str, dict[str, Any]]:
+    return row.id, {"user_id": row.user_id, "channel": row.channel, "address": [row.address, None]}
 
 
 def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str) -> ContactSuppression:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import time
 from typing import Any
@@ -21,7 +21,7 @@ from notifyctl.store import preferences as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.preferences import NamedPreference, Preference, PreferenceFilter
-from notifyctl.store.queue.wake import wake
+from notifyctl.store.queue.wake import wake_all
 from notifyctl.store.users import User
 
 _WISHES = ("enabled", "frequency_cap", "quiet_hours_start", "quiet_hours_end", "timezone")
@@ -111,12 +111,35 @@ def change(db: Database, ref: str, channel: Channel, wish: Wish) -> ChannelWishe
         changes = _changes(old, new)
         if not changes:
             return _of(tx, user, channel, old)
-        store.write(tx, new, new=old is None)
-        standings.forget_counts(tx, user.id, channel)
-        tx.audit("update", "preference", [(new.id, {"user_id": user.id, "channel": channel.value, **changes})])
-        return replace(_of(tx, user, channel, new), woken=wake(tx, user.id, [channel]))
+        woken = put(tx, [(old, new)])
+        return replace(_of(tx, user, channel, new), woken=woken)
 
     return db.write(work)
+
+
+def put(tx: Tx, said: Sequence[tuple[Preference | None, Preference]]) -> int:
+    """Write what users want on channels in the place of what they wanted; return how many notifications are due again.
+
+    The users' rows are locked.
+    """
+    new, changed = [each for old, each in said if old is None], [each for old, each in said if old is not None]
+    store.write(tx, new, changed)
+    return _obey(tx, "update", [(each, _changes(old, each)) for old, each in said])
+
+
+def forget(tx: Tx, said: Sequence[Preference]) -> int:
+    """Forget what users want on channels; return how many are due again. The users' rows are locked."""
+    store.remove(tx, [each.id for each in said])
+    gone = [(each, {name: [_plain(getattr(each, name)), None] for name in _WISHES}) for each in said]
+    return _obey(tx, "delete", gone)
+
+
+def _obey(tx: Tx, action: str, done: Sequence[tuple[Preference, Mapping[str, Any]]]) -> int:
+    whose = [(each.user_id, each.channel) for each, _ in done]
+    standings.forget_counts_of(tx, whose)
+    facts = [(each.id, {"user_id": each.user_id, "channel": each.channel, **changes}) for each, changes in done]
+    tx.audit(action, "preference", facts)
+    return wake_all(tx, whose)
 
 
 def clear(db: Database, ref: str, channel: Channel | None) -> list[ChannelWishes]:
@@ -126,13 +149,8 @@ def clear(db: Database, ref: str, channel: Channel | None) -> list[ChannelWishes
         user = users.lock(tx, users.find(tx, ref).id)
         asked = list(Channel) if channel is None else [channel]
         said = {each: found for each in asked if (found := store.lock(tx, user.id, each)) is not None}
-        store.remove(tx, [each.id for each in said.values()])
-        for each, old in said.items():
-            standings.forget_counts(tx, user.id, each)
-            gone = {name: [_plain(getattr(old, name)), None] for name in _WISHES}
-            tx.audit("delete", "preference", [(old.id, {"user_id": user.id, "channel": each.value, **gone})])
         return [
-            replace(_of(tx, user, each, None), woken=wake(tx, user.id, [each]) if each in said else 0) for each in asked
+            replace(_of(tx, user, each, None), woken=forget(tx, [said[each]]) if each in said else 0) for each in asked
         ]
 
     return db.write(work)

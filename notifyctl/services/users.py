@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
@@ -93,19 +94,25 @@ def update(
 
     def work(tx: Tx) -> User:
         old = store.lock(tx, store.find(tx, ref).id)
-        changes = {key: [getattr(old, key), new] for key, new in values.items() if getattr(old, key) != new}
-        if not changes:
-            return old
         new = replace(old, updated_at=tx.now, **values)  # type: ignore[arg-type]
+        if not _changes(old, new):
+            return old
         _refuse_taken(tx, new)
-        store.replace(tx, new)
-        tx.audit("update", "user", [(new.id, changes)])
+        put(tx, [], [(old, new)])
         return new
 
     try:
         return db.write(work)
     except IntegrityError as error:  # somebody else took it between the look and the change
         raise Conflict("the username or the e-mail address is taken", "notifyctl users list") from error
+
+
+def put(tx: Tx, new: Sequence[User], changed: Sequence[tuple[User, User]]) -> None:
+    """Write new users, and others in the place of what they were. Raises IntegrityError for what is taken."""
+    store.replace_all(tx, [each for _, each in changed])
+    store.create_all(tx, new)
+    tx.audit("create", "user", [(each.id, _facts(each)) for each in new])
+    tx.audit("update", "user", [(each.id, _changes(old, each)) for old, each in changed])
 
 
 def removal(db: Database, ref: str) -> Removal:
@@ -142,20 +149,35 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
         refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_to is not None)
         if reassign_to is not None:
             _reassign(tx, user, reassign_to)
-        gone, pending = _gone(plan), plan.footprint.pending
-        changes = {"username": [user.username, None], "notifications": gone.notifications, "cancelled": pending}
-        points = contacts.listed(tx, user)
-        audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in points)))
-        early.forget_person(tx, user.id, {address.fold(Channel(point.channel), point.address) for point in points})
-        # Before the deletion: the actor may be the user, whom the row could not name afterwards.
-        tx.audit("delete", "user", [(user.id, changes)])
-        metrics.keep_erased(tx, user.id)
-        files = attachments.of_user(tx, user.id)
-        store.remove(tx, user.id)
-        attachments.drop_unused(tx, files)
-        return gone
+        return _remove(tx, plan)
 
     return db.write(work)
+
+
+def remove(tx: Tx, user_id: str) -> RemovedUser:
+    """Delete a user as `delete` does, with nothing agreed to. Raises NotFound, Conflict (`refuse_removal`)."""
+    plan = _removal(tx, store.lock(tx, user_id))
+    refuse_removal(plan, cancel_pending=False, reassign=False)
+    return _remove(tx, plan)
+
+
+def _remove(tx: Tx, plan: Removal) -> RemovedUser:
+    user, gone = plan.user, _gone(plan)
+    changes = {
+        "username": [user.username, None],
+        "notifications": gone.notifications,
+        "cancelled": plan.footprint.pending,
+    }
+    points = contacts.listed(tx, user)
+    audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in points)))
+    early.forget_person(tx, user.id, {address.fold(Channel(point.channel), point.address) for point in points})
+    # Before the deletion: the actor may be the user, whom the row could not name afterwards.
+    tx.audit("delete", "user", [(user.id, changes)])
+    metrics.keep_erased(tx, user.id)
+    files = attachments.of_user(tx, user.id)
+    store.remove(tx, user.id)
+    attachments.drop_unused(tx, files)
+    return gone
 
 
 def _removal(tx: Tx, user: User) -> Removal:
@@ -172,8 +194,7 @@ def _create(db: Database, wanted: User, *, keep: bool) -> CreatedUser:
     def work(tx: Tx) -> CreatedUser:
         user = replace(wanted, id=str(uuid.uuid4()), created_at=tx.now, updated_at=tx.now)
         if store.create(tx, user):
-            changes = {key: [None, getattr(user, key)] for key in ("username", "email", "language")}
-            tx.audit("create", "user", [(user.id, changes)])
+            tx.audit("create", "user", [(user.id, _facts(user))])
             return CreatedUser(**asdict(user), created=True)
         present = store.taken_by(tx, user.username, user.email)[0]
         if keep and _same(present, user):
@@ -181,6 +202,18 @@ def _create(db: Database, wanted: User, *, keep: bool) -> CreatedUser:
         raise _taken(present, user)
 
     return db.write(work)
+
+
+_SAID = ("username", "email", "language")
+
+
+def _facts(user: User) -> dict[str, list[str | None]]:
+    return {name: [None, getattr(user, name)] for name in _SAID}
+
+
+def _changes(old: User, new: User) -> dict[str, list[str | None]]:
+    pairs = {name: [getattr(old, name), getattr(new, name)] for name in _SAID}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _checked(username: str, email: str, language: str | None) -> User:

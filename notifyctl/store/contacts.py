@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, and_, delete, literal, literal_column, null, select
+from sqlalchemy import ColumnElement, Select, String, and_, delete, insert, literal, literal_column, null, select
 
 from notifyctl.core.address import fold
 from notifyctl.core.model import Channel
@@ -54,15 +55,42 @@ def listed(tx: Tx, user: User) -> list[ContactPoint]:
 
 def add(tx: Tx, user: User, row_id: str, channel: Channel, address: str) -> bool:
     """Add an address; return False when the user has it already."""
-    statement = tx.dialect.insert(contact_points).values(
-        id=row_id,
-        user_id=user.id,
-        channel=channel.value,
-        address=address,
-        folded=None if address.isascii() and channel is Channel.EMAIL else fold(channel, address),
-        created_at=tx.now,
-    )
+    statement = tx.dialect.insert(contact_points).values(_row(tx, ContactRow(row_id, user.id, channel.value, address)))
     return tx.execute(statement.on_conflict_do_nothing().returning(contact_points.c.id)).first() is not None
+
+
+class ContactRow(NamedTuple):
+    """An address that was added to a user, as it is stored."""
+
+    id: str
+    user_id: str
+    channel: str
+    address: str
+
+
+def of_users(tx: Tx, user_ids: Iterable[str]) -> list[ContactRow]:
+    """Return all addresses that were added to these users."""
+    c = contact_points.c
+    found = select(c.id, c.user_id, c.channel, c.address).where(tx.dialect.is_any(c.user_id, list(user_ids)))
+    return [ContactRow(*row) for row in tx.execute(found)]
+
+
+def by_ids(tx: Tx, ids: Iterable[str]) -> list[ContactRow]:
+    """Return the added addresses with these ids."""
+    c = contact_points.c
+    found = select(c.id, c.user_id, c.channel, c.address).where(tx.dialect.is_any(c.id, list(ids)))
+    return [ContactRow(*row) for row in tx.execute(found)]
+
+
+def add_all(tx: Tx, new: Sequence[ContactRow]) -> None:
+    """Add addresses. Raises IntegrityError where one is there."""
+    if new:
+        tx.execute(insert(contact_points), [_row(tx, each) for each in new])
+
+
+def remove_all(tx: Tx, ids: Sequence[str]) -> None:
+    """Remove added addresses. Suppressions of them stay."""
+    tx.execute(delete(contact_points).where(tx.dialect.is_any(contact_points.c.id, ids)))
 
 
 def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
@@ -70,6 +98,12 @@ def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
     c = contact_points.c
     theirs = and_(c.user_id == user_id, c.channel == channel.value, c.address == address)
     return tx.execute(delete(contact_points).where(theirs).returning(c.id)).scalar()
+
+
+def _row(tx: Tx, new: ContactRow) -> dict[str, Any]:
+    channel = Channel(new.channel)
+    is_plain = new.address.isascii() and channel is Channel.EMAIL
+    return {**new._asdict(), "folded": None if is_plain else fold(channel, new.address), "created_at": tx.now}
 
 
 def _added(user: User) -> Select[Any]:

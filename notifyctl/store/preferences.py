@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
@@ -55,6 +55,16 @@ def of_user(tx: Tx, user_id: str) -> list[Preference]:
     return _many(tx, _select().where(_p.user_id == user_id))
 
 
+def of_users(tx: Tx, user_ids: Iterable[str]) -> list[Preference]:
+    """Return all that these users want."""
+    return _many(tx, _select().where(tx.dialect.is_any(_p.user_id, list(user_ids))))
+
+
+def by_ids(tx: Tx, ids: Iterable[str]) -> list[Preference]:
+    """Return the preferences with these ids."""
+    return _many(tx, _select().where(tx.dialect.is_any(_p.id, list(ids))))
+
+
 def lock(tx: Tx, user_id: str, channel: Channel) -> Preference | None:
     """Return what a user wants on a channel, locked until the transaction ends; None where nothing was said."""
     theirs = (_p.user_id == user_id, _p.channel == channel.value)
@@ -62,13 +72,17 @@ def lock(tx: Tx, user_id: str, channel: Channel) -> Preference | None:
     return next(iter(_many(tx, _select().where(*theirs))), None)
 
 
-def write(tx: Tx, row: Preference, *, new: bool) -> None:
-    """Store what a user wants on a channel."""
+def write(tx: Tx, new: Sequence[Preference], changed: Sequence[Preference]) -> None:
+    """Store what users want on channels, for the first time or anew."""
     if new:
-        tx.execute(insert(notification_preferences).values(asdict(row)))
+        tx.execute(insert(notification_preferences), [asdict(each) for each in new])
+    if not changed:
         return
-    values = {name: value for name, value in asdict(row).items() if name not in ("id", "user_id", "channel")}
-    tx.execute(update(notification_preferences).where(_p.id == row.id).values(values))
+    values: dict[str, Any] = {
+        each.name: bindparam(f"new_{each.name}") for each in _p if each.name not in ("id", "user_id", "channel")
+    }
+    rows = [{"row": each.id, **{f"new_{name}": getattr(each, name) for name in values}} for each in changed]
+    tx.execute(update(notification_preferences).where(_p.id == bindparam("row")).values(values), rows)
 
 
 def remove(tx: Tx, ids: Sequence[str]) -> None:

@@ -165,11 +165,18 @@ def give_back(tx: Tx, counted: Sequence[Counted]) -> None:
         tx.execute(update(cap_usage).where(*theirs).values(used=_u.used - number))
 
 
-def forget_counts(tx: Tx, user_id: str | None = None, channel: Channel | None = None) -> None:
-    """Let what counts for caps be counted again: of a user on a channel, or of everybody."""
-    conditions = [] if user_id is None else [_u.user_id == user_id]
-    conditions += [] if channel is None else [_u.channel == channel.value]
-    tx.execute(delete(cap_usage).where(*conditions))
+def forget_counts(tx: Tx) -> None:
+    """Let what counts for everybody's caps be counted again."""
+    tx.execute(delete(cap_usage))
+
+
+def forget_counts_of(tx: Tx, whose: Iterable[tuple[str, str]]) -> None:
+    """Let what counts for the caps of users on channels be counted again."""
+    rows = sorted(set(whose))
+    if rows:
+        v = tx.dialect.rowset("v", {"user_id": ID, "channel": String(20)}, rows)
+        theirs = exists().where(v.c.user_id == _u.user_id, v.c.channel == _u.channel)
+        tx.execute(delete(cap_usage).where(theirs))
 
 
 # Helpers

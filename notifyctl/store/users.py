@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, bindparam, case, delete, func, insert, or_, select, update
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
@@ -121,19 +121,54 @@ def taken_by(tx: Tx, username: str, email: str) -> list[User]:
     return _many(tx, statement.order_by(case((same_name, 0), else_=1)))
 
 
+def named(tx: Tx, usernames: Iterable[str]) -> dict[str, User]:
+    """Return the users of these names, by name."""
+    return {each.username: each for each in _among(tx, users.c.username, 100, usernames)}
+
+
+def with_emails(tx: Tx, emails: Iterable[str]) -> dict[str, User]:
+    """Return the users whose own addresses these are, by address."""
+    return {each.email: each for each in _among(tx, users.c.email, 255, emails)}
+
+
+def by_ids(tx: Tx, ids: Iterable[str]) -> list[User]:
+    """Return the users with these ids."""
+    return _many(tx, select(*_COLUMNS).where(tx.dialect.is_any(users.c.id, list(ids))))
+
+
+def everybody(tx: Tx) -> list[User]:
+    """Return all users, by name in the order of its characters."""
+    return sorted(_many(tx, select(*_COLUMNS)), key=lambda each: each.username)
+
+
+def create_all(tx: Tx, new: Sequence[User]) -> None:
+    """Store new users. Raises IntegrityError when a name or an address is taken."""
+    if new:
+        tx.execute(insert(users), [asdict(each) for each in new])
+
+
+def replace_all(tx: Tx, changed: Sequence[User]) -> None:
+    """Store users' values anew; they may pass addresses among each other. Raises IntegrityError for one of others."""
+    if not changed:
+        return
+    release_emails(tx, [each.id for each in changed])
+    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("username", "email", "language", "updated_at")}
+    rows = [{"row": each.id, **{f"new_{name}": getattr(each, name) for name in new}} for each in changed]
+    tx.execute(update(users).where(users.c.id == bindparam("row")).values(new), rows)
+
+
+def release_emails(tx: Tx, ids: Sequence[str]) -> None:
+    """Take users' own addresses from them, so that others may have them; to be followed by what they have then.
+
+    An address is unique at any moment, also between two rows of one statement.
+    """
+    tx.execute(update(users).where(tx.dialect.is_any(users.c.id, ids)).values(email=users.c.id))
+
+
 def create(tx: Tx, user: User) -> bool:
     """Store a new user; return False when the name or the address is taken."""
     statement = tx.dialect.insert(users).values(asdict(user)).on_conflict_do_nothing().returning(users.c.id)
     return tx.execute(statement).first() is not None
-
-
-def replace(tx: Tx, user: User) -> None:
-    """Store a user's values anew. Raises IntegrityError when the name or the address is taken."""
-    tx.execute(
-        update(users)
-        .where(users.c.id == user.id)
-        .values(username=user.username, email=user.email, language=user.language, updated_at=user.updated_at)
-    )
 
 
 def lock(tx: Tx, user_id: str) -> User:
@@ -166,6 +201,14 @@ def hand_over_templates(tx: Tx, from_id: str, to_id: str) -> list[str]:
 
 def _how_many(tx: Tx, col: ColumnElement[str], user_id: str) -> int:
     return tx.execute(select(func.count()).where(col == user_id)).scalar_one()
+
+
+def _among(tx: Tx, col: ColumnElement[str], chars: int, wanted: Iterable[str]) -> list[User]:
+    asked = [(each,) for each in sorted(set(wanted))]
+    if not asked:
+        return []
+    v = tx.dialect.rowset("v", {"wanted": String(chars)}, asked)
+    return _many(tx, select(*_COLUMNS).join_from(users, v, col == v.c.wanted))
 
 
 def _many(tx: Tx, statement: Select[Any]) -> list[User]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, String, exists, select
 
 from notifyctl.core.change import Row, Wake
 from notifyctl.core.model import Channel
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue.apply import apply
@@ -26,6 +27,17 @@ def wake(tx: Tx, user_id: str, channels: Sequence[Channel]) -> int:
     """
     theirs = (PENDING, n.user_id == user_id, n.message_type.in_([each.value for each in channels]))
     return _woken(tx, _deferred(tx, *theirs))
+
+
+def wake_all(tx: Tx, whose: Iterable[tuple[str, str]]) -> int:
+    """Make due again what rules put off of users' on channels, as `wake` does; return how many."""
+    rows = sorted(set(whose))
+    if not rows:
+        return 0
+    v = tx.dialect.rowset("v", {"user_id": ID, "channel": String(20)}, rows)
+    theirs = exists().where(v.c.user_id == n.user_id, v.c.channel == n.message_type)
+    # The ids by themselves as well: they are what an index is for.
+    return _woken(tx, _deferred(tx, PENDING, tx.dialect.is_any(n.user_id, [id_ for id_, _ in rows]), theirs))
 
 
 def _deferred(tx: Tx, *conditions: ColumnElement[bool]) -> Select[Any]:

@@ -54,6 +54,15 @@ user_limits = Table(
     Index("idx_user_limit", "user_id", "limit_type", unique=True),
 )
 
+fixture_labels = Table(
+    "fixture_labels",
+    metadata,
+    Column("kind", String(20), primary_key=True),  # a section of fixtures
+    Column("resource_id", ID, primary_key=True),  # no foreign key: it is in the kind's table, or is gone from there
+    Column("label", String(100), nullable=False),
+    Index("idx_fixture_label", "label"),
+)
+
 adopted_policy = Table(
     "adopted_policy",
     metadata,

@@ -38,6 +38,7 @@ from notifyctl.store.schema.policy import adopted_policy as adopted_policy
 from notifyctl.store.schema.policy import cap_usage as cap_usage
 from notifyctl.store.schema.policy import categories as categories
 from notifyctl.store.schema.policy import category_opt_outs as category_opt_outs
+from notifyctl.store.schema.policy import fixture_labels as fixture_labels
 from notifyctl.store.schema.policy import user_limits as user_limits
 from notifyctl.store.schema.signing import signing_keys as signing_keys
 from notifyctl.store.schema.templates import notification_templates as notification_templates

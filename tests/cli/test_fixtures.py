@@ -1,0 +1,273 @@
+"""`fixtures` on the command line, on both databases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_logs, contact_points, metadata, notification_preferences, users
+from tests.support import seed
+from tests.support.command import Cli, Result
+
+PEOPLE = """\
+users:
+  - username: anna
+    email: anna@Example.org
+    language: no
+    contacts:
+      - {channel: sms, address: +447700900123}
+    preferences:
+      - {channel: sms, enabled: no, cap: 3, quiet: 22:30-07:00, timezone: Europe/London}
+  - {username: bob, email: bob@example.org}
+"""
+
+
+def apply(cli: Cli, text: str | bytes, *args: str) -> Result:
+    """Apply a fixture from stdin."""
+    return cli.call("fixtures", "apply", "-f", "-", *args, input=text)
+
+
+def changes(result: Result) -> list[tuple[str, str, str]]:
+    """Return what changed: kind, name and action."""
+    return [(each["kind"], each["name"], each["action"]) for each in result.ok().json()]
+
+
+def counts(database: Database) -> dict[str, int]:
+    """Return how many rows each table has."""
+    with database.read() as tx:
+        return {
+            each.name: tx.execute(select(func.count()).select_from(each)).scalar_one()
+            for each in metadata.sorted_tables
+        }
+
+
+def test_applied_twice_it_changes_nothing_and_says_so(cli: Cli, database: Database) -> None:
+    """A fixture is declarative: the second run writes no row, no audit row among them."""
+    first = changes(apply(cli, PEOPLE, "-o", "json"))
+    assert first == [
+        ("users", "anna", "create"),
+        ("users", "bob", "create"),
+        ("contacts", "anna sms +447700900123", "create"),
+        ("preferences", "anna sms", "create"),
+    ]
+    before = counts(database)
+    second = apply(cli, PEOPLE, "-o", "json")
+    assert changes(second) == []
+    assert second.stderr == "4 unchanged\n"
+    assert counts(database) == before
+
+
+def test_scalars_are_what_they_look_like(cli: Cli, database: Database) -> None:
+    """What YAML 1.1 takes for booleans, sexagesimals and octals is read by the field's type."""
+    apply(cli, PEOPLE).ok()
+    with database.read() as tx:
+        assert tx.execute(select(users.c.language).where(users.c.username == "anna")).scalar_one() == "no"
+        assert tx.execute(select(contact_points.c.address)).scalar_one() == "+447700900123"
+        said = tx.execute(select(notification_preferences)).one()
+    assert (said.enabled, said.frequency_cap, str(said.quiet_hours_start), said.timezone) == (
+        False, 3, "22:30:00", "Europe/London",
+    )  # fmt: skip
+
+
+def test_a_changed_file_changes_just_that_and_shows_both_values(cli: Cli, database: Database) -> None:
+    """Only the field that differs is written and told, and the audit row has it as the command's would."""
+    apply(cli, PEOPLE).ok()
+    [changed] = apply(cli, PEOPLE.replace("cap: 3", "cap: 4"), "-o", "json").ok().json()
+    assert (changed["action"], changed["fields"]) == ("update", {"cap": [3, 4]})
+    shown = apply(cli, PEOPLE.replace("cap: 3", "cap: 5").replace("language: no", "language: de"))
+    assert shown.stdout == "~ user anna\n    language  no -> de\n~ preference anna sms\n    cap  4 -> 5\n"
+    with database.read() as tx:
+        told = select(audit_logs.c.action, audit_logs.c.changes).where(audit_logs.c.resource_type == "preference")
+        rows = tx.execute(told.order_by(audit_logs.c.created_at)).all()
+    assert [json.loads(row.changes).get("frequency_cap") for row in rows] == [[None, 3], [3, 4], [4, 5]]
+    assert {row.action for row in rows} == {"update"}
+
+
+def test_a_line_that_is_taken_away_is_taken_back(cli: Cli) -> None:
+    """A thing is described wholly: without its line a field has its default again."""
+    apply(cli, PEOPLE).ok()
+    [changed] = apply(cli, PEOPLE.replace("    language: no\n", ""), "-o", "json").ok().json()
+    assert changed["fields"] == {"language": ["no", None]}
+
+
+def test_a_dry_run_is_exact_and_leaves_nothing(cli: Cli, database: Database) -> None:
+    """It says what the real one does, writes no row at all, and with --exit-code answers."""
+    before = counts(database)
+    dry = apply(cli, PEOPLE, "--dry-run", "-o", "json")
+    assert counts(database) == before
+    asked = apply(cli, PEOPLE, "--dry-run", "--exit-code")
+    assert (asked.exit_code, "4 changes would be made" in asked.stderr) == (7, True)
+    real = apply(cli, PEOPLE, "-o", "json")
+    assert [each | {"id": None} for each in dry.json()] == [each | {"id": None} for each in real.ok().json()]
+    assert apply(cli, PEOPLE, "--dry-run", "--exit-code").exit_code == 0
+    assert apply(cli, PEOPLE, "--exit-code").exit_code == 2
+
+
+def test_a_dry_run_finds_what_the_real_one_would(cli: Cli, database: Database) -> None:
+    """An address that somebody else has is refused by both, with the line."""
+    seed.user(database, "carol")
+    text = "users:\n- username: dora\n  email: carol@example.org\n"
+    for more in ((), ("--dry-run",)):
+        refused = apply(cli, text, *more)
+        assert refused.exit_code == 5
+        assert "-:3:3: users[0].email: carol@example.org belongs to the user carol" in refused.stderr
+
+
+def test_two_people_swap_addresses_in_any_order(cli: Cli) -> None:
+    """One transaction, whatever order the file has: that an address is unique at any moment is no obstacle."""
+    apply(cli, PEOPLE).ok()
+    swapped = (
+        "users:\n- {username: bob, email: anna@example.org}\n- {username: anna, email: bob@example.org, language: no}\n"
+    )
+    assert len(apply(cli, swapped, "-o", "json").ok().json()) == 2
+    passed_on = (
+        "users:\n- {username: new, email: bob@example.org}\n- {username: anna, email: a@example.org, language: no}\n"
+    )
+    assert len(apply(cli, passed_on, "-o", "json").ok().json()) == 2
+    assert cli.call("users", "show", "new", "-o", "json").ok().json()["email"] == "bob@example.org"
+
+
+def test_all_flaws_are_told_at_once_and_nothing_is_written(cli: Cli, database: Database) -> None:
+    """Each with file, line and field, the probable name for one that there is not; also for programs."""
+    text = """\
+user: []
+users:
+  - username: anna
+    email: nonsense
+    langage: de
+    preferences:
+      - {channel: fax, cap: 010}
+      - {channel: sms, cap: 1_000, quiet: 22:30, timezone: Europe/Londn}
+  - username: bob
+"""
+    before = counts(database)
+    refused = apply(cli, text)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    lines = refused.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:-1]] == [
+        ["-:1:1", "user"],
+        ["-:4:12", "users[0].email"],
+        ["-:5:5", "users[0].langage"],
+        ["-:7:19", "users[0].preferences[0].channel"],
+        ["-:7:29", "users[0].preferences[0].cap"],
+        ["-:8:29", "users[0].preferences[1].cap"],
+        ["-:8:43", "users[0].preferences[1].quiet"],
+        ["-:8:60", "users[0].preferences[1].timezone"],
+        ["-:9:5", "users[1].email"],
+    ]
+    assert "did you mean users?" in lines[0]
+    assert "did you mean language?" in lines[2]
+    assert lines[-1] == "error: 9 things are wrong in the fixture; nothing was done"
+    told = json.loads(apply(cli, text, "-o", "json").stderr)["error"]
+    assert told["code"] == "usage"
+    assert told["problems"][1]["line"] == 4
+    assert counts(database) == before
+
+
+def test_a_folder_is_one_fixture_and_names_both_places_of_what_is_there_twice(cli: Cli, tmp_path: Path) -> None:
+    """Its files are read in the order of their names; others are left alone."""
+    folder = tmp_path / "fixtures"
+    folder.mkdir()
+    (folder / "b.yml").write_text("users:\n- {username: bob, email: bob@example.org}\n")
+    (folder / "a.json").write_text('{\n\t"users": [{"username": "anna", "email": "anna@example.org"}]}')
+    (folder / "notes.txt").write_text("none")
+    made = cli.call("fixtures", "apply", "-f", str(folder), "-o", "json")
+    assert changes(made) == [("users", "anna", "create"), ("users", "bob", "create")]
+    (folder / "c.yaml").write_text("users:\n- {username: anna, email: other@example.org}\n")
+    refused = cli.call("fixtures", "apply", "-f", str(folder))
+    assert refused.exit_code == 2
+    assert (
+        f"{folder}/c.yaml:2:3: users[0]: the user anna is there twice, first at {folder}/a.json:2:12" in refused.stderr
+    )
+    (tmp_path / "empty").mkdir()
+    assert cli.call("fixtures", "apply", "-f", str(tmp_path / "empty")).exit_code == 3
+    assert cli.call("fixtures", "apply", "-f", str(tmp_path / "none.yaml")).exit_code == 3
+
+
+def test_prune_removes_what_the_label_made_and_nothing_else(cli: Cli, database: Database) -> None:
+    """What was there before, what others made and what is still in the file stays; it asks."""
+    seed.user(database, "carol")
+    labelled = f"label: ci\n{PEOPLE}  - {{username: carol, email: carol@example.org}}\n"
+    apply(cli, labelled).ok()
+    apply(cli, "label: other\nusers: [{username: dora, email: dora@example.org}]").ok()
+    less = "label: ci\nusers: [{username: anna, email: anna@example.org, language: no}]"
+    assert changes(apply(cli, less, "-o", "json")) == []
+    unasked = apply(cli, less, "--prune")
+    assert unasked.exit_code == 2
+    assert "delete user bob" in unasked.stderr
+    assert apply(cli, less, "--prune", "--expect", "2").exit_code == 5
+    dry = changes(apply(cli, less, "--prune", "--dry-run", "-o", "json"))
+    done = changes(apply(cli, less, "--prune", "--expect", "3", "-o", "json"))
+    assert done == dry == [
+        ("preferences", "anna sms", "delete"),
+        ("contacts", "anna sms +447700900123", "delete"),
+        ("users", "bob", "delete"),
+    ]  # fmt: skip
+    left = cli.call("users", "list", "-o", "csv", "--fields", "username").ok().stdout.split()
+    assert sorted(left) == ["anna", "carol", "dora", "username"]
+    assert changes(apply(cli, less, "--prune", "-o", "json")) == []
+
+
+def test_prune_needs_a_label_and_names_what_keeps_a_user(cli: Cli, database: Database) -> None:
+    """Without a label nothing says what may go; a user with pending notifications stays, with the remedy."""
+    assert apply(cli, PEOPLE, "--prune", "--yes").exit_code == 2
+    assert apply(cli, f"label: ci\n{PEOPLE}", "--label", "cd").exit_code == 2
+    apply(cli, PEOPLE, "--label", "ci").ok()
+    with database.read() as tx:
+        bob = tx.execute(select(users.c.id).where(users.c.username == "bob")).scalar_one()
+    seed.pending(database, bob)
+    refused = apply(cli, "users: []", "--label", "ci", "--prune", "--yes")
+    assert refused.exit_code == 5
+    assert "bob has 1 pending notification" in refused.stderr
+    assert len(cli.call("users", "list", "-o", "json").ok().json()) == 2
+
+
+def test_a_loosened_rule_wakes_what_it_put_off(cli: Cli, database: Database) -> None:
+    """As `prefs set` does, and not in a dry run."""
+    anna = seed.user(database)
+    text = "users:\n- username: anna\n  email: anna@example.org\n  preferences: [{{channel: sms, cap: {cap}}}]\n"
+    apply(cli, text.format(cap=3)).ok()
+    seed.pending(database, anna, "twilio", due_at=2**42, deferred_by="cap")
+    assert "1 deferred notification due again" in apply(cli, text.format(cap=9), "--dry-run").ok().stderr
+    assert "1 deferred notification due again" in apply(cli, text.format(cap=9)).ok().stderr
+
+
+def test_dump_apply_dump_is_the_same_text(cli: Cli, database: Database) -> None:
+    """Also for names that other readers of YAML take for something else."""
+    odd = [
+        "no",
+        "null",
+        "1e3",
+        "0x1F",
+        "12:30",
+        "ünï",
+        "a:b",
+        "#a",
+        "2030-10-25",
+        "~",
+        "a'b",
+        'a"b',
+        "&x",
+        "*x",
+        "=",
+        "<<",
+    ]
+    text = "users:\n" + "".join(
+        f"- {{username: {json.dumps(name)}, email: u{number}@example.org}}\n" for number, name in enumerate(odd)
+    )
+    apply(cli, text).ok()
+    apply(cli, PEOPLE).ok()
+    dumped = cli.call("fixtures", "dump").ok().stdout
+    assert changes(apply(cli, dumped, "-o", "json")) == []
+    assert cli.call("fixtures", "dump").ok().stdout == dumped
+    assert cli.call("fixtures", "dump", "--kind", "users").ok().stdout == dumped
+    assert cli.call("fixtures", "dump", "--kind", "user").exit_code == 2
+
+
+def test_an_empty_fixture_changes_nothing(cli: Cli) -> None:
+    """An empty file, and one with empty sections."""
+    for text in ("", "# nothing\n", "---\n", "users:\n", "users: []\n", "{}"):
+        assert changes(apply(cli, text, "-o", "json")) == []
