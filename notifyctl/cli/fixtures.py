@@ -117,10 +117,9 @@ def dump(
         from notifyctl.services.fixtures import dumping
 
         wanted = [each for each in dumping.sections() if not kind or each.name in kind]
-        remarks: list[str] = []
-        for lines in dumping.dump(run.system.db, wanted, remarks):
-            run.out.write_exactly(f"{lines}\n")
-        for each in remarks:
+        done = dumping.dump(run.system.db, wanted)
+        run.out.write_exactly("".join(f"{line}\n" for line in done.lines))
+        for each in done.remarks:
             run.out.say(each)
 
 
