@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from notifyctl.core.errors import UsageError
+
 
 class CategoryKind(StrEnum):
     """What a category is for. Marketing keeps to contact windows and can be left with one click."""
@@ -17,3 +19,11 @@ class OptOutSource(StrEnum):
 
     OPERATOR = "operator"
     ONE_CLICK = "one_click"
+
+
+def provider_group(text: str) -> str | None:
+    """Return the id of a group of mails at SendGrid as it is stored, None for no text. Raises UsageError."""
+    group = text.strip()
+    if group and not (group.isascii() and group.isdigit() and len(group) <= 20):
+        raise UsageError(f"{text!r} is no id of a provider's group", "SendGrid shows it as a number, like 12345")
+    return group or None

@@ -12,6 +12,7 @@ from notifyctl.core.address import fold, meant
 from notifyctl.core.audience import copies, group
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Message
+from notifyctl.core.text import one_line
 
 
 class SuppressionCause(StrEnum):
@@ -75,6 +76,14 @@ class Stops(NamedTuple):
 
 
 NOTHING = Stops()
+
+
+def stated(reason: str) -> str:
+    """Return the reason on one line; raise UsageError where there is none."""
+    why = one_line(reason)
+    if not why:
+        raise UsageError("the reason is empty", "it says why nobody shall write there")
+    return why
 
 
 def shown(channel: Channel, address: str, own: str | None = None) -> str:

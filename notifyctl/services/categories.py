@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from notifyctl.core import names
 from notifyctl.core.category import CategoryKind
+from notifyctl.core.category import provider_group as group_id
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.store import adopting
@@ -30,13 +32,14 @@ def create(
 
     Raises UsageError for a malformed name, Conflict when there is one.
     """
-    wanted = CategoryRow("", names.category(name), kind.value, description or None, _group(provider_group), 0, 0)
+    wanted = CategoryRow(
+        "", names.category(name), kind.value, description or None, group_id(provider_group or ""), 0, 0
+    )
 
     def work(tx: Tx) -> CreatedCategory:
         row = replace(wanted, id=str(uuid.uuid4()), created_at=tx.now, updated_at=tx.now)
         if store.create(tx, row):
-            facts = {key: [None, getattr(row, key)] for key in ("name", "kind", "description", "provider_group")}
-            tx.audit("create", "category", [(row.id, facts)])
+            tx.audit("create", "category", [(row.id, _facts(row))])
             return CreatedCategory(**asdict(row), created=True)
         present = store.find(tx, row.name)
         if keep and _says(present) == _says(row):
@@ -81,47 +84,56 @@ def update(
             old,
             kind=old.kind if kind is None else kind.value,
             description=old.description if description is None else description or None,
-            provider_group=old.provider_group if provider_group is None else _group(provider_group),
+            provider_group=old.provider_group if provider_group is None else group_id(provider_group),
         )
-        changes = {
-            key: [getattr(old, key), getattr(new, key)]
-            for key in ("kind", "description", "provider_group")
-            if getattr(old, key) != getattr(new, key)
-        }
-        if not changes:
+        if not _changes(old, new):
             return old
         new = replace(new, updated_at=tx.now)
-        store.replace(tx, new)
-        if "kind" in changes:
-            adopting.judge_anew(tx)
-        tx.audit("update", "category", [(new.id, changes)])
+        put(tx, [], [(old, new)])
         return new
 
     return db.write(work)
 
 
+def put(tx: Tx, new: Sequence[CategoryRow], changed: Sequence[tuple[CategoryRow, CategoryRow]]) -> None:
+    """Write new categories, of names that none has, and others in the place of what they were, as `update` does."""
+    store.create_all(tx, new)
+    tx.audit("create", "category", [(each.id, _facts(each)) for each in new])
+    store.replace_all(tx, [each for _, each in changed])
+    if any(old.kind != each.kind for old, each in changed):
+        adopting.judge_anew(tx)
+    tx.audit("update", "category", [(each.id, _changes(old, each)) for old, each in changed])
+
+
 def delete(db: Database, name: str) -> ListedCategory:
     """Delete a category; who left it stays known. Raises NotFound, and Conflict while something of it is pending."""
 
-    def work(tx: Tx) -> ListedCategory:
-        row = store.lock(tx, name)
-        if store.is_pending(tx, row.name):
-            hint = f"notifyctl notifications cancel --category {row.name}"
-            raise Conflict(f"notifications of the category {row.name} are still to be sent", hint)
-        gone = store.listed(tx, name)
-        store.remove(tx, row.id)
-        tx.audit("delete", "category", [(row.id, {"name": [row.name, None], "left_by": gone.left_by})])
-        return gone
+    return db.write(lambda tx: remove(tx, name))
 
-    return db.write(work)
+
+def remove(tx: Tx, name: str) -> ListedCategory:
+    """Delete a category as `delete` does."""
+    row = store.lock(tx, name)
+    if store.is_pending(tx, row.name):
+        hint = f"notifyctl notifications cancel --category {row.name}"
+        raise Conflict(f"notifications of the category {row.name} are still to be sent", hint)
+    gone = store.listed(tx, name)
+    store.remove(tx, row.id)
+    tx.audit("delete", "category", [(row.id, {"name": [row.name, None], "left_by": gone.left_by})])
+    return gone
+
+
+_SAID = ("name", "kind", "description", "provider_group")
+
+
+def _facts(row: CategoryRow) -> dict[str, list[str | None]]:
+    return {name: [None, getattr(row, name)] for name in _SAID}
+
+
+def _changes(old: CategoryRow, new: CategoryRow) -> dict[str, list[str | None]]:
+    pairs = {name: [getattr(old, name), getattr(new, name)] for name in _SAID}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _says(row: CategoryRow) -> tuple[str | None, ...]:
     return row.kind, row.description, row.provider_group
-
-
-def _group(text: str | None) -> str | None:
-    group = (text or "").strip()
-    if group and not (group.isascii() and group.isdigit() and len(group) <= 20):
-        raise UsageError(f"--provider-group {text!r} is no id of a group", "SendGrid shows it as a number, like 12345")
-    return group or None

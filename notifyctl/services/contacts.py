@@ -10,7 +10,7 @@ from typing import Any
 from notifyctl.core.address import meant, normalised
 from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.core.model import Channel
-from notifyctl.core.suppression import Refusal, SuppressionCause
+from notifyctl.core.suppression import Refusal, SuppressionCause, stated
 from notifyctl.services import suppressions
 from notifyctl.store import contacts, users
 from notifyctl.store import suppressions as store
@@ -126,7 +126,7 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
 
     The address need not be one of the user's: a notification may name any. Raises UsageError, NotFound for the user.
     """
-    normal, why = meant(channel, address), suppressions.stated(reason)
+    normal, why = meant(channel, address), stated(reason)
 
     def work(tx: Tx) -> ContactSuppression:
         user, holding = users.find(tx, ref), store.of_address(tx, channel, normal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from notifyctl.core import userlimit
@@ -15,7 +16,7 @@ from notifyctl.store import standings, users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.limits import NamedLimit, UserLimit
-from notifyctl.store.queue.wake import wake
+from notifyctl.store.queue.wake import wake_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,39 @@ def change(db: Database, ref: str, limit_type: LimitType, text: str, default: in
 
     def work(tx: Tx) -> LimitInForce:
         user = users.lock(tx, users.find(tx, ref).id)
-        old = next((each.per_minute for each in store.of_user(tx, user.id) if each.limit_type == limit_type), None)
-        if old == per_minute:
+        old = next((each for each in store.of_user(tx, user.id) if each.limit_type == limit_type), None)
+        if (None if old is None else old.per_minute) == per_minute:
             return _in_force(tx, user, default)
         if per_minute is None:
-            store.remove(tx, user.id, limit_type.value)
+            woken = forget(tx, [old] if old is not None else [])
         else:
-            row = UserLimit(str(uuid.uuid4()), user.id, limit_type.value, per_minute, tx.now, tx.now)
-            store.write(tx, row)
-        tx.audit("update", "limit", [(user.id, {"limit_type": limit_type.value, "per_minute": [old, per_minute]})])
-        return _in_force(tx, user, default, wake(tx, user.id, list(Channel)))
+            woken = put(
+                tx, [(old, UserLimit(str(uuid.uuid4()), user.id, limit_type.value, per_minute, tx.now, tx.now))]
+            )
+        return _in_force(tx, user, default, woken)
 
     return db.write(work)
+
+
+def put(tx: Tx, said: Sequence[tuple[UserLimit | None, UserLimit]]) -> int:
+    """Write limits, each in the place of the one there was; return how many notifications are due again.
+
+    The users' rows are locked.
+    """
+    store.write(tx, [each for _, each in said])
+    return _obey(tx, [(each, None if old is None else old.per_minute, each.per_minute) for old, each in said])
+
+
+def forget(tx: Tx, gone: Sequence[UserLimit]) -> int:
+    """Take limits back; return how many notifications are due again. The users' rows are locked."""
+    store.remove(tx, [each.id for each in gone])
+    return _obey(tx, [(each, each.per_minute, None) for each in gone])
+
+
+def _obey(tx: Tx, done: Sequence[tuple[UserLimit, int | None, int | None]]) -> int:
+    facts = [(row.user_id, {"limit_type": row.limit_type, "per_minute": [old, new]}) for row, old, new in done]
+    tx.audit("update", "limit", facts)
+    return wake_all(tx, [(row.user_id, channel.value) for row, _, _ in done for channel in Channel])
 
 
 def page(db: Database, after: Cursor | None, limit: int) -> list[NamedLimit]:

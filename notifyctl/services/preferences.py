@@ -18,6 +18,7 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.core.unsubscribe import PURPOSE, read
 from notifyctl.store import categories, signing, standings, users
 from notifyctl.store import preferences as store
+from notifyctl.store.categories import LeftCategory
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.preferences import NamedPreference, Preference, PreferenceFilter
@@ -198,11 +199,21 @@ def come_back(db: Database, ref: str, category: str) -> Left:
 # Helpers
 
 
+def leave_all(tx: Tx, said: Sequence[LeftCategory]) -> None:
+    """Write down that users leave categories that they have not left."""
+    categories.leave_all(tx, said)
+    tx.audit("opt_out", "category", [_leaving(each) for each in said])
+
+
+def _leaving(row: LeftCategory) -> tuple[str, dict[str, str]]:
+    return row.id, {"user_id": row.user_id, "category": row.category, "source": row.source}
+
+
 def _left(tx: Tx, user: User, name: str, source: OptOutSource) -> Left:
     row_id = str(uuid.uuid4())
     changed = categories.leave(tx, row_id, user.id, name, source)
     if changed:
-        tx.audit("opt_out", "category", [(row_id, {"user_id": user.id, "category": name, "source": source.value})])
+        tx.audit("opt_out", "category", [_leaving(LeftCategory(row_id, user.id, name, source.value))])
     return Left(user.id, user.username, name, left=True, changed=changed)
 
 

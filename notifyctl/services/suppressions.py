@@ -12,9 +12,8 @@ from notifyctl.core.address import meant
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
-from notifyctl.core.suppression import Refusal, SuppressionCause
+from notifyctl.core.suppression import Refusal, SuppressionCause, stated
 from notifyctl.core.suppression_list import Defaults, ListedAddress, parsed
-from notifyctl.core.text import one_line
 from notifyctl.core.when import Ago, Point
 from notifyctl.store import suppressions as store
 from notifyctl.store.db.database import Database
@@ -87,14 +86,6 @@ def add(
     if group and cause is not SuppressionCause.OPT_OUT:
         raise UsageError("--group is for who left a group of mails", f"--cause {SuppressionCause.OPT_OUT}")
     return db.write(lambda tx: suppress(tx, channel, Refusal(normal, cause, why, group.strip())))
-
-
-def stated(reason: str) -> str:
-    """Return the reason on one line; raise UsageError where there is none."""
-    why = one_line(reason)
-    if not why:
-        raise UsageError("the reason is empty", "--reason says why nobody shall write there")
-    return why
 
 
 def suppress(tx: Tx, channel: Channel, refusal: Refusal) -> AddedSuppression:

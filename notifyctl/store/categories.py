@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import Select, bindparam, delete, exists, func, insert, select, update
 
 from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
@@ -50,6 +50,15 @@ class OptOut:
     category: str
     source: str
     created_at: int
+
+
+class LeftCategory(NamedTuple):
+    """That a user left a category, as it is stored."""
+
+    id: str
+    user_id: str
+    category: str
+    source: str
 
 
 def create(tx: Tx, row: CategoryRow) -> bool:
@@ -102,10 +111,26 @@ def count(tx: Tx) -> int:
     return tx.execute(select(func.count()).select_from(categories)).scalar_one()
 
 
-def replace(tx: Tx, row: CategoryRow) -> None:
-    """Store a category's values anew; its name stays."""
-    values = {key: value for key, value in asdict(row).items() if key not in ("id", "name", "created_at")}
-    tx.execute(update(categories).where(_c.id == row.id).values(values))
+def create_all(tx: Tx, new: Sequence[CategoryRow]) -> None:
+    """Store categories. Raises IntegrityError where there is one of that name."""
+    if new:
+        tx.execute(insert(categories), [asdict(each) for each in new])
+
+
+def replace_all(tx: Tx, changed: Sequence[CategoryRow]) -> None:
+    """Store categories' values anew; their names stay."""
+    if not changed:
+        return
+    values: dict[str, Any] = {
+        name: bindparam(f"new_{name}") for name in ("kind", "description", "provider_group", "updated_at")
+    }
+    rows = [{"row": each.id, **{f"new_{name}": getattr(each, name) for name in values}} for each in changed]
+    tx.execute(update(categories).where(_c.id == bindparam("row")).values(values), rows)
+
+
+def everything(tx: Tx) -> list[CategoryRow]:
+    """Return all categories."""
+    return [CategoryRow(*row) for row in tx.execute(select(*_COLUMNS))]
 
 
 def remove(tx: Tx, id_: str) -> None:
@@ -125,6 +150,20 @@ def leave(tx: Tx, row_id: str, user_id: str, name: str, source: OptOutSource) ->
         id=row_id, user_id=user_id, category=name, source=source.value, created_at=tx.now
     )
     return tx.execute(made.on_conflict_do_nothing().returning(_o.id)).first() is not None
+
+
+def leave_all(tx: Tx, said: Sequence[LeftCategory]) -> None:
+    """Write down that users left categories. Raises IntegrityError where that is so already."""
+    if said:
+        tx.execute(insert(category_opt_outs), [{**each._asdict(), "created_at": tx.now} for each in said])
+
+
+def left_by(tx: Tx, user_ids: Iterable[str] | None) -> list[LeftCategory]:
+    """Return what these users left, or what anybody did."""
+    found = select(_o.id, _o.user_id, _o.category, _o.source)
+    if user_ids is not None:
+        found = found.where(tx.dialect.is_any(_o.user_id, list(user_ids)))
+    return [LeftCategory(*row) for row in tx.execute(found)]
 
 
 def come_back(tx: Tx, user_id: str, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,16 +40,30 @@ def of_user(tx: Tx, user_id: str) -> list[NamedLimit]:
     return _many(tx, _named().where(_l.user_id == user_id).order_by(_l.limit_type))
 
 
-def write(tx: Tx, row: UserLimit) -> None:
-    """Store a limit in the place of the one there was."""
-    made = tx.dialect.insert(user_limits).values(asdict(row))
+def of_users(tx: Tx, user_ids: Iterable[str] | None) -> list[NamedLimit]:
+    """Return the limits of these users, or of all."""
+    theirs = [] if user_ids is None else [tx.dialect.is_any(_l.user_id, list(user_ids))]
+    return _many(tx, _named().where(*theirs))
+
+
+def by_ids(tx: Tx, ids: Iterable[str]) -> list[NamedLimit]:
+    """Return the limits with these ids."""
+    return _many(tx, _named().where(tx.dialect.is_any(_l.id, list(ids))))
+
+
+def write(tx: Tx, rows: Sequence[UserLimit]) -> None:
+    """Store limits, each in the place of the one there was."""
+    if not rows:
+        return
+    made = tx.dialect.insert(user_limits)
     new = {"per_minute": made.excluded.per_minute, "updated_at": made.excluded.updated_at}
-    tx.execute(made.on_conflict_do_update(index_elements=[_l.user_id, _l.limit_type], set_=new))
+    made = made.on_conflict_do_update(index_elements=[_l.user_id, _l.limit_type], set_=new)
+    tx.execute(made, [asdict(each) for each in rows])
 
 
-def remove(tx: Tx, user_id: str, limit_type: str) -> None:
-    """Forget a user's limit."""
-    tx.execute(delete(user_limits).where(_l.user_id == user_id, _l.limit_type == limit_type))
+def remove(tx: Tx, ids: Iterable[str]) -> None:
+    """Forget limits."""
+    tx.execute(delete(user_limits).where(tx.dialect.is_any(_l.id, list(ids))))
 
 
 def page(tx: Tx, after: Cursor | None, limit: int) -> Sequence[NamedLimit]:

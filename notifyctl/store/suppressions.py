@@ -138,6 +138,15 @@ def holding(tx: Tx, keys: Iterable[AddressKey]) -> dict[AddressKey, Suppression]
     return first
 
 
+def everything_of(tx: Tx, keys: Iterable[AddressKey] | None) -> list[tuple[str, Suppression]]:
+    """Return all that holds of these addresses, or of any, each with its address as it is compared."""
+    found = _select(s.address.label("folded")).where(_HOLDS)
+    if keys is not None:
+        v = tx.dialect.rowset("v", _KEYS, sorted(set(keys)))
+        found = found.join_from(suppressions, v, (s.channel == v.c.channel) & (s.address == v.c.folded))
+    return [(row[-1], Suppression(*row[:-1])) for row in tx.execute(found)]
+
+
 def page(tx: Tx, wanted: SuppressionFilter, after: Cursor | None, limit: int | None) -> list[Suppression]:
     """Return those that a filter matches and that hold, newest first."""
     return _many(tx, newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, after, limit))

@@ -271,3 +271,106 @@ def test_an_empty_fixture_changes_nothing(cli: Cli) -> None:
     """An empty file, and one with empty sections."""
     for text in ("", "# nothing\n", "---\n", "users:\n", "users: []\n", "{}"):
         assert changes(apply(cli, text, "-o", "json")) == []
+
+
+RULES = """\
+categories:
+  - {name: newsletter, kind: marketing, description: What is new, provider_group: 12345}
+users:
+  - {username: anna, email: anna@example.org}
+limits:
+  - {user: anna, per_minute: 10}
+opt_outs:
+  - {user: anna, category: newsletter}
+suppressions:
+  - {channel: email, address: Bob@Example.org, reason: asked by phone}
+  - {channel: sms, address: +447700900123, reason: STOP, cause: opt_out}
+  - {channel: email, address: bob@example.org, reason: left it, cause: opt_out, group: 12345}
+"""
+
+
+def test_rules_are_made_in_whatever_order_they_stand(cli: Cli, database: Database) -> None:
+    """Limits, categories, opt-outs and suppressions, each as its own command would; again nothing."""
+    assert len(changes(apply(cli, RULES, "-o", "json"))) == 7
+    assert cli.call("limits", "show", "anna", "-o", "json").ok().json()[0]["per_minute"] == 10
+    [shown] = cli.call("prefs", "show", "anna", "-o", "json").ok().json()[:1]
+    assert shown["left_categories"] == ["newsletter"]
+    assert len(cli.call("suppressions", "list", "-o", "json").ok().json()) == 3
+    before = counts(database)
+    assert changes(apply(cli, RULES, "-o", "json")) == []
+    assert counts(database) == before
+    with database.read() as tx:
+        told = set(tx.execute(select(audit_logs.c.action, audit_logs.c.resource_type)).all())
+    assert told == {
+        ("create", "user"), ("create", "category"), ("update", "limit"), ("opt_out", "category"),
+        ("suppress", "suppression"),
+    }  # fmt: skip
+
+
+def test_changed_rules_change(cli: Cli, database: Database) -> None:
+    """Of a category of another kind what was put off is judged anew; a changed limit wakes."""
+    apply(cli, RULES).ok()
+    with database.read() as tx:
+        anna = tx.execute(select(users.c.id)).scalar_one()
+    seed.pending(database, anna, "twilio", due_at=2**42, deferred_by="limit")
+    other = RULES.replace("per_minute: 10", "per_minute: 20").replace("kind: marketing", "kind: transactional")
+    done = apply(cli, other, "-o", "json")
+    assert [each["fields"] for each in done.ok().json()] == [
+        {"per_minute": [10, 20]}, {"kind": ["marketing", "transactional"]},
+    ]  # fmt: skip
+    assert "1 deferred notification due again" in done.stderr
+
+
+def test_nothing_lifts_an_opt_out_or_a_suppression(cli: Cli, database: Database) -> None:
+    """A fixture without them, pruned, takes back the rest and leaves both; one that was lifted is added again."""
+    apply(cli, RULES, "--label", "ci").ok()
+    pruned = changes(apply(cli, "categories: []", "--label", "ci", "--prune", "--yes", "-o", "json"))
+    assert [kind for kind, _, _ in pruned] == ["categories", "limits", "users"]
+    assert len(cli.call("suppressions", "list", "-o", "json").ok().json()) == 3
+    cli.call("suppressions", "remove", "email", "bob@example.org", "--yes").ok()
+    assert len(changes(apply(cli, RULES, "-o", "json"))) == 6
+    apply(cli, "users: [{username: anna, email: anna@example.org}]", "--label", "ci", "--prune", "--yes").ok()
+    shown = cli.call("prefs", "show", "anna", "-o", "json").ok().json()
+    assert shown[0]["left_categories"] == ["newsletter"]
+
+
+def test_a_suppression_keeps_its_first_reason(cli: Cli) -> None:
+    """Another word for what holds already changes nothing."""
+    apply(cli, RULES).ok()
+    assert changes(apply(cli, RULES.replace("asked by phone", "something else"), "-o", "json")) == []
+
+
+def test_what_is_named_and_is_nowhere_is_told_with_its_line(cli: Cli, database: Database) -> None:
+    """A user in the database may be named; one that is nowhere is exit 3, all of them at once."""
+    seed.user(database, "carol")
+    apply(cli, "limits: [{user: carol, per_minute: 3}]").ok()
+    refused = apply(cli, "limits:\n- {user: dora, per_minute: 3}\nopt_outs:\n- {user: emil, category: news}\n")
+    assert refused.exit_code == 3
+    assert "-:2:4: limits[0].user: there is no user 'dora', neither here nor in the database" in refused.stderr
+    assert "-:4:4: opt_outs[0].user: there is no user 'emil'" in refused.stderr
+
+
+def test_an_opt_out_of_a_category_that_is_gone_is_kept_and_remarked(cli: Cli) -> None:
+    """A dump has it, because it outlives the category, and is applied."""
+    done = apply(cli, "users: [{username: anna, email: a@example.org}]\nopt_outs: [{user: anna, category: gone}]")
+    assert "the category gone, which there is not" in done.ok().stderr
+    assert "category: gone" in cli.call("fixtures", "dump").ok().stdout
+
+
+def test_rules_that_cannot_be_meant_are_refused(cli: Cli) -> None:
+    """Each with its field."""
+    text = """\
+categories:
+- {name: A B, kind: spam, provider_group: x}
+suppressions:
+- {channel: sms, address: 12345, reason: ' '}
+- {channel: email, address: a@example.org, reason: r, group: 5}
+- {channel: email, address: a@example.org, reason: r}
+- {channel: email, address: A@EXAMPLE.org, reason: s}
+"""
+    refused = apply(cli, text)
+    fields = [line.split(": ")[1] for line in refused.stderr.splitlines()[:-1]]
+    assert (refused.exit_code, fields) == (2, [
+        "categories[0].name", "categories[0].kind", "categories[0].provider_group",
+        "suppressions[0].reason", "suppressions[1].address", "suppressions[3]",
+    ])  # fmt: skip
