@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.template import frontmatter
 from notifyctl.core.template.frontmatter import TemplateFile
-from notifyctl.core.wording import Template, TemplateKind, template_name
+from notifyctl.core.wording import Template, TemplateKind, Wording, template_name
 from notifyctl.services import inclusion, templates
 from notifyctl.services.templates import NewTemplate, TemplateChanges
 from notifyctl.store import templates as store
@@ -20,6 +21,21 @@ from notifyctl.store.templates import TemplateFilter
 _UNENDED = "\\ No newline at end of file"
 _TEXT = ".txt"
 CREATED, UPDATED, UNCHANGED, PUBLISHED = "created", "updated", "unchanged", "published"
+
+
+class NamedWording(Protocol):
+    """What a template of that name is to say."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def said(self) -> Wording:
+        """What it says."""
+
+
+N = TypeVar("N", bound=NamedWording)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ def push(
 
     A new one is published, a change is a draft unless `publish`. Raises UsageError, NotFound, Conflict.
     """
-    found = _in_order(frontmatter.templates(files))
+    found = in_order(frontmatter.templates(files))
     return db.write(lambda tx: [_pushed(tx, each, by, note, publish=publish) for each in found])
 
 
@@ -68,9 +84,9 @@ def pull(db: Database, present: Mapping[str, str]) -> list[PulledFile]:
 # Helpers
 
 
-def _in_order(found: Sequence[TemplateFile]) -> list[TemplateFile]:
+def in_order(found: Sequence[N]) -> list[N]:
     """Return them so that what is included comes before what includes it. Raises UsageError for a ring."""
-    left, done = {each.name: each for each in found}, list[TemplateFile]()
+    left, done = {each.name: each for each in found}, list[N]()
     while left:
         ready = [each for each in left.values() if not left.keys() & set(inclusion.references(each.said)) - {each.name}]
         if not ready:

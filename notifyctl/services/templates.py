@@ -203,12 +203,12 @@ def rollback(db: Database, ref: str, number: int | None = None) -> Template:
 
 def enable(db: Database, ref: str) -> Template:
     """Let a template be used again. Raises NotFound."""
-    return _switch(db, ref, active=True)
+    return db.write(lambda tx: switch(tx, store.find(tx, ref), active=True))
 
 
 def disable(db: Database, ref: str) -> Template:
     """Take a template out of use. Raises NotFound."""
-    return _switch(db, ref, active=False)
+    return db.write(lambda tx: switch(tx, store.find(tx, ref), active=False))
 
 
 def refuse_removal(db: Database, ref: str) -> Template:
@@ -222,14 +222,22 @@ def refuse_removal(db: Database, ref: str) -> Template:
 def remove(db: Database, template_id: str) -> Template:
     """Delete a template with its versions. Raises NotFound, Conflict where something needs it."""
 
-    def work(tx: Tx) -> Template:
-        template = store.lock(tx, template_id)
-        _refuse_needed(tx, template)
-        tx.audit("delete", WHAT, [(template.id, {"name": [template.name, None]})])
-        store.remove(tx, template.id)
-        return template
+    return db.write(lambda tx: drop(tx, template_id))
 
-    return db.write(work)
+
+def drop(tx: Tx, template_id: str) -> Template:
+    """Delete a template as `remove` does."""
+    template = store.lock(tx, template_id)
+    _refuse_needed(tx, template)
+    tx.audit("delete", WHAT, [(template.id, {"name": [template.name, None]})])
+    store.remove(tx, template.id)
+    return template
+
+
+def credit(tx: Tx, template: Template, creator_id: str) -> None:
+    """Say that somebody else made a template."""
+    store.change(tx, template.id, created_by=creator_id)
+    tx.audit("update", WHAT, [(template.id, {"created_by": [template.created_by, creator_id]})])
 
 
 # Helpers
@@ -338,18 +346,16 @@ def _earlier(template: Template, versions: Sequence[VersionRow], number: int | N
     raise NotFound(f"template {name} has no version {number}", f"notifyctl templates show {name}")
 
 
-def _switch(db: Database, ref: str, *, active: bool) -> Template:
-    def work(tx: Tx) -> Template:
-        template = store.lock(tx, store.find(tx, ref).id)
-        if template.is_active == active:
-            return template
-        store.change(tx, template.id, is_active=active)
-        if active:
-            parked.come_back(tx)  # the first of them; dispatchers do the others
-        tx.audit("enable" if active else "disable", WHAT, [(template.id, {"is_active": [not active, active]})])
-        return _again(tx, template)
-
-    return db.write(work)
+def switch(tx: Tx, found: Template, *, active: bool) -> Template:
+    """Let a template be used again, or take it out of use."""
+    template = store.lock(tx, found.id)
+    if template.is_active == active:
+        return template
+    store.change(tx, template.id, is_active=active)
+    if active:
+        parked.come_back(tx)  # the first of them; dispatchers do the others
+    tx.audit("enable" if active else "disable", WHAT, [(template.id, {"is_active": [not active, active]})])
+    return _again(tx, template)
 
 
 def _refuse_needed(tx: Tx, template: Template) -> None:

@@ -179,6 +179,11 @@ def page(tx: Tx, wanted: TemplateFilter, after: Cursor | None, limit: int | None
     return _many(tx, newest_first(_select().where(*_conditions(wanted)), t.created_at, t.id, after, limit))
 
 
+def everything(tx: Tx) -> list[Template]:
+    """Return all templates."""
+    return _many(tx, _select())
+
+
 def count(tx: Tx, wanted: TemplateFilter) -> int:
     """Return how many `page` would give."""
     statement = select(func.count()).select_from(notification_templates).where(*_conditions(wanted))

@@ -1,0 +1,131 @@
+"""Templates in fixtures, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.test_fixtures import apply, changes
+from tests.support.command import Cli
+
+TEMPLATES = """\
+users:
+  - {username: anna, email: anna@example.org}
+templates:
+  - name: welcome
+    channel: email
+    category: news
+    by: anna
+    language: en
+    subject: Hello {{ name }}
+    body: |
+      {% extends "layouts/base" %}
+      {% block content %}Good day, {{ name }}.
+      {% endblock %}
+    variables:
+      - name
+      - {name: count, type: integer, default: 1, example: 3}
+    variants:
+      de: {subject: "Hallo {{ name }}", body: "Guten Tag, {{ name }}."}
+  - name: layouts/base
+    channel: email
+    kind: layout
+    by: anna
+    body: "== {% block content %}{% endblock %} =="
+  - {name: pin, channel: push, by: anna, title: Pin, body: no, data: {code: 0700, order: 22:30:00}}
+categories:
+  - {name: news, kind: marketing}
+"""
+
+
+def test_templates_are_made_in_the_order_that_they_need(cli: Cli) -> None:
+    """What is included is published before what includes it, though it stands below; scalars are texts."""
+    assert len(changes(apply(cli, TEMPLATES, "-o", "json"))) == 5
+    shown = cli.call("templates", "show", "welcome", "-o", "json").ok().json()
+    assert (shown["published_version"], shown["category"], shown["username"]) == (1, "news", "anna")
+    told = cli.call("templates", "preview", "welcome", "anna", "--var", "name=Anna").ok().stdout
+    assert "== Good day, Anna." in told
+    pin = cli.call("templates", "show", "pin", "-o", "json").ok().json()
+    assert (pin["body"], pin["data"]) == ("no", {"code": "0700", "order": "22:30:00"})
+    assert changes(apply(cli, TEMPLATES, "-o", "json")) == []
+    dumped = cli.call("fixtures", "dump").ok().stdout
+    assert changes(apply(cli, dumped, "-o", "json")) == []
+    assert "    body: |\n      {% extends" in dumped
+
+
+def test_a_changed_template_is_published_and_shows_its_lines(cli: Cli) -> None:
+    """Its new version holds at once; a text of several lines is shown as a diff."""
+    apply(cli, TEMPLATES).ok()
+    done = apply(cli, TEMPLATES.replace("Good day", "Good morning"))
+    assert "~ template welcome\n    body\n" in done.ok().stdout
+    assert "      +{% block content %}Good morning, {{ name }}." in done.stdout
+    shown = cli.call("templates", "show", "welcome", "-o", "json").ok().json()
+    assert (shown["published_version"], shown["draft_version"]) == (2, None)
+
+
+def test_what_includes_a_changed_layout_is_published_anew(cli: Cli) -> None:
+    """As it would be in a database made from nothing; other changes of the layout publish nothing."""
+    apply(cli, TEMPLATES).ok()
+    done = apply(cli, TEMPLATES.replace('"== {%', '"** {%'))
+    assert "template welcome is published anew" in done.ok().stderr
+    assert "** Good day" in cli.call("templates", "preview", "welcome", "anna", "--var", "name=A").ok().stdout
+    apply(cli, TEMPLATES.replace('"== {%', '"** {%').replace("kind: layout", "kind: layout\n    enabled: no")).ok()
+    assert cli.call("templates", "show", "layouts/base", "-o", "json").ok().json()["published_version"] == 2
+    assert cli.call("templates", "show", "welcome", "-o", "json").ok().json()["published_version"] == 2
+
+
+def test_a_draft_gives_way_and_is_told(cli: Cli) -> None:
+    """A dump has what is published and remarks the draft; a changed fixture replaces it, which is said."""
+    apply(cli, TEMPLATES).ok()
+    cli.call("templates", "update", "pin", "--title", "Draft").ok()
+    dumped = cli.call("fixtures", "dump")
+    assert "template pin has a draft, which is left out" in dumped.ok().stderr
+    assert changes(apply(cli, dumped.stdout, "-o", "json")) == []
+    done = apply(cli, TEMPLATES.replace("title: Pin", "title: Code"))
+    assert "template pin had a draft" in done.ok().stderr
+    shown = cli.call("templates", "show", "pin", "-o", "json").ok().json()
+    assert (shown["title"], shown["draft_version"]) == ("Code", None)
+
+
+def test_an_unpublished_template_stays_a_draft(cli: Cli) -> None:
+    """Published when the fixture says so, and never taken back."""
+    draft = TEMPLATES.replace("name: pin,", "name: pin, published: false,")
+    apply(cli, draft).ok()
+    assert cli.call("templates", "show", "pin", "-o", "json").ok().json()["published_version"] == 0
+    assert changes(apply(cli, draft, "-o", "json")) == []
+    [published] = apply(cli, TEMPLATES, "-o", "json").ok().json()
+    assert published["fields"] == {"published": [False, True]}
+    refused = apply(cli, draft)
+    assert (refused.exit_code, "was published, which cannot be taken back" in refused.stderr) == (5, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "said"),
+    [
+        ("Good day, {{ name }}", "Good day, {{ name", 2, "-:4:5: templates[0]: "),
+        ("layouts/base\n    channel: email", "layouts/base\n    channel: sms", 2, "template welcome includes"),
+        ('"layouts/base" %}', '"layouts/none" %}', 3, "includes 'layouts/none', which there is not"),
+        ('body: "== ', "body: \"{% include 'welcome' %} == ", 2, "include each other"),
+        ("category: news", "category: nothing", 3, "templates[0].category: there is no category 'nothing'"),
+        ("by: anna\n    language", "by: dora\n    language", 3, "templates[0].by: there is no user 'dora'"),
+        ("channel: push", "channel: sms", 2, "templates[2]: title: a template for sms has none"),
+        ("- name\n", "- 1st\n", 2, "templates[0].variables"),
+        ("- name\n", "- name\n      - name\n", 2, "is declared twice"),
+        ("      de: {", "      de: [", 2, "is no YAML"),
+        ("      de: {subject: ", "      english: {subjct: ", 2, "subjct"),
+        ("    by: anna\n    language", "    language", 2, "nobody is named who makes it"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_published_is_told_with_its_line(cli: Cli, old: str, new: str, code: int, said: str) -> None:
+    """All or nothing: no user of the same fixture is there afterwards."""
+    assert old in TEMPLATES
+    refused = apply(cli, TEMPLATES.replace(old, new))
+    assert (refused.exit_code, said in refused.stderr) == (code, True), refused.stderr
+    assert cli.call("users", "list", "-o", "json").ok().json() == []
+
+
+def test_templates_of_a_label_are_pruned_includers_first(cli: Cli) -> None:
+    """A layout goes after what extends it; the user who made them goes last."""
+    apply(cli, TEMPLATES, "--label", "ci").ok()
+    gone = changes(apply(cli, "users: []", "--label", "ci", "--prune", "--yes", "-o", "json"))
+    assert len(gone) == 5
+    assert cli.call("templates", "list", "-o", "json").ok().json() == []
