@@ -108,7 +108,7 @@ def _bury(attempt: Attempt, outcome: Outcome, category: Category) -> Bury:
     return Bury(
         claim,
         failed_at=attempt.ended_at,
-        attempt_count=claim.attempt,
+        attempt_count=claim.attempt if outcome.asked else claim.attempt - 1,  # an attempt is a call
         last_attempted=claim.claimed_at,
         error_message=describe(outcome),
         provider_response=_response(outcome),

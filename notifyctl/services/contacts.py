@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from notifyctl.core.address import meant, normalised
 from notifyctl.core.errors import Conflict, NotFound
@@ -17,6 +16,7 @@ from notifyctl.store import suppressions as store
 from notifyctl.store.contacts import ContactPoint, ContactRow
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.wake import wake_all
 from notifyctl.store.suppressions import Suppression
 from notifyctl.store.users import User
 
@@ -78,7 +78,7 @@ def ensure(db: Database, ref: str, channel: Channel, address: str) -> AddedConta
         row_id = str(uuid.uuid4())
         created = contacts.add(tx, user, row_id, channel, normal)
         if created:
-            tx.audit("create", "contact_point", [_added(ContactRow(row_id, user.id, channel.value, normal))])
+            _tell_added(tx, [ContactRow(row_id, user.id, channel.value, normal)])
         point = next(each for each in contacts.listed(tx, user) if each.id and _is(each, channel, normal))
         return AddedContact(**asdict(point), created=created)
 
@@ -90,12 +90,12 @@ def remove(db: Database, ref: str, channel: Channel, address: str) -> ContactPoi
     normal = normalised(channel, address)
 
     def work(tx: Tx) -> ContactPoint:
-        user = users.find(tx, ref)
+        user = users.lock(tx, users.find(tx, ref).id)
         found = [point for point in contacts.listed(tx, user) if _is(point, channel, normal)]
         row_id = contacts.remove(tx, user.id, channel, normal)
         if row_id is None or not found:
             raise _not_removable(user, channel, normal, is_own=bool(found))
-        tx.audit("delete", "contact_point", [_removed(ContactRow(row_id, user.id, channel.value, normal))])
+        _tell_removed(tx, [ContactRow(row_id, user.id, channel.value, normal)])
         return replace(found[0], used=False)
 
     return db.write(work)
@@ -104,21 +104,34 @@ def remove(db: Database, ref: str, channel: Channel, address: str) -> ContactPoi
 def put(tx: Tx, new: Sequence[ContactRow]) -> None:
     """Add addresses to users, which have none of them. Raises IntegrityError."""
     contacts.add_all(tx, new)
-    tx.audit("create", "contact_point", [_added(each) for each in new])
+    _tell_added(tx, new)
 
 
 def take(tx: Tx, gone: Sequence[ContactRow]) -> None:
     """Remove addresses from users; suppressions of them stay."""
     contacts.remove_all(tx, [each.id for each in gone])
-    tx.audit("delete", "contact_point", [_removed(each) for each in gone])
+    _tell_removed(tx, gone)
 
 
-def _added(row: ContactRow) -> tuple[str, dict[str, Any]]:
-    return row.id, {"user_id": row.user_id, "channel": row.channel, "address": [None, row.address]}
+def _tell_added(tx: Tx, rows: Sequence[ContactRow]) -> None:
+    facts = [
+        (each.id, {"user_id": each.user_id, "channel": each.channel, "address": [None, each.address]}) for each in rows
+    ]
+    tx.audit("create", "contact_point", facts)
+    _judge_anew(tx, rows)
 
 
-def _removed(row: ContactRow) -> tuple[str, dict[str, Any]]:
-    return row.id, {"user_id": row.user_id, "channel": row.channel, "address": [row.address, None]}
+def _tell_removed(tx: Tx, rows: Sequence[ContactRow]) -> None:
+    facts = [
+        (each.id, {"user_id": each.user_id, "channel": each.channel, "address": [each.address, None]}) for each in rows
+    ]
+    tx.audit("delete", "contact_point", facts)
+    _judge_anew(tx, rows)
+
+
+def _judge_anew(tx: Tx, rows: Sequence[ContactRow]) -> None:
+    """Let rules judge anew: another number may be of another country, with other contact windows."""
+    wake_all(tx, [(each.user_id, each.channel) for each in rows])
 
 
 def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str) -> ContactSuppression:

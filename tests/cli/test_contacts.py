@@ -117,3 +117,15 @@ def test_what_is_refused(cli: Cli, args: tuple[str, ...], code: int) -> None:
     """Unknown users are not found, malformed values are usage errors; nothing is written to stdout."""
     refused = _contacts(cli, *args)
     assert (refused.exit_code, refused.stdout) == (code, "")
+
+
+def test_another_address_wakes_what_a_rule_put_off(cli: Cli, database: Database, anna: str) -> None:
+    """A number may be of another country, whose contact windows are others: all is judged anew on that channel."""
+    late = 4_000_000_000_000
+    for act in ("add", "remove"):
+        [text] = seed.pending(database, anna, "twilio", due_at=late, deferred_by="contact")
+        [mail] = seed.pending(database, anna, due_at=late, deferred_by="contact")
+        _contacts(cli, act, "anna", "sms", NUMBER).ok()
+        assert seed.notification(database, text).due_at < late
+        assert seed.notification(database, text).deferred_by is None
+        assert seed.notification(database, mail).due_at == late
