@@ -128,7 +128,7 @@ def build(
         raise UsageError(f"{wrong}: must be text, and not empty")
     _address(channel, payload)
     payload["v"] = PAYLOAD_VERSION
-    _refuse_unwritable(payload)
+    require_writable(payload)
     return payload
 
 
@@ -158,7 +158,7 @@ def of_template(
             raise UsageError(f"--data: {field}: the template says that", "--var K=V gives it its values")
     payload = build(channel, attachments=attachments, to=to, data=data)
     payload[VARIABLES] = dict(variables)
-    _refuse_unwritable(payload)
+    require_writable(payload)
     return payload
 
 
@@ -335,17 +335,19 @@ def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _refuse_unwritable(payload: Mapping[str, Any]) -> None:
+def require_writable(payload: Mapping[str, Any]) -> None:
     """Raise UsageError for what no JSON or no text has. Written at once; each field only to name it."""
     try:
         written = canonical(payload)
         written.encode()
-        if _NUL not in written:
+        if _NUL not in written and not json_codec.is_too_deep(payload):
             return
     except (ValueError, TypeError, RecursionError):
         pass
     _refuse_half_characters(payload)
     _refuse_nul(payload)
+    if json_codec.is_too_deep(payload):
+        raise UsageError(f"it is nested too deep: at most {json_codec.DEEPEST} levels are stored")
 
 
 def _refuse_half_characters(payload: Mapping[str, Any]) -> None:
@@ -354,7 +356,7 @@ def _refuse_half_characters(payload: Mapping[str, Any]) -> None:
             canonical({key: value}).encode()
         except UnicodeEncodeError:
             raise UsageError(f"{key}: holds bytes that are no text in UTF-8") from None
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, TypeError) as error:
             raise UsageError(f"{key}: cannot be written as JSON: {_reason(error)}") from None
 
 

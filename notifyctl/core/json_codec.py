@@ -158,7 +158,8 @@ def _written(value: Any) -> str:
 def _number(value: float) -> str:
     # Whatever its class may be: an enumeration's members print their names.
     text = float.__repr__(value) if isinstance(value, float) else int.__repr__(value)
-    return _printed(Decimal(text)) if "e" in text or len(text) > _SURELY_A_FLOAT or not value else text
+    is_plain = text[-1].isdigit() and "e" not in text and len(text) <= _SURELY_A_FLOAT and value
+    return text if is_plain else _printed(Decimal(text))
 
 
 def _printed(value: Decimal) -> str:

@@ -79,6 +79,15 @@ def test_every_float_is_written_without_an_exponent(number: float) -> None:
     assert float(text) == number
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), 10**400, -(10**309)])
+def test_what_is_no_number_is_not_written(number: float) -> None:
+    """Whoever makes a payload of values, not of text: those that JSON or a float does not have are refused."""
+    with pytest.raises(ValueError):
+        content.canonical({"a": number})
+    with pytest.raises(UsageError):
+        content.build(Channel.EMAIL, data={"template_data": {"a": [number]}})
+
+
 @given(payloads)
 def test_canonical_json_knows_no_order(made: tuple[Channel, dict[str, Any]]) -> None:
     """The same content is the same text however it was put together: or repeating a submission would be a conflict."""
