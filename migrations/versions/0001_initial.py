@@ -1,5 +1,7 @@
 """The twelve tables of the schema document, and what the system needs beside them."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -49,6 +51,29 @@ TABLES = (
     "fixture_labels",
 )
 
+FUNCTIONS = (
+    "notifyctl_refuse",
+    "notifyctl_trimmed",
+    "notifyctl_canonical",
+    "notifyctl_id_bounds",
+    "notifyctl_user",
+    "notifyctl_template",
+    "notifyctl_channel",
+    "notifyctl_provider",
+    "notifyctl_addressed",
+    "notifyctl_payload",
+    "notifyctl_apart",
+    "notifyctl_references",
+    "notifyctl_attach",
+    "notifyctl_store",
+    "notifyctl_moment",
+    "notifyctl_after",
+    "notifyctl_submit",
+    "notifyctl_submit_many",
+    "notifyctl_require_arguments",
+    "notifyctl_account",
+)
+
 
 def upgrade() -> None:
     _users()
@@ -81,9 +106,12 @@ def upgrade() -> None:
     _adopted_policy()
     _batches()
     _fixture_labels()
+    _submission_in_sql()
 
 
 def downgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(f"DROP FUNCTION {', '.join(FUNCTIONS)}")
     for name in reversed(TABLES):
         op.drop_table(name)
 
@@ -694,6 +722,15 @@ def _signing_keys() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
     )
     op.create_index("idx_signing_key_purpose", "signing_keys", ["purpose"], unique=True)
+
+
+def _submission_in_sql() -> None:
+    """On PostgreSQL: what other languages submit by, and nobody may call before somebody grants it."""
+    if op.get_context().dialect.name == "postgresql":
+        made = (Path(__file__).parents[1] / "functions" / "0001_submit.sql").read_text(encoding="utf-8")
+        where = "replace($functions$\n" + made + "$functions$, '{schema}', quote_ident(current_schema()))"
+        statement = f"DO $migration$ BEGIN EXECUTE {where}; END $migration$"
+        op.execute(sa.text(statement.replace(":", "\\:")))
 
 
 def _now_ms() -> sa.TextClause:

@@ -144,7 +144,7 @@ def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign
     """
 
     def work(tx: Tx) -> RemovedUser:
-        user = store.lock(tx, user_id)
+        user = store.lock_alone(tx, user_id)
         plan = _removal(tx, user)
         refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_to is not None)
         if reassign_to is not None:

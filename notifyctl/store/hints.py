@@ -58,15 +58,15 @@ class Listener:
             raise DatabaseUnavailable(f"a notification did not arrive within {TEST_S:g} s")
         await _listen(self._conn, CHANNEL)
 
-    async def hints(self) -> AsyncIterator[str]:
-        """Yield the provider of each hint.
+    async def hints(self) -> AsyncIterator[str | None]:
+        """Yield the provider of each hint; None for one that names none, as what submits in SQL gives it.
 
         Raises DatabaseUnavailable when the pool's connections became useless, as this one may have, and when the
         server does not answer or takes no changes any more: it would not have anything to say for ever.
         """
         while True:
             async for each in self._conn.notifies(timeout=LOOK_S):
-                yield each.payload
+                yield each.payload or None
             if self._age != self._connections.age:
                 raise DatabaseUnavailable("the connections made so far are of no use any more")
             answer = await (await self._conn.execute("SHOW transaction_read_only")).fetchone()

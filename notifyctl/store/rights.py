@@ -36,6 +36,9 @@ DISPATCHING = {
 }
 """What dispatching does with each table. Some of its UPDATEs are what locking rows takes."""
 
+SUBMITTING = {"notifyctl_submit": ("EXECUTE",), "notifyctl_submit_many": ("EXECUTE",)}
+"""What submitting in SQL does with each function; beside USAGE of their schema nothing else is needed."""
+
 
 def require_dispatching(tx: Tx) -> None:
     """Raise NotAllowed naming what a dispatcher would lack, and what grants it."""

@@ -172,11 +172,19 @@ def create(tx: Tx, user: User) -> bool:
 
 
 def lock(tx: Tx, user_id: str) -> User:
-    """Return the user, locked until the transaction ends: nobody can add a row that refers to it meanwhile.
+    """Return the user, whom nobody else changes until the transaction ends. Raises NotFound.
 
-    Raises NotFound.
+    Rows that refer to the user may be added meanwhile: an application may have done so in a transaction that lasts.
     """
-    found = _many(tx, tx.dialect.lock_row(select(*_COLUMNS).where(users.c.id == user_id)))
+    return _locked(user_id, _many(tx, tx.dialect.lock_gently(select(*_COLUMNS).where(users.c.id == user_id))))
+
+
+def lock_alone(tx: Tx, user_id: str) -> User:
+    """The same, and nobody can add a row that refers to the user."""
+    return _locked(user_id, _many(tx, tx.dialect.lock_row(select(*_COLUMNS).where(users.c.id == user_id))))
+
+
+def _locked(user_id: str, found: Sequence[User]) -> User:
     if not found:
         raise NotFound(f"there is no user {user_id!r}", _LIST)
     return found[0]

@@ -17,8 +17,11 @@ from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from notifyctl.core.migration import Difference
-from notifyctl.store.db.dialect import Dialect
-from notifyctl.store.schema import physical  # noqa: F401 - importing it declares them
+from notifyctl.store.db.dialect import POSTGRESQL, Dialect
+from notifyctl.store.schema import (
+    functions,
+    physical,  # noqa: F401 - importing it declares them
+)
 from notifyctl.store.schema.tables import metadata
 
 
@@ -46,7 +49,10 @@ def differences(conn: Connection, dialect: Dialect) -> tuple[Difference, ...]:
     found = [_told(item) for item in _compared_by_alembic(conn)]
     missing = {difference.what for difference in found if difference.how == "missing"}
     tables = [table for name, table in metadata.tables.items() if name not in missing]
-    return (*found, *_indexes(conn, dialect, tables), *_checks(conn, tables))
+    # Where there are no tables yet, what works on them is not missed.
+    is_due = dialect is POSTGRESQL and "notifications" not in missing
+    made = functions.differences(functions.stored(conn, dialect)) if is_due else ()
+    return (*found, *_indexes(conn, dialect, tables), *_checks(conn, tables), *made)
 
 
 def _compared_by_alembic(conn: Connection) -> Iterator[tuple[Any, ...]]:
@@ -139,5 +145,5 @@ def _literals(condition: str) -> str:
 def _bare(sql: str) -> str:
     """Return an expression without what PostgreSQL adds to it: casts, parentheses, the schema's name."""
     sql = re.sub(r"::[a-z ]+(\[\])?", "", sql.lower())
-    sql = re.sub(r" on \w+\.", " on ", sql).replace(" using btree", "")
+    sql = re.sub(r' on (?:\w+|"(?:[^"]|"")+")\.', " on ", sql).replace(" using btree", "")
     return re.sub(r"""[\s()'"]""", "", sql)

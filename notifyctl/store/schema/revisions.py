@@ -22,14 +22,13 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-import notifyctl
-from notifyctl.core.errors import Conflict, DatabaseUnavailable, UsageError
+from notifyctl.core.errors import Conflict, DatabaseUnavailable, SchemaMismatch, UsageError
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 from notifyctl.store.db.database import WRITE_LOCK_TIMEOUT_S, Database, newer_schema
 from notifyctl.store.db.dialect import UTF8
 from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.schema import drift
+from notifyctl.store.schema import drift, functions
 from notifyctl.store.schema.version import SCHEMA_VERSION
 
 OPTIONS: dict[str, Any] = {**drift.OPTIONS, "transactional_ddl": True, "transaction_per_migration": False}
@@ -48,8 +47,8 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
     A SQLite file and its folder are created. Of several at once one works, the others wait for it and find nothing to
     do. `lock_timeout_ms` limits how long a table that is in use is waited for (PostgreSQL), and with it how long
     everybody else queues behind this command; the wait for another `up` is not limited.
-    Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program, Conflict
-    for one of another encoding than UTF-8.
+    Raises DatabaseUnavailable when that time is over, SchemaMismatch for a database newer than this program or in which
+    everybody may submit, Conflict for one of another encoding than UTF-8.
     """
     _require_name(revision)
     _create_file(database)
@@ -60,6 +59,7 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
         before = _begin(database, conn, lock_timeout_ms)
         command.upgrade(_config(connection=conn), revision)
         after = _current(conn)
+        _require_closed(database, conn)
         _audit(Tx(conn, database.dialect, now, database.actor), before, after)
         return tuple(reversed(_between(before, after)))
 
@@ -168,6 +168,16 @@ def _require_utf8(database: Database, conn: Connection) -> None:
         )
 
 
+def _require_closed(database: Database, conn: Connection) -> None:
+    """Refuse a database in which everybody may call what acts with its owner's rights."""
+    if found := functions.open_to_all(functions.stored(conn, database.dialect)):
+        names = ", ".join(found)
+        raise SchemaMismatch(
+            f"{database.label}: everybody (PUBLIC) may execute {names}",
+            f"REVOKE EXECUTE ON FUNCTION {names} FROM PUBLIC",
+        )
+
+
 def _known(database: Database, conn: Connection) -> str | None:
     current = _current(conn)
     if current is not None and not _is_known(current):
@@ -210,14 +220,8 @@ def _understood() -> Iterator[None]:
 
 def _config(output: StringIO | None = None, **attributes: Any) -> Config:
     config = Config(output_buffer=output, stdout=StringIO(), attributes=attributes)
-    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config.set_main_option("script_location", str(functions.migrations()).replace("%", "%%"))
     return config
-
-
-def _migrations() -> Path:
-    package = Path(notifyctl.__file__).parent
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"
 
 
 def _refuse_loose_end(path: Path) -> None:
