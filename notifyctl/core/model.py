@@ -9,6 +9,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 PAYLOAD_VERSION = 1
+MAX_RETRIES = 5
+"""How many attempts follow the first, where nothing is said."""
+MOST_RETRIES = 1_000
+"""How many may be asked for."""
 PROVIDER_NAME = re.compile(r"^[a-z][a-z0-9_]{0,19}$")
 
 

@@ -15,14 +15,12 @@ from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.model import MAX_RETRIES as MAX_RETRIES
+from notifyctl.core.model import MOST_RETRIES as MOST_RETRIES
 from notifyctl.core.model import Category, Channel, Message, Subscription, TemplateRef
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import LeftOut, Reasons, stops
 from notifyctl.core.wording import Template, TemplateKind
-
-MAX_RETRIES = 5
-MOST_RETRIES = 1_000
-"""How many retries may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)

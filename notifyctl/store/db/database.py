@@ -46,6 +46,21 @@ def host_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Hold the lock that orders all who write to a SQLite file. Raises DatabaseUnavailable."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(lock_of(path), WRITE_LOCK_TIMEOUT_S, path.stat()))
+        except TimeoutError as error:
+            raise DatabaseUnavailable(
+                f"another process has been writing to {path} for {WRITE_LOCK_TIMEOUT_S} s"
+            ) from error
+        except OSError as error:
+            raise DatabaseUnavailable(f"{error.filename or path}: {error.strerror}") from error
+        yield
+
+
 class Database:
     """One database, opened lazily, used in the name of `actor`. Safe to use from several threads.
 
@@ -225,15 +240,7 @@ class Database:
             yield
             return
         self._require_file()
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(exclusive(lock_of(self.path), WRITE_LOCK_TIMEOUT_S, self.path.stat()))
-            except TimeoutError as error:
-                raise DatabaseUnavailable(
-                    f"another process has been writing to {self.path} for {WRITE_LOCK_TIMEOUT_S} s"
-                ) from error
-            except OSError as error:
-                raise DatabaseUnavailable(f"{error.filename or self.path}: {error.strerror}") from error
+        with only_writer(self.path):
             yield
 
     def _require_file(self) -> None:
