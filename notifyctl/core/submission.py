@@ -186,7 +186,9 @@ class NoProvider(Conflict):
     """No active provider delivers on the channel. Which could be added is known to those who know the adapters."""
 
 
-def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | Former | NotifyctlError:
+def plan(
+    draft: Draft, known: SubmissionFacts, id_: str, now: int, batch_id: str | None = None
+) -> Plan | Former | NotifyctlError:
     """Return the row with the id `id_`, what the same submission stored before, or why it is refused.
 
     A repetition is recognised before anything else is checked: its time may be past by now. Whether the provider would
@@ -213,7 +215,7 @@ def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Plan | For
         return times
     payload, files = attached.apart(draft.payload)
     pinned = None if template is None else TemplateRef(template.id, template.published_version, who.language)
-    row = _row(draft, payload, who, provider, digest, id_, now, times, pinned, known.category)
+    row = _row(draft, payload, who, provider, digest, id_, now, times, pinned, known.category, batch_id)
     to = message(id_, draft.channel, draft.payload, who.address, template=pinned)
     to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
@@ -312,6 +314,7 @@ def _row(
     times: tuple[int | None, int | None],
     template: TemplateRef | None,
     category: str | None,
+    batch_id: str | None,
 ) -> New:
     send_at, expires_at = times
     digests = attached.digests(payload)
@@ -335,4 +338,5 @@ def _row(
         template_version=None if template is None else template.version,
         category=category,
         is_critical=draft.critical,
+        batch_id=batch_id,
     )

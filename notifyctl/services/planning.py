@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from notifyctl.core import submission
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.model import Message
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
-from notifyctl.core.submission import Draft, Former, NoProvider, Plan, SubmissionFacts
+from notifyctl.core.submission import Draft, Former, New, NoProvider, Plan, SubmissionFacts
+from notifyctl.core.wording import Template
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Builder, Credentials, InvalidMessage, Request, builder
 from notifyctl.providers.registry import BrokenProvider
@@ -36,8 +38,33 @@ class SubmissionTerms:
     unsubscribe_url: str | None = None
 
 
-def plan_all(tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: SubmissionTerms) -> list[Planned]:
-    """Return what each draft comes to, in their order; `ids` are those of the rows to be.
+class Storable(Protocol):
+    """What is stored of a plan: whoever has very many keeps no more of each."""
+
+    @property
+    def key(self) -> str:
+        """The idempotency key as it was given."""
+
+    @property
+    def row(self) -> New:
+        """What is inserted."""
+
+    @property
+    def template(self) -> Template | None:
+        """What it is rendered from."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The contents that its payload refers to, by digest."""
+
+
+S = TypeVar("S", bound=Storable)
+
+
+def plan_all(
+    tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: SubmissionTerms, batch_id: str | None = None
+) -> list[Planned]:
+    """Return what each draft comes to, in their order; `ids` are those of the rows to be, which are of that batch.
 
     Of two drafts with one key the first is the submission, the second repeats it or says something else. What a
     template says is checked when it is rendered, not here.
@@ -46,7 +73,7 @@ def plan_all(tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: Submiss
     first: dict[str, Former] = {}
     builders: dict[str, Builder] = {}
     for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
-        planned = plan(draft, known, id_, tx.now)
+        planned = plan(draft, known, id_, tx.now, batch_id)
         if isinstance(planned, Plan):
             row = planned.row
             before = first.get(row.idempotency_key)
@@ -60,15 +87,15 @@ def plan_all(tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: Submiss
     return found
 
 
-def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int) -> Planned:
+def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int, batch_id: str | None = None) -> Planned:
     """Return what a draft comes to, by a provider whose adapter can be loaded."""
-    planned = submission.plan(draft, _with_channels(known, draft), id_, now)
+    planned = submission.plan(draft, _with_channels(known, draft), id_, now, batch_id)
     if isinstance(planned, NoProvider):
         names = " or ".join(adapter.name for adapter in registry.for_channel(draft.channel)) or "NAME"
         return Conflict(planned.message, f"notifyctl providers add {names}")
     if isinstance(planned, Plan) and draft.provider is None and not _is_loadable(planned.row.provider):
         others = [each for each in known.providers if each.provider_name != planned.row.provider]
-        return plan(draft, replace(known, providers=others), id_, now)
+        return plan(draft, replace(known, providers=others), id_, now, batch_id)
     return planned
 
 
@@ -130,14 +157,14 @@ def built(adapter: Adapter, message: Message, credentials: Credentials) -> Reque
         raise _would_refuse(adapter.name, error) from error
 
 
-def store_all(tx: Tx, plans: Sequence[Plan]) -> dict[str, Planned]:
+def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlError]:
     """Insert the rows of plans, and return what became of each by its row's id: the plan itself where it is stored.
 
     Another one may store the same submission at this moment: then that one's, or that it says something else.
     """
     made_of = {each.template.id for each in plans if each.template is not None}
     there = templates.keep(tx, sorted(made_of)) if made_of else set()
-    became: dict[str, Planned] = {}
+    became: dict[str, S | Former | NotifyctlError] = {}
     for each in plans:
         gone = each.template is not None and each.template.id not in there
         became[each.row.id] = _template_gone(each) if gone else each
@@ -151,7 +178,7 @@ def store_all(tx: Tx, plans: Sequence[Plan]) -> dict[str, Planned]:
     return became
 
 
-def _told(planned: Plan, former: Former | None) -> Former | NotifyctlError:
+def _told(planned: Storable, former: Former | None) -> Former | NotifyctlError:
     if former is None:
         return Conflict(f"notification {planned.row.id} was deleted at this moment", "repeat the command")
     if former.content_hash == planned.row.content_hash:
@@ -159,7 +186,7 @@ def _told(planned: Plan, former: Former | None) -> Former | NotifyctlError:
     return submission.other_content(planned.key, former.id)
 
 
-def _template_gone(planned: Plan) -> Conflict:
+def _template_gone(planned: Storable) -> Conflict:
     name = "" if planned.template is None else planned.template.name
     return Conflict(f"template {name} was deleted at this moment", "notifyctl templates list")
 
