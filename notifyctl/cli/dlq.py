@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -17,7 +16,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.selection import Ids, Many, agreement, choose, filters, finish, read_ids
-from notifyctl.cli.types import parse_since, parse_until
+from notifyctl.cli.types import interval, parse_since, parse_until
 from notifyctl.core import history
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
@@ -33,9 +32,6 @@ app = Noun("Dead letters: look, retry, resolve. ID is the entry's or the notific
 
 MOST_RETRIES = 1_000
 SHOWN_WARNINGS = 5
-
-_RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", re.ASCII)
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
 def _filters(
@@ -120,8 +116,10 @@ def retry(
     ctx: typer.Context,
     ids: Ids = None,
     rate: Annotated[
-        str | None,
-        typer.Option("--rate", metavar="N/s", help="Not all at once: so many a second (5/s, 100/m).  [no limit]"),
+        float | None,
+        typer.Option(
+            "--rate", metavar="N/s", parser=interval, help="Not all at once: so many a second (5/s, 100/m).  [no limit]"
+        ),
     ] = None,
     retries: Annotated[
         int, typer.Option("--retries", metavar="N", min=1, max=MOST_RETRIES, help="Attempts after the next one.")
@@ -133,7 +131,6 @@ def retry(
 ) -> None:
     """Send the notifications of dead letters once more."""
     with invocation(ctx) as run:
-        interval = _interval_ms(rate)
         if filters(ctx).get("resolved") and not force:
             raise UsageError("--resolved: a resolved dead letter is retried only with --force")
         chosen = choose(run, ctx, ids, _many("retry", caution=lambda found: _twice(found.split["reason"])))
@@ -141,7 +138,7 @@ def retry(
             chosen.db,
             chosen.ids,
             retries=retries,
-            interval_ms=interval,
+            interval_ms=rate or 0.0,
             force=force,
             latest_template=latest_template,
             by_filter=chosen.by_filter,
@@ -185,17 +182,6 @@ def _many(
 
 
 # Retrying
-
-
-def _interval_ms(rate: str | None) -> float:
-    """Return the milliseconds between two at `--rate`."""
-    if rate is None:
-        return 0.0
-    written = _RATE.fullmatch(rate.strip())
-    number = float(written[1]) if written else 0.0
-    if not written or not number:
-        raise UsageError(f"--rate: {rate!r} is no rate", "--rate 5/s, 100/m or 1000/h")
-    return _UNIT_MS[written[2] or "s"] / number
 
 
 def _twice(reasons: Mapping[str, int]) -> str | None:

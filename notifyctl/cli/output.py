@@ -101,7 +101,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """Tell the person something that is not data."""
-        if not self.quiet:
+        if not self.quiet and text:
             sys.stderr.write(f"{escaped_lines(text)}\n")
             sys.stderr.flush()
 
@@ -139,12 +139,17 @@ class Output:
             "table": self._table,
         }.get(self.form, self._plain)(_found(rows), self._chosen(fields))
 
+    @property
+    def tells(self) -> bool:
+        """Whether a person is told what became of a record, who asked for no format."""
+        return self.on_terminal and self.asked_form is None and self.fields is None
+
     def record(self, row: Any, fields: Sequence[Field], *, id_name: str = "id", told: str | None = None) -> None:
         """Write one record: an object in JSON, a line a field in table and plain.
 
         `told`: what became of it, which a person at a terminal gets instead unless a format was asked for.
         """
-        if told is not None and self.on_terminal and self.asked_form is None and self.fields is None:
+        if told is not None and self.tells:
             self.write(escaped(told))
             return
         self._record(row, fields, id_name)

@@ -10,16 +10,18 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from notifyctl.cli import files, templatevars
+from notifyctl.cli import files, sendfile, templatevars
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import single
-from notifyctl.cli.options import one_of
+from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind, escaped_lines
+from notifyctl.cli.sendfile import ESTIMATED, FileOrder, of_file
 from notifyctl.cli.types import duration
 from notifyctl.core import content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
+from notifyctl.core.rowfile.drafting import RowDefaults
 from notifyctl.core.segments import segments
 from notifyctl.core.submission import MAX_RETRIES, MOST_RETRIES, Draft
 from notifyctl.services import sending
@@ -55,9 +57,9 @@ _REQUEST = (Field("method"), Field("url"), Field("headers", FieldKind.JSON), Fie
 
 SHOWN = (*FIELDS, *_REQUEST)
 
-_User = Annotated[str, typer.Argument(metavar="USER", help="Who receives it: id, username or e-mail address.")]
+_User = Annotated[str | None, typer.Argument(metavar="USER", help="Who receives it: id, username or e-mail address.")]
 _Channel = Annotated[
-    Channel, typer.Option("--channel", metavar="C", parser=one_of(Channel), help="email, sms or push.")
+    Channel | None, typer.Option("--channel", metavar="C", parser=one_of(Channel), help="email, sms or push.")
 ]
 _Subject = Annotated[str | None, typer.Option("--subject", metavar="S", help="Subject of a mail, title of a push.")]
 _Body = Annotated[str | None, typer.Option("--body", metavar="B", help="The text.")]
@@ -109,7 +111,12 @@ _Key = Annotated[
 _MaxRetries = Annotated[
     int, typer.Option("--max-retries", metavar="N", min=0, max=MOST_RETRIES, help="Attempts after the first.")
 ]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the request to the provider; store nothing.")]
+_DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Show the request to the provider (of a file: what would become of its rows); store nothing."
+    ),
+]
 _Wait = Annotated[bool, typer.Option("--wait", help="Wait until it was sent; exit 7 if it ends otherwise.")]
 _Timeout = Annotated[
     int | None,
@@ -118,12 +125,13 @@ _Timeout = Annotated[
 
 
 def submission(*, timed: bool) -> Callable[..., None]:
-    """Return the command; with `timed` it insists on a time."""
+    """Return the command; with `timed` it insists on a time, and has no files."""
+    needed: Any = ... if timed else None  # a file's rows have their own
 
     def submit(
         ctx: typer.Context,
-        user: _User,
-        channel: _Channel,
+        user: _User = needed,
+        channel: _Channel = needed,
         subject: _Subject = None,
         body: _Body = None,
         body_file: _BodyFile = None,
@@ -139,44 +147,130 @@ def submission(*, timed: bool) -> Callable[..., None]:
         expires_in: _ExpiresIn = None,
         category: _Category = None,
         critical: _Critical = False,
-        idempotency_key: _Key = None,
+        key: _Key = None,
         max_retries: _MaxRetries = MAX_RETRIES,
         dry_run: _DryRun = False,
         wait: _Wait = False,
         timeout: _Timeout = None,
     ) -> None:
         with invocation(ctx) as run:
-            _refuse_contradictions(timed, at, in_, dry_run, wait, timeout)
+            times = _times(at, in_, expires_in, timed=timed)
             told = _Told(subject, body, body_file, html_file, attach or [], to, data)
-            payload, key = _content(channel, told, template, var or []), _key(idempotency_key)
-            times = (None if at is None else when.moment(at, "--at"), in_, expires_in)
-            draft = Draft(user, channel, payload, key, provider, *times, max_retries, template, category, critical)
-            if dry_run:
-                _show_request(run, draft)
-            else:
-                _submit(run, draft, WAIT_MS if timeout is None else timeout, wait=wait)
+            how = _How(provider, max_retries, template, category, critical, var or [])
+            of_one = {"USER": user, "--attach": attach, "--idempotency-key": key, "--wait": wait, "--timeout": timeout}
+            if of_rows := _given_of_file(ctx, of_one):
+                return _submit_file(run, of_rows, channel, told, times, how, dry_run=dry_run)
+            draft = _draft(ctx, user, channel, told, _key(key), times, how)
+            return _submit(run, draft, dry_run=dry_run, wait=wait, timeout=timeout)
 
     return submit
 
 
 app = single(
-    "Submit one notification. USER's own address is used unless --to names another.",
+    "Submit one notification, or with -f one for each row of a file. USER's own address is used unless --to names"
+    " another; beside -f all options hold for the rows that do not say it themselves.",
     submission(timed=False),
-    shows=SHOWN,
+    taking(of_file),
+    shows=(*SHOWN, *ESTIMATED),
 )
 
 
-def _refuse_contradictions(
-    timed: bool, at: str | None, in_: int | None, dry_run: bool, wait: bool, timeout: int | None
+class _Times(NamedTuple):
+    """When it is for, as `Draft` has it."""
+
+    send_at: int | None
+    delay_ms: int | None
+    expires_in_ms: int | None
+
+
+class _How(NamedTuple):
+    """What else the options say."""
+
+    provider: str | None
+    max_retries: int
+    template: str | None
+    category: str | None
+    critical: bool
+    var: Sequence[str]
+
+
+def _given_of_file(ctx: typer.Context, of_one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for a file, nothing where none was given.
+
+    Raises UsageError for one without a file, and beside one for what only one notification can have.
+    """
+    found = {name: value for name, value in given(ctx).items() if value or value == 0}
+    if found and "file" not in found:
+        raise UsageError(f"--{next(iter(found))} goes with -f FILE")
+    if found and (beside := next((name for name, value in of_one.items() if value), None)) is not None:
+        raise UsageError(f"{beside} and -f exclude each other", _INSTEAD.get(beside))
+    return found
+
+
+_INSTEAD = {"USER": "in the file each row has its user", "--idempotency-key": "a column `key` has each row's own"}
+
+
+def _draft(
+    ctx: typer.Context,
+    user: str | None,
+    channel: Channel | None,
+    told: _Told,
+    key: str,
+    times: _Times,
+    how: _How,
+) -> Draft:
+    if user is None:
+        raise typer.BadParameter("Missing argument 'USER', or -f FILE.", ctx)
+    if channel is None:
+        raise typer.BadParameter("Missing option '--channel'.", ctx)
+    payload = _content(channel, told, how.template, how.var)
+    return Draft(
+        user, channel, payload, key, how.provider, *times, how.max_retries, how.template, how.category, how.critical
+    )
+
+
+def _submit_file(
+    run: Invocation,
+    asked: Mapping[str, Any],
+    channel: Channel | None,
+    told: _Told,
+    times: _Times,
+    how: _How,
+    *,
+    dry_run: bool,
 ) -> None:
+    """Submit the rows of a file; what the options say holds for those that do not say it themselves."""
+    _refuse_two_bodies(told.body, told.body_file, told.html_file)
+    spread = "rate" in asked  # then --at and --in say when that begins
+    defaults = RowDefaults(
+        None,
+        channel,
+        how.template,
+        told.subject,
+        told.body if told.body_file is None else files.text(told.body_file, "--body-file"),
+        None if told.html_file is None else files.text(told.html_file, "--html-file"),
+        told.to,
+        how.provider,
+        how.category,
+        None if spread else times.send_at,
+        None if spread else times.delay_ms,
+        times.expires_in_ms,
+        how.max_retries,
+        how.critical,
+        content.parse_data(told.data) if told.data is not None else {},
+        templatevars.pairs(how.var),
+    )
+    if "-" in (told.body_file, told.html_file) and asked["file"] == "-":
+        raise UsageError("-f and --body-file or --html-file cannot both be stdin")
+    sendfile.submit(run, FileOrder(**asked, defaults=defaults, dry_run=dry_run, begin=times[:2]))
+
+
+def _times(at: str | None, in_: int | None, expires_in: int | None, *, timed: bool) -> _Times:
     if at is not None and in_ is not None:
         raise UsageError("--at and --in exclude each other")
     if timed and at is None and in_ is None:
         raise UsageError("schedule needs a time", f"--at {when.EXAMPLE} or --in 2h30m; send submits it at once")
-    if wait and dry_run:
-        raise UsageError("--wait and --dry-run exclude each other")
-    if timeout is not None and not wait:
-        raise UsageError("--timeout goes with --wait")
+    return _Times(None if at is None else when.moment(at, "--at"), in_, expires_in)
 
 
 def _refuse_two_bodies(body: str | None, body_file: str | None, html_file: str | None) -> None:
@@ -225,7 +319,14 @@ def _key(given: str | None) -> str:
     return content.stated_key(given, "--idempotency-key")
 
 
-def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> None:
+def _submit(run: Invocation, draft: Draft, *, dry_run: bool, wait: bool, timeout: int | None) -> None:
+    if wait and dry_run:
+        raise UsageError("--wait and --dry-run exclude each other")
+    if timeout is not None and not wait:
+        raise UsageError("--timeout goes with --wait")
+    if dry_run:
+        _show_request(run, draft)
+        return
     run.out.require_fields(FIELDS)
     db = run.system.db
     settings = run.settings
@@ -240,7 +341,7 @@ def _submit(run: Invocation, draft: Draft, timeout_ms: int, *, wait: bool) -> No
         return
     latest = submitted.notification
     try:
-        latest = sending.wait(db, latest, timeout_ms)
+        latest = sending.wait(db, latest, WAIT_MS if timeout is None else timeout)
     finally:
         # Also when the person has had enough: the notification is stored, and this is its id.
         last = Submitted(latest, submitted.deduplicated)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from notifyctl.core.duration import parse_ms
+from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.size import parse_bytes
 from notifyctl.core.when import Point, point
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", re.ASCII)
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
 def duration(text: str) -> int:
@@ -18,6 +23,15 @@ def duration(text: str) -> int:
     Raises UsageError (exit 2) for what is no positive duration.
     """
     return parse_ms(text)
+
+
+def interval(text: str) -> float:
+    """Return the milliseconds between two at a RATE on the command line, as `duration` does."""
+    written = _RATE.fullmatch(text.strip())
+    number = float(written[1]) if written else 0.0
+    if not written or not number:
+        raise UsageError(f"--rate: {text!r} is no rate", "--rate 5/s, 100/m or 1000/h")
+    return _UNIT_MS[written[2] or "s"] / number
 
 
 def size(text: str) -> int:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import Conflict
 from notifyctl.services import notifications
 from notifyctl.services.bulk import Acted
 from notifyctl.services.presence import Problem
@@ -75,7 +74,7 @@ def pause(db: Database, ref: str) -> BatchReport:
     def work(tx: Tx) -> BatchReport:
         row = store.lock(tx, ref)
         if row.cancelled_at is not None:
-            raise Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {row.shown} takes that back")
+            raise store.is_cancelled(row)
         _become(tx, row, BatchHold.PAUSED, "pause")
         return _report(tx, store.find(tx, row.id))
 

@@ -164,21 +164,24 @@ def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlErr
     """
     made_of = {each.template.id for each in plans if each.template is not None}
     there = templates.keep(tx, sorted(made_of)) if made_of else set()
-    became: dict[str, S | Former | NotifyctlError] = {}
+    found: dict[str, S | Former | NotifyctlError] = {}
     for each in plans:
         gone = each.template is not None and each.template.id not in there
-        became[each.row.id] = _template_gone(each) if gone else each
-    wanted = [each for each in plans if became[each.row.id] is each]
+        found[each.row.id] = _template_gone(each) if gone else each
+    wanted = [each for each in plans if found[each.row.id] is each]
     files = {digest: content for each in wanted for digest, content in each.files.items()}
     stored = queue.submit(tx, [each.row for each in wanted], files)
     late = [each for each in wanted if each.row.id not in stored]
     former = submissions.formers(tx, [each.row.idempotency_key for each in late])
     for each in late:
-        became[each.row.id] = _told(each, former.get(each.row.idempotency_key))
-    return became
+        found[each.row.id] = became(each, former.get(each.row.idempotency_key))
+    return found
 
 
-def _told(planned: Storable, former: Former | None) -> Former | NotifyctlError:
+def became(planned: S, former: Former | None) -> S | Former | NotifyctlError:
+    """Return what became of a plan that was to be stored, where its key is a former submission's by now."""
+    if former is not None and former.id == planned.row.id:
+        return planned
     if former is None:
         return Conflict(f"notification {planned.row.id} was deleted at this moment", "repeat the command")
     if former.content_hash == planned.row.content_hash:

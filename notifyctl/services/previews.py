@@ -23,6 +23,9 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.templates import VersionRow
 
+SOMEWHERE = "https://unsubscribe.invalid/"
+"""Where people leave, as far as whoever submits knows: the dispatcher has the address."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewInput:

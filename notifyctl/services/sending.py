@@ -42,9 +42,6 @@ FIRST_POLL_S = 0.05
 LONGEST_ANSWER_S = 5.0
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
-_SOMEWHERE = "https://unsubscribe.invalid/"
-"""Where people leave, as far as whoever submits knows: the dispatcher has the address."""
-
 _SERVER = re.compile(r"[^:/?#]*://[^/?#]*")
 
 
@@ -186,7 +183,7 @@ def _rehearsed(db: Database, draft: Draft, terms: SubmissionTerms, new_id: str) 
     if isinstance(planned, Former) or template is None:
         return None
     try:
-        message = previews.rendered(template, previews.linked(planned.message, _SOMEWHERE))
+        message = previews.rendered(template, previews.linked(planned.message, previews.SOMEWHERE))
     except TemplateError as error:
         hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
         told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"

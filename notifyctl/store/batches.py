@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 
 from notifyctl.core.batch import BatchHold, BatchSource, BatchState
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import NotFound
+from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.store import ids
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import only
@@ -78,6 +78,46 @@ def opened(tx: Tx, name: str | None, source: BatchSource, hold: BatchHold | None
     if tx.execute(made).first() is not None:
         return row, True
     return BatchRow(*tx.execute(_select().where(b.name == name)).one()), False
+
+
+def seed(tx: Tx, ref: str | None, source: BatchSource) -> tuple[BatchRow, bool]:
+    """Return the batch of that name or whole id, or one that is yet to be made, and whether it is there."""
+    row = None if ref is None else tx.execute(_select().where(or_(b.name == ref, b.id == ref))).first()
+    made = BatchRow(str(uuid.uuid4()), ref, source.value, None, None, None, tx.now, tx.now)
+    return (made, False) if row is None else (BatchRow(*row), True)
+
+
+def joined(tx: Tx, wanted: BatchRow, hold: BatchHold | None = None) -> BatchRow:
+    """Return a batch as it is now, made where it is not there (held so), for rows to be added to it.
+
+    Until the transaction ends it cannot become another one. Raises Conflict where it is cancelled.
+    """
+    held_at = None if hold is None else tx.now
+    row = replace(wanted, hold=hold, held_at=held_at, created_at=tx.now, updated_at=tx.now)
+    tx.execute(tx.dialect.insert(batches).values(asdict(row)).on_conflict_do_nothing())
+    found = tx.execute(tx.dialect.lock_gently(_select().where(b.id == wanted.id))).first()
+    if found is None:
+        raise Conflict(f"batch {wanted.shown} was begun by somebody else at this moment", "repeat the command")
+    row = BatchRow(*found)
+    if row.cancelled_at is not None:
+        raise is_cancelled(row)
+    return row
+
+
+def is_cancelled(row: BatchRow) -> Conflict:
+    """Return that nothing can be added to a batch, nor done with it."""
+    return Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {row.shown} takes that back")
+
+
+def let_go(tx: Tx, batch_id: str, most: int) -> int:
+    """Return how many of a batch nothing holds back any more, counted up to `most`."""
+    some = select(n.id).where(n.batch_id == batch_id, n.parked_at.is_(None)).limit(most).subquery()
+    return tx.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def last_time(tx: Tx, batch_id: str) -> int | None:
+    """Return the latest time that one of a batch is for, in milliseconds; None where none has one."""
+    return tx.execute(select(func.max(n.send_at)).where(n.batch_id == batch_id)).scalar()
 
 
 def find(tx: Tx, ref: str) -> BatchRow:

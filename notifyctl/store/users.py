@@ -71,6 +71,11 @@ def with_plain_domain(email: str) -> str:
     return f"{local}{at}{domain.lower()}"
 
 
+def existing(tx: Tx, user_ids: Iterable[str]) -> set[str]:
+    """Return those of these ids that are users'."""
+    return set(tx.execute(select(users.c.id).where(tx.dialect.is_any(users.c.id, user_ids))).scalars())
+
+
 def page(tx: Tx, after: Cursor | None, limit: int) -> list[User]:
     """Return at most `limit` users after the cursor, newest first."""
     return _many(tx, newest_first(select(*_COLUMNS), users.c.created_at, users.c.id, after, limit))

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 ID = CHAR(36)
 UTF8 = "UTF8"
-
 IDLE_TRANSACTION_MS = 15_000
 
 
@@ -51,6 +50,8 @@ class Dialect(ABC):
     """Whether a transaction can tell others, when it commits, that there is something to see."""
     leases_as_it_reads: bool
     """Whether one statement can change rows and return what they were, joined with others."""
+    rows_at_once: int
+    """How many rows one transaction of a bulk import inserts."""
     creation: str
     """SQL that a new database needs before the schema's, outside a transaction."""
 
@@ -150,6 +151,7 @@ class _PostgreSQL(Dialect):
     worker_threads = 4
     hints = True
     leases_as_it_reads = True
+    rows_at_once = 20_000
     creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
@@ -253,6 +255,7 @@ class _SQLite(Dialect):
     worker_threads = 1
     hints = False
     leases_as_it_reads = False
+    rows_at_once = 1_000  # whoever else writes waits for them
     creation = "PRAGMA journal_mode = WAL;"
 
     def insert(self, table: Table) -> sqlite.Insert:
@@ -282,9 +285,8 @@ class _SQLite(Dialect):
         self, conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str
     ) -> int:
         into, marks = f"{table.name} ({', '.join(columns)})", ", ".join("?" * len(columns))
-        cursor = self.cursor(conn)
-        cursor.executemany(f"INSERT INTO {into} VALUES ({marks}) ON CONFLICT ({unique}) DO NOTHING", rows)  # noqa: S608 - names
-        return int(cursor.rowcount)
+        statement = f"INSERT INTO {into} VALUES ({marks}) ON CONFLICT ({unique}) DO NOTHING"  # noqa: S608 - names
+        return int(self.cursor(conn).executemany(statement, rows).rowcount)
 
     def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
         return statement  # one writer at a time: BEGIN IMMEDIATE has locked everything
@@ -328,8 +330,8 @@ class _SQLite(Dialect):
         return sorted({row[0] for row in conn.exec_driver_sql("PRAGMA foreign_key_check")})
 
     def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
-        rows = conn.exec_driver_sql("SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''")
-        return [(row[0], row[1], row[2]) for row in rows]
+        asked = "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''"
+        return [(row[0], row[1], row[2]) for row in conn.exec_driver_sql(asked)]
 
 
 _NOTIFY = select(

@@ -1,0 +1,306 @@
+"""The rows of a file become notifications: planned a portion at a time, stored a chunk at a time.
+
+A chunk is one transaction: it is stored as a whole or not at all, and a row that comes again is recognised by its key.
+So whoever is stopped anywhere repeats the same, and nothing is there twice. While the database stores a chunk, the next
+one is read and planned. What was found out of a row is at most a chunk old when the row is stored.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+from sqlalchemy.exc import IntegrityError
+
+from notifyctl.core.batch import BatchHold, BatchSource
+from notifyctl.core.errors import CommitUnknown, Conflict, NotFound, NotifyctlError
+from notifyctl.core.pace import moments
+from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft
+from notifyctl.core.submission import Draft, Former, New, Plan
+from notifyctl.core.wording import Template
+from notifyctl.services import planning
+from notifyctl.services.planning import Planned, SubmissionTerms
+from notifyctl.store import batches, submissions, users
+from notifyctl.store.batches import BatchRow as BatchRow
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+
+PORTION = 2_000
+"""How many rows are planned with one look at the database."""
+TRIES = 5
+
+DraftedRows = Iterable[RowDraft | BadRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """How rows are submitted: as which batch, under which terms.
+
+    `times` are when each new one is for, one after the other. Of a batch that does not exist yet the first `canary` go,
+    the others wait until it is resumed.
+    """
+
+    batch: BatchRow
+    terms: SubmissionTerms = field(default_factory=SubmissionTerms)
+    times: Iterator[int] | None = None
+    canary: int | None = None
+
+    def fitting(self, row: RowDraft | BadRow) -> RowDraft | BadRow:
+        """Return the row; or that it has a time of its own where all are spread."""
+        if self.times is None or isinstance(row, BadRow) or (row.draft.send_at, row.draft.delay_ms) == (None, None):
+            return row
+        return BadRow(row.line, "it has a time of its own, and --rate gives each one", row.cells, row.identity)
+
+
+@dataclass(slots=True)
+class RowTally:
+    """What became of rows so far. `read` counts all that were looked at, the others what is certain.
+
+    `reasons` are why rows were rejected, without what is each one's own.
+    """
+
+    read: int = 0
+    accepted: int = 0
+    deduplicated: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def reject(self, reason: str) -> None:
+        """Count a row that is not taken."""
+        self.rejected += 1
+        count(self.reasons, reason)
+
+
+class Importer:
+    """Submits rows. `rejected` is told of each row that is not taken, `watch` of how far it is; so is `tally`."""
+
+    def __init__(
+        self, db: Database, order: ImportOrder, rejected: Callable[[BadRow], None], watch: Callable[[RowTally], None]
+    ) -> None:
+        self.tally = RowTally()
+        self._db = db
+        self._order = order
+        self._tell = rejected
+        self._watch = watch
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let it end when what is being stored is stored; may be called from anywhere."""
+        self._stopped = True
+
+    def run(self, rows: DraftedRows) -> bool:
+        """Submit rows to their end; return False where it was stopped before.
+
+        Raises what the rows raise where the file cannot be read on, and Conflict where the batch is cancelled: what was
+        stored by then stays.
+        """
+        with _uncollected(), ThreadPoolExecutor(1, "store") as storer:
+            storing: Future[_Stored] | None = None
+            try:
+                for chunk in self._chunks(rows):
+                    before, storing = storing, None
+                    self._settle(before)
+                    storing = storer.submit(_store, self._db, self._order, chunk)
+            finally:
+                self._settle(storing)
+        return not self._stopped
+
+    def _chunks(self, rows: DraftedRows) -> Iterator[list[_Ready]]:
+        """Yield what is to be stored in one transaction each."""
+        chunk: list[_Ready] = []
+        for portion in portions(rows, self._db.dialect.rows_at_once):
+            if self._stopped:
+                return
+            chunk += self._planned(portion)
+            if len(chunk) >= self._db.dialect.rows_at_once:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def _planned(self, rows: Sequence[RowDraft | BadRow]) -> list[_Ready]:
+        """Return what is to be stored of some rows, and tell what the others came to."""
+        rows = list(map(self._order.fitting, rows))
+        planned = iter(plans(self._db, [row.draft for row in rows if isinstance(row, RowDraft)], self._order))
+        ready: list[_Ready] = []
+        for row in rows:
+            came_to = row if isinstance(row, BadRow) else next(planned)
+            if isinstance(came_to, Plan):
+                ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, row.cells))
+            else:
+                self._count(came_to, row.line, row.cells, row.identity)
+        self.tally.read += len(rows)
+        self._watch(self.tally)
+        return ready
+
+    def _settle(self, storing: Future[_Stored] | None) -> None:
+        """Wait for a chunk, and count what became of it."""
+        if storing is None:
+            return
+        for row, became in storing.result():
+            if isinstance(became, _Ready):
+                self.tally.accepted += 1
+            else:
+                self._count(became, row.line, row.cells, row.key)
+        gc.collect(0)
+        self._watch(self.tally)
+
+    def _count(self, came_to: Former | NotifyctlError | BadRow, line: int, cells: Cells, identity: str) -> None:
+        if isinstance(came_to, Former):
+            self.tally.deduplicated += 1
+            return
+        if isinstance(came_to, NotifyctlError):
+            came_to = BadRow(line, came_to.message, cells, identity)
+        self.tally.reject(came_to.reason)
+        self._tell(came_to)
+
+
+class _Ready(NamedTuple):
+    """A row of a file that is to be stored: of its plan what `planning.Storable` is, and where it came from."""
+
+    key: str
+    row: New
+    template: Template | None
+    files: Mapping[str, str]
+    line: int
+    cells: Cells
+
+
+_Stored = list[tuple[_Ready, _Ready | Former | NotifyctlError]]
+
+
+def begin(db: Database, name: str | None) -> tuple[BatchRow, bool]:
+    """Return the batch of that name (or whole id), and whether it is there: one that is not is made with its first row.
+
+    Raises Conflict where it is cancelled.
+    """
+    with db.read() as tx:
+        batch, is_there = batches.seed(tx, name, BatchSource.FILE)
+    if batch.cancelled_at is not None:
+        raise batches.is_cancelled(batch)
+    return batch, is_there
+
+
+def times(
+    db: Database, batch: BatchRow, interval_ms: float, send_at: int | None, delay_ms: int | None
+) -> Iterator[int]:
+    """Return when each new one of a batch is for, so far from each other, behind those that are there.
+
+    The first is for now, for `send_at` or in `delay_ms`.
+    """
+    with db.read() as tx:
+        last = batches.last_time(tx, batch.id)
+        first = tx.now + (delay_ms or 0) if send_at is None else send_at
+    return moments(first if last is None else max(first, last + round(interval_ms)), interval_ms)
+
+
+def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder) -> list[Planned]:
+    """Return what each draft comes to."""
+    if order.times is not None:
+        drafts = _spread(db, drafts, order.times, order.terms)
+    ids = [str(uuid.uuid4()) for _ in drafts]
+    return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id))
+
+
+def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[list[RowDraft | BadRow]]:
+    """Yield rows as many at a time as are planned with one look at the database, or `most`."""
+    rest = iter(rows)
+    while portion := list(islice(rest, min(most, PORTION))):
+        yield portion
+
+
+def count(kinds: Counter[str], reason: str) -> None:
+    """Count a reason by its kind: without what stands in quotes, and numbers."""
+    kind = _OWN.sub("…", reason)[:_KIND_CHARS]
+    kinds[kind if kind in kinds or len(kinds) < _MOST_KINDS else _OTHERS] += 1
+
+
+_OWN = re.compile(r"""'[^']*'|"[^"]*"|\S*[@\d]\S*""")
+_KIND_CHARS, _MOST_KINDS, _OTHERS = 100, 50, "other reasons"
+
+# Helpers
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let nobody look for cycles of references among very many rows that have none, again and again: a third of all."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _spread(db: Database, drafts: Sequence[Draft], moment: Iterator[int], terms: SubmissionTerms) -> list[Draft]:
+    """Return the drafts with a time for each that is not there yet; one that is over by now is now."""
+    now, known = db.consult(lambda tx: (tx.now, submissions.known(tx, drafts, terms.policy)))
+    return [
+        _timed(draft, next(moment), now) if each.former is None else draft
+        for draft, each in zip(drafts, known, strict=True)
+    ]
+
+
+def _timed(draft: Draft, moment: int, now: int) -> Draft:
+    if moment > now + _SOON_MS:
+        return replace(draft, send_at=moment)
+    return replace(draft, delay_ms=max(0, moment - now))  # by the time it is planned it may be over
+
+
+_SOON_MS = 60_000
+
+
+def _store(db: Database, order: ImportOrder, chunk: Sequence[_Ready]) -> _Stored:
+    """Store a chunk in one transaction; return what became of each row, in their order."""
+    gone: dict[str, NotifyctlError] = {}
+    for _ in range(TRIES):
+        left = [each for each in chunk if each.row.id not in gone]
+        try:
+            became = db.write(partial(_stored, order=order, chunk=left))
+        except CommitUnknown:
+            became = db.consult(partial(_committed, chunk=left))
+            if not became:
+                continue
+        except IntegrityError:
+            if not (found := db.consult(partial(_without_user, chunk=left))):
+                raise
+            gone |= found
+            continue
+        return [(each, gone.get(each.row.id) or became[each.row.id]) for each in chunk]
+    raise Conflict("the users of these rows are being deleted", "repeat the command")
+
+
+def _stored(tx: Tx, order: ImportOrder, chunk: Sequence[_Ready]) -> dict[str, _Ready | Former | NotifyctlError]:
+    batch = batches.joined(tx, order.batch, None if order.canary is None else BatchHold.CANARY)
+    if batch.hold != BatchHold.CANARY:
+        return planning.store_all(tx, chunk)
+    most = order.canary or 0
+    first = max(0, most - batches.let_go(tx, batch.id, most))
+    parked = [each._replace(row=replace(each.row, parked_at=tx.now)) for each in chunk[first:]]
+    return planning.store_all(tx, [*chunk[:first], *parked])
+
+
+def _committed(tx: Tx, chunk: Sequence[_Ready]) -> dict[str, _Ready | Former | NotifyctlError]:
+    """Return what became of a chunk of whose COMMIT nothing is known; nothing where it was not committed."""
+    found = submissions.formers(tx, [each.row.idempotency_key for each in chunk])
+    by_id = {each.row.id: found.get(each.row.idempotency_key) for each in chunk}
+    if not any(former is not None and former.id == id_ for id_, former in by_id.items()):
+        return {}
+    return {each.row.id: planning.became(each, by_id[each.row.id]) for each in chunk}
+
+
+def _without_user(tx: Tx, chunk: Sequence[_Ready]) -> dict[str, NotifyctlError]:
+    """Return which rows are of nobody any more."""
+    there = users.existing(tx, {each.row.user_id for each in chunk})
+    lost = NotFound("the user was deleted at this moment", "notifyctl users list")
+    return {each.row.id: lost for each in chunk if each.row.user_id not in there}
