@@ -17,7 +17,7 @@ from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind, escaped_lines
 from notifyctl.cli.sendfile import ESTIMATED, FileOrder, of_file
 from notifyctl.cli.types import duration
-from notifyctl.core import content, when
+from notifyctl.core import composition, content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
@@ -299,7 +299,7 @@ def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[
         raise UsageError("--body-file: the template says that", "--var K=V gives it its values")
     page = None if told.html_file is None else files.text(told.html_file, "--html-file")
     attachments, html = files.attached(told.attach, page)
-    return content.said(
+    return composition.said(
         channel,
         template=template,
         subject=told.subject,
@@ -316,7 +316,7 @@ def _key(given: str | None) -> str:
     if given is None:
         # Random, but known: after an unknown COMMIT the submission can be repeated with it.
         return str(uuid.uuid4())
-    return content.stated_key(given, "--idempotency-key")
+    return composition.stated_key(given, "--idempotency-key")
 
 
 def _submit(run: Invocation, draft: Draft, *, dry_run: bool, wait: bool, timeout: int | None) -> None:

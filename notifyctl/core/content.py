@@ -110,25 +110,37 @@ def build(
     The address is brought to the form in which addresses are stored. Raises UsageError for a field the channel does not
     have, one that is given twice with two values, an address that is none, and text that is no Unicode.
     """
+    payload = _assembled(channel, subject, body, html, attachments, to, data)
+    require_writable(payload)
+    return payload
+
+
+def _assembled(
+    channel: Channel,
+    subject: str | None,
+    body: str | None,
+    html: str | None,
+    attachments: Sequence[Mapping[str, str]],
+    to: str | None,
+    data: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     if subject is not None and channel not in _SUBJECT:
         raise UsageError(f"--subject: {channel} has no subject", "put everything into --body")
     if html is not None and channel is not Channel.EMAIL:
         raise UsageError(f"--html-file: {channel} has no HTML", "--body-file F")
     if attachments and channel is not Channel.EMAIL:
         raise UsageError(f"--attach: {channel} has no attachments", _MEDIA_HINT.get(channel))
-    given: dict[str, Any] = {
-        _SUBJECT.get(channel, "subject"): subject,
-        _BODY[channel]: body,
-        ADDRESS_FIELD[channel]: to,
-    }
-    given |= {"html": html, "attachments": list(attachments) or None}
-    payload: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    _merge(payload, _checked_data(channel, data or {}))
+    names = (_SUBJECT.get(channel, "subject"), _BODY[channel], "html", ADDRESS_FIELD[channel])
+    given: tuple[Any, ...] = (subject, body, html, to)
+    payload: dict[str, Any] = {key: value for key, value in zip(names, given, strict=True) if value is not None}
+    if attachments:
+        payload["attachments"] = list(attachments)
+    if data:
+        _merge(payload, _checked_data(channel, data))
     if wrong := _unfit_audience(channel, payload):
         raise UsageError(f"{wrong}: must be text, and not empty")
     _address(channel, payload)
     payload["v"] = PAYLOAD_VERSION
-    require_writable(payload)
     return payload
 
 
@@ -153,56 +165,13 @@ def of_template(
 
     Raises UsageError as `build`, and for a field that a template says.
     """
-    for field in _RENDERED[channel]:
+    for field in _RENDERED[channel] if data else ():
         if field in data:
             raise UsageError(f"--data: {field}: the template says that", "--var K=V gives it its values")
-    payload = build(channel, attachments=attachments, to=to, data=data)
+    payload = _assembled(channel, None, None, None, attachments, to, data)
     payload[VARIABLES] = dict(variables)
     require_writable(payload)
     return payload
-
-
-def said(
-    channel: Channel,
-    *,
-    template: str | None = None,
-    subject: str | None = None,
-    body: str | None = None,
-    html: str | None = None,
-    attachments: Sequence[Mapping[str, str]] = (),
-    to: str | None = None,
-    data: Mapping[str, Any],
-    variables: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the payload that all options make together: of a template where one is named, else of texts.
-
-    Raises UsageError as those do, for a text beside a template, and for variables without one.
-    """
-    if template is None:
-        if variables:
-            raise UsageError("--var goes with --template")
-        return build(channel, subject=subject, body=body, html=html, attachments=attachments, to=to, data=data)
-    for option, text in (("subject", subject), ("body", body), ("html-file", html)):
-        if text is not None:
-            raise UsageError(f"--{option}: the template says that", "--var K=V gives it its values")
-    given = data.get(VARIABLES, {})
-    if not isinstance(given, Mapping):
-        raise UsageError("variables: must be an object", "--var name=Anna, or --var 'items:=[1, 2]'")
-    if twice := sorted(given.keys() & variables.keys()):
-        raise UsageError(f"--var: {twice[0]} is given twice", "give it once")
-    rest = {key: value for key, value in data.items() if key != VARIABLES} if given else data
-    return of_template(channel, {**given, **variables}, attachments=attachments, to=to, data=rest)
-
-
-def stated_key(given: str, option: str) -> str:
-    """Return an idempotency key that was given; raise UsageError, naming `option`, for one that says nothing."""
-    if not given.strip():
-        raise UsageError(f"{option}: the key is empty")
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{option}: holds bytes that are no text in UTF-8") from None
-    return given
 
 
 def parse_data(text: str) -> dict[str, Any]:
@@ -336,14 +305,9 @@ def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
 
 
 def require_writable(payload: Mapping[str, Any]) -> None:
-    """Raise UsageError for what no JSON or no text has. Written at once; each field only to name it."""
-    try:
-        written = canonical(payload)
-        written.encode()
-        if _NUL not in written and not json_codec.is_too_deep(payload):
-            return
-    except (ValueError, TypeError, RecursionError):
-        pass
+    """Raise UsageError for what no JSON or no text has."""
+    if json_codec.is_text(payload):
+        return
     _refuse_half_characters(payload)
     _refuse_nul(payload)
     if json_codec.is_too_deep(payload):

@@ -33,6 +33,7 @@ _SURELY_A_FLOAT = 308
 _NO_FLOAT = 2**1024 - 2**970  # rounds to infinity (IEEE 754)
 _NULL = re.compile(rb"null(?:$|[,}\]])")
 _ALIKE = bytes.maketrans(b"123456789[", b"000000000{")
+_ESCAPED_NUL = rb"\u0000"
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Made once: `json.dumps` with arguments makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -141,6 +142,17 @@ def canonical(value: Any) -> str:
         except orjson.JSONEncodeError:  # an integer beyond 64 bits, half a surrogate pair, nested deep
             pass
     return _written(value)
+
+
+def is_text(value: Any) -> bool:
+    """Return whether a value is surely stored as it is: one can write it, it has no U+0000, and it is not too deep."""
+    try:
+        written = orjson.dumps(value, option=_NOTHING_BUT_JSON)
+    except orjson.JSONEncodeError:
+        return False
+    if _ESCAPED_NUL in written or b"null" in written:
+        return False
+    return written.count(b"{") + written.count(b"[") <= DEEPEST
 
 
 def _written(value: Any) -> str:

@@ -117,13 +117,16 @@ def by_key(columns: Columns, values: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def kept(columns: Sequence[str] | None, cells: object) -> str:
-    """Return the identity that a row brings along from a file of rejected rows, also where it cannot be read."""
+def kept(columns: Sequence[str] | None, cells: object) -> str | None:
+    """Return the identity that a row brings along from a file of rejected rows, also where it cannot be read.
+
+    None where the file is none, empty for a row of which nothing could be kept.
+    """
     if isinstance(cells, Mapping):
         value = cells.get(ROW)
-        return value if isinstance(value, str) else ""
+        return value if isinstance(value, str) else None
     if columns is None or ROW not in columns or not isinstance(cells, Sequence) or isinstance(cells, str):
-        return ""
+        return None
     place = list(columns).index(ROW)
     return str(cells[place]) if place < len(cells) else ""
 

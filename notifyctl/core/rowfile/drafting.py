@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifyctl.core import content
+from notifyctl.core import composition
 from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.rowfile import schema
@@ -73,6 +73,10 @@ class Drafter:
             for name, each in readings.items()
             if each is not schema.text
         }
+        # Of a file with a header it is known which columns have to be looked at.
+        targets = None if self._targets is None else [schema.SPELLED.get(each or "", each) for each in self._targets]
+        self._few = None if targets is None else [each for each in targets if each in self._readings]
+        self._variables = None if targets is None else [each for each in targets if each and each.startswith(VARIABLE)]
 
     def __call__(self, row: FileRow | BadRow) -> RowDraft | BadRow:
         """Return what a row submits, or why it cannot; a bad row with its identity."""
@@ -94,7 +98,7 @@ class Drafter:
         try:
             if not isinstance(key, str):
                 raise UsageError(f"key: is {described(key)}, not text")
-            return RowDraft(line, key, self._draft(said, content.stated_key(key, "key")), cells)
+            return RowDraft(line, key, self._draft(said, composition.stated_key(key, "key")), cells)
         except NotifyctlError as error:
             return BadRow(line, _reason(error), cells, str(key))
 
@@ -107,7 +111,8 @@ class Drafter:
     def _identity_of_bad(self, row: BadRow) -> str:
         cells = row.cells
         said = cells if isinstance(cells, str) else dict(cells) if isinstance(cells, Mapping) else list(cells)
-        return kept(self._header, cells) or self._key([said])
+        before = kept(self._header, cells)
+        return self._key([said]) if before is None else before
 
     def _draft(self, said: dict[str, Any], key: str) -> Draft:
         d, variables = self._defaults, self._typed(said)
@@ -121,7 +126,7 @@ class Drafter:
         if "at" in said and "in" in said:
             raise UsageError("at and in exclude each other")
         timed = "at" in said or "in" in said
-        payload = content.said(
+        payload = composition.said(
             channel,
             template=template,
             subject=get("subject", d.subject),
@@ -148,16 +153,18 @@ class Drafter:
 
     def _typed(self, said: dict[str, Any]) -> dict[str, Any]:
         """Give what a row says its types; return the template's variables among it."""
-        variables = {}
-        for name, value in said.items():
-            if (read := self._readings.get(name)) is not None:
+        for name in said if self._few is None else self._few:
+            if name in said and (read := self._readings.get(name)) is not None:
                 try:
-                    said[name] = read(value)
+                    said[name] = read(said[name])
                 except UsageError as error:
                     raise UsageError(_named(name, error.message)) from None
-            elif name.startswith(VARIABLE):
-                variables[name[len(VARIABLE) :].removesuffix(":")] = self._variable(name, value)
-        return variables
+        variables = [each for each in said if each.startswith(VARIABLE)] if self._variables is None else self._variables
+        return {
+            name[len(VARIABLE) :].removesuffix(":"): self._variable(name, said[name])
+            for name in variables
+            if name in said
+        }
 
     def _variable(self, name: str, value: Any) -> Any:
         if self._targets is None or not name.endswith(":"):
