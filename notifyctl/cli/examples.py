@@ -14,6 +14,7 @@ EXAMPLES = {
     "users show": "notifyctl users show anna",
     "users update": "notifyctl users update anna --email anna@example.net",
     "users delete": "notifyctl users delete anna --cancel-pending",
+    "users import": "notifyctl users import -f users.csv --map Mail=email --rejects rejects.csv",
     "users contacts add": "notifyctl users contacts add anna sms +14155552345",
     "users contacts list": "notifyctl users contacts list anna",
     "users contacts remove": "notifyctl users contacts remove anna sms +14155552345",

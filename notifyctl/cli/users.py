@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from notifyctl.cli import contacts, listing
+from notifyctl.cli import contacts, enrolling, listing
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
@@ -111,6 +111,9 @@ def delete(
         gone = users.delete(db, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
         run.out.record(gone, _REMOVED, told=f"user {gone.username} deleted: {gone.id}")
         run.out.say(_stays(gone.suppressions))
+
+
+app.command("import", cls=enrolling.OPTIONS, shows=enrolling.FIELDS)(enrolling.import_)
 
 
 def _stays(suppressions: int) -> str:

@@ -184,6 +184,12 @@ def lock(tx: Tx, user_id: str) -> User:
     return _locked(user_id, _many(tx, tx.dialect.lock_gently(select(*_COLUMNS).where(users.c.id == user_id))))
 
 
+def lock_all(tx: Tx, ids: Iterable[str]) -> list[User]:
+    """Return the users with these ids, whom nobody else changes until the transaction ends, as `lock` does."""
+    theirs = select(*_COLUMNS).where(tx.dialect.is_any(users.c.id, list(ids))).order_by(users.c.id)
+    return _many(tx, tx.dialect.lock_gently(theirs))
+
+
 def lock_alone(tx: Tx, user_id: str) -> User:
     """The same, and nobody can add a row that refers to the user."""
     return _locked(user_id, _many(tx, tx.dialect.lock_row(select(*_COLUMNS).where(users.c.id == user_id))))

@@ -33,11 +33,6 @@ class Columns:
 
     def of_header(self, names: Sequence[str]) -> list[str | None]:
         """Return the target of each column, None for one that is left out. Raises UsageError."""
-        for place, name in enumerate(names, 1):
-            if not name.strip():
-                raise UsageError(f"the header: column {place} has no name", "name it; --map 'NAME=' leaves it out")
-            if name in names[: place - 1]:
-                raise UsageError(f"the header: {_shown(name)} is there twice", "a column has a name of its own")
         for column in self._mapped:
             if column not in names:
                 raise UsageError(f"--map: there is no column {_shown(column)}", f"there are: {', '.join(names)}"[:300])
@@ -97,6 +92,16 @@ class Columns:
 
     def _all(self) -> str:
         return f"there are: {', '.join([*self._known.values(), *([f'{VARIABLE}NAME'] if self._variables else [])])}"
+
+
+def unfit_header(names: Sequence[str]) -> str | None:
+    """Return what is wrong with the names of columns, whatever they mean, or None."""
+    for place, name in enumerate(names, 1):
+        if not name.strip():
+            return f"the header: column {place} has no name"
+        if name in names[: place - 1]:
+            return f"the header: {_shown(name)} is there twice, columns {names.index(name) + 1} and {place}"
+    return None
 
 
 def by_target(targets: Sequence[str | None], cells: Sequence[str]) -> dict[str, str]:

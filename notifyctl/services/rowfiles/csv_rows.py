@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 
+from notifyctl.core.rowfile.columns import unfit_header
 from notifyctl.core.rowfile.rows import LONGEST, BadRow, FileRow
 from notifyctl.services.rowfiles.lines import TOO_LONG, Lines
 
@@ -58,6 +59,8 @@ class CsvRows:
             if isinstance(row, BadRow):
                 hint = "line ends are LF or CRLF" if row.reason == _CR else None
                 raise self._lines.fault(row.line, f"the header cannot be read: {row.reason}", hint)
+            if (wrong := unfit_header(list(row.cells))) is not None:
+                raise self._lines.fault(row.line, wrong, "every column has a name of its own")
             return list(row.cells)
         raise self._lines.fault(1, "it is empty: the first line of CSV names the columns")
 

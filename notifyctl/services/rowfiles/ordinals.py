@@ -6,10 +6,10 @@ import sqlite3
 from contextlib import closing
 
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.services.rowfiles.scratch import scratch
 
 _BITS = 1 << 26
 _PENDING = 20_000
-_CACHE_KIB = 8_192
 
 
 class Ordinals:
@@ -22,11 +22,7 @@ class Ordinals:
     def __init__(self) -> None:
         self._filter = bytearray(_BITS // 8)
         self._pending: dict[bytes, int] = {}
-        self._file = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for each in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
-            self._file.execute(f"PRAGMA {each}")
-        self._file.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
-        self._file.execute("BEGIN")
+        self._file = scratch("CREATE TABLE seen (digest BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
 
     def next(self, digest: bytes) -> int:
         """Return how often this digest has come, this time included."""

@@ -1,0 +1,158 @@
+"""`users import`: people from a file."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.options import given, one_of, taking
+from notifyctl.cli.output import Field, FieldKind
+from notifyctl.core.errors import PartlyDone
+from notifyctl.core.rowfile.rows import BadRow, RowForm
+from notifyctl.services import admission
+
+if TYPE_CHECKING:
+    from notifyctl.services.enrolling import Enrolled
+    from notifyctl.services.rowfiles.rejects import Rejects
+
+TOLD_REJECTS = 10
+"""How many rejected rows a person is told of where no file is written of them."""
+
+FIELDS = tuple(
+    Field(name, FieldKind.NUMBER)
+    for name in ("read", "created", "updated", "known", "rejected", "contacts", "suppressed")
+)
+
+
+def _options(
+    form: Annotated[
+        RowForm | None,
+        typer.Option("--format", metavar="FORM", parser=one_of(RowForm), help="What the file is.  [by its name]"),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", metavar="C", help="What stands between CSV's cells.  [,]")
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=NAME", help="What a column is, or nothing: COLUMN=. Repeatable."),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Give users who are there what their rows say; nothing is removed.")
+    ] = False,
+    rejects: Annotated[
+        str | None,
+        typer.Option("--rejects", metavar="FILE", help="Write the rows that are not taken there, with the reasons."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would come to, and write nothing.")] = False,
+) -> None:
+    """Declare how the file is read, and what is done with its rows."""
+
+
+OPTIONS = taking(_options)
+
+
+def import_(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON, also .gz; - is stdin.")],
+) -> None:
+    """Create users, with their contact points, from a file: what `users export` wrote, or any with these columns.
+
+    username, email, language, and contact points: address, phone, token, one each, or addresses, phones, tokens with
+    blanks between them, the one to be used first. Empty cells say nothing. Whoever is there with the same values is
+    counted as known, with others the row is rejected unless --update. What is suppressed stays suppressed.
+
+    The file is looked through first: where its encoding, its quotes or its compression are broken, or its header
+    cannot be meant, nothing is written. Rows that cannot be taken are named, and the exit code is 6.
+    """
+    with invocation(ctx) as run:
+        run.out.require_fields(FIELDS)
+        asked = _Asked(file, **given(ctx))
+        done = _enrolled(run, asked)
+        run.out.record(done, FIELDS, id_name="created")
+        _tell(run, done, dry_run=asked.dry_run)
+        if done.rejected:
+            raise PartlyDone(*_partly(done, asked))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the options say."""
+
+    file: str
+    form: RowForm | None = None
+    delimiter: str | None = None
+    maps: Sequence[str] | None = None
+    update: bool = False
+    rejects: str | None = None
+    dry_run: bool = False
+
+
+def _enrolled(run: Invocation, asked: _Asked) -> Enrolled:
+    from notifyctl.core.rowfile.people import Enroller, columns
+    from notifyctl.services import enrolling
+    from notifyctl.services.newcomers import Newcomers
+    from notifyctl.services.rowfiles.opening import opened
+    from notifyctl.services.rowfiles.rejects import Rejects
+
+    known, db = columns(asked.maps or []), run.system.opened(admission.founds_user)
+    stdin = None if sys.stdin is None else sys.stdin.buffer
+    with ExitStack() as stack:
+        rows = stack.enter_context(opened(asked.file, stdin, form=asked.form, delimiter=asked.delimiter))
+        enroller = Enroller(rows.columns, known)
+        written = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, rows))
+        newcomers = stack.enter_context(closing(Newcomers())) if asked.dry_run else None
+        bad = _Refused(run, written)
+        people = map(enroller, rows.rows)
+        return enrolling.enrol(
+            db.rehearsal() if asked.dry_run else db,
+            people,
+            bad,
+            lambda _: None,
+            update=asked.update,
+            newcomers=newcomers,
+        )
+
+
+class _Refused:
+    """Writes rejected rows, or tells a person of the first."""
+
+    def __init__(self, run: Invocation, file: Rejects | None) -> None:
+        self._run = run
+        self._file = file
+        self._told = 0
+
+    def __call__(self, row: BadRow) -> None:
+        if self._file is not None:
+            self._file.write(row)
+        elif self._told < TOLD_REJECTS:
+            self._told += 1
+            self._run.out.say(f"line {row.line}: {row.reason}")
+
+
+def _tell(run: Invocation, done: Enrolled, *, dry_run: bool) -> None:
+    would = "would be " if dry_run else ""
+    parts = [
+        f"{done.created:,} {would}created",
+        f"{done.updated:,} {would}updated",
+        f"{done.known:,} there already",
+        f"{done.rejected:,} {would}rejected",
+    ]
+    run.out.say(f"{', '.join(parts)}: {done.read:,} {'row' if done.read == 1 else 'rows'}")
+    if done.suppressed:
+        run.out.say(f"{done.suppressed:,} of their addresses are suppressed, and stay so: notifyctl suppressions list")
+
+
+def _partly(done: Enrolled, asked: _Asked) -> tuple[str, str]:
+    others = "nothing was written" if asked.dry_run else "the others are stored"
+    if asked.rejects is None:
+        hint = "--rejects FILE writes them, ready to be corrected and imported again"
+    else:
+        hint = f"correct them, then: notifyctl users import -f {shlex.quote(asked.rejects)}"
+    return f"{done.rejected:,} of {done.read:,} rows {'would be' if asked.dry_run else 'were'} rejected, {others}", hint
