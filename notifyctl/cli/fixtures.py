@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from notifyctl.cli.fixture_files import read
+from notifyctl.cli.fixture_secrets import FixtureSecrets
 from notifyctl.cli.fixtures_shown import CHANGES, count_of, diff, shown, summary
 from notifyctl.cli.invocation import Invocation, invocation, unconfigured
+from notifyctl.cli.keys import new_key
 from notifyctl.cli.noun import Leaf, Noun, TextLeaf
 from notifyctl.cli.options import given, taking
 from notifyctl.core.errors import AnswerIsNo, Conflict, UsageError
@@ -88,7 +90,7 @@ def apply(
         db = run.system.db.rehearsal() if dry_run else run.system.db
         agree = partial(_agree, run, {**options, "dry": dry_run})
         pruning = applying.Pruning(_label(options.get("label"), fixture), bool(options.get("prune")), agree)
-        done = applying.apply(db, fixture, _means(run, by), pruning)
+        done = applying.apply(db, fixture, _means(run, by, dry=dry_run), pruning)
         _show(run, done, dry=dry_run)
         if exit_code and done.changes:
             told = f"{count_of(len(done.changes), 'change')} would be made"
@@ -133,10 +135,11 @@ def schema(ctx: typer.Context) -> None:
     run.out.document(made())
 
 
-def _means(run: Invocation, by: str | None) -> Any:
+def _means(run: Invocation, by: str | None, *, dry: bool) -> Any:
     from notifyctl.services.fixtures.shelf import Means
 
-    return Means(by or run.system.actor.user_id or run.settings.operator)
+    who = by or run.system.actor.user_id or run.settings.operator
+    return Means(who, FixtureSecrets(partial(new_key, run), dry=dry), lambda: run.system.keyring)
 
 
 def _label(option: str | None, fixture: Fixture) -> str | None:

@@ -86,7 +86,7 @@ def create(
     """
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
-        db, key = run.system.opened(admission.founds_key), _new_key(run)
+        db, key = run.system.opened(admission.founds_key), new_key(run)
         present = keys.active(db, user, name) if if_not_exists else None
         if present is not None:
             _leave(run, present)
@@ -152,7 +152,7 @@ def rotate(
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
         _refuse_key(key_id)
-        db, key = run.system.db, _new_key(run)
+        db, key = run.system.db, new_key(run)
         with kept(secret_file, key.secret):
             made = keys.rotate(db, key_id, key, expires_in, overlap)
         _hand_over(run, made, secret_file)
@@ -169,7 +169,8 @@ def verify(ctx: typer.Context) -> None:
             raise AnswerIsNo(verdict.reason or "the key is not valid")
 
 
-def _new_key(run: Invocation) -> ApiKey:
+def new_key(run: Invocation) -> ApiKey:
+    """Return a new key of this profile."""
     return apikey.generate(run.settings.profile or apikey.DEFAULT_ENVIRONMENT, secrets.token_bytes(apikey.RANDOM_BYTES))
 
 

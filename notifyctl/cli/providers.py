@@ -21,6 +21,7 @@ from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
 from notifyctl.config import contents
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.core.model import AuditEntry
+from notifyctl.core.provider import setting
 from notifyctl.services import credentials, providers
 from notifyctl.services.credentials import Given
 
@@ -66,8 +67,6 @@ CHECKUP_FIELDS = (
     Field("duration_ms", FieldKind.NUMBER, "MS"),
 )
 
-# An argument can be read in the process list, and `config_json` is not encrypted.
-_SECRET_WORDS = ("api_key", "api_secret", "password", "private_key", "service_account", "token", "secret")
 _INT32 = 2**31 - 1
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="The provider's name, or the id of its row.")]
@@ -363,9 +362,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, str | bool | None]:
         key = key.strip()
         if not equals or not key:
             raise UsageError("--set takes KEY=VALUE", "--set from=alerts@example.org")
-        if any(word in key.lower() for word in _SECRET_WORDS):
-            raise UsageError(f"--set {key}: settings are not encrypted", "--api-key, --api-secret or --credentials")
-        settings[key] = {"": None, "true": True, "false": False}.get(value, value)
+        settings[key] = setting(key, value)
     return settings
 
 

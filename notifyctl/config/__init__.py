@@ -337,6 +337,11 @@ def agent() -> str:
     return f"notifyctl/{__version__} {person}@{socket.gethostname()}"
 
 
+def variable(name: str) -> str | None:
+    """Return an environment variable that a fixture names; None where it is not set, or empty."""
+    return os.environ.get(name) or None
+
+
 def outside_environment() -> dict[str, str]:
     """Return the environment without what configures notifyctl, for commands that shall not be configured by it."""
     return {name: value for name, value in os.environ.items() if not name.startswith("NOTIFYCTL_")}

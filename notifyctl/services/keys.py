@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from notifyctl.core import apikey, names
 from notifyctl.core.apikey import ApiKey
@@ -15,7 +16,7 @@ from notifyctl.store import ids, users
 from notifyctl.store import keys as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.keys import ACTIVE, REVOKED, Key
+from notifyctl.store.keys import ACTIVE, REVOKED, Key, KeyRow
 from notifyctl.store.schema.tables import api_keys
 
 
@@ -151,11 +152,41 @@ def revoke(db: Database, asked: Sequence[str]) -> list[Revocation]:
     def work(tx: Tx) -> list[Revocation]:
         found = _asked_for(tx, list(dict.fromkeys(asked)))
         present = {each.id for each in found.values() if isinstance(each, Key)}
-        changed = store.revoke(tx, sorted(present))
-        tx.audit("revoke", "api_key", [(key_id, {"is_active": [True, False]}) for key_id in sorted(changed)])
+        changed = end(tx, sorted(present))
         return [_revocation(text, each, changed) for text, each in found.items()]
 
     return db.write(work)
+
+
+def put(tx: Tx, rows: Sequence[KeyRow]) -> None:
+    """Store new keys. Raises IntegrityError for one that is there."""
+    store.create_all(tx, rows)
+    tx.audit("create", "api_key", [_created(each) for each in rows])
+
+
+def amend(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any], str | None, int | None]]) -> None:
+    """Give keys, by id, other scopes and another end; the audit trail is told the given changes."""
+    store.amend(tx, [(id_, scopes, expires_at) for id_, _, scopes, expires_at in changes])
+    tx.audit("update", "api_key", [(id_, changed) for id_, changed, _, _ in changes])
+
+
+def replace_all(tx: Tx, pairs: Sequence[tuple[str, KeyRow]]) -> None:
+    """Put new keys in the place of others, which end now."""
+    store.revoke(tx, [old for old, _ in pairs])
+    put(tx, [new for _, new in pairs])
+    tx.audit("rotate", "api_key", [(old, {"replaced_by": new.id, "overlap_ms": None}) for old, new in pairs])
+
+
+def end(tx: Tx, ids: Sequence[str]) -> set[str]:
+    """Revoke keys by their ids; return those that were not revoked before."""
+    changed = store.revoke(tx, ids)
+    tx.audit("revoke", "api_key", [(key_id, {"is_active": [True, False]}) for key_id in sorted(changed)])
+    return changed
+
+
+def _created(row: KeyRow) -> tuple[str, dict[str, Any]]:
+    facts = {"user_id": row.user_id, "name": [None, row.name], "prefix": row.key.prefix, "expires_at": row.expires_at}
+    return row.id, facts
 
 
 def _asked_for(tx: Tx, asked: Sequence[str]) -> dict[str, Key | NotifyctlError]:
@@ -185,9 +216,7 @@ def _revocation(text: str, found: Key | NotifyctlError, changed: set[str]) -> Re
 def _create(tx: Tx, user_id: str, key: ApiKey, name: str, scopes: str | None, expires_in_ms: int | None) -> NewKey:
     row_id = str(uuid.uuid4())
     expires_at = None if expires_in_ms is None else tx.now + expires_in_ms
-    store.create(tx, row_id, user_id, key, name, scopes, expires_at)
-    facts = {"user_id": user_id, "name": [None, name], "prefix": key.prefix, "expires_at": expires_at}
-    tx.audit("create", "api_key", [(row_id, facts)])
+    put(tx, [KeyRow(row_id, user_id, key, name, scopes, expires_at)])
     (stored,) = store.by_ids(tx, [row_id])
     return NewKey(**asdict(stored), created=True, key=key.secret)
 

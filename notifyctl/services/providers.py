@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from notifyctl.core import senders
-from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
 from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.model import PROVIDER_NAME, AuditEntry
 from notifyctl.core.provider import ProviderConfig
@@ -17,7 +16,7 @@ from notifyctl.core.text import one_line
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Described
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import credentials
+from notifyctl.services import configuring, credentials
 from notifyctl.services.credentials import Given
 from notifyctl.store import audit, hints, ids
 from notifyctl.store import providers as store
@@ -27,7 +26,6 @@ from notifyctl.store.schema.tables import provider_configs
 
 SET = "set"
 TOLD = 10
-_MAY_HELP = {"api_key", "api_secret", "service_account", "config"}
 _LIST = "notifyctl providers list"
 _HELD = {Hold.PAUSED: "a pause", Hold.OPEN: "an open breaker", Hold.THROTTLED: "a throttle"}
 
@@ -133,39 +131,7 @@ def update(db: Database, keyring: Keyring, ref: str, given: Given) -> Provider:
     if given in (Given(), Given(keep_credentials=True)):
         raise UsageError("nothing to change was given", "notifyctl providers update --help")
 
-    def work(tx: Tx) -> Provider:
-        old = _locked(tx, ref)
-        new = replace(
-            credentials.applied(old, given, keyring),
-            updated_at=max(tx.now, old.updated_at + 1),  # it is the version
-            channel=registry.get(old.provider_name).channel,
-        )
-        credentials.refuse_leaving(old, new, given, tx.actor)
-        if given.touches_credentials:
-            credentials.checked(new, keyring)
-        changes = _changes(old, new)
-        if not changes:
-            return _shown(old, tx.now)
-        store.replace(tx, new)
-        hints.give(tx, [new.provider_name])
-        tx.audit("update", "provider", [(new.id, changes)])
-        return _shown(_freed(tx, new) if changes.keys() & _MAY_HELP else new, tx.now)
-
-    return db.write(work)
-
-
-def _freed(tx: Tx, config: ProviderConfig) -> ProviderConfig:
-    """End a pause that the old credentials or settings may have caused: the new ones are to be tried at once."""
-    cause = config.health.pause_cause
-    if not config.health.is_paused(tx.now) or cause not in (Cause.CONFIG, Cause.BREAKER):
-        return config
-    tx.audit("close" if cause is Cause.BREAKER else "resume", "provider", [(config.id, {"reason": "it was updated"})])
-    return _with_health(tx, config, config.health.resumed())
-
-
-def _with_health(tx: Tx, config: ProviderConfig, health: Health) -> ProviderConfig:
-    store.set_health(tx, config.id, health)
-    return replace(config, health=health)
+    return db.write(lambda tx: _shown(configuring.change(tx, keyring, _locked(tx, ref), given), tx.now))
 
 
 def enable(db: Database, ref: str) -> Provider:
@@ -192,7 +158,7 @@ def pause(db: Database, ref: str, reason: str, for_ms: int | None) -> Provider:
         until = None if for_ms is None else tx.now + for_ms
         tx.audit("pause", "provider", [(config.id, {"reason": why, "until": until})])
         health = config.health.with_pause(Cause.OPERATOR, why, tx.now, until)
-        return _shown(_with_health(tx, config, health), tx.now)
+        return _shown(configuring.with_health(tx, config, health), tx.now)
 
     return db.write(work)
 
@@ -204,7 +170,7 @@ def resume(db: Database, ref: str) -> tuple[Provider, list[str]]:
         config = _locked(tx, ref)
         health = config.health
         cleared = list(_cleared(health, tx.now))
-        resumed = _with_health(tx, config, health.resumed())
+        resumed = configuring.with_health(tx, config, health.resumed())
         if cleared:
             hints.give(tx, [config.provider_name])
             why = health.pause_reason if health.is_paused(tx.now) else ", ".join(cleared)
@@ -232,59 +198,33 @@ def refuse_removal(db: Database, ref: str) -> Provider:
     """Return the provider that may be deleted. Raises NotFound, Conflict when notifications wait for it."""
     with db.read() as tx:
         config = find(tx, ref)
-        _refuse_pending(tx, config)
+        configuring.refuse_pending(tx, config)
         return _shown(config, tx.now)
 
 
 def remove(db: Database, provider_id: str) -> Provider:
     """Delete a provider. Raises NotFound, Conflict when notifications wait for it."""
 
-    def work(tx: Tx) -> Provider:
-        config = _locked(tx, provider_id)
-        _refuse_pending(tx, config)
-        store.remove(tx, config.id)
-        changes = {"provider_name": [config.provider_name, None]}
-        tx.audit("delete", "provider", [(config.id, changes)])
-        return _shown(config, tx.now)
-
-    return db.write(work)
+    return db.write(lambda tx: _shown(configuring.drop(tx, _locked(tx, provider_id)), tx.now))
 
 
 def _add(db: Database, keyring: Keyring, name: str, given: Given, *, keep: bool) -> CreatedProvider:
-    blank = _blank(known(name))
-    wanted = credentials.applied(blank, replace(given, api_key=given.api_key or ""), keyring)
-    opened = credentials.checked(wanted, keyring)
+    prepared = configuring.prepared(keyring, known(name), given)
 
     def work(tx: Tx) -> CreatedProvider:
         present = store.get(tx, name)
-        if present is not None:
-            if keep and _same(present, keyring, opened, given):
-                return CreatedProvider(**asdict(_shown(present, tx.now)), created=False)
-            raise _taken(name, keep=keep)
-        config = replace(wanted, created_at=tx.now, updated_at=tx.now)
-        if not store.create(tx, config):
-            raise _taken(name, keep=keep)
-        hints.give(tx, [name])
-        facts = {"provider_name": [None, name], **_changes(blank, config)}
-        tx.audit("create", "provider", [(config.id, facts)])
-        return CreatedProvider(**asdict(_shown(config, tx.now)), created=True)
+        if present is None:
+            made = configuring.make(tx, prepared)
+            return CreatedProvider(**asdict(_shown(made, tx.now)), created=True)
+        if keep and _same(present, keyring, prepared.opened, given):
+            return CreatedProvider(**asdict(_shown(present, tx.now)), created=False)
+        raise configuring.taken(name, keep=keep)
 
     return db.write(work)
 
 
 def _switch(db: Database, ref: str, *, active: bool) -> Provider:
-    def work(tx: Tx) -> Provider:
-        old = _locked(tx, ref)
-        if old.is_active == active:
-            return _shown(old, tx.now)
-        new = replace(old, is_active=active, updated_at=tx.now)
-        store.replace(tx, new)
-        if active:
-            hints.give(tx, [new.provider_name])
-        tx.audit("enable" if active else "disable", "provider", [(old.id, {"is_active": [not active, active]})])
-        return _shown(new, tx.now)
-
-    return db.write(work)
+    return db.write(lambda tx: _shown(configuring.switch(tx, _locked(tx, ref), active=active), tx.now))
 
 
 def find(tx: Tx, ref: str) -> ProviderConfig:
@@ -305,51 +245,9 @@ def _locked(tx: Tx, ref: str) -> ProviderConfig:
     return config
 
 
-def _refuse_pending(tx: Tx, config: ProviderConfig) -> None:
-    waiting = store.pending(tx, config.provider_name)
-    if waiting:
-        raise Conflict(
-            f"{waiting:,} pending notifications wait for {config.provider_name}",
-            f"notifyctl notifications cancel --provider {config.provider_name}, or notifyctl providers disable",
-        )
-
-
-def _blank(name: str) -> ProviderConfig:
-    return ProviderConfig(
-        id=str(uuid.uuid4()),
-        provider_name=name,
-        api_key="",
-        api_secret=None,
-        config={},
-        service_account=None,
-        is_active=True,
-        rate_limit=None,
-        timeout_seconds=30,
-        priority=0,
-        created_at=0,
-        updated_at=0,
-        channel=registry.get(name).channel,
-    )
-
-
 def _same(present: ProviderConfig, keyring: Keyring, opened: Credentials, given: Given) -> bool:
     stored = open_credentials(present, keyring, {})
     return stored == opened and all(getattr(present, key) == value for key, value in given.plain().items())
-
-
-def _taken(name: str, *, keep: bool) -> Conflict:
-    other = ", with other credentials or settings" if keep else ""
-    return Conflict(f"there is a provider {name} already{other}", f"notifyctl providers update {name}")
-
-
-def _changes(old: ProviderConfig, new: ProviderConfig) -> dict[str, Any]:
-    """Return what the audit trail may know: settings with both values, of secrets only that they changed."""
-    plain = ("config", "rate_limit", "timeout_seconds", "priority")
-    changes: dict[str, Any] = {
-        name: [getattr(old, name), getattr(new, name)] for name in plain if getattr(old, name) != getattr(new, name)
-    }
-    secret = ("api_key", "api_secret", "service_account")
-    return changes | {name: "changed" for name in secret if getattr(old, name) != getattr(new, name)}
 
 
 def _shown(config: ProviderConfig, now: int) -> Provider:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, case, exists, func, insert, inspect, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    inspect,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
@@ -121,23 +135,59 @@ def named(tx: Tx, user_id: str, name: str) -> Key | None:
     return found[0] if found else None
 
 
-def create(
-    tx: Tx, row_id: str, user_id: str, key: ApiKey, name: str, scopes: str | None, expires_at: int | None
-) -> None:
-    """Store a new key."""
-    tx.execute(
-        insert(api_keys).values(
-            id=row_id,
-            user_id=user_id,
-            key_hash=key.hash,
-            name=name,
-            scopes=scopes,
-            expires_at=expires_at,
-            created_at=tx.now,
-            prefix=key.prefix,
-            last_four=key.last_four,
-        )
-    )
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A new key as it is to be stored."""
+
+    id: str
+    user_id: str
+    key: ApiKey
+    name: str
+    scopes: str | None
+    expires_at: int | None
+
+
+def create_all(tx: Tx, rows: Sequence[KeyRow]) -> None:
+    """Store new keys. Raises IntegrityError for one that is there."""
+    if rows:
+        tx.execute(insert(api_keys), [_row(tx, each) for each in rows])
+
+
+def _row(tx: Tx, new: KeyRow) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "user_id": new.user_id,
+        "key_hash": new.key.hash,
+        "name": new.name,
+        "scopes": new.scopes,
+        "expires_at": new.expires_at,
+        "created_at": tx.now,
+        "prefix": new.key.prefix,
+        "last_four": new.key.last_four,
+    }
+
+
+def amend(tx: Tx, rows: Sequence[tuple[str, str | None, int | None]]) -> None:
+    """Give keys, by id, other scopes and another end."""
+    values: dict[str, Any] = {"scopes": bindparam("new_scopes"), "expires_at": bindparam("new_end")}
+    given = [{"row": id_, "new_scopes": scopes, "new_end": expires_at} for id_, scopes, expires_at in rows]
+    if given:
+        tx.execute(update(api_keys).where(_C.id == bindparam("row")).values(values), given)
+
+
+@dataclass(frozen=True, slots=True)
+class HashedKey(Key):
+    """A key with its hash."""
+
+    key_hash: str
+
+
+def unrevoked(tx: Tx, user_ids: Iterable[str] | None) -> list[HashedKey]:
+    """Return the keys of these users, or of all, that are not revoked, newest first."""
+    found = _select(tx.now).add_columns(_C.key_hash).where(_C.is_active)
+    if user_ids is not None:
+        found = found.where(tx.dialect.is_any(_C.user_id, list(user_ids)))
+    return [HashedKey(*row) for row in tx.execute(found.order_by(_C.created_at.desc(), _C.id.desc()))]
 
 
 def revoke(tx: Tx, ids: Sequence[str]) -> set[str]:
