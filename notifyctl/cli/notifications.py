@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, explain, listing, selection, whole
+from notifyctl.cli import attempts, explain, exportforms, exporting, listing, selection, whole
+from notifyctl.cli.exporting import ExportLeaf
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
@@ -22,6 +23,7 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
+from notifyctl.services import exporting as exports
 from notifyctl.services import notifications as service
 from notifyctl.services.bulk import PAST, PERHAPS_SENT, Selection
 from notifyctl.services.notifications import NotificationQuery
@@ -90,6 +92,9 @@ SHOWN = (
 )
 
 
+EXPORTED = tuple({field.name: field for field in SHOWN if field.name != "attempts"}.values())
+
+
 _ProviderId = Annotated[str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")]
 _Category = Annotated[str | None, typer.Option("--category", metavar="CATEGORY", help="Of this category.")]
 _Batch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Submitted with this batch.")]
@@ -143,6 +148,7 @@ def _filters(
 
 _Listing = taking(_filters)
 _Acting = taking(_filters, agreement)
+_Exporting = taking(_filters, kind=ExportLeaf)
 
 
 @app.command("list", cls=_Listing, shows=listed(0))
@@ -174,6 +180,21 @@ def show(
         several, ids = len(ids) > 1 or ids == ["-"], read_ids(ids)
         rows = [_with_attempts(row) for row in service.show(run.system.db, ids)]
         whole.show(run, rows, SHOWN, id_name="id", several=several)
+
+
+@app.command(cls=_Exporting, shows=EXPORTED)
+def export(ctx: typer.Context, target: exporting.Target = None) -> None:
+    """Export notifications with what they say, as they are at one moment, newest first: CSV, NDJSON or Parquet.
+
+    Files that are attached are named and not contained. CSV cells that a spreadsheet would run begin with an
+    apostrophe; --raw leaves that out.
+    """
+    with invocation(ctx) as run:
+        query, columns = (
+            NotificationQuery(**given(ctx)),
+            exportforms.columns(EXPORTED, {"address": attempts.address_of}),
+        )
+        exporting.export(run, target, columns, partial(exports.notifications, run.system.db, query))
 
 
 app.command("explain", shows=explain.SHOWN)(explain.explain)

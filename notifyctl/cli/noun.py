@@ -128,7 +128,7 @@ class Leaf(TyperCommand):
     def _require_fields(self, ctx: Any, wanted: tuple[str, ...] | None, form: str | None) -> None:
         if wanted is None:
             return
-        if "json" not in self.formats or form in ("id", SECRET):
+        if not {"json", "ndjson"} & {*self.formats} or form in ("id", SECRET):
             raise typer.BadParameter("there is nothing to choose from in what it prints", ctx, param_hint="--fields")
         names = self.field_names()
         if names and (unknown := [name for name in wanted if name not in names]):

@@ -20,10 +20,10 @@ E = TypeVar("E", bound=StrEnum)
 _GIVEN = "notifyctl.options"
 
 
-def taking(*declarations: Callable[..., None]) -> type[Leaf]:
+def taking(*declarations: Callable[..., None], kind: type[Leaf] = Leaf) -> type[Leaf]:
     """Return the kind of command that also takes the options of these declarations."""
 
-    class Taking(Leaf):
+    class Taking(kind):  # type: ignore[misc, valid-type]
         def __init__(self, name: str | None, **attrs: Any) -> None:
             more = [param for declaration in declarations for param in _params(declaration)]
             attrs["params"] = [*(attrs.get("params") or []), *more]

@@ -34,7 +34,7 @@ _MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 class FieldKind(StrEnum):
-    """How a field's value is written and aligned; `times` are names, each with a moment."""
+    """How a field's value is written and aligned; `times` are names, each with a moment, `words` have no blanks."""
 
     TEXT = "text"
     ID = "id"
@@ -43,6 +43,7 @@ class FieldKind(StrEnum):
     JSON = "json"
     BOOL = "bool"
     NUMBER = "number"
+    WORDS = "words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +348,11 @@ class _CsvLines:
 
 def as_json_text(value: Any, indent: int | None = None) -> str:
     """Return JSON as people read it, but with what a terminal would obey written as escapes."""
-    text = json.dumps(value, ensure_ascii=not _stdout_is_unicode(), indent=indent, default=str)
+    return obeyed_by_none(json.dumps(value, ensure_ascii=not _stdout_is_unicode(), indent=indent, default=str))
+
+
+def obeyed_by_none(text: str) -> str:
+    """Return JSON in which what a terminal would obey is written as escapes."""
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

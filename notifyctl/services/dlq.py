@@ -65,20 +65,25 @@ class Retried:
 def ask(db: Database, query: DeadLetterQuery) -> DeadLetterFilter:
     """Return the query made ready. Raises NotFound for a user or provider that does not exist."""
     with db.read() as tx:
-        if query.provider is not None:
-            require_provider(tx, query.provider)
-        return DeadLetterFilter(
-            resolved=query.resolved,
-            reason=query.reason,
-            error=query.error,
-            channel=query.channel,
-            provider=query.provider,
-            user_id=users.find(tx, query.user).id if query.user is not None else None,
-            template_id=templates.find(tx, query.template).id if query.template is not None else None,
-            batch_id=batches.find(tx, query.batch).id if query.batch is not None else None,
-            since=when.at(query.since, tx.now),
-            until=when.at(query.until, tx.now),
-        )
+        return filter_of(tx, query)
+
+
+def filter_of(tx: Tx, query: DeadLetterQuery) -> DeadLetterFilter:
+    """Return what a query means. Raises as `ask` does."""
+    if query.provider is not None:
+        require_provider(tx, query.provider)
+    return DeadLetterFilter(
+        resolved=query.resolved,
+        reason=query.reason,
+        error=query.error,
+        channel=query.channel,
+        provider=query.provider,
+        user_id=users.find(tx, query.user).id if query.user is not None else None,
+        template_id=templates.find(tx, query.template).id if query.template is not None else None,
+        batch_id=batches.find(tx, query.batch).id if query.batch is not None else None,
+        since=when.at(query.since, tx.now),
+        until=when.at(query.until, tx.now),
+    )
 
 
 def page(db: Database, wanted: DeadLetterFilter, after: Cursor | None, limit: int) -> list[DeadLetter]:

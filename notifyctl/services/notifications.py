@@ -70,11 +70,9 @@ def ask(db: Database, query: NotificationQuery) -> ResolvedQuery:
 
     An address and a text are in no index: something else has to say among which to look for them.
     """
-    _require_bound(query)
+    require_bound(query)
     with db.read() as tx:
-        if query.provider is not None:
-            require_provider(tx, query.provider)
-        return ResolvedQuery(_filter(tx, query), tx.now)
+        return ResolvedQuery(filter_of(tx, query), tx.now)
 
 
 def page(db: Database, asked: ResolvedQuery, after: Cursor | None, limit: int) -> list[Notification]:
@@ -234,7 +232,8 @@ def require_provider(tx: Tx, name: str) -> None:
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
-def _require_bound(query: NotificationQuery) -> None:
+def require_bound(query: NotificationQuery) -> None:
+    """Raise UsageError where a query would have to look at each notification, and for what says nothing."""
     unbounded = replace(query, address=None, contains=None) == NotificationQuery()
     if query != NotificationQuery() and unbounded:
         option = "--address" if query.address is not None else "--contains"
@@ -248,7 +247,10 @@ def _require_bound(query: NotificationQuery) -> None:
         raise UsageError("--contains: nothing was given")
 
 
-def _filter(tx: Tx, query: NotificationQuery) -> NotificationFilter:
+def filter_of(tx: Tx, query: NotificationQuery) -> NotificationFilter:
+    """Return what a query means. Raises NotFound, UsageError."""
+    if query.provider is not None:
+        require_provider(tx, query.provider)
     return NotificationFilter(
         status=query.status,
         state=query.state,

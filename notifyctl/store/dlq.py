@@ -6,8 +6,9 @@ pending again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -25,13 +26,17 @@ from sqlalchemy import (
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.model import Category, Channel
+from notifyctl.core.notification import Notification
 from notifyctl.core.suppression import key
+from notifyctl.store import notifications as notifications_of
 from notifyctl.store import suppressions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.dialect import ID
+from notifyctl.store.db.functions import octets
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import notification_dlq, notifications, users
+from notifyctl.store.streams import RowStream, streamed
 
 d = notification_dlq.c
 n = notifications.c
@@ -96,6 +101,18 @@ def page(tx: Tx, wanted: DeadLetterFilter, after: Cursor | None, limit: int) -> 
     listed = _select(literal_column("''"))
     statement = newest_first(listed, d.moved_to_dlq_at, d.id, after, limit).where(*conditions(wanted))
     return [DeadLetter(*row) for row in tx.execute(statement)]
+
+
+def stream(tx: Tx, wanted: DeadLetterFilter) -> RowStream[tuple[DeadLetter, Notification]]:
+    """Yield all of those wanted, the latest first, each with its notification."""
+    ordered = select(n.id, octets(n.payload) * 2).join_from(notification_dlq, notifications, n.id == d.notification_id)
+    ordered = ordered.where(*conditions(wanted)).order_by(d.moved_to_dlq_at.desc(), d.id.desc())
+    return streamed(tx, ordered, partial(_with_notifications, tx))
+
+
+def _with_notifications(tx: Tx, ids: Sequence[str]) -> Iterator[tuple[DeadLetter, Notification]]:
+    letters, found = get(tx, ids), notifications_of.get(tx, ids)
+    return ((letters[id_], found[id_]) for id_ in ids)
 
 
 def count(tx: Tx, wanted: DeadLetterFilter) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from sqlalchemy import (
@@ -28,10 +28,12 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel, Status, metric_at
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.submission import New
+from notifyctl.store.db.functions import octets
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, predicates, state_expression, stuck
 from notifyctl.store.schema.tables import batches, notification_templates, notifications, users
+from notifyctl.store.streams import RowStream, streamed
 
 DAY_MS = 86_400_000
 MOST_TWINS = 10
@@ -136,6 +138,17 @@ def page(tx: Tx, wanted: NotificationFilter, after: Cursor | None, limit: int) -
     if not _is_in_order(wanted):
         statement = _newest_of_each_status(statement, limit)
     return [Notification(*row) for row in tx.execute(statement)]
+
+
+def stream(tx: Tx, wanted: NotificationFilter) -> RowStream[Notification]:
+    """Yield all of those wanted, newest first, with their payloads."""
+    ordered = select(n.id, octets(n.payload)).where(*conditions(wanted, tx.now))
+    return streamed(tx, ordered.order_by(n.created_at.desc(), n.id.desc()), partial(_in_order, tx))
+
+
+def _in_order(tx: Tx, ids: Sequence[str]) -> Iterator[Notification]:
+    found = get(tx, ids)
+    return (found[id_] for id_ in ids)
 
 
 def count(tx: Tx, wanted: NotificationFilter) -> int:

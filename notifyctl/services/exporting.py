@@ -1,0 +1,74 @@
+"""Exports: all that a filter matches, as it was at one moment.
+
+What is exported is taken as fast as the database gives it, by somebody who waits for no reader: a snapshot that is held
+keeps PostgreSQL from tidying up, and lets SQLite's log grow. Where the connection is lost it is taken once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from notifyctl.core.deadletter import DeadLetter
+from notifyctl.core.notification import Notification
+from notifyctl.services import dlq as of_letters
+from notifyctl.services import notifications as of_notifications
+from notifyctl.services.dlq import DeadLetterQuery
+from notifyctl.services.notifications import NotificationQuery
+from notifyctl.store import dlq as letters
+from notifyctl.store import notifications as store
+from notifyctl.store import reachable
+from notifyctl.store import users as people
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.reachable import Reachable
+from notifyctl.store.streams import RowStream
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[R]):
+    """The rows, newest first; `count` says how many there are, by a question of its own."""
+
+    rows: Iterator[R]
+    count: Callable[[], int]
+
+
+Take = Callable[[Snapshot[R]], T]
+"""Takes all rows; called once more, it begins anew."""
+
+
+def notifications(db: Database, query: NotificationQuery, take: Take[Notification, T]) -> T:
+    """Return what `take` makes of the notifications that match. Raises NotFound, UsageError for the query."""
+    of_notifications.require_bound(query)
+
+    def work(tx: Tx) -> T:
+        wanted = of_notifications.filter_of(tx, query)
+        return _given(take, store.stream(tx, wanted), partial(store.count, tx, wanted))
+
+    return db.snapshot(work)
+
+
+def dead_letters(db: Database, query: DeadLetterQuery, take: Take[tuple[DeadLetter, Notification], T]) -> T:
+    """Return what `take` makes of the dead letters that match, each with its notification. Raises NotFound."""
+
+    def work(tx: Tx) -> T:
+        wanted = of_letters.filter_of(tx, query)
+        return _given(take, letters.stream(tx, wanted), partial(letters.count, tx, wanted))
+
+    return db.snapshot(work)
+
+
+def users(db: Database, take: Take[Reachable, T]) -> T:
+    """Return what `take` makes of all users."""
+    return db.snapshot(lambda tx: _given(take, reachable.stream(tx), partial(people.count, tx)))
+
+
+def _given(take: Take[R, T], rows: RowStream[R], count: Callable[[], int]) -> T:
+    with closing(rows):
+        return take(Snapshot(rows, count))
