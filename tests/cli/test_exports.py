@@ -30,6 +30,7 @@ from notifyctl.store.schema.tables import notification_dlq
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.confined import with_file_size
+from tests.support.databases import SQLiteMaker
 from tests.support.terminal import on_terminal
 
 NOUNS = ("notifications", "dlq", "users")
@@ -480,3 +481,30 @@ def test_what_is_begun_anew_is_written_once(tmp_path: Path) -> None:
     run = Invocation(GlobalOptions(quiet=True))
     exporting.export(run, str(file), columns([Field("name")]), taken_by)
     assert file.read_text() == "name\nthird\n"
+
+
+# And back
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_users_come_back_as_they_were(cli: Cli, database: Database, sqlite_maker: SQLiteMaker, form: str) -> None:
+    """What `users import` makes of an export is exported as the same; where it is from, it changes nothing."""
+    for number, name in enumerate(["anna", "+bob", "=carl", "'=dora", "'e", "寬"]):
+        cli.call("users", "create", name, "--email", f"u{number}@example.org", "--language", "de-AT").ok()
+    cli.call("users", "create", "plain", "--email", "=x@example.org").ok()
+    points = [("sms", "+14155552345"), ("sms", "+447911123456"), ("email", "+2@example.org"), ("push", "=t")]
+    for channel, address in points:
+        cli.call("users", "contacts", "add", "anna", channel, address).ok()
+        time.sleep(0.002)  # the newest one is where it goes
+    cli.call("users", "export", "-o", form, "--output", f"users.{form}").ok()
+    other = Cli(cli.home, sqlite_maker.migrated(cli.home.parent / "home"))
+    done = other.call("users", "import", "-f", f"users.{form}", "-o", "json").ok().json()
+    assert (done["created"], done["rejected"]) == (7, 0)
+    assert _lasting(other) == _lasting(cli)
+    again = cli.call("users", "import", "-f", f"users.{form}", "-o", "json").ok().json()
+    assert (again["known"], again["created"], again["updated"]) == (7, 0, 0)
+
+
+def _lasting(cli: Cli) -> list[list[Any]]:
+    names = ("username", "email", "language", "addresses", "phones", "tokens")
+    return sorted([row[name] for name in names] for row in ndjson(cli, "users", "export"))
