@@ -97,7 +97,7 @@ BEGIN
     IF meant IS NULL AND cardinality(others) = 1 THEN
         RETURN others[1];
     ELSIF cardinality(others) > 0 THEN
-        PERFORM {schema}.notifyctl_refuse('NC002', quote_literal(left(reference, 80)) || ' means more than one user', 'candidates: ' || array_to_string(meant || others, ', '));
+        PERFORM {schema}.notifyctl_refuse('NC002', quote_literal(left(reference, 80)) || ' means more than one user', 'the whole id, a username or an e-mail address');
     ELSIF meant IS NULL THEN
         PERFORM {schema}.notifyctl_refuse('NC003', 'there is no user ' || coalesce(quote_literal(left(reference, 80)), 'NULL'), 'an id, a username or an e-mail address; notifyctl users list');
     END IF;
@@ -144,15 +144,6 @@ BEGIN
 END
 $body$;
 
-CREATE FUNCTION {schema}.notifyctl_channel(provider character, name text)
- RETURNS text
- LANGUAGE sql
- STABLE
-AS $body$
-    SELECT coalesce((SELECT s.channel FROM {schema}.provider_states s WHERE s.provider_id = provider), CASE name
-        WHEN 'sendgrid' THEN 'email' WHEN 'smtp' THEN 'email' WHEN 'twilio' THEN 'sms' WHEN 'fcm' THEN 'push' END)
-$body$;
-
 CREATE FUNCTION {schema}.notifyctl_provider(given text, wanted text)
  RETURNS text
  LANGUAGE plpgsql
@@ -160,13 +151,18 @@ AS $body$
 DECLARE
     found record;
 BEGIN
-    IF given IS NULL THEN
-        SELECT c.provider_name AS name, true AS is_active, wanted AS channel INTO found FROM {schema}.provider_configs c
-         WHERE c.is_active AND {schema}.notifyctl_channel(c.id, c.provider_name) = wanted
-         ORDER BY c.priority DESC, c.provider_name LIMIT 1;
-    ELSE
-        SELECT c.provider_name AS name, c.is_active, {schema}.notifyctl_channel(c.id, c.provider_name) AS channel INTO found
-          FROM {schema}.provider_configs c WHERE c.provider_name = given;
+    -- The channel is written down when a provider is added; of those that other programs add, ours are known.
+    FOR found IN
+        SELECT c.provider_name AS name, c.is_active, coalesce((SELECT s.channel FROM {schema}.provider_states s WHERE s.provider_id = c.id), CASE c.provider_name
+                   WHEN 'sendgrid' THEN 'email' WHEN 'smtp' THEN 'email' WHEN 'twilio' THEN 'sms' WHEN 'fcm' THEN 'push' END) AS channel
+          FROM {schema}.provider_configs c
+         WHERE given IS NULL AND c.is_active OR c.provider_name = given
+         ORDER BY c.priority DESC, c.provider_name
+    LOOP
+        EXIT WHEN given IS NOT NULL OR found.channel = wanted;
+    END LOOP;
+    IF given IS NULL AND found.channel IS DISTINCT FROM wanted THEN
+        found.name := NULL;
     END IF;
     IF found.name IS NULL AND given IS NULL THEN
         PERFORM {schema}.notifyctl_refuse('NC005', 'no active provider delivers ' || wanted, 'notifyctl providers add');
@@ -366,7 +362,8 @@ BEGIN
     ELSIF given_expiry < '1 millisecond' THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'expires_in: ' || given_expiry::text || ' is no time at all', 'leave it out, and it is never too late');
     END IF;
-    lookup := encode(sha256(convert_to(owner, 'UTF8') || decode('00', 'hex') || convert_to(coalesce(given_key, gen_random_uuid()::text), 'UTF8')), 'hex');
+    made := gen_random_uuid();  -- which is also as good a key as any, where none is given
+    lookup := encode(sha256(convert_to(owner, 'UTF8') || decode('00', 'hex') || convert_to(coalesce(given_key, made), 'UTF8')), 'hex');
     IF given_template IS NOT NULL THEN
         template := {schema}.notifyctl_template(given_template, given_channel);
         template_id := template.id;
@@ -405,7 +402,6 @@ BEGIN
         ELSE
             written := left(said, -1) || ',"v":1}';
         END IF;
-        made := gen_random_uuid();
         LOOP
             INSERT INTO {schema}.notifications (id, user_id, idempotency_key, message_type, provider, payload, max_retries,
                 created_at, send_at, due_at, expires_at, content_hash, fails_over, attached_bytes, template_id,
@@ -490,7 +486,7 @@ AS $body$
 DECLARE
     stored record := {schema}.notifyctl_store("user", channel, content, key, send_at, delay, expires_in, template, variables, category, provider, max_retries, critical, NULL);
 BEGIN
-    IF stored.due AND wake THEN
+    IF stored.due AND coalesce(wake, true) THEN
         PERFORM pg_notify('notifyctl_due', '');
     END IF;
     id := stored.made;
@@ -552,7 +548,7 @@ BEGIN
     IF batch IS NOT NULL AND false = ANY (repeats) THEN
         PERFORM {schema}.notifyctl_account(batch, (SELECT array_agg(m.id) FROM unnest(ids, repeats) AS m(id, known) WHERE NOT m.known));
     END IF;
-    IF rung AND wake THEN
+    IF rung AND coalesce(wake, true) THEN
         PERFORM pg_notify('notifyctl_due', '');
     END IF;
     RETURN QUERY SELECT m.id, m.known FROM unnest(ids, repeats) WITH ORDINALITY AS m(id, known, place) ORDER BY m.place;
@@ -602,7 +598,6 @@ REVOKE ALL ON FUNCTION
     {schema}.notifyctl_id_bounds,
     {schema}.notifyctl_user,
     {schema}.notifyctl_template,
-    {schema}.notifyctl_channel,
     {schema}.notifyctl_provider,
     {schema}.notifyctl_addressed,
     {schema}.notifyctl_payload,

@@ -58,7 +58,6 @@ FUNCTIONS = (
     "notifyctl_id_bounds",
     "notifyctl_user",
     "notifyctl_template",
-    "notifyctl_channel",
     "notifyctl_provider",
     "notifyctl_addressed",
     "notifyctl_payload",
@@ -111,7 +110,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "postgresql":
-        op.execute(f"DROP FUNCTION {', '.join(FUNCTIONS)}")
+        op.execute(f"DROP FUNCTION IF EXISTS {', '.join(FUNCTIONS)}")
     for name in reversed(TABLES):
         op.drop_table(name)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from sqlalchemy import insert, select, update
@@ -55,6 +57,15 @@ ARGUMENTS = {
     "critical": "boolean",
     "wake": "boolean",
 }
+
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=8,
+)
+objects = st.dictionaries(words, values, max_size=4)
 
 
 def submit(conn: psycopg.Connection[Any], **given: Any) -> tuple[str, bool]:
@@ -149,6 +160,18 @@ def test_hash_is_the_documented_one(db: Database, conn: psycopg.Connection[Any],
     stored = row(db, id_)
     assert stored["content_hash"] == case["hash"]
     assert stored["idempotency_key"] == goldens.content()["keys"][1]["stored"]
+
+
+@given(st.lists(objects, min_size=5, max_size=20))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_content_is_the_same_text(conn: psycopg.Connection[Any], values: list[dict[str, Any]]) -> None:
+    """Whatever JSON there is: Python's text of it, and SQL's."""
+    asked = "SELECT notifyctl_canonical(v) FROM unnest(%s::jsonb[]) WITH ORDINALITY AS e(v, n) ORDER BY n"
+    texts = [json.dumps(value) for value in values]
+    made = [text for (text,) in conn.execute(asked, [texts]).fetchall()]
+    conn.rollback()
+    assert made == [content.canonical(content.as_given(text)) for text in texts]
+    assert made == [content.canonical(value) for value in values]
 
 
 def test_the_fields_of_a_channel_are_pythons() -> None:
