@@ -19,6 +19,7 @@ from tests.benchmarks import (
     dispatching,
     ground,
     hanging,
+    in_sql,
     memory,
     pickup,
     program,
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Place], list[Table]]] = {
     "backlog": backlog.measure,
     "pickup": pickup.measure,
     "submit": submitting.measure,
+    "submit-sql": in_sql.measure,
     "memory": memory.measure,
 }
 ON_DEMAND: dict[str, Callable[[Place], list[Table]]] = {"backlog-full": backlog.measure_full}
