@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from notifyctl import __version__
+from notifyctl.store.schema import functions
 from tests.support.command import REPOSITORY, Cli, Result
 from tests.support.shell import Shell
 from tests.support.world import KEYS
@@ -59,6 +60,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert MIGRATIONS
     assert {f"notifyctl/migrations/versions/{name}" for name in MIGRATIONS} <= names
     assert {"notifyctl/migrations/env.py", "notifyctl/py.typed", "notifyctl/__main__.py"} <= names
+    assert f"notifyctl/migrations/functions/{functions.SOURCE}" in names
     sources = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "notifyctl").rglob("*.py")}
     assert sources <= names
     assert f"notifyctl-{__version__}.dist-info/licenses/LICENSE" in names

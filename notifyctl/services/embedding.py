@@ -115,8 +115,13 @@ def _runner(connection: Any) -> Any:
         if connection.dialect.name == "postgresql":
             return lambda *asked: _by_sqlalchemy(connection, *asked)
         raise TypeError(f"notifyctl has no database on {connection.dialect.name}")
+    name = type(connection).__qualname__
     more = "; of a Session it is session.connection()" if hasattr(connection, "connection") else ""
-    raise TypeError(f"{type(connection).__qualname__} is no connection of psycopg, SQLAlchemy or sqlite3{more}")
+    if name.startswith("Async"):
+        more = (
+            "; in asyncio call notifyctl_submit in SQL, or with SQLAlchemy connection.run_sync(notifyctl.submit, ...)"
+        )
+    raise TypeError(f"{name} is no connection of psycopg, SQLAlchemy or sqlite3{more}")
 
 
 _CALL = "SELECT id || CASE WHEN deduplicated THEN ' 1' ELSE ' 0' END FROM {}(CAST({} AS pg_catalog.jsonb), {})"

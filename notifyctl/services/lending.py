@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
@@ -62,9 +63,16 @@ def submit(connection: Any, submissions: Sequence[Submission]) -> list[Accepted]
     if isinstance(connection, sqlalchemy.Connection):
         connection.execute(sqlalchemy.text("SELECT 1"))  # or its commit() would not know of anything to commit
     drafts = _drafts(submissions)
-    with lent(driver, Actor(agent=f"notifyctl.submit {getpass.getuser()}")) as tx:
+    with lent(driver, Actor(agent=f"notifyctl.submit {_person()}")) as tx:
         _require_version(tx)
         return _stored(tx, drafts)
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container knows numbers alone
+        return str(os.getuid())
 
 
 def _drafts(submissions: Sequence[Submission]) -> list[Draft]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from sqlalchemy import text, update
 
 from notifyctl.core.model import Channel
@@ -213,6 +214,17 @@ def test_every_act_that_makes_something_due_is_followed(make_world: Make, databa
         held = world.send("email")
         world.ok("providers", "resume", "sendgrid")
         sent(world, held)
+
+
+def test_what_sql_submits_is_followed(quick: World, database: Database) -> None:
+    """Its hint names no provider: whoever is asleep looks, for each of them."""
+    texts = {"email": {"subject": "Hello", "text": "Hello"}, "sms": {"body": "Hello", "to": "+14155552345"}}
+    with psycopg.connect(database.url.render_as_string(hide_password=False)) as conn:
+        for channel, said in texts.items():
+            asked = "SELECT id FROM notifyctl_submit('anna', %s, %s)"
+            (id_,) = conn.execute(asked, [channel, Jsonb(said)]).fetchone() or ("",)
+            conn.commit()
+            sent(quick, id_)
 
 
 def test_a_listener_that_is_cut_off_comes_back(quick: World, database: Database) -> None:

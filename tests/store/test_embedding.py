@@ -249,6 +249,12 @@ def test_a_session_is_no_connection(people: Database, database_url: str) -> None
         notifyctl.submit(session, ONE)  # type: ignore[call-overload]
 
 
+def test_asyncio_has_a_way_of_its_own() -> None:
+    """The error names it."""
+    with pytest.raises(TypeError, match="in asyncio call notifyctl_submit in SQL"):
+        notifyctl.submit(psycopg.AsyncConnection.__new__(psycopg.AsyncConnection), ONE)  # type: ignore[call-overload]
+
+
 # What a connection of psycopg's makes of values
 
 
