@@ -60,7 +60,9 @@ OPTIONS = taking(_options)
 
 def import_(
     ctx: typer.Context,
-    file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON, also .gz; - is stdin.")],
+    file: Annotated[
+        str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON, also .gz, or XLSX; - is stdin.")
+    ],
 ) -> None:
     """Create users, with their contact points, from a file: what `users export` wrote, or any with these columns.
 

@@ -17,6 +17,8 @@ from sqlalchemy.engine import Engine
 from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.workbook import cell, number, workbook
+from tests.support.workbook import text as text_cell
 
 IMPORT = ("users", "import", "-f")
 FOUR = (
@@ -91,7 +93,7 @@ def test_one_audit_row_is_written_for_all_and_names_nobody(cli: Cli, database: D
     assert "example.org" not in changes
 
 
-@pytest.mark.parametrize("name", ["users.ndjson", "users.ndjson.gz", "users.csv.gz"])
+@pytest.mark.parametrize("name", ["users.ndjson", "users.ndjson.gz", "users.csv.gz", "users.xlsx"])
 def test_the_form_is_the_names(cli: Cli, name: str) -> None:
     """The same people from NDJSON, where contact points are lists, and from what is compressed."""
     rows: list[dict[str, Any]] = [
@@ -108,6 +110,11 @@ def test_the_form_is_the_names(cli: Cli, name: str) -> None:
         data = "username,email,phones,token,address\nanna,anna@example.org,+14155552345 +447700900123,,\n"
         data += "bob,bob@example.org,,tok-1,b@example.net\n"
     packed = gzip.compress(data.encode()) if name.endswith(".gz") else data.encode()
+    if name == "users.xlsx":
+        header = ["username", "email", "phones", "token", "address"]
+        anna = ["anna", "anna@example.org", "+14155552345 +447700900123"]
+        bob = ["bob", "bob@example.org", "", "tok-1", "b@example.net"]
+        packed = workbook([[text_cell(each) if each else "" for each in row] for row in (header, anna, bob)])
     done = cli.call(*IMPORT, _file(cli, packed, name), "-o", "json").ok()
     assert done.json() == _report(read=2, created=2, contacts=4)
     assert _points(cli, "anna") == [("sms", "+14155552345", True), ("sms", "+447700900123", False)]
@@ -251,6 +258,26 @@ BROKEN = {
         6,
         "line 1: username: is an integer, not text",
     ),
+    "formula cell": (
+        "u.xlsx",
+        workbook(
+            [[text_cell("username"), text_cell("email")], [cell("str", "anna", "B1"), text_cell("a@example.org")]]
+        ),
+        6,
+        "line 2: A2 is a formula",
+    ),
+    "lost digits": (
+        "u.xlsx",
+        workbook(
+            [
+                [text_cell(each) for each in ("username", "email", "phone")],
+                [text_cell("anna"), text_cell("a@example.org"), number("4.47700900123E+15")],
+            ]
+        ),
+        6,
+        "line 2: C2 is the number 4.47700900123E+15, which may have lost digits",
+    ),
+    "no workbook": ("u.xlsx", b"username,email\n", 2, "it is no XLSX workbook"),
     "formula": ("u.csv", b"username,email\n=1+1,a@example.org\n", 0, ""),
     "BOM": ("u.csv", b"\xef\xbb\xbfusername,email\nanna,anna@example.org\n", 0, ""),
     "header alone": ("u.csv", b"username,email\n", 0, "0 created"),

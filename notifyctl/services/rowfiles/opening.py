@@ -56,19 +56,30 @@ def opened(
     apart = _delimiter(delimiter, known)
     with ExitStack() as stack:
         raw = _raw(name, stdin, stack)
+        if known is RowForm.XLSX:
+            yield _sheet(name, raw)
+            return
         size = _size(raw)
         counted = _Counted(raw, 0 if size is None else raw.tell())
         stream: BinaryIO = io.BufferedReader(counted, _STEP)
         if name.endswith(".gz"):
             stream = io.BufferedReader(_Unzipped(stream, name), _STEP)
-        if known is RowForm.XLSX:
-            raise UsageError(f"{name}: spreadsheets cannot be read", "export it as CSV")
         if size is not None:
             checking.check(stream, name, quoted=known is RowForm.CSV, delimiter=apart)
             stream.seek(0)
         lines = Lines(stream, name)
         reader = CsvRows(lines, apart) if known is RowForm.CSV else NdjsonRows(lines)
         yield RowFile(name, known, apart, reader.header, iter(reader), counted.tell, size)
+
+
+def _sheet(name: str, raw: BinaryIO) -> RowFile:
+    from notifyctl.services.rowfiles.workbook import Workbook
+    from notifyctl.services.rowfiles.xlsx_rows import XlsxRows
+
+    if name.endswith(".gz"):
+        raise UsageError(f"{name}: a workbook is compressed already", "gunzip it")
+    reader = XlsxRows(Workbook(raw, name))
+    return RowFile(name, RowForm.XLSX, ",", reader.header, iter(reader), lambda: reader.read, reader.size)
 
 
 def _form(name: str) -> RowForm:
