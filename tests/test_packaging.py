@@ -66,6 +66,7 @@ def test_what_the_wheel_holds(wheel: Path) -> None:
     assert f"notifyctl-{__version__}.dist-info/licenses/LICENSE" in names
     assert {name.split("/")[0] for name in names} == {"notifyctl", f"notifyctl-{__version__}.dist-info"}
     assert dict(points["console_scripts"]) == {"notifyctl": "notifyctl.__main__:run"}
+    assert dict(points["pytest11"]) == {"notifyctl": "notifyctl.pytest_plugin"}
     assert set(points["notifyctl.providers"]) == {"sendgrid", "twilio", "fcm", "smtp"}
 
 

@@ -12,9 +12,9 @@ from notifyctl.cli.fixture_files import read
 from notifyctl.cli.fixture_secrets import FixtureSecrets
 from notifyctl.cli.fixtures_shown import CHANGES, count_of, diff, shown, summary
 from notifyctl.cli.invocation import Invocation, invocation, unconfigured
-from notifyctl.cli.keys import new_key
 from notifyctl.cli.noun import Leaf, Noun, TextLeaf
 from notifyctl.cli.options import given, taking
+from notifyctl.cli.prompt import new_key
 from notifyctl.core.errors import AnswerIsNo, Conflict, UsageError
 from notifyctl.core.fixtures import kinds
 from notifyctl.core.fixtures.changes import FixtureChange

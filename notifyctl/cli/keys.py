@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
@@ -13,12 +12,11 @@ from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.prompt import hidden, kept
+from notifyctl.cli.prompt import hidden, kept, new_key
 from notifyctl.cli.selection import AT_ONCE
 from notifyctl.cli.streams import stdin_bytes, stdin_line
 from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey
-from notifyctl.core.apikey import ApiKey
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
 from notifyctl.services import admission, keys
 from notifyctl.services.keys import NewKey, ReadyKey, Revocation
@@ -167,11 +165,6 @@ def verify(ctx: typer.Context) -> None:
         run.out.record(verdict, _VERDICT)
         if not verdict.valid:
             raise AnswerIsNo(verdict.reason or "the key is not valid")
-
-
-def new_key(run: Invocation) -> ApiKey:
-    """Return a new key of this profile."""
-    return apikey.generate(run.settings.profile or apikey.DEFAULT_ENVIRONMENT, secrets.token_bytes(apikey.RANDOM_BYTES))
 
 
 def _refuse_losing_it(run: Invocation, secret_file: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import expanded
+from notifyctl.core import apikey
+from notifyctl.core.apikey import ApiKey
 from notifyctl.core.errors import UsageError
 
 
@@ -19,6 +22,11 @@ def hidden(run: Invocation, what: str, otherwise: str) -> str:
     if not run.may_ask:
         raise UsageError(f"the {what} is missing", otherwise)
     return getpass.getpass(f"{what}: ", stream=sys.stderr).strip()
+
+
+def new_key(run: Invocation) -> ApiKey:
+    """Return a new API key, which says of which profile it is."""
+    return apikey.generate(run.settings.profile or apikey.DEFAULT_ENVIRONMENT, secrets.token_bytes(apikey.RANDOM_BYTES))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
 from notifyctl.config import contents
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.core.model import AuditEntry
-from notifyctl.core.provider import setting
+from notifyctl.core.setting import setting
 from notifyctl.services import credentials, providers
 from notifyctl.services.credentials import Given
 
