@@ -197,6 +197,9 @@ BEGIN
         IF address !~ '^[^[:space:]@<>]+@[^[:space:]@<>]+$' THEN
             PERFORM {schema}.notifyctl_refuse('NC002', 'content: to: ' || quote_literal(left(given, 80)) || ' is no e-mail address', 'like anna@example.org');
         END IF;
+        IF octet_length(address) > length(address) THEN
+            address := normalize(address);
+        END IF;
         address := split_part(address, '@', 1) || '@' || lower(split_part(address, '@', 2) COLLATE "C");
         IF name <> '' AND coalesce(payload ->> 'to_name', name) <> name THEN
             PERFORM {schema}.notifyctl_refuse('NC002', 'content: to_name is given twice', 'give it once');
@@ -204,8 +207,10 @@ BEGIN
             payload := payload || jsonb_build_object('to_name', name);
         END IF;
     ELSIF channel = 'sms' THEN
-        address := regexp_replace(given, '[(]0[)]|[^0-9+]', '', 'g');
-        IF given !~ ('^[+][0-9][0-9 ()./' || chr(160) || '-]*$') OR length(address) NOT BETWEEN 6 AND 16 THEN
+        address := regexp_replace(given, '[^0-9+]', '', 'g');
+        IF strpos(given, '(0)') > 0 THEN
+            PERFORM {schema}.notifyctl_refuse('NC002', 'content: to: ' || quote_literal(left(given, 80)) || ' has a (0), which some countries dial and others do not', 'write the number as it is dialled from abroad');
+        ELSIF given !~ ('^[+][0-9][0-9 ()./' || chr(160) || '-]*$') OR length(address) NOT BETWEEN 6 AND 16 THEN
             PERFORM {schema}.notifyctl_refuse('NC002', 'content: to: ' || quote_literal(left(given, 80)) || ' is no telephone number with a country code', 'like +14155552345');
         END IF;
     ELSIF address ~ '[[:space:][:cntrl:]]' OR length(address) NOT BETWEEN 1 AND 1024 THEN

@@ -296,6 +296,18 @@ def test_row_factories_and_adapters_do_not_matter(pg: str, factory: Any) -> None
         assert conn.adapters.get_loader(25, psycopg.pq.Format.TEXT) is Shouting
 
 
+def test_a_pipeline_and_autocommit_do_not_matter(pg: str) -> None:
+    """In a pipeline, and on a connection that commits each statement by itself, within a transaction block."""
+    with psycopg.connect(pg) as conn, conn.pipeline():
+        first = notifyctl.submit(conn, ONE)
+        assert notifyctl.submit(conn, [ONE]) == [notifyctl.Accepted(first.id, True)]
+    with psycopg.connect(pg, autocommit=True) as conn, conn.transaction(force_rollback=True):
+        assert notifyctl.submit(conn, ONE).deduplicated
+        assert not notifyctl.submit(conn, notifyctl.Submission("anna", "email", MAIL)).deduplicated
+    with psycopg.connect(pg) as conn:
+        assert conn.execute("SELECT count(*) FROM notifications").fetchone() == (1,)
+
+
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "UTF8"])
 def test_the_encoding_of_the_client_does_not_matter(pg: str, encoding: str) -> None:
     """What is sent is ASCII."""

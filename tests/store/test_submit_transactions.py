@@ -284,6 +284,29 @@ def test_committed_each_is_sent_once(tmp_path: Path, postgresql_url: str, stub: 
     assert len(listed.split()) == count
 
 
+def test_what_sql_cannot_check_becomes_a_dead_letter(tmp_path: Path, postgresql_url: str, stub: Stub) -> None:
+    """What the provider's API would refuse, what cannot be rendered, whom nothing can be sent to: each its category."""
+    cli = Cli(tmp_path, postgresql_url)
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEYS
+    add_providers(cli, stub.url, "sendgrid", "twilio")
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    cli.call(
+        "templates", "create", "hi", "--channel", "email", "--by", "anna", "--subject", "Hi {{ name }}", "--body", "x"
+    ).ok()
+    wrong = {
+        "invalid_payload": "'email', '{\"subject\": \"no text\"}'",
+        "template_error": "'email', template => 'hi', variables => '{\"nane\": \"Anna\"}'",
+        "no_address": "'sms', '{\"body\": \"x\"}'",
+    }
+    with psycopg.connect(postgresql_url) as conn:
+        for arguments in wrong.values():
+            conn.execute(f"SELECT notifyctl_submit('anna', {arguments})")
+    cli.call("dispatch", "--once").ok()
+    letters = cli.call("dlq", "list", "-o", "json").ok().json()
+    assert sorted(each["failure_reason"].partition(":")[0] for each in letters) == sorted(wrong)
+    assert stub.requests() == []
+
+
 # Who may call it, and what they cannot do to it
 
 
