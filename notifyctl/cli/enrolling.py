@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notifyctl.cli import progress
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.core.errors import PartlyDone
+from notifyctl.core.errors import NotifyctlError, PartlyDone
 from notifyctl.core.rowfile.rows import BadRow, RowForm
 from notifyctl.services import admission
 
@@ -77,8 +78,12 @@ def import_(
         run.out.require_fields(FIELDS)
         asked = _Asked(file, **given(ctx))
         done = _enrolled(run, asked)
-        run.out.record(done, FIELDS, id_name="created")
-        _tell(run, done, dry_run=asked.dry_run)
+        summary = _summary(done, dry_run=asked.dry_run)
+        run.out.record(done, FIELDS, id_name="created", told=summary)
+        if not run.out.tells:
+            run.out.say(summary)
+        if done.suppressed:
+            run.out.say(f"{done.suppressed:,} of their addresses are suppressed, and stay so")
         if done.rejected:
             raise PartlyDone(*_partly(done, asked))
 
@@ -111,15 +116,19 @@ def _enrolled(run: Invocation, asked: _Asked) -> Enrolled:
         written = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, rows))
         newcomers = stack.enter_context(closing(Newcomers())) if asked.dry_run else None
         bad = _Refused(run, written)
-        people = map(enroller, rows.rows)
-        return enrolling.enrol(
-            db.rehearsal() if asked.dry_run else db,
-            people,
-            bad,
-            lambda _: None,
-            update=asked.update,
-            newcomers=newcomers,
-        )
+        watch, done = stack.enter_context(progress.shown(run, rows)), enrolling.Enrolled()
+        target, people = db.rehearsal() if asked.dry_run else db, map(enroller, rows.rows)
+        try:
+            enrolling.enrol(target, people, done, bad, watch, update=asked.update, newcomers=newcomers)
+        except NotifyctlError as error:
+            raise _cut_short(error, 0 if asked.dry_run else done.read) from error
+        return done
+
+
+def _cut_short(error: NotifyctlError, rows: int) -> NotifyctlError:
+    """Return what ended it early, with what is stored by now: of a pipe nobody knows its end before it is there."""
+    said = f"the first {rows:,} rows are done" if rows else "nothing was written"
+    return type(error)(f"{error.message}; {said}", error.hint)
 
 
 class _Refused:
@@ -138,7 +147,7 @@ class _Refused:
             self._run.out.say(f"line {row.line}: {row.reason}")
 
 
-def _tell(run: Invocation, done: Enrolled, *, dry_run: bool) -> None:
+def _summary(done: Enrolled, *, dry_run: bool) -> str:
     would = "would be " if dry_run else ""
     parts = [
         f"{done.created:,} {would}created",
@@ -146,9 +155,7 @@ def _tell(run: Invocation, done: Enrolled, *, dry_run: bool) -> None:
         f"{done.known:,} there already",
         f"{done.rejected:,} {would}rejected",
     ]
-    run.out.say(f"{', '.join(parts)}: {done.read:,} {'row' if done.read == 1 else 'rows'}")
-    if done.suppressed:
-        run.out.say(f"{done.suppressed:,} of their addresses are suppressed, and stay so: notifyctl suppressions list")
+    return f"{', '.join(parts)}: {done.read:,} {'row' if done.read == 1 else 'rows'}"
 
 
 def _partly(done: Enrolled, asked: _Asked) -> tuple[str, str]:

@@ -6,29 +6,36 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from notifyctl.cli.invocation import Invocation
 
 if TYPE_CHECKING:
-    from notifyctl.services.importing import RowTally
     from notifyctl.services.rowfiles.opening import RowFile
 
 T = TypeVar("T")
+
+
+class RowsSoFar(Protocol):
+    """How many rows were read, and how many of them rejected."""
+
+    read: int
+    rejected: int
+
 
 EVERY = 64
 """After how many rows a bar moves."""
 
 
 @contextmanager
-def shown(run: Invocation, file: RowFile) -> Iterator[Callable[[RowTally], None]]:
+def shown(run: Invocation, file: RowFile) -> Iterator[Callable[[RowsSoFar], None]]:
     """Yield what is to be told how far the rows of a file are; a person at a terminal sees it."""
     if not _is_watched(run):
         yield lambda tally: None
         return
     with _bar(file.size) as move:
 
-        def tell(tally: RowTally) -> None:
+        def tell(tally: RowsSoFar) -> None:
             move(file.read(), tally.read, f"{tally.rejected:,} rejected" if tally.rejected else "")
 
         yield tell

@@ -58,18 +58,18 @@ class _Portion:
 def enrol(
     db: Database,
     rows: Iterable[Enrollee | BadRow],
+    done: Enrolled,
     reject: Callable[[BadRow], None],
     watch: Callable[[Enrolled], None],
     *,
     update: bool,
     newcomers: Newcomers | None = None,
-) -> Enrolled:
+) -> None:
     """Store the people of rows; with `update` those who are there get what their rows say, and lose nothing.
 
     Whoever is there with the same values is left alone; with others the row is rejected, unless `update`. `newcomers`
-    remember in the database's place what was written, where that takes everything back.
+    remember in the database's place what was written, where that takes everything back. `done` counts.
     """
-    done = Enrolled()
     for portion in _portions(rows):
         for _ in range(TRIES):
             try:
@@ -85,7 +85,6 @@ def enrol(
             reject(each)
         _count(done, portion, made)
         watch(done)
-    return done
 
 
 def _portions(rows: Iterable[Enrollee | BadRow]) -> Iterator[list[Enrollee | BadRow]]:

@@ -298,6 +298,26 @@ def test_broken_input_is_named_and_leaves_nothing_half_written(cli: Cli, databas
         assert _counts(database) == (0, 0, 0)
 
 
+def test_a_pipe_that_breaks_says_what_was_stored(cli: Cli) -> None:
+    """Its fault is met where it is; what came before it is stored, and a repetition finds it there."""
+    table = b"username,email\n" + b"".join(b"u%d,u%d@example.org\n" % (at, at) for at in range(1_500)) + b"\xff,x\n"
+    done = cli.call(*IMPORT, "-", "--format", "csv", input=table)
+    assert done.exit_code == 2
+    assert "line 1502, byte 1: 0xff is no text in UTF-8; the first 1,000 rows are done" in done.stderr
+    assert len(_people(cli)) == 1_000
+    dry = cli.call(*IMPORT, "-", "--format", "csv", "--dry-run", input=table)
+    assert "nothing was written" in dry.stderr
+
+
+def test_a_person_at_a_terminal_sees_how_far_it_is(cli: Cli) -> None:
+    """A bar meanwhile, and one line when it is done."""
+    table = "username,email\n" + "".join(f"u{at},u{at}@example.org\n" for at in range(2_500))
+    done = cli.type(*IMPORT, _file(cli, table), keys="", env={"TERM": "xterm", "COLUMNS": "80"})
+    assert done.exit_code == 0
+    assert "2,000 rows" in done.stderr
+    assert "/s" in done.stderr
+
+
 def test_what_is_suppressed_stays_so(cli: Cli) -> None:
     """An import lifts nothing, and says how many it concerns."""
     cli.call("suppressions", "add", "sms", "+14155552345", "--reason", "STOP", "--cause", "opt_out").ok()
