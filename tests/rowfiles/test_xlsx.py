@@ -138,7 +138,7 @@ def test_what_an_array_formula_fills_is_of_a_formula(tmp_path: Path) -> None:
 def test_a_cell_outside_of_the_header_refuses_its_row(tmp_path: Path) -> None:
     """It is in no column."""
     [row] = _read(tmp_path, workbook([HEADER, [text("a"), "", text("x")]]))
-    assert row == BadRow(2, "C2 stands in no column of the header", ["a", ""])
+    assert row == BadRow(2, "C2 stands in no column of the header (x)", row.cells)
 
 
 def test_the_first_sheet_that_is_shown_is_read(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_rejected_rows_are_written_as_csv(tmp_path: Path) -> None:
         assert isinstance(bad, BadRow)
         rejects.write(bad)
     said = "B2 is a formula: paste its value in its place"
-    assert (tmp_path / "r.csv").read_text() == f"_row,_line,_reason,user,body\n,2,{said},anna,2\n"
+    assert (tmp_path / "r.csv").read_text() == f"_row,_line,_reason,_text,user,body\n,2,{said},{said},anna,2\n"
 
 
 def test_stdin_can_be_a_workbook(tmp_path: Path) -> None:

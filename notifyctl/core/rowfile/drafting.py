@@ -11,7 +11,7 @@ from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.rowfile import schema
 from notifyctl.core.rowfile.columns import VARIABLE, Columns, by_key, by_target, kept
-from notifyctl.core.rowfile.identity import ROW, TEXT, digest, identity
+from notifyctl.core.rowfile.identity import ROW, TEXT, UNCORRECTED, digest, identity
 from notifyctl.core.rowfile.rows import BadRow, FileRow, RowDraft
 from notifyctl.core.submission import MAX_RETRIES, Draft
 from notifyctl.core.template.source import described
@@ -117,7 +117,7 @@ class Drafter:
     def _draft(self, said: dict[str, Any], key: str) -> Draft:
         d, variables = self._defaults, self._typed(said)
         if TEXT in said:
-            raise UsageError("the line was no JSON object: correct it, and put it in the place of this one")
+            raise UsageError(UNCORRECTED)
         get = said.get
         channel = get("channel", d.channel)
         user, template = get("user", d.user), get("template", d.template)

@@ -10,7 +10,11 @@ import orjson
 from notifyctl.core.json_codec import canonical
 
 ROW, LINE, REASON, TEXT = "_row", "_line", "_reason", "_text"
-"""The columns that a file of rejected rows has besides its own; `_text` is a line of NDJSON that is no object."""
+"""The columns that a file of rejected rows has besides its own; `_text` is what has to be corrected first.
+
+Of NDJSON that is a line that is no object, of a spreadsheet which cells are not certain.
+"""
+UNCORRECTED = f"what {TEXT} says is not corrected: when it is, take {TEXT} out of the row"
 OURS = frozenset({ROW, LINE, REASON, TEXT})
 DIGEST_BYTES = 16
 _TEXTS = frozenset({str})

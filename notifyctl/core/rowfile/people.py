@@ -10,7 +10,7 @@ from notifyctl.core.address import email, meant
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.rowfile.columns import Columns, by_key, by_target
-from notifyctl.core.rowfile.identity import TEXT
+from notifyctl.core.rowfile.identity import TEXT, UNCORRECTED
 from notifyctl.core.rowfile.rows import BadRow, Cells, FileRow
 from notifyctl.core.template.source import described
 
@@ -68,7 +68,7 @@ class Enroller:
 
     def _person(self, line: int, cells: Cells, said: Mapping[str, Any]) -> Enrollee:
         if TEXT in said:
-            raise UsageError("the line was no JSON object: correct it, and put it in the place of this one")
+            raise UsageError(UNCORRECTED)
         for name in _PLAIN[:2]:
             if not said.get(name):
                 raise UsageError(f"{name}: is missing")

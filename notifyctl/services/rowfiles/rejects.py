@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.json_codec import canonical
-from notifyctl.core.rowfile.identity import LINE, OURS, REASON, ROW, TEXT
+from notifyctl.core.rowfile.identity import LINE, REASON, ROW, TEXT
 from notifyctl.core.rowfile.rows import BadRow, Cells, RowForm
 from notifyctl.services.rowfiles.opening import RowFile
 
@@ -32,14 +32,15 @@ class Rejects:
         self.written = 0
         self._path = _place(path)
         self._beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
-        self._ours = [] if rows.columns is None else [at for at, name in enumerate(rows.columns) if name in OURS]
+        self._ours = [] if rows.columns is None else [at for at, name in enumerate(rows.columns) if name in _FIRST]
         self._columns = rows.columns
         self._lines = _CsvEnds()
         delimiter = rows.delimiter if rows.form is RowForm.CSV else ","
         self._csv = None if rows.columns is None else csv.writer(self._lines, delimiter=delimiter)
         self._file = self._opened()
+        self._unsure = rows.form is RowForm.XLSX
         if rows.columns is not None:
-            self._put(self._row([*_FIRST, *self._theirs(rows.columns)]))
+            self._put(self._row([*_FIRST, *([TEXT] if self._unsure else []), *self._theirs(rows.columns)]))
 
     def write(self, bad: BadRow) -> None:
         """Write a row; one that was rejected before keeps the line that it had first. Raises NotifyctlError."""
@@ -48,10 +49,16 @@ class Rejects:
         if self._csv is None:
             self._put(_object(bad, line))
             return
-        cells = [bad.cells] if isinstance(bad.cells, str) else self._theirs(list(bad.cells))
-        if isinstance(bad.cells, str) and len(self._theirs(self._columns or [])) == 1:
-            cells.append("")  # text that is no row must not become one here
-        self._put(self._row([bad.identity, line, bad.reason, *(cells if bad.cells else [])]))
+        self._put(self._row([bad.identity, line, bad.reason, *self._cells(bad.cells)]))
+
+    def _cells(self, cells: Cells) -> list[str]:
+        columns = self._columns or []
+        if isinstance(cells, Mapping):
+            return [cells[TEXT], *(cells[name] for name in columns)]
+        if not isinstance(cells, str):
+            return [*([""] if self._unsure else []), *self._theirs(cells)]
+        # Text that is no row must not become one here.
+        return [] if not cells else [cells, ""] if len(self._theirs(columns)) == 1 else [cells]
 
     def __enter__(self) -> Rejects:
         return self

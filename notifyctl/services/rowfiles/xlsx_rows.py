@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.rowfile.columns import unfit_header
+from notifyctl.core.rowfile.identity import TEXT
 from notifyctl.core.rowfile.rows import LONGEST, BadRow, FileRow
 from notifyctl.services.rowfiles.lines import TOO_LONG
 from notifyctl.services.rowfiles.workbook import Attributes, RichText, Workbook, unescaped
@@ -44,10 +45,12 @@ class XlsxRows:
         for line, cells, faults in self._rows:
             row = [cells.get(at, "") for at in range(width)]
             outside = [at for at in cells if at >= width]
+            faults += [f"{_letters(at)}{line} stands in no column of the header ({cells[at][:40]})" for at in outside]
             if faults:
-                yield BadRow(line, "; ".join(faults), row)
-            elif outside:
-                yield BadRow(line, f"{_letters(min(outside))}{line} stands in no column of the header", row)
+                # As CSV it would say something certain: what is not stands there until somebody has looked at it.
+                yield BadRow(
+                    line, "; ".join(faults), {TEXT: "; ".join(faults), **dict(zip(self.header, row, strict=True))}
+                )
             elif sum(len(each) for each in row) > LONGEST // 4 and len("".join(row).encode()) > LONGEST:
                 yield BadRow(line, TOO_LONG, "")
             else:
