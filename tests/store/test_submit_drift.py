@@ -9,7 +9,9 @@ import pytest
 from psycopg import sql
 
 from notifyctl.core.errors import SchemaMismatch
+from notifyctl.core.migration import Difference
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema import functions
 from notifyctl.store.schema import revisions as schema
 from tests.support import seed
@@ -26,6 +28,15 @@ def db(postgresql_url: str) -> Iterator[Database]:
     opened = Database(postgresql_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def common(postgresql_maker: PostgreSQLMaker) -> Iterator[Database]:
+    """A migrated database of many tests', in which none leaves anything."""
+    with postgresql_maker.migrated() as url:
+        opened = Database(url)
+        yield opened
+        opened.close()
 
 
 def run(db: Database, statement: str) -> None:
@@ -58,11 +69,27 @@ def run(db: Database, statement: str) -> None:
         ),
     ],
 )
-def test_what_differs_is_reported(db: Database, statement: str, what: str, how: str) -> None:
+def test_what_differs_is_reported(common: Database, statement: str, what: str, how: str) -> None:
     """Missing, changed in its text or in how it runs, of another kind under the same name, open to everybody."""
-    assert schema.check(db) == ()
-    run(db, statement)
-    assert {"what": what, "how": how} in [{"what": each.what, "how": each.how} for each in schema.check(db)]
+
+    def work(tx: Tx) -> None:
+        assert list(functions.differences(functions.stored(tx.conn, tx.dialect))) == []
+        tx.conn.exec_driver_sql(statement)
+        assert Difference(what, how) in functions.differences(functions.stored(tx.conn, tx.dialect))
+
+    common.rehearsal().write(work)
+
+
+def test_migrate_check_says_so(db: Database, postgresql_url: str, bare_cli: Cli) -> None:
+    """With the tables' differences, exit 8."""
+    run(db, "DROP FUNCTION notifyctl_submit")
+    run(db, "GRANT EXECUTE ON FUNCTION notifyctl_submit_many TO PUBLIC")
+    done = bare_cli.call("migrate", "check", "-o", "json", env={"NOTIFYCTL_DATABASE_URL": postgresql_url})
+    assert done.exit_code == 8
+    assert done.json() == [
+        {"what": "notifyctl_submit", "how": "missing: function"},
+        {"what": "notifyctl_submit_many", "how": "unexpected: everybody (PUBLIC) may execute it"},
+    ]
 
 
 def test_somebodys_own_function_is_left_alone(db: Database) -> None:
