@@ -16,9 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
+import orjson
 from sqlalchemy.exc import IntegrityError
 
 from notifyctl.core.batch import BatchHold, BatchSource
@@ -36,6 +36,8 @@ from notifyctl.store.db.tx import Tx
 
 PORTION = 2_000
 """How many rows are planned with one look at the database."""
+PORTION_CHARS, CHUNK_CHARS = 1_000_000, 8_000_000
+"""How long they may be together, in that, and in a transaction: so that memory does not grow with what rows say."""
 TRIES = 5
 
 DraftedRows = Iterable[RowDraft | BadRow]
@@ -117,13 +119,19 @@ class Importer:
     def _chunks(self, rows: DraftedRows) -> Iterator[list[_Ready]]:
         """Yield what is to be stored in one transaction each."""
         chunk: list[_Ready] = []
-        for portion in portions(rows, self._db.dialect.rows_at_once):
+        size, most = 0, self._db.dialect.rows_at_once
+        for portion in portions(rows, most):
             if self._stopped:
                 return
-            chunk += self._planned(portion)
-            if len(chunk) >= self._db.dialect.rows_at_once:
+            if len(chunk) + len(portion) > most:
                 yield chunk
-                chunk = []
+                chunk, size = [], 0
+            planned = self._planned(portion)
+            size += sum(len(each.row.payload) + len(each.cells) for each in planned)
+            chunk += planned
+            if size >= CHUNK_CHARS:
+                yield chunk
+                chunk, size = [], 0
         if chunk:
             yield chunk
 
@@ -135,7 +143,8 @@ class Importer:
         for row in rows:
             came_to = row if isinstance(row, BadRow) else next(planned)
             if isinstance(came_to, Plan):
-                ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, row.cells))
+                kept = _packed(row.cells)
+                ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, kept))
             else:
                 self._count(came_to, row.line, row.cells, row.identity)
         self.tally.read += len(rows)
@@ -150,7 +159,7 @@ class Importer:
             if isinstance(became, _Ready):
                 self.tally.accepted += 1
             else:
-                self._count(became, row.line, row.cells, row.key)
+                self._count(became, row.line, _unpacked(row.cells), row.key)
         gc.collect(0)
         self._watch(self.tally)
 
@@ -165,14 +174,14 @@ class Importer:
 
 
 class _Ready(NamedTuple):
-    """A row of a file that is to be stored: of its plan what `planning.Storable` is, and where it came from."""
+    """A row of a file that is to be stored: of its plan what `planning.Storable` is, its line, its cells as JSON."""
 
     key: str
     row: New
     template: Template | None
     files: Mapping[str, str]
     line: int
-    cells: Cells
+    cells: bytes | Cells
 
 
 _Stored = list[tuple[_Ready, _Ready | Former | NotifyctlError]]
@@ -212,9 +221,16 @@ def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder) -> list[Pla
 
 
 def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[list[RowDraft | BadRow]]:
-    """Yield rows as many at a time as are planned with one look at the database, or `most`."""
-    rest = iter(rows)
-    while portion := list(islice(rest, min(most, PORTION))):
+    """Yield rows as many at a time as are planned with one look at the database, or `most`; fewer of long ones."""
+    portion: list[RowDraft | BadRow] = []
+    size = 0
+    for row in rows:
+        portion.append(row)
+        size += _size(row)
+        if len(portion) >= min(most, PORTION) or size >= PORTION_CHARS:
+            yield portion
+            portion, size = [], 0
+    if portion:
         yield portion
 
 
@@ -240,6 +256,33 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _size(row: RowDraft | BadRow) -> int:
+    """Return about how long a row is, and what it says, with what options say for all."""
+    cells = row.cells
+    own = sum(map(len, cells)) if isinstance(cells, list) else len(str(cells))
+    if isinstance(row, BadRow):
+        return own
+    return own + sum([len(each) for each in row.draft.payload.values() if isinstance(each, str)])
+
+
+def _packed(cells: Cells) -> bytes | Cells:
+    """Return the cells as JSON, which takes a third of the memory: hardly ever they are needed again."""
+    flat = isinstance(cells, list) or (isinstance(cells, dict) and _FLAT.issuperset(map(type, cells.values())))
+    try:
+        # A copy: what orjson returns keeps the room that it was written in.
+        return memoryview(orjson.dumps(cells)).tobytes() if flat else cells
+    except orjson.JSONEncodeError:
+        return cells
+
+
+_FLAT = frozenset({str, int, bool, type(None)})
+
+
+def _unpacked(cells: bytes | Cells) -> Cells:
+    found: Cells = orjson.loads(cells) if isinstance(cells, bytes) else cells
+    return found
 
 
 def _spread(db: Database, drafts: Sequence[Draft], moment: Iterator[int], terms: SubmissionTerms) -> list[Draft]:

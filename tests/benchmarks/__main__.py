@@ -19,6 +19,7 @@ from tests.benchmarks import (
     dispatching,
     ground,
     hanging,
+    importing,
     in_sql,
     memory,
     pickup,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Place], list[Table]]] = {
     "pickup": pickup.measure,
     "submit": submitting.measure,
     "submit-sql": in_sql.measure,
+    "bulk": importing.measure,
     "memory": memory.measure,
 }
 ON_DEMAND: dict[str, Callable[[Place], list[Table]]] = {"backlog-full": backlog.measure_full}
