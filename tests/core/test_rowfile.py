@@ -118,6 +118,8 @@ def test_map_names_what_a_column_is() -> None:
     [
         (["usr", "channel"], [], "column 'usr': is unknown: probably user", "--map usr= leaves it out"),
         (["user", "chanel"], [], "probably channel", "there are: user"),
+        (["user;channel;body"], [], "column 'user;channel;body': is unknown", "--delimiter ';'"),
+        (["user\tchannel"], [], "is unknown", "--delimiter tab"),
         (["user", "Name"], ["Name=user"], "'user' and 'Name' are both user", ""),
         (["expires_in", "expires-in"], [], "are both expires_in", ""),
         (["user"], ["Name=user"], "--map: there is no column 'Name'", "there are: user"),

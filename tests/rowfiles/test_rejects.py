@@ -114,8 +114,8 @@ def test_what_was_too_long_is_never_a_row(tmp_path: Path) -> None:
     for name, line in (("x.csv", "anna," + "x" * 2_000_000), ("x.ndjson", '{"user":"' + "x" * 2_000_000 + '"}')):
         path, rejects = tmp_path / name, tmp_path / f"rejects-{name}"
         path.write_text(f"user,body\n{line}\n" if name.endswith("csv") else f"{line}\n")
-        for source in (path, rejects):
-            [found] = _rejecting(source, rejects, user="bob", channel="sms", body="hi")
+        for source, into in ((path, rejects), (rejects, tmp_path / f"again-{name}")):
+            [found] = _rejecting(source, into, user="bob", channel="sms", body="hi")
             assert isinstance(found, BadRow)
         assert rejects.stat().st_size < 500
 
@@ -127,6 +127,17 @@ def test_the_delimiter_is_the_inputs(tmp_path: Path) -> None:
     with opened(str(path), delimiter=";") as file, Rejects(str(tmp_path / "r.csv"), file) as rejects:
         rejects.write(BadRow(2, "why", ["a", "b;c"], "id"))
     assert (tmp_path / "r.csv").read_text() == '_row;_line;_reason;user;body\nid;2;why;a;"b;c"\n'
+
+
+def test_the_file_that_is_read_is_not_written(tmp_path: Path) -> None:
+    """Its rows would be gone with those that were taken; by whatever name it is called."""
+    path = tmp_path / "x.csv"
+    path.write_text("user\nanna\n")
+    (tmp_path / "same.csv").symlink_to(path)
+    for name in ("x.csv", "same.csv"):
+        with opened(str(path)) as file, pytest.raises(UsageError, match="is the file that is read"):
+            Rejects(str(tmp_path / name), file)
+    assert path.read_text() == "user\nanna\n"
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.csv", ".", "\0", "/dev/null"])

@@ -11,6 +11,8 @@ VARIABLE = "var."
 """What stands before the name of a template's variable; a colon behind the name says that the cell is JSON."""
 _IGNORED = (LINE, REASON)
 _ALIKE = 0.6
+_KEPT = 10_000
+_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'"}
 _SHOWN = 60
 
 
@@ -50,7 +52,7 @@ class Columns:
         if name in self._found:
             return self._found[name]
         found = self._mapped[name] if name in self._mapped else self._own(name)
-        if len(self._found) < 10_000:  # of NDJSON each row has names of its own
+        if len(self._found) < _KEPT and len(name) < _SHOWN:  # of NDJSON each row has names of its own
             self._found[name] = found
         return found
 
@@ -82,12 +84,14 @@ class Columns:
         quoted = name if name.isidentifier() else f"'{name[:_SHOWN]}'"
         more = f", --map {quoted}={VARIABLE}NAME gives it to the template" if self._variables else ""
         hint = f"--map {quoted}= leaves it out{more}; {self._all()}"
+        if (other := next((each for each in _DELIMITERS if each in name), None)) is not None:
+            hint = f"--delimiter {_DELIMITERS[other]}, if that is what stands between the cells; {hint}"
         return UsageError(f"column {_shown(name)}: {self._nothing(name)}", hint)
 
     def _nothing(self, name: str) -> str:
         from difflib import get_close_matches
 
-        alike = get_close_matches(_plain(name), self._known, 1, _ALIKE)
+        alike = get_close_matches(_plain(name[:_SHOWN]), self._known, 1, _ALIKE)
         return "is unknown" + (f": probably {self._known[alike[0]]}" if alike else "")
 
     def _all(self) -> str:
@@ -96,11 +100,12 @@ class Columns:
 
 def unfit_header(names: Sequence[str]) -> str | None:
     """Return what is wrong with the names of columns, whatever they mean, or None."""
+    places: dict[str, int] = {}
     for place, name in enumerate(names, 1):
         if not name.strip():
             return f"the header: column {place} has no name"
-        if name in names[: place - 1]:
-            return f"the header: {_shown(name)} is there twice, columns {names.index(name) + 1} and {place}"
+        if (first := places.setdefault(name, place)) != place:
+            return f"the header: {_shown(name)} is there twice, columns {first} and {place}"
     return None
 
 

@@ -9,6 +9,7 @@ from notifyctl.services.rowfiles.csv_rows import CsvRows
 from notifyctl.services.rowfiles.lines import Lines, refuse_encoding
 
 _STEP = 1 << 17
+_BEGINNING = 8
 
 
 def check(stream: BinaryIO, name: str, *, quoted: bool, delimiter: str) -> None:
@@ -16,31 +17,42 @@ def check(stream: BinaryIO, name: str, *, quoted: bool, delimiter: str) -> None:
 
     With `quoted` a quote that is never closed is named by its line, too. Where quotes come in pairs, none can be open.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    number, quotes, line = 1, 0, b""
+    text, quotes = _Decoding(name), 0
     while chunk := stream.read(_STEP):
-        _decode(decoder, chunk, name, number, line)
+        text.decode(chunk)
         quotes += chunk.count(b'"')
-        if ends := chunk.count(b"\n"):
-            number, line = number + ends, chunk[chunk.rindex(b"\n") + 1 :]
-        elif len(line) <= 4 * _STEP:
-            line += chunk
-    _decode(decoder, b"", name, number, line)
+    text.decode(b"")
     if quoted and quotes % 2:
         stream.seek(0)
         for _ in CsvRows(Lines(stream, name), delimiter):
             pass
 
 
-def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, name: str, number: int, before: bytes) -> None:
-    """Decode the next part of a file, which goes on in the line with that number, behind what stands `before` there."""
-    held = decoder.getstate()[0]
-    try:
-        decoder.decode(chunk, final=not chunk)
-    except UnicodeDecodeError as error:
-        data = before + chunk
-        # `error` counts from what the decoder had kept of the chunk before.
-        at = len(before) - len(held) + error.start
-        number += data.count(b"\n", len(before), max(at, 0))
-        begin = data.rfind(b"\n", 0, at) + 1
-        refuse_encoding(name, number, data[begin:], at - begin)
+class _Decoding:
+    """Where in a file one is: in which line, behind how many of its bytes, and with what the line begins."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._line, self._bytes, self._beginning = 1, 0, b""
+
+    def decode(self, chunk: bytes) -> None:
+        """Go on with the next part, nothing at the end. Raises UsageError for what is no text in UTF-8."""
+        kept = self._decoder.getstate()[0]  # a character that the part before began
+        try:
+            self._decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            bad = (kept + chunk)[error.start]
+            self._pass(chunk[: max(error.start - len(kept), 0)])
+            behind = self._bytes - max(len(kept) - error.start, 0)
+            beginning = self._beginning[:behind] + (kept + chunk)[error.start :]
+            refuse_encoding(self._name, self._line, behind + 1, bad, beginning)
+        self._pass(chunk)
+
+    def _pass(self, chunk: bytes) -> None:
+        if ends := chunk.count(b"\n"):
+            self._line += ends
+            chunk = chunk[chunk.rindex(b"\n") + 1 :]
+            self._bytes, self._beginning = 0, b""
+        self._bytes += len(chunk)
+        self._beginning = (self._beginning + chunk[:_BEGINNING])[:_BEGINNING]

@@ -57,17 +57,15 @@ class Lines:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            refuse_encoding(self.name, self.number, line, error.start)
+            refuse_encoding(self.name, self.number, error.start + 1, line[error.start], line)
 
     def fault(self, line: int, why: str, hint: str | None = None) -> UsageError:
         """Return what is wrong with the file as a whole, from that line on."""
         return UsageError(f"{self.name}: line {line}: {why}", hint)
 
 
-def refuse_encoding(name: str, number: int, line: bytes, at: int) -> NoReturn:
-    """Raise UsageError for bytes that are no text in UTF-8; `at` is their place in the line, from 0 on."""
+def refuse_encoding(name: str, number: int, place: int, byte: int, line: bytes) -> NoReturn:
+    """Raise UsageError for a byte that is in no text in UTF-8: which one of which line, which begins with `line`."""
     if number == 1 and (other := next((found for start, found in _OTHERS.items() if line.startswith(start)), None)):
         raise UsageError(f"{name}: line 1, byte 1: it {other[0]}, not text in UTF-8", other[1])
-    raise UsageError(
-        f"{name}: line {number}, byte {at + 1}: 0x{line[at]:02x} is no text in UTF-8", "save the file as UTF-8"
-    )
+    raise UsageError(f"{name}: line {number}, byte {place}: 0x{byte:02x} is no text in UTF-8", "save the file as UTF-8")

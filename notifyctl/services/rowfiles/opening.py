@@ -62,7 +62,7 @@ def opened(
         size = _size(raw)
         counted = _Counted(raw, 0 if size is None else raw.tell())
         stream: BinaryIO = io.BufferedReader(counted, _STEP)
-        if name.endswith(".gz"):
+        if _is_packed(name):
             stream = io.BufferedReader(_Unzipped(stream, name), _STEP)
         if size is not None:
             checking.check(stream, name, quoted=known is RowForm.CSV, delimiter=apart)
@@ -76,14 +76,14 @@ def _sheet(name: str, raw: BinaryIO) -> RowFile:
     from notifyctl.services.rowfiles.workbook import Workbook
     from notifyctl.services.rowfiles.xlsx_rows import XlsxRows
 
-    if name.endswith(".gz"):
+    if _is_packed(name):
         raise UsageError(f"{name}: a workbook is compressed already", "gunzip it")
     reader = XlsxRows(Workbook(raw, name))
     return RowFile(name, RowForm.XLSX, ",", reader.header, iter(reader), lambda: reader.read, reader.size)
 
 
 def _form(name: str) -> RowForm:
-    suffix = Path(name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(name[:-3] if _is_packed(name) else name).suffix.lower()
     if name == "-":
         raise UsageError("-f -: in which form stdin is, nothing says", "--format csv or --format ndjson")
     if suffix not in _BY_NAME:
@@ -93,6 +93,10 @@ def _form(name: str) -> RowForm:
             f"--format {RowForm.CSV} or --format {RowForm.NDJSON}",
         )
     return _BY_NAME[suffix]
+
+
+def _is_packed(name: str) -> bool:
+    return name.lower().endswith(".gz")
 
 
 def _delimiter(given: str | None, form: RowForm) -> str:

@@ -30,6 +30,7 @@ class Rejects:
 
     def __init__(self, path: str, rows: RowFile) -> None:
         self.written = 0
+        self._rows = rows.name
         self._path = _place(path)
         self._beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
         self._ours = [] if rows.columns is None else [at for at, name in enumerate(rows.columns) if name in _FIRST]
@@ -80,6 +81,8 @@ class Rejects:
         try:
             if self._path.exists() and not self._path.is_file():  # a device must not be replaced
                 raise UsageError(f"--rejects: {self._path}: is no regular file")
+            if self._path.exists() and Path(self._rows).exists() and self._path.samefile(self._rows):
+                raise UsageError(f"--rejects: {self._path} is the file that is read", "name another file")
             descriptor = os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error

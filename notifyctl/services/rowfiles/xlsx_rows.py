@@ -98,6 +98,7 @@ class _Sheet:
             number = has.get("r", "")
             self._line = int(number) if number.isdecimal() and len(number) < 8 else self._line + 1
             self._at, self._cells, self._faults = -1, {}, []
+            self._spilled = [each for each in self._spilled if each[3] >= self._line]
         elif tag == "c":
             place = _PLACE.fullmatch(has.get("r", ""))
             self._at = _number(place[1]) if place else self._at + 1
@@ -106,7 +107,8 @@ class _Sheet:
             self._value, self._is_formula = "", False
         elif tag == "f":
             self._is_formula = True
-            if has.get("t") == "array" and (area := _RANGE.fullmatch(has.get("ref", ""))):
+            area = _RANGE.fullmatch(has.get("ref", "")) if has.get("t") == "array" else None
+            if area is not None and area.group(1, 2) != area.group(3, 4):
                 self._spilled.append((_number(area[1]), int(area[2]), _number(area[3]), int(area[4])))
 
     def ended(self, tag: str, text: str) -> None:
