@@ -63,13 +63,15 @@ class Retried:
 
 
 def ask(db: Database, query: DeadLetterQuery) -> DeadLetterFilter:
-    """Return the query made ready. Raises NotFound for a user or provider that does not exist."""
+    """Return the query made ready. Raises NotFound for a user or provider that does not exist, UsageError."""
     with db.read() as tx:
         return filter_of(tx, query)
 
 
 def filter_of(tx: Tx, query: DeadLetterQuery) -> DeadLetterFilter:
-    """Return what a query means. Raises as `ask` does."""
+    """Return what a query means. Raises NotFound, UsageError for a text that says nothing."""
+    if query.error is not None and not query.error.strip():  # every error contains it
+        raise UsageError("--error: nothing was given")
     if query.provider is not None:
         require_provider(tx, query.provider)
     return DeadLetterFilter(

@@ -62,7 +62,12 @@ def of_address(db: Database, channel: Channel | None, address: str) -> list[Supp
 
 
 def wanted(db: Database, *, since: Point | None = None, until: Point | None = None, **more: Any) -> SuppressionFilter:
-    """Return the filter that the options mean; of times ago the database's clock says which moments they are."""
+    """Return the filter that the options mean; of times ago the database's clock says which moments they are.
+
+    Raises UsageError for a reason that says nothing.
+    """
+    if (said := more.get("reason")) is not None and not said.strip():  # every reason contains it
+        raise UsageError("--reason: nothing was given")
     now = db.moment() if isinstance(since, Ago) or isinstance(until, Ago) else 0
     return SuppressionFilter(since=when.at(since, now), until=when.at(until, now), **more)
 

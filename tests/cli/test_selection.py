@@ -77,6 +77,20 @@ def test_nothing_to_do_is_no_failure(cli: Cli, anna: str, act: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: " ".join(act[:2]))
+def test_a_filter_of_nothing_is_not_everything(cli: Cli, database: Database, anna: str, act: tuple[str, ...]) -> None:
+    """As where a script's variable is empty: nothing is done, whichever filter it is."""
+    seed.pending(database, anna, count=2)
+    letters.ended(database, anna, "sent")
+    letters.dead(database, anna, count=2)
+    for option in ("error", "provider", "user", "template", "batch", "category", "contains", "address", "provider-id"):
+        done = cli.call(*act, f"--{option}", "", "--yes")
+        matched_nothing = "nothing matches" in done.stderr and done.exit_code == 0
+        assert matched_nothing or done.exit_code in (2, 3), (option, done)
+    with database.read() as tx:
+        assert tx.execute(select(audit_logs.c.id)).all() == []
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: " ".join(act[:2]))
 def test_unknown_ids(cli: Cli, anna: str, act: tuple[str, ...]) -> None:
     """Exit 3, the failure's own code, and a line that names the id."""
     result = cli.call(*act, NOWHERE, "-o", "json")

@@ -147,3 +147,10 @@ def test_send_warns_of_copies_that_will_be_left_out(three: Cli, database: Databa
     data = json.dumps({"cc": ["Bob <BOB@example.org>"]})
     done = three.call("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--data", data).ok()
     assert "cc Bob <BOB@example.org> (550 no such user)" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["list", "export"])
+def test_a_reason_of_nothing_is_not_everything(cli: Cli, database: Database, verb: str) -> None:
+    """Every reason contains it."""
+    refused = cli.call("suppressions", verb, "--reason", "")
+    assert (refused.exit_code, refused.stdout, "--reason" in refused.stderr) == (2, "", True)
