@@ -78,7 +78,7 @@ EXAMPLES = {
     "suppressions add": "notifyctl suppressions add email anna@example.org --reason 'asked by phone'",
     "suppressions remove": "notifyctl suppressions remove email anna@example.org",
     "suppressions import": "notifyctl suppressions import -f bounced.csv --channel email",
-    "suppressions export": "notifyctl suppressions export -o csv > suppressed.csv",
+    "suppressions export": "notifyctl suppressions export --channel email --output suppressed.csv",
     "suppressions pull": "notifyctl suppressions pull sendgrid",
     "categories create": "notifyctl categories create newsletter --kind marketing",
     "categories list": "notifyctl categories list",

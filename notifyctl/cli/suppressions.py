@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import files, listing
+from notifyctl.cli import exporting, files, listing
+from notifyctl.cli.exportforms import columns
+from notifyctl.cli.exporting import ExportLeaf
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
@@ -20,6 +22,7 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import Conflict, NotFound, PartlyDone
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import SuppressionCause
+from notifyctl.services import exporting as exports
 from notifyctl.services import suppressions as service
 
 app = Noun("Addresses that must not be written to, whoever has them.")
@@ -237,16 +240,16 @@ def pull(
             raise PartlyDone(f"{said}; the others are complete", f"notifyctl providers test {provider}")
 
 
-@app.command(cls=_WHICH)
-def export(ctx: typer.Context) -> None:
-    """Write all suppressed addresses as CSV (or -o FORMAT), for `suppressions import` elsewhere."""
+@app.command(cls=taking(_filters, kind=ExportLeaf), shows=_PORTABLE)
+def export(ctx: typer.Context, target: exporting.Target = None) -> None:
+    """Export suppressed addresses as they are at one moment, the latest first, for `suppressions import` elsewhere.
+
+    CSV, NDJSON or Parquet. CSV cells that a spreadsheet would run begin with an apostrophe; --raw leaves that out.
+    """
     with invocation(ctx) as run:
         db = run.system.db
         wanted = service.wanted(db, **given(ctx))
-        if run.out.asked_form is None:
-            run.out.form = "csv"
-        columns = fields() if run.out.form == "id" else _PORTABLE
-        run.out.records(service.everything(db, wanted), columns)
+        exporting.export(run, target, columns(_PORTABLE), partial(exports.suppressions, db, wanted))
 
 
 def agree_to_lift(run: Invocation, held: Sequence[Any], *, yes: bool, confirm: str | None) -> None:

@@ -21,11 +21,13 @@ from notifyctl.services.notifications import NotificationQuery
 from notifyctl.store import dlq as letters
 from notifyctl.store import notifications as store
 from notifyctl.store import reachable
+from notifyctl.store import suppressions as addresses
 from notifyctl.store import users as people
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.reachable import Reachable
 from notifyctl.store.streams import RowStream
+from notifyctl.store.suppressions import Suppression, SuppressionFilter
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -67,6 +69,15 @@ def dead_letters(db: Database, query: DeadLetterQuery, take: Take[tuple[DeadLett
 def users(db: Database, take: Take[Reachable, T]) -> T:
     """Return what `take` makes of all users."""
     return db.snapshot(lambda tx: _given(take, reachable.stream(tx), partial(people.count, tx)))
+
+
+def suppressions(db: Database, wanted: SuppressionFilter, take: Take[Suppression, T]) -> T:
+    """Return what `take` makes of the suppressions that match and hold."""
+
+    def work(tx: Tx) -> T:
+        return _given(take, addresses.stream(tx, wanted), partial(addresses.count, tx, wanted))
+
+    return db.snapshot(work)
 
 
 def _given(take: Take[R, T], rows: RowStream[R], count: Callable[[], int]) -> T:

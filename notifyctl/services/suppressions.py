@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,6 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.suppressions import AddressNews, Suppression, SuppressionFilter
 
 AT_ONCE = 500
-FETCHED_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,6 @@ def wanted(db: Database, *, since: Point | None = None, until: Point | None = No
         raise UsageError("--reason: nothing was given")
     now = db.moment() if isinstance(since, Ago) or isinstance(until, Ago) else 0
     return SuppressionFilter(since=when.at(since, now), until=when.at(until, now), **more)
-
-
-def everything(db: Database, wanted: SuppressionFilter) -> Iterator[Suppression]:
-    """Yield all that a filter matches, a page at a time."""
-    after = None
-    while rows := page(db, wanted, after, FETCHED_ROWS):
-        yield from rows
-        after = Cursor(rows[-1].created_at, rows[-1].id)
 
 
 def add(

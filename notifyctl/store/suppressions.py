@@ -23,6 +23,7 @@ from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import suppressions
+from notifyctl.store.streams import ASKED, RowStream
 
 AT_ONCE = 500
 """How many rows one statement writes: each of its values is a parameter."""
@@ -150,6 +151,14 @@ def everything_of(tx: Tx, keys: Iterable[AddressKey] | None) -> list[tuple[str, 
 def page(tx: Tx, wanted: SuppressionFilter, after: Cursor | None, limit: int | None) -> list[Suppression]:
     """Return those that a filter matches and that hold, newest first."""
     return _many(tx, newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, after, limit))
+
+
+def stream(tx: Tx, wanted: SuppressionFilter) -> RowStream[Suppression]:
+    """Yield all that a filter matches and that hold, newest first."""
+    rest = newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, None, None)
+    with tx.execute(rest.execution_options(yield_per=ASKED)) as found:
+        for row in found:
+            yield Suppression(*row)
 
 
 def count(tx: Tx, wanted: SuppressionFilter) -> int:

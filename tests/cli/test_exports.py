@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow import parquet
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from notifyctl.cli import exporting
 from notifyctl.cli.exportforms import columns
@@ -26,14 +26,16 @@ from notifyctl.cli.invocation import GlobalOptions, Invocation
 from notifyctl.cli.output import Field
 from notifyctl.services.exporting import Snapshot
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import notification_dlq
+from notifyctl.store.schema.tables import notification_dlq, suppressions
+from notifyctl.store.suppressions import SuppressionFilter
 from tests.support import seed
 from tests.support.command import Cli
 from tests.support.confined import with_file_size
 from tests.support.databases import SQLiteMaker
 from tests.support.terminal import on_terminal
 
-NOUNS = ("notifications", "dlq", "users")
+NOUNS = ("notifications", "dlq", "users", "suppressions")
+MOST_ROWS = {"users": 1, "suppressions": 2, "dlq": 5}
 AWKWARD = (
     "=1+1",
     "+44",
@@ -86,6 +88,8 @@ def some(database: Database, anna: str) -> list[str]:
         made += seed.pending(database, anna, created_at=1_000 + number, payload=payload, error_message=text, **values)
         if values.get("status") == "failed":
             letter(database, made[-1], moved_to_dlq_at=5_000 + number, note=text)
+    rows = [{"id": str(uuid.uuid4()), "channel": "sms", "address": f"+{n}", "reason": AWKWARD[n]} for n in range(2)]
+    database.write(lambda tx: tx.execute(insert(suppressions), rows))
     return made[::-1]
 
 
@@ -428,20 +432,22 @@ def test_it_is_as_it_was_at_one_moment(database: Database, some: list[str], noun
     from notifyctl.services import dlq, exporting, notifications
 
     def take(found: Snapshot[Any]) -> list[Any]:
-        assert found.count() == (1 if noun == "users" else 5 if noun == "dlq" else len(some))
+        assert found.count() == MOST_ROWS.get(noun, len(some))
         rows = [next(found.rows)]
         seed.user(database, "bob")
         new = seed.pending(database, seed.user(database, "carl"), status="failed", created_at=9_000)
         letter(database, new[0], moved_to_dlq_at=9_000)
+        database.write(lambda tx: tx.execute(delete(suppressions)))
         return [*rows, *found.rows]
 
     exports: dict[str, Callable[[], list[Any]]] = {
         "notifications": lambda: exporting.notifications(database, notifications.NotificationQuery(), take),
         "dlq": lambda: exporting.dead_letters(database, dlq.DeadLetterQuery(), take),
         "users": lambda: exporting.users(database, take),
+        "suppressions": lambda: exporting.suppressions(database, SuppressionFilter(), take),
     }
     rows = exports[noun]()
-    assert len(rows) == (1 if noun == "users" else 5 if noun == "dlq" else len(some))
+    assert len(rows) == MOST_ROWS.get(noun, len(some))
 
 
 def test_a_lost_connection_begins_anew(postgresql_url: str) -> None:

@@ -87,12 +87,13 @@ def test_lifting_an_opt_out_says_so_and_asks(three: Cli, database: Database, com
 def test_what_is_exported_can_be_imported(three: Cli) -> None:
     """Address, channel, cause, reason and time survive the way through a file, and what was there is known."""
     written = three.call("suppressions", "export").ok().stdout
+    assert written.count("\n") == 4
     before = three.call("suppressions", "list", "-o", "json").ok().json()
     done = three.call("suppressions", "import", "-f", "-", "-o", "json", input=written).ok().json()
     assert done == {"read": 3, "added": 0, "known": 3, "rejected": 0}
     for row in before:
         three.call("suppressions", "remove", row["channel"], row["address"], "--yes").ok()
-    assert three.call("suppressions", "export", "-o", "id").ok().stdout == ""
+    assert three.call("suppressions", "export", "-o", "ndjson").ok().stdout == ""
     again = three.call("suppressions", "import", "-f", "-", "-o", "json", input=written.replace("2026-", "2036-"))
     assert again.ok().json()["added"] == 3
 
