@@ -14,11 +14,16 @@ import psycopg
 import pytest
 
 from notifyctl.core.errors import DatabaseUnavailable
+from notifyctl.core.notification import Notification
+from notifyctl.services import exporting
+from notifyctl.services.exporting import Snapshot
+from notifyctl.services.notifications import NotificationQuery
 from notifyctl.store import hints
 from tests.reliability.bouncer import POOL, Bouncer
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell
 from tests.reliability.stub import Stub, never, sometimes
+from tests.support import seed
 from tests.support.command import Cli
 from tests.support.databases import PostgreSQLMaker
 
@@ -82,6 +87,22 @@ def test_all_of_it_works_behind_pgbouncer(scene: Scene, bouncer: Bouncer, tell: 
     assert (verdict.sent, verdict.failed) == (SUBMITTERS * EACH, 0)
     assert left_behind(bouncer) == [[]] * POOL
     assert "pooler error" not in bouncer.log
+
+
+def test_exports_are_whole_behind_pgbouncer(scene: Scene, bouncer: Bouncer) -> None:
+    """A snapshot and its cursor live in one transaction: others get on meanwhile, and nothing is left behind."""
+    anna = seed.user(scene.db, "zoe")
+    seed.pending(scene.db, anna, count=3_000)
+
+    def take(found: Snapshot[Notification]) -> int:
+        next(found.rows)
+        for _ in range(POOL):
+            seed.pending(scene.db, anna)
+        return 1 + sum(1 for _ in found.rows)
+
+    assert exporting.notifications(scene.db, NotificationQuery(), take) == 3_000
+    assert len(scene.cli.call("users", "export", "-o", "ndjson").ok().stdout.splitlines()) >= 1
+    assert left_behind(bouncer) == [[]] * POOL
 
 
 def test_a_listener_knows_that_it_cannot_hear(scene: Scene, bouncer: Bouncer) -> None:
