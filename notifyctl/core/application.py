@@ -60,24 +60,18 @@ def as_json(submissions: Sequence[Submission]) -> str:
 
 def require_plain(submission: Submission) -> None:
     """Raise UsageError for what cannot be meant, whatever the database says."""
-    for name in ("content", "variables"):
+    for name, (kind, said) in _KINDS.items():
         value = getattr(submission, name)
-        if value is not None and not isinstance(value, Mapping):
-            raise UsageError(f"{name}: must be an object, a mapping of names", 'content={"subject": "Hello"}')
-        content.require_writable(value or {})
-    content.require_writable({each: getattr(submission, each) for each in _TEXTS})
-    if submission.send_at is not None and submission.send_at.utcoffset() is None:
-        raise UsageError(f"send_at: {submission.send_at} has no offset, so it names no moment", "datetime.now(UTC)")
-    if submission.send_at is not None and submission.delay is not None:
-        raise UsageError("send_at and delay exclude each other", "give one of them")
+        if not isinstance(value, kind) and (value is not None or name in _NEEDED):
+            raise UsageError(f"{name}: must be {said}, not {type(value).__qualname__}")
+    for name in ("content", "variables"):
+        content.require_writable(getattr(submission, name) or {})
+    content.require_writable({name: getattr(submission, name) for name, (kind, _) in _KINDS.items() if kind is str})
     if submission.key is not None and not submission.key.strip():
         raise UsageError("key: it is empty", "leave it out, or give what tells this submission from others")
     if not 0 <= submission.max_retries <= MOST_RETRIES:
         raise UsageError(f"max_retries: from 0 to {MOST_RETRIES}", f"leave it out, and it is {MAX_RETRIES}")
-    if submission.delay is not None and submission.delay < timedelta(0):
-        raise UsageError("delay: is before now", "leave it out, and it is sent at once")
-    if submission.expires_in is not None and submission.expires_in < _MILLISECOND:
-        raise UsageError("expires_in: is no time at all", "leave it out, and it is never too late")
+    _require_times(submission)
 
 
 def at_place(error: NotifyctlError, place: int, of: int) -> NotifyctlError:
@@ -85,7 +79,26 @@ def at_place(error: NotifyctlError, place: int, of: int) -> NotifyctlError:
     return error if of == 1 else type(error)(f"submission {place}: {error.message}", error.hint)
 
 
-_TEXTS = ("user", "channel", "key", "template", "category", "provider")
+_KINDS: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("user", "channel", "key", "template", "category", "provider"), (str, "text")),
+    **dict.fromkeys(("content", "variables"), (Mapping, "an object, a mapping of names")),
+    "send_at": (datetime, "a datetime"),
+    **dict.fromkeys(("delay", "expires_in"), (timedelta, "a timedelta")),
+    "max_retries": (int, "a number"),
+    "critical": (bool, "true or false"),
+}
+_NEEDED = ("user", "channel", "max_retries", "critical")
+
+
+def _require_times(submission: Submission) -> None:
+    if submission.send_at is not None and submission.send_at.utcoffset() is None:
+        raise UsageError(f"send_at: {submission.send_at} has no offset, so it names no moment", "datetime.now(UTC)")
+    if submission.send_at is not None and submission.delay is not None:
+        raise UsageError("send_at and delay exclude each other", "give one of them")
+    if submission.delay is not None and submission.delay < timedelta(0):
+        raise UsageError("delay: is before now", "leave it out, and it is sent at once")
+    if submission.expires_in is not None and submission.expires_in < _MILLISECOND:
+        raise UsageError("expires_in: is no time at all", "leave it out, and it is never too late")
 
 
 def _named(place: int, submission: Submission, of: int) -> str:

@@ -58,6 +58,9 @@ def submit(
     the driver raises is raised as it is: after 40001 and 40P01 the transaction is to be repeated.
     """
     given = [what] if isinstance(what, Submission) else list(what)
+    for each in given:
+        if not isinstance(each, Submission):
+            raise TypeError(f"{each!r:.80} is no notifyctl.Submission")
     done = _submitted(connection, given, schema, wake=wake) if given else []
     return done[0] if isinstance(what, Submission) else done
 
@@ -160,6 +163,8 @@ def _told(error: Exception, function: str) -> NotifyctlError | None:
     if state in _NO_FUNCTION:
         where = "notifyctl migrate up; where the search path names another schema than notifyctl's, submit(schema=...)"
         return SchemaMismatch(f"the database has no {function} where the search path leads", where)
-    if state == _NO_RIGHT and re.search(_FUNCTION, message):
-        return NotAllowed(message, f"GRANT EXECUTE ON FUNCTION {function} TO the role")
+    if state == _NO_RIGHT:
+        schema = re.fullmatch("permission denied for schema (.*)", message)
+        what = f"USAGE ON SCHEMA {schema[1]}" if schema else f"EXECUTE ON FUNCTION {function}"
+        return NotAllowed(message, f"GRANT {what} TO the role")
     return None

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -235,6 +236,12 @@ def test_the_same_submission_by_send_is_recognised(people: Database, conn: Any) 
         ({"expires_in": timedelta(0)}, "UsageError", "expires_in"),
         ({"max_retries": 1_001}, "UsageError", "max_retries"),
         ({"variables": {"a": 1}}, "UsageError", "variables"),
+        ({"user": uuid.UUID(int=7)}, "UsageError", "user: must be text, not UUID"),
+        ({"user": None}, "UsageError", "user: must be text"),
+        ({"content": '{"text": "x"}'}, "UsageError", "content: must be an object"),
+        ({"send_at": 1_893_553_445_678}, "UsageError", "send_at: must be a datetime"),
+        ({"delay": 60}, "UsageError", "delay: must be a timedelta"),
+        ({"max_retries": None}, "UsageError", "max_retries: must be a number"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -256,6 +263,14 @@ def test_what_is_no_connection(what: object) -> None:
     """A TypeError says what it may be."""
     with pytest.raises(TypeError, match="psycopg, SQLAlchemy or sqlite3"):
         notifyctl.submit(what, ONE)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("what", [{"user": "anna"}, ["anna"], [ONE, None, {}]])
+def test_what_is_no_submission(lite: Database, what: Any) -> None:
+    """A TypeError shows it."""
+    conn = sqlite3.connect(path_of(lite))
+    with closing(conn), notifyctl.locked(conn), pytest.raises(TypeError, match="is no notifyctl"):
+        notifyctl.submit(conn, what)
 
 
 def test_a_session_is_no_connection(people: Database, database_url: str) -> None:
@@ -352,6 +367,12 @@ def test_a_role_that_may_only_execute(pg: str) -> None:
         with pytest.raises(NotAllowed) as caught:
             notifyctl.submit(conn, ONE)
         assert "GRANT EXECUTE" in (caught.value.hint or "")
+    with psycopg.connect(pg, autocommit=True) as owner:
+        owner.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    with role(pg, suffix="nobody") as url, psycopg.connect(url) as conn:
+        with pytest.raises(NotAllowed) as caught:
+            notifyctl.submit(conn, ONE, schema="public")
+        assert caught.value.hint == "GRANT USAGE ON SCHEMA public TO the role"
 
 
 def test_an_error_of_the_drivers_is_raised_as_it_is(pg: str) -> None:
