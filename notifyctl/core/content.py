@@ -289,6 +289,8 @@ def _address(channel: Channel, payload: dict[str, Any]) -> None:
 
 
 def _mailbox(text: str) -> Mailbox:
+    if mailbox.is_bare(text):
+        return Mailbox(text)
     try:
         return mailbox.parse(text)
     except mailbox.NoMailbox:

@@ -63,9 +63,14 @@ def parse(text: str) -> Mailbox:
     return Mailbox(_address(tokens[at + 1 : -1]), _name(tokens[:at]))
 
 
+def is_bare(text: str) -> bool:
+    """Return whether a text is an address alone, if it is a mailbox at all: as most are."""
+    return not _WRITTEN.search(text)
+
+
 def bare_address(text: str) -> str:
     """Return the address of a mailbox; a text that is none as it is."""
-    if not _WRITTEN.search(text):  # as most are
+    if is_bare(text):
         return text
     try:
         return parse(text).address

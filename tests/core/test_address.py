@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,35 @@ def test_the_stored_form_is_the_end_of_it(channel: Channel, text: str) -> None:
     assert address.normalised(channel, stored) == stored
     assert 0 < len(stored) <= 1_024
     assert stored.isprintable()
+
+
+LOCAL = st.from_regex(r"[a-z0-9._+-]{1,8}|[A-Za-z!#\"]{1,4}|[a-z]{60,70}|INFO|postmaster", fullmatch=True)
+DOMAIN = st.sampled_from(
+    [
+        "example.org",
+        "EXAMPLE.org",
+        "a.test",
+        "x.local",
+        "x.invalid",
+        "localhost",
+        "xn--exmple-cua.com",
+        "-a.org",
+        "a..b",
+    ]
+) | st.from_regex(r"[a-z0-9.-]{1,12}|([a-z]{40}\.){3,6}org", fullmatch=True)
+
+
+@given(LOCAL, DOMAIN)
+def test_the_short_way_is_the_validators(local: str, domain: str) -> None:
+    """An address is what the validator of addresses says, whether it is asked for it or for its domain alone."""
+    text = f"{local}@{domain}"
+    try:
+        wanted = validate_email(text, check_deliverability=False, test_environment=True, strict=True).normalized
+    except EmailNotValidError:
+        with pytest.raises(UsageError):
+            address.email(text)
+    else:
+        assert address.email(text) == wanted
 
 
 @pytest.mark.parametrize(
