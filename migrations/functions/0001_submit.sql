@@ -391,8 +391,10 @@ BEGIN
                 PERFORM {schema}.notifyctl_refuse(template.state, template.message, template.hint);
             END IF;
         END IF;
-        IF topic IS NOT NULL AND NOT EXISTS (SELECT FROM {schema}.categories c WHERE c.name = topic) THEN
-            PERFORM {schema}.notifyctl_refuse('NC003', 'there is no category ' || quote_literal(left(topic, 80)), 'notifyctl categories list');
+        IF topic IS NOT NULL THEN
+            IF NOT EXISTS (SELECT FROM {schema}.categories c WHERE c.name = topic) THEN
+                PERFORM {schema}.notifyctl_refuse('NC003', 'there is no category ' || quote_literal(left(topic, 80)), 'notifyctl categories list');
+            END IF;
         END IF;
         provider := {schema}.notifyctl_provider(given_provider, given_channel);
         send_at := {schema}.notifyctl_moment(given_at, given_delay, moment);
