@@ -159,6 +159,19 @@ def test_the_same_key_after_a_rollback_is_new(db: Database) -> None:
         other.commit()
 
 
+def test_the_same_key_with_other_content_waits_too(db: Database) -> None:
+    """What the first one becomes decides whether the second is refused."""
+    other_content = "SELECT notifyctl_submit('anna', 'email', '{\"text\": \"other\"}', key => 'k')"
+    with connected(db) as (one, other), beside() as pool:
+        call(one, "anna", "k")
+        second = pool.submit(other.execute, other_content.encode())
+        until_waiting(db, other)
+        one.commit()
+        with pytest.raises(psycopg.Error) as caught:
+            second.result(30)
+        assert caught.value.sqlstate == "NC005"
+
+
 def test_keys_in_opposite_orders_end_one_caller(db: Database) -> None:
     """With 40P01, as the README says; the other one goes on."""
     with connected(db, options="-c deadlock_timeout=50ms") as (one, other), beside() as pool:
