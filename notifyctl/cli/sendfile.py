@@ -54,7 +54,9 @@ ESTIMATED = (
 
 _File = Annotated[
     str | None,
-    typer.Option("-f", "--file", metavar="FILE", help="One for each row of this CSV or NDJSON (- is stdin), no USER."),
+    typer.Option(
+        "-f", "--file", metavar="FILE", help="One for each row of this CSV, NDJSON or XLSX (- is stdin), no USER."
+    ),
 ]
 _Format = Annotated[
     RowForm | None,
@@ -137,7 +139,9 @@ def submit(run: Invocation, asked: FileOrder) -> None:
     with opened(asked.file, stdin, form=asked.format, delimiter=asked.delimiter) as file, ExitStack() as stack:
         batch, is_there = importing.begin(db, asked.batch)
         ordinals = stack.enter_context(closing(Ordinals()))
-        drafter = Drafter(file.columns, known, asked.defaults, batch.id, ordinals.next, lambda: str(uuid.uuid4()))
+        # By its name: one that nothing was stored of has another id the next time.
+        whose = batch.name or batch.id
+        drafter = Drafter(file.columns, known, asked.defaults, whose, ordinals.next, lambda: str(uuid.uuid4()))
         rejects = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, file))
         bad = _Rejected(run, rejects)
         order = _order(run, asked, batch)

@@ -185,3 +185,18 @@ def test_an_empty_file_sends_nothing_to_nobody(cli: Cli, database: Database, tmp
     ):
         assert _sent(cli, tmp_path, name, data).exit_code == 0
     assert _stored(database) == []
+
+
+def test_rows_that_were_all_rejected_are_the_same_rows_later(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """Also where nothing was stored of their batch at first: the file of rejects adds nothing to what the file did."""
+    rejects = tmp_path / "rejects.csv"
+    data = HEADER + GOOD + GOOD.replace(b"anna", b"omar") + GOOD.replace(b"anna", b"omar")
+    assert (
+        _sent(cli, tmp_path, "x.csv", data.replace(GOOD, b""), "--batch", "s", "--rejects", str(rejects)).exit_code == 6
+    )
+    assert _stored(database) == []
+    seed.user(database, "omar")
+    assert _sent(cli, tmp_path, "x.csv", data, "--batch", "s").exit_code == 0
+    again = cli.call("send", "-f", str(rejects), "--batch", "s", "-o", "json").ok().json()
+    assert (again["accepted"], again["deduplicated"]) == (0, 2)
+    assert _stored(database) == ["before"] * 3
