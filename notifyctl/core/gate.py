@@ -7,7 +7,7 @@ each has its own reason; the claim, `send`'s warning and `explain` ask the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ class Person(NamedTuple):
 
     def addressed(self, message: Message) -> Message:
         """Return the message, which is of the category's group of mails."""
-        return replace(message, group=self.group) if self.group else message
+        return message._replace(group=self.group) if self.group else message
 
     @property
     def counts(self) -> bool:

@@ -75,9 +75,8 @@ class Subscription(NamedTuple):
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What a provider is to deliver: the content (a payload of `PAYLOAD_VERSION`) to one address.
+class Message(NamedTuple):
+    """What a provider is to deliver: the content (a payload of `PAYLOAD_VERSION`) to one address. A tuple: see `Claim`.
 
     `to` is None where the content itself names the audience (a push topic or condition). `attempt` is which of the
     notification's attempts it is for, so that a receipt can name it. With a `template` its text is yet to be rendered.

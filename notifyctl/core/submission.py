@@ -7,7 +7,7 @@ The store reads what is known (`store.submissions`) and writes the row with what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from notifyctl.core import attached, content, when
@@ -219,7 +219,7 @@ def plan(
     to = message(id_, draft.channel, draft.payload, who.address, template=pinned)
     to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
-        to = replace(to, subscription=Subscription(who.id, known.person.category or "", now))
+        to = to._replace(subscription=Subscription(who.id, known.person.category or "", now))
     against = stops(to, who.address, who.suppression, known.suppressed)
     verdict = gate(facts(to, row.expires_at, against.to, row.due_at, known.person))
     return Plan(draft.key, row, who, provider, to, verdict, against.left_out, files, template)

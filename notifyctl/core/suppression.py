@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -139,7 +139,7 @@ def without(message: Message, left_out: Sequence[LeftOut]) -> Message:
         content[field] = [address for address in copies(content, field) if address not in gone]
         if not content[field]:
             del content[field]
-    return replace(message, content=content)
+    return message._replace(content=content)
 
 
 def noted(past: str | None, left_out: Sequence[LeftOut], now: int) -> str | None:

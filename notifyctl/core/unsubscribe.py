@@ -12,7 +12,6 @@ import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -163,4 +162,4 @@ def with_link(message: Message, url: str) -> Message:
         content["headers"] = {**headers, LIST: f"<{url}>", POST: ONE_CLICK}
     if message.template is not None and isinstance(values, Mapping):
         content[VARIABLES] = {VARIABLE: url, **values}
-    return replace(message, content=content, one_click=True)
+    return message._replace(content=content, one_click=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from notifyctl.core import attached
 from notifyctl.core.content import InvalidPayload
@@ -29,4 +28,4 @@ class Files:
         files = await self._threads.read(lambda tx: attachments.read(tx, digests))
         if (why := attached.lost(message.content, files)) is not None:
             raise InvalidPayload(why)
-        return replace(message, content=attached.whole(message.content, files))
+        return message._replace(content=attached.whole(message.content, files))

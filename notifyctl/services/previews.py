@@ -6,7 +6,7 @@ import difflib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from notifyctl.core import content, unsubscribe
@@ -195,11 +195,11 @@ def _rendered(
             if each.name not in given.variables and each.default is UNSET and each.example is not UNSET
         }
         values = {**examples, **message.content[content.VARIABLES]}
-        message = replace(message, content={**message.content, content.VARIABLES: values})
+        message = message._replace(content={**message.content, content.VARIABLES: values})
     language = None if message.template is None else message.template.language
     if source.marketing and message.channel is Channel.EMAIL:
         of = Subscription(str(uuid.UUID(int=0)), source.category or "", 0)
-        message = linked(replace(message, subscription=of), given.unsubscribe_url)
+        message = linked(message._replace(subscription=of), given.unsubscribe_url)
     said = dict(rendered(source, message).content)
     said.pop("v", None)
     about = (template.name, template.message_type, row.number, language)

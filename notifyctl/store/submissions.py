@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, and_, bindparam, func, select, union
@@ -133,7 +132,7 @@ def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[
     if not isinstance(who, Recipient):
         return []
     to = message("", draft.channel, draft.payload, who.address)
-    return asked(replace(to, group=group) if group else to, who.address)
+    return asked(to._replace(group=group) if group else to, who.address)
 
 
 class _Ref(NamedTuple):

@@ -225,7 +225,7 @@ class Notifications:
             return item
         self._weight -= item.weight
         kept = {name: value for name, value in item.message.content.items() if name not in _LARGE}
-        return item._replace(message=replace(item.message, content=kept))
+        return item._replace(message=item.message._replace(content=kept))
 
     def _decided(self, attempt: Attempt, outcome: Outcome) -> Change:
         if (refused := failover.back(attempt, outcome)) is not None:
