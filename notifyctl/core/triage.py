@@ -34,8 +34,9 @@ class Due(NamedTuple):
 
     `sent_to` is the user's address that an earlier claim took, `address` the one for this, `suppression` why that must
     not be written to. `weight` is how many bytes it has with its files, where those are many, `language` the user's.
-    `counted_at` is when it was counted for its user's cap; `ruled`: it has a category, or its user a wish or a limit.
-    Times are milliseconds since the epoch. A tuple: one is made of every row.
+    `counted_at` is when it was counted for its user's cap; `standing` what is stored of the user for it, where it has a
+    category, or the user a wish or a limit; `template_held`: its template is disabled, `batch_held`: its batch is
+    paused. Times are milliseconds since the epoch. A tuple: one is made of every row.
     """
 
     id: str
@@ -62,8 +63,10 @@ class Due(NamedTuple):
     language: str | None = None
     category: str | None = None
     counted_at: int | None = None
-    ruled: bool = False
+    standing: str | None = None
+    template_held: bool | None = None
     batch_id: str | None = None
+    batch_held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,7 @@ class Terms:
 
     `lease_id` is the new lease's, `version` that of `provider`'s configuration. `taken_over` says of other providers
     whose rows may be among them why they do not send themselves, `waits_until` which messages' senders are held until
-    when. `probe`, `watched` and `polled` are as in `Claim`. `held_templates` are the ids of templates that are
-    disabled, `held_batches` of batches that are paused.
+    when. `probe`, `watched` and `polled` are as in `Claim`.
     """
 
     now: int
@@ -88,8 +90,6 @@ class Terms:
     gate: Callable[[Facts], Verdict] = gate
     policy: Policy = field(default_factory=Policy)
     waits_until: Callable[[Message], int | None] | None = None
-    held_templates: frozenset[str] = frozenset()
-    held_batches: frozenset[str] = frozenset()
 
 
 Reading = Message | InvalidPayload | NewerPayload
@@ -100,12 +100,12 @@ def read(due: Due) -> Reading:
     """Return what a row's payload says. Never raises."""
     channel = _CHANNELS[due.message_type]
     try:
-        found = message(due.id, channel, content.parse(due.payload, channel), due.address, due.attempt_count + 1)
+        said = content.parse(due.payload, channel)
     except (InvalidPayload, NewerPayload) as problem:
         return problem
-    if due.template_id is None:
-        return found
-    return replace(found, template=TemplateRef(due.template_id, due.template_version or 0, due.language))
+    made_of = due.template_id
+    template = None if made_of is None else TemplateRef(made_of, due.template_version or 0, due.language)
+    return message(due.id, channel, said, due.address, due.attempt_count + 1, template)
 
 
 def triage(due: Due, reading: Reading, stops: Stops, terms: Terms, person: Person | None = None) -> Claim | Change:
@@ -118,7 +118,7 @@ def triage(due: Due, reading: Reading, stops: Stops, terms: Terms, person: Perso
         if not isinstance(lost, str):
             return lost
         due = due._replace(retry_history=lost, fails_over=False)  # it may have gone out
-    if due.template_id in terms.held_templates or due.batch_id in terms.held_batches:
+    if due.template_held or due.batch_held:
         past, row = due.retry_history, _row(due, terms)
         return Park(row, terms.now, due.attempt_count, due.last_attempted, past, due.fails_over)
     if not isinstance(reading, Message):
@@ -185,7 +185,7 @@ def _lost_attempt(due: Due, reading: Reading, terms: Terms) -> Change | str:
     """Decide what a lease that ended without a result means: its end, or the history to go on with."""
     channel = _CHANNELS[due.message_type]
     whom = (
-        replace(reading, to=_went_to(due, reading))
+        reading._replace(to=_went_to(due, reading))
         if isinstance(reading, Message)
         else Message(due.id, channel, None, {})
     )

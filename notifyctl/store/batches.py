@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
 
 from notifyctl.core.batch import BatchHold, BatchSource, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.store import ids
-from notifyctl.store.db.dialect import ID, Dialect
-from notifyctl.store.db.hot import only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING
@@ -145,11 +143,6 @@ def put(tx: Tx, batch_id: str, hold: BatchHold | None, *, cancelled: bool = Fals
     tx.execute(update(batches).where(b.id == batch_id).values(values))
 
 
-def paused(tx: Tx, batch_ids: Iterable[str]) -> frozenset[str]:
-    """Return those of these batches of which nothing goes."""
-    return frozenset(tx.rows(_PAUSED, tx.dialect.bind("v", _ID, [(id_,) for id_ in batch_ids])))
-
-
 def page(tx: Tx, after: Cursor | None, limit: int | None) -> list[BatchRow]:
     """Return batches after the cursor, newest first."""
     return [BatchRow(*row) for row in tx.execute(newest_first(_select(), b.created_at, b.id, after, limit))]
@@ -186,17 +179,5 @@ def counts(tx: Tx, batch_ids: Sequence[str]) -> dict[str, BatchCounts]:
     return {id_: BatchCounts(**each) for id_, each in found.items()}
 
 
-_ID = {"id": ID}
-
-
 def _select() -> Select[Any]:
     return select(b.id, b.name, b.source, b.hold, b.held_at, b.cancelled_at, b.created_at, b.updated_at)
-
-
-def _paused(dialect: Dialect) -> Select[tuple[str]]:
-    v = dialect.rowset("v", _ID)
-    is_paused: ColumnElement[bool] = b.hold == BatchHold.PAUSED.value
-    return select(b.id).where(b.id == v.c.id, is_paused)
-
-
-_PAUSED = only(_paused)

@@ -5,6 +5,7 @@ A user's row is the lock of all that is counted for the user: whoever counts, or
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,20 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, String, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    String,
+    and_,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import quiet
@@ -24,7 +38,7 @@ from notifyctl.core.policy import Policy
 from notifyctl.core.userlimit import SLOTS, LimitType, Slot
 from notifyctl.core.whereabouts import whereabouts
 from notifyctl.store.db.dialect import ID, Dialect
-from notifyctl.store.db.hot import Hot
+from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import (
     cap_usage,
@@ -84,8 +98,7 @@ def lock(tx: Tx, user_ids: Iterable[str]) -> None:
     """Let nobody else count for these users until the transaction ends; always in the same order."""
     ids = sorted(set(user_ids))
     if ids:
-        asked = select(users.c.id).where(tx.dialect.is_any(users.c.id, ids)).order_by(users.c.id)
-        tx.execute(tx.dialect.lock_gently(asked))
+        tx.rows(_LOCKING, tx.dialect.bind("v", _ID, [(id_,) for id_ in ids]))
 
 
 def of(tx: Tx, wanted: Iterable[Whom], policy: Policy, not_of: str | None = None) -> Standings:
@@ -97,7 +110,7 @@ def of(tx: Tx, wanted: Iterable[Whom], policy: Policy, not_of: str | None = None
     if not asked:
         return Standings({}, {})
     found = tx.rows(_STANDING, tx.dialect.bind("v", _WHOM, asked))
-    persons = {row.whom: _person(row, policy) for row in found}
+    persons = {whom: person(whom.channel, whom.category, told, policy) for whom, told in found}
     days = {
         whom: Day(whom.user_id, whom.channel, local_day(person.where.zone, tx.now).begins)
         for whom, person in persons.items()
@@ -183,52 +196,70 @@ def forget_counts_of(tx: Tx, whose: Iterable[tuple[str, str]]) -> None:
 
 _n, _u, _r = notifications.c, cap_usage.c, rate_limits.c
 _WHOM: Mapping[str, TypeEngine[Any]] = {"user_id": ID, "channel": String(20), "category": String(50)}
+_ID: Mapping[str, TypeEngine[Any]] = {"id": ID}
 _DAY: Mapping[str, TypeEngine[Any]] = {"user_id": ID, "channel": String(20), "began": BigInteger()}
 
 
-class _Row(NamedTuple):
-    whom: Whom
-    enabled: bool | None
-    cap: int | None
-    start: time | None
-    end: time | None
-    timezone: str | None
-    kind: str | None
-    group: str | None
-    left: bool
-    limit: int | None
-
-
-def _person(row: _Row, policy: Policy) -> Person:
-    return Person(
-        channel=Channel(row.whom.channel),
-        where=whereabouts(row.timezone, policy.default_timezone),
-        policy=policy,
-        enabled=row.enabled is not False,
-        quiet=quiet.stored(row.start, row.end),
-        cap=row.cap,
-        category=row.whom.category,
-        marketing=row.kind == CategoryKind.MARKETING,
-        left=bool(row.left),
-        group=row.group or "",
-        limit=row.limit if row.limit is not None else policy.notification_limit,
+def standing(
+    dialect: Dialect, user_id: ColumnElement[str], channel: ColumnElement[str], category: ColumnElement[str]
+) -> ColumnElement[str]:
+    """Return what is stored of somebody for one notification, as the text that `person` reads."""
+    p, c = notification_preferences.c, categories.c
+    o, u = category_opt_outs.c, user_limits.c
+    opted_out: Select[Any] = select(literal_column("1")).where(o.user_id == user_id, o.category == category)
+    left = exists(opted_out.correlate_except(category_opt_outs))
+    joined = (
+        select(literal_column("1").label("one"))
+        .subquery("nobody")
+        .outerjoin(notification_preferences, and_(p.user_id == user_id, p.channel == channel))
+        .outerjoin(categories, c.name == category)
+        .outerjoin(user_limits, and_(u.user_id == user_id, u.limit_type == LimitType.NOTIFICATION.value))
     )
+    wishes = (p.enabled, p.frequency_cap, p.quiet_hours_start, p.quiet_hours_end, p.timezone)
+    told = dialect.json_array(*wishes, c.kind, c.provider_group, left, u.per_minute)
+    return select(told).select_from(joined).scalar_subquery()
+
+
+def person(channel: str, category: str | None, told: str | None, policy: Policy) -> Person:
+    """Return what rules know of somebody of whom `standing` told that; None where nothing was asked for."""
+    enabled, cap, start, end, timezone, kind, group, left, limit = _NOTHING if told is None else json.loads(told)
+    return Person(
+        channel=Channel(channel),
+        where=whereabouts(timezone, policy.default_timezone),
+        policy=policy,
+        enabled=enabled is None or bool(enabled),
+        quiet=quiet.stored(_time(start), _time(end)),
+        cap=cap,
+        category=category,
+        marketing=kind == CategoryKind.MARKETING,
+        left=bool(left),
+        group=group or "",
+        limit=limit if limit is not None else policy.notification_limit,
+    )
+
+
+def _time(written: str | None) -> time | None:
+    return None if written is None else time.fromisoformat(written)
+
+
+_NOTHING = (None,) * 9
 
 
 def _standing(dialect: Dialect) -> Select[Any]:
-    v, p, c = dialect.rowset("v", _WHOM), notification_preferences.c, categories.c
-    o, u = category_opt_outs.c, user_limits.c
-    left = exists().where(o.user_id == v.c.user_id, o.category == v.c.category)
-    joined = (
-        v.outerjoin(notification_preferences, and_(p.user_id == v.c.user_id, p.channel == v.c.channel))
-        .outerjoin(categories, c.name == v.c.category)
-        .outerjoin(user_limits, and_(u.user_id == v.c.user_id, u.limit_type == LimitType.NOTIFICATION.value))
-    )
-    wishes = (p.enabled, p.frequency_cap, p.quiet_hours_start, p.quiet_hours_end, p.timezone)
-    return select(*v.c, *wishes, c.kind, c.provider_group, left.label("is_left"), u.per_minute).select_from(joined)
+    v = dialect.rowset("v", _WHOM)
+    return select(*v.c, standing(dialect, v.c.user_id, v.c.channel, v.c.category).label("standing"))
 
 
-_STANDING = Hot(_standing, lambda row: _Row(Whom(row[0], row[1], row[2]), *row[3:]))
+_STANDING = Hot(_standing, lambda row: (Whom(row[0], row[1], row[2]), row[3]))
+
+
+def _locking(dialect: Dialect) -> Select[Any]:
+    v = dialect.rowset("v", _ID)
+    asked = select(users.c.id).join_from(v, users, users.c.id == v.c.id).order_by(users.c.id)
+    return dialect.lock_gently(asked, users)
+
+
+_LOCKING = only(_locking)
 
 
 def _used(tx: Tx, days: set[Day], policy: Policy, not_of: str | None) -> dict[Day, int]:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, delete, func, select, update
-from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.content import canonical
 from notifyctl.core.cursor import Cursor
@@ -22,8 +21,7 @@ from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateState, Wording
 from notifyctl.store import ids
-from notifyctl.store.db.dialect import ID, Dialect
-from notifyctl.store.db.hot import only
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.queue.states import PENDING, QUEUED
@@ -153,7 +151,7 @@ def published(tx: Tx, template_ids: Iterable[str]) -> dict[str, int]:
 
 def held(tx: Tx, template_ids: Iterable[str]) -> frozenset[str]:
     """Return those of these templates that are disabled."""
-    return frozenset(tx.rows(_HELD, tx.dialect.bind("v", _ID, [(id_,) for id_ in template_ids])))
+    return frozenset(tx.execute(select(t.id).where(tx.dialect.is_any(t.id, template_ids), ~t.is_active)).scalars())
 
 
 def holding(tx: Tx) -> dict[str, int]:
@@ -295,16 +293,6 @@ _COLUMNS: Mapping[str, ColumnElement[Any]] = {
 }
 _TEXT = ("subject", "body", "variables")
 
-
-_ID: Mapping[str, TypeEngine[Any]] = {"id": ID}
-
-
-def _disabled(dialect: Dialect) -> Select[Any]:
-    v = dialect.rowset("v", _ID)
-    return select(t.id).join_from(v, notification_templates, t.id == v.c.id).where(~t.is_active)
-
-
-_HELD = only(_disabled)
 
 _STATES: Mapping[TemplateState, ColumnElement[bool]] = {
     TemplateState.ACTIVE: and_(t.is_active, t.published_version > 0),

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Boolean, Integer, String, bindparam, cast, insert, 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from notifyctl.core.change import Change
-from notifyctl.store import suppressions, templates
+from notifyctl.store import standings, suppressions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
@@ -62,7 +62,10 @@ def _hot(dialect: Dialect) -> dict[str, tuple[Hot[Any], Mapping[str, Any]]]:
         "usual, unknown": (take._USUAL, {**asked, "of_provider": "nobody"}),
         "own": (take._OWN, asked),
         "failing over": (take._FAILING_OVER, asked),
-        "held templates": (templates._HELD, dialect.bind("v", templates._ID, [(TEMPLATE,), (ME,)])),
+        "standing": (
+            standings._STANDING,
+            dialect.bind("v", standings._WHOM, [(ME, "email", "news"), (ME, "sms", None)]),
+        ),
     }
 
 

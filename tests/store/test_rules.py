@@ -6,17 +6,20 @@ import threading
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, time
+from time import sleep
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from notifyctl.core.change import Release
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.model import Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.policy import OnCap, Policy
+from notifyctl.store import standings
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.claim import Batch, ClaimRequest, claim
 from notifyctl.store.schema.tables import (
@@ -274,3 +277,36 @@ def test_a_cap_holds_between_dispatchers(database: Database, anna: str) -> None:
     assert failed == []
     assert len(taken) == 3
     assert reserved(database) == set(taken)
+
+
+def test_rules_that_let_everything_pass_wait_for_nobody(database: Database, anna: str) -> None:
+    """What is read with the row decides: neither a statement more nor a lock for who is asleep at another time."""
+    wish(database, anna, quiet_hours_start=time(22), quiet_hours_end=time(7))
+    seed.pending(database, anna)
+    locked: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(standings, "lock", lambda tx, users: locked.extend(users))
+        assert len(take(database).claims) == 1
+    assert locked == []
+
+
+def test_a_rule_that_is_loosened_meanwhile_puts_nothing_off(database: Database, anna: str) -> None:
+    """Who changes a rule wakes what is put off, and cannot see what a claim is about to: that asks again, and waits."""
+    wish(database, anna, quiet_hours_start=time(11), quiet_hours_end=time(13))
+    seed.pending(database, anna)
+    begun, claiming = threading.Event(), threading.Event()
+
+    def loosen(tx: Tx) -> None:
+        standings.lock(tx, [anna])
+        tx.execute(delete(notification_preferences))
+        begun.set()
+        claiming.wait(5)
+        sleep(0.2)  # longer than a claim takes to read what was
+
+    changing = threading.Thread(target=lambda: database.write(loosen))
+    changing.start()
+    begun.wait(5)
+    claiming.set()
+    batch = take(database)
+    changing.join()
+    assert (len(batch.claims), dict(batch.settled)) == (1, {})

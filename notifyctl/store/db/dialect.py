@@ -90,9 +90,13 @@ class Dialect(ABC):
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
         """Lock the selected rows until the transaction ends, waiting for those that are locked."""
 
-    def lock_gently(self, statement: Select[Any]) -> Select[Any]:
-        """The same, but rows that refer to the selected ones may be added meanwhile."""
-        return statement.with_for_update(key_share=True)  # SQLite, which has one writer, drops it
+    def lock_gently(self, statement: Select[Any], of: Table | None = None) -> Select[Any]:
+        """The same, of rows of `of` where it is said, but others that refer to them may be added meanwhile."""
+        return statement.with_for_update(key_share=True, of=of)  # SQLite, which has one writer, drops it
+
+    @abstractmethod
+    def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:
+        """Return columns as the text of a JSON array; a truth value may be a number there."""
 
     @abstractmethod
     def begin(self, cursor: Any, host_clock: Callable[[], int], *, writing: bool) -> int:
@@ -189,6 +193,9 @@ class _PostgreSQL(Dialect):
 
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
         return statement.with_for_update()
+
+    def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:
+        return cast(func.json_build_array(*columns), Text)
 
     def begin(self, cursor: Any, host_clock: Callable[[], int], *, writing: bool) -> int:
         # One round trip: what stands before BEGIN in the same message belongs to the transaction. A process that
@@ -293,6 +300,9 @@ class _SQLite(Dialect):
 
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
         return statement
+
+    def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:
+        return func.json_array(*columns, type_=Text())
 
     def begin(self, cursor: Any, host_clock: Callable[[], int], *, writing: bool) -> int:
         cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -260,9 +260,9 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     """Triage what was leased, and write what is not taken."""
     lost = [row.id for row in taken.due if row.lease_id is not None]
     told = early.about(tx, lost) if lost else []
-    rules = Rules.of(tx, taken.due, terms.policy, terms.lease_id)
+    rules = Rules(tx.now, terms.policy, taken.due)
     answers = {(each.arrival.notification_id, each.provider): each for each in told}
-    terms = _holding(tx, taken.due, terms)
+    _park_others(tx, taken.due)
     claims, changes = _triaged(tx, taken.due, terms, answers, rules)
     rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
@@ -283,33 +283,53 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     )
 
 
-def _holding(tx: Tx, due: Sequence[Due], terms: Terms) -> Terms:
-    """Return the terms with what is held back; what else that holds leaves the queue in portions."""
-    held = parked.among(tx, due)
-    for provider in {row.provider for row in due if held.holds(row)}:
+def _park_others(tx: Tx, due: Sequence[Due]) -> None:
+    """Take what else is held back by what holds one of these out of the queue, in portions."""
+    held = parked.among(due)
+    for provider in {row.provider for row in due if row.template_held or row.batch_held}:
         parked.park(tx, provider, held, tx.now)
-    return replace(terms, held_templates=held.templates, held_batches=held.batches) if any(held) else terms
 
 
 def _triaged(
     tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt], rules: Rules
 ) -> tuple[list[Claim], list[Change]]:
     readings = [read(row) if row.category is None else rules.addressed(row, read(row)) for row in due]
-    known = _known(tx, due, readings)
+    results = _judged(tx, due, readings, terms, told, rules)
     claims, changes = list[Claim](), list[Change]()
-    for row, reading in zip(due, readings, strict=True):
-        if (said := told.get((row.id, row.provider))) is not None:
-            changes.append(answered(row, said.arrival, terms))
-            continue
-        result = triage(row, reading, _stops(row, reading, known), terms, rules.person(row))
+    for row, result in zip(due, results, strict=True):
         if not isinstance(result, Claim):
             changes.append(result)
             continue
-        result = rules.taken(row, result)
         claims.append(result)
         if (past := remembered(result, row)) is not None:
             changes.append(past)
     return claims, changes
+
+
+def _judged(
+    tx: Tx,
+    due: Sequence[Due],
+    readings: Sequence[Reading],
+    terms: Terms,
+    told: Mapping[tuple[str | None, str], EarlyReceipt],
+    rules: Rules,
+) -> list[Claim | Change]:
+    """Judge each row once; where it counts for somebody, or is not to be sent, again when nobody changes the rules."""
+    known = _known(tx, due, readings)
+
+    def judge(row: Due, reading: Reading) -> Claim | Change:
+        if told and (said := told.get((row.id, row.provider))) is not None:
+            return answered(row, said.arrival, terms)
+        result = triage(row, reading, _stops(row, reading, known), terms, rules.person(row))
+        return rules.taken(row, result) if isinstance(result, Claim) else result
+
+    results = [judge(row, reading) for row, reading in zip(due, readings, strict=True)]
+    again = [place for place, row in enumerate(due) if rules.is_to_ask_again(row, results[place])]
+    if again:
+        rules.hold(tx, [due[place] for place in again], terms.lease_id)
+        for place in again:
+            results[place] = judge(due[place], readings[place])
+    return results
 
 
 def _stops(row: Due, reading: Reading, known: Reasons) -> Stops:

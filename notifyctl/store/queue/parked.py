@@ -8,8 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, exists, or_, select, update
 
 from notifyctl.core.triage import Due
-from notifyctl.store import batches as sets
-from notifyctl.store import hints, templates
+from notifyctl.store import hints
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.states import IN_QUEUE
 from notifyctl.store.schema.tables import batches, notification_templates, notifications
@@ -27,18 +26,12 @@ class HeldBack(NamedTuple):
     templates: frozenset[str] = frozenset()
     batches: frozenset[str] = frozenset()
 
-    def holds(self, row: Due) -> bool:
-        """Return whether a row is one of theirs."""
-        return row.template_id in self.templates or row.batch_id in self.batches
 
-
-def among(tx: Tx, due: Sequence[Due]) -> HeldBack:
-    """Return what holds some of these rows back; nothing is asked where none has a template or a batch."""
-    made_of = {row.template_id for row in due if row.template_id is not None}
-    sent_with = {row.batch_id for row in due if row.batch_id is not None}
+def among(due: Sequence[Due]) -> HeldBack:
+    """Return what holds some of these rows back."""
     return HeldBack(
-        templates.held(tx, made_of) if made_of else frozenset(),
-        sets.paused(tx, sent_with) if sent_with else frozenset(),
+        frozenset(row.template_id for row in due if row.template_held and row.template_id is not None),
+        frozenset(row.batch_id for row in due if row.batch_held and row.batch_id is not None),
     )
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy import update
 
+from notifyctl.core.change import Cancel, Change, Defer
 from notifyctl.core.gate import Person
 from notifyctl.core.model import Channel, Claim, Message, Subscription
 from notifyctl.core.policy import Policy
@@ -24,54 +24,75 @@ _n = notifications.c
 
 
 class Rules:
-    """What is known when a claim begins to judge, and grows with what it takes."""
+    """What is known when a claim begins to judge, and grows with what it takes.
 
-    def __init__(self, known: Standings, now: int) -> None:
-        self._known = known
+    Most people's rules let most notifications pass and count nothing: those are judged by what the claim itself read.
+    Who has something counted, and whom something is kept from, is asked of again under a lock (`hold`): nobody else
+    counts for them meanwhile, and a rule that is loosened meanwhile wakes what was put off before.
+    """
+
+    def __init__(self, now: int, policy: Policy, due: Sequence[Due]) -> None:
         self._now = now
+        self._policy = policy
+        self._persons = _persons(due, policy)
+        self._held: Standings | None = None
         self._used: Counter[Day] = Counter()
         self._sent: Counter[str] = Counter()
         self._counted: list[str] = []
 
-    @classmethod
-    def of(cls, tx: Tx, due: Sequence[Due], policy: Policy, lease_id: str) -> Rules:
-        """Return what rules know of the people of these rows, whom nobody else counts for meanwhile."""
-        ruled = [_whom(row) for row in due if row.ruled or policy.notification_limit is not None]
-        standings.lock(tx, (each.user_id for each in ruled))
-        return cls(standings.of(tx, ruled, policy, lease_id), tx.now)
-
     def addressed(self, row: Due, reading: Reading) -> Reading:
         """Return what a row of a category says, as a message of that category's group of mails."""
-        person = self._known.persons.get(_whom(row))
+        person = self._persons.get(row.id)
         return reading if person is None or not isinstance(reading, Message) else person.addressed(reading)
 
     def person(self, row: Due) -> Person | None:
         """Return what there is to know of a row's user; None where there is nothing."""
-        if not self._known.persons:
-            return None
-        whom = _whom(row)
-        person = self._known.person(whom, critical=row.is_critical, counted_at=row.counted_at)
+        person = self._persons.get(row.id)
         if person is None:
             return None
-        day, more = self._known.days.get(whom), self._sent[whom.user_id]
+        if self._held is None:
+            return person._replace(critical=True) if row.is_critical else person
+        return self._counting(row, self._held)
+
+    def is_to_ask_again(self, row: Due, result: Claim | Change) -> bool:
+        """Whether what a row came to is sure only when nobody else counts, or changes rules, for its user."""
+        person = self._persons.get(row.id)
+        if person is None:
+            return False
+        return person.cap is not None or person.limit is not None or isinstance(result, (Cancel, Defer))
+
+    def hold(self, tx: Tx, due: Sequence[Due], lease_id: str) -> None:
+        """Let nobody else count, or change rules, for the users of these rows, and look again."""
+        whom = [_whom(row) for row in due]
+        standings.lock(tx, (each.user_id for each in whom))
+        self._held = standings.of(tx, whom, self._policy, lease_id)
+
+    def _counting(self, row: Due, held: Standings) -> Person | None:
+        whom = _whom(row)
+        person = held.person(whom, critical=row.is_critical, counted_at=row.counted_at)
+        if person is None:
+            return None
+        day, more = held.days.get(whom), self._sent[whom.user_id]
         used = person.used if day is None else person.used + self._used[day]
         slots = (*person.slots, (self._now // 1_000, more)) if more else person.slots
         return person._replace(used=used, slots=slots)
 
     def taken(self, row: Due, claim: Claim) -> Claim:
         """Note that a row is taken, and return its claim, which knows whether it was counted by it."""
-        if not self._known.persons:
-            return claim
-        whom = _whom(row)
-        person = self._known.persons.get(whom)
+        held = self._held
+        person = self._persons.get(row.id) if held is None else held.persons.get(_whom(row))
         if person is None:
             return claim
         if person.marketing and claim.channel is Channel.EMAIL:
             of = Subscription(row.user_id, person.category or "", self._now)
-            claim = claim._replace(message=replace(claim.message, subscription=of))
+            claim = claim._replace(message=claim.message._replace(subscription=of))
+        return claim if held is None else self._counted_for(row, claim, person, held)
+
+    def _counted_for(self, row: Due, claim: Claim, person: Person, held: Standings) -> Claim:
+        whom = _whom(row)
+        day = held.days.get(whom)
         if person.limit is not None:
             self._sent[whom.user_id] += 1
-        day = self._known.days.get(whom)
         if day is None or not person.counts or counts_in(row.counted_at, day):
             return claim
         self._used[day] += 1
@@ -80,7 +101,9 @@ class Rules:
 
     def write(self, tx: Tx) -> None:
         """Write what was counted."""
-        before = {day: self._known.persons[whom].used for whom, day in self._known.days.items()}
+        if self._held is None:
+            return
+        before = {day: self._held.persons[whom].used for whom, day in self._held.days.items()}
         standings.count(tx, {day: used + self._used[day] for day, used in before.items()}, self._sent)
         if self._counted:
             counted = update(notifications).where(tx.dialect.is_any(_n.id, self._counted))
@@ -89,3 +112,17 @@ class Rules:
 
 def _whom(row: Due) -> Whom:
     return Whom(row.user_id, row.message_type, row.category)
+
+
+def _persons(due: Sequence[Due], policy: Policy) -> dict[str, Person]:
+    """Return what the claim read of the people of its rows, by the rows' ids; one for all of whom it is the same."""
+    made: dict[tuple[str, str | None, str | None], Person] = {}
+    found: dict[str, Person] = {}
+    for row in due:
+        if row.standing is None and policy.notification_limit is None:
+            continue
+        key = (row.message_type, row.category, row.standing)
+        if key not in made:
+            made[key] = standings.person(*key, policy)
+        found[row.id] = made[key]
+    return found

@@ -37,6 +37,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CTE
 from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.batch import BatchHold
 from notifyctl.core.change import Subject
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
@@ -49,7 +50,16 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
 from notifyctl.store.queue.states import IN_QUEUE, is_ruled, paused
-from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs, provider_states, users
+from notifyctl.store.schema.tables import (
+    batches,
+    dispatchers,
+    notification_templates,
+    notifications,
+    provider_configs,
+    provider_states,
+    users,
+)
+from notifyctl.store.standings import standing
 
 LEASE_MARGIN_MS = 5_000
 LONGEST_DEADLINE_S = 300
@@ -260,7 +270,6 @@ def _due(dialect: Dialect, *conditions: ColumnElement[bool]) -> CTE:
             n.template_version,
             n.category,
             n.counted_at,
-            or_(n.category.is_not(None), is_ruled(n.user_id, n.message_type)).label("ruled"),
             n.batch_id,
         )
         .where(n.provider == bindparam("of_provider", type_=String(20)), IN_QUEUE, n.due_at <= moment, free)
@@ -320,19 +329,25 @@ def _fits(due: CTE) -> ColumnElement[bool]:
     return case((d.weight.is_(None), true()), else_=upto <= case((may_be_larger, d.weight), else_=room))
 
 
-def _rows(addressed: CTE) -> list[ColumnElement[Any]]:
+def _rows(dialect: Dialect, addressed: CTE) -> list[ColumnElement[Any]]:
     """Return the columns of `Due`."""
-    a = addressed.c
+    a, t, b = addressed.c, notification_templates.c, batches.c
+    ruled = or_(a.category.is_not(None), is_ruled(a.user_id, a.message_type))
+    disabled = select(~t.is_active).where(t.id == a.template_id).scalar_subquery()
+    paused_whole = select(b.hold == BatchHold.PAUSED.value).where(b.id == a.batch_id).scalar_subquery()
     values: dict[str, ColumnElement[Any]] = {
         "payload": case((a.fits, a.payload)),
         "suppression": _suppression(addressed),
+        "standing": case((ruled, standing(dialect, a.user_id, a.message_type, a.category))),
+        "template_held": case((a.template_id.is_not(None), disabled)),
+        "batch_held": case((a.batch_id.is_not(None), paused_whole)),
     }
     return [values[name].label(name) if name in values else a[name] for name in Due._fields]
 
 
 def _picking(dialect: Dialect, *, over: bool) -> Select[Any]:
     conditions = (n.fails_over, n.lease_id.is_(None)) if over else (n.id != bindparam("but_for", type_=ID),)
-    return select(*_rows(_addressed(_due(dialect, *conditions))))
+    return select(*_rows(dialect, _addressed(_due(dialect, *conditions))))
 
 
 _IS_USUAL = 0
@@ -364,7 +379,7 @@ def _usual(dialect: Dialect) -> Select[Any]:
     )
     due = _due(dialect, exists(select(literal_column("1")).select_from(provider).where(provider.c.is_usual == 1)))
     addressed = _addressed(due)
-    found = select(*provider.c, *_rows(addressed))
+    found = select(*provider.c, *_rows(dialect, addressed))
     joined = found.join_from(provider, addressed, true(), isouter=True)
     if not dialect.leases_as_it_reads:
         return joined
