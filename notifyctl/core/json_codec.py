@@ -197,5 +197,13 @@ def _is_sure(value: Any) -> bool:
     return True
 
 
+def at_once(value: Any) -> bytes | None:
+    """Return compact JSON as orjson writes it, NaN as null; None for what it does not write."""
+    try:
+        return orjson.dumps(value, option=_NOTHING_BUT_JSON)
+    except orjson.JSONEncodeError:
+        return None
+
+
 def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from notifyctl.core.content import VARIABLES
 from notifyctl.core.model import Message
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.render import Renderer
-from notifyctl.core.template.source import Source, VariableType, unfit
+from notifyctl.core.template.source import Source, Variable, VariableType, unfit
 
 _WRITTEN = frozenset({VariableType.NUMBER, VariableType.INTEGER, VariableType.BOOLEAN})
 
@@ -22,26 +21,25 @@ def render(renderer: Renderer, source: Source, message: Message) -> Message:
     What its payload says beside the variables goes along; of a push's data both, the payload's first.
     """
     values = message.content.get(VARIABLES, {})
-    if not isinstance(values, Mapping):
+    if type(values) is not dict and not isinstance(values, Mapping):
         raise TemplateError(f"{VARIABLES} must be an object", template=source.name)
     language = None if message.template is None else message.template.language
     content = renderer.render(source, _typed(source, values), language)
     for name, value in message.content.items():
         if name == VARIABLES:
             continue
-        both = isinstance(value, Mapping) and isinstance(content.get(name), Mapping)
+        both = name in content and isinstance(value, Mapping) and isinstance(content[name], Mapping)
         content[name] = {**content[name], **value} if both else value
-    return replace(message, content=content, template=None)
+    return message._replace(content=content, template=None)
 
 
-def _typed(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:
+def _typed(source: Source, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values; a number or a truth value that was written as text, as on a command line, as what it is."""
-    found = dict(values)
-    for each in source.variables:
-        value = found.get(each.name)
-        if each.type in _WRITTEN and isinstance(value, str):
-            found[each.name] = _read(value, each.type)
-    return found
+    found: list[Variable] | None = source.made.get("written")
+    if found is None:
+        found = source.made["written"] = [each for each in source.variables if each.type in _WRITTEN]
+    read = {each.name: _read(values[each.name], each.type) for each in found if isinstance(values.get(each.name), str)}
+    return {**values, **read} if read else values
 
 
 def _read(text: str, kind: VariableType) -> Any:

@@ -20,11 +20,10 @@ from typing import Any
 
 import minijinja
 
-from notifyctl.core.template import grammar, rules
+from notifyctl.core.template import grammar, rules, straight
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.straight import printed_names
 from notifyctl.core.template.tokens import position
-from notifyctl.core.template.values import given, joined, printed, replaced, unfit
+from notifyctl.core.template.values import TakenValues, given, joined, printed, replaced, unfit
 
 OUTPUT_MAX = 1_000_000
 """How many bytes a part may have when it is rendered."""
@@ -83,12 +82,18 @@ class Unit:
         return rules.guarded(self.text, self.tree, self.key)
 
     @cached_property
-    def printed(self) -> frozenset[str] | None:
-        """The names that it, and what it includes, prints as they are, where it prints only members; else None."""
-        found = printed_names(self.tree)
-        for each in self.includes.values():
-            found = None if found is None or each.printed is None else found | each.printed
-        return found
+    def shortcut(self) -> Shortcut | None:
+        """How it is rendered without the engine, where that may be. Raises TemplateError as `tree` does."""
+        found = straight.shorthand(self)
+        return None if found is None else Shortcut(found)
+
+
+@dataclass
+class Shortcut:
+    """A way around the engine: taken where it led to what the engine wrote when both were asked, the first time."""
+
+    shorthand: straight.Shorthand
+    holds: bool | None = None
 
 
 class Engine:
@@ -98,9 +103,19 @@ class Engine:
         self._functions = dict(functions or {})
         self._local = threading.local()
 
-    def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
+    def render(self, unit: Unit, values: Mapping[str, Any] | TakenValues) -> str:
         """Return what the unit says with these values, which are what JSON has. Raises TemplateError."""
-        return self._bench().render(unit, values)
+        found = given(values)
+        shortcut = unit.shortcut
+        if shortcut is None or shortcut.holds is False or not found.small:
+            return self._bench().render(unit, found.taken)
+        text = straight.run(shortcut.shorthand, found)
+        if text is not None and shortcut.holds and len(text) * 4 <= OUTPUT_MAX:
+            return text
+        asked = self._bench().render(unit, found.taken)
+        if text is not None and shortcut.holds is None:
+            shortcut.holds = text == asked
+        return asked
 
     def check(self, unit: Unit) -> None:
         """Raise TemplateError unless the unit is written as a template is; nothing is rendered."""
@@ -119,10 +134,9 @@ class _Bench:
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._units: dict[str, Unit] = {}
         self._room, self._work = OUTPUT_MAX, WORK_MAX
-        self._environment = self._made(functions, finalizer=self._print)
-        self._straight = self._made(functions)
+        self._environment = self._made(functions)
 
-    def _made(self, functions: Mapping[str, Callable[..., Any]], **more: Any) -> minijinja.Environment:
+    def _made(self, functions: Mapping[str, Callable[..., Any]]) -> minijinja.Environment:
         made = minijinja.Environment(
             loader=self._load,
             debug=True,  # what it costs comes with an error, whose variable's name is known only so
@@ -132,7 +146,7 @@ class _Bench:
             path_join_callback=self._join,
             keep_trailing_newline=True,
             pycompat=False,
-            **more,
+            finalizer=self._print,
         )
         for name in ("debug", "dict", "cycler", "joiner"):
             made.remove_global(name)
@@ -149,11 +163,8 @@ class _Bench:
     def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
         self._add(unit)
         self._room, self._work = OUTPUT_MAX, WORK_MAX
-        taken = given(values)
-        straight = taken.straight and unit.printed is not None and unit.printed.isdisjoint(taken.lists)
-        environment = self._straight if straight else self._environment
         try:
-            text = environment.render_template(unit.key, **taken)
+            text = self._environment.render_template(unit.key, **values)
         except BaseException as error:
             raise _explained(error, unit, self._units) from None
         if len(text) * 4 > OUTPUT_MAX and len(text.encode(errors="replace")) > OUTPUT_MAX:
@@ -172,7 +183,6 @@ class _Bench:
             return
         if len(self._units) > _KEPT:
             self._environment.clear_templates()
-            self._straight.clear_templates()
             self._units.clear()
         self._put(unit, 0)
 

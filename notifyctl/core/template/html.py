@@ -32,7 +32,7 @@ def inline(markup: str) -> str:
 
 def has_styles(markup: str) -> bool:
     """Whether there is a style sheet in it."""
-    return _STYLE.search(markup) is not None
+    return ("<s" in markup or "<S" in markup) and _STYLE.search(markup) is not None
 
 
 def require_shallow(markup: str) -> None:

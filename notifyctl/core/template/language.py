@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
@@ -49,14 +48,19 @@ def best(tag: str, offered: list[str]) -> str | None:
     return next((each for each in offered if _language(each) == own), None)
 
 
-@contextmanager
-def speaking(tag: str) -> Iterator[None]:
-    """Let templates that are rendered meanwhile follow the rules of that language."""
-    token = _spoken.set(tag)
-    try:
-        yield
-    finally:
-        _spoken.reset(token)
+class Speaking:
+    """Lets templates that are rendered meanwhile follow the rules of a language."""
+
+    __slots__ = ("_before", "_tag")
+
+    def __init__(self, tag: str) -> None:
+        self._tag = tag
+
+    def __enter__(self) -> None:
+        self._before = _spoken.set(self._tag)
+
+    def __exit__(self, *_: object) -> None:
+        _spoken.reset(self._before)
 
 
 def plural(number: Any, **forms: Any) -> str:

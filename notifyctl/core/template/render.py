@@ -9,7 +9,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.template import html, language, plaintext
 from notifyctl.core.template.engine import Engine, Unit
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.source import UNSET, Source, Variable, unfit
+from notifyctl.core.template.source import UNSET, Source, Variable, VariableType, unfit
 from notifyctl.core.template.values import TakenValues, given
 
 NO_TEXT = "(no text)"
@@ -35,16 +35,15 @@ class Renderer:
         """
         spoken = language.chosen(source, tag)
         taken = checked_values(source, values)
-        with language.speaking(spoken or "en"):
-            parts = {
-                name: self._engine.render(unit(source, name, spoken), taken) for name in part_names(source, spoken)
-            }
+        render = self._engine.render
+        with language.Speaking(spoken or "en"):
+            parts = {each.part: render(each, taken) for each in _units(source, spoken)}
         return _FINISH[source.channel](source, parts)
 
     def render_part(self, source: Source, part: str, values: Mapping[str, Any], tag: str | None = None) -> str:
         """Return one part alone, as it is rendered. Raises TemplateError."""
         spoken = language.chosen(source, tag)
-        with language.speaking(spoken or "en"):
+        with language.Speaking(spoken or "en"):
             return self._engine.render(unit(source, part, spoken), checked_values(source, values))
 
     def check(self, source: Source) -> None:
@@ -60,16 +59,21 @@ class Renderer:
 
 def part_names(source: Source, tag: str | None) -> list[str]:
     """Return the names of the parts that say something in a language, one of the data as `data.key`."""
-    known: list[str] | None = source.made.get(("parts", tag))
+    return [each.part for each in _units(source, tag)]
+
+
+def _units(source: Source, tag: str | None) -> list[Unit]:
+    """Return the parts that say something in a language, as the engine renders them."""
+    known: list[Unit] | None = source.made.get(("units", tag))
     if known is not None:
         return known
-    found: list[str] = []
+    names: list[str] = []
     for name, text in source.in_language(tag).items():
         if isinstance(text, Mapping):
-            found += [f"{name}.{key}" for key in text]
+            names += [f"{name}.{key}" for key in text]
         elif text:
-            found.append(name)
-    source.made["parts", tag] = found
+            names.append(name)
+    found = source.made["units", tag] = [unit(source, name, tag) for name in names]
     return found
 
 
@@ -81,13 +85,16 @@ def checked_values(source: Source, values: Mapping[str, Any]) -> TakenValues:
         raise error.at(source.name, "") from None
 
 
-def supplied(source: Source, values: Mapping[str, Any]) -> dict[str, Any]:
+def supplied(source: Source, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with the defaults of those that are not given. Raises TemplateError for a type that is wrong.
 
     What is not declared is let through.
     """
+    particular = _particular(source)
+    if not particular:
+        return values
     found = dict(values)
-    for variable in _declared(source):
+    for variable in particular:
         if variable.name not in found and variable.default is not UNSET:
             found[variable.name] = variable.default
         if variable.name in found:
@@ -102,6 +109,16 @@ def unit(source: Source, part: str, tag: str | None) -> Unit:
         found = Unit(source.name, part, _text(source, part, tag), part == "html", _included(source, part, tag))
         source.made[part, tag] = found
     return found
+
+
+def _particular(source: Source) -> list[Variable]:
+    """Return the variables of which more is declared than the name."""
+    known: list[Variable] | None = source.made.get("particular")
+    if known is None:
+        every = _declared(source)
+        known = [each for each in every if each.type is not VariableType.ANY or each.default is not UNSET]
+        source.made["particular"] = known
+    return known
 
 
 def _declared(source: Source) -> list[Variable]:

@@ -1,52 +1,322 @@
-"""Which templates print nothing but members of what they are given.
+"""Templates that print nothing but members of what they are given, rendered without the engine.
 
-The engine prints texts and most numbers as the rule says (`engine`), so that for those nobody has to be asked what each
-value prints as; being asked costs more than all else of a rendering.
+Most are such, and handing values to the engine costs more than all else of a rendering. Each is written as a function
+of Python once; what that writes is what the engine writes, to the byte. Whatever is unusual about a template or its
+values is left to the engine, which knows what to print, or what is wrong and how to say it: a value that is missing or
+is printed as JSON, a condition that is more than members, and what is large in any way.
+
+Of a template there are but constants in that function: its texts and the names of members, as `repr` writes them.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 from notifyctl.core.template.expression import Construct, Node
-from notifyctl.core.template.grammar import Body
+from notifyctl.core.template.grammar import Body, walk
+from notifyctl.core.template.rules import FUNCTIONS
+from notifyctl.core.template.values import TakenValues, printed
 
-_COUNTS = frozenset({"index", "index0", "revindex", "revindex0", "length"})
-_WALKED = frozenset({Construct.TEXT, Construct.BLOCK, Construct.IF, Construct.EXTENDS, Construct.INCLUDE})
+if TYPE_CHECKING:
+    from notifyctl.core.template.engine import Unit
 
+NODES_MOST = 300
+"""How many statements and texts a template may have, with those of what it includes."""
+STEPS_MOST = 10_000
+"""How many of them a rendering may come by: some ten of the engine's steps each, of which it allows far more."""
+ROOM = 1_000_000
+"""How many characters loops may write."""
+_PATH_LONGEST = 6
+_INCLUDES_DEEPEST = 8
+_BLOCKS_DEEPEST = 10
 
-def printed_names(tree: Body) -> frozenset[str] | None:
-    """Return the names that are printed as they are, where all that is printed is a name or a member; else None."""
-    found: set[str] = set()
-    return frozenset(found) if all(_is_straight(node, frozenset(), found) for node in tree) else None
-
-
-def _is_straight(node: Node, items: frozenset[str], found: set[str]) -> bool:
-    """Whether a statement prints only that; `items` are the names that stand for items of lists here."""
-    if node.kind is Construct.OUTPUT:
-        return _is_member(node.nodes[0], items, found)
-    if node.kind is Construct.FOR:
-        if len(node.names) != 1 or not _is_path(node.nodes[0]):
-            return False
-        body, orelse = node.bodies
-        inner = items | {node.names[0]}
-        return all(_is_straight(each, inner, found) for each in body) and all(
-            _is_straight(each, items, found) for each in orelse
-        )
-    if node.kind not in _WALKED:
-        return False
-    return all(_is_straight(each, items, found) for body in node.bodies for each in body)
+Shorthand = Callable[[Mapping[str, Any], bool], str]
+"""Writes a template with values, of which some may have to be escaped in HTML."""
 
 
-def _is_member(node: Node, items: frozenset[str], found: set[str]) -> bool:
-    if node.kind is Construct.NAME:
-        if node.name not in items:
-            found.add(node.name)
-        return True
-    if node.kind is not Construct.MEMBER or not _is_path(node):
-        return False
-    return node.nodes[0].name != "loop" or node.name in _COUNTS
+class Unusual(Exception):
+    """What the engine has to decide."""
 
 
-def _is_path(node: Node) -> bool:
-    while node.kind is Construct.MEMBER:
-        node = node.nodes[0]
-    return node.kind is Construct.NAME
+def shorthand(unit: Unit) -> Shorthand | None:
+    """Return how a template is rendered without the engine; None where it cannot be."""
+    author = _Author()
+    try:
+        said = _Template(unit, author, 0).whole(_Spot({}, None))
+    except Unusual:
+        return None
+    author.write(1, f"return {said}")
+    space: dict[str, Any] = {"__builtins__": {}, **_KNOWN}
+    exec(compile("\n".join(author.lines), f"<{unit.part}>", "exec"), space)  # noqa: S102 - of constants, see above
+    made: Shorthand = space["write"]
+    return made
+
+
+def run(found: Shorthand, values: TakenValues) -> str | None:
+    """Return what it says with these values; None where the engine has to decide."""
+    try:
+        return found(values.plain, not values.harmless)
+    except (Unusual, KeyError, TypeError):  # what has no value, or no members
+        return None
+
+
+class _Spot(NamedTuple):
+    """Where a statement stands: how the function calls what loops gave, the loop's count and list, in which block."""
+
+    items: Mapping[str, str]
+    loop: tuple[str, str] | None
+    level: int = 1
+    depth: int = 0
+
+    def within(self, levels: int = 1) -> _Spot:
+        """Return a spot in a block that stands here, whose lines begin further to the right."""
+        if self.depth > _BLOCKS_DEEPEST:
+            raise Unusual
+        return self._replace(level=self.level + levels, depth=self.depth + 1)
+
+
+class _Author:
+    """The function as it is written; `nodes` counts what it was made of."""
+
+    def __init__(self) -> None:
+        self.lines = ["def write(given, unsafe):", f"    steps, room = {STEPS_MOST}, {ROOM}"]
+        self.nodes = 0
+        self._names = 0
+
+    def write(self, level: int, line: str) -> None:
+        self.lines.append("    " * level + line)
+
+    def name(self) -> str:
+        """Return a name that nothing has."""
+        self._names += 1
+        return f"v{self._names}"
+
+    def count(self) -> None:
+        self.nodes += 1
+        if self.nodes > NODES_MOST:
+            raise Unusual
+
+
+class _Template:
+    """Writes one template. `_blocks` are its blocks as templates that extend others fill them."""
+
+    def __init__(self, unit: Unit, author: _Author, depth: int) -> None:
+        if depth > _INCLUDES_DEEPEST:
+            raise Unusual
+        self._unit = unit
+        self._author = author
+        self._depth = depth
+        self._blocks: dict[str, tuple[Unit, Body]] = {}
+
+    def whole(self, spot: _Spot) -> str:
+        """Write it; return what its text is called. Raises Unusual, as all here do."""
+        unit = self._unit
+        for _ in range(_INCLUDES_DEEPEST):
+            own = [node for node in walk(unit.tree) if node.kind is Construct.BLOCK]
+            if len({node.name for node in own}) < len(own):
+                raise Unusual
+            self._blocks = {**{node.name: (unit, node.bodies[0]) for node in own}, **self._blocks}
+            if not unit.tree or unit.tree[0].kind is not Construct.EXTENDS:
+                return self._sequence(unit, unit.tree, spot)
+            if any(node.kind not in (Construct.TEXT, Construct.BLOCK) for node in unit.tree[1:]):
+                raise Unusual
+            unit = self._other(unit, unit.tree[0])
+        raise Unusual
+
+    def _other(self, unit: Unit, node: Node) -> Unit:
+        """Return the template that a tag names, where it says no more than that."""
+        found = unit.includes.get(node.name)
+        if found is None or not _NAMING.fullmatch(unit.text, node.start, node.end) or found.escaped != unit.escaped:
+            raise Unusual
+        return found
+
+    def _sequence(self, unit: Unit, body: Body, spot: _Spot) -> str:
+        """Write statements one after the other; return what they say, as an expression."""
+        said: list[str] = []
+        for node in body:
+            self._author.count()
+            if node.kind is Construct.TEXT:
+                said.append(_text(unit.text, node).replace("{", "{{").replace("}", "}}"))
+            elif node.kind is Construct.OUTPUT:
+                said.append(f"{{{self._printed(unit, _member(node.nodes[0], spot), spot)}}}")
+            else:
+                said.append(f"{{{self._statement(unit, node, spot)}}}")
+        return f"f{''.join(said)!r}"
+
+    def _printed(self, unit: Unit, value: str, spot: _Spot) -> str:
+        """Write how a value is printed: texts as they are, which nearly all are."""
+        write, name = self._author.write, self._author.name()
+        write(spot.level, f"{name} = {value}")
+        if unit.escaped:
+            write(spot.level, f"if unsafe or type({name}) is not str: {name} = escaped({name})")
+        else:
+            write(spot.level, f"if type({name}) is not str: {name} = shown({name})")
+        return name
+
+    def _statement(self, unit: Unit, node: Node, spot: _Spot) -> str:
+        """Write a statement; return the name of what it says."""
+        said = self._author.name()
+        match node.kind:
+            case Construct.FOR:
+                self._loop(unit, node, spot, said)
+            case Construct.IF:
+                self._choice(unit, node, spot, said)
+            case Construct.BLOCK if not spot.items:
+                self._author.write(spot.level, f"{said} = {self._sequence(*self._blocks[node.name], spot.within(0))}")
+            case Construct.INCLUDE:
+                included = _Template(self._other(unit, node), self._author, self._depth + 1)
+                self._author.write(spot.level, f"{said} = {included.whole(spot._replace(loop=None))}")
+            case _:
+                raise Unusual
+        return said
+
+    def _loop(self, unit: Unit, node: Node, spot: _Spot, said: str) -> None:
+        if len(node.names) != 1 or len(node.nodes) != 1 or node.names[0] in _RESERVED:
+            raise Unusual
+        author, level = self._author, spot.level
+        items, item, count, each = (author.name() for _ in range(4))
+        author.write(level, f"{items} = {_member(node.nodes[0], spot)}")
+        author.write(level, f"if type({items}) is not list and type({items}) is not tuple: raise Unusual")
+        author.write(level, f"{said} = []")
+        before = len(author.lines)
+        author.write(level, f"for {count}, {item} in enumerate({items}):")
+        nodes = author.nodes
+        inner = spot.within()._replace(items={**spot.items, node.names[0]: item}, loop=(count, items))
+        author.write(level + 1, f"{each} = {self._sequence(unit, node.bodies[0], inner)}")
+        author.write(level + 1, f"room -= len({each})")
+        author.write(level + 1, "if room < 0: raise Unusual")
+        author.write(level + 1, f"{said}.append({each})")
+        spent = f"steps -= len({items}) * {1 + author.nodes - nodes}"
+        author.lines[before:before] = ["    " * level + spent, "    " * level + "if steps < 0: raise Unusual"]
+        author.write(level, f"{said} = join({said})")
+        if node.bodies[1]:
+            author.write(level, f"if not {items}:")
+            author.write(level + 1, f"{said} = {self._sequence(unit, node.bodies[1], spot.within())}")
+
+    def _choice(self, unit: Unit, node: Node, spot: _Spot, said: str) -> None:
+        write = self._author.write
+        for test, body in zip(node.nodes, node.bodies, strict=False):
+            write(spot.level, f"if {_test(unit.text, test, spot)}:")
+            write(spot.level + 1, f"{said} = {self._sequence(unit, body, spot.within())}")
+            write(spot.level, "else:")
+            spot = spot.within()
+        otherwise = node.bodies[len(node.nodes) :]
+        write(spot.level, f"{said} = {self._sequence(unit, otherwise[0], spot) if otherwise else repr('')}")
+
+
+# Expressions
+
+
+def _member(node: Node, spot: _Spot) -> str:
+    """Return how the function calls a member. Raises Unusual for any other expression."""
+    path: list[str] = []
+    while node.kind is Construct.MEMBER and node.name.isidentifier():
+        path.append(node.name)
+        [node] = node.nodes
+    if node.kind is not Construct.NAME or len(path) > _PATH_LONGEST:
+        raise Unusual
+    if node.name == "loop":
+        return _of_loop(path, spot)
+    if node.name in _RESERVED:
+        raise Unusual
+    members = "".join(f"[{each!r}]" for each in reversed(path))
+    return f"{spot.items.get(node.name, f'given[{node.name!r}]')}{members}"
+
+
+def _of_loop(path: list[str], spot: _Spot) -> str:
+    """Return what is known in a loop of where it is."""
+    if spot.loop is None or len(path) != 1 or path[0] not in _COUNTS:
+        raise Unusual
+    count, items = spot.loop
+    return _COUNTS[path[0]].format(count=count, items=items)
+
+
+def _test(source: str, node: Node, spot: _Spot) -> str:
+    """Return how a condition is decided. Raises Unusual for one that is more than members."""
+    if node.kind is Construct.UNARY and source[node.start : node.nodes[0].start].strip() == "not":  # once
+        return f"(not {_test(source, node.nodes[0], spot)})"
+    if node.kind is Construct.BINARY and node.name in ("and", "or"):
+        left, right = (_test(source, each, spot) for each in node.nodes)
+        return f"({left} {node.name} {right})"
+    return f"is_true({_member(node, spot)})"
+
+
+# Values
+
+
+def _is_true(value: Any) -> bool:
+    if value is None or type(value) in _SOUND:
+        return bool(value)
+    raise Unusual
+
+
+def _shown(value: Any) -> str:
+    """Return what a value that is no text prints as. Raises Unusual for what is printed as JSON."""
+    if type(value) is float:
+        return _number(value)
+    if type(value) is int and -_EXACT < value < _EXACT:
+        return str(value)
+    if value is None or type(value) is bool:
+        return printed(value)
+    raise Unusual
+
+
+@lru_cache(maxsize=10_000)
+def _number(value: float) -> str:
+    if abs(value) >= _EXACT:
+        raise Unusual
+    return printed(value)
+
+
+def _escaped(value: Any) -> str:
+    """Return what a value prints as in HTML."""
+    if type(value) is str:
+        return value.translate(_ESCAPES) if _special(value) else value
+    return _shown(value)
+
+
+_KNOWN: Mapping[str, Any] = {
+    **{each.__name__: each for each in (enumerate, len, list, str, tuple, type)},
+    "Unusual": Unusual,
+    "escaped": _escaped,
+    "is_true": _is_true,
+    "join": "".join,
+    "shown": _shown,
+}
+
+
+# Text
+
+
+def _text(source: str, node: Node) -> str:
+    """Return a text without the blanks that the tags beside it take away."""
+    text = source[node.start : node.end]
+    if source[node.start - 3 : node.start] in _TAKING_AFTER:
+        text = text.lstrip(_BLANKS)
+    if source[node.end : node.end + 3] in _TAKING_BEFORE:
+        text = text.rstrip(_BLANKS)
+    return text
+
+
+_NAMING = re.compile(r"\{%[-+]?\s*\w+\s+(\"[^\"\\]*\"|'[^'\\]*')\s*[-+]?%\}")
+_RESERVED = FUNCTIONS | {"loop", "self", "caller", "super"}
+_COUNTS = {
+    "index": "({count} + 1)",
+    "index0": "{count}",
+    "revindex": "(len({items}) - {count})",
+    "revindex0": "(len({items}) - {count} - 1)",
+    "length": "len({items})",
+    "first": "({count} == 0)",
+    "last": "({count} == len({items}) - 1)",
+}
+_EXACT = 2**53  # what is larger, the engine may have as an integer where it was none
+_SOUND = frozenset({int, float, bool, str, list, tuple, dict})
+_special = re.compile("[<>&\"'/]").search
+_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
+_TAKING_AFTER = ("-}}", "-%}", "-#}")
+_TAKING_BEFORE = ("{{-", "{%-", "{#-")
+# What Unicode calls White_Space: Python's `strip` takes away more.
+_BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))

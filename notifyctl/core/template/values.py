@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from notifyctl.core import json_codec
 from notifyctl.core.template.failure import TemplateError
 
 DEEPEST = 50
 """Levels of lists and objects that a value may have."""
 _LARGEST = 2**63
-_USUAL = 1e-4  # a number with a fraction, this far from 0 at least and its inverse at most, has no exponent anywhere
+_SMALL = 32 * 1024
+_HARMFUL = b"<>&'/\\"  # a backslash stands before a quote in JSON
 _MACRO = {"name", "arguments", "caller"}  # what the engine says of one
 
 
@@ -62,22 +64,35 @@ class ObjectValue:
             raise AttributeError("items")
 
 
-class TakenValues(dict[str, Any]):
-    """Values as the engine takes them: made once for all parts of a notification.
+class TakenValues:
+    """The values of one notification, looked through once for all its parts. Raises TemplateError for unfit ones.
 
-    `straight` says that the engine prints them as the rule says: texts, and numbers that it writes as Python does, in
-    objects and in lists, which are `lists` by their names; nothing else is a list.
+    `plain` are they as `json` gives them; `small` says that they are few and short, `harmless` that nothing in them has
+    to be escaped in HTML.
     """
 
+    __slots__ = ("_taken", "harmless", "plain", "small")
+
     def __init__(self, values: Mapping[str, Any]) -> None:
-        odd: list[Any] = []
-        super().__init__({name: _given(value, name, 0, odd) for name, value in values.items()})
-        self.straight = not odd
-        self.lists = frozenset(name for name, value in self.items() if type(value) is tuple)
+        self.plain = values
+        self._taken: dict[str, Any] | None = None
+        written = json_codec.at_once(values)
+        self.small = written is not None and len(written) <= _SMALL
+        self.harmless = written is not None and len(written.translate(None, _HARMFUL)) == len(written)
+        # A null may have been no number; what opens often may be too deep.
+        if written is None or b"null" in written or written.count(b"{") + written.count(b"[") > DEEPEST:
+            _ = self.taken
+
+    @property
+    def taken(self) -> dict[str, Any]:
+        """Return them as the engine takes them, which costs something."""
+        if self._taken is None:
+            self._taken = {name: _given(value, name, 0) for name, value in self.plain.items()}
+        return self._taken
 
 
-def given(values: Mapping[str, Any]) -> TakenValues:
-    """Return values as the engine takes them. Raises TemplateError for one that JSON does not have."""
+def given(values: Mapping[str, Any] | TakenValues) -> TakenValues:
+    """Return values, looked through. Raises TemplateError for one that JSON does not have."""
     return values if isinstance(values, TakenValues) else TakenValues(values)
 
 
@@ -148,12 +163,11 @@ def number(value: float) -> str:
     return text if "e" not in text else format(Decimal(text), "f")
 
 
-def _given(value: Any, name: str, depth: int, odd: list[Any]) -> Any:
-    """Return a value as the engine takes it; one that the engine would not print by the rule is added to `odd`."""
+def _given(value: Any, name: str, depth: int) -> Any:
+    """Return a value as the engine takes it."""
     if type(value) is str and value.isascii():  # nearly all of them
         return value
     if value is None or value is True or value is False:
-        odd.append(value)
         return value
     if isinstance(value, str):
         return _text(value, name)
@@ -162,17 +176,13 @@ def _given(value: Any, name: str, depth: int, odd: list[Any]) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TemplateError(f"{name} is {value}, which is no number of JSON", variable=name)
-        if value.is_integer() or not _USUAL < abs(value) < 1 / _USUAL:
-            odd.append(value)
         return float(value)
     if depth >= DEEPEST:
         raise TemplateError(f"{name} is nested too deep", variable=name)
     if isinstance(value, (list, tuple)):
-        if depth:
-            odd.append(value)
-        return tuple(_given(each, name, depth + 1, odd) for each in value)
+        return tuple(_given(each, name, depth + 1) for each in value)
     if isinstance(value, Mapping):
-        return ObjectValue({_text(key, name): _given(each, name, depth + 1, odd) for key, each in value.items()})
+        return ObjectValue({_text(key, name): _given(each, name, depth + 1) for key, each in value.items()})
     raise TemplateError(f"{name} is a {type(value).__name__}, which JSON does not have", variable=name)
 
 

@@ -1,0 +1,186 @@
+"""What is rendered without the engine is what the engine renders, to the byte, or is left to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notifyctl.core.template import engine, straight
+from notifyctl.core.template.engine import Engine, Unit
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.values import given as taken
+
+ENGINE = Engine()
+
+_names = st.sampled_from(["a", "b", "o", "l", "items", "i", "gone"])
+_loops = st.sampled_from(["index", "index0", "first", "last", "length", "revindex", "x"]).map("loop.{}".format)
+_paths = st.lists(_names, min_size=1, max_size=3).map(".".join) | _loops
+_blanks = st.sampled_from(["", " ", "\n", "\r\n", "\t \n", "\u00a0", "\x1c", "\u2028", "\x85", "\u200b"])
+_letters = st.sampled_from(["x", "<p>", "%", "%s", "%%", "100 %", "ä", "&", "}}", "%}", "#}", "-", "{", "-}}", "😀"])
+_texts = st.lists(_blanks | _letters, max_size=4).map("".join)
+_mark = st.sampled_from(["", "-", "+", ""])
+_conditions = st.recursive(
+    _paths,
+    lambda each: (
+        st.builds("{} {}".format, st.sampled_from(["not", "not not"]), each)
+        | each.map("({})".format)
+        | st.builds("{} {} {}".format, each, st.sampled_from(["and", "or"]), each)
+    ),
+)
+_outputs = st.builds("{{{{{} {} {}}}}}".format, _mark, _paths, _mark)
+
+
+def _tag(inside: str | st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    inner = st.just(inside) if isinstance(inside, str) else inside
+    return st.builds("{{%{} {} {}%}}".format, _mark, inner, _mark)
+
+
+def _statements(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    def row(*parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return st.tuples(*parts).map("".join)
+
+    loop = _tag(st.builds("for {} in {}".format, _names, _paths))
+    choice = _tag(_conditions.map("if {}".format))
+    other = _tag(_conditions.map("elif {}".format))
+    return st.one_of(
+        row(loop, inner, _tag("endfor")),
+        row(loop, inner, _tag("else"), inner, _tag("endfor")),
+        row(choice, inner, _tag("endif")),
+        row(choice, inner, other, inner, _tag("else"), inner, _tag("endif")),
+        row(_tag(st.sampled_from("xyz").map("block {}".format)), inner, _tag("endblock")),
+        row(_tag("raw"), _blanks, st.just("{{ a }}"), _blanks, _tag("endraw")),
+        _tag(st.sampled_from(['include "other"', 'include "other" ignore missing'])),
+        st.builds("{{#{} {{{{ a }}}} {}#}}".format, _mark, _mark),
+    )
+
+
+_bodies = st.recursive(
+    _texts | _outputs,
+    lambda inner: st.lists(_texts | _outputs | _statements(inner), max_size=5).map("".join),
+    max_leaves=8,
+)
+_scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    | st.sampled_from(["<a href='/x?a=1&b=2'>", '"', "%s", "", "a/b", "it's"])
+)
+_members = st.sampled_from(["a", "b", "i", "items"])
+_values = st.recursive(
+    _scalars, lambda each: st.lists(each, max_size=3) | st.dictionaries(_members, each, max_size=4), max_leaves=12
+)
+_rows = st.lists(st.fixed_dictionaries({"a": _scalars, "b": _scalars}), max_size=3)
+_given = st.fixed_dictionaries(
+    {"a": _scalars, "b": _values, "o": st.dictionaries(_names, _values), "l": st.lists(_values, max_size=3)},
+    optional={"items": _rows, "i": _scalars},
+)
+
+
+def _unit(text: str, layout: str, other: str, *, escaped: bool) -> Unit:
+    includes = {"other": Unit("other", "body", other, escaped)}
+    includes["layout"] = Unit("layout", "body", layout, escaped, dict(includes))
+    return Unit("t", "body", text, escaped, includes)
+
+
+def _both(unit: Unit, values: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return what is written without the engine and by it; None where it is left to the engine, or that refuses it."""
+    found = taken(values)
+    script = straight.shorthand(unit)
+    mine = None if script is None else straight.run(script, found)
+    try:
+        return mine, ENGINE._bench().render(unit, found.taken)
+    except TemplateError:
+        return mine, None
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(_bodies, _bodies, _bodies, st.booleans(), st.booleans(), _given)
+def test_what_is_written_is_what_the_engine_writes(
+    text: str, layout: str, other: str, escaped: bool, extends: bool, values: dict[str, Any]
+) -> None:
+    """Whatever it is made of and given: loops, conditions, layouts, blanks taken away, values of all kinds."""
+    unit = _unit(('{% extends "layout" %}' if extends else "") + text, layout, other, escaped=escaped)
+    try:
+        ENGINE.check(unit)
+    except TemplateError:
+        return
+    try:
+        mine, asked = _both(unit, values)
+    except TemplateError:
+        return  # what is included is no template
+    assert mine in (None, asked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dear {{ a }}, {{ o.a }}: {{ n }}, {{ f }}",
+        "{% for i in l -%}\n {{ loop.index }}. {{ i.a }}{% if not loop.last %}, {% endif %}{% else %}-{% endfor %}",
+        "{% if o.a and not gone_not %}{{ o.a }}{% elif n %}{{ n }}{% else %}.{% endif %}",
+        '{% extends "layout" %}{% block x %}{{ a }}{% include "other" %}{% endblock %}',
+    ],
+)
+@pytest.mark.parametrize("escaped", [True, False])
+def test_usual_templates_need_no_engine(text: str, escaped: bool) -> None:
+    """Names, members, loops, conditions, layouts and what is included."""
+    unit = _unit(text, "<p>{% block x %}{% endblock %}</p>", " {{ o.a }}", escaped=escaped)
+    values = {
+        "a": "<Anna> & 'Co'",
+        "o": {"a": "x/y"},
+        "l": [{"a": "1 %"}, {"a": 2}],
+        "n": 3,
+        "f": 2.5,
+        "gone_not": False,
+    }
+    mine, asked = _both(unit, values)
+    assert mine is not None
+    assert mine == asked
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("{{ gone }}", {}),
+        ("{{ a.b }}", {"a": "text"}),
+        ("{{ a }}", {"a": [1]}),
+        ("{{ a|upper }}", {"a": "x"}),
+        ("{% for i in a %}{{ i }}{% endfor %}", {"a": {"b": 1}}),
+        (
+            "{% for i in a %}{% for k in a %}{% for m in a %}{{ m }}{% endfor %}{% endfor %}{% endfor %}",
+            {"a": [1] * 50},
+        ),
+        ("{% for i in a %}{{ b }}{% endfor %}", {"a": [1] * 200, "b": "x" * 10_000}),
+        ("{{ a }}", {"a": "x" * 100_000}),
+        ("{{ a }}{{ a }}" * 500, {"a": "x"}),
+        ("{% include 'a' %}", {}),
+        ("{% set a = 1 %}{{ a }}", {}),
+    ],
+)
+def test_what_is_unusual_or_large_is_left_to_the_engine(text: str, values: dict[str, Any]) -> None:
+    """The engine says what is wrong, prints what is no text, and keeps to its bounds."""
+    unit = Unit("t", "body", text)
+    script = straight.shorthand(unit)
+    found = taken(values)
+    assert script is None or not found.small or straight.run(script, found) is None
+
+
+def test_a_shortcut_is_taken_once_the_engine_wrote_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rendering is done both ways; were they to differ, the engine would write all others."""
+    unit, asked = Unit("t", "body", "Dear {{ a }}"), Engine()
+    assert [asked.render(unit, {"a": each}) for each in "xy"] == ["Dear x", "Dear y"]
+    monkeypatch.setattr(engine._Bench, "render", lambda *_: "asked")
+    assert asked.render(unit, {"a": "z"}) == "Dear z"
+    other = Unit("t", "body", "Hello {{ a }}")
+    assert [asked.render(other, {"a": each}) for each in "xy"] == ["asked", "asked"]
+
+
+def test_values_are_looked_through_though_no_template_prints_them() -> None:
+    """What JSON does not have is refused, also where the engine is not asked."""
+    for unfit in (float("nan"), object(), {1: 2}, "\ud83d", [float("inf")]):
+        with pytest.raises(TemplateError):
+            ENGINE.render(Unit("t", "body", "a"), {"x": unfit})
