@@ -122,6 +122,8 @@ def test_map_names_what_a_column_is() -> None:
         (["user\tchannel"], [], "is unknown", "--delimiter tab"),
         (["user", "Name"], ["Name=user"], "'user' and 'Name' are both user", ""),
         (["expires_in", "expires-in"], [], "are both expires_in", ""),
+        (["channel", "body"], [], "no column is user", "--map COLUMN=user"),
+        (["user", "body"], [], "no column is channel", "--channel C"),
         (["user"], ["Name=user"], "--map: there is no column 'Name'", "there are: user"),
         (["user", "X"], ["X=temlate"], "is unknown: probably template", ""),
         (["user", "X"], ["X"], "is no COLUMN=TARGET", ""),
@@ -187,7 +189,8 @@ TYPED = [
 )
 def test_a_row_that_cannot_be_meant_says_which_column(said: Mapping[str, Any], reason: str, typed: bool) -> None:
     """Of CSV and of NDJSON by one schema; the row keeps its identity, so that it can be corrected."""
-    row = _one(None, said) if typed else _one(list(said), list(said.values()))
+    cells = {"user": "", "channel": "", **said}
+    row = _one(None, said) if typed else _one(list(cells), list(cells.values()))
     assert isinstance(row, BadRow)
     assert reason in row.reason
     assert row.identity

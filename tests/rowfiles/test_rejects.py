@@ -82,8 +82,8 @@ def test_ndjson_rows_are_rejected_again_as_the_same_rows(folder: Path, lines: li
 
 
 def _compare(folder: Path, path: Path, rejects: Path) -> None:
-    bad = [each for each in _rejecting(path, rejects) if isinstance(each, BadRow)]
-    again = _rejecting(rejects, folder / f"again{rejects.suffix}")
+    bad = [each for each in _rejecting(path, rejects, user="anna") if isinstance(each, BadRow)]
+    again = _rejecting(rejects, folder / f"again{rejects.suffix}", user="anna")
     assert [type(each) for each in again] == [BadRow] * len(bad)
     assert [each.identity for each in again] == [each.identity for each in bad]
     assert (folder / f"again{rejects.suffix}").read_text().count("\n") == rejects.read_text().count("\n")

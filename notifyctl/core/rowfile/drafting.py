@@ -65,6 +65,8 @@ class Drafter:
     ) -> None:
         self._header, self._columns = header, known
         self._targets = None if header is None else known.of_header(header)
+        if self._targets is not None:
+            _require(self._targets, defaults)
         self._defaults, self._batch = defaults, batch
         self._ordinal, self._fresh = ordinal, fresh
         readings = schema.TYPED if header is None else schema.WRITTEN
@@ -173,6 +175,13 @@ class Drafter:
             return schema.any_json(value)
         except UsageError as error:
             raise UsageError(f"{name} {error.message}") from None
+
+
+def _require(targets: Sequence[str | None], defaults: RowDefaults) -> None:
+    """Raise UsageError where no row could say what each has to."""
+    for name, known, remedy in (("user", defaults.user, ""), ("channel", defaults.channel, "--channel C, or ")):
+        if name not in targets and known is None:
+            raise UsageError(f"the header: no column is {name}", f"{remedy}--map COLUMN={name}")
 
 
 def _reason(error: NotifyctlError) -> str:
