@@ -133,11 +133,22 @@ def test_the_file_that_is_read_is_not_written(tmp_path: Path) -> None:
     """Its rows would be gone with those that were taken; by whatever name it is called."""
     path = tmp_path / "x.csv"
     path.write_text("user\nanna\n")
-    (tmp_path / "same.csv").symlink_to(path)
+    (tmp_path / "same.csv").hardlink_to(path)
     for name in ("x.csv", "same.csv"):
         with opened(str(path)) as file, pytest.raises(UsageError, match="is the file that is read"):
             Rejects(str(tmp_path / name), file)
     assert path.read_text() == "user\nanna\n"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """What it points at is somebody's file, which nobody named."""
+    path, other = tmp_path / "x.csv", tmp_path / "other"
+    path.write_text("user\nanna\n")
+    other.write_text("theirs")
+    (tmp_path / "r.csv").symlink_to(other)
+    with opened(str(path)) as file, pytest.raises(UsageError, match="is no regular file"):
+        Rejects(str(tmp_path / "r.csv"), file)
+    assert other.read_text() == "theirs"
 
 
 @pytest.mark.parametrize("name", ["no/such/folder.csv", ".", "\0", "/dev/null"])

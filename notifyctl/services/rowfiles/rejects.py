@@ -79,7 +79,8 @@ class Rejects:
 
     def _opened(self) -> TextIO:
         try:
-            if self._path.exists() and not self._path.is_file():  # a device must not be replaced
+            if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
+                # A device must not be replaced, nor what somebody else's link points at.
                 raise UsageError(f"--rejects: {self._path}: is no regular file")
             if self._path.exists() and Path(self._rows).exists() and self._path.samefile(self._rows):
                 raise UsageError(f"--rejects: {self._path} is the file that is read", "name another file")
@@ -126,7 +127,8 @@ class _CsvEnds:
 
 def _place(path: str) -> Path:
     try:
-        return Path(path).expanduser().resolve()
+        place = Path(path).expanduser()
+        return place.parent.resolve() / place.name
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(f"--rejects: {path!r}: {error}") from error
 
