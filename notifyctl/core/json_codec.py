@@ -190,7 +190,7 @@ def _is_sure(value: Any) -> bool:
     """Return whether there is nothing in it that orjson would write in another way: all but numbers with a point."""
     if type(value) not in _NESTS:
         return type(value) in _SURE
-    for each in _inside(value):
+    for each in value.values() if type(value) is dict else value:
         kind = type(each)
         if kind not in _SURE and (kind not in _NESTS or not _is_sure(each)):
             return False

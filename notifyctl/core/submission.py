@@ -270,9 +270,10 @@ def _template(draft: Draft, found: Template | NotifyctlError | None) -> Template
 def _provider(draft: Draft, providers: Sequence[ProviderConfig]) -> ProviderConfig | NotifyctlError:
     if draft.provider is not None:
         return _given_provider(draft.provider, draft.channel, providers)
-    of_channel = (each for each in providers if each.is_active and each.channel is draft.channel)
-    best = next(of_channel, None)
-    return best or NoProvider(f"no active provider delivers {draft.channel}")
+    for each in providers:
+        if each.is_active and each.channel is draft.channel:
+            return each
+    return NoProvider(f"no active provider delivers {draft.channel}")
 
 
 def _given_provider(

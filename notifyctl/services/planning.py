@@ -72,8 +72,9 @@ def plan_all(
     found = list[Planned]()
     first: dict[str, Former] = {}
     builders: dict[str, Builder] = {}
+    loadable: dict[str, bool] = {}
     for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
-        planned = plan(draft, known, id_, tx.now, batch_id)
+        planned = plan(draft, known, id_, tx.now, batch_id, loadable)
         if isinstance(planned, Plan):
             row = planned.row
             before = first.get(row.idempotency_key)
@@ -87,15 +88,28 @@ def plan_all(
     return found
 
 
-def plan(draft: Draft, known: SubmissionFacts, id_: str, now: int, batch_id: str | None = None) -> Planned:
-    """Return what a draft comes to, by a provider whose adapter can be loaded."""
+def plan(
+    draft: Draft,
+    known: SubmissionFacts,
+    id_: str,
+    now: int,
+    batch_id: str | None = None,
+    loadable: dict[str, bool] | None = None,
+) -> Planned:
+    """Return what a draft comes to, by a provider whose adapter can be loaded; `loadable` keeps which can."""
+    loadable = {} if loadable is None else loadable
     planned = submission.plan(draft, _with_channels(known, draft), id_, now, batch_id)
     if isinstance(planned, NoProvider):
         names = " or ".join(adapter.name for adapter in registry.for_channel(draft.channel)) or "NAME"
         return Conflict(planned.message, f"notifyctl providers add {names}")
-    if isinstance(planned, Plan) and draft.provider is None and not _is_loadable(planned.row.provider):
+    if isinstance(planned, Plan) and draft.provider is None:
+        name = planned.row.provider
+        if name not in loadable:
+            loadable[name] = _is_loadable(name)
+        if loadable[name]:
+            return planned
         others = [each for each in known.providers if each.provider_name != planned.row.provider]
-        return plan(draft, replace(known, providers=others), id_, now, batch_id)
+        return plan(draft, replace(known, providers=others), id_, now, batch_id, loadable)
     return planned
 
 
@@ -196,7 +210,7 @@ def _template_gone(planned: Storable) -> Conflict:
 
 def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
     """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
-    if all(each.channel is not None for each in known.providers):
+    if None not in [each.channel for each in known.providers]:
         return known
     return replace(known, providers=[_with_channel(each, draft) for each in known.providers])
 

@@ -15,7 +15,7 @@ from notifyctl.core.gate import Person
 from notifyctl.core.model import Channel
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
-from notifyctl.core.suppression import AddressKey, asked
+from notifyctl.core.suppression import AddressKey, asked, asks_none
 from notifyctl.core.wording import Template
 from notifyctl.store import categories, ids, providers, standings, suppressions, templates
 from notifyctl.store import users as people
@@ -129,7 +129,7 @@ def _key(draft: Draft, who: Recipient | NotifyctlError) -> str | None:
 
 def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[AddressKey]:
     """Return which addresses of a draft are still to be looked up; `group` is its category's group of mails."""
-    if not isinstance(who, Recipient):
+    if not isinstance(who, Recipient) or (not group and asks_none(draft.payload, who.address)):
         return []
     to = message("", draft.channel, draft.payload, who.address)
     return asked(to._replace(group=group) if group else to, who.address)

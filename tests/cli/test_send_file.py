@@ -6,6 +6,7 @@ import csv
 import json
 import signal
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,3 +347,15 @@ def _ms(iso: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(iso).timestamp() * 1_000
+
+
+def test_ids_are_uuids(cli: Cli, database: Database, write: Callable[..., str]) -> None:
+    """Of version 4 (RFC 9562), lower-case, as everywhere."""
+    text = HEADER + "".join(f"anna,email,Hello,{number}\n" for number in range(300))
+    sent(cli, "-f", write(text))
+    with database.read() as tx:
+        ids = list(tx.execute(select(n.id)).scalars())
+    made = [uuid.UUID(each) for each in ids]
+    assert len(set(made)) == 300
+    assert {(each.version, each.variant) for each in made} == {(4, uuid.RFC_4122)}
+    assert [str(each) for each in made] == ids
