@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def look(db: Database, work: Callable[[Tx], object], *, indexed: bool = False, o
 @contextmanager
 def _undone(db: Database) -> Iterator[Tx]:
     with db._engine.connect() as conn:
-        yield db._begun(conn, writing=True)
+        yield db._begun(conn, partial(db.dialect.begin, writing=True))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.store import hours, metrics, receipts
-from notifyctl.store.db.database import Database
+from notifyctl.store.db.database import Begin, Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import HOUR_MS, Bucket, hour_of
 from notifyctl.store.metrics import GRACE_MS, RolledUp, rollup
@@ -40,8 +40,8 @@ class Clocked(Database):
 
     at = START
 
-    def _begun(self, conn: Connection, *, writing: bool, statement_s: float | None = None) -> Tx:
-        return super()._begun(conn, writing=writing, statement_s=statement_s).at(self.at)
+    def _begun(self, conn: Connection, begin: Begin, statement_s: float | None = None) -> Tx:
+        return super()._begun(conn, begin, statement_s).at(self.at)
 
 
 @pytest.fixture
