@@ -86,6 +86,11 @@ class Change:
         return False
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether the attempt may have gone out although nobody said so."""
+        return False
+
+    @property
     def refusals(self) -> Sequence[Refusal]:
         """The addresses that must not be written to any more."""
         return ()
@@ -138,6 +143,11 @@ class Retry(Change):
         """Unless it may have gone out."""
         return not self.in_doubt
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Where the one before may have."""
+        return self.in_doubt
+
 
 @dataclass(frozen=True, slots=True)
 class Bury(Change):
@@ -160,7 +170,12 @@ class Bury(Change):
     @property
     def uncounts(self) -> bool:
         """Unless it may have gone out."""
-        return self.category is not Category.OUTCOME_UNKNOWN
+        return not self.is_in_doubt
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Where that is why."""
+        return self.category is Category.OUTCOME_UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,16 @@ def give_back(tx: Tx, counted: Sequence[Counted]) -> None:
         tx.execute(update(cap_usage).where(*theirs).values(used=_u.used - number))
 
 
+def let_count(tx: Tx, perhaps_sent: Sequence[Counted]) -> None:
+    """Let count, should the user set a cap today, what may have gone out while there was none."""
+    moments: dict[int, list[str]] = {}
+    for each in perhaps_sent:
+        moments.setdefault(each.at, []).append(each.id)
+    for at, ids in moments.items():
+        uncounted = (tx.dialect.is_any(_n.id, ids), _n.counted_at.is_(None))
+        tx.execute(update(notifications).where(*uncounted).values(counted_at=at))
+
+
 def forget_counts(tx: Tx) -> None:
     """Let what counts for everybody's caps be counted again."""
     tx.execute(delete(cap_usage))

@@ -20,7 +20,7 @@ RowStream = Generator[T, None, None]
 
 ASKED = 2_000
 """How many ids are fetched at once."""
-MOST = 250
+MOST = 1_000
 MOST_BYTES = 4 * 1024 * 1024
 """How many rows are read at once, and how large they may be, together."""
 

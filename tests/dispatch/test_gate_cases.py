@@ -140,7 +140,7 @@ def members(policy: Policy, now: int, many: int, chance: random.Random) -> Itera
             counts_transactional=policy.cap_counts_transactional,
         )
         was_capped = case.cap is not None and chance.random() < 0.5
-        kinds = [Kind.ACCEPTED] * 3 + [Kind.PERMANENT] + ([Kind.UNKNOWN] if was_capped else [])
+        kinds = [Kind.ACCEPTED] * 3 + [Kind.PERMANENT, Kind.UNKNOWN]
         past = [
             Past(chance.choice(BEFORE_MS), chance.choice([None, "bills", "offers"]), chance.choice(kinds))
             for _ in range(chance.randrange(6))

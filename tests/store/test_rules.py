@@ -201,6 +201,32 @@ def test_what_was_sent_before_there_was_a_cap_counts(database: Database, anna: s
     assert len(take(database).claims) == 1
 
 
+@pytest.mark.parametrize("on_unknown", [OnUnknown.HOLD, OnUnknown.RETRY])
+def test_what_may_have_gone_out_before_there_was_a_cap_counts(
+    database: Database, anna: str, on_unknown: OnUnknown
+) -> None:
+    """Nobody knows whether it arrived; a cap that is set the same day holds for it, too, and once."""
+    seed.pending(database, anna, count=2)
+    for each in take(database, NOON - HOUR).claims:
+        end(database, each, Kind.UNKNOWN, NOON - HOUR, on_unknown=on_unknown)
+    wish(database, anna, frequency_cap=3)
+    new = seed.pending(database, anna, count=2, due_at=NOON - 2 * HOUR)
+    taken = {each.id for each in take(database).claims}
+    assert len(taken & set(new)) == 1
+    assert len(taken) == (1 if on_unknown is OnUnknown.HOLD else 3)
+
+
+def test_what_died_before_there_was_a_cap_counts(database: Database, anna: str) -> None:
+    """Of an attempt whose dispatcher died nobody knows either, whatever becomes of the next one."""
+    seed.pending(database, anna)
+    assert len(take(database, NOON - HOUR).claims) == 1
+    (again,) = take(database, NOON - HOUR + 65_000, lost=frozenset({ME})).claims
+    end(database, again, Kind.PERMANENT, NOON - HOUR + 66_000)
+    wish(database, anna, frequency_cap=1)
+    seed.pending(database, anna)
+    assert take(database).claims == ()
+
+
 def test_moving_begins_no_new_count(database: Database, anna: str) -> None:
     """From Auckland to Los Angeles: what went out within the present local day counts, whatever the date was."""
     wish(database, anna, frequency_cap=2, timezone="Pacific/Auckland")

@@ -258,6 +258,7 @@ def _terms(
 
 def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spared: bool = False) -> Batch:
     """Triage what was leased, and write what is not taken."""
+    taken = replace(taken, due=_with_lost_counted(tx, taken.due))
     lost = [row.id for row in taken.due if row.lease_id is not None]
     told = early.about(tx, lost) if lost else []
     rules = Rules(tx.now, terms.policy, taken.due)
@@ -281,6 +282,19 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
         spared=spared,
         crowded=taken.crowded,
     )
+
+
+def _with_lost_counted(tx: Tx, due: Sequence[Due]) -> Sequence[Due]:
+    """Return the rows; an attempt that was lost, before its user had a cap, counts for one that is set that day."""
+    lost = {
+        row.id: Counted(row.id, row.user_id, row.message_type, row.last_attempted)
+        for row in due
+        if row.lease_id is not None and row.counted_at is None and row.last_attempted is not None
+    }
+    if not lost:
+        return due
+    standings.let_count(tx, list(lost.values()))
+    return [row._replace(counted_at=lost[row.id].at) if row.id in lost else row for row in due]
 
 
 def _park_others(tx: Tx, due: Sequence[Due]) -> None:

@@ -23,6 +23,7 @@ def follow(tx: Tx, done: Sequence[Change]) -> None:
     metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
     suppressions.learn(tx, _refusals(done))
     standings.give_back(tx, _counted(done))
+    standings.let_count(tx, _perhaps_sent(done))
     _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
     hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
 
@@ -55,6 +56,11 @@ def _refusals(done: Sequence[Change]) -> list[AddressNews]:
 
 def _counted(done: Sequence[Change]) -> list[Counted]:
     claims = (each.of for each in done if each.uncounts and isinstance(each.of, Claim) and each.of.counted)
+    return [Counted(claim.id, claim.user_id, claim.channel.value, claim.claimed_at) for claim in claims]
+
+
+def _perhaps_sent(done: Sequence[Change]) -> list[Counted]:
+    claims = (each.of for each in done if each.is_in_doubt and isinstance(each.of, Claim) and not each.of.counted)
     return [Counted(claim.id, claim.user_id, claim.channel.value, claim.claimed_at) for claim in claims]
 
 
