@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
+from collections import deque
 from typing import BinaryIO
 
+from notifyctl.core.rowfile.rows import LONGEST
 from notifyctl.services.rowfiles.csv_rows import CsvRows
 from notifyctl.services.rowfiles.lines import Lines, refuse_encoding
 
@@ -15,26 +19,46 @@ _BEGINNING = 8
 def check(stream: BinaryIO, name: str, *, quoted: bool, delimiter: str) -> None:
     """Read it to its end. Raises UsageError that names file, line and byte for bytes that are no text in UTF-8.
 
-    With `quoted` a quote that is never closed is named by its line, too. Where quotes come in pairs, none can be open.
+    With `quoted` a quote that is never closed is named by its line, too.
     """
-    text, quotes = _Decoding(name), 0
+    text, has_quotes = _Decoding(name), False
     while chunk := stream.read(_STEP):
         text.decode(chunk)
-        quotes += chunk.count(b'"')
+        has_quotes = has_quotes or b'"' in chunk
     text.decode(b"")
-    if quoted and quotes % 2:
+    if not (quoted and has_quotes):
+        return
+    stream.seek(0)
+    if text.longest > LONGEST or not _is_sound(stream, delimiter):
         stream.seek(0)
         for _ in CsvRows(Lines(stream, name), delimiter):
             pass
 
 
+def _is_sound(stream: BinaryIO, delimiter: str) -> bool:
+    """Return whether every quote is closed, as the parser of the rows sees it; quicker than reading them."""
+    csv.field_size_limit(LONGEST)
+    lines = io.TextIOWrapper(stream, "utf-8-sig", newline="\n")
+    try:
+        deque(csv.reader(lines, delimiter=delimiter, strict=True), maxlen=0)
+    except csv.Error:
+        return False
+    finally:
+        lines.detach()
+    return True
+
+
 class _Decoding:
-    """Where in a file one is: in which line, behind how many of its bytes, and with what the line begins."""
+    """Where in a file one is: in which line, behind how many of its bytes, and with what the line begins.
+
+    `longest` is a line's length, of those that do not end in the part in which they begin, or of all these together.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._line, self._bytes, self._beginning = 1, 0, b""
+        self.longest = 0
 
     def decode(self, chunk: bytes) -> None:
         """Go on with the next part, nothing at the end. Raises UsageError for what is no text in UTF-8."""
@@ -51,8 +75,10 @@ class _Decoding:
 
     def _pass(self, chunk: bytes) -> None:
         if ends := chunk.count(b"\n"):
+            self.longest = max(self.longest, self._bytes + chunk.index(b"\n"))
             self._line += ends
             chunk = chunk[chunk.rindex(b"\n") + 1 :]
             self._bytes, self._beginning = 0, b""
         self._bytes += len(chunk)
+        self.longest = max(self.longest, self._bytes)
         self._beginning = (self._beginning + chunk[:_BEGINNING])[:_BEGINNING]
