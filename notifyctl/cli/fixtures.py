@@ -24,7 +24,7 @@ app = Noun("Files that say what a database should hold, for CI and tests.")
 
 TYPED_FROM = 100
 SHOWN_SAMPLES = 10
-_SECTIONS = [each.name for each in kinds.KINDS if each.inside is None]
+_SECTIONS = [each.name for each in kinds.KINDS if each.inside is None and each.dumped]
 
 
 class SchemaLeaf(Leaf):
@@ -139,7 +139,13 @@ def _means(run: Invocation, by: str | None, *, dry: bool) -> Any:
     from notifyctl.services.fixtures.shelf import Means
 
     who = by or run.system.actor.user_id or run.settings.operator
-    return Means(who, FixtureSecrets(partial(new_key, run), dry=dry), lambda: run.system.keyring)
+    return Means(who, FixtureSecrets(partial(new_key, run), dry=dry), lambda: run.system.keyring, lambda: _terms(run))
+
+
+def _terms(run: Invocation) -> Any:
+    from notifyctl.services.planning import SubmissionTerms
+
+    return SubmissionTerms(run.settings.provider_urls, run.settings.policy, run.settings.unsubscribe_url)
 
 
 def _label(option: str | None, fixture: Fixture) -> str | None:
