@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,19 @@ _DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 5
 _NO_DATE = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|General', re.IGNORECASE)
 
 
+# What the standard library's reader of zips raises for those that are none, or no longer.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    OSError,
+    NotImplementedError,
+)
+
+
 class _DocumentType(Exception):
     """It has one, with entities perhaps."""
 
@@ -48,11 +62,13 @@ class Workbook:
             raise self._too_large()
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        except _DAMAGE as error:
             hint = "save it as .xlsx, without a password" if data.startswith(_ENCRYPTED) else _AS_CSV
             raise UsageError(f"{name}: it is no XLSX workbook", hint) from error
         if sum(each.file_size for each in self._zip.infolist()) > MOST_UNPACKED:
             raise self._too_large()
+        if any(each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for each in self._zip.infolist()):
+            raise UsageError(f"{name}: it is packed in a way that no spreadsheet uses", _AS_CSV)
         self._unpacked = 0
         main = next(iter(self._related("", "officeDocument").values()), "xl/workbook.xml")
         self._main = main
@@ -83,10 +99,10 @@ class Workbook:
             parser.Parse(b"", True)
         except _DocumentType:
             raise UsageError(f"{self.name}: {part}: it has a document type, as no workbook has", _AS_CSV) from None
-        except (expat.ExpatError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise UsageError(f"{self.name}: {part}: it is damaged: {error}", _AS_CSV) from error
-        except (KeyError, RuntimeError, NotImplementedError) as error:  # missing, encrypted, packed in a rare way
+        except (LookupError, RuntimeError) as error:  # missing, encrypted, of an unknown encoding
             raise UsageError(f"{self.name}: {part}: it cannot be read: {error}", _AS_CSV) from error
+        except (expat.ExpatError, *_DAMAGE) as error:
+            raise UsageError(f"{self.name}: {part}: it is damaged: {error}", _AS_CSV) from error
 
     def _too_large(self) -> UsageError:
         return UsageError(f"{self.name}: it has more than {MOST_UNPACKED // 1_000_000} MB when it is unpacked", _AS_CSV)
