@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import attrgetter
 from typing import Any, BinaryIO
 
@@ -21,6 +20,8 @@ FORMS = ("csv", "ndjson", "parquet")
 GROUP_BYTES = 8 * 1024 * 1024
 """How much of a Parquet file is one group of rows, which is held in memory."""
 PORTION = 250
+PORTION_CHARS = 1024 * 1024
+"""How many rows are made Arrow's at once, and how much text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +158,14 @@ def _put_parquet(file: BinaryIO, of: Sequence[ExportColumn], rows: Iterable[Any]
 
 def _portions(values: Sequence[Callable[[Any], Any]], rows: Iterable[Any]) -> Iterator[list[list[Any]]]:
     """Yield the values of a few rows at a time: as Python has them they need several times what Arrow needs."""
-    rest = iter(rows)
-    while portion := [[value(row) for value in values] for row in islice(rest, PORTION)]:
+    portion, room = list[list[Any]](), PORTION_CHARS
+    for row in rows:
+        portion.append([value(row) for value in values])
+        room -= sum(len(each) for each in portion[-1] if isinstance(each, str))
+        if len(portion) == PORTION or room < 0:
+            yield portion
+            portion, room = [], PORTION_CHARS
+    if portion:
         yield portion
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -11,10 +12,12 @@ from notifyctl.cli.output import iso
 from notifyctl.store.db.database import Database
 from tests.reliability import history
 from tests.reliability.sizes import Tell, sizes
+from tests.support import seed
 from tests.support.command import Cli
 
 FLAT_KB = 16_000
 """By how much more rows may need more: what keeps memory for the next use has not got all of it with the few."""
+LARGE, FEW_LARGE_KB = 2_000_000, 60_000
 _RUN = """
 import re, sys
 from notifyctl.cli.app import main
@@ -51,3 +54,18 @@ def test_memory_does_not_grow(
     counts = {f"{noun} {form}": f"{few[form]:,} and {most:,} kB" for (noun, form), most in all_.items()}
     tell("22 exports stay flat", {"rows": many, **counts})
     assert not {each: (few[each[1]], most) for each, most in all_.items() if most > few[each[1]] + FLAT_KB}
+
+
+@pytest.mark.slow
+@sizes((30, ("ndjson", "parquet")), (200, FORMS))
+def test_large_messages_are_few_at_a_time(cli: Cli, database: Database, size: tuple[int, tuple[str, ...]]) -> None:
+    """Of two megabytes each: as much memory as a few of them need, whichever form it is."""
+    many, forms = size
+    seed.provider(database)
+    anna = seed.user(database)
+    for _ in range(many):
+        seed.pending(database, anna, payload=json.dumps({"v": 1, "subject": "s", "html": "x" * LARGE}))
+    for form in forms:
+        few = peak_kb(cli, "users", "export", "-o", form, "--output", "few")
+        all_ = peak_kb(cli, "notifications", "export", "-o", form, "--output", "all")
+        assert all_ < few + FEW_LARGE_KB, (form, few, all_)
