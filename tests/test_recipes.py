@@ -122,3 +122,10 @@ def _cpu_s(command: list[str], folder: Path, env: dict[str, str]) -> float:
     subprocess.run(command, cwd=folder, env=env, capture_output=True, check=True, timeout=60)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_an_editor_takes_the_recipe_for_valid(bare_cli: Cli) -> None:
+    """By the schema that `fixtures schema` prints, though it reads YAML as version 1.1."""
+    jsonschema: Any = pytest.importorskip("jsonschema")
+    made = bare_cli.call("fixtures", "schema").ok().json()
+    jsonschema.Draft202012Validator(made).validate(yaml.safe_load(block("# fixtures/people.yaml")))

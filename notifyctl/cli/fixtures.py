@@ -175,7 +175,7 @@ def _agree(run: Invocation, options: Mapping[str, Any], removed: Sequence[Fixtur
 
 
 def _show(run: Invocation, done: Any, *, dry: bool) -> None:
-    if run.out.asked_form in (None, "table", "plain") and run.out.fields is None:
+    if run.out.asked_form is None and run.out.fields is None:
         for each in done.changes:
             run.out.write_exactly(f"{diff(each)}\n")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from notifyctl.store.db.database import Database
@@ -374,3 +375,44 @@ suppressions:
         "categories[0].name", "categories[0].kind", "categories[0].provider_group",
         "suppressions[0].reason", "suppressions[1].address", "suppressions[3]",
     ])  # fmt: skip
+
+
+def test_two_that_apply_the_same_at_once_make_it_once(cli: Cli) -> None:
+    """One waits for the other, and finds nothing to do."""
+    path = cli.home / "people.yaml"
+    path.write_text(PEOPLE)
+    running = [cli.start("fixtures", "apply", "-f", str(path), "-o", "json") for _ in range(3)]
+    done = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], done
+    assert sorted(len(json.loads(stdout)) for stdout, _ in done) == [0, 0, 4]
+
+
+def test_a_protected_profile_is_named_before_something_is_removed(cli: Cli) -> None:
+    """`--yes` is no agreement there; nothing is asked where nothing is removed."""
+    config = cli.home / "config.toml"
+    config.write_text("[profiles.prod]\nprotected = true\n")
+    options = ("--label", "ci", "--profile", "prod", "--config", str(config))
+    apply(cli, PEOPLE, *options).ok()
+    for agreed in (("--yes",), ("--expect", "4"), ("--confirm", "other"), ()):
+        assert apply(cli, "users: []", *options, "--prune", *agreed).exit_code == 2
+    assert len(changes(apply(cli, "users: []", *options, "--prune", "--confirm", "prod", "-o", "json"))) == 4
+
+
+def test_a_person_at_a_terminal_is_asked(cli: Cli) -> None:
+    """With what goes; only "y" is a yes."""
+    apply(cli, PEOPLE, "--label", "ci").ok()
+    path = cli.home / "none.yaml"
+    path.write_text("label: ci\n")
+    options = ("fixtures", "apply", "-f", str(path), "--prune")
+    refused = cli.type(*options, keys="n\n")
+    assert (refused.exit_code, "delete user bob" in refused.stderr) == (2, True)
+    assert cli.type(*options, keys="y\n").exit_code == 0
+    assert cli.call("users", "list", "-o", "json").ok().json() == []
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "ndjson", "csv", "plain", "markdown", "table"])
+def test_changes_in_every_form(cli: Cli, form: str) -> None:
+    """A record for each change, where a format is asked for."""
+    done = apply(cli, PEOPLE, "-o", form).ok()
+    assert all(word in done.stdout for word in ("create", "users", "anna")), done.stdout
+    assert apply(cli, PEOPLE, "-o", form).ok().stderr == "4 unchanged\n"

@@ -225,3 +225,22 @@ def _rsa() -> str:
     key = rsa.generate_private_key(65_537, 2_048)
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def test_what_cannot_be_written_is_told_all_at_once(cli: Cli, database: Database) -> None:
+    """Templates that cannot be published and providers that are refused, each with its line; nothing is done."""
+    before = counts(database)
+    text = """\
+users: [{username: anna, email: anna@example.org}]
+templates:
+- {name: one, channel: sms, by: anna, body: "{{ name"}
+- {name: two, channel: sms, by: anna, body: "{% include 'none' %}"}
+providers:
+- {name: sendgrid, api_key: {env: SENDGRID_KEY}, settings: {from: nobody}}
+notifications:
+- {user: anna, key: a, channel: sms, template: one}
+"""
+    refused = apply(cli, text)
+    places = [line.split(": ")[:2] for line in refused.stderr.splitlines()[:-1]]
+    assert places == [["-:3:3", "templates[0]"], ["-:4:3", "templates[1]"], ["-:6:3", "providers[0]"]]
+    assert counts(database) == before
