@@ -2,7 +2,8 @@
 
 A chunk is one transaction: it is stored as a whole or not at all, and a row that comes again is recognised by its key.
 So whoever is stopped anywhere repeats the same, and nothing is there twice. While the database stores a chunk, the next
-one is read and planned. What was found out of a row is at most a chunk old when the row is stored.
+one is planned, and while it is asked for that, further rows are read. What was found out of a row is at most a chunk
+old when the row is stored.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ PORTION_CHARS, CHUNK_CHARS = 1_000_000, 8_000_000
 TRIES = 5
 
 DraftedRows = Iterable[RowDraft | BadRow]
+_RowPortion = list[RowDraft | BadRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +122,41 @@ class Importer:
         """Yield what is to be stored in one transaction each."""
         chunk: list[_Ready] = []
         size, most = 0, self._db.dialect.rows_at_once
-        for portion in portions(rows, most):
+        for portion, planned in self._planned(portions(rows, most)):
             if self._stopped:
                 return
             if len(chunk) + len(portion) > most:
                 yield chunk
                 chunk, size = [], 0
-            planned = self._planned(portion)
-            size += sum(len(each.row.payload) + len(each.cells) for each in planned)
-            chunk += planned
+            ready = self._ready(portion, planned)
+            size += sum(len(each.row.payload) + len(each.cells) for each in ready)
+            chunk += ready
             if size >= CHUNK_CHARS:
                 yield chunk
                 chunk, size = [], 0
         if chunk:
             yield chunk
 
-    def _planned(self, rows: Sequence[RowDraft | BadRow]) -> list[_Ready]:
+    def _planned(self, read: Iterator[_RowPortion]) -> Iterator[tuple[_RowPortion, list[Planned]]]:
+        """Yield portions with what their drafts come to; while the database is asked for one, the next one is read."""
+        before: tuple[_RowPortion, Future[list[Planned]]] | None = None
+        with ThreadPoolExecutor(1, "plan") as planner:
+            for portion in read:
+                fitting = list(map(self._order.fitting, portion))
+                drafts = [row.draft for row in fitting if isinstance(row, RowDraft)]
+                planning_it = planner.submit(plans, self._db, drafts, self._order)
+                if before is not None:
+                    yield before[0], before[1].result()
+                before = fitting, planning_it
+            if before is not None:
+                yield before[0], before[1].result()
+
+    def _ready(self, rows: _RowPortion, planned: Sequence[Planned]) -> list[_Ready]:
         """Return what is to be stored of some rows, and tell what the others came to."""
-        rows = list(map(self._order.fitting, rows))
-        planned = iter(plans(self._db, [row.draft for row in rows if isinstance(row, RowDraft)], self._order))
+        rest = iter(planned)
         ready: list[_Ready] = []
         for row in rows:
-            came_to = row if isinstance(row, BadRow) else next(planned)
+            came_to = row if isinstance(row, BadRow) else next(rest)
             if isinstance(came_to, Plan):
                 kept = _packed(row.cells)
                 ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, kept))
@@ -220,9 +235,9 @@ def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder) -> list[Pla
     return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id))
 
 
-def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[list[RowDraft | BadRow]]:
+def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[_RowPortion]:
     """Yield rows as many at a time as are planned with one look at the database, or `most`; fewer of long ones."""
-    portion: list[RowDraft | BadRow] = []
+    portion: _RowPortion = []
     size = 0
     for row in rows:
         portion.append(row)

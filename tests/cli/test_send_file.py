@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, select
 
+from notifyctl.core.errors import CommitUnknown
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, notification_preferences, notifications, suppressions, users
 from tests.support import seed
@@ -195,7 +196,7 @@ def test_a_pipe_that_breaks_says_what_was_stored(cli: Cli, database: Database) -
     """Nobody can look ahead in a pipe: whole chunks stay, and the message says how to go on."""
     rate = database.dialect.rows_at_once
     row = "anna,email,Hello,It works\n"
-    broken = HEADER.encode() + row.encode() * (rate + 2_000) + b"anna,email,Hello,\xff\n"
+    broken = HEADER.encode() + row.encode() * (2 * rate + 2_000) + b"anna,email,Hello,\xff\n"
     result = cli.call("send", "-f", "-", "--format", "csv", "--batch", "spring", input=broken)
     assert result.exit_code == 2
     count = len(stored(database))
@@ -206,7 +207,7 @@ def test_a_pipe_that_breaks_says_what_was_stored(cli: Cli, database: Database) -
     whole = broken.replace(b"\xff", b"x")
     again = cli.call("send", "-f", "-", "--format", "csv", "--batch", "spring", "-o", "json", input=whole).ok()
     assert again.json()["deduplicated"] == count
-    assert len(stored(database)) == rate + 2_001
+    assert len(stored(database)) == 2 * rate + 2_001
 
 
 def test_a_canary_goes_first(cli: Cli, database: Database, write: Callable[..., str]) -> None:
@@ -319,6 +320,70 @@ def test_a_user_who_is_deleted_meanwhile_is_one_rejected_row(
     assert result.exit_code == 6
     assert counts(result.json()) == (150, 0, 150)
     assert "line 3: the user was deleted" in result.stderr
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_unknown_commit_is_looked_into(
+    cli: Cli,
+    database: Database,
+    write: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    committed: bool,
+) -> None:
+    """Lost in COMMIT: whether the chunk is there or not, each of its rows is accepted once, and told of once."""
+    commit, lost = Database._commit, list[bool]()
+
+    def commits(db: Database, conn: Any) -> None:
+        if committed or lost:
+            commit(db, conn)
+        if not lost:
+            lost.append(True)
+            raise CommitUnknown("the connection was lost while it stored the change")
+
+    monkeypatch.setattr(Database, "_commit", commits)
+    text = HEADER + "".join(f"anna,email,Hello,{number}\n" for number in range(300))
+    assert counts(sent(cli, "-f", write(text), "--batch", "spring")) == (300, 0, 0)
+    assert lost
+    assert len(stored(database)) == 300
+    with database.read() as tx:
+        told = tx.execute(select(audit_logs.c.changes).where(audit_logs.c.resource_type == "batch")).scalars().all()
+    assert [json.loads(each)["count"] for each in told] == [300]
+
+
+def test_a_batch_that_is_cancelled_meanwhile_takes_no_more(
+    cli: Cli, database: Database, write: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored stays as it was cancelled; the run ends with the next chunk, and says what it had stored."""
+    from notifyctl.services import importing
+
+    most = database.dialect.rows_at_once
+    stored_by, calls = importing._store, list[int]()
+
+    def cancelling(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            cli.run("batches", "cancel", "spring", "--yes").ok()
+        return stored_by(*args)
+
+    monkeypatch.setattr(importing, "_store", cancelling)
+    text = HEADER + "".join(f"anna,email,Hello,{number}\n" for number in range(most + 10))
+    result = cli.call("send", "-f", write(text), "--batch", "spring")
+    assert result.exit_code == 5
+    assert f"{most:,} rows were stored before" in result.stderr
+    shown = cli.call("batches", "show", "spring", "-o", "json").ok().json()
+    assert (shown["state"], shown["total"], shown["cancelled"]) == ("cancelled", most, most)
+
+
+def test_a_person_sees_how_far_it_is(cli: Cli, write: Callable[..., str]) -> None:
+    """A bar with the rows, their rate and the time left, which is gone at the end; a pipe or -q gets none."""
+    file = write(GOOD)
+    shown = cli.type("send", "-f", file, keys="", env={"TERM": "xterm"})
+    assert shown.exit_code == 0
+    assert "3 rows" in shown.stderr
+    assert "100%" in shown.stderr
+    assert "3 accepted" in shown.stderr
+    assert "100%" not in cli.run("send", "-f", file).ok().stderr
+    assert "rows" not in cli.type("-q", "send", "-f", file, keys="", env={"TERM": "xterm"}).stderr
 
 
 def test_ctrl_c_ends_after_what_is_being_stored(cli: Cli, database: Database, write: Callable[..., str]) -> None:
