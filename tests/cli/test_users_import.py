@@ -309,6 +309,17 @@ def test_a_pipe_that_breaks_says_what_was_stored(cli: Cli) -> None:
     assert "nothing was written" in dry.stderr
 
 
+def test_a_file_on_stdin_is_looked_through_first(cli: Cli) -> None:
+    """From where it stands: what the shell gives is a file that can be read twice, and a pipe is not."""
+    path = _file(cli, b"username,email\nanna,anna@example.org\nbob,\xff\n")
+    with Path(path).open("rb") as file:
+        done = cli.start(*IMPORT, "-", "--format", "csv", stdin=file)
+        _, err = done.communicate(timeout=60)
+    assert done.returncode == 2
+    assert "stdin: line 3, byte 5: 0xff is no text in UTF-8" in err
+    assert _people(cli) == {}
+
+
 def test_a_person_at_a_terminal_sees_how_far_it_is(cli: Cli) -> None:
     """A bar meanwhile, and one line when it is done."""
     table = "username,email\n" + "".join(f"u{at},u{at}@example.org\n" for at in range(2_500))

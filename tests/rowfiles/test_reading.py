@@ -269,7 +269,7 @@ def test_stdin_is_read_once_and_its_form_is_said(tmp_path: Path) -> None:
         pass
     with opened("-", io.BytesIO(b"a,b\n1,2\n3,\xff\n"), form=RowForm.CSV) as file:
         assert next(file.rows) == FileRow(2, ["1", "2"])
-        with pytest.raises(UsageError, match="line 3, byte 3"):
+        with pytest.raises(UsageError, match="stdin: line 3, byte 3"):
             next(file.rows)
 
 

@@ -53,11 +53,11 @@ def opened(
     A name that ends in `.gz` is of a file compressed by gzip.
     """
     known = form or _form(name)
-    apart = _delimiter(delimiter, known)
+    apart, called = _delimiter(delimiter, known), "stdin" if name == "-" else name
     with ExitStack() as stack:
         raw = _raw(name, stdin, stack)
         if known is RowForm.XLSX:
-            yield _sheet(name, raw)
+            yield _sheet(name, called, raw)
             return
         size = _size(raw)
         counted = _Counted(raw, 0 if size is None else raw.tell())
@@ -65,20 +65,20 @@ def opened(
         if _is_packed(name):
             stream = io.BufferedReader(_Unzipped(stream, name), _STEP)
         if size is not None:
-            checking.check(stream, name, quoted=known is RowForm.CSV, delimiter=apart)
+            checking.check(stream, called, quoted=known is RowForm.CSV, delimiter=apart)
             stream.seek(0)
-        lines = Lines(stream, name)
+        lines = Lines(stream, called)
         reader = CsvRows(lines, apart) if known is RowForm.CSV else NdjsonRows(lines)
         yield RowFile(name, known, apart, reader.header, iter(reader), counted.tell, size)
 
 
-def _sheet(name: str, raw: BinaryIO) -> RowFile:
+def _sheet(name: str, called: str, raw: BinaryIO) -> RowFile:
     from notifyctl.services.rowfiles.workbook import Workbook
     from notifyctl.services.rowfiles.xlsx_rows import XlsxRows
 
     if _is_packed(name):
         raise UsageError(f"{name}: a workbook is compressed already", "gunzip it")
-    reader = XlsxRows(Workbook(raw, name))
+    reader = XlsxRows(Workbook(raw, called))
     return RowFile(name, RowForm.XLSX, ",", reader.header, iter(reader), lambda: reader.read, reader.size)
 
 
