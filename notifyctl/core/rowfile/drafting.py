@@ -91,7 +91,7 @@ class Drafter:
             else:
                 said = by_target(self._targets, cells)  # type: ignore[arg-type]
         except UsageError as error:
-            return self(BadRow(line, f"{error.message}; {error.hint}", cells))
+            return self(BadRow(line, error.message, cells))
         for other, name in schema.SPELLED.items():
             if other in said:
                 said[name] = said.pop(other)

@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from xml.parsers import expat
 
 from notifyctl.core.errors import UsageError
@@ -32,7 +32,9 @@ _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _HALF = re.compile(r"[\ud800-\udfff]")
 # Formats that every workbook knows (18.8.30), and what in others is for the eye alone: texts, colours, conditions.
 _DATES = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
-_NO_DATE = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|General', re.IGNORECASE)
+_PERCENTAGES = frozenset({9, 10})
+_EXPONENT = re.compile(r"E[+-]0+", re.IGNORECASE)
+_FOR_THE_EYE = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|General', re.IGNORECASE)
 
 
 # What the standard library's reader of zips raises for those that are none, or no longer.
@@ -74,7 +76,7 @@ class Workbook:
         self._main = main
         self.sheet = self._first_sheet()
         self.texts = self._texts()
-        self.dates = self._dates()
+        self.formats = self._formats()
 
     def size(self, part: str) -> int:
         """Return how many bytes a part has."""
@@ -154,15 +156,15 @@ class Workbook:
             _drain(self.walk(part, reader.started, ended))
         return texts
 
-    def _dates(self) -> frozenset[int]:
-        """Return the styles of cells that show a number as a date or a time."""
-        own: dict[int, bool] = {}
+    def _formats(self) -> list[NumberFormat]:
+        """Return how the styles of cells show a number, in their order."""
+        own: dict[int, NumberFormat] = {}
         styles: list[int] = []
         within: list[str] = []
 
         def started(tag: str, has: Attributes) -> None:
             if tag == "numFmt" and has.get("numFmtId", "").isdecimal():
-                own[int(has["numFmtId"])] = _is_date(has.get("formatCode", ""))
+                own[int(has["numFmtId"])] = number_format(has.get("formatCode", ""))
             elif tag == "cellXfs":
                 within.append(tag)
             elif tag == "xf" and within:
@@ -175,7 +177,15 @@ class Workbook:
 
         for part in self._related(self._main, "styles").values():
             _drain(self.walk(part, started, ended))
-        return frozenset(at for at, number in enumerate(styles) if own.get(number, number in _DATES))
+        return [own.get(number) or NumberFormat(number in _DATES, number in _PERCENTAGES, 0) for number in styles]
+
+
+class NumberFormat(NamedTuple):
+    """How a number is shown: as a date or time, as a percentage, with at least so many digits before the point."""
+
+    is_date: bool
+    is_percentage: bool
+    digits: int
 
 
 class RichText:
@@ -234,8 +244,12 @@ def _parser(started: Started, ended: Ended) -> expat.XMLParserType:
     return parser
 
 
-def _is_date(code: str) -> bool:
-    return re.search(r"[dmyhs]", _NO_DATE.sub("", code), re.IGNORECASE) is not None
+def number_format(code: str) -> NumberFormat:
+    """Return what a format makes of a number (18.8.31); what is for the eye alone does not count."""
+    bare = _FOR_THE_EYE.sub("", code)
+    whole = _EXPONENT.sub("", bare.partition(";")[0]).partition(".")[0]
+    is_date = re.search(r"[dmyhs]", bare, re.IGNORECASE) is not None
+    return NumberFormat(is_date, "%" in bare, whole.count("0"))
 
 
 def _nothing(_: str, __: str) -> None:

@@ -10,13 +10,14 @@ from notifyctl.core.rowfile.columns import unfit_header
 from notifyctl.core.rowfile.identity import TEXT
 from notifyctl.core.rowfile.rows import LONGEST, BadRow, FileRow
 from notifyctl.services.rowfiles.lines import TOO_LONG
-from notifyctl.services.rowfiles.workbook import Attributes, RichText, Workbook, unescaped
+from notifyctl.services.rowfiles.workbook import Attributes, NumberFormat, RichText, Workbook, unescaped
 
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6})")
 _RANGE = re.compile(r"([A-Z]{1,3})([1-9]\d{0,6}):([A-Z]{1,3})([1-9]\d{0,6})")
 _SURE_DIGITS = 15
 """A double has so many that are certain; of more, a spreadsheet keeps zeros."""
 _MOST_COLUMNS = 16_384
+PLAIN = NumberFormat(False, False, 0)
 _AS_TEXT = "format the column as text and enter it again"
 
 SheetRow = tuple[int, dict[int, str], list[str]]
@@ -26,9 +27,10 @@ SheetRow = tuple[int, dict[int, str], list[str]]
 class XlsxRows:
     """Reads the rows below a header, which is the first row that has cells, of the first sheet that is shown.
 
-    Cells are texts as those of CSV: TRUE is `true`, a number its digits. A row is refused with a cell whose value is
-    not certain: a formula, an error, a date or time, a number of more digits than a spreadsheet keeps. Rows without
-    cells are none; hidden ones are like the others. Raises UsageError for what is wrong with the workbook.
+    Cells are texts as those of CSV: TRUE is `true`, a number its digits, whatever is shown around them. A row is
+    refused with a cell whose value is not certain: a formula, an error, a date or time, a percentage, a number of more
+    digits than a spreadsheet keeps, or with zeros in front that are only shown. Rows without cells are none; hidden
+    ones are like the others. Raises UsageError for what is wrong with the workbook.
     """
 
     def __init__(self, book: Workbook) -> None:
@@ -150,9 +152,20 @@ class _Sheet:
             return value, f"is an error of the spreadsheet ({value})"
         if kind == "b":
             return ("true" if value.strip() == "1" else "false") if value else "", None
-        if kind == "d" or (value and self._style in self._book.dates):
-            return value, f"is a date or time, stored as {value}: format the column as text, write it as it is meant"
-        return _digits(value.strip())
+        formats = self._book.formats
+        return _number_of(value.strip(), formats[self._style] if self._style < len(formats) else PLAIN, kind)
+
+
+def _number_of(written: str, shown: NumberFormat, kind: str) -> tuple[str, str | None]:
+    """Return a number as text, and why that is not what its cell shows, as far as it matters."""
+    if kind == "d" or (written and shown.is_date):
+        return written, f"is a date or time, stored as {written}: format the column as text, write it as it is meant"
+    if written and shown.is_percentage:
+        return written, f"is a percentage, stored as {written}: format the column as text, write it as it is meant"
+    text, fault = _digits(written)
+    if fault is None and text and len(text.lstrip("-").partition(".")[0]) < shown.digits:
+        return text, f"is shown with zeros before {text} that it does not have: {_AS_TEXT}"
+    return text, fault
 
 
 def _digits(written: str) -> tuple[str, str | None]:
