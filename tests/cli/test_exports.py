@@ -18,15 +18,17 @@ from typing import Any
 import pyarrow
 import pytest
 from pyarrow import parquet
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, update
 
 from notifyctl.cli import exporting
 from notifyctl.cli.exportforms import columns
 from notifyctl.cli.invocation import GlobalOptions, Invocation
 from notifyctl.cli.output import Field
 from notifyctl.services.exporting import Snapshot
+from notifyctl.store import streams
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notification_dlq, suppressions
+from notifyctl.store.schema.tables import notifications as notifications_
 from notifyctl.store.suppressions import SuppressionFilter
 from tests.support import seed
 from tests.support.command import Cli
@@ -427,9 +429,13 @@ def test_without_pyarrow_the_extra_is_named(cli: Cli, anna: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-def test_it_is_as_it_was_at_one_moment(database: Database, some: list[str], noun: str) -> None:
-    """What others write meanwhile is not in it, and they wait for nobody."""
+def test_it_is_as_it_was_at_one_moment(
+    database: Database, some: list[str], noun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What others write between two of its portions is not in it, and they wait for nobody."""
     from notifyctl.services import dlq, exporting, notifications
+
+    monkeypatch.setattr(streams, "MOST", 2)
 
     def take(found: Snapshot[Any]) -> list[Any]:
         assert found.count() == MOST_ROWS.get(noun, len(some))
@@ -438,7 +444,11 @@ def test_it_is_as_it_was_at_one_moment(database: Database, some: list[str], noun
         new = seed.pending(database, seed.user(database, "carl"), status="failed", created_at=9_000)
         letter(database, new[0], moved_to_dlq_at=9_000)
         database.write(lambda tx: tx.execute(delete(suppressions)))
-        return [*rows, *found.rows]
+        database.write(lambda tx: tx.execute(update(notifications_).values(error_message="changed")))
+        rows += found.rows
+        assert found.count() == len(rows)
+        assert "changed" not in str(rows)
+        return rows
 
     exports: dict[str, Callable[[], list[Any]]] = {
         "notifications": lambda: exporting.notifications(database, notifications.NotificationQuery(), take),
@@ -456,7 +466,7 @@ def test_a_lost_connection_begins_anew(postgresql_url: str) -> None:
 
     database = Database(postgresql_url)
     seed.provider(database)
-    ids = seed.pending(database, seed.user(database), count=600)
+    ids = seed.pending(database, seed.user(database), count=3_000)  # more than is read at once
     times = []
 
     def take(found: Snapshot[Any]) -> list[str]:
