@@ -8,6 +8,7 @@ whole; else it has no name, in the folder for temporary files, and is copied to 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import stat
@@ -107,31 +108,37 @@ def _named(target: str) -> Path:
 @contextmanager
 def _beside(path: Path) -> Iterator[BinaryIO]:
     """Yield a new file that becomes `path` when all was written; else nothing of it is left."""
+    # Its name is known before it is there: from then on it is removed, whenever that ends.
+    part = path.parent / f".notifyctl-{secrets.token_hex(8)}.part"
+    with _gone_when_killed(part):
+        try:
+            with _closing(_new(part)) as file:
+                yield file
+                with _told_of(path):
+                    file.flush()
+                    os.fsync(file.fileno())
+                    part.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+
+def _new(part: Path) -> BinaryIO:
     try:
-        descriptor, name = tempfile.mkstemp(".part", ".notifyctl-", path.parent)
+        return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
     except OSError as error:
-        raise UsageError(f"--output: {path.parent}: {error.strerror}") from error
-    try:
-        with _gone_when_killed(name), _closing(os.fdopen(descriptor, "w+b")) as file:
-            yield file
-            with _told_of(path):
-                file.flush()
-                os.fsync(descriptor)
-                Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+        raise UsageError(f"--output: {part.parent}: {error.strerror}") from error
 
 
 @contextmanager
-def _gone_when_killed(name: str) -> Iterator[None]:
+def _gone_when_killed(part: Path) -> Iterator[None]:
     """Let the file go where the process is told to end, as it would by itself."""
     usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def end(number: int, _frame: Any) -> None:
         with suppress(OSError):
-            Path(name).unlink()
+            part.unlink()
         signal.signal(number, usual[signal.Signals(number)])
         os.kill(os.getpid(), number)
 
