@@ -273,6 +273,7 @@ def test_stdin_is_read_once_and_its_form_is_said(tmp_path: Path) -> None:
             next(file.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "piece"),
     [

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 from collections import deque
-from typing import BinaryIO
+from typing import Any
 
 from notifyctl.core.rowfile.rows import LONGEST
 from notifyctl.services.rowfiles.csv_rows import CsvRows
@@ -16,7 +16,7 @@ _STEP = 1 << 17
 _BEGINNING = 8
 
 
-def check(stream: BinaryIO, name: str, *, quoted: bool, delimiter: str) -> None:
+def check(stream: io.BufferedReader[Any], name: str, *, quoted: bool, delimiter: str) -> None:
     """Read it to its end. Raises UsageError that names file, line and byte for bytes that are no text in UTF-8.
 
     With `quoted` a quote that is never closed is named by its line, too.
@@ -35,7 +35,7 @@ def check(stream: BinaryIO, name: str, *, quoted: bool, delimiter: str) -> None:
             pass
 
 
-def _is_sound(stream: BinaryIO, delimiter: str) -> bool:
+def _is_sound(stream: io.BufferedReader[Any], delimiter: str) -> bool:
     """Return whether every quote is closed, as the parser of the rows sees it; quicker than reading them."""
     csv.field_size_limit(LONGEST)
     lines = io.TextIOWrapper(stream, "utf-8-sig", newline="\n")

@@ -98,6 +98,7 @@ class CsvRows:
             record.complete = True
             if not record.quoted:
                 return BadRow(record.first, TOO_LONG, "")
+            lines.skip_to_quote()
             line = lines.next()
             if not line:
                 raise self._unclosed(record.opened)

@@ -19,10 +19,18 @@ _OTHERS = {
 
 
 class ByteLines(Protocol):
-    """What is read: bytes, by lines."""
+    """What is read: bytes, by lines, or by what is at hand."""
 
     def readline(self, size: int = -1, /) -> bytes:
         """Return the next bytes up to and with an LF, at most `size`; none at the end."""
+        ...
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return the next bytes, some of them, and leave them there."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
         ...
 
 
@@ -51,6 +59,11 @@ class Lines:
             if part.endswith(b"\n"):
                 break
         return quotes % 2 == 1
+
+    def skip_to_quote(self) -> None:
+        """Pass over the whole lines at hand as long as no quote stands in any."""
+        while (at_hand := self._stream.peek(_STEP)) and b'"' not in at_hand and (ends := at_hand.rfind(b"\n") + 1):
+            self.number += self._stream.read(ends).count(b"\n")
 
     def text(self, line: bytes) -> str:
         """Return the line as text. Raises UsageError that names file, line and byte."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.rowfile.rows import BadRow, FileRow, RowForm
@@ -61,9 +61,9 @@ def opened(
             return
         size = _size(raw)
         counted = _Counted(raw, 0 if size is None else raw.tell())
-        stream: BinaryIO = io.BufferedReader(counted, _STEP)
+        stream: io.BufferedReader[Any] = io.BufferedReader(counted, _STEP)
         if _is_packed(name):
-            stream = io.BufferedReader(_Unzipped(stream, name), _STEP)
+            stream = io.BufferedReader(_Unzipped(stream, called), _STEP)
         if size is not None:
             checking.check(stream, called, quoted=known is RowForm.CSV, delimiter=apart)
             stream.seek(0)
