@@ -325,7 +325,6 @@ def test_a_person_at_a_terminal_sees_how_far_it_is(cli: Cli) -> None:
     table = "username,email\n" + "".join(f"u{at},u{at}@example.org\n" for at in range(2_500))
     done = cli.type(*IMPORT, _file(cli, table), keys="", env={"TERM": "xterm", "COLUMNS": "80"})
     assert done.exit_code == 0
-    assert " rows" in done.stderr.splitlines()[0]
     assert "2,500 created" in done.stderr
     assert "━" in done.stderr
 
