@@ -87,7 +87,7 @@ def _killed_and_repeated(scene: Scene, folder: Path, tell: Tell, size: tuple[int
         before = scene.count()
         # Most of them when something more is stored, so that each run has a beginning, a middle and no end.
         while number and running.poll() is None and scene.count() == before:
-            time.sleep(0.01)
+            time.sleep(0.01 if count < 100_000 else 0.5)
         time.sleep(chance.uniform(0, 0.5 * count / 44_000))
         running.kill()
         running.wait()
