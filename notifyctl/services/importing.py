@@ -354,7 +354,7 @@ def _stored(tx: Tx, order: ImportOrder, chunk: Sequence[_Ready]) -> dict[str, _R
         return planning.store_all(tx, chunk)
     most = order.canary or 0
     first = max(0, most - batches.let_go(tx, batch.id, most))
-    parked = [each._replace(row=replace(each.row, parked_at=tx.now)) for each in chunk[first:]]
+    parked = [each._replace(row=each.row._replace(parked_at=tx.now)) for each in chunk[first:]]
     return planning.store_all(tx, [*chunk[:first], *parked])
 
 

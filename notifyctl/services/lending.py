@@ -8,7 +8,6 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,7 +128,7 @@ def _stored(tx: Tx, drafts: Sequence[Draft]) -> list[Accepted]:
     plans = [each for each in planned if isinstance(each, Plan)]
     if plans and len(drafts) > 1:
         batch, _ = batches.opened(tx, None, BatchSource.APPLICATION)
-        plans = [replace(each, row=replace(each.row, batch_id=batch.id)) for each in plans]
+        plans = [each._replace(row=each.row._replace(batch_id=batch.id)) for each in plans]
     became = store_all(tx, plans)
     _require(list(became.values()))
     return [_accepted(each, new_id) for each, new_id in zip(planned, ids, strict=True)]

@@ -109,7 +109,7 @@ def plan(
         if loadable[name]:
             return planned
         others = [each for each in known.providers if each.provider_name != planned.row.provider]
-        return plan(draft, replace(known, providers=others), id_, now, batch_id, loadable)
+        return plan(draft, known._replace(providers=others), id_, now, batch_id, loadable)
     return planned
 
 
@@ -212,7 +212,7 @@ def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
     """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
     if None not in [each.channel for each in known.providers]:
         return known
-    return replace(known, providers=[_with_channel(each, draft) for each in known.providers])
+    return known._replace(providers=[_with_channel(each, draft) for each in known.providers])
 
 
 def _with_channel(config: ProviderConfig, draft: Draft) -> ProviderConfig:

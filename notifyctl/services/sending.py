@@ -123,7 +123,7 @@ def preview(
     planned, template = _without_storing(db, draft, policy, str(uuid.uuid4()), again=True)
     assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
     message = previews.linked(planned.message, unsubscribe_url)
-    planned = replace(planned, message=message if template is None else previews.rendered(template, message))
+    planned = planned._replace(message=message if template is None else previews.rendered(template, message))
     if (problem := planned.unaddressed) is not None:
         raise problem
     credentials = open_credentials(planned.provider, keyring, urls)
@@ -168,7 +168,7 @@ def _without_storing(
     """Return what the draft would come to, and what it would be rendered from. `again`: as if it were the first."""
     with db.read() as tx:
         [known] = submissions.known(tx, [draft], policy)
-        planned = _required(planning.plan(draft, replace(known, former=None) if again else known, new_id, tx.now))
+        planned = _required(planning.plan(draft, known._replace(former=None) if again else known, new_id, tx.now))
         if isinstance(planned, Former):
             return planned, None
         if planned.message.template is None:

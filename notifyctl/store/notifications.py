@@ -120,7 +120,7 @@ def begun(row: New, username: str, *, held: bool, template: str | None = None) -
     """
     due = State.HELD if held else State.DUE
     empty: dict[str, Any] = dict.fromkeys(field.name for field in fields(Notification))
-    given = {field.name: getattr(row, field.name) for field in fields(New) if field.name in empty}
+    given = {name: value for name, value in row._asdict().items() if name in empty}
     set_by_the_table = {"status": Status.PENDING.value, "attempt_count": 0}
     shown = {
         "username": username,

@@ -89,7 +89,7 @@ def test_a_repetition_goes_before_all_that_could_be_wrong() -> None:
     assert isinstance(refusal, Conflict)
     assert "other content" in refusal.message
     nobody = NotFound("there is no user")
-    assert plan(draft(), replace(bare, recipient=nobody), "n1", NOW) is nobody
+    assert plan(draft(), bare._replace(recipient=nobody), "n1", NOW) is nobody
 
 
 def test_the_provider() -> None:
@@ -162,4 +162,4 @@ def test_held(providers: tuple[ProviderConfig, ...], held: bool) -> None:
     """It waits where its provider sends nothing and no other of the channel stands in."""
     row = planned(draft(), known()).row
     assert is_held(row, providers, NOW) is held
-    assert is_held(replace(row, fails_over=False), providers, NOW) is (providers[0].hold(NOW) is not None)
+    assert is_held(row._replace(fails_over=False), providers, NOW) is (providers[0].hold(NOW) is not None)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def _insert_anyway(tx: Tx, rows: Sequence[New], _files: object) -> set[str]:
     # Time for the others to look before this is written: they pass quickly over what is stored already, and so catch up
     # with whoever is ahead.
     time.sleep(LOOKING_TIME_S)
-    tx.execute(insert(notifications), [asdict(row) for row in rows])
+    tx.execute(insert(notifications), [row._asdict() for row in rows])
     return {row.id for row in rows}
 
 

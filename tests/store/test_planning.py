@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -51,7 +50,7 @@ def together(database: Database, drafts: Sequence[Draft], name: str | None = "sp
     def work(tx: Tx) -> dict[str, Planned]:
         batch, _ = batches.opened(tx, name, BatchSource.FILE)
         plans = [each for each in planned(tx, drafts) if isinstance(each, Plan)]
-        return planning.store_all(tx, [replace(each, row=replace(each.row, batch_id=batch.id)) for each in plans])
+        return planning.store_all(tx, [each._replace(row=each.row._replace(batch_id=batch.id)) for each in plans])
 
     return database.write(work)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import cache
 from operator import attrgetter
 
 from sqlalchemy import Select, select
 from sqlalchemy.sql.dml import ReturningInsert
 
-from notifyctl.core.submission import New
+from notifyctl.core.submission import NO_COLUMNS, New
 from notifyctl.store import attachments
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import only
@@ -18,7 +17,7 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.follow import follow_new
 from notifyctl.store.schema.tables import notifications
 
-_COLUMNS = tuple(field.name for field in fields(New) if field.name not in New.ASIDE)
+_COLUMNS = tuple(name for name in New._fields if name not in NO_COLUMNS)
 _VALUES = attrgetter(*_COLUMNS)
 
 n = notifications.c
