@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from notifyctl.core.submission import Draft
+if TYPE_CHECKING:
+    from notifyctl.core.submission import Draft
 
 LONGEST = 1 << 20
 """Bytes of a row, in all the lines that it has: a longer one is refused, so that no row needs more memory."""
