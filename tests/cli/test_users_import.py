@@ -7,6 +7,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,26 @@ def test_two_imports_at_once_store_each_person_once(cli: Cli) -> None:
         reports.append(json.loads(out))
     assert sum(each["created"] for each in reports) == 1_500
     assert sum(each["known"] for each in reports) == 1_500
+
+
+@pytest.mark.slow
+def test_it_can_be_killed_and_repeated(cli: Cli, database: Database) -> None:
+    """Portions are whole: nobody is there twice, or without the contact points of the row, and the trail counts all."""
+    table = "username,email,phone\n" + "".join(f"u{at},u{at}@example.org,+4477{at:08}\n" for at in range(6_000))
+    path = _file(cli, table)
+    running = cli.start(*IMPORT, path)
+    while _counts(database)[0] == 0 and running.poll() is None:
+        time.sleep(0.02)
+    running.kill()
+    running.communicate()
+    there = _counts(database)
+    assert there[0] == there[1] > 0
+    done = cli.call(*IMPORT, path, "-o", "json").ok().json()
+    assert done["created"] + done["known"] == 6_000
+    assert _counts(database)[:2] == (6_000, 6_000)
+    with database.read() as tx:
+        trail = [json.loads(each)["created"] for each in tx.execute(text("SELECT changes FROM audit_logs")).scalars()]
+    assert sum(trail) == 6_000
 
 
 def test_no_statement_is_run_for_each_row(cli: Cli) -> None:
