@@ -21,6 +21,9 @@ _EMAIL_MAX = 254
 # A local part that is nobody's to judge (RFC 5322, 3.2.3), in lower case: some names are the same in any.
 _PLAIN_EMAIL = re.compile(r"((?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([a-z0-9.-]+)")
 
+# A domain that is nobody's to judge either: to load who judges takes longer than most commands have to do.
+_SURELY_DOMAIN = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?:com|org|net|info|[a-z][a-z])")
+_SURELY_SHORT = 60
 _FOR_THE_EYE = re.compile(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
 _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
@@ -46,10 +49,12 @@ def email(address: str) -> str:
     (RFC 2606) pass, because test systems use them; the names that no provider can deliver to (`.local`, `.invalid`,
     `.onion`) do not. Raises UsageError.
     """
-    from email_validator import EmailNotValidError
-
     text = address.strip()
     plain = _PLAIN_EMAIL.fullmatch(text)
+    if plain is not None and len(plain[2]) <= _SURELY_SHORT and _SURELY_DOMAIN.fullmatch(plain[2]):
+        return text
+    from email_validator import EmailNotValidError
+
     try:
         if plain is not None and len(text) <= _EMAIL_MAX and "xn--" not in text:
             return f"{plain[1]}@{_domain(plain[2])}"

@@ -189,3 +189,15 @@ def test_two_ways_to_write_the_same_address(channel: Channel, one: str, other: s
 def test_two_addresses(channel: Channel, one: str, other: str) -> None:
     """What only some servers take for the same (a +tag, a dot) stays apart, and a token's letters count."""
     assert address.fold(Channel(channel), one) != address.fold(Channel(channel), other)
+
+
+@given(
+    st.from_regex(r"[a-z0-9_+-]{1,20}(\.[a-z0-9_+-]{1,9}){0,2}", fullmatch=True),
+    st.from_regex(r"([a-z0-9]{1,9}(-[a-z0-9]{1,5})?\.){1,3}(com|org|net|info|[a-z]{2})", fullmatch=True),
+)
+def test_what_is_surely_an_address_is_what_the_library_returns(local: str, domain: str) -> None:
+    """The way around the library, which is slow to load, is no other rule."""
+    assert address._SURELY_DOMAIN.fullmatch(domain)
+    text = f"{local}@{domain}"
+    found = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
+    assert address.email(text) == found.normalized == text
