@@ -7,7 +7,6 @@ The store reads what is known (`store.submissions`) and writes the row with what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,8 +23,7 @@ from notifyctl.core.suppression import LeftOut, Reasons, stops
 from notifyctl.core.wording import Template, TemplateKind
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is to be submitted. `user` is an id, username or e-mail address, `payload` a payload (`core.content`).
 
     `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
@@ -36,7 +34,7 @@ class Draft:
 
     user: str
     channel: Channel
-    payload: Mapping[str, Any] = field(hash=False)
+    payload: Mapping[str, Any]
     key: str
     provider: str | None = None
     send_at: int | None = None

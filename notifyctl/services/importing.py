@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -321,8 +321,8 @@ def _spread(db: Database, drafts: Sequence[Draft], moment: Iterator[int], terms:
 
 def _timed(draft: Draft, moment: int, now: int) -> Draft:
     if moment > now + _SOON_MS:
-        return replace(draft, send_at=moment)
-    return replace(draft, delay_ms=max(0, moment - now))  # by the time it is planned it may be over
+        return draft._replace(send_at=moment)
+    return draft._replace(delay_ms=max(0, moment - now))  # by the time it is planned it may be over
 
 
 _SOON_MS = 60_000
