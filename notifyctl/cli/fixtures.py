@@ -86,8 +86,8 @@ def apply(
     with invocation(ctx) as run:
         from notifyctl.services.fixtures import applying
 
+        db = run.system.db.rehearsal() if dry_run else run.system.db  # first of all: who may not use it learns nothing
         fixture, options = read(file), given(ctx)
-        db = run.system.db.rehearsal() if dry_run else run.system.db
         agree = partial(_agree, run, {**options, "dry": dry_run})
         pruning = applying.Pruning(_label(options.get("label"), fixture), bool(options.get("prune")), agree)
         done = applying.apply(db, fixture, _means(run, by, dry=dry_run), pruning)

@@ -17,7 +17,16 @@ from tests.support.command import Cli, Result
 UNKNOWN = apikey.generate("live", bytes(32)).secret
 
 NEVER_OPEN = frozenset(
-    ("migrate history", "migrate sql", "secrets generate-key", "sandbox", "demo", "config show", "config path")
+    (
+        "migrate history",
+        "migrate sql",
+        "secrets generate-key",
+        "sandbox",
+        "demo",
+        "config show",
+        "config path",
+        "fixtures schema",
+    )
 )
 """What works on no database, with `completion`."""
 
