@@ -155,7 +155,7 @@ class _PostgreSQL(Dialect):
     worker_threads = 4
     hints = True
     leases_as_it_reads = True
-    rows_at_once = 10_000
+    rows_at_once = 8_000
     creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
