@@ -244,3 +244,12 @@ notifications:
     places = [line.split(": ")[:2] for line in refused.stderr.splitlines()[:-1]]
     assert places == [["-:3:3", "templates[0]"], ["-:4:3", "templates[1]"], ["-:6:3", "providers[0]"]]
     assert counts(database) == before
+
+
+def test_no_two_secrets_of_a_dump_have_one_variable(cli: Cli) -> None:
+    """Names that come to the same letters are numbered, also beside one that ends in that number."""
+    names = ["x", "x!", "x 2", "é", "ü"]
+    keys = [f"- {{user: anna, name: {json.dumps(name)}, secret: {{file: k{n}}}}}" for n, name in enumerate(names)]
+    apply(cli, "users: [{username: anna, email: anna@example.org}]\napi_keys:\n" + "\n".join(keys)).ok()
+    told = [line.split(":")[0] for line in cli.call("fixtures", "dump").ok().stderr.splitlines()]
+    assert len(set(told)) == len(names)
