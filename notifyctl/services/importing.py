@@ -40,6 +40,8 @@ PORTION = 2_000
 PORTION_CHARS, CHUNK_CHARS = 1_000_000, 8_000_000
 """How long they may be together, in that, and in a transaction: so that memory does not grow with what rows say."""
 TRIES = 5
+COLLECTED_EVERY = 16
+"""After so many chunks cycles are looked for: there are hardly any, and looking costs a tenth of all."""
 
 DraftedRows = Iterable[RowDraft | BadRow]
 _RowPortion = list[RowDraft | BadRow]
@@ -96,6 +98,7 @@ class Importer:
         self._tell = rejected
         self._watch = watch
         self._stopped = False
+        self._settled = 0
 
     def stop(self) -> None:
         """Let it end when what is being stored is stored; may be called from anywhere."""
@@ -175,7 +178,9 @@ class Importer:
                 self.tally.accepted += 1
             else:
                 self._count(became, row.line, _unpacked(row.cells), row.key)
-        gc.collect(0)
+        self._settled += 1
+        if self._settled % COLLECTED_EVERY == 0:
+            gc.collect(0)
         self._watch(self.tally)
 
     def _count(self, came_to: Former | NotifyctlError | BadRow, line: int, cells: Cells, identity: str) -> None:
