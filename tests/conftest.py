@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _OWNER = pytest.StashKey[int]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how properties run, and the folder of the run's own PostgreSQL, which starts when a test asks for it."""
+    # A shell lets what it runs in the background ignore SIGINT, and so would every command that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     properties.configure()
     config.pluginmanager.set_blocked("pytest_alembic")  # not used here; where installed, 0.13 breaks pytest 9
     inherited = getattr(config, "workerinput", None)

@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from notifyctl.core.errors import CommitUnknown, Conflict, DatabaseUnavailable
 from notifyctl.core.model import Channel
 from notifyctl.core.submission import Draft, New
-from notifyctl.services import sending
+from notifyctl.services import planning
 from notifyctl.services.sending import submit
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -33,7 +33,7 @@ def work(url: str, ledger: str, prefix: str, count: int, options: dict[str, Any]
     """
     body = options.get("body", "Hello there")
     if options.get("lax"):
-        sending.queue.submit = _insert_anyway  # type: ignore[attr-defined]
+        planning.queue.submit = _insert_anyway  # type: ignore[attr-defined]
     words = [line.split() for line in Path(ledger).read_text().splitlines()] if Path(ledger).exists() else []
     done = {word[1] for word in words if word[0] in ("ok", "refused")}
     db = Database(url)
