@@ -15,16 +15,13 @@ from notifyctl.cli import progress
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.rejecting import RejectedRows
 from notifyctl.core.errors import NotifyctlError, PartlyDone
-from notifyctl.core.rowfile.rows import BadRow, RowForm
+from notifyctl.core.rowfile.rows import RowForm
 from notifyctl.services import admission
 
 if TYPE_CHECKING:
     from notifyctl.services.enrolling import Enrolled
-    from notifyctl.services.rowfiles.rejects import Rejects
-
-TOLD_REJECTS = 10
-"""How many rejected rows a person is told of where no file is written of them."""
 
 FIELDS = tuple(
     Field(name, FieldKind.NUMBER)
@@ -115,7 +112,7 @@ def _enrolled(run: Invocation, asked: _Asked) -> Enrolled:
         enroller = Enroller(rows.columns, known)
         written = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, rows))
         newcomers = stack.enter_context(closing(Newcomers())) if asked.dry_run else None
-        bad = _Refused(run, written)
+        bad = RejectedRows(run, written)
         watch, done = stack.enter_context(progress.shown(run, rows)), enrolling.Enrolled()
         target, people = db.rehearsal() if asked.dry_run else db, map(enroller, rows.rows)
         try:
@@ -129,22 +126,6 @@ def _cut_short(error: NotifyctlError, rows: int) -> NotifyctlError:
     """Return what ended it early, with what is stored by now: of a pipe nobody knows its end before it is there."""
     said = f"the first {rows:,} rows are done" if rows else "nothing was written"
     return type(error)(f"{error.message}; {said}", error.hint)
-
-
-class _Refused:
-    """Writes rejected rows, or tells a person of the first."""
-
-    def __init__(self, run: Invocation, file: Rejects | None) -> None:
-        self._run = run
-        self._file = file
-        self._told = 0
-
-    def __call__(self, row: BadRow) -> None:
-        if self._file is not None:
-            self._file.write(row)
-        elif self._told < TOLD_REJECTS:
-            self._told += 1
-            self._run.out.say(f"line {row.line}: {row.reason}")
 
 
 def _summary(done: Enrolled, *, dry_run: bool) -> str:

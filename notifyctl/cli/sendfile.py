@@ -19,6 +19,7 @@ from notifyctl.cli import progress
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.rejecting import TOLD, RejectedRows
 from notifyctl.cli.types import interval
 from notifyctl.core.batch import batch_name
 from notifyctl.core.duration import show_ms
@@ -28,9 +29,6 @@ from notifyctl.core.rowfile.rows import BadRow, RowDraft, RowForm
 
 if TYPE_CHECKING:
     from notifyctl.services.importing import BatchRow, ImportOrder, RowTally
-
-TOLD = 10
-"""How many rejected rows a person is told of where no file is written of them."""
 
 FIELDS = (
     Field("batch", FieldKind.ID),
@@ -143,7 +141,7 @@ def submit(run: Invocation, asked: FileOrder) -> None:
         whose = batch.name or batch.id
         drafter = Drafter(file.columns, known, asked.defaults, whose, ordinals.next, lambda: str(uuid.uuid4()))
         rejects = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, file))
-        bad = _Rejected(run, rejects)
+        bad = RejectedRows(run, rejects)
         order = _order(run, asked, batch)
         shown = stack.enter_context(progress.shown(run, file))
         work = _Work(run, asked, order, is_there, bad, shown)
@@ -163,22 +161,6 @@ def _order(run: Invocation, asked: FileOrder, batch: BatchRow) -> ImportOrder:
     return importing.ImportOrder(batch, terms, times, asked.canary)
 
 
-class _Rejected:
-    """Writes rejected rows, or tells a person of the first."""
-
-    def __init__(self, run: Invocation, file: Any) -> None:
-        self._run = run
-        self._file = file
-        self._told = 0
-
-    def __call__(self, row: BadRow) -> None:
-        if self._file is not None:
-            self._file.write(row)
-        elif self._told < TOLD:
-            self._told += 1
-            self._run.out.say(f"line {row.line}: {row.reason}")
-
-
 class _Work:
     """One file's way in, or what it would come to."""
 
@@ -188,7 +170,7 @@ class _Work:
         asked: FileOrder,
         order: ImportOrder,
         is_there: bool,
-        bad: _Rejected,
+        bad: RejectedRows,
         watch: Callable[[RowTally], None],
     ) -> None:
         self._run, self._asked, self._order, self._bad, self._watch = run, asked, order, bad, watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 from tests.benchmarks.program import Program
@@ -45,7 +46,8 @@ def _install(commit: str, folder: Path) -> None:
     source, archive = folder / "source", folder / "source.tar"
     source.mkdir()
     subprocess.run(["git", "-C", str(ROOT), "archive", "-o", str(archive), commit], check=True)
-    shutil.unpack_archive(archive, source, filter="data")
+    with tarfile.open(archive) as packed:
+        packed.extractall(source)
     archive.unlink()
     pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     subprocess.run([*pip, str(source)], check=True)
