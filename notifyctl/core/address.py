@@ -26,6 +26,7 @@ _SURELY_DOMAIN = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?:com|org|net|info
 _SURELY_SHORT = 60
 _FOR_THE_EYE = re.compile(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
+_ENDING = re.compile(r"[\s.]+\Z")  # blanks and dots, in whatever order they stand there
 _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 
 
@@ -136,7 +137,7 @@ def _folded_email(written: str) -> str:
         # Lower case as RFC 8265, 3.3 has it: case folding would make one person of two (straße and strasse).
         local = unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
         domain = _a_labels(unicodedata.normalize("NFKC", domain))
-    return f"{local}{at}{domain}".lower().rstrip(".")
+    return _ENDING.sub("", f"{local}{at}{domain}".lower()).lstrip()
 
 
 def _a_labels(domain: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from email_validator import EmailNotValidError, validate_email
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notifyctl.core import address
@@ -133,6 +133,9 @@ def test_the_longest_push_token() -> None:
 # Comparing
 
 
+@example(Channel.EMAIL, "0 .")
+@example(Channel.EMAIL, "a@b. . .")
+@example(Channel.EMAIL, "\u00a8x")
 @given(st.sampled_from(Channel), ANYTHING)
 def test_folding_is_for_any_text_and_is_the_end_of_it(channel: Channel, text: str) -> None:
     """Whatever somebody else stored or a provider says can be compared, and what is folded is folded."""
