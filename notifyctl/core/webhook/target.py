@@ -1,0 +1,120 @@
+"""A webhook's URL: what may be one, and what of it may be shown.
+
+It is read strictly, because two readers that differ are how a check is got round: what is not plainly a host, a port
+and a path is refused. Whether the host's addresses may be dialled is asked of each when it is dialled (`reach`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import NoReturn
+
+import idna
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.webhook.reach import Address, is_loopback, is_public
+
+LONGEST = 500
+PORTS = frozenset({443, 8443})
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]%]+)(?P<port>:[0-9]{1,5})?"
+    r"(?P<rest>(/[!$&-;=@-Z_a-z~%]*)?(\?[!$&-;=?@-Z_a-z~%/]*)?)",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)")
+_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a webhook is delivered: `host` is in ASCII, and an `address` where the URL names one itself."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    address: Address | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL as it is requested. It may be a secret: nothing but the host is shown."""
+        usual = {"http": 80, "https": 443}[self.scheme]
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{self.scheme}://{self.named}{port}{self.path}"
+
+    @property
+    def named(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
+
+
+def target(text: str, *, loopback: bool = False) -> Target:
+    """Return what a URL says. With `loopback` this machine may be named, by http too, and at any port.
+
+    Raises UsageError for what is none or must not be one; the URL is not repeated, but for its host.
+    """
+    if len(text) > LONGEST:
+        _refuse(f"is longer than {LONGEST} characters", "a shorter one")
+    found = _URL.fullmatch(text)
+    if found is None:
+        _refuse("cannot be read", "https://HOST/PATH, with no user, fragment or odd characters")
+    scheme, host = found["scheme"].lower(), found["host"]
+    name, address = _host(host)
+    port = int(found["port"][1:]) if found["port"] else {"http": 80, "https": 443}[scheme]
+    here = loopback and _is_here(name, address)
+    if scheme != "https" and not here:
+        _refuse("is not https", "http is for loopback, in a profile with webhook_loopback = true")
+    if not here and port not in PORTS:
+        _refuse(f"names port {port}", f"allowed are {', '.join(map(str, sorted(PORTS)))}")
+    if not 0 < port < 65_536:
+        _refuse(f"names port {port}", "1 to 65535")
+    if address is not None and not here and not is_public(address):
+        _refuse(f"names {address}, which is no public address", "a name or an address of the Internet")
+    return Target(scheme, name, port, found["rest"] or "/", address)
+
+
+def may_dial(address: Address, *, loopback: bool = False) -> bool:
+    """Return whether an address that a webhook's name resolved to may be dialled."""
+    return is_public(address) or (loopback and is_loopback(address))
+
+
+def _is_here(name: str, address: Address | None) -> bool:
+    return name == "localhost" or name.endswith(".localhost") if address is None else is_loopback(address)
+
+
+def _host(text: str) -> tuple[str, Address | None]:
+    """Return a host in ASCII, and the address that it is."""
+    if text.startswith("["):
+        try:
+            address = IPv6Address(text[1:-1])
+        except ValueError:
+            _refuse("names an address that is none", "[2606:2800:21f::1], or a name")
+        return str(address), address
+    name = _in_ascii(text)
+    if _QUAD.fullmatch(name):
+        try:
+            return name, IPv4Address(name)
+        except ValueError:
+            _refuse("names an address that is none", "four numbers up to 255, or a name")
+    labels = name.split(".")
+    # What a browser reads as a number (127.1, 0x7f.1, 2130706433) is no name, and to strict readers no address.
+    if _NUMBER.fullmatch(labels[-1]):
+        _refuse("names an address in an odd way", "four numbers with points between, or a name")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        _refuse("names no host", "https://HOST/PATH")
+    return name, None
+
+
+def _in_ascii(text: str) -> str:
+    try:
+        name = text if text.isascii() else idna.encode(text, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        _refuse("names no host", "https://HOST/PATH")
+    return name.lower().removesuffix(".")
+
+
+def _refuse(problem: str, hint: str) -> NoReturn:
+    raise UsageError(f"the webhook's URL {problem}", hint)
