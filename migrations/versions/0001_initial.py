@@ -333,8 +333,21 @@ def _notification_webhooks() -> None:
         sa.Column("timeout_seconds", sa.Integer, nullable=False, server_default=sa.text("10")),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("updated_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("all_users", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("previous_secret", sa.String(64)),
+        sa.Column("previous_secret_ends", sa.BigInteger),
+        sa.Column("failing_since", sa.BigInteger),
+        sa.Column("failures_apart", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("failure_counted_at", sa.BigInteger),
+        sa.Column("slowed", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("rests_until", sa.BigInteger),
+        sa.Column("disabled_at", sa.BigInteger),
+        sa.Column("disabled_because", sa.Text),
         _foreign_key("notification_webhooks", "user_id", "users.id"),
     )
+    op.create_index("idx_webhook_name", "notification_webhooks", ["user_id", "name"], unique=True)
+    _create_partial_index("idx_webhook_all_users", "notification_webhooks", ["all_users"], "all_users")
     op.create_index("idx_webhook_user", "notification_webhooks", ["user_id"])
     op.create_index("idx_webhook_active", "notification_webhooks", ["is_active"])
 
@@ -354,9 +367,17 @@ def _webhook_deliveries() -> None:
         sa.Column("delivered_at", sa.BigInteger),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("next_retry_at", sa.BigInteger),
+        sa.Column("lease_id", ID),
+        sa.Column("leased_by", ID),
+        sa.Column("ended", sa.String(20)),
+        sa.Column("attempts", sa.Text),
+        sa.Column("is_replay", sa.Boolean, nullable=False, server_default=sa.false()),
         _foreign_key("webhook_deliveries", "webhook_id", "notification_webhooks.id"),
         _foreign_key("webhook_deliveries", "notification_id", "notifications.id"),
+        _one_of("webhook_deliveries", "ended", "given_up", "disabled"),
     )
+    columns = ["webhook_id", "is_replay", "next_retry_at"]
+    _create_partial_index("idx_delivery_due", "webhook_deliveries", columns, "next_retry_at IS NOT NULL")
     op.create_index("idx_webhook_delivery", "webhook_deliveries", ["webhook_id", "notification_id"])
     op.create_index("idx_delivery_status", "webhook_deliveries", ["delivered"])
     op.create_index("idx_next_retry", "webhook_deliveries", ["next_retry_at"])

@@ -24,6 +24,7 @@ DISPATCHING = {
     "notification_preferences": ("SELECT", "UPDATE"),
     "notification_attachments": ("SELECT",),
     "notification_templates": ("SELECT",),
+    "notification_webhooks": ("SELECT", "UPDATE"),
     "notifications": ("SELECT", "UPDATE"),
     "provider_configs": ("SELECT", "UPDATE"),
     "provider_states": ("SELECT", "INSERT", "UPDATE"),
@@ -33,6 +34,7 @@ DISPATCHING = {
     "template_versions": ("SELECT",),
     "user_limits": ("SELECT",),
     "users": ("SELECT", "UPDATE"),
+    "webhook_deliveries": ("SELECT", "INSERT", "UPDATE"),
 }
 """What dispatching does with each table. Some of its UPDATEs are what locking rows takes."""
 

@@ -8,8 +8,18 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
+from notifyctl.core.webhook.event import EVERYTHING
+from notifyctl.core.webhook.webhook import Webhook
+from notifyctl.store import webhooks
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import notification_dlq, notifications, provider_configs, provider_states, users
+from notifyctl.store.schema.tables import (
+    notification_dlq,
+    notifications,
+    provider_configs,
+    provider_states,
+    users,
+    webhook_deliveries,
+)
 
 CHANNEL_OF = {"sendgrid": "email", "smtp": "email", "twilio": "sms", "fcm": "push"}
 CONTENT = {
@@ -76,3 +86,19 @@ def dead_letter(db: Database, notification_id: str) -> Any:
     with db.read() as tx:
         where = notification_dlq.c.notification_id == notification_id
         return tx.execute(select(notification_dlq).where(where)).one_or_none()
+
+
+def webhook(db: Database, user_id: str, url: str = "https://example.org/hook", **values: Any) -> str:
+    """Write a webhook for all events whose secret nobody opens, and return the id."""
+    plain = {"id": str(uuid.uuid4()), "user_id": user_id, "name": uuid.uuid4().hex, "url": url, "events": [EVERYTHING]}
+    row = {**plain, "secret_key": "unused", "created_at": 1_000, "updated_at": 1_000, **values}
+    assert db.write(lambda tx: webhooks.create(tx, Webhook(**row)))
+    return str(row["id"])
+
+
+def deliveries(db: Database, **wanted: Any) -> list[Any]:
+    """Read the deliveries whose columns are so, in their order."""
+    d = webhook_deliveries.c
+    with db.read() as tx:
+        where = [d[name] == value for name, value in wanted.items()]
+        return list(tx.execute(select(webhook_deliveries).where(*where).order_by(d.created_at, d.id)))

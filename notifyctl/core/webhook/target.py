@@ -29,7 +29,7 @@ _QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Receiver:
     """Where a webhook is delivered: `host` is in ASCII, and an `address` where the URL names one itself."""
 
     scheme: str
@@ -51,7 +51,7 @@ class Target:
         return f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
 
 
-def target(text: str, *, loopback: bool = False) -> Target:
+def target(text: str, *, loopback: bool = False) -> Receiver:
     """Return what a URL says. With `loopback` this machine may be named, by http too, and at any port.
 
     Raises UsageError for what is none or must not be one; the URL is not repeated, but for its host.
@@ -73,7 +73,7 @@ def target(text: str, *, loopback: bool = False) -> Target:
         _refuse(f"names port {port}", "1 to 65535")
     if address is not None and not here and not is_public(address):
         _refuse(f"names {address}, which is no public address", "a name or an address of the Internet")
-    return Target(scheme, name, port, found["rest"] or "/", address)
+    return Receiver(scheme, name, port, found["rest"] or "/", address)
 
 
 def may_dial(address: Address, *, loopback: bool = False) -> bool:

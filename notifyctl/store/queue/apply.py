@@ -35,10 +35,11 @@ from notifyctl.core.change import (
     Wake,
 )
 from notifyctl.store.db.dialect import ID, Dialect
-from notifyctl.store.db.hot import Hot, only
+from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import letters
 from notifyctl.store.queue.follow import follow
+from notifyctl.store.queue.outbox import anybody
 from notifyctl.store.queue.states import still
 from notifyctl.store.schema.tables import notifications
 
@@ -81,20 +82,28 @@ class Applied(Generic[C]):
 
 def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
     """Write changes and what follows from them; return those that held."""
-    done = [change for kind in KINDS for change in _written(tx, kind, changes)]
+    done, is_heard = list[C](), False
+    for kind in KINDS:
+        some = [change for change in changes if type(change) is kind]
+        if some:
+            held, heard = _written(tx, kind, some)
+            done += held
+            is_heard = is_heard or heard
     letters.keep(tx, done)
-    follow(tx, done)
+    follow(tx, done, is_heard=is_heard)
     return Applied(done)
 
 
-def _written(tx: Tx, kind: type[Change], changes: Sequence[C]) -> list[C]:
-    some = [change for change in changes if type(change) is kind]
-    if not some:
-        return []
+def _written(tx: Tx, kind: type[Change], some: list[C]) -> tuple[list[C], bool]:
+    """Return those of a kind that held, and whether there are webhooks that may be told."""
     names = _COLUMNS[kind]
     values = [(each.of.id, each.of.lease_id, *[getattr(each, name) for name in names]) for each in some]
-    held = set(tx.rows(_STATEMENTS[kind], tx.dialect.bind("v", _types(kind), values)))
-    return some if len(held) == len(some) else [each for each in some if each.of.id in held]
+    rows = tx.rows(_STATEMENTS[kind], tx.dialect.bind("v", _types(kind), values))
+    is_heard = bool(rows and rows[0][1])
+    if len(rows) == len(some):
+        return some, is_heard
+    held = {row[0] for row in rows}
+    return [each for each in some if each.of.id in held], is_heard
 
 
 def _types(kind: type[Change]) -> dict[str, TypeEngine[Any]]:
@@ -110,8 +119,12 @@ def _statement(kind: type[Change], dialect: Dialect) -> ReturningUpdate[Any]:
     if kind.AFTER is not kind.BEFORE:
         values["status"] = kind.AFTER.value
     fence = (n.id == v.c.id, still(kind.BEFORE), n.lease_id.is_not_distinct_from(v.c.fence))
-    return update(notifications).values(values).where(*fence).returning(n.id)
+    return update(notifications).values(values).where(*fence).returning(n.id, anybody())
+
+
+def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
+    return row
 
 
 _COLUMNS = {kind: tuple(each.name for each in fields(kind) if each.name not in kind.ASIDE) for kind in KINDS}
-_STATEMENTS: dict[type[Change], Hot[str]] = {kind: only(partial(_statement, kind)) for kind in KINDS}
+_STATEMENTS: dict[type[Change], Hot[Any]] = {kind: Hot(partial(_statement, kind), _as_it_is) for kind in KINDS}

@@ -1,7 +1,7 @@
 """What follows from changes, in one place: whoever changes a notification's status, or makes one, goes through here.
 
-Metrics to be counted again, addresses that are dead, audit rows, and hints to dispatchers. Nothing else does any of it
-by hand.
+Metrics to be counted again, addresses that are dead, audit rows, what webhooks are told, and hints to dispatchers.
+Nothing else does any of it by hand.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from notifyctl.core.batch import ids_digest
 from notifyctl.core.change import Audit, Change
 from notifyctl.core.model import Claim
 from notifyctl.core.submission import New
+from notifyctl.core.webhook.telling import CREATED, tellings
 from notifyctl.store import hints, metrics, standings, suppressions
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import outbox
 from notifyctl.store.standings import Counted
 from notifyctl.store.suppressions import AddressNews, Learned
 
 
-def follow(tx: Tx, done: Sequence[Change]) -> None:
-    """Write what follows from changes, in their transaction."""
+def follow(tx: Tx, done: Sequence[Change], *, is_heard: bool) -> None:
+    """Write what follows from changes, in their transaction; `is_heard`: there are webhooks."""
     metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
     suppressions.learn(tx, _refusals(done))
     standings.give_back(tx, _counted(done))
     standings.let_count(tx, _perhaps_sent(done))
     _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
+    if is_heard:
+        outbox.put(tx, [(change.of.id, telling) for change in done for telling in tellings(change)])
     hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
 
 
@@ -33,10 +37,12 @@ def follow_words(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     return suppressions.learn(tx, said)
 
 
-def follow_new(tx: Tx, rows: Sequence[New]) -> None:
-    """Write what follows from new notifications, in the transaction that inserted them."""
+def follow_new(tx: Tx, rows: Sequence[New], *, is_heard: bool) -> None:
+    """Write what follows from new notifications, in the transaction that inserted them; `is_heard`: as above."""
     _account(tx, [(row.id, row.audit) for row in rows if row.batch_id is None])
     _account_batches(tx, rows)
+    if is_heard:
+        outbox.put(tx, [(row.id, CREATED) for row in rows])
     hints.give(tx, (row.provider for row in rows if row.wakes))
 
 

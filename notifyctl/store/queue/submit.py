@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.sql.dml import ReturningInsert
@@ -15,6 +16,7 @@ from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.follow import follow_new
+from notifyctl.store.queue.outbox import anybody, is_anybody
 from notifyctl.store.schema.tables import notifications
 
 _COLUMNS = tuple(name for name in New._fields if name not in NO_COLUMNS)
@@ -37,22 +39,25 @@ def submit(tx: Tx, rows: Sequence[New], files: Mapping[str, str] | None = None) 
         return set()
     # In the order of the key, so that two that insert the same keys wait for each other one way only.
     ordered = sorted(rows, key=lambda row: row.idempotency_key)
-    inserted = _insert_few(tx, ordered) if len(rows) < MANY else _insert_many(tx, ordered)
+    inserted, is_heard = _insert_few(tx, ordered) if len(rows) < MANY else _insert_many(tx, ordered)
     _attach(tx, [row for row in rows if row.id in inserted and row.files], files or {})
-    follow_new(tx, [row for row in rows if row.id in inserted])
+    follow_new(tx, [row for row in rows if row.id in inserted], is_heard=is_heard)
     return inserted
 
 
-def _insert_few(tx: Tx, rows: Sequence[New]) -> set[str]:
+def _insert_few(tx: Tx, rows: Sequence[New]) -> tuple[set[str], bool]:
+    """Return the ids of those that were inserted, and whether there are webhooks that may be told."""
     values = [dict(zip(_COLUMNS, _VALUES(row), strict=True)) for row in rows]
-    return set(tx.execute(_inserting(tx.dialect), values).scalars())
+    made = tx.execute(_inserting(tx.dialect), values).all()
+    return {row[0] for row in made}, bool(made and made[0][1])
 
 
-def _insert_many(tx: Tx, rows: Sequence[New]) -> set[str]:
+def _insert_many(tx: Tx, rows: Sequence[New]) -> tuple[set[str], bool]:
     count = tx.insert_many(notifications, _COLUMNS, map(_VALUES, rows), n.idempotency_key.name)
     ids = [row.id for row in rows]
     # Mostly all are new, and nobody has to be asked which.
-    return set(ids) if count == len(ids) else set(tx.rows(_THERE, tx.dialect.bind("v", _ID, [(id_,) for id_ in ids])))
+    new = set(ids) if count == len(ids) else set(tx.rows(_THERE, tx.dialect.bind("v", _ID, [(id_,) for id_ in ids])))
+    return new, is_anybody(tx)
 
 
 def _attach(tx: Tx, rows: Sequence[New], files: Mapping[str, str]) -> None:
@@ -63,9 +68,9 @@ def _attach(tx: Tx, rows: Sequence[New], files: Mapping[str, str]) -> None:
 
 
 @cache
-def _inserting(dialect: Dialect) -> ReturningInsert[str]:
+def _inserting(dialect: Dialect) -> ReturningInsert[Any]:
     statement = dialect.insert(notifications)
-    return statement.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(notifications.c.id)
+    return statement.on_conflict_do_nothing(index_elements=["idempotency_key"]).returning(notifications.c.id, anybody())
 
 
 def _there(dialect: Dialect) -> Select[tuple[str]]:

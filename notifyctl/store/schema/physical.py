@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Index, text
 
-from notifyctl.store.schema.tables import notifications
+from notifyctl.store.schema.tables import notification_webhooks, notifications, webhook_deliveries
 
 _QUEUED = text("status || '' = 'pending' AND parked_at IS NULL")  # see states.IN_QUEUE
 _KNOWN = text("provider_message_id IS NOT NULL")
@@ -19,6 +19,8 @@ _PARKED_OF_BATCH = text("parked_at IS NOT NULL AND batch_id IS NOT NULL")
 _OF_BATCH = text("batch_id IS NOT NULL")
 _TEMPLATED = text("template_id IS NOT NULL")
 _DEFERRED = text("deferred_by IS NOT NULL")
+_QUEUED_DELIVERY = text("next_retry_at IS NOT NULL")
+_OF_EVERYBODY = text("all_users")
 
 DUE = Index(
     "idx_notifications_due",
@@ -81,6 +83,20 @@ DEFERRED = Index(
     notifications.c.id,
     postgresql_where=_DEFERRED,
     sqlite_where=_DEFERRED,
+)
+DELIVERY_DUE = Index(
+    "idx_delivery_due",
+    webhook_deliveries.c.webhook_id,
+    webhook_deliveries.c.is_replay,
+    webhook_deliveries.c.next_retry_at,
+    postgresql_where=_QUEUED_DELIVERY,
+    sqlite_where=_QUEUED_DELIVERY,
+)
+ALL_USERS = Index(
+    "idx_webhook_all_users",
+    notification_webhooks.c.all_users,
+    postgresql_where=_OF_EVERYBODY,
+    sqlite_where=_OF_EVERYBODY,
 )
 
 # Over half of each page stays free for the versions that claims write, which then touch no index. And what is rewritten

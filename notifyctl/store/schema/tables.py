@@ -43,6 +43,8 @@ from notifyctl.store.schema.policy import user_limits as user_limits
 from notifyctl.store.schema.signing import signing_keys as signing_keys
 from notifyctl.store.schema.templates import notification_templates as notification_templates
 from notifyctl.store.schema.templates import template_versions as template_versions
+from notifyctl.store.schema.webhooks import notification_webhooks as notification_webhooks
+from notifyctl.store.schema.webhooks import webhook_deliveries as webhook_deliveries
 
 users = Table(
     "users",
@@ -127,44 +129,6 @@ notification_dlq = Table(
     Index("idx_moved_at", "moved_to_dlq_at"),
     Index("idx_resolved", "resolved"),
     Index("idx_dlq_resolved_by", "resolved_by"),
-)
-
-notification_webhooks = Table(
-    "notification_webhooks",
-    metadata,
-    row_id(),
-    reference("user_id", "users.id"),
-    Column("url", String(500), nullable=False),
-    Column("secret_key", String(64), nullable=False),
-    Column("events", Text, nullable=False),
-    flag("is_active", default=True),
-    number("retry_count", 3),
-    number("timeout_seconds", 10),
-    now_by_default("created_at"),
-    now_by_default("updated_at"),
-    Index("idx_webhook_user", "user_id"),
-    Index("idx_webhook_active", "is_active"),
-)
-
-webhook_deliveries = Table(
-    "webhook_deliveries",
-    metadata,
-    row_id(),
-    reference("webhook_id", "notification_webhooks.id"),
-    reference("notification_id", "notifications.id"),
-    Column("event_type", String(50), nullable=False),
-    Column("payload", Text, nullable=False),
-    Column("response_status", Integer),
-    Column("response_body", Text),
-    number("attempt_count", 1),
-    flag("delivered", default=False),
-    Column("delivered_at", BigInteger),
-    now_by_default("created_at"),
-    Column("next_retry_at", BigInteger),
-    Index("idx_webhook_delivery", "webhook_id", "notification_id"),
-    Index("idx_delivery_status", "delivered"),
-    Index("idx_next_retry", "next_retry_at"),
-    Index("idx_delivery_notification", "notification_id"),
 )
 
 notification_preferences = Table(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifyctl.core.errors import UsageError
-from notifyctl.core.webhook.target import Target, target
+from notifyctl.core.webhook.target import Receiver, target
 
 GOOD = {
     "https://example.org": "https://example.org/",
@@ -84,7 +84,7 @@ def test_anything_else_is_refused(text: str) -> None:
 )
 def test_this_machine_is_named_only_where_the_profile_says_so(text: str) -> None:
     """For `webhooks listen`, and for tests."""
-    assert isinstance(target(text, loopback=True), Target)
+    assert isinstance(target(text, loopback=True), Receiver)
     with pytest.raises(UsageError):
         target(text)
 

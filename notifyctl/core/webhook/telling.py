@@ -1,0 +1,141 @@
+"""What webhooks are told of a change, and the body in which they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from notifyctl.core.change import (
+    Acknowledge,
+    Bury,
+    Cancel,
+    Change,
+    Confirm,
+    ConfirmCancelled,
+    ConfirmFailed,
+    Defer,
+    Requeue,
+    Restore,
+    Sent,
+)
+from notifyctl.core.json_codec import encode
+from notifyctl.core.text import one_line
+from notifyctl.core.webhook.event import WebhookEvent
+
+VERSION = 1
+"""Of the body: it grows by fields without a new number."""
+LONGEST_DETAIL = 300
+_DEFERRAL = "policy"
+
+
+class Telling(NamedTuple):
+    """One event and what is told of it besides the notification, None for what is not known."""
+
+    event: WebhookEvent
+    more: Mapping[str, Any]
+
+
+class Tidings(NamedTuple):
+    """The notification as it is after the change."""
+
+    id: str
+    user_id: str
+    message_type: str
+    provider: str
+    status: str
+    attempt_count: int
+    category: str | None
+    template_id: str | None
+    template_version: int | None
+    batch_id: str | None
+
+
+CREATED = Telling(WebhookEvent.CREATED, {})
+
+
+def tellings(change: Change) -> Sequence[Telling]:
+    """Return what webhooks are told of a change, in the order in which it happened."""
+    of_kind = _TELLINGS.get(type(change))
+    return () if of_kind is None else of_kind(change)
+
+
+def body(telling: Telling, of: Tidings, at: int) -> str:
+    """Return the JSON text of an event that happened at a moment (milliseconds since the epoch).
+
+    Its form is Standard Webhooks' (type, timestamp, data); what is not known is left out.
+    """
+    data = {
+        "notification_id": of.id,
+        "user_id": of.user_id,
+        "channel": of.message_type,
+        "provider": of.provider,
+        "status": of.status,
+        "attempts": of.attempt_count,
+        "category": of.category,
+        "template_id": of.template_id,
+        "template_version": of.template_version,
+        "batch_id": of.batch_id,
+        **telling.more,
+    }
+    known = {name: value for name, value in data.items() if value is not None}
+    whole = {"type": telling.event.value, "timestamp": moment(at), "version": VERSION, "data": known}
+    return encode(whole).decode()
+
+
+def moment(at: int) -> str:
+    """Return milliseconds since the epoch as RFC 3339 in UTC."""
+    whole = datetime.fromtimestamp(at // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{at % 1_000:03d}Z"
+
+
+def _detail(text: str | None) -> str | None:
+    return None if text is None else one_line(text)[:LONGEST_DETAIL]
+
+
+def _sent(change: Sent | Confirm) -> Sequence[Telling]:
+    return (Telling(WebhookEvent.SENT, {"provider_message_id": change.provider_message_id}),)
+
+
+def _failed(change: Bury) -> Sequence[Telling]:
+    more = {"reason": change.category.value, "detail": _detail(change.error_message)}
+    return (Telling(WebhookEvent.FAILED, more),)
+
+
+def _cancelled(change: Cancel) -> Sequence[Telling]:
+    event = WebhookEvent.CANCELLED if change.by_operator else WebhookEvent.SUPPRESSED
+    return (Telling(event, {"detail": _detail(change.error_message)}),)
+
+
+def _deferred(change: Defer) -> Sequence[Telling]:
+    reason = change.deferred_by or _DEFERRAL
+    more = {"reason": reason, "detail": _detail(change.error_message), "until": moment(change.due_at)}
+    return (Telling(WebhookEvent.DEFERRED, more),)
+
+
+def _requeued(change: Requeue | Restore) -> Sequence[Telling]:
+    return (Telling(WebhookEvent.REQUEUED, {}),)
+
+
+def _acknowledged(change: Acknowledge) -> Sequence[Telling]:
+    known = getattr(change.of, "known", None)
+    found = []
+    if change.delivered_at is not None and (known is None or known.delivered_at is None):
+        found.append(Telling(WebhookEvent.DELIVERED, {}))
+    if change.bounced_at is not None and (known is None or known.bounced_at is None):
+        found.append(Telling(WebhookEvent.BOUNCED, {"detail": _detail(change.receipt)}))
+    return found
+
+
+_TELLINGS: Mapping[type[Change], Callable[[Any], Sequence[Telling]]] = {
+    Sent: _sent,
+    Confirm: _sent,
+    ConfirmFailed: _sent,
+    ConfirmCancelled: _sent,
+    Bury: _failed,
+    Cancel: _cancelled,
+    Defer: _deferred,
+    Requeue: _requeued,
+    Restore: _requeued,
+    Acknowledge: _acknowledged,
+}

@@ -1,0 +1,127 @@
+"""The outbox: what webhooks are to be told of a change is written in the change's own transaction.
+
+A row is one event for one webhook. Its id is what the receiver knows it by, and its body is not touched any more.
+Whether there is any webhook at all, the statements of the changes themselves return, so that without one nothing is
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    ScalarSelect,
+    Select,
+    String,
+    Text,
+    insert,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy.types import TypeEngine
+
+from notifyctl.core.json_codec import stored
+from notifyctl.core.timeordered import ordered_id
+from notifyctl.core.webhook.event import is_subscribed
+from notifyctl.core.webhook.telling import Telling, Tidings, body
+from notifyctl.store.db.dialect import ID, Dialect
+from notifyctl.store.db.hot import Hot, only
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import notification_webhooks, notifications, webhook_deliveries
+
+DISABLED = "disabled"
+MANY = 1_000
+"""From so many on, rows go in by the way that has a price of its own, and costs little for each."""
+
+n, w, d = notifications.c, notification_webhooks.c, webhook_deliveries.c
+
+
+def anybody() -> ScalarSelect[int]:
+    """Return the column that is 1 where there is any webhook; it is found once for a whole statement."""
+    return select(literal_column("1", Integer)).select_from(notification_webhooks).limit(1).scalar_subquery()
+
+
+def is_anybody(tx: Tx) -> bool:
+    """Return whether there is any webhook."""
+    return bool(tx.rows(_ANYBODY, {})[0])
+
+
+def put(tx: Tx, said: Sequence[tuple[str, Telling]]) -> int:
+    """Write what webhooks are told, in this order, of the notifications with these ids; return how many rows."""
+    if not said:
+        return 0
+    listening: dict[str, list[_Listener]] = {}
+    for each in tx.rows(_LISTENING, tx.dialect.bind("v", _KEY, [(id_,) for id_ in {id_: None for id_, _ in said}])):
+        listening.setdefault(each.told.id, []).append(each)
+    rows = [row for id_, telling in said for row in _rows(tx.now, telling, listening.get(id_, ()))]
+    if len(rows) >= MANY:
+        tx.insert_many(webhook_deliveries, tuple(_ROW), rows, d.id.name)
+    elif rows:
+        tx.rows(_PUTTING, tx.dialect.bind("v", _ROW, rows))
+    return len(rows)
+
+
+class _Listener(NamedTuple):
+    """A webhook that is told of a notification's events, of those in `events`."""
+
+    webhook_id: str
+    events: str
+    is_active: bool
+    told: Tidings
+
+
+def _rows(now: int, telling: Telling, listeners: Iterable[_Listener]) -> Iterable[tuple[Any, ...]]:
+    written = None
+    for each in listeners:
+        if is_subscribed(_events(each.events), telling.event):
+            # The notification is the same for all of them.
+            written = written or body(telling, each.told, now)
+            due, ended = (now, None) if each.is_active else (None, DISABLED)
+            yield ordered_id(now), each.webhook_id, each.told.id, telling.event.value, written, 0, now, due, ended
+
+
+@lru_cache(maxsize=256)
+def _events(text: str) -> tuple[str, ...]:
+    return tuple(each for each in stored(text, list[str]()) if isinstance(each, str))
+
+
+def _listening(dialect: Dialect) -> Select[Any]:
+    v = dialect.rowset("v", _KEY)
+    columns = (w.id, w.events, w.is_active, *(n[name] for name in Tidings._fields))
+    of_user = select(*columns).select_from(v.join(notifications, n.id == v.c.id))
+    own = of_user.join(notification_webhooks, w.user_id == n.user_id)
+    others = of_user.join(notification_webhooks, w.all_users).where(w.user_id != n.user_id)
+    every = union_all(own, others).subquery("listening")
+    return select(every)
+
+
+def _listener(row: Sequence[Any]) -> _Listener:
+    return _Listener(row[0], row[1], bool(row[2]), Tidings._make(row[3:]))
+
+
+def _putting(dialect: Dialect) -> ReturningInsert[Any]:
+    v = dialect.rowset("v", _ROW)
+    return insert(webhook_deliveries).from_select(list(_ROW), select(*v.c)).returning(d.id)
+
+
+_KEY: dict[str, TypeEngine[Any]] = {"id": ID}
+_ROW: dict[str, TypeEngine[Any]] = {
+    "id": ID,
+    "webhook_id": ID,
+    "notification_id": ID,
+    "event_type": String(50),
+    "payload": Text(),
+    "attempt_count": Integer(),
+    "created_at": BigInteger(),
+    "next_retry_at": BigInteger(),
+    "ended": String(20),
+}
+_LISTENING = Hot(_listening, _listener)
+_PUTTING = only(_putting)
+_ANYBODY = only(lambda _: select(anybody()))
