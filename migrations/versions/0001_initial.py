@@ -622,6 +622,7 @@ def _dispatchers() -> None:
         sa.Column("beats", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("machine", sa.String(80)),
         sa.Column("policy_digest", sa.CHAR(64)),
+        sa.Column("key_ids", sa.Text),
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 32 * 1024 * 1024
 """What is read of a file or of stdin at most: one that never ends is refused, not read until the memory is full."""
 SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
+DOCKER_SECRETS = Path("/run/secrets")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _KEYS = ("encryption_keys", "encryption_keys_file")
 
@@ -314,15 +315,44 @@ def read_keys(settings: Settings) -> tuple[str, str]:
     if settings.encryption_keys is not None:
         origin = settings.origins.get("encryption_keys", "environment")
         return settings.encryption_keys, ENVIRONMENT["encryption_keys"] if origin == "environment" else origin
+    path = keys_file(settings)
+    return ("", "no keys file") if path is None else (read_keys_file(path), str(path))
+
+
+def keys_file(settings: Settings) -> Path | None:
+    """Return the file with the encryption keys, where they are in one; the default one only where it exists."""
     path = settings.encryption_keys_file
+    if settings.encryption_keys is not None or path is None:
+        return None
     try:
-        if path is None or (settings.origins.get("encryption_keys_file") == "default" and not path.exists()):
-            return "", "no keys file"
-        if os.name == "posix" and path.stat().st_mode & 0o077:
-            raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}")
-        return contents(path).decode("ascii"), str(path)
+        there = settings.origins.get("encryption_keys_file") != "default" or path.exists()
+    except OSError as error:
+        raise NotAllowed(f"{path}: {error.strerror}", _KEYS_HINT) from error
+    return path if there else None
+
+
+def read_keys_file(path: Path) -> str:
+    """Return the text of a file with encryption keys. Raises NotAllowed for one that others can read, and for none."""
+    try:
+        require_private(path)
+        return contents(path).decode("ascii")
     except (OSError, UnicodeError) as error:
         raise NotAllowed(f"{path}: {getattr(error, 'strerror', None) or 'not a keys file'}", _KEYS_HINT) from error
+
+
+def require_private(path: Path) -> None:
+    """Raise NotAllowed for a file with secrets that others can read, OSError for none.
+
+    Not for what systemd and Docker put before a service: the mode there is theirs (the group's bits may stand for an
+    access list, and Docker's are 0444), and it is the folder, or the container, that keeps others out.
+    """
+    if os.name == "posix" and path.stat().st_mode & 0o077 and not _is_handed_over(path):
+        raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}")
+
+
+def _is_handed_over(path: Path) -> bool:
+    folders = [DOCKER_SECRETS, *(Path(each) for each in [os.environ.get("CREDENTIALS_DIRECTORY")] if each)]
+    return any(path.absolute().is_relative_to(folder.absolute()) for folder in folders)
 
 
 _KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"

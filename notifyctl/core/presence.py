@@ -16,7 +16,7 @@ class Heartbeat:
     """What a dispatcher says of itself: `per_minute` is how many attempts it recorded a minute, of late.
 
     `beats` grows with each. `machine` tells from another the machine on which `pid` is a process, None: not known.
-    `policy` is the digest of the policy by which it works.
+    `policy` is the digest of the policy by which it works, `keys` the ids of its encryption keys, the first seals.
     """
 
     id: str
@@ -27,6 +27,7 @@ class Heartbeat:
     beats: int = 0
     machine: str | None = None
     policy: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +91,9 @@ class Alive:
     in_flight: int
     per_minute: int
     policy: str | None = None
+    key_ids: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The ids of the encryption keys that it has, the one that seals first."""
+        return tuple(filter(None, (self.key_ids or "").split(",")))

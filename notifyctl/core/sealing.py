@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notifyctl.core.errors import NotAllowed, UsageError
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 KEY_BYTES = 64
-_KID = re.compile(r"[a-z0-9]{1,6}")
+KID_CHARS = 6
+_KID = re.compile(rf"[a-z0-9]{{1,{KID_CHARS}}}")
+_ENVELOPE = re.compile(rf"v1\.([a-z0-9]{{1,{KID_CHARS}}})\.[A-Za-z0-9_-]{{22,}}")
 _SEALED_NOTHING = re.compile(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
 
 
@@ -31,45 +34,61 @@ class Place:
     row_id: str
     column: str
 
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column} of {self.row_id}"
+
     def associated_data(self) -> bytes:
         """Return what the cipher binds."""
         return f"{self.table}|{self.row_id}|{self.column}".encode()
 
 
-@dataclass(frozen=True, slots=True)
 class Keyring:
-    """Encryption keys by id, newest first: the first seals, all of them open."""
+    """Encryption keys by id: the first seals, all of them open."""
 
-    keys: dict[str, bytes] = field(repr=False)
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._keys = dict(keys)
+
+    def __repr__(self) -> str:
+        return f"Keyring({len(self._keys)})"
+
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """The keys by their ids, the one that seals first."""
+        return self._keys
+
+    def find(self, kid: str) -> bytes | None:
+        """Return the key of that id."""
+        return self.keys.get(kid)
 
     def seal(self, plain: str, place: Place, width: int | None = None) -> str:
-        """Return the sealed value; `width` is the column's, in characters. Raises UsageError when it does not fit."""
-        if not self.keys:
+        """Return the sealed value; `width` is the column's, in characters. Raises UsageError when it does not fit.
+
+        What fits does so whatever key seals it next: room is kept for the longest id.
+        """
+        kid, key = next(iter(self.keys.items()), (None, b""))
+        if kid is None:
             raise no_keys()
-        kid, key = next(iter(self.keys.items()))
-        sealed = f"v1.{kid}.{_encoded(_cipher(key).encrypt(plain.encode(), [place.associated_data()]))}"
-        if width is not None and len(sealed) > width:
-            room = (width - len(f"v1.{kid}.")) * 3 // 4 - 16
-            raise UsageError(f"{place.column} is too long: {len(plain.encode())} bytes, at most {room} fit")
-        return sealed
+        secret = plain.encode()
+        if width is not None and len(secret) > (room := (width - len("v1..") - KID_CHARS) * 3 // 4 - 16):
+            raise UsageError(f"{place.column} is too long: {len(secret)} bytes, at most {room} fit")
+        return f"v1.{kid}.{_encoded(_cipher(key).encrypt(secret, [place.associated_data()]))}"
 
     def open(self, sealed: str, place: Place) -> str:
-        """Return the secret. Raises NotAllowed when no key opens it, or it belongs elsewhere."""
+        """Return the secret. Raises NotAllowed, naming the row, when no key opens it, or it belongs elsewhere."""
         from cryptography.exceptions import InvalidTag
 
         version, _, rest = sealed.partition(".")
         kid, _, body = rest.partition(".")
         if version != "v1" or not body:
-            raise NotAllowed(f"{place.table}.{place.column} is not a sealed value", "enter the credential again")
-        if kid not in self.keys:
-            raise NotAllowed(
-                f"{place.table}.{place.column} needs encryption key {kid!r}, which is not here", _KEYS_HINT
-            )
+            raise NotAllowed(f"{place} is not a sealed value", "enter the credential again")
+        key = self.find(kid)
+        if key is None:
+            raise NotAllowed(f"{place} needs encryption key {kid!r}, which is not here", _KEYS_HINT)
         try:
-            return _cipher(self.keys[kid]).decrypt(_decoded(body), [place.associated_data()]).decode()
+            return _cipher(key).decrypt(_decoded(body), [place.associated_data()]).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise NotAllowed(
-                f"{place.table}.{place.column} does not open with encryption key {kid!r}",
+                f"{place} does not open with encryption key {kid!r}",
                 "another key has that id, or the value was moved or damaged: enter the credential again",
             ) from error
 
@@ -107,6 +126,12 @@ def format_key(kid: str, key: bytes) -> str:
     if not _KID.fullmatch(kid):
         raise UsageError(f"{kid!r} is no id of a key", "it is 1 to 6 of a-z 0-9")
     return f"{kid}:{base64.b64encode(key).decode()}"
+
+
+def kid_of(value: str | None) -> str | None:
+    """Return the id of the key that sealed a stored value; None for one that is not sealed."""
+    found = _ENVELOPE.fullmatch(value or "")
+    return None if found is None else found[1]
 
 
 def holds_secret(sealed: str | None) -> bool:

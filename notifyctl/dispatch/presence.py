@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from notifyctl.core.presence import Heartbeat, Sign, Watch
+from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.tally import Pace, Tally
 from notifyctl.store import dispatchers
 from notifyctl.store.db.tx import Tx
@@ -23,9 +24,10 @@ class Presence:
     `policy` is the digest of the policy by which it works.
     """
 
-    def __init__(self, id_: str, tally: Tally, policy: str) -> None:
+    def __init__(self, id_: str, tally: Tally, policy: str, keyring: Keyring) -> None:
         self.id = id_
         self._policy = policy
+        self._keyring = keyring
         self.watch = Watch(id_)
         self._tally = tally
         self._pace = Pace(time.monotonic())
@@ -36,7 +38,8 @@ class Presence:
         self._beats += 1
         per_minute = self._pace.per_minute(self._tally.attempts, time.monotonic())
         host, pid, in_flight = socket.gethostname(), os.getpid(), self._tally.in_flight
-        heart = Heartbeat(self.id, host, pid, in_flight, per_minute, self._beats, machine(), self._policy)
+        place, keys = machine(), tuple(self._keyring.keys)
+        heart = Heartbeat(self.id, host, pid, in_flight, per_minute, self._beats, place, self._policy, keys)
         dispatchers.beat(tx, heart)
         signs = dispatchers.signs(tx)
         self.watch.saw(signs, _gone(signs), time.monotonic())

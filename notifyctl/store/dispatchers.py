@@ -23,6 +23,7 @@ def beat(tx: Tx, heart: Heartbeat) -> None:
         "per_minute": heart.per_minute,
         "beats": heart.beats,
         "policy_digest": heart.policy,
+        "key_ids": ",".join(heart.keys),
     }
     place = {"host": heart.host[:255], "pid": heart.pid, "machine": heart.machine}
     entry = {"id": heart.id, **place, "started_at": tx.now, **changing}

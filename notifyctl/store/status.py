@@ -23,7 +23,10 @@ OVERDUE_MS = 15 * 60_000
 
 _n = notifications.c
 _d = dispatchers.c
-_ALIVE = (_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at, _d.in_flight, _d.per_minute, _d.policy_digest)
+_ALIVE = (
+    *(_d.id, _d.host, _d.pid, _d.started_at, _d.heartbeat_at),
+    *(_d.in_flight, _d.per_minute, _d.policy_digest, _d.key_ids),
+)
 _STATUSES = [status.value for status in Status]
 
 

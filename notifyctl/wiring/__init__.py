@@ -9,12 +9,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from notifyctl.config import Settings, agent, read_keys
+from notifyctl.config import Settings, agent, keys_file, read_keys
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring, parse_keys
 from notifyctl.services.admission import Founds, admit
 from notifyctl.store.db.database import Database
+from notifyctl.wiring.keys import FollowedKeyring
 
 if TYPE_CHECKING:
     from notifyctl.dispatch.dispatcher import Dispatcher
@@ -68,9 +69,9 @@ class System:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """The encryption keys; empty when there are none."""
-        text, origin = read_keys(self.settings)
-        return parse_keys(text, origin)
+        """The encryption keys; empty when there are none. A file's are followed as it changes."""
+        file = keys_file(self.settings)
+        return parse_keys(*read_keys(self.settings)) if file is None else FollowedKeyring(file)
 
     def close(self) -> None:
         """Close what was opened."""

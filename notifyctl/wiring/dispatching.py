@@ -65,7 +65,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     """Return a dispatcher over a database; `notify` says what people should know."""
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
     notices, news, policy = Notices(tally, notify), asyncio.Event(), digest(options.policy)
-    presence = Presence(str(uuid.uuid4()), tally, policy)
+    presence = Presence(str(uuid.uuid4()), tally, policy, keyring)
     adopting = Adopting(threads, run, policy, notices.say)
     room = room_for_connections()
     one_click = OneClick(threads, keyring, options.unsubscribe_url)

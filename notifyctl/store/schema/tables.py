@@ -293,6 +293,7 @@ dispatchers = Table(
     number("beats", 0),  # grows with each heartbeat, whatever the clocks do
     Column("machine", String(80)),  # tells apart where a pid is a process; NULL: not known
     Column("policy_digest", CHAR(64)),  # by which policy it works
+    Column("key_ids", Text),  # which encryption keys it has, the one that seals first
 )
 
 early_receipts = Table(
