@@ -65,16 +65,26 @@ class Keyring:
 
         What fits does so whatever key seals it next: room is kept for the longest id.
         """
+        return self.seal_bytes(plain.encode(), place, width)
+
+    def seal_bytes(self, secret: bytes, place: Place, width: int | None = None) -> str:
+        """Do the same for a secret that is no text."""
         kid, key = next(iter(self.keys.items()), (None, b""))
         if kid is None:
             raise no_keys()
-        secret = plain.encode()
         if width is not None and len(secret) > (room := (width - len("v1..") - KID_CHARS) * 3 // 4 - 16):
             raise UsageError(f"{place.column} is too long: {len(secret)} bytes, at most {room} fit")
         return f"v1.{kid}.{_encoded(_cipher(key).encrypt(secret, [place.associated_data()]))}"
 
     def open(self, sealed: str, place: Place) -> str:
         """Return the secret. Raises NotAllowed, naming the row, when no key opens it, or it belongs elsewhere."""
+        try:
+            return self.open_bytes(sealed, place).decode()
+        except UnicodeDecodeError as error:
+            raise _damaged(place, sealed) from error
+
+    def open_bytes(self, sealed: str, place: Place) -> bytes:
+        """Do the same for a secret that is no text."""
         from cryptography.exceptions import InvalidTag
 
         version, _, rest = sealed.partition(".")
@@ -85,12 +95,17 @@ class Keyring:
         if key is None:
             raise NotAllowed(f"{place} needs encryption key {kid!r}, which is not here", _KEYS_HINT)
         try:
-            return _cipher(key).decrypt(_decoded(body), [place.associated_data()]).decode()
+            return _cipher(key).decrypt(_decoded(body), [place.associated_data()])
         except (InvalidTag, binascii.Error, ValueError) as error:
-            raise NotAllowed(
-                f"{place} does not open with encryption key {kid!r}",
-                "another key has that id, or the value was moved or damaged: enter the credential again",
-            ) from error
+            raise _damaged(place, sealed) from error
+
+
+def _damaged(place: Place, sealed: str) -> NotAllowed:
+    kid = sealed.split(".")[1]
+    return NotAllowed(
+        f"{place} does not open with encryption key {kid!r}",
+        "another key has that id, or the value was moved or damaged: enter the credential again",
+    )
 
 
 _KEYS_HINT = "set NOTIFYCTL_ENCRYPTION_KEYS_FILE to the file with it, newest first"

@@ -1,0 +1,27 @@
+"""A webhook's secrets as they are kept: sealed as bytes, for whose base64 their columns have no room."""
+
+from __future__ import annotations
+
+from notifyctl.core.sealing import Keyring, Place
+from notifyctl.core.webhook.webhook import PREVIOUS_SECRET, SECRET, TABLE, Webhook
+
+WIDTH = 64
+"""Of the columns: 24 bytes fit, whatever key seals them."""
+
+
+def place(webhook_id: str, column: str = SECRET) -> Place:
+    """Return where a webhook's secret stands, or its previous one."""
+    return Place(TABLE, webhook_id, column)
+
+
+def sealed(keyring: Keyring, secret: bytes, at: Place) -> str:
+    """Return a secret as it is stored. Raises NotAllowed without an encryption key, UsageError for one too long."""
+    return keyring.seal_bytes(secret, at, WIDTH)
+
+
+def secrets(webhook: Webhook, keyring: Keyring, now: int) -> tuple[bytes, ...]:
+    """Return the secrets that sign at a moment, the newest first. Raises NotAllowed for one that does not open."""
+    newest = keyring.open_bytes(webhook.secret_key, place(webhook.id))
+    if webhook.previous_secret is None or (webhook.previous_secret_ends or 0) <= now:
+        return (newest,)
+    return newest, keyring.open_bytes(webhook.previous_secret, place(webhook.id, PREVIOUS_SECRET))
