@@ -59,11 +59,15 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No response: `UNSENT` when no byte can have reached the provider, else `AMBIGUOUS`. `fault`: whose it is."""
+    """No response: `UNSENT` when no byte can have reached the provider, else `AMBIGUOUS`. `fault`: whose it is.
+
+    `refused`: whoever checks addresses would not have this one dialled.
+    """
 
     kind: FailureKind
     message: str
     fault: Fault = Fault.PROVIDER
+    refused: bool = False
 
 
 class Adapter(Protocol):

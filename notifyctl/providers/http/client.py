@@ -48,7 +48,8 @@ class HttpClient:
             except NotConnected as error:
                 if error.fault is Fault.HOST:
                     self._pool.spare(loop.time())
-                return Failure(FailureKind.UNSENT, f"{start.origin.host}: not connected: {error}", error.fault)
+                reason = f"{start.origin.host}: not connected: {error}"
+                return Failure(FailureKind.UNSENT, reason, error.fault, error.refused)
         # Nothing is awaited between here and the writing: what was usable is still.
         return await self._exchange(connection, start, request.body, began + timeout_s, timeout_s, loop)
 

@@ -28,11 +28,12 @@ Raises OSError, or NotConnected where it will not have it dialled.
 
 
 class NotConnected(Exception):
-    """There is no connection, and nothing was sent; the text says why."""
+    """There is no connection, and nothing was sent; the text says why. `refused`: nobody was to be called there."""
 
-    def __init__(self, reason: str, fault: Fault) -> None:
+    def __init__(self, reason: str, fault: Fault, *, refused: bool = False) -> None:
         super().__init__(reason)
         self.fault = fault
+        self.refused = refused
 
 
 async def addresses(host: str, port: int) -> Sequence[str]:

@@ -1,0 +1,115 @@
+"""The way out to receivers of webhooks, whom nobody here chose: whoever set one up named the address.
+
+Built on the engine that calls providers, which follows no redirect, bounds what it reads and dials only what a resolver
+of ours returns. Every address is checked between the name and the call, and the one that was checked is the one that
+is dialled, so that a name that changes in between changes nothing. A name that has one address which must not be
+dialled is refused whole: honest names have none, and of a mixed one the next look might see another part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from notifyctl.core.errors import UsageError
+from notifyctl.core.outcome import Fault
+from notifyctl.core.text import clean
+from notifyctl.core.webhook.reach import parsed
+from notifyctl.core.webhook.signing import headers
+from notifyctl.core.webhook.target import may_dial, target
+from notifyctl.providers.contract import Failure, Request, Response
+from notifyctl.providers.http.client import HttpClient
+from notifyctl.providers.http.dial import NotConnected, Resolve, addresses
+from notifyctl.providers.reading import retry_after_ms
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One attempt: `body` goes out as it is, signed at `at_s` (since the epoch) by each of the secrets.
+
+    `timeout_s` is the deadline for everything: name, connection, TLS, answer.
+    """
+
+    url: str = field(repr=False)
+    webhook_id: str
+    body: bytes = field(repr=False)
+    secrets: tuple[bytes, ...] = field(repr=False)
+    at_s: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What became of an attempt; `problem` is None for a success (2xx), and names no more of the URL than its host.
+
+    `status` is None where no whole answer came; `body` is text, of 2 KB at most. `refused`: our own check would not
+    have it called, and nothing was sent. `fault` says whose trouble it is that there is no answer.
+    """
+
+    status: int | None
+    problem: str | None
+    ms: int
+    body: str = ""
+    retry_after_ms: int | None = None
+    refused: bool = False
+    fault: Fault | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the receiver took it."""
+        return self.problem is None
+
+
+class HookWire:
+    """Connections to receivers. Make it in the event loop that uses it; `aclose` it at the end.
+
+    With `loopback` this machine may be called, by http too.
+    """
+
+    def __init__(self, *, loopback: bool = False, resolve: Resolve = addresses) -> None:
+        self._loopback = loopback
+        self._resolve = resolve
+        self._http = HttpClient(self._checked)
+
+    async def post(self, call: HookCall) -> HookAnswer:
+        """Make one attempt; whatever comes of it is an answer. Only being cancelled raises."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            receiver = target(call.url, loopback=self._loopback)
+        except UsageError as error:
+            return HookAnswer(None, error.message, 0, refused=True)
+        named = {"Content-Type": "application/json"}
+        signed = headers(call.webhook_id, call.at_s, call.body, call.secrets)
+        came = await self._http.send(Request("POST", receiver.url, named | signed, call.body), call.timeout_s)
+        ms = round((loop.time() - began) * 1_000)
+        if isinstance(came, Failure):
+            return HookAnswer(None, came.message, ms, refused=came.refused, fault=came.fault)
+        return _read(receiver.host, came, ms)
+
+    async def aclose(self) -> None:
+        """Close every connection; calls under way end as failed."""
+        await self._http.aclose()
+
+    async def _checked(self, host: str, port: int) -> Sequence[str]:
+        found = await self._resolve(host, port)
+        for text in found:
+            address = parsed(text)
+            if address is None or not may_dial(address, loopback=self._loopback):
+                _refuse(text)
+        return found
+
+
+def _read(host: str, came: Response, ms: int) -> HookAnswer:
+    problem = None
+    if not 200 <= came.status < 300:
+        redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
+        problem = f"{host}: HTTP {came.status}{redirected}"
+    body = clean(came.body.decode(errors="replace"))
+    return HookAnswer(came.status, problem, ms, body, retry_after_ms(came.headers))
+
+
+def _refuse(address: str) -> NoReturn:
+    raise NotConnected(f"it resolves to {address}, which is no public address", Fault.SETTINGS, refused=True)

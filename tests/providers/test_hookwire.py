@@ -1,0 +1,138 @@
+"""A webhook's call: what goes out, what is made of the answer, and what of the URL is ever said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from notifyctl.core.webhook.signing import objection
+from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.http.dial import Resolve
+from tests.providers.peers import Answer, Loops, hang, ok, run, says, serving
+
+OLD, NEW = bytes(range(24)), bytes(range(100, 124))
+BODY = '{"type":"notification.sent","text":"grüße"}'.encode()
+TOKEN = "T0pSecretPath"
+
+
+def call(url: str, timeout_s: float = 5) -> HookCall:
+    """Return an attempt at a receiver whose path is a secret."""
+    return HookCall(f"{url}/{TOKEN}?k={TOKEN}", "msg_0123", BODY, (NEW, OLD), int(time.time()), timeout_s)
+
+
+def to(*addresses: str) -> Resolve:
+    """Return what resolves every name to these."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return addresses
+
+    return resolve
+
+
+def answer(script: Answer, loops: Loops, timeout_s: float = 5) -> tuple[HookAnswer, bytes]:
+    """Call a receiver that answers like this; return what is made of it, and the head that it read."""
+
+    async def main() -> tuple[HookAnswer, bytes]:
+        async with serving(script) as server:
+            wire = HookWire(loopback=True)
+            try:
+                return await wire.post(call(server.url, timeout_s)), server.heads[0]
+            finally:
+                await wire.aclose()
+
+    return run(main(), loops)
+
+
+def test_what_goes_out(loops: Loops) -> None:
+    """The standard's headers over the body as it is, by both secrets; the receiver believes either."""
+    came, head = answer(ok, loops)
+    assert (came.status, came.problem, came.body, came.is_success) == (200, None, "ok", True)
+    start, *lines = head.decode().rstrip("\r\n").split("\r\n")
+    assert start == f"POST /{TOKEN}?k={TOKEN} HTTP/1.1"
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("notifyctl/")
+    assert headers["webhook-id"] == "msg_0123"
+    assert len(headers["webhook-signature"].split()) == 2
+    for secret in (OLD, NEW):
+        assert objection(headers, BODY, [secret], time.time()) is None
+
+
+@pytest.mark.parametrize("status", [299, 200, 202, 204, 301, 302, 303, 307, 308, 400, 404, 410, 429, 500, 503])
+def test_statuses(loops: Loops, status: int) -> None:
+    """A success is 2xx and nothing else; a redirect is a failure, and is not followed."""
+    location = b"Location: https://example.com/elsewhere\r\n"
+    came, _ = answer(says(b"HTTP/1.1 %d X\r\n%bContent-Length: 0\r\n\r\n" % (status, location)), loops, 1)
+    assert came.is_success == (200 <= status < 300)
+    assert came.status == (None if status < 200 else status)
+    assert (came.problem is not None and "redirects are not followed" in came.problem) == (300 <= status < 400)
+
+
+@pytest.mark.parametrize(
+    ("value", "ms"),
+    [
+        ("120", 120_000),
+        ("0", 0),
+        ("Wed, 21 Oct 2026 07:30:00 GMT", 120_000),
+        ("Wednesday, 21-Oct-26 07:30:00 GMT", 120_000),
+        *((nonsense, None) for nonsense in ("-5", "1.5", "soon", "", "1e3", "0x10", "٣", "tomorrow 12:00", "5 5")),
+    ],
+)
+def test_retry_after(loops: Loops, value: str, ms: int | None) -> None:
+    """Seconds or a date of HTTP (RFC 9110, 10.2.3); what is neither is none."""
+    head = f"HTTP/1.1 503 X\r\nDate: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n"
+    assert answer(says(head.encode()), loops)[0].retry_after_ms == ms
+
+
+def test_the_answers_body_is_text(loops: Loops) -> None:
+    """What cannot be stored or shown is left out, and there is an end to it."""
+    raw = b"a\x00b\x1b[31mc\xff\xfe\r\nd" + "€".encode() * 5_000
+    came, _ = answer(says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw), loops)
+    assert came.is_success
+    assert came.body.startswith("ab[31mc\ufffd\ufffd\nd€€")
+    assert 2_040 < len(came.body.encode()) <= 2_048
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["::ffff:10.0.0.1"], ["fe80::1%2"]])
+def test_a_name_with_one_address_that_is_not_public_is_refused(loops: Loops, addresses: Sequence[str]) -> None:
+    """Nothing is sent, and what is said names the address."""
+
+    async def main() -> HookAnswer:
+        wire = HookWire(resolve=to(*addresses))
+        try:
+            return await wire.post(call("https://hooks.example"))
+        finally:
+            await wire.aclose()
+
+    came = run(main(), loops)
+    assert came.refused and came.status is None
+    assert came.problem is not None and addresses[-1] in came.problem
+
+
+def test_the_url_is_never_said(loops: Loops) -> None:
+    """It may be a secret: what an attempt says of itself has the host alone, however it ends."""
+
+    async def main(url: str) -> HookAnswer:
+        wire = HookWire(resolve=to("127.0.0.1"))
+        try:
+            return await wire.post(call(url, 0.3))
+        finally:
+            await wire.aclose()
+
+    for url in (
+        "https://hooks.example",
+        "https://user@hooks.example",
+        "http://hooks.example",
+        "https://[::1",
+        "ftp://x",
+    ):
+        came = run(main(url), loops)
+        assert came.refused
+        assert TOKEN not in repr(came)
+    came, _ = answer(hang, loops, 0.3)
+    assert came.status is None and not came.refused
+    assert came.problem == "127.0.0.1: no whole answer within 0.3 s"
+    assert TOKEN not in repr(came) + repr(call("https://hooks.example"))
+    assert repr(NEW) not in repr(call("https://hooks.example"))
