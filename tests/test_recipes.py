@@ -1,4 +1,4 @@
-"""The README's recipes for CI, as they stand there: the job of GitHub Actions and the tests with pytest."""
+"""The recipes of docs/fixtures.md, as they stand there: the job of GitHub Actions and the tests with pytest."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.command import REPOSITORY, Cli, Result
+from tests.support.command import Cli, Result
+from tests.support.prose import page
 
 PLUGIN = ("-p", "no:notifyctl", "-p", "notifyctl.pytest_plugin", "-p", "no:cacheprovider", "-q")
 """Where it is not installed anew, its entry point may not be there yet: `test_packaging` looks at that."""
 
 
 def block(first_line: str) -> str:
-    """Return the README's block of code that begins with that line."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    """Return the page's block of code that begins with that line."""
+    text = page("fixtures")
     found = re.search(rf"```\w+\n({re.escape(first_line)}\n.*?)```", text, re.DOTALL)
     assert found is not None, first_line
     return found[1]
@@ -36,7 +37,7 @@ def steps() -> list[list[str]]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the README's fixture."""
+    """A project with the page's fixture."""
     folder = tmp_path / "home"
     (folder / "fixtures").mkdir(parents=True, exist_ok=True)
     (folder / "fixtures" / "people.yaml").write_text(block("# fixtures/people.yaml"), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the README quotes of the committed results: `python -m tests.benchmarks.quoted` prints the table."""
+"""What docs/performance.md quotes of the committed results: `python -m tests.benchmarks.quoted` prints the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's example of somebody's own provider, installed as it stands there, delivers."""
+"""The example of docs/own-provider.md, installed as it stands there, delivers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import REPOSITORY, Cli
+from tests.support.command import Cli
+from tests.support.prose import page
 from tests.support.world import KEYS
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> dict[str, str]:
-    """The environment in which the README's package is installed."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = text.partition("\n## A provider of your own\n")[2].partition("\n## ")[0]
-    code, project = re.findall(r"```(?:python|toml)\n(.*?)```", section, re.DOTALL)
+    """The environment in which its package is installed."""
+    code, project = re.findall(r"```(?:python|toml)\n(.*?)```", page("own-provider"), re.DOTALL)
     facts = tomllib.loads(project)["project"]
     folder = tmp_path / "packages"
     info = folder / f"{facts['name'].replace('-', '_')}-{facts['version']}.dist-info"
@@ -73,7 +72,7 @@ def acme() -> Iterator[ThreadingHTTPServer]:
 
 
 def test_it_delivers(cli: Cli, acme: Any) -> None:
-    """From `providers add` to `sent`: all that the README says there is to do."""
+    """From `providers add` to `sent`: all that the page says there is to do."""
     base = f"base_url=http://127.0.0.1:{acme.server_port}"
     cli.run("providers", "add", "acme", "--api-key", "-", "--set", base, input="a-key\n").ok()
     cli.call("users", "create", "anna", "--email", "anna@example.org").ok()

@@ -1,4 +1,4 @@
-"""What stands behind a link to unsubscribe: the lines in the README, run."""
+"""What stands behind a link to unsubscribe: the lines of docs/policy.md, run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ import pytest
 from notifyctl.store.db.database import Database
 from tests.dispatch.test_one_click import URL, Mails, left, mailed_token
 from tests.dispatch.test_one_click import mails as mails
-from tests.support.command import REPOSITORY, Cli
+from tests.support.command import Cli
+from tests.support.prose import page
 
 FORMS = {
     "a form": ("application/x-www-form-urlencoded", b"List-Unsubscribe=One-Click"),
@@ -64,8 +65,8 @@ def test_the_handler_in_the_readme(
 
 
 def handler() -> Any:
-    """Return what the README shows."""
-    [lines] = re.findall(r"```python\n(import subprocess\n.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    """Return what it shows."""
+    [lines] = re.findall(r"```python\n(import subprocess\n.*?)```", page("policy"), re.DOTALL)
     names: dict[str, Any] = {}
     exec(lines, names)
     return names["application"]

@@ -1,10 +1,9 @@
-"""The database is the one of the schema document, and what was added to it is what the README says was added."""
+"""The database is the one of the schema document, and what was added to it is what docs/schema.md says was added."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from psycopg import connect
@@ -13,11 +12,11 @@ from psycopg.abc import Query
 from tests.support import schema_document
 from tests.support.command import REPOSITORY
 from tests.support.databases import PostgreSQLMaker
+from tests.support.prose import page
 from tests.support.schema_document import AUTO, Column, Document, ForeignKey, Index
 
 COPY = REPOSITORY / "tests" / "schema" / "schema.md"
 ORIGINAL = REPOSITORY.parent / "shared" / "design" / "schema.md"
-HEADING = "## Additions to the schema"
 
 _ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
@@ -160,19 +159,16 @@ def test_all_foreign_keys_follow_updates(url: str) -> None:
 
 
 def test_additions_are_listed(document: Document, url: str) -> None:
-    """The README's table names exactly what the database has beyond the document: tables, columns, indexes, checks."""
+    """Its page's table names exactly what the database has beyond the document: tables, columns, indexes, checks."""
     columns = _columns(url)
     tables = {name.split(".")[0] for name in columns} - document.tables
     added = tables | {name for name in columns if _of(document.tables, name)} - document.columns.keys()
     added |= {name for name, index in _indexes(url).items() if index.table in document.tables} - document.indexes.keys()
     added |= _checks(url, document.tables)
-    assert _listed(REPOSITORY / "README.md") == sorted(added)
+    assert _listed(page("schema")) == sorted(added)
 
 
-def _listed(readme: Path) -> list[str]:
-    _, heading, rest = readme.read_text(encoding="utf-8").partition(f"\n{HEADING}\n")
-    assert heading, f"README.md has no heading {HEADING!r}"
-    section = re.split(r"^## ", rest, maxsplit=1, flags=re.M)[0]
-    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+def _listed(text: str) -> list[str]:
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
     assert all(len(row) == 4 and row[2].strip() for row in rows), "each addition has its reason"
     return sorted(name for row in rows for name in re.findall(r"`([\w.]+)`", row[1]))

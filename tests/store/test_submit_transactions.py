@@ -173,7 +173,7 @@ def test_the_same_key_with_other_content_waits_too(db: Database) -> None:
 
 
 def test_keys_in_opposite_orders_end_one_caller(db: Database) -> None:
-    """With 40P01, as the README says; the other one goes on."""
+    """With 40P01, as docs/submitting.md says; the other one goes on."""
     with connected(db, options="-c deadlock_timeout=50ms") as (one, other), beside() as pool:
         call(one, "anna", "a")
         call(other, "anna", "b")

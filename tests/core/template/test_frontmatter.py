@@ -87,7 +87,7 @@ def test_the_body_is_kept_to_the_byte(body: str) -> None:
 
 
 def test_a_file_reads_as_one_writes_it() -> None:
-    """The one of the README; the files are named by the template and the language."""
+    """The one of docs/templates.md; the files are named by the template and the language."""
     found = templates(
         {
             "welcome.txt": WELCOME,

@@ -1,4 +1,4 @@
-"""What the README says of submitting inside one's own transaction, typed as it stands there."""
+"""What docs/submitting.md says of submitting inside one's own transaction, typed as it stands there."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from sqlalchemy import func, make_url, select
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
 from tests.support import seed
-from tests.support.command import REPOSITORY
+from tests.support.prose import page
 
 ORDERS = "CREATE TABLE orders (id INTEGER, customer TEXT)"
 
 
 def examples(language: str) -> list[str]:
     """Return the blocks of the section in a language."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = text.split("\n## Submitting inside your own transaction\n")[1].split("\n## ")[0]
-    return re.findall(rf"^```{language}\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", page("submitting"), flags=re.MULTILINE | re.DOTALL)
 
 
 def prepared(url: str) -> Database:
@@ -106,5 +104,5 @@ def test_sqlite(lite: Database) -> None:
 
 def run(text: str, **known: Any) -> dict[str, Any]:
     """Run a block in which these names are known, and return all that are known then."""
-    exec(compile(text, "README.md", "exec"), known)
+    exec(compile(text, "docs/submitting.md", "exec"), known)
     return known
