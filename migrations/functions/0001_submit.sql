@@ -330,6 +330,43 @@ BEGIN
 END
 $body$;
 
+-- What webhooks are told of what is new, as `store/queue/outbox.py` writes it: a row for each that listens. Who deletes a
+-- webhook meanwhile is waited for, so that no row refers to what is gone.
+CREATE FUNCTION {schema}.notifyctl_tell_created(notification text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $body$
+DECLARE
+    hook record;
+    made record;
+    at text;
+    said text;
+BEGIN
+    SELECT n.* INTO made FROM {schema}.notifications n WHERE n.id = notification;
+    at := lpad(to_hex(made.created_at), 12, '0');
+    said := '{"type":"notification.created","timestamp":"'
+        || to_char(to_timestamp(made.created_at / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+        || '.' || lpad(mod(made.created_at, 1000)::text, 3, '0') || 'Z","version":1,"data":{"notification_id":"' || made.id
+        || '","user_id":"' || made.user_id || '","channel":"' || made.message_type
+        || '","provider":' || to_json(made.provider)::text || ',"status":"' || made.status || '","attempts":' || made.attempt_count
+        || coalesce(',"category":' || to_json(made.category)::text, '')
+        || coalesce(',"template_id":"' || made.template_id || '","template_version":' || made.template_version, '')
+        || coalesce(',"batch_id":"' || made.batch_id || '"', '') || '}}';
+    FOR hook IN
+        SELECT w.id, w.is_active FROM {schema}.notification_webhooks w
+         WHERE (w.user_id = made.user_id OR w.all_users)
+           AND (strpos(w.events, '"notification.*"') > 0 OR strpos(w.events, '"notification.created"') > 0)
+         ORDER BY w.id FOR KEY SHARE
+    LOOP
+        -- A UUID that sorts by when it was made (RFC 9562, 5.7).
+        INSERT INTO {schema}.webhook_deliveries (id, webhook_id, notification_id, event_type, payload, attempt_count, created_at, next_retry_at, ended)
+        VALUES (left(at, 8) || '-' || right(at, 4) || '-7' || substr(gen_random_uuid()::text, 16), hook.id, made.id,
+            'notification.created', said, 0, made.created_at, CASE WHEN hook.is_active THEN made.created_at END,
+            CASE WHEN NOT hook.is_active THEN 'disabled' END);
+    END LOOP;
+END
+$body$;
+
 CREATE FUNCTION {schema}.notifyctl_store(given_user text, given_channel text, given_content jsonb, given_key text, given_at timestamp with time zone, given_delay interval, given_expiry interval, given_template text, given_variables jsonb, given_category text, given_provider text, given_retries integer, given_critical boolean, given_batch text, OUT made text, OUT known boolean, OUT due boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -429,6 +466,9 @@ BEGIN
                         || coalesce(',"template_id":"' || template_id || '","template_version":' || template_version, '')
                         || coalesce(',"category":' || to_json(topic)::text, '')
                         || CASE WHEN critical THEN ',"is_critical":true}' ELSE '}' END, moment);
+                END IF;
+                IF EXISTS (SELECT FROM {schema}.notification_webhooks) THEN
+                    PERFORM {schema}.notifyctl_tell_created(made);
                 END IF;
                 known := false;
                 due := coalesce(send_at, moment) <= moment;
@@ -611,6 +651,7 @@ REVOKE ALL ON FUNCTION
     {schema}.notifyctl_apart,
     {schema}.notifyctl_references,
     {schema}.notifyctl_attach,
+    {schema}.notifyctl_tell_created,
     {schema}.notifyctl_store,
     {schema}.notifyctl_moment,
     {schema}.notifyctl_after,

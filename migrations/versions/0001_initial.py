@@ -64,6 +64,7 @@ FUNCTIONS = (
     "notifyctl_apart",
     "notifyctl_references",
     "notifyctl_attach",
+    "notifyctl_tell_created",
     "notifyctl_store",
     "notifyctl_moment",
     "notifyctl_after",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
 
 from notifyctl.core.change import Cancel, Row
 from notifyctl.core.model import Channel
+from notifyctl.store import webhooks
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.apply import apply
@@ -94,3 +98,33 @@ def test_while_it_is_disabled_what_happens_is_kept(database: Database) -> None:
     cancel(database, id_)
     [row] = seed.deliveries(database)
     assert (row.next_retry_at, row.ended, row.attempt_count) == (None, "disabled", 0)
+
+
+def test_a_webhook_deleted_meanwhile_is_waited_for(postgresql_url: str) -> None:
+    """The change is made all the same, and what is gone is told nothing."""
+    server = Database(postgresql_url)
+    anna = seed.user(server)
+    gone, other = seed.webhook(server, anna), seed.webhook(server, anna)
+    [id_] = seed.pending(server, anna)
+    going, may_end = Event(), Event()
+
+    def delete(tx: Tx) -> None:
+        webhooks.remove(tx, gone)
+        going.set()
+        may_end.wait(30)
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(2) as pool:
+        deleting = pool.submit(server.write, delete)
+        assert going.wait(30)
+        cancelling = pool.submit(cancel, server, id_)
+        while not cancelling.done():
+            with server.read() as tx:
+                if tx.conn.exec_driver_sql(waiting).scalar():
+                    break
+            time.sleep(0.02)
+        may_end.set()
+        deleting.result(30)
+        cancelling.result(30)
+    assert [row.webhook_id for row in seed.deliveries(server)] == [other]
+    server.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -328,6 +330,93 @@ def test_the_trail_says_who_had_logged_in(db: Database, conn: psycopg.Connection
     asked = conn.execute("SELECT session_user").fetchone()
     assert asked is not None
     assert audit(db, id_)[::2] == ("create", f"notifyctl_submit {asked[0]}")
+
+
+# What webhooks are told
+
+
+def told(db: Database, id_: str) -> list[dict[str, Any]]:
+    """The deliveries of a notification, by their webhook, without what is each one's own; the body as it is sent."""
+    rows = [{**row._mapping, "id": uuid.UUID(row.id).version} for row in seed.deliveries(db, notification_id=id_)]
+    kept = ("id", "webhook_id", "event_type", "payload", "attempt_count", "delivered", "ended", "is_replay", "attempts")
+    due = [None if row["next_retry_at"] is None else row["next_retry_at"] - row["created_at"] for row in rows]
+    found = [{name: row[name] for name in kept} | {"due": at} for row, at in zip(rows, due, strict=True)]
+    return sorted(found, key=lambda each: each["webhook_id"])
+
+
+def listeners(db: Database) -> None:
+    """Who listens in every way that there is, and who does not."""
+    with db.read() as tx:
+        ids = {row.username: row.id for row in tx.execute(select(users.c.username, users.c.id))}
+    seed.webhook(db, ids["anna"])
+    seed.webhook(db, ids["anna"], events=("notification.sent", "notification.created"))
+    seed.webhook(db, ids["anna"], events=("notification.sent",))
+    seed.webhook(db, ids["anna"], is_active=False)
+    seed.webhook(db, ids["anna"], all_users=True)
+    seed.webhook(db, ids["omar"])
+    seed.webhook(db, ids["omar"], all_users=True, events=("notification.created",))
+
+
+@pytest.mark.parametrize("given", SAME, ids=lambda given: json.dumps(given)[:60])
+def test_webhooks_are_told_the_same(db: Database, conn: psycopg.Connection[Any], given: dict[str, Any]) -> None:
+    """Of what SQL submits as of what `send` submits: who listens, and the body to the letter but for ids and times."""
+    listeners(db)
+    said = {**given, "category": 'Über "uns"'} if "category" in given else given
+    row_ = {"id": str(uuid.uuid4()), "name": 'Über "uns"', "kind": "marketing"}
+    db.write(lambda tx: tx.execute(insert(categories).values(row_)))
+    first, _ = submit(conn, key="k1", **said)
+    conn.commit()
+    second = sending.submit(db, as_draft(said, "k2"), {}).notification.id
+    of_each = []
+    for id_ in (first, second):
+        found = told(db, id_)
+        when = datetime.fromtimestamp(row(db, id_)["created_at"] / 1_000, UTC).isoformat(timespec="milliseconds")
+        for each in found:
+            assert json.loads(each["payload"])["timestamp"] == when.replace("+00:00", "Z")
+            each["payload"] = each["payload"].replace(id_, "ID").replace(when.removesuffix("+00:00"), "WHEN")
+        of_each.append(found)
+    assert of_each[0] == of_each[1]
+    assert len(of_each[0]) == (3 if said.get("user") == "omar" else 5)
+
+
+def test_webhooks_are_told_of_each_of_many(db: Database, conn: psycopg.Connection[Any]) -> None:
+    """Of what is new, once, with its batch; of a repetition nothing; nothing without the caller's commit."""
+    listeners(db)
+    [(first, _), (again, known)] = many(conn, {"key": "a"}, {"key": "a"})
+    assert (again, known) == (first, True)
+    conn.commit()
+    assert len(told(db, first)) == 5
+    submit(conn, key="a", content=MAIL)
+    conn.commit()
+    assert len(told(db, first)) == 5
+    new = many(conn, {"key": "b"}, {"key": "c", "user": "omar"})
+    conn.rollback()
+    new = many(conn, {"key": "b"}, {"key": "c", "user": "omar"})
+    conn.commit()
+    for id_, _ in new:
+        assert {json.loads(each["payload"])["data"]["batch_id"] for each in told(db, id_)} == {row(db, id_)["batch_id"]}
+    assert len(seed.deliveries(db)) == 5 + 5 + 3
+
+
+def test_a_webhook_deleted_meanwhile_is_waited_for(
+    db: Database, conn: psycopg.Connection[Any], postgresql_url: str
+) -> None:
+    """Who submits is not refused because a webhook went: it is told nothing any more."""
+    with db.read() as tx:
+        anna = tx.execute(select(users.c.id).where(users.c.username == "anna")).scalar_one()
+    hook, other = seed.webhook(db, anna), seed.webhook(db, anna)
+    with psycopg.connect(postgresql_url) as deleting, ThreadPoolExecutor(1) as pool:
+        deleting.execute("DELETE FROM notification_webhooks WHERE id = %s", [hook])
+        waiting = pool.submit(submit, conn, content=MAIL)
+        asked = f"SELECT cardinality(pg_blocking_pids({conn.info.backend_pid})) > 0"
+        with db.read() as tx:
+            while not tx.conn.exec_driver_sql(asked).scalar():
+                assert not waiting.done()
+                time.sleep(0.02)
+        deleting.commit()
+        id_, _ = waiting.result(30)
+    conn.commit()
+    assert [each["webhook_id"] for each in told(db, id_)] == [other]
 
 
 # What is refused

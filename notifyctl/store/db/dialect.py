@@ -94,6 +94,10 @@ class Dialect(ABC):
         """The same, of rows of `of` where it is said, but others that refer to them may be added meanwhile."""
         return statement.with_for_update(key_share=True, of=of)  # SQLite, which has one writer, drops it
 
+    def lock_key(self, statement: Select[Any], of: Table) -> Select[Any]:
+        """Keep the selected rows of `of` from being deleted until the transaction ends, and let others change them."""
+        return statement.with_for_update(read=True, key_share=True, of=of)  # SQLite drops it
+
     @abstractmethod
     def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:
         """Return columns as the text of a JSON array; a truth value may be a number there."""

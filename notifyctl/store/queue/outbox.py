@@ -97,8 +97,9 @@ def _listening(dialect: Dialect) -> Select[Any]:
     of_user = select(*columns).select_from(v.join(notifications, n.id == v.c.id))
     own = of_user.join(notification_webhooks, w.user_id == n.user_id)
     others = of_user.join(notification_webhooks, w.all_users).where(w.user_id != n.user_id)
-    every = union_all(own, others).subquery("listening")
-    return select(every)
+    # Who deletes one meanwhile is waited for, as inserting the rows would, which then would refer to what is gone.
+    locked = (select(dialect.lock_key(each, notification_webhooks).subquery()) for each in (own, others))
+    return select(union_all(*locked).subquery("listening"))
 
 
 def _listener(row: Sequence[Any]) -> _Listener:
