@@ -54,6 +54,8 @@ class Settings:
     contact_windows: Mapping[str, CountryRules] = field(default_factory=dict)
     notification_limit: int | None = None
     unsubscribe_url: str | None = None
+    webhook_loopback: bool = False
+    webhook_proxy: str | None = None
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str | None = None

@@ -33,7 +33,8 @@ _POLICY = (
     "notification_limit",
 )
 _OTHERS = ("operator", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
-_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_POLICY)
+_WEBHOOKS = ("webhook_loopback", "webhook_proxy")
+_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_WEBHOOKS, *_POLICY)
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
@@ -42,7 +43,7 @@ def checked(key: str, value: Any, origin: str) -> Any:
     try:
         if key in ("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"):
             return _typed(value, str)
-        if key in ("protected", "require_api_key", "cap_counts_transactional"):
+        if key in ("protected", "require_api_key", "cap_counts_transactional", "webhook_loopback"):
             return _typed(value, bool)
         if key == "provider_urls":
             return _provider_urls(_typed(value, dict), origin)
@@ -60,6 +61,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _contact_windows(_typed(value, dict))
         if key == "unsubscribe_url":
             return _unsubscribe_url(_typed(value, str))
+        if key == "webhook_proxy":
+            return _proxy(_typed(value, str))
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
@@ -117,6 +120,12 @@ def _unsubscribe_url(url: str) -> str:
     from notifyctl.core.unsubscribe import checked_url  # loaded where it is configured
 
     return checked_url(url)
+
+
+def _proxy(url: str) -> str:
+    from notifyctl.core.webhook.proxy import proxy  # loaded where it is configured
+
+    return f"http://{proxy(url)}"
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -16,13 +16,19 @@ from typing import NoReturn
 from notifyctl.core.errors import UsageError
 from notifyctl.core.outcome import Fault
 from notifyctl.core.text import clean
+from notifyctl.core.webhook.proxy import proxy as parsed_proxy
 from notifyctl.core.webhook.reach import parsed
 from notifyctl.core.webhook.signing import headers
 from notifyctl.core.webhook.target import may_dial, target
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.http.client import HttpClient
-from notifyctl.providers.http.dial import NotConnected, Resolve, addresses
+from notifyctl.providers.http.dial import NotConnected, Resolve
+from notifyctl.providers.http.lookup import Lookups
+from notifyctl.providers.http.tunnel import Tunnel
 from notifyctl.providers.reading import retry_after_ms
+
+OLDEST_S = 60.0
+"""How long a connection is kept at most. It leads to an address that was checked; but who moved is to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,15 @@ class HookAnswer:
 class HookWire:
     """Connections to receivers. Make it in the event loop that uses it; `aclose` it at the end.
 
-    With `loopback` this machine may be called, by http too.
+    With `loopback` this machine may be called, by http too. Through a `proxy` (`http://HOST:PORT`) everything else is;
+    names are resolved and checked here all the same. Raises ValueError for a proxy that is none.
     """
 
-    def __init__(self, *, loopback: bool = False, resolve: Resolve = addresses) -> None:
+    def __init__(self, *, loopback: bool = False, proxy: str | None = None, resolve: Resolve | None = None) -> None:
         self._loopback = loopback
-        self._resolve = resolve
-        self._http = HttpClient(self._checked)
+        self._resolve = resolve or Lookups().addresses
+        way = None if proxy is None else Tunnel(parsed_proxy(proxy))
+        self._http = HttpClient(self._checked, way, OLDEST_S)
 
     async def post(self, call: HookCall) -> HookAnswer:
         """Make one attempt; whatever comes of it is an answer. Only being cancelled raises."""

@@ -464,6 +464,7 @@ POLICY = """
 [profiles.prod]
 default_timezone = "UTC"
 unsubscribe_url = "https://example.org/u"
+webhook_proxy = "http://Proxy.Internal"
 [profiles.prod.policy]
 on_cap = "cancel"
 cap_counts_transactional = false
@@ -493,6 +494,7 @@ def test_the_policy_is_shown_as_it_may_be_written(bare_cli: Cli) -> None:
         "Etc/UTC",
     )
     assert found["unsubscribe_url"] == "https://example.org/u"
+    assert (found["webhook_proxy"], found["webhook_loopback"]) == ("http://proxy.internal:3128", False)
     policy = load(config=str(path), profile="prod", env={}).policy
     assert (policy.on_cap, policy.cap_counts_transactional, policy.default_timezone) == ("cancel", False, "Etc/UTC")
     assert {country: each.table() for country, each in policy.contact_windows.items()} == {
@@ -546,6 +548,11 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("unsubscribe_url = 'http://example.org/u'", "unsubscribe_url: must be https"),
         ("unsubscribe_url = 'https://a:b@example.org/u'", "unsubscribe_url: holds a user or password"),
         ("[profiles.prod]\nunsubscribe_url = 5", "unsubscribe_url: is not text"),
+        ("webhook_loopback = 1", "webhook_loopback: is not true or false"),
+        ("webhook_proxy = 'proxy:3128'", "webhook_proxy: is no http://HOST:PORT"),
+        ("webhook_proxy = 'https://proxy:3128'", "webhook_proxy: is no http://HOST:PORT"),
+        ("webhook_proxy = 'http://proxy:0'", "webhook_proxy: is no http://HOST:PORT"),
+        ("[profiles.prod]\nwebhook_proxy = 'http://a:b@proxy'", "webhook_proxy: is no http://HOST:PORT"),
         ("log_level = 'LOUD'", "LOUD"),
         ("this is not toml", "is not TOML"),
     ],

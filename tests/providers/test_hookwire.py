@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from notifyctl.core.outcome import Fault
 from notifyctl.core.webhook.signing import objection
+from notifyctl.providers import hookwire
 from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
-from notifyctl.providers.http.dial import Resolve
+from notifyctl.providers.http.dial import Resolve, addresses
 from tests.providers.peers import Answer, Loops, hang, ok, run, says, serving
 
 OLD, NEW = bytes(range(24)), bytes(range(100, 124))
@@ -136,3 +142,78 @@ def test_the_url_is_never_said(loops: Loops) -> None:
     assert came.problem == "127.0.0.1: no whole answer within 0.3 s"
     assert TOKEN not in repr(came) + repr(call("https://hooks.example"))
     assert repr(NEW) not in repr(call("https://hooks.example"))
+
+
+@pytest.mark.parametrize("oldest_s", [0.0, 60.0])
+def test_a_name_that_changes_between_two_calls(loops: Loops, monkeypatch: pytest.MonkeyPatch, oldest_s: float) -> None:
+    """A connection that is kept leads to an address that was checked; each new one is checked for itself."""
+    monkeypatch.setattr(hookwire, "OLDEST_S", oldest_s)
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return next(answers)
+
+    async def main() -> tuple[list[HookAnswer], int]:
+        async with serving(ok) as server:
+            wire = HookWire(loopback=True, resolve=resolve)
+            try:
+                url = server.url.replace("127.0.0.1", "hooks.localhost")
+                return [await wire.post(call(url)) for _ in range(2)], server.connections
+            finally:
+                await wire.aclose()
+
+    came, connections = run(main(), loops)
+    assert connections == 1
+    assert came[0].is_success
+    assert came[1].refused == (oldest_s == 0.0)
+    assert came[1].is_success == (oldest_s > 0.0)
+
+
+def test_names_that_hang_keep_nobody_from_anything(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Providers are resolved meanwhile, the deadline holds, and nobody waits for such a name at the end."""
+    asked, over, real = [], threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, *more: Any, **named: Any) -> Any:
+        if not host.startswith("slow"):
+            return real(host, *more, **named)
+        asked.append(host)
+        over.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+
+    async def main() -> tuple[list[HookAnswer], Sequence[str]]:
+        wire = HookWire()
+        urls = [f"https://slow{number % 10}.example" for number in range(40)]
+        calls = [asyncio.create_task(wire.post(call(url, 2))) for url in urls]
+        while len(asked) < 10:  # noqa: ASYNC110  # threads ask
+            await asyncio.sleep(0.01)
+        found = await addresses("127.0.0.1", 443)
+        assert not any(each.done() for each in calls)
+        came = await asyncio.gather(*calls)
+        await wire.aclose()
+        return came, found
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        came, found = run(main(), loops)
+        assert not over.is_set()
+    finally:
+        over.set()
+    assert found == ["127.0.0.1"]
+    assert len(asked) == 10  # each name once, whoever asks
+    assert all(each.problem is not None and "resolving the name took longer" in each.problem for each in came), came
+    assert all(each.fault is Fault.ROUTE and each.ms < 1_900 for each in came), came
+
+
+def test_a_name_that_does_not_exist(loops: Loops) -> None:
+    """It is a failure like any other, and not a refusal of ours."""
+
+    async def main() -> HookAnswer:
+        wire = HookWire()
+        try:
+            return await wire.post(call("https://hooks.nobody.invalid"))
+        finally:
+            await wire.aclose()
+
+    came = run(main(), loops)
+    assert came.status is None and not came.refused
+    assert came.problem is not None and came.problem.startswith("hooks.nobody.invalid: not connected: ")

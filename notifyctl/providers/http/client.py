@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from notifyctl.core.outcome import Fault
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
 from notifyctl.providers.http.connection import Connection, NoAnswer
-from notifyctl.providers.http.dial import Dialler, NotConnected, Resolve, addresses
+from notifyctl.providers.http.dial import Dialler, NotConnected, Resolve, Straight, Way, addresses
 from notifyctl.providers.http.pool import Pool
 from notifyctl.providers.http.request import Head, Origin, head
 
@@ -19,11 +20,14 @@ HEADS = 256
 
 
 class HttpClient:
-    """A pool of connections. Make it in the event loop that uses it; `aclose` it at the end."""
+    """A pool of connections. Make it in the event loop that uses it; `aclose` it at the end.
 
-    def __init__(self, resolve: Resolve = addresses) -> None:
-        self._pool = Pool()
-        self._dialler = Dialler(resolve, self._forget)
+    `oldest_s`: how long after it was made a connection is used at most.
+    """
+
+    def __init__(self, resolve: Resolve = addresses, way: Way | None = None, oldest_s: float = math.inf) -> None:
+        self._pool = Pool(oldest_s)
+        self._dialler = Dialler(resolve, self._forget, way or Straight())
         self._open: set[Connection] = set()
         self._closing: asyncio.Event | None = None
         # Most requests to a provider differ in their bodies only. The headers hold secrets: it goes with the client.

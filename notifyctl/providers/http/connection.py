@@ -33,7 +33,7 @@ class NoAnswer:
 class Connection(asyncio.Protocol):
     """A connection over `plug`, a connected socket, secured by `tls` where there is one.
 
-    `usable`: it can take a request. `gone`: nothing is left of it. `idle_since`: the loop's time.
+    `usable`: it can take a request. `gone`: nothing is left of it. `made_at`, `idle_since`: the loop's time.
     """
 
     def __init__(
@@ -42,8 +42,9 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.usable = False
         self.gone = False
-        self.idle_since = 0.0
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.made_at = self.idle_since = loop.time()
+        self.ready: asyncio.Future[None] = loop.create_future()
         """Done when the first request can be written; raises OSError."""
         self._tls = tls
         self._lost = lost

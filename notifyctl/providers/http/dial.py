@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from typing import Protocol
 
 from notifyctl.core.outcome import Fault
 from notifyctl.providers.fault import fault_of, is_lack_of_threads, reason_of
@@ -36,18 +37,38 @@ class NotConnected(Exception):
         self.refused = refused
 
 
+class Way(Protocol):
+    """How a socket gets to one of some addresses; `name` says what is being done meanwhile."""
+
+    name: str
+
+    async def plug(self, found: Sequence[str], port: int) -> socket.socket:
+        """Return a connected socket. Raises OSError or NotConnected."""
+
+
 async def addresses(host: str, port: int) -> Sequence[str]:
     """Resolve as the system does; literal addresses are theirs alone."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-class Dialler:
-    """Makes connections; `lost` is told of each that has ended."""
+class Straight:
+    """Whichever of the addresses is reached first."""
 
-    def __init__(self, resolve: Resolve, lost: Callable[[Connection], None]) -> None:
+    name = "connecting"
+
+    async def plug(self, found: Sequence[str], port: int) -> socket.socket:
+        """Dial them, both families in turn (RFC 8305, 4): one of them may lead nowhere."""
+        return await _first(_interleaved(found), port)
+
+
+class Dialler:
+    """Makes connections by a way; `lost` is told of each that has ended."""
+
+    def __init__(self, resolve: Resolve, lost: Callable[[Connection], None], way: Way) -> None:
         self._resolve = resolve
         self._lost = lost
+        self._way = way
         self._context: ssl.SSLContext | None = None
         self._reading = asyncio.Lock()
         self.under_way: set[asyncio.Timeout] = set()
@@ -77,11 +98,11 @@ class Dialler:
             with step.at("reading the certificate authorities", Fault.HOST):
                 context = await self._trusted()
         with step.at("resolving the name", Fault.ROUTE):
-            found = _interleaved(await self._resolve(origin.host, origin.port))
+            found = await self._resolve(origin.host, origin.port)
         if not found:
             raise NotConnected("the name has no address", Fault.SETTINGS)
-        with step.at("connecting", Fault.ROUTE):
-            plug = await _first(found, origin.port)
+        with step.at(self._way.name, Fault.ROUTE):
+            plug = await self._way.plug(found, origin.port)
         tls = None if context is None else Tls(context, origin.host.rstrip("."))
         connection = Connection(origin, plug, tls, self._lost)
         with step.at("setting up TLS", Fault.PROVIDER):
@@ -177,7 +198,6 @@ async def _plugged(address: str, port: int) -> socket.socket:
 
 
 def _interleaved(found: Sequence[str]) -> list[str]:
-    """Return the addresses with both families in turn (RFC 8305, 4): one of them may lead nowhere."""
     first = [address for address in found if (":" in address) == (":" in found[0])]
     second = [address for address in found if address not in first]
     return [address for address in chain.from_iterable(zip_longest(first, second)) if address is not None]

@@ -14,9 +14,13 @@ SPARE_SECONDS = 5.0
 
 
 class Pool:
-    """Idle connections by whom they lead to; the latest is used first, so that those beyond the need grow old."""
+    """Idle connections by whom they lead to; the latest is used first, so that those beyond the need grow old.
 
-    def __init__(self) -> None:
+    None is used that was made more than `oldest_s` ago.
+    """
+
+    def __init__(self, oldest_s: float) -> None:
+        self._oldest_s = oldest_s
         self._idle: dict[Origin, dict[Connection, None]] = {}
         self._all: dict[Connection, None] = {}
         self._sweeping: asyncio.TimerHandle | None = None
@@ -28,7 +32,8 @@ class Pool:
         while idle:
             connection, _ = idle.popitem()
             del self._all[connection]
-            if connection.idle_since > now - IDLE_SECONDS and connection.is_quiet():
+            fresh = connection.idle_since > now - IDLE_SECONDS and connection.made_at > now - self._oldest_s
+            if fresh and connection.is_quiet():
                 return connection
             connection.close()
         return None

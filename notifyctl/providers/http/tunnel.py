@@ -1,0 +1,84 @@
+"""The way through a proxy: a tunnel to one of the addresses that were found here (RFC 9110, 9.3.6).
+
+It is the address that the proxy is told, not the name: what was checked is what is called, and the proxy resolves
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+
+from notifyctl.core.outcome import Fault
+from notifyctl.core.webhook.proxy import Proxy, authority
+from notifyctl.core.webhook.reach import is_loopback, parsed
+from notifyctl.providers.fault import reason_of
+from notifyctl.providers.http.dial import NotConnected, Straight, addresses
+
+HEAD_BYTES = 16_384
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
+
+
+class Tunnel:
+    """Through a proxy, but straight to this machine. What the proxy refuses is told as its own."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self.name = f"connecting through the proxy {proxy}"
+
+    async def plug(self, found: Sequence[str], port: int) -> socket.socket:
+        """Ask for the addresses one after the other, while the proxy does not get through."""
+        if here := [address for address in found if (there := parsed(address)) is not None and is_loopback(there)]:
+            return await Straight().plug(here, port)
+        for address in found[:-1]:
+            with suppress(_NotThrough):
+                return await self._through(address, port)
+        return await self._through(found[-1], port)
+
+    async def _through(self, address: str, port: int) -> socket.socket:
+        plug = await self._to_proxy()
+        try:
+            status, rest = await _connect(plug, authority(address, port))
+        except OSError as error:
+            plug.close()
+            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.ROUTE) from error
+        except BaseException:
+            plug.close()
+            raise
+        if status is not None and 200 <= status < 300 and not rest:
+            return plug
+        plug.close()
+        if status is None or rest:
+            raise NotConnected(f"the proxy {self._proxy} gave no answer of HTTP", Fault.ROUTE)
+        told = f"the proxy {self._proxy} refused: HTTP {status}"
+        raise _NotThrough(told, Fault.ROUTE) if status >= 500 else NotConnected(told, Fault.SETTINGS)
+
+    async def _to_proxy(self) -> socket.socket:
+        host, port = self._proxy
+        try:
+            return await Straight().plug(await addresses(host, port), port)
+        except OSError as error:
+            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.ROUTE) from error
+
+
+class _NotThrough(NotConnected):
+    """The proxy did not reach that address."""
+
+
+async def _connect(plug: socket.socket, whom: str) -> tuple[int | None, bytes]:
+    """Ask for a tunnel; return the status, None for what is no answer, and what came after the answer's head."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(plug, f"CONNECT {whom} HTTP/1.1\r\nHost: {whom}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
+        part = await loop.sock_recv(plug, 4_096)
+        if not part:
+            break
+        head += part
+    found, (head, end, rest) = _STATUS.match(head), head.partition(b"\r\n\r\n")
+    if found is None or not end:
+        return None, b""
+    return int(found[1]), rest if found[1].startswith(b"2") else b""
