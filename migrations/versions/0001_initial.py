@@ -471,6 +471,7 @@ def _api_keys() -> None:
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("prefix", sa.String(32), nullable=False),
         sa.Column("last_four", sa.CHAR(4), nullable=False),
+        sa.Column("restrictions", sa.Text()),
         _foreign_key("api_keys", "user_id", "users.id"),
     )
     op.create_index("idx_api_key_hash", "api_keys", ["key_hash"], unique=True)

@@ -13,6 +13,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.selection import Many, agreement, caught, finish
+from notifyctl.core.scope import Scope
 from notifyctl.services import batches
 from notifyctl.services import notifications as service
 from notifyctl.services.batches import BatchReport
@@ -45,7 +46,7 @@ _Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's name o
 _Acting = taking(agreement)
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.BATCHES_READ, shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -55,21 +56,21 @@ def list_(
         listing.show(run, wanted, partial(batches.listed, db), FIELDS, count=partial(batches.count, db))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.BATCHES_READ, shows=FIELDS)
 def show(ctx: typer.Context, batch: _Batch) -> None:
     """Show a batch, and what became of its notifications."""
     with invocation(ctx) as run:
         run.out.record(batches.get(run.system.db, batch), FIELDS)
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.BATCHES_WRITE, shows=FIELDS)
 def pause(ctx: typer.Context, batch: _Batch) -> None:
     """Let nothing more of a batch go until it is resumed; what is being sent right now ends first."""
     with invocation(ctx) as run:
         _tell(run, batches.pause(run.system.db, batch))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.BATCHES_WRITE, shows=FIELDS)
 def resume(ctx: typer.Context, batch: _Batch) -> None:
     """Let a batch go on that was paused, that waits behind its canary, or that was cancelled."""
     with invocation(ctx) as run:
@@ -79,7 +80,7 @@ def resume(ctx: typer.Context, batch: _Batch) -> None:
             run.say_who_sends()
 
 
-@app.command(cls=_Acting, shows=selection.FIELDS)
+@app.command(scope=Scope.BATCHES_WRITE, cls=_Acting, shows=selection.FIELDS)
 def cancel(ctx: typer.Context, batch: _Batch) -> None:
     """Cancel all of a batch that is pending, and let nothing be added to it."""
     with invocation(ctx) as run:

@@ -14,6 +14,7 @@ from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, IfNotExists, Yes
 from notifyctl.core.category import CategoryKind
+from notifyctl.core.scope import Scope
 from notifyctl.services import categories
 
 app = Noun("What notifications are about; people leave categories one by one.")
@@ -38,7 +39,7 @@ _Group = Annotated[
 _KIND_HELP = "transactional, or marketing: that keeps to contact windows, and one click leaves it."
 
 
-@app.command(shows=_CREATED)
+@app.command(scope=Scope.CATEGORIES_WRITE, shows=_CREATED)
 def create(
     ctx: typer.Context,
     name: _Name,
@@ -56,7 +57,7 @@ def create(
         run.out.record(made, _CREATED, told=f"category {made.name} ({made.kind}) {did}")
 
 
-@app.command("list", shows=_LISTED)
+@app.command("list", scope=Scope.CATEGORIES_READ, shows=_LISTED)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -66,14 +67,14 @@ def list_(
         listing.show(run, wanted, partial(categories.listed, db), _LISTED, count=partial(categories.count, db))
 
 
-@app.command(shows=_LISTED)
+@app.command(scope=Scope.CATEGORIES_READ, shows=_LISTED)
 def show(ctx: typer.Context, name: _Name) -> None:
     """Show a category."""
     with invocation(ctx) as run:
         run.out.record(categories.get(run.system.db, name), _LISTED)
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.CATEGORIES_WRITE, shows=FIELDS)
 def update(
     ctx: typer.Context,
     name: _Name,
@@ -91,7 +92,7 @@ def update(
         run.out.record(changed, FIELDS, told=f"category {changed.name} updated")
 
 
-@app.command(shows=_LISTED)
+@app.command(scope=Scope.CATEGORIES_WRITE, shows=_LISTED)
 def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm = None) -> None:
     """Delete a category of which nothing is pending; who left it stays known, should it be made anew."""
     with invocation(ctx) as run:

@@ -9,6 +9,7 @@ import typer
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun, TextLeaf
 from notifyctl.core.errors import UsageError
+from notifyctl.core.scope import OPEN
 
 app = Noun("Completion scripts for shells.")
 
@@ -83,7 +84,7 @@ def script(shell: str) -> str:
     return _SCRIPTS[shell]
 
 
-@app.command(cls=TextLeaf)
+@app.command(scope=OPEN, cls=TextLeaf)
 def show(ctx: typer.Context, shell: Annotated[str, typer.Argument(help=f"One of {', '.join(SHELLS)}.")]) -> None:
     """Print the completion script for a shell."""
     with invocation(ctx) as run:

@@ -14,6 +14,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field
 from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, shown_database_url, user_file
 from notifyctl.core.contact import CountryRules
+from notifyctl.core.scope import OPEN
 
 app = Noun("The settings in force, and where they come from.")
 
@@ -31,7 +32,7 @@ _PLAIN = (Field("name", title="SETTING"), Field("value", title="VALUE"))
 _WITH_ORIGIN = (*_PLAIN, Field("origin", title="FROM"))
 
 
-@app.command(shows=_WITH_ORIGIN)
+@app.command(scope=OPEN, shows=_WITH_ORIGIN)
 def show(
     ctx: typer.Context,
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value comes from.")] = False,
@@ -43,7 +44,7 @@ def show(
         )
 
 
-@app.command(shows=_PLAIN)
+@app.command(scope=OPEN, shows=_PLAIN)
 def path(ctx: typer.Context) -> None:
     """Show which files are read."""
     with invocation(ctx) as run:

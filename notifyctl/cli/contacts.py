@@ -12,6 +12,7 @@ from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.suppressions import agree_to_lift
 from notifyctl.cli.types import ChannelArgument, Confirm, IfNotExists, UserArgument, Yes
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.services import contacts
 
 app = Noun("Where users can be reached, and where they must not be.")
@@ -45,7 +46,7 @@ _LIFTED = (_CHANNEL, _ADDRESS, Field("reason"))
 _Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="E-mail address, number with +, or push token.")]
 
 
-@app.command(shows=_ADDED)
+@app.command(scope=Scope.USERS_WRITE, shows=_ADDED)
 def add(
     ctx: typer.Context,
     user: UserArgument,
@@ -63,7 +64,7 @@ def add(
             run.out.say(f"{point.address} is suppressed: {point.suppressed_reason}")
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.USERS_LIST, shows=FIELDS)
 def list_(
     ctx: typer.Context,
     user: UserArgument,
@@ -78,14 +79,14 @@ def list_(
         run.out.records([point for point in points if point.id or run.out.form != "id"], FIELDS)
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.USERS_WRITE, shows=FIELDS)
 def remove(ctx: typer.Context, user: UserArgument, channel: ChannelArgument, address: _Address) -> None:
     """Remove an address from a user; if it is suppressed it stays so."""
     with invocation(ctx) as run:
         run.out.record(contacts.remove(run.system.db, user, channel, address), FIELDS)
 
 
-@app.command(shows=_SUPPRESSED)
+@app.command(scope=Scope.SUPPRESSIONS_WRITE, shows=_SUPPRESSED)
 def suppress(
     ctx: typer.Context,
     user: UserArgument,
@@ -103,7 +104,7 @@ def suppress(
             run.out.say(f"{done.address} is no {done.channel} address of {user}; it is suppressed all the same")
 
 
-@app.command(shows=_LIFTED)
+@app.command(scope=Scope.SUPPRESSIONS_WRITE, shows=_LIFTED)
 def unsuppress(
     ctx: typer.Context,
     user: UserArgument,

@@ -23,6 +23,7 @@ from notifyctl.cli.sandbox import SENDER, SMS_SENDER
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import load, outside_environment
 from notifyctl.core.errors import Conflict, NotifyctlError
+from notifyctl.core.scope import OPEN
 from notifyctl.services import demo as service
 from notifyctl.wiring import System
 
@@ -199,7 +200,7 @@ class Story:
 
     @contextmanager
     def _system(self) -> Iterator[System]:
-        system = System(load(config=str(self._config), env={}))
+        system = System(load(config=str(self._config), env={}), OPEN)
         try:
             yield system
         finally:
@@ -255,4 +256,4 @@ The database stays in {folder}. To go on:
   notifyctl dispatch""")
 
 
-app = single("The whole story in half a minute.", demo, TextLeaf)
+app = single("The whole story in half a minute.", demo, TextLeaf, scope=OPEN)

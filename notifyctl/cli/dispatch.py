@@ -22,6 +22,7 @@ from notifyctl.cli.types import duration, size
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.notices import Notice, timed
@@ -304,4 +305,4 @@ def _report(working: Dispatcher | Supervisor, run: Invocation, *, summed_up: boo
         run.out.say(told(counts(tally)))
 
 
-app = single("Send what is due.", dispatch, shows=FIELDS)
+app = single("Send what is due.", dispatch, scope=Scope.DISPATCH_RUN, shows=FIELDS)

@@ -26,6 +26,7 @@ from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Category, Channel
+from notifyctl.core.scope import Scope
 from notifyctl.core.text import one_line
 from notifyctl.services import dlq as service
 from notifyctl.services import exporting as exports
@@ -80,7 +81,7 @@ _ACT = taking(_filters, agreement)
 _EXPORT = taking(_filters, _also_resolved, kind=ExportLeaf)
 
 
-@app.command("list", cls=_LIST, shows=lambda: _listed(0))
+@app.command("list", scope=Scope.DLQ_READ, cls=_LIST, shows=lambda: _listed(0))
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -99,7 +100,7 @@ def list_(
         )
 
 
-@app.command(shows=lambda: _SHOWN)
+@app.command(scope=Scope.DLQ_READ, shows=lambda: _SHOWN)
 def show(
     ctx: typer.Context,
     ids: Annotated[
@@ -116,7 +117,7 @@ def show(
         whole.show(run, rows, _SHOWN, id_name="notification_id", several=several)
 
 
-@app.command(cls=_EXPORT, shows=lambda: _EXPORTED)
+@app.command(scope=Scope.DLQ_READ, cls=_EXPORT, shows=lambda: _EXPORTED)
 def export(ctx: typer.Context, target: exporting.Target = None) -> None:
     """Export unresolved dead letters, each with its notification, as they are at one moment, the latest first.
 
@@ -128,7 +129,7 @@ def export(ctx: typer.Context, target: exporting.Target = None) -> None:
         exporting.export(run, target, _columns(), partial(exports.dead_letters, run.system.db, query))
 
 
-@app.command(cls=_RETRY, shows=selection.FIELDS)
+@app.command(scope=Scope.DLQ_WRITE, cls=_RETRY, shows=selection.FIELDS)
 def retry(
     ctx: typer.Context,
     ids: Ids = None,
@@ -164,7 +165,7 @@ def retry(
         finish(run, chosen, done.acted, to_send=True)
 
 
-@app.command(cls=_ACT, shows=selection.FIELDS)
+@app.command(scope=Scope.DLQ_WRITE, cls=_ACT, shows=selection.FIELDS)
 def resolve(
     ctx: typer.Context,
     ids: Ids = None,
@@ -181,7 +182,7 @@ def resolve(
         finish(run, chosen, acted)
 
 
-@app.command(cls=_ACT, shows=selection.FIELDS)
+@app.command(scope=Scope.DLQ_WRITE, cls=_ACT, shows=selection.FIELDS)
 def reopen(ctx: typer.Context, ids: Ids = None) -> None:
     """Mark resolved dead letters as unresolved again."""
     with invocation(ctx) as run:

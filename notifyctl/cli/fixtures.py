@@ -19,6 +19,7 @@ from notifyctl.core.errors import AnswerIsNo, Conflict, UsageError
 from notifyctl.core.fixtures import kinds
 from notifyctl.core.fixtures.changes import FixtureChange
 from notifyctl.core.fixtures.reading import Fixture
+from notifyctl.core.scope import OPEN, Scope
 
 app = Noun("Files that say what a database should hold, for CI and tests.")
 
@@ -62,7 +63,7 @@ def _pruning(
     """Declare whose things they are, and what is removed."""
 
 
-@app.command(cls=taking(_pruning), shows=CHANGES)
+@app.command(scope=Scope.FIXTURES_WRITE, cls=taking(_pruning), shows=CHANGES)
 def apply(
     ctx: typer.Context,
     file: Annotated[
@@ -97,7 +98,7 @@ def apply(
             raise AnswerIsNo(told, "without --dry-run they are made")
 
 
-@app.command(cls=TextLeaf)
+@app.command(scope=Scope.FIXTURES_READ, cls=TextLeaf)
 def dump(
     ctx: typer.Context,
     kind: Annotated[
@@ -125,7 +126,7 @@ def dump(
             run.out.say(each)
 
 
-@app.command(cls=SchemaLeaf)
+@app.command(scope=OPEN, cls=SchemaLeaf)
 def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of fixtures, for editors."""
     from notifyctl.core.fixtures.jsonschema import schema as made

@@ -16,6 +16,7 @@ from notifyctl.cli.output import Output
 from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
 from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.scope import Scope
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class GlobalOptions:
 
 
 class Invocation:
-    """One run of one command. The database is opened on first use."""
+    """One run of one command, which needs `scope` of an API key. The database is opened on first use."""
 
-    def __init__(self, given: GlobalOptions) -> None:
+    def __init__(self, given: GlobalOptions, scope: Scope | None) -> None:
         self.given = given
+        self.scope = scope
         self.out = Output(given.output, quiet=given.quiet, utc=given.utc, fields=given.fields, raw=given.raw)
 
     @cached_property
@@ -52,7 +54,7 @@ class Invocation:
         """The store, the keys and the actor (`wiring.System`), the schema's version checked."""
         from notifyctl.wiring import System
 
-        return System(self.settings)
+        return System(self.settings, self.scope)
 
     @property
     def may_ask(self) -> bool:
@@ -116,7 +118,7 @@ class Invocation:
 
 def unconfigured(ctx: typer.Context) -> Invocation:
     """Return what a command has at hand in which nobody's settings play a part: it must not look at them."""
-    return Invocation(GlobalOptions(**ctx.meta.get(GIVEN, {})))
+    return Invocation(GlobalOptions(**ctx.meta.get(GIVEN, {})), ctx.command.scope)  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +17,11 @@ from notifyctl.cli.prompt import hidden, kept, new_key
 from notifyctl.cli.selection import AT_ONCE
 from notifyctl.cli.streams import stdin_bytes, stdin_line
 from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
-from notifyctl.core import apikey
+from notifyctl.core import apikey, json_codec, scope
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
+from notifyctl.core.scope import ABOUT, OPEN, Scope
 from notifyctl.services import admission, keys
-from notifyctl.services.keys import NewKey, ReadyKey, Revocation
+from notifyctl.services.keys import NewKey, ReadyKey, Revocation, Wanted
 
 app = Noun("API keys that say who is acting.")
 
@@ -30,7 +32,8 @@ FIELDS = (
     Field("name", title="NAME"),
     Field("prefix", title="PREFIX"),
     Field("last_four"),
-    Field("scopes", FieldKind.JSON),
+    Field("scopes", FieldKind.JSON, "SCOPES", lambda key: _scopes_in_words(key)),
+    Field("restrictions", FieldKind.JSON),
     Field("state", title="STATE"),
     Field("expires_at", FieldKind.TIME, "EXPIRES"),
     Field("last_used_at", FieldKind.TIME, "USED"),
@@ -56,6 +59,12 @@ _VERDICT = (
     Field("expires_at", FieldKind.TIME),
 )
 
+_SCOPES = (
+    Field("scope", title="SCOPE"),
+    Field("about", title="LETS A KEY"),
+    Field("commands", FieldKind.WORDS, "COMMANDS", lambda row: _briefly(row)),
+)
+
 _KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, or a unique beginning of it.")]
 _ExpiresIn = Annotated[
     int | None,
@@ -69,32 +78,43 @@ _LivesOn = Annotated[
 ]
 
 
-@app.command(cls=SecretLeaf, shows=_WITH_KEY)
+@app.command(scope=Scope.KEYS_WRITE, cls=SecretLeaf, shows=_WITH_KEY)
 def create(
     ctx: typer.Context,
     user: UserArgument,
     name: Annotated[str, typer.Option("--name", metavar="N", help="What the key is for.")],
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option("--scope", metavar="S", help="It may this: see keys scopes. Again for more.  [everything]"),
+    ] = None,
+    only_to: Annotated[
+        list[str] | None,
+        typer.Option("--only-to", metavar="USER", help="It submits for this user only. Again for more.  [anybody]"),
+    ] = None,
+    dry_run_only: Annotated[bool, typer.Option("--dry-run-only", help="It submits only with --dry-run.")] = False,
     expires_in: _ExpiresIn = None,
     secret_file: SecretFile = None,
     if_not_exists: IfNotExists = False,
 ) -> None:
     """Create an API key for a user. It is shown once: now.
 
-    With --if-not-exists an active key of that name is left as it is, and not shown.
+    Made by a key, it is good for no more than that, and for the same where nothing is said. With --if-not-exists an
+    active key of that name is left as it is, and not shown.
     """
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
+        wanted = Wanted(scope.named(scopes) if scopes else None, only_to or None, dry_run_only, expires_in)
         db, key = run.system.opened(admission.founds_key), new_key(run)
-        present = keys.active(db, user, name) if if_not_exists else None
+        present = keys.active(db, user, name, wanted) if if_not_exists else None
         if present is not None:
             _leave(run, present)
             return
         with kept(secret_file, key.secret):
-            made = keys.create(db, user, key, name, expires_in)
+            made = keys.create(db, user, key, name, wanted)
         _hand_over(run, made, secret_file)
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.KEYS_READ, shows=FIELDS)
 def list_(
     ctx: typer.Context,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's keys only.")] = None,
@@ -109,14 +129,14 @@ def list_(
         listing.show(run, wanted, partial(keys.listed, db, whose), FIELDS, count=partial(keys.count, db, whose))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.KEYS_READ, shows=FIELDS)
 def show(ctx: typer.Context, key_id: _KeyId) -> None:
     """Show an API key; not the key itself, which is not stored."""
     with invocation(ctx) as run:
         run.out.record(keys.get(run.system.db, _refuse_key(key_id)), FIELDS)
 
 
-@app.command(shows=_REVOKED)
+@app.command(scope=Scope.KEYS_WRITE, shows=_REVOKED)
 def revoke(
     ctx: typer.Context,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, or - for ids or leaked keys on stdin.")],
@@ -135,7 +155,7 @@ def revoke(
         _raise_for(results, failures)
 
 
-@app.command(cls=SecretLeaf, shows=_WITH_KEY)
+@app.command(scope=Scope.KEYS_WRITE, cls=SecretLeaf, shows=_WITH_KEY)
 def rotate(
     ctx: typer.Context,
     key_id: _KeyId,
@@ -156,7 +176,7 @@ def rotate(
         _hand_over(run, made, secret_file)
 
 
-@app.command(shows=_VERDICT)
+@app.command(scope=Scope.KEYS_READ, shows=_VERDICT)
 def verify(ctx: typer.Context) -> None:
     """Say whether the API key on stdin is valid; exit 7 when it is not."""
     with invocation(ctx) as run:
@@ -165,6 +185,35 @@ def verify(ctx: typer.Context) -> None:
         run.out.record(verdict, _VERDICT)
         if not verdict.valid:
             raise AnswerIsNo(verdict.reason or "the key is not valid")
+
+
+@app.command("scopes", scope=OPEN, shows=_SCOPES)
+def scopes_(ctx: typer.Context) -> None:
+    """List what keys may be for: scopes, and the commands that each covers."""
+    with invocation(ctx) as run:
+        from notifyctl.cli.outline import walk
+
+        leaves = list(walk())
+        rows = [_CoveredCommands(each, ABOUT[each], _covered(each, leaves)) for each in Scope]
+        run.out.records(rows, _SCOPES, id_name="scope")
+
+
+@dataclass(frozen=True, slots=True)
+class _CoveredCommands:
+    """A scope and what it covers."""
+
+    scope: str
+    about: str
+    commands: list[str]
+
+
+def _briefly(row: _CoveredCommands) -> str:
+    noun = row.scope.partition(":")[0]
+    return ", ".join(each.removeprefix(f"{noun} ") for each in row.commands)
+
+
+def _covered(wanted: Scope, leaves: Sequence[tuple[str, Any]]) -> list[str]:
+    return [path for path, command in leaves if command.scope in scope.covered(wanted)]
 
 
 def _refuse_losing_it(run: Invocation, secret_file: str | None) -> None:
@@ -181,6 +230,10 @@ def _hand_over(run: Invocation, made: NewKey, secret_file: str | None) -> None:
     else:
         run.out.record(made, _WITH_KEY, told=f"{_in_words(made)}: {made.key}")
         run.out.say("this is the only time the key is shown")
+
+
+def _scopes_in_words(key: Any) -> str:
+    return "everything" if key.scopes is None else " ".join(map(str, json_codec.lenient(key.scopes, []))) or "nothing"
 
 
 def _in_words(made: NewKey) -> str:

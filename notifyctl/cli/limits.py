@@ -13,6 +13,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import UserArgument
+from notifyctl.core.scope import Scope
 from notifyctl.core.userlimit import LimitType
 from notifyctl.services import limits
 from notifyctl.services.limits import LimitInForce
@@ -39,7 +40,7 @@ _IN_FORCE = (
 _CHANGED = (*_IN_FORCE, Field("woken", FieldKind.NUMBER))
 
 
-@app.command(shows=_IN_FORCE)
+@app.command(scope=Scope.LIMITS_READ, shows=_IN_FORCE)
 def show(ctx: typer.Context, user: UserArgument) -> None:
     """Show what limits a user, who set it, and how much of it is used."""
     with invocation(ctx) as run:
@@ -47,7 +48,7 @@ def show(ctx: typer.Context, user: UserArgument) -> None:
         run.out.records(found, _IN_FORCE, id_name="user_id")
 
 
-@app.command("set", shows=_CHANGED)
+@app.command("set", scope=Scope.LIMITS_WRITE, shows=_CHANGED)
 def set_(
     ctx: typer.Context,
     user: UserArgument,
@@ -69,7 +70,7 @@ def set_(
             )
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.LIMITS_READ, shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:

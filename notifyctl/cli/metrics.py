@@ -15,6 +15,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind, escaped
 from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.core.when import written
 from notifyctl.services import metrics
 from notifyctl.services.metrics import By, MetricsQuery, MetricsReport, Totals
@@ -68,7 +69,7 @@ _CountedSince = Annotated[
 ]
 
 
-@app.command(shows=[field for fields in _FIELDS.values() for field in fields])
+@app.command(scope=Scope.METRICS_READ, shows=[field for fields in _FIELDS.values() for field in fields])
 def show(
     ctx: typer.Context,
     by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.PROVIDER,
@@ -110,7 +111,7 @@ def show(
             run.out.records(report.rows, _FIELDS[by], id_name=_ID[by])
 
 
-@app.command(shows=_ROLLED_UP)
+@app.command(scope=Scope.METRICS_WRITE, shows=_ROLLED_UP)
 def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
     """Count the hours that have finished, and those in which something changed.
 

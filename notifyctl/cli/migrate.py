@@ -13,6 +13,7 @@ from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration
 from notifyctl.core.errors import SchemaMismatch, UsageError
 from notifyctl.core.migration import SchemaStatus
+from notifyctl.core.scope import OPEN, Scope
 from notifyctl.services import migrations
 from notifyctl.services.migrations import Comparison, Migrated
 
@@ -51,7 +52,7 @@ _LockTimeout = Annotated[
 ]
 
 
-@app.command(shows=_REVISIONS)
+@app.command(scope=Scope.MIGRATE_WRITE, shows=_REVISIONS)
 def up(
     ctx: typer.Context,
     revision: Annotated[str, typer.Argument(metavar="[REV]", help="Up to that revision.")] = "head",
@@ -66,7 +67,7 @@ def up(
         _tell(run, done)
 
 
-@app.command(shows=_REVISIONS)
+@app.command(scope=Scope.MIGRATE_WRITE, shows=_REVISIONS)
 def down(
     ctx: typer.Context,
     revision: Annotated[
@@ -88,7 +89,7 @@ def down(
         _tell(run, done)
 
 
-@app.command(shows=_STATUS)
+@app.command(scope=Scope.MIGRATE_READ, shows=_STATUS)
 def status(ctx: typer.Context) -> None:
     """Show where the database stands; exits 0 whatever that is."""
     with invocation(ctx) as run:
@@ -99,14 +100,14 @@ def status(ctx: typer.Context) -> None:
         )
 
 
-@app.command(shows=_REVISIONS)
+@app.command(scope=OPEN, shows=_REVISIONS)
 def history(ctx: typer.Context) -> None:
     """List all migrations, newest first."""
     with invocation(ctx) as run:
         run.out.records(migrations.history(), _REVISIONS)
 
 
-@app.command(cls=TextLeaf)
+@app.command(scope=OPEN, cls=TextLeaf)
 def sql(
     ctx: typer.Context,
     revision: Annotated[
@@ -118,7 +119,7 @@ def sql(
         run.out.write(migrations.sql(run.system.unchecked, revision).rstrip("\n"))
 
 
-@app.command(shows=_DIFFERENCES)
+@app.command(scope=Scope.MIGRATE_READ, shows=_DIFFERENCES)
 def check(ctx: typer.Context) -> None:
     """Compare the database with the tables this program knows; exits 8 when they differ."""
     with invocation(ctx) as run:

@@ -23,6 +23,7 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
+from notifyctl.core.scope import Scope
 from notifyctl.services import exporting as exports
 from notifyctl.services import notifications as service
 from notifyctl.services.bulk import PAST, PERHAPS_SENT, Selection
@@ -151,7 +152,7 @@ _Acting = taking(_filters, agreement)
 _Exporting = taking(_filters, kind=ExportLeaf)
 
 
-@app.command("list", cls=_Listing, shows=listed(0))
+@app.command("list", scope=Scope.NOTIFICATIONS_READ, cls=_Listing, shows=listed(0))
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -168,7 +169,7 @@ def list_(
         )
 
 
-@app.command(shows=SHOWN)
+@app.command(scope=Scope.NOTIFICATIONS_READ, shows=SHOWN)
 def show(
     ctx: typer.Context,
     ids: Annotated[
@@ -182,7 +183,7 @@ def show(
         whole.show(run, rows, SHOWN, id_name="id", several=several)
 
 
-@app.command(cls=_Exporting, shows=EXPORTED)
+@app.command(scope=Scope.NOTIFICATIONS_READ, cls=_Exporting, shows=EXPORTED)
 def export(ctx: typer.Context, target: exporting.Target = None) -> None:
     """Export notifications with what they say, as they are at one moment, newest first: CSV, NDJSON or Parquet.
 
@@ -197,10 +198,10 @@ def export(ctx: typer.Context, target: exporting.Target = None) -> None:
         exporting.export(run, target, columns, partial(exports.notifications, run.system.db, query))
 
 
-app.command("explain", shows=explain.SHOWN)(explain.explain)
+app.command("explain", scope=Scope.NOTIFICATIONS_READ, shows=explain.SHOWN)(explain.explain)
 
 
-@app.command(cls=_Acting, shows=selection.FIELDS)
+@app.command(scope=Scope.NOTIFICATIONS_WRITE, cls=_Acting, shows=selection.FIELDS)
 def cancel(ctx: typer.Context, ids: Ids = None) -> None:
     """Cancel pending notifications; one that is being sent right now cannot be cancelled."""
     with invocation(ctx) as run:
@@ -209,7 +210,7 @@ def cancel(ctx: typer.Context, ids: Ids = None) -> None:
         finish(run, chosen, acted)
 
 
-@app.command(cls=_Acting, shows=selection.FIELDS)
+@app.command(scope=Scope.NOTIFICATIONS_WRITE, cls=_Acting, shows=selection.FIELDS)
 def reschedule(
     ctx: typer.Context,
     at: Annotated[str, typer.Option("--at", metavar="TIME|now", help=f"The new time: {when.EXAMPLE}, or now.")],
@@ -226,7 +227,7 @@ def reschedule(
         finish(run, chosen, acted, to_send=True)
 
 
-@app.command(cls=_Acting, shows=selection.FIELDS)
+@app.command(scope=Scope.NOTIFICATIONS_WRITE, cls=_Acting, shows=selection.FIELDS)
 def restore(ctx: typer.Context, ids: Ids = None) -> None:
     """Take back what an operator cancelled: it is due when it was. Where that moment is past, it is asked first."""
     with invocation(ctx) as run:
@@ -243,7 +244,7 @@ def restore(ctx: typer.Context, ids: Ids = None) -> None:
         finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter), to_send=True)
 
 
-@app.command(cls=_Acting, shows=COPIES)
+@app.command(scope=Scope.NOTIFICATIONS_SUBMIT, cls=_Acting, shows=COPIES)
 def resend(
     ctx: typer.Context,
     ids: Ids = None,

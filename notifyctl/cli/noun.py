@@ -1,7 +1,7 @@
 """How a noun and its verbs are declared, with the options that every command takes.
 
-A noun's module holds `app = Noun("What it is about.")` and its verbs `@app.command()`. Global options may stand before
-the noun and after the verb; what stands later wins.
+A noun's module holds `app = Noun("What it is about.")` and its verbs `@app.command(scope=...)`: which scope an API key
+needs for it, or OPEN. Global options may stand before the noun and after the verb; what stands later wins.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_params_convertors_ctx_param_name_from_function
+
+from notifyctl.core.scope import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,6 +110,8 @@ class Leaf(TyperCommand):
 
     formats: tuple[str, ...] = FORMATS
     shows: Shown = ()
+    scope: Scope | None
+    """Which scope an API key needs for it; None, for none, is declared as well (OPEN)."""
 
     def __init__(self, name: str | None, **attrs: Any) -> None:
         own = attrs.get("params") or []
@@ -199,22 +203,28 @@ class Noun(typer.Typer):
             context_settings=CONTEXT,
         )
 
-    def command(self, name: str | None = None, *, shows: Shown = (), **attrs: Any) -> Callable[[F], F]:
-        """Declare a verb. `shows` are the `Field`s of what it prints: then `--fields` is checked before it acts."""
-        attrs["cls"] = showing(attrs.get("cls", Leaf), shows)
+    def command(  # type: ignore[override]  # none without saying who may
+        self, name: str | None = None, *, scope: Scope | None, shows: Shown = (), **attrs: Any
+    ) -> Callable[[F], F]:
+        """Declare a verb, and which scope an API key needs for it; OPEN where it works on no database.
+
+        `shows` are the `Field`s of what it prints: then `--fields` is checked before it acts.
+        """
+        attrs["cls"] = _declared(attrs.get("cls", Leaf), scope, shows)
         attrs.setdefault("context_settings", CONTEXT)
         return super().command(name, **attrs)
 
 
-def showing(cls: type[Leaf], fields: Shown) -> type[Leaf]:
-    """Return the kind of verb whose records have these fields."""
-    return type(cls.__name__, (cls,), {"shows": staticmethod(fields) if callable(fields) else fields})
+def _declared(cls: type[Leaf], scope: Scope | None, fields: Shown) -> type[Leaf]:
+    """Return the kind of verb that needs this scope, and whose records have these fields."""
+    shows = staticmethod(fields) if callable(fields) else fields
+    return type(cls.__name__, (cls,), {"scope": scope, "shows": shows})
 
 
-def single(help: str, function: F, cls: type[Leaf] = Leaf, *, shows: Shown = ()) -> typer.Typer:
-    """Return the app of a top-level command without verbs."""
+def single(help: str, function: F, cls: type[Leaf] = Leaf, *, scope: Scope | None, shows: Shown = ()) -> typer.Typer:
+    """Return the app of a top-level command without verbs; see `Noun.command`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=help, cls=showing(cls, shows), context_settings=CONTEXT)(function)
+    app.command(help=help, cls=_declared(cls, scope, shows), context_settings=CONTEXT)(function)
     return app
 
 

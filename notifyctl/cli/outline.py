@@ -28,7 +28,7 @@ def outline() -> dict[str, Any]:
     """Return what completion knows: the commands, and the settings of the providers that come with the program."""
     known = {name: dict(settings) for name, settings in sorted(providers.settings().items())}
     nouns = {name: help_ for name, _, help_ in COMMANDS}
-    leaves = {path: _leaf(path, command) for path, command in _walk()}
+    leaves = {path: _leaf(path, command) for path, command in walk()}
     return {"settings": known, "nouns": nouns, "globals": _options("", get_command(app)), "leaves": leaves}
 
 
@@ -43,17 +43,19 @@ def written() -> str:
     return f'{{{head}"leaves": {{\n{body}\n}}}}\n'
 
 
-def _walk() -> Iterator[tuple[str, Any]]:
-    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+def walk() -> Iterator[tuple[str, Any]]:
+    """Yield every command with its path; all of them are loaded."""
+
+    def below(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         verbs = getattr(command, "commands", None)
         if verbs is None:
             yield path, command
             return
         for name, verb in verbs.items():
-            yield from walk(verb, f"{path} {name}")
+            yield from below(verb, f"{path} {name}")
 
     for name, _, _ in COMMANDS:
-        yield from walk(load(name), name)
+        yield from below(load(name), name)
 
 
 def _leaf(path: str, command: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from notifyctl.cli.streams import stdin_line
 from notifyctl.cli.types import ChannelArgument, UserArgument
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.services import explaining, preferences
 from notifyctl.services.preferences import ChannelWishes, Left, Wish
 
@@ -49,7 +50,7 @@ _OptionalChannel = Annotated[
 ]
 
 
-@app.command(shows=_SHOWN)
+@app.command(scope=Scope.PREFS_READ, shows=_SHOWN)
 def show(ctx: typer.Context, user: UserArgument) -> None:
     """Show what a user wants, on every channel, and which categories the user left."""
     with invocation(ctx) as run:
@@ -59,7 +60,7 @@ def show(ctx: typer.Context, user: UserArgument) -> None:
             run.out.say(f"left: {', '.join(found[0].left_categories)}")
 
 
-@app.command("set", shows=_CHANGED)
+@app.command("set", scope=Scope.PREFS_WRITE, shows=_CHANGED)
 def set_(
     ctx: typer.Context,
     user: UserArgument,
@@ -87,7 +88,7 @@ def set_(
             run.out.say(f"warning: no marketing can ever reach {done.username} on {channel}: no moment is in {hours}")
 
 
-@app.command(shows=_CHANGED)
+@app.command(scope=Scope.PREFS_WRITE, shows=_CHANGED)
 def clear(ctx: typer.Context, user: UserArgument, channel: _OptionalChannel = None) -> None:
     """Forget what a user wants, on a channel or on all; categories that were left stay so."""
     with invocation(ctx) as run:
@@ -96,7 +97,7 @@ def clear(ctx: typer.Context, user: UserArgument, channel: _OptionalChannel = No
         _say_woken(run, sum(each.woken for each in done))
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.PREFS_READ, shows=FIELDS)
 def list_(
     ctx: typer.Context,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's only.")] = None,
@@ -118,7 +119,7 @@ def list_(
         listing.show(run, paging, found, FIELDS, count=count, position=_position)
 
 
-@app.command("opt-out", shows=_LEFT)
+@app.command("opt-out", scope=Scope.PREFS_WRITE, shows=_LEFT)
 def opt_out(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
     """Let a user leave a category: nothing of it is sent to them any more, on any channel."""
     with invocation(ctx) as run:
@@ -126,7 +127,7 @@ def opt_out(ctx: typer.Context, user: UserArgument, category: _Category) -> None
         _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
 
 
-@app.command(shows=_LEFT)
+@app.command(scope=Scope.PREFS_WRITE, shows=_LEFT)
 def unsubscribe(
     ctx: typer.Context,
     token: Annotated[
@@ -143,7 +144,7 @@ def unsubscribe(
         _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
 
 
-@app.command("opt-in", shows=_LEFT)
+@app.command("opt-in", scope=Scope.PREFS_WRITE, shows=_LEFT)
 def opt_in(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
     """Take back that a user left a category: nothing else does."""
     with invocation(ctx) as run:

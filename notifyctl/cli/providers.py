@@ -21,6 +21,7 @@ from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
 from notifyctl.config import contents
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.core.model import AuditEntry
+from notifyctl.core.scope import Scope
 from notifyctl.core.setting import setting
 from notifyctl.services import credentials, providers
 from notifyctl.services.credentials import Given
@@ -105,7 +106,7 @@ class _Setter(Leaf):
                 formatter.write_dl(list(settings.items()))
 
 
-@app.command(cls=_Setter, shows=_CREATED)
+@app.command(scope=Scope.PROVIDERS_WRITE, cls=_Setter, shows=_CREATED)
 def add(
     ctx: typer.Context,
     name: Annotated[
@@ -133,7 +134,7 @@ def add(
         _warn(run, providers.exposed(made, run.settings.provider_urls))
 
 
-@app.command("list", shows=LIST_FIELDS)
+@app.command("list", scope=Scope.PROVIDERS_READ, shows=LIST_FIELDS)
 def list_(ctx: typer.Context) -> None:
     """List the providers, newest first."""
     with invocation(ctx) as run:
@@ -153,7 +154,7 @@ def _why(run: Invocation, provider: providers.Provider) -> str:
     return provider.pause_reason or ", ".join(slow) or "-"
 
 
-@app.command(shows=_SHOWN)
+@app.command(scope=Scope.PROVIDERS_READ, shows=_SHOWN)
 def show(ctx: typer.Context, name: _Name) -> None:
     """Show a provider and what became of it lately; of its secrets only whether they are set."""
     with invocation(ctx) as run:
@@ -176,7 +177,7 @@ def _told(run: Invocation, event: AuditEntry) -> str:
     return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
 
 
-@app.command(cls=_Setter, shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, cls=_Setter, shows=FIELDS)
 def update(
     ctx: typer.Context,
     name: _Name,
@@ -212,7 +213,7 @@ def update(
         _warn(run, providers.exposed(changed, run.settings.provider_urls))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=FIELDS)
 def enable(ctx: typer.Context, name: _Name) -> None:
     """Let a provider be used again."""
     with invocation(ctx) as run:
@@ -220,7 +221,7 @@ def enable(ctx: typer.Context, name: _Name) -> None:
         run.out.record(done, FIELDS, told=_in_words(done, "enabled"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=FIELDS)
 def disable(ctx: typer.Context, name: _Name) -> None:
     """Take a provider out of use; what waits for it stays pending. For a while only: pause."""
     with invocation(ctx) as run:
@@ -228,7 +229,7 @@ def disable(ctx: typer.Context, name: _Name) -> None:
         run.out.record(done, FIELDS, told=_in_words(done, "disabled"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=FIELDS)
 def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm = None) -> None:
     """Delete a provider and its credentials; notifications must not wait for it."""
     with invocation(ctx) as run:
@@ -237,7 +238,7 @@ def delete(ctx: typer.Context, name: _Name, yes: Yes = False, confirm: Confirm =
         run.out.record(providers.remove(run.system.db, doomed.id), FIELDS)
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=FIELDS)
 def pause(
     ctx: typer.Context,
     name: _Name,
@@ -253,7 +254,7 @@ def pause(
         run.out.record(held, FIELDS, told=_in_words(held, "paused"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=FIELDS)
 def resume(ctx: typer.Context, name: _Name) -> None:
     """End a provider's pause; a throttle and an open breaker too, and what they have counted."""
     with invocation(ctx) as run:
@@ -262,7 +263,7 @@ def resume(ctx: typer.Context, name: _Name) -> None:
         _say_cleared(run, provider.provider_name, cleared)
 
 
-@app.command(shows=CHECKUP_FIELDS)
+@app.command(scope=Scope.PROVIDERS_WRITE, shows=CHECKUP_FIELDS)
 def test(
     ctx: typer.Context,
     names: Annotated[

@@ -18,6 +18,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.core.errors import PartlyDone, UsageError
+from notifyctl.core.scope import Scope
 from notifyctl.services import receipts as service
 from notifyctl.services.receipts import Call
 from notifyctl.wiring import poll_receipts
@@ -73,7 +74,7 @@ _Token = Annotated[
 ]
 
 
-@app.command(shows=POLLED)
+@app.command(scope=Scope.RECEIPTS_WRITE, shows=POLLED)
 def poll(
     ctx: typer.Context,
     provider: Annotated[
@@ -101,7 +102,7 @@ def poll(
         _complain(run, found)
 
 
-@app.command(shows=INGESTED)
+@app.command(scope=Scope.RECEIPTS_WRITE, shows=INGESTED)
 def ingest(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="What the provider posted, as it came; - is stdin.")],

@@ -14,6 +14,7 @@ from notifyctl.cli.noun import Leaf, single
 from notifyctl.cli.types import duration
 from notifyctl.config import contents, expanded
 from notifyctl.core.errors import UsageError
+from notifyctl.core.scope import OPEN
 from notifyctl.sandbox import (
     FCM_PROJECT,
     RECEIPT_SECONDS,
@@ -204,4 +205,4 @@ class _FactsLeaf(Leaf):
     formats = ("plain", "json", "yaml")
 
 
-app = single(HELP, sandbox, _FactsLeaf)
+app = single(HELP, sandbox, _FactsLeaf, scope=OPEN)

@@ -13,6 +13,7 @@ from notifyctl.cli.noun import SECRET, Noun, TextLeaf
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import default_keys_file
 from notifyctl.core.errors import UsageError
+from notifyctl.core.scope import OPEN
 from notifyctl.core.sealing import KEY_BYTES, format_key
 
 app = Noun("Encryption keys for the providers' credentials.")
@@ -24,7 +25,7 @@ class _KeyLeaf(TextLeaf):
     formats: tuple[str, ...] = ("plain", SECRET)
 
 
-@app.command("generate-key", cls=_KeyLeaf)
+@app.command("generate-key", scope=OPEN, cls=_KeyLeaf)
 def generate_key(
     ctx: typer.Context,
     kid: Annotated[str, typer.Option("--kid", metavar="ID", help="The key's id: 1 to 6 of a-z 0-9.")] = "k1",

@@ -22,6 +22,7 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import State
 from notifyctl.core.rowfile.drafting import RowDefaults
+from notifyctl.core.scope import Scope
 from notifyctl.core.segments import segments
 from notifyctl.core.submission import MAX_RETRIES, MOST_RETRIES, Draft
 from notifyctl.services import sending
@@ -171,6 +172,7 @@ app = single(
     " another; beside -f all options hold for the rows that do not say it themselves.",
     submission(timed=False),
     taking(of_file),
+    scope=Scope.NOTIFICATIONS_SUBMIT,
     shows=(*SHOWN, *ESTIMATED),
 )
 

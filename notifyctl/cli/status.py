@@ -24,6 +24,7 @@ from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.notification import State
 from notifyctl.core.presence import Alive
+from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.services import status
 from notifyctl.services.status import InState, ProviderLine, SystemStatus
@@ -64,7 +65,7 @@ class _DocumentLeaf(Leaf):
     formats = ("table", "plain", "json", "yaml", "ndjson")
 
 
-app = single("The whole system at a glance.", _status, _DocumentLeaf)
+app = single("The whole system at a glance.", _status, _DocumentLeaf, scope=Scope.STATUS_READ)
 
 
 def _read(run: Invocation) -> SystemStatus:

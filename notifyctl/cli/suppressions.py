@@ -21,6 +21,7 @@ from notifyctl.cli.types import ChannelArgument, Confirm, IfNotExists, Yes, pars
 from notifyctl.core.duration import age
 from notifyctl.core.errors import Conflict, NotFound, PartlyDone
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.core.suppression import SuppressionCause
 from notifyctl.services import exporting as exports
 from notifyctl.services import suppressions as service
@@ -109,7 +110,7 @@ _IMPORTED = (
 )
 
 
-@app.command("list", cls=_WHICH)
+@app.command("list", scope=Scope.SUPPRESSIONS_READ, cls=_WHICH)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -124,7 +125,7 @@ def list_(
         listing.show(run, paging, found, fields(db.moment()), count=count)
 
 
-@app.command()
+@app.command(scope=Scope.SUPPRESSIONS_READ)
 def show(ctx: typer.Context, address: _Address, channel: _Channel = None) -> None:
     """Show all that stands against an address, however it is written; exit 3 where nothing does."""
     with invocation(ctx) as run:
@@ -135,7 +136,7 @@ def show(ctx: typer.Context, address: _Address, channel: _Channel = None) -> Non
         run.out.records(found, fields(db.moment()))
 
 
-@app.command()
+@app.command(scope=Scope.SUPPRESSIONS_WRITE)
 def add(
     ctx: typer.Context,
     channel: ChannelArgument,
@@ -160,7 +161,7 @@ def add(
         run.out.record(added, _ADDED, told=f"{added.channel} {added.address} {did}: {added.id}")
 
 
-@app.command()
+@app.command(scope=Scope.SUPPRESSIONS_WRITE)
 def remove(
     ctx: typer.Context, channel: ChannelArgument, address: _Address, yes: Yes = False, confirm: Confirm = None
 ) -> None:
@@ -176,7 +177,7 @@ def remove(
         run.out.say(f"{len(lifted):,} lifted: {address} may be written to again")
 
 
-@app.command("import")
+@app.command("import", scope=Scope.SUPPRESSIONS_WRITE)
 def import_(
     ctx: typer.Context,
     file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON; - is stdin.")],
@@ -215,7 +216,7 @@ def import_(
             run.out.say(others)
 
 
-@app.command()
+@app.command(scope=Scope.SUPPRESSIONS_WRITE)
 def pull(
     ctx: typer.Context,
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose lists: sendgrid.")],
@@ -240,7 +241,7 @@ def pull(
             raise PartlyDone(f"{said}; the others are complete", f"notifyctl providers test {provider}")
 
 
-@app.command(cls=taking(_filters, kind=ExportLeaf), shows=_PORTABLE)
+@app.command(scope=Scope.SUPPRESSIONS_READ, cls=taking(_filters, kind=ExportLeaf), shows=_PORTABLE)
 def export(ctx: typer.Context, target: exporting.Target = None) -> None:
     """Export suppressed addresses as they are at one moment, the latest first, for `suppressions import` elsewhere.
 

@@ -30,6 +30,7 @@ from notifyctl.cli.types import Confirm, IfNotExists, Yes
 from notifyctl.core import wording
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.scope import Scope
 from notifyctl.core.wording import PARTS, Template, TemplateKind, TemplateState, Wording
 from notifyctl.services import previews
 from notifyctl.services import templates as service
@@ -122,7 +123,7 @@ def _filters(
 _SAYING = taking(_parts)
 
 
-@app.command(cls=_SAYING, shows=_CREATED)
+@app.command(scope=Scope.TEMPLATES_WRITE, cls=_SAYING, shows=_CREATED)
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Like welcome, order.shipped or layouts/base.")],
@@ -148,7 +149,7 @@ def create(
         run.out.record(made, _CREATED, told=_in_words(made, "created" if made.created else "is there already"))
 
 
-@app.command("list", cls=taking(_filters), shows=FIELDS)
+@app.command("list", scope=Scope.TEMPLATES_READ, cls=taking(_filters), shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -166,7 +167,7 @@ class _SchemaLeaf(Leaf):
     formats = (*FORMATS, "jsonschema")
 
 
-@app.command(cls=_SchemaLeaf, shows=_SHOWN)
+@app.command(scope=Scope.TEMPLATES_READ, cls=_SchemaLeaf, shows=_SHOWN)
 def show(
     ctx: typer.Context,
     name: NameArgument,
@@ -189,7 +190,7 @@ def show(
         _write_text(run, found)
 
 
-@app.command(cls=_SAYING, shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, cls=_SAYING, shows=FIELDS)
 def update(
     ctx: typer.Context,
     name: NameArgument,
@@ -213,7 +214,7 @@ def update(
             run.out.say(f"version {done.draft_version} is a draft: notifyctl templates publish {done.name}")
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
 def publish(ctx: typer.Context, name: NameArgument) -> None:
     """Let a template's draft hold from now on; what was submitted before keeps its version."""
     with invocation(ctx) as run:
@@ -221,7 +222,7 @@ def publish(ctx: typer.Context, name: NameArgument) -> None:
         run.out.record(done, FIELDS, told=_in_words(done, "published"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
 def rollback(
     ctx: typer.Context,
     name: NameArgument,
@@ -235,7 +236,7 @@ def rollback(
         run.out.record(done, FIELDS, told=_in_words(done, "rolled back"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
 def enable(ctx: typer.Context, name: NameArgument) -> None:
     """Let a template be used again."""
     with invocation(ctx) as run:
@@ -243,7 +244,7 @@ def enable(ctx: typer.Context, name: NameArgument) -> None:
         run.out.record(done, FIELDS, told=_in_words(done, "enabled"))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
 def disable(ctx: typer.Context, name: NameArgument) -> None:
     """Take a template out of use: nothing can be submitted by it, and what was submitted waits."""
     with invocation(ctx) as run:
@@ -254,7 +255,7 @@ def disable(ctx: typer.Context, name: NameArgument) -> None:
             run.out.say(f"held until it is enabled: {waiting:,} pending notification{'' if waiting == 1 else 's'}")
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
 def delete(ctx: typer.Context, name: NameArgument, yes: Yes = False, confirm: Confirm = None) -> None:
     """Delete a template with its versions; nothing may wait for it or include it."""
     with invocation(ctx) as run:
@@ -263,11 +264,11 @@ def delete(ctx: typer.Context, name: NameArgument, yes: Yes = False, confirm: Co
         run.out.record(service.remove(run.system.db, doomed.id), FIELDS, told=_in_words(doomed, "deleted"))
 
 
-app.command(cls=SHOWING, shows=PREVIEWED)(preview)
-app.command(cls=SHOWING, shows=DIFFERENCES)(diff)
-app.command(shows=FINDINGS)(lint)
-app.command(shows=PUSHED)(push)
-app.command(shows=PULLED)(pull)
+app.command(scope=Scope.TEMPLATES_READ, cls=SHOWING, shows=PREVIEWED)(preview)
+app.command(scope=Scope.TEMPLATES_READ, cls=SHOWING, shows=DIFFERENCES)(diff)
+app.command(scope=Scope.TEMPLATES_READ, shows=FINDINGS)(lint)
+app.command(scope=Scope.TEMPLATES_WRITE, shows=PUSHED)(push)
+app.command(scope=Scope.TEMPLATES_READ, shows=PULLED)(pull)
 
 
 # What was given

@@ -14,6 +14,7 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, IfNotExists, UserArgument, Yes
+from notifyctl.core.scope import Scope
 from notifyctl.services import admission, users
 from notifyctl.services import exporting as exports
 from notifyctl.services.users import Removal
@@ -49,7 +50,7 @@ _REMOVED = (
 _Language = Annotated[str | None, typer.Option("--language", metavar="L", help="A language tag: en, de-AT.")]
 
 
-@app.command(shows=_CREATED)
+@app.command(scope=Scope.USERS_WRITE, shows=_CREATED)
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The username; no @, no blanks.")],
@@ -65,7 +66,7 @@ def create(
         run.out.record(made, _CREATED, told=f"user {made.username} {did}: {made.id}")
 
 
-@app.command("list", shows=FIELDS)
+@app.command("list", scope=Scope.USERS_LIST, shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -75,7 +76,7 @@ def list_(
         listing.show(run, wanted, partial(users.listed, db), FIELDS, count=partial(users.count, db))
 
 
-@app.command(cls=ExportLeaf, shows=EXPORTED)
+@app.command(scope=Scope.USERS_LIST, cls=ExportLeaf, shows=EXPORTED)
 def export(ctx: typer.Context, target: exporting.Target = None) -> None:
     """Export users with all their contact points, as they are at one moment, newest first: CSV, NDJSON or Parquet.
 
@@ -86,14 +87,14 @@ def export(ctx: typer.Context, target: exporting.Target = None) -> None:
         exporting.export(run, target, columns(EXPORTED), partial(exports.users, run.system.db))
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.USERS_LIST, shows=FIELDS)
 def show(ctx: typer.Context, user: UserArgument) -> None:
     """Show a user."""
     with invocation(ctx) as run:
         run.out.record(users.get(run.system.db, user), FIELDS)
 
 
-@app.command(shows=FIELDS)
+@app.command(scope=Scope.USERS_WRITE, shows=FIELDS)
 def update(
     ctx: typer.Context,
     user: UserArgument,
@@ -110,7 +111,7 @@ def update(
         run.out.record(changed, FIELDS, told=f"user {changed.username} updated: {changed.id}")
 
 
-@app.command(shows=_REMOVED)
+@app.command(scope=Scope.USERS_WRITE, shows=_REMOVED)
 def delete(
     ctx: typer.Context,
     user: UserArgument,
@@ -134,7 +135,7 @@ def delete(
         run.out.say(_stays(gone.suppressions))
 
 
-app.command("import", cls=enrolling.OPTIONS, shows=enrolling.FIELDS)(enrolling.import_)
+app.command("import", scope=Scope.USERS_WRITE, cls=enrolling.OPTIONS, shows=enrolling.FIELDS)(enrolling.import_)
 
 
 def _stays(suppressions: int) -> str:

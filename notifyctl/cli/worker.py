@@ -19,6 +19,7 @@ from notifyctl.cli.logs import configure
 from notifyctl.cli.loops import loop_factory
 from notifyctl.config import Settings
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.scope import Scope
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.notices import Notice
 from notifyctl.dispatch.supervisor import Farewell, WorkerOrder, packed, received
@@ -78,7 +79,7 @@ def _work(order: WorkerOrder, parent: _Parent) -> Farewell:
     settings = Settings(order.database_url, log_format=order.log_format, log_level=order.log_level)
     configure(settings, debug=order.debug, verbose=order.verbose)
     gc.freeze()  # the modules are never garbage
-    system = System(settings)
+    system = System(settings, Scope.DISPATCH_RUN)
     dispatcher = make_dispatcher(system.unchecked, order.keyring, order.options, agent=order.agent, notify=parent.tell)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from notifyctl.core.grant import Grant
+from notifyctl.core.scope import Scope, covers
+
 PAYLOAD_VERSION = 1
 MAX_RETRIES = 5
 """How many attempts follow the first, where nothing is said."""
@@ -142,11 +145,17 @@ def metric_at(created_at: int, send_at: int | None) -> int:
 class Actor:
     """Who does it: the API key's user, or nobody by name (the operator who has the database's credentials).
 
-    `agent` says which program ran where, for the audit trail.
+    `agent` says which program ran where, for the audit trail. `grant` is what the key lets them do; None is all.
     """
 
     user_id: str | None = None
     agent: str | None = None
+    grant: Grant | None = None
+
+    @property
+    def sees_addresses(self) -> bool:
+        """Whether addresses of people are shown in full."""
+        return self.grant is None or covers(self.grant.scopes, Scope.USERS_READ)
 
 
 @dataclass(frozen=True, slots=True)

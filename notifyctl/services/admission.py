@@ -12,9 +12,11 @@ from contextlib import suppress
 from notifyctl.core import apikey
 from notifyctl.core.errors import NotAllowed, NotifyctlError, SchemaMismatch
 from notifyctl.core.model import Actor
+from notifyctl.core.scope import Scope
 from notifyctl.store import keys
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.keys import Credential
 
 USE_NOTED_EVERY_MS = 60_000
 
@@ -24,13 +26,22 @@ Founds = Callable[[Database], bool]
 _BY_OPERATOR = "notifyctl keys create, by an operator"
 
 
-def admit(db: Database, secret: str | None, agent: str, *, demanded: bool, founds: Founds | None = None) -> Actor:
+def admit(
+    db: Database,
+    secret: str | None,
+    agent: str,
+    scope: Scope | None,
+    *,
+    demanded: bool,
+    founds: Founds | None = None,
+) -> Actor:
     """Return who acts: the user of the key `secret`, else the operator. `demanded`: a key has to be named.
 
-    Raises NotAllowed for a key that is not good here, and where one is demanded and the act founds nothing.
+    Raises NotAllowed for a key that is not good here or has not the scope, and where one is demanded and the act founds
+    nothing.
     """
     if secret is not None:
-        return _user_of(db, secret, agent)
+        return _user_of(db, secret, agent, scope)
     if not demanded:
         return Actor(agent=agent)
     if founds is not None and founds(db):
@@ -64,8 +75,11 @@ def _asked(db: Database, question: Callable[[Tx], bool]) -> bool:
         return question(tx)
 
 
-def _user_of(db: Database, secret: str, agent: str) -> Actor:
-    """Return the user of a good key. That it was used is noted at most once a minute, where writes are taken."""
+def judged(db: Database, secret: str, scope: Scope | None) -> tuple[Credential, int]:
+    """Return the good key `secret`, which covers the scope, and the moment. It is only looked at.
+
+    Raises NotAllowed for any other.
+    """
     try:
         with db.read() as tx:
             now, key = tx.now, keys.credential(tx, apikey.hash_of(secret))
@@ -79,10 +93,17 @@ def _user_of(db: Database, secret: str, agent: str) -> Actor:
     if not key.is_active or (key.expires_at is not None and key.expires_at <= now):
         what = "has expired" if key.is_active else "is revoked"
         raise NotAllowed(f"NOTIFYCTL_API_KEY: the key {key.name} {what}", _BY_OPERATOR)
+    key.grant.require(scope)
+    return key, now
+
+
+def _user_of(db: Database, secret: str, agent: str, scope: Scope | None) -> Actor:
+    """Return the user of a good key. That it was used is noted at most once a minute, where writes are taken."""
+    key, now = judged(db, secret, scope)
     if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
         with suppress(NotifyctlError):
             db.write(lambda tx: keys.touch(tx, key.id, USE_NOTED_EVERY_MS))
-    return Actor(key.user_id, agent)
+    return Actor(key.user_id, agent, key.grant)
 
 
 def unknown(secret: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from notifyctl.core import apikey, names
+from notifyctl.core import apikey, json_codec, names, scope
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
+from notifyctl.core.grant import UNRESTRICTED, KeyTerms, Restrictions, require_within, stored
+from notifyctl.core.scope import Scopes
 from notifyctl.services.admission import unknown
 from notifyctl.store import ids, users
 from notifyctl.store import keys as store
@@ -78,31 +80,74 @@ def verify(db: Database, secret: str) -> KeyCheck:
     return KeyCheck(valid, reason, key.id, key.user_id, key.username, key.name, key.expires_at)
 
 
-def create(db: Database, ref: str, key: ApiKey, name: str, expires_in_ms: int | None) -> NewKey:
-    """Store a new key for a user. Raises UsageError for the name, NotFound for the user."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a new key is asked to be good for. What is not said (None, False) is as with the key that makes it.
+
+    An operator without a key makes keys for everything, for everybody and for ever. `recipients` name users.
+    """
+
+    scopes: Scopes = None
+    recipients: Sequence[str] | None = None
+    dry_run: bool = False
+    expires_in_ms: int | None = None
+
+
+def create(db: Database, ref: str, key: ApiKey, name: str, wanted: Wanted) -> NewKey:
+    """Store a new key for a user.
+
+    Raises UsageError for the name, NotFound for the user or a recipient, NotAllowed for a key that would be good for
+    more than the one that makes it.
+    """
     label = names.label(name, "key's name")
 
     def work(tx: Tx) -> NewKey:
         user = users.lock(tx, users.find(tx, ref).id)
-        return _create(tx, user.id, key, label, None, expires_in_ms)
+        return _create(tx, user.id, key, label, _terms(tx, wanted))
 
     return db.write(work)
 
 
-def active(db: Database, ref: str, name: str) -> ReadyKey | None:
-    """Return the user's newest active key of that name. Raises UsageError for the name, NotFound for the user."""
+def _alike(one: KeyTerms, other: KeyTerms) -> bool:
+    """Return whether both are good for the same, whenever they end."""
+    scopes = [None if each.scopes is None else frozenset(each.scopes) for each in (one, other)]
+    return scopes[0] == scopes[1] and one.restrictions == other.restrictions
+
+
+def _terms(tx: Tx, wanted: Wanted) -> KeyTerms:
+    maker = tx.actor.grant
+    own = maker or KeyTerms(None, UNRESTRICTED, None)
+    recipients = own.restrictions.recipients
+    if wanted.recipients is not None:
+        recipients = frozenset(users.find(tx, each).id for each in wanted.recipients)
+    return KeyTerms(
+        own.scopes if wanted.scopes is None else wanted.scopes,
+        Restrictions(recipients, wanted.dry_run or own.restrictions.dry_run),
+        own.expires_at if wanted.expires_in_ms is None else tx.now + wanted.expires_in_ms,
+    )
+
+
+def active(db: Database, ref: str, name: str, wanted: Wanted) -> ReadyKey | None:
+    """Return the user's newest active key of that name.
+
+    Raises UsageError for the name, NotFound for the user or a recipient, Conflict where it is good for something else.
+    """
     label = names.label(name, "key's name")
     with db.read() as tx:
         user = users.find(tx, ref)
         present = store.named(tx, user.id, label)
+        if present is not None and not _alike(present.terms, _terms(tx, wanted)):
+            hint = f"notifyctl keys show {present.id} says for what"
+            raise Conflict(f"the key {label} of {user.username} is good for something else", hint)
     return None if present is None else ReadyKey(**asdict(present), created=False)
 
 
 def rotate(db: Database, text: str, key: ApiKey, expires_in_ms: int | None, overlap_ms: int | None) -> NewKey:
     """Put a new key in the place of an active one: same user, name and scopes.
 
-    Without `expires_in_ms` it lives as long as the old one was to live. The old one ends now, or after `overlap_ms`.
-    Raises UsageError and NotFound for the id, Conflict when the old key is not active.
+    Without `expires_in_ms` it lives as long as the old one was to live, or until the key that asks for it ends. The old
+    one ends now, or after `overlap_ms`. Raises UsageError and NotFound for the id, Conflict when the old key is not
+    active, NotAllowed where the new one would be good for more than the key that asks for it.
     """
 
     def work(tx: Tx) -> NewKey:
@@ -110,8 +155,7 @@ def rotate(db: Database, text: str, key: ApiKey, expires_in_ms: int | None, over
         old = store.lock(tx, key_id)
         if old.state != ACTIVE:
             raise Conflict(f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {old.username}")
-        lives = old.expires_at - old.created_at if old.expires_at is not None else None
-        new = _create(tx, old.user_id, key, old.name, old.scopes, expires_in_ms or lives)
+        new = _create(tx, old.user_id, key, old.name, _successor(tx, old, expires_in_ms))
         if overlap_ms is None:
             store.revoke(tx, [old.id])
         else:
@@ -120,6 +164,14 @@ def rotate(db: Database, text: str, key: ApiKey, expires_in_ms: int | None, over
         return new
 
     return db.write(work)
+
+
+def _successor(tx: Tx, old: Key, expires_in_ms: int | None) -> KeyTerms:
+    if expires_in_ms is not None:
+        return replace(old.terms, expires_at=tx.now + expires_in_ms)
+    ends = None if old.expires_at is None else tx.now + old.expires_at - old.created_at
+    last = None if tx.actor.grant is None else tx.actor.grant.expires_at
+    return replace(old.terms, expires_at=min((each for each in (ends, last) if each is not None), default=None))
 
 
 def get(db: Database, text: str) -> Key:
@@ -159,15 +211,28 @@ def revoke(db: Database, asked: Sequence[str]) -> list[Revocation]:
 
 
 def put(tx: Tx, rows: Sequence[KeyRow]) -> None:
-    """Store new keys. Raises IntegrityError for one that is there."""
+    """Store new keys.
+
+    Raises IntegrityError for one that is there, NotAllowed for one that may more than the key that makes it.
+    """
+    for each in rows:
+        require_within(tx.actor.grant, KeyTerms(scope.stored(each.scopes), stored(each.restrictions), each.expires_at))
     store.create_all(tx, rows)
     tx.audit("create", "api_key", [_created(each) for each in rows])
 
 
-def amend(tx: Tx, changes: Sequence[tuple[str, Mapping[str, Any], str | None, int | None]]) -> None:
-    """Give keys, by id, other scopes and another end; the audit trail is told the given changes."""
-    store.amend(tx, [(id_, scopes, expires_at) for id_, _, scopes, expires_at in changes])
-    tx.audit("update", "api_key", [(id_, changed) for id_, changed, _, _ in changes])
+Amendment = tuple[str, Mapping[str, Any], KeyTerms]
+"""A key by its id, what the audit trail is told of it, and what it is good for from now on."""
+
+
+def amend(tx: Tx, changes: Sequence[Amendment]) -> None:
+    """Let keys be good for something else. Raises NotAllowed for more than the key has that does it."""
+    rows = []
+    for id_, _, terms in changes:
+        require_within(tx.actor.grant, terms)
+        rows.append((id_, scope.written(terms.scopes), terms.expires_at, terms.restrictions.written))
+    store.amend(tx, rows)
+    tx.audit("update", "api_key", [(id_, changed) for id_, changed, _ in changes])
 
 
 def replace_all(tx: Tx, pairs: Sequence[tuple[str, KeyRow]]) -> None:
@@ -185,7 +250,14 @@ def end(tx: Tx, ids: Sequence[str]) -> set[str]:
 
 
 def _created(row: KeyRow) -> tuple[str, dict[str, Any]]:
-    facts = {"user_id": row.user_id, "name": [None, row.name], "prefix": row.key.prefix, "expires_at": row.expires_at}
+    facts = {
+        "user_id": row.user_id,
+        "name": [None, row.name],
+        "prefix": row.key.prefix,
+        "expires_at": row.expires_at,
+        "scopes": json_codec.lenient(row.scopes),
+        "restrictions": json_codec.lenient(row.restrictions),
+    }
     return row.id, facts
 
 
@@ -213,10 +285,10 @@ def _revocation(text: str, found: Key | NotifyctlError, changed: set[str]) -> Re
     return Revocation(asked, result, found.id, found.username, found.name)
 
 
-def _create(tx: Tx, user_id: str, key: ApiKey, name: str, scopes: str | None, expires_in_ms: int | None) -> NewKey:
+def _create(tx: Tx, user_id: str, key: ApiKey, name: str, terms: KeyTerms) -> NewKey:
     row_id = str(uuid.uuid4())
-    expires_at = None if expires_in_ms is None else tx.now + expires_in_ms
-    put(tx, [KeyRow(row_id, user_id, key, name, scopes, expires_at)])
+    scopes, restrictions = scope.written(terms.scopes), terms.restrictions.written
+    put(tx, [KeyRow(row_id, user_id, key, name, scopes, terms.expires_at, restrictions)])
     (stored,) = store.by_ids(tx, [row_id])
     return NewKey(**asdict(stored), created=True, key=key.secret)
 

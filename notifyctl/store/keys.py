@@ -22,8 +22,11 @@ from sqlalchemy import (
     update,
 )
 
+from notifyctl.core import grant as grants
+from notifyctl.core import scope
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.grant import Grant, KeyTerms
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import api_keys, audit_logs, users
@@ -37,7 +40,7 @@ REVOKED = "revoked"
 class Key:
     """An API key without the key: `prefix` is its readable beginning. Times are milliseconds since the epoch.
 
-    `state` is `active`, `expired` or `revoked`; `scopes` is stored for others and not looked at here.
+    `state` is `active`, `expired` or `revoked`; `scopes` NULL is every scope, `restrictions` NULL none.
     """
 
     id: str
@@ -51,6 +54,12 @@ class Key:
     expires_at: int | None
     last_used_at: int | None
     created_at: int
+    restrictions: str | None
+
+    @property
+    def terms(self) -> KeyTerms:
+        """What it is good for."""
+        return KeyTerms(scope.stored(self.scopes), grants.stored(self.restrictions), self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,14 @@ class Credential:
     is_active: bool
     expires_at: int | None
     last_used_at: int | None
+    scopes: str | None
+    restrictions: str | None
+
+    @property
+    def grant(self) -> Grant:
+        """What it lets its holder do."""
+        terms = scope.stored(self.scopes), grants.stored(self.restrictions), self.expires_at
+        return Grant(*terms, key_id=self.id, name=self.name)
 
 
 _C = api_keys.c
@@ -145,6 +162,7 @@ class KeyRow:
     name: str
     scopes: str | None
     expires_at: int | None
+    restrictions: str | None = None
 
 
 def create_all(tx: Tx, rows: Sequence[KeyRow]) -> None:
@@ -164,13 +182,15 @@ def _row(tx: Tx, new: KeyRow) -> dict[str, Any]:
         "created_at": tx.now,
         "prefix": new.key.prefix,
         "last_four": new.key.last_four,
+        "restrictions": new.restrictions,
     }
 
 
-def amend(tx: Tx, rows: Sequence[tuple[str, str | None, int | None]]) -> None:
-    """Give keys, by id, other scopes and another end."""
-    values: dict[str, Any] = {"scopes": bindparam("new_scopes"), "expires_at": bindparam("new_end")}
-    given = [{"row": id_, "new_scopes": scopes, "new_end": expires_at} for id_, scopes, expires_at in rows]
+def amend(tx: Tx, rows: Sequence[tuple[str, str | None, int | None, str | None]]) -> None:
+    """Give keys, by id, other scopes, another end and other restrictions."""
+    names = {"scopes": "new_scopes", "expires_at": "new_end", "restrictions": "new_restrictions"}
+    values: dict[str, Any] = {column: bindparam(name) for column, name in names.items()}
+    given = [dict(zip(("row", *names.values()), row, strict=True)) for row in rows]
     if given:
         tx.execute(update(api_keys).where(_C.id == bindparam("row")).values(values), given)
 
@@ -235,6 +255,7 @@ def _select(now: int) -> Select[Any]:
         _C.expires_at,
         _C.last_used_at,
         _C.created_at,
+        _C.restrictions,
     ).join_from(api_keys, users, users.c.id == _C.user_id)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from notifyctl.config import Settings, agent, keys_file, read_keys
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Actor
+from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring, parse_keys
 from notifyctl.services.admission import Founds, admit
 from notifyctl.store.db.database import Database
@@ -29,10 +30,11 @@ ANSWER_S = 20.0
 
 
 class System:
-    """What the services work on. Nothing is opened before it is used."""
+    """What the services work on. Nothing is opened before it is used; `scope` is what an API key needs for it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, scope: Scope | None) -> None:
         self.settings = settings
+        self.scope = scope
 
     @cached_property
     def unchecked(self) -> Database:
@@ -45,10 +47,11 @@ class System:
         """Return the database, at whatever revision it is, for an actor who may use it.
 
         `founds` says of what founds a system whether it does. Raises NotAllowed for an API key that is missing, wrong,
-        revoked or expired, and whatever keeps the key from being looked at.
+        revoked, expired or not for this, and whatever keeps the key from being looked at.
         """
         settings = self.settings
-        actor = admit(self.unchecked, settings.api_key, agent(), demanded=settings.require_api_key, founds=founds)
+        demanded = settings.require_api_key
+        actor = admit(self.unchecked, settings.api_key, agent(), self.scope, demanded=demanded, founds=founds)
         return self.unchecked.acting_for(actor)
 
     def opened(self, founds: Founds | None = None) -> Database:

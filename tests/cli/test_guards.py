@@ -26,6 +26,7 @@ NEVER_OPEN = frozenset(
         "config show",
         "config path",
         "fixtures schema",
+        "keys scopes",
     )
 )
 """What works on no database, with `completion`."""

@@ -216,6 +216,7 @@ api_keys = Table(
     now_by_default("created_at"),
     Column("prefix", String(32), nullable=False),  # added: the key's readable beginning
     Column("last_four", CHAR(4), nullable=False),  # added: its last four characters
+    Column("restrictions", Text),  # added: JSON of a `core.grant.Restrictions`; NULL: none
     Index("idx_api_key_hash", "key_hash", unique=True),
     Index("idx_api_key_user", "user_id"),
     Index("idx_api_key_active", "is_active"),

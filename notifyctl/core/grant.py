@@ -1,0 +1,112 @@
+"""What an API key lets its holder do: scopes, recipients, and until when. A key gives no more on than it has itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from notifyctl.core import scope
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.scope import Scope, Scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """To whom a key may submit: `recipients` are users' ids, None is anybody; `dry_run`: only with --dry-run."""
+
+    recipients: frozenset[str] | None = None
+    dry_run: bool = False
+
+    @property
+    def written(self) -> str | None:
+        """The same as a row of `api_keys` has it; None where there are none."""
+        if self == UNRESTRICTED:
+            return None
+        said: dict[str, Any] = {}
+        if self.recipients is not None:
+            said["recipients"] = sorted(self.recipients)
+        if self.dry_run:
+            said["dry_run"] = True
+        return json.dumps(said)
+
+
+UNRESTRICTED = Restrictions()
+NOBODY = Restrictions(frozenset(), dry_run=True)
+
+
+def stored(text: str | None) -> Restrictions:
+    """Return the restrictions of a row of `api_keys`. What cannot be understood, or only in part, lets nothing pass."""
+    if text is None:
+        return UNRESTRICTED
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return NOBODY
+    if not isinstance(found, Mapping) or not found.keys() <= {"recipients", "dry_run"}:
+        return NOBODY
+    recipients, dry_run = found.get("recipients"), found.get("dry_run", False)
+    if not isinstance(dry_run, bool) or not (recipients is None or isinstance(recipients, list)):
+        return NOBODY
+    return Restrictions(None if recipients is None else frozenset(map(str, recipients)), dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """What a key is good for; `expires_at` is in milliseconds since the epoch, None is never."""
+
+    scopes: Scopes
+    restrictions: Restrictions
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(KeyTerms):
+    """What the key that acts lets its holder do."""
+
+    key_id: str
+    name: str
+
+    def require(self, wanted: Scope | None) -> None:
+        """Raise NotAllowed unless the key may what this scope is declared on."""
+        if wanted is not None and not scope.covers(self.scopes, wanted):
+            raise NotAllowed(
+                f"NOTIFYCTL_API_KEY: the key {self.name} has not the scope {wanted}",
+                "notifyctl keys scopes says which command needs which",
+            )
+
+
+def require_within(maker: Grant | None, terms: KeyTerms) -> None:
+    """Raise NotAllowed, which names what is more, unless a key with these terms may no more than its maker's key.
+
+    Without a key (None) it is an operator, who may make any.
+    """
+    if maker is None:
+        return
+    more = [*_more_scopes(maker.scopes, terms.scopes), *_more_recipients(maker.restrictions, terms.restrictions)]
+    if maker.expires_at is not None and (terms.expires_at is None or terms.expires_at > maker.expires_at):
+        more.append("it would live longer")
+    if more:
+        raise NotAllowed(
+            f"the key {maker.name} cannot make one that may more than itself: {', '.join(more)}",
+            "ask for no more than it has, or let an operator without a key make it",
+        )
+
+
+def _more_scopes(own: Scopes, asked: Scopes) -> list[str]:
+    if own is None:
+        return []
+    if asked is None:
+        return ["every scope"]
+    implied = {other for each in own if each in {*Scope} for other in scope.covered(Scope(each))}
+    return [f"the scope {each}" for each in asked if each not in {*own, *implied}]
+
+
+def _more_recipients(own: Restrictions, asked: Restrictions) -> list[str]:
+    more = []
+    if own.recipients is not None and (asked.recipients is None or not asked.recipients <= own.recipients):
+        more.append("other recipients")
+    if own.dry_run and not asked.dry_run:
+        more.append("not only --dry-run")
+    return more
