@@ -36,6 +36,7 @@ COMMANDS = (
     ("prefs", "prefs", "What people want: channels, how often, when not."),
     ("limits", "limits", "How many notifications a minute each user may have."),
     ("fixtures", "fixtures", "Files that say what a database should hold, for CI and tests."),
+    ("webhooks", "webhooks", "Who is told what became of notifications."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
     ("status", "status", "The whole system at a glance."),

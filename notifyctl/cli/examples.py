@@ -99,6 +99,8 @@ EXAMPLES = {
     "fixtures apply": "notifyctl fixtures apply -f fixtures/ --dry-run --exit-code",
     "fixtures dump": "notifyctl fixtures dump --kind users > users.yaml",
     "fixtures schema": "notifyctl fixtures schema > fixtures.schema.json",
+    "webhooks create": "notifyctl webhooks create anna https://example.org/hook --event sent --event failed",
+    "webhooks list": "notifyctl webhooks list --failing",
     "receipts poll": "notifyctl receipts poll --provider twilio",
     "receipts ingest": "notifyctl receipts ingest - --provider sendgrid < events.json",
     "metrics show": "notifyctl metrics show --by hour --last 24h",

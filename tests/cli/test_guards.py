@@ -43,6 +43,7 @@ WORDS = {
     "dlq resolve": ("--all", "--yes", "--by", "anna"),
     "dispatch": ("--once",),
     "receipts ingest": ("-",),
+    "webhooks create": ("anna", "https://example.org/hook", "--event", "sent"),
     "batches cancel": ("spring", "--yes"),
 }
 """What a command is called with where its required parameters do not say it."""

@@ -16,8 +16,8 @@ VALUES = {
     "user": "anna", "channel": "email", "address": "anna@example.org", "at": "2035-01-01T00:00:00Z", "note": "n",
     "USER": "anna", "CHANNEL": "email", "C": "email", "ADDRESS": "anna@example.org", "TIME": "2035-01-01T00:00:00Z",
     "PROVIDER": "sendgrid", "P": "sendgrid", "FILE": "/dev/null", "FILE|-": "/dev/null", "F": "/dev/null",
-    "DURATION": "1s", "D": "1s", "REASON": "why", "R": "why", "TIME|now": "now", "URL": "http://127.0.0.1:1/",
-    "N|none": "3", "BATCH": "spring",
+    "DURATION": "1s", "D": "1s", "REASON": "why", "R": "why", "TIME|now": "now", "URL": "https://example.org/hook",
+    "N|none": "3", "BATCH": "spring", "E": "sent",
 }  # fmt: skip
 # What these leaves need to do something rather than refuse.
 MORE = {

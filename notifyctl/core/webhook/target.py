@@ -76,6 +76,12 @@ def target(text: str, *, loopback: bool = False) -> Receiver:
     return Receiver(scheme, name, port, found["rest"] or "/", address)
 
 
+def host_of(url: str) -> str:
+    """Return what may be shown of a stored URL: its host, or that it has none that can be read."""
+    found = _URL.fullmatch(url)
+    return "(no host)" if found is None else found["host"].strip("[]").lower()
+
+
 def may_dial(address: Address, *, loopback: bool = False) -> bool:
     """Return whether an address that a webhook's name resolved to may be dialled."""
     return is_public(address) or (loopback and is_loopback(address))
