@@ -1,0 +1,236 @@
+"""What a webhook's URL can make this machine connect to: public addresses, and nothing else.
+
+Counted twice: by listeners at the allowed ports of every address of this machine, and by the interpreter, which tells
+of each `connect` before it is made. What is not this machine is refused there, so that nobody is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from notifyctl.providers import hookwire
+from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.http.dial import Resolve
+from tests.providers.peers import Loops, Peer, run, serving
+from tests.support.ssrf import HERE, NAMED, REDIRECTS, urls
+
+PUBLIC = ("93.184.216.34", "2606:4700::1111", "1.1.1.1")
+TARGETS = tuple(dict.fromkeys(urls()))
+
+
+class Watch:
+    """Whom this process connected to, or tried to."""
+
+    def __init__(self) -> None:
+        self.dialled: list[tuple[str, int]] = []
+
+    def hear(self, event: str, args: tuple[Any, ...]) -> None:
+        """Note a call to `connect`; only this machine is let through."""
+        if event == "socket.connect" and isinstance(args[1], tuple):
+            host, port = args[1][:2]
+            self.dialled.append((host, port))
+            if host not in ("::1", "127.0.0.1"):
+                raise ConnectionRefusedError(111, "the test lets nobody out")
+
+
+_watches: list[Watch] = []
+_hooked: list[bool] = []
+
+
+def _hear(event: str, args: tuple[Any, ...]) -> None:
+    for watch in _watches:
+        watch.hear(event, args)
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Watch what is dialled while the block runs."""
+    if not _hooked:  # a hook cannot be taken back
+        sys.addaudithook(_hear)
+        _hooked.append(True)
+    watch = Watch()
+    _watches.append(watch)
+    try:
+        yield watch
+    finally:
+        _watches.remove(watch)
+
+
+class Listeners:
+    """Takes connections at ports of all addresses of this machine, and counts them."""
+
+    def __init__(self, *ports: int) -> None:
+        self._stack = ExitStack()
+        self.count = 0
+        self.ports: set[int] = set()
+        for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            for port in ports:
+                with suppress(OSError):  # not everybody may listen at 443, and not everywhere is there an IPv6
+                    self._listen(family, host, port)
+
+    def _listen(self, family: int, host: str, port: int) -> None:
+        plug = socket.socket(family, socket.SOCK_STREAM)
+        if family == socket.AF_INET6:
+            plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # beside another run of these tests
+        try:
+            plug.bind((host, port))
+            plug.listen(64)
+        except OSError:
+            plug.close()
+            raise
+        self.ports.add(plug.getsockname()[1])
+        self._stack.callback(plug.close)
+        threading.Thread(target=self._take, args=(plug,), daemon=True).start()
+        self._stack.callback(lambda: plug.shutdown(socket.SHUT_RDWR))
+
+    def _take(self, plug: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                plug.accept()[0].close()
+                self.count += 1
+
+    def __enter__(self) -> Listeners:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def answers(targets: Sequence[str], loops: Loops, resolve: Resolve | None = None, **options: Any) -> list[HookAnswer]:
+    """Call each of these URLs, the way a dispatcher does."""
+
+    async def main() -> list[HookAnswer]:
+        wire = HookWire(resolve=resolve, **options)
+        try:
+            return [await wire.post(_call(url)) for url in targets]
+        finally:
+            await wire.aclose()
+
+    return run(main(), loops)
+
+
+def _call(url: str) -> HookCall:
+    return HookCall(url, "msg_1", b"{}", (bytes(24),), int(time.time()), 2)
+
+
+def test_there_are_enough() -> None:
+    """And what counts does count: without the check every listener would see somebody."""
+    assert len(TARGETS) >= 300
+    assert len(set(NAMED)) >= 100
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        assert 8443 in listeners.ports
+        for _ in range(50):  # another run of these tests may take some
+            socket.create_connection(("127.0.0.1", 8443)).close()
+            if listeners.count:
+                break
+            time.sleep(0.05)
+        assert listeners.count
+        assert watch.dialled[0] == ("127.0.0.1", 8443)
+
+
+def test_urls_that_name_such_an_address(loops: Loops) -> None:
+    """In any notation, with whatever else stands around it: refused before anything is asked, of names either."""
+    asked = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return [host]
+
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        came = answers(TARGETS, loops, resolve)
+        assert (listeners.count, watch.dialled, asked) == (0, [], [])
+    assert [url for url, each in zip(TARGETS, came, strict=True) if not each.refused] == []
+    assert all(each.problem for each in came)
+
+
+def test_the_systems_own_names_and_notations(loops: Loops) -> None:
+    """What the system's resolver makes of a name of this machine, or of an odd notation, is checked as well."""
+
+    odd = ("127.1", "0x7f.1", "2130706433", "0177.0.0.1", "0x7f000001", "10.1", "0xa9fea9fe", "0", "localhost")
+    notations = iter([*odd, "::1", "::", "::ffff:127.0.0.1", "::7f00:1", "64:ff9b::127.0.0.1"])
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        found = await asyncio.get_running_loop().getaddrinfo(next(notations), port, type=socket.SOCK_STREAM)
+        return [str(sockaddr[0]) for *_, sockaddr in found]
+
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        named = answers(HERE, loops)
+        noted = answers([f"https://name{number}.example/" for number in range(14)], loops, resolve)
+        assert (listeners.count, watch.dialled) == (0, [])
+    assert all(each.status is None for each in named)  # not every system knows every name
+    assert named[0].refused and named[1].refused
+    assert all(each.refused for each in noted), noted
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_names_that_lead_to_such_an_address(loops: Loops, proxied: bool) -> None:
+    """One such address among others is enough; also where a proxy would make the connection."""
+    found = iter(NAMED)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return next(found)
+
+    targets = [f"https://name{number}.example:8443/" for number in range(len(NAMED))]
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        proxy = "http://127.0.0.1:8443" if proxied else None
+        came = answers(targets, loops, resolve, proxy=proxy)
+        assert (listeners.count, watch.dialled) == (0, [])
+    assert [each for named, each in zip(NAMED, came, strict=True) if not each.refused] == []
+
+
+def test_names_that_change_between_check_and_connection(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one look for each connection, and what it found is dialled: what a second would find, nobody asks."""
+    monkeypatch.setattr(hookwire, "OLDEST_S", 0.0)
+    looks: dict[str, int] = {}
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        looks[host] = looks.get(host, 0) + 1
+        return PUBLIC if looks[host] % 2 else ["127.0.0.1"]
+
+    targets = [f"https://name{number}.example:8443/" for number in range(30)]
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        first = answers(targets, loops, resolve)
+        assert set(looks.values()) == {1}
+        assert {host for host, _ in watch.dialled} == set(PUBLIC)
+        watch.dialled.clear()
+        second = answers(targets, loops, resolve)
+        assert (listeners.count, watch.dialled) == (0, [])
+    assert not any(each.refused for each in first) and all(each.refused for each in second)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308, 200, 201, 202])
+def test_redirects(loops: Loops, status: int) -> None:
+    """Nobody is sent on by a receiver, whatever header it says that with."""
+
+    async def main(port: int) -> list[HookAnswer]:
+        wheres = iter(REDIRECTS)
+
+        async def send_on(peer: Peer) -> None:
+            where = next(wheres).format(port=port)
+            lines = [f"{name}: {where}" for name in ("Location", "Content-Location", "Alt-Svc")]
+            lines += [f"Refresh: 0; url={where}", "Content-Length: 0", "Connection: close"]
+            await peer.say("\r\n".join([f"HTTP/1.1 {status} X", *lines, "", ""]).encode())
+
+        async with serving(send_on) as server:
+            wire = HookWire(loopback=True)
+            came = [await wire.post(_call(server.url)) for _ in REDIRECTS]
+            await wire.aclose()
+            assert server.connections == len(REDIRECTS)
+            return came
+
+    with Listeners(0) as listeners, watched() as watch:
+        came = run(main(next(iter(listeners.ports))), loops)
+        assert listeners.count == 0
+        assert not {port for _, port in watch.dialled} & listeners.ports
+    assert all(each.status == status and each.is_success == (status < 300) for each in came)
