@@ -18,8 +18,15 @@ from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.literals import array_literal
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import apply, take
-from notifyctl.store.schema.tables import contact_points, notification_templates, notifications, users
+from notifyctl.store.queue import apply, deliveries, due_deliveries, take
+from notifyctl.store.queue.due_deliveries import DeliveryRequest
+from notifyctl.store.schema.tables import (
+    contact_points,
+    notification_templates,
+    notifications,
+    users,
+    webhook_deliveries,
+)
 from notifyctl.store.schema.tables import suppressions as suppressed
 from tests.support import seed
 from tests.support.databases import PostgreSQLMaker
@@ -29,6 +36,8 @@ ME = "11111111-1111-4111-8111-111111111111"
 LEASE = "22222222-2222-4222-8222-222222222222"
 TEMPLATE = "44444444-4444-4444-8444-444444444444"
 WANTED = take.LeaseRequest("sendgrid", NOW, 50, LEASE, ME, NOW, 65_000)
+HOOK = "55555555-5555-4555-8555-555555555555"
+OWED = DeliveryRequest(ME, LEASE, most=9, lease_ms=65_000, usual=5, room={HOOK: 7})
 
 
 @pytest.fixture
@@ -50,7 +59,19 @@ def filled(database: Database) -> Database:
     seed.pending(database, omar, due_at=2_000, is_critical=True, fails_over=False, expires_at=7)
     seed.pending(database, omar, lease_id="3" * 36, leased_until=5, attempt_count=1, retry_history='["\\u00e4%"]')
     seed.pending(database, omar, "smtp", payload='{"v":1,"text":"100 % \\"quoted\\""}')
+    _owe(database, anna)
     return database
+
+
+def _owe(database: Database, user: str) -> None:
+    """Write a webhook and what is owed to it: new, queued again, and under way."""
+    seed.webhook(database, user, id=HOOK, slowed=0, previous_secret='said "100 %"', previous_secret_ends=7)
+    [note] = seed.pending(database, user)
+    row = {"webhook_id": HOOK, "notification_id": note, "event_type": "x", "payload": "ä%", "attempt_count": 0}
+    owed = ({}, {"is_replay": True}, {"lease_id": LEASE, "next_retry_at": NOW + 1})
+    for number, more in enumerate(owed):
+        values = {"id": f"{number}" * 36, "created_at": number, "next_retry_at": number, **row, **more}
+        database.write(lambda tx, values=values: tx.execute(insert(webhook_deliveries).values(values)))  # type: ignore[misc]
 
 
 def _hot(dialect: Dialect) -> dict[str, tuple[Hot[Any], Mapping[str, Any]]]:
@@ -62,6 +83,7 @@ def _hot(dialect: Dialect) -> dict[str, tuple[Hot[Any], Mapping[str, Any]]]:
         "usual, unknown": (take._USUAL, {**asked, "of_provider": "nobody"}),
         "own": (take._OWN, asked),
         "failing over": (take._FAILING_OVER, asked),
+        "deliveries due": (due_deliveries._CLAIMING, OWED.parameters(dialect, NOW)),
         "standing": (
             standings._STANDING,
             dialect.bind("v", standings._WHOM, [(ME, "email", "news"), (ME, "sms", None)]),
@@ -87,10 +109,26 @@ def test_leases_and_reasons_are_the_same_both_ways(filled: Database) -> None:
     }
     for statement in (take._LEASING, take._TAKING_OVER):
         assert _both(filled, statement, given, sorted) == sorted(ids)
+    _deliveries_are_written_the_same(filled)
     named = filled.dialect.bind(
         "v", suppressions._KEYS, [("email", "b@example.org"), ("email", "x"), ("sms", "b@example.org")]
     )
     assert _both(filled, suppressions._REASONS, named, sorted) == [("email", "b@example.org", "", 'said "no" \\ %')]
+
+
+def _deliveries_are_written_the_same(filled: Database) -> None:
+    """Leases of deliveries and what becomes of them."""
+    bind, flying = filled.dialect.bind, "2" * 36
+    given = {**OWED.parameters(filled.dialect, NOW), **bind("k", due_deliveries._LEASE, [("0" * 36, NOW + 1)])}
+    assert _both(filled, due_deliveries._LEASING, given, sorted) == ["0" * 36]
+    assert _both(filled, due_deliveries._PROBING, bind("k", due_deliveries._LEASE, [(HOOK, 7)]), sorted) == [HOOK]
+    settled = (flying, LEASE, 500, 'it "%"', "[]", False, None, NOW, None)
+    given = bind("v", deliveries._SETTLED, [settled])
+    assert _both(filled, deliveries._SETTLING, given, sorted) == [(flying, False)]
+    given = bind("v", deliveries._RELEASED, [(flying, LEASE, 0, 7)])
+    assert _both(filled, deliveries._RELEASING, given, sorted) == [flying]
+    given = bind("v", deliveries._HELD, [(flying, LEASE, NOW + 9)])
+    assert _both(filled, deliveries._HOLDING, given, sorted) == [flying]
 
 
 @pytest.mark.parametrize("kind", apply.KINDS, ids=lambda kind: kind.__name__)

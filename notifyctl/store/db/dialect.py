@@ -50,6 +50,8 @@ class Dialect(ABC):
     """Whether a transaction can tell others, when it commits, that there is something to see."""
     leases_as_it_reads: bool
     """Whether one statement can change rows and return what they were, joined with others."""
+    laterals: bool
+    """Whether a subquery in FROM may use the columns of what stands before it."""
     rows_at_once: int
     """How many rows one transaction of a bulk import inserts."""
     creation: str
@@ -83,7 +85,7 @@ class Dialect(ABC):
         """Insert very many rows, but for those whose value of `unique` is there already; return how many."""
 
     @abstractmethod
-    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+    def skip_locked(self, statement: Select[Any], of: FromClause) -> Select[Any]:
         """Lock the selected rows of `of`, passing over those that somebody else has locked."""
 
     @abstractmethod
@@ -97,6 +99,10 @@ class Dialect(ABC):
     def lock_key(self, statement: Select[Any], of: Table) -> Select[Any]:
         """Keep the selected rows of `of` from being deleted until the transaction ends, and let others change them."""
         return statement.with_for_update(read=True, key_share=True, of=of)  # SQLite drops it
+
+    def pass_gently(self, statement: Select[Any], of: Table) -> Select[Any]:
+        """The same, passing over those rows that somebody else has locked so."""
+        return statement.with_for_update(key_share=True, skip_locked=True, of=of)
 
     @abstractmethod
     def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:
@@ -159,6 +165,7 @@ class _PostgreSQL(Dialect):
     worker_threads = 4
     hints = True
     leases_as_it_reads = True
+    laterals = True
     rows_at_once = 8_000
     creation = ""
 
@@ -192,7 +199,7 @@ class _PostgreSQL(Dialect):
 
         return copied(self.cursor(conn), table.name, columns, rows, unique)
 
-    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+    def skip_locked(self, statement: Select[Any], of: FromClause) -> Select[Any]:
         return statement.with_for_update(skip_locked=True, of=of)
 
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
@@ -266,6 +273,7 @@ class _SQLite(Dialect):
     worker_threads = 1
     hints = False
     leases_as_it_reads = False
+    laterals = False
     rows_at_once = 1_000  # whoever else writes waits for them
     creation = "PRAGMA journal_mode = WAL;"
 
@@ -299,7 +307,7 @@ class _SQLite(Dialect):
         statement = f"INSERT INTO {into} VALUES ({marks}) ON CONFLICT ({unique}) DO NOTHING"  # noqa: S608 - names
         return int(self.cursor(conn).executemany(statement, rows).rowcount)
 
-    def skip_locked(self, statement: Select[Any], of: Table) -> Select[Any]:
+    def skip_locked(self, statement: Select[Any], of: FromClause) -> Select[Any]:
         return statement  # one writer at a time: BEGIN IMMEDIATE has locked everything
 
     def lock_row(self, statement: Select[Any]) -> Select[Any]:
