@@ -459,8 +459,8 @@ BEGIN
                     PERFORM {schema}.notifyctl_attach(made, payload, stored);
                 END IF;
                 IF given_batch IS NULL THEN
-                    INSERT INTO {schema}.audit_logs (id, action, resource_type, resource_id, user_agent, changes, created_at)
-                    VALUES (gen_random_uuid(), 'create', 'notification', made, 'notifyctl_submit ' || session_user,
+                    INSERT INTO {schema}.audit_logs (id, action, resource_type, resource_id, actor, user_agent, changes, created_at)
+                    VALUES (gen_random_uuid(), 'create', 'notification', made, session_user, 'notifyctl_submit ' || session_user,
                         '{"user_id":"' || owner || '","message_type":"' || given_channel || '","provider":"' || provider
                         || '","send_at":' || coalesce(send_at::text, 'null')
                         || coalesce(',"template_id":"' || template_id || '","template_version":' || template_version, '')
@@ -632,8 +632,8 @@ DECLARE
 BEGIN
     SELECT encode(sha256(convert_to(string_agg(i, chr(10) ORDER BY i COLLATE "C"), 'UTF8')), 'hex') INTO digest FROM unnest(ids) AS i;
     INSERT INTO {schema}.batches (id, source, created_at, updated_at) VALUES (batch, 'application', moment, moment);
-    INSERT INTO {schema}.audit_logs (id, action, resource_type, resource_id, user_agent, changes, created_at)
-    VALUES (gen_random_uuid(), 'submit', 'batch', batch, 'notifyctl_submit ' || session_user,
+    INSERT INTO {schema}.audit_logs (id, action, resource_type, resource_id, actor, user_agent, changes, created_at)
+    VALUES (gen_random_uuid(), 'submit', 'batch', batch, session_user, 'notifyctl_submit ' || session_user,
         '{"count":' || cardinality(ids) || ',"ids_sha256":"' || digest || '"}', moment);
 END
 $body$;

@@ -32,6 +32,8 @@ TABLES = (
     "api_keys",
     "rate_limits",
     "audit_logs",
+    "audit_seals",
+    "audit_anchors",
     "contact_points",
     "suppressions",
     "attachments",
@@ -89,6 +91,8 @@ def upgrade() -> None:
     _api_keys()
     _rate_limits()
     _audit_logs()
+    _audit_seals()
+    _audit_anchors()
     _contact_points()
     _suppressions()
     _attachments()
@@ -506,12 +510,42 @@ def _audit_logs() -> None:
         sa.Column("user_agent", sa.Text),
         sa.Column("changes", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("actor_id", ID),
+        sa.Column("actor", sa.String(400)),
+        sa.Column("key_id", ID),
+        sa.Column("reason", sa.Text),
+        sa.Column("mac", sa.String(64)),
         _foreign_key("audit_logs", "user_id", "users.id", ondelete="SET NULL"),
     )
     op.create_index("idx_audit_user", "audit_logs", ["user_id"])
     op.create_index("idx_audit_action", "audit_logs", ["action"])
     op.create_index("idx_audit_resource", "audit_logs", ["resource_type", "resource_id"])
     op.create_index("idx_audit_created", "audit_logs", ["created_at"])
+
+
+def _audit_seals() -> None:
+    _create(
+        "audit_seals",
+        sa.Column("position", sa.BigInteger, nullable=False, autoincrement=False),
+        sa.Column("audit_id", ID, nullable=False),
+        sa.Column("key_id", sa.String(6)),
+        sa.Column("seal", sa.CHAR(64), nullable=False),
+        sa.Column("sealed_at", sa.BigInteger, nullable=False),
+        key=("position",),
+    )
+    op.create_index("idx_audit_seal_row", "audit_seals", ["audit_id"], unique=True)
+
+
+def _audit_anchors() -> None:
+    _create(
+        "audit_anchors",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("position", sa.BigInteger, nullable=False),
+        sa.Column("seal", sa.CHAR(64), nullable=False),
+        sa.Column("kept_in", sa.String(20), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+    )
+    op.create_index("idx_audit_anchor_created", "audit_anchors", ["created_at"])
 
 
 def _contact_points() -> None:

@@ -197,7 +197,7 @@ def _processes(chosen: dict[str, Any]) -> int:
 
 def _dispatcher(run: Invocation, options: DispatchOptions, say: Callable[[Notice], None]) -> Dispatcher:
     system = run.system
-    return make_dispatcher(system.db, system.keyring, options, agent=system.actor.agent, notify=say)
+    return make_dispatcher(system.db, system.keyring, options, operator=system.operator, notify=say)
 
 
 def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: Callable[[Notice], None]) -> Supervisor:
@@ -210,7 +210,7 @@ def _supervisor(run: Invocation, options: DispatchOptions, processes: int, say: 
     order = WorkerOrder(
         database_url=settings.database_url,
         keyring=system.keyring,
-        agent=system.actor.agent,
+        operator=system.operator,
         options=replace(options, due_by=started),
         log_format=settings.log_format,
         log_level=settings.log_level,

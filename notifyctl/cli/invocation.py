@@ -39,9 +39,10 @@ class GlobalOptions:
 class Invocation:
     """One run of one command, which needs `scope` of an API key. The database is opened on first use."""
 
-    def __init__(self, given: GlobalOptions, scope: Scope | None) -> None:
+    def __init__(self, given: GlobalOptions, scope: Scope | None, command: str | None = None) -> None:
         self.given = given
         self.scope = scope
+        self.command = command
         self.out = Output(given.output, quiet=given.quiet, utc=given.utc, fields=given.fields, raw=given.raw)
 
     @cached_property
@@ -54,7 +55,7 @@ class Invocation:
         """The store, the keys and the actor (`wiring.System`), the schema's version checked."""
         from notifyctl.wiring import System
 
-        return System(self.settings, self.scope)
+        return System(self.settings, self.scope, self.command)
 
     @property
     def may_ask(self) -> bool:
@@ -118,7 +119,8 @@ class Invocation:
 
 def unconfigured(ctx: typer.Context) -> Invocation:
     """Return what a command has at hand in which nobody's settings play a part: it must not look at them."""
-    return Invocation(GlobalOptions(**ctx.meta.get(GIVEN, {})), ctx.command.scope)  # type: ignore[attr-defined]
+    given = GlobalOptions(**ctx.meta.get(GIVEN, {}))
+    return Invocation(given, ctx.command.scope, ctx.command_path.partition(" ")[2])  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
 from notifyctl.config import contents
+from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
-from notifyctl.core.model import AuditEntry
 from notifyctl.core.scope import Scope
 from notifyctl.core.setting import setting
 from notifyctl.services import credentials, providers
@@ -161,7 +161,7 @@ def show(ctx: typer.Context, name: _Name) -> None:
         found = providers.get(run.system.db, name)
         events = providers.timeline(run.system.db, found.id)
         if run.out.form != "table" or run.out.fields is not None:
-            told = [{**asdict(event), "created_at": iso(event.created_at)} for event in events]
+            told = [_event(each) for each in events]
             run.out.record(SimpleNamespace(**asdict(found), timeline=told), _SHOWN)
             return
         run.out.record(found, FIELDS)
@@ -170,10 +170,16 @@ def show(ctx: typer.Context, name: _Name) -> None:
             run.out.write(escaped(_told(run, event)))
 
 
+def _event(event: AuditEntry) -> dict[str, Any]:
+    said = {name: getattr(event, name) for name in ("action", "actor", "user_agent", "reason", "changes")}
+    username = event.actor if event.actor_id else None
+    return {"created_at": iso(event.created_at), "username": username, **said, "audit_id": event.id}
+
+
 def _told(run: Invocation, event: AuditEntry) -> str:
     """Return one event of a provider's timeline: when, what, why, who."""
     why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "provider")
-    who = event.username or event.user_agent or "-"
+    who = event.actor or event.user_agent or "-"
     return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
 
 

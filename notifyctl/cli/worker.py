@@ -80,7 +80,9 @@ def _work(order: WorkerOrder, parent: _Parent) -> Farewell:
     configure(settings, debug=order.debug, verbose=order.verbose)
     gc.freeze()  # the modules are never garbage
     system = System(settings, Scope.DISPATCH_RUN)
-    dispatcher = make_dispatcher(system.unchecked, order.keyring, order.options, agent=order.agent, notify=parent.tell)
+    dispatcher = make_dispatcher(
+        system.unchecked, order.keyring, order.options, operator=order.operator, notify=parent.tell
+    )
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_serve(dispatcher, parent))

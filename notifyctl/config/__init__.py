@@ -5,9 +5,7 @@ The only module that reads the environment and configuration files.
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
-from notifyctl import __version__
 from notifyctl.config.values import ENVIRONMENT, checked
 from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
@@ -358,15 +355,6 @@ def _is_handed_over(path: Path) -> bool:
 
 
 _KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
-
-
-def agent() -> str:
-    """Return which program runs where, for the audit trail."""
-    try:
-        person = getpass.getuser()
-    except (KeyError, OSError):
-        person = str(os.getuid())
-    return f"notifyctl/{__version__} {person}@{socket.gethostname()}"
 
 
 def variable(name: str) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from notifyctl.core.audit.words import Action
 from notifyctl.core.model import Category, Channel, Status
 from notifyctl.core.suppression import Refusal
 
@@ -50,7 +51,7 @@ class Row(NamedTuple):
 class Audit:
     """What the audit trail says of a change of a notification: `changes` has old and new values, or other facts."""
 
-    action: str
+    action: Action
     changes: Mapping[str, Any]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from notifyctl.core import doubt
+from notifyctl.core.audit.words import Action
 from notifyctl.core.backoff import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS
 from notifyctl.core.outcome import Blame, Kind, Outcome, describe
 
@@ -109,7 +110,7 @@ class Answer:
 class News:
     """A change of a provider's health: `action` is the audit trail's word (pause, open ...), `text` is for people."""
 
-    action: str
+    action: Action
     reason: str
 
     @property

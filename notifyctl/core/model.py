@@ -143,30 +143,26 @@ def metric_at(created_at: int, send_at: int | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it: the API key's user, or nobody by name (the operator who has the database's credentials).
+    """Who does it: the API key's user, or the operator who has the database's credentials.
 
-    `agent` says which program ran where, for the audit trail. `grant` is what the key lets them do; None is all.
+    `grant` is what the key lets them do; None is all. What the audit trail says: `name` is the user's, or the
+    operator's as person@host; `agent` the program and its command, `ip_address` where the operator came from by SSH,
+    and `reason` what was given as that.
     """
 
     user_id: str | None = None
     agent: str | None = None
     grant: Grant | None = None
+    name: str | None = None
+    ip_address: str | None = None
+    reason: str | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        """The API key that was used."""
+        return None if self.grant is None else self.grant.key_id
 
     @property
     def sees_addresses(self) -> bool:
         """Whether addresses of people are shown in full."""
         return self.grant is None or covers(self.grant.scopes, Scope.USERS_READ)
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """What the audit trail says was done to a resource, when (milliseconds since the epoch) and by whom.
-
-    `username` is the user who did it; where none is known, `user_agent` is the program.
-    """
-
-    created_at: int
-    action: str
-    username: str | None
-    user_agent: str | None
-    changes: Mapping[str, Any]

@@ -22,6 +22,7 @@ from typing import IO
 
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.notices import Notice, timed
 from notifyctl.dispatch.options import DispatchOptions
@@ -43,7 +44,7 @@ class WorkerOrder:
 
     database_url: str = field(repr=False)
     keyring: Keyring
-    agent: str | None
+    operator: Actor
     options: DispatchOptions
     log_format: str
     log_level: str | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from notifyctl.core import apikey
 from notifyctl.core.errors import NotAllowed, NotifyctlError, SchemaMismatch
@@ -29,7 +30,7 @@ _BY_OPERATOR = "notifyctl keys create, by an operator"
 def admit(
     db: Database,
     secret: str | None,
-    agent: str,
+    operator: Actor,
     scope: Scope | None,
     *,
     demanded: bool,
@@ -41,11 +42,11 @@ def admit(
     nothing.
     """
     if secret is not None:
-        return _user_of(db, secret, agent, scope)
+        return _user_of(db, secret, operator, scope)
     if not demanded:
-        return Actor(agent=agent)
+        return operator
     if founds is not None and founds(db):
-        return Actor(agent=f"{agent} (before there was any API key)")
+        return replace(operator, reason=operator.reason or "before there was any API key")
     raise NotAllowed("an API key is demanded here", "set NOTIFYCTL_API_KEY")
 
 
@@ -97,13 +98,13 @@ def judged(db: Database, secret: str, scope: Scope | None) -> tuple[Credential, 
     return key, now
 
 
-def _user_of(db: Database, secret: str, agent: str, scope: Scope | None) -> Actor:
+def _user_of(db: Database, secret: str, operator: Actor, scope: Scope | None) -> Actor:
     """Return the user of a good key. That it was used is noted at most once a minute, where writes are taken."""
     key, now = judged(db, secret, scope)
     if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
         with suppress(NotifyctlError):
             db.write(lambda tx: keys.touch(tx, key.id, USE_NOTED_EVERY_MS))
-    return Actor(key.user_id, agent, key.grant)
+    return replace(operator, user_id=key.user_id, name=key.username, grant=key.grant)
 
 
 def unknown(secret: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
+from notifyctl.core.audit.words import Action
 from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.services import notifications
@@ -16,7 +18,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import parked
 
-WHAT = "batch"
+WHAT: Final = "batch"
 _HELD = {
     BatchState.PAUSED: "paused",
     BatchState.CANARY: "held behind its canary",
@@ -127,7 +129,7 @@ def cancel(db: Database, chosen: Sequence[str]) -> list[Acted]:
     return acted
 
 
-def _become(tx: Tx, row: BatchRow, hold: BatchHold | None, action: str, *, cancelled: bool = False) -> None:
+def _become(tx: Tx, row: BatchRow, hold: BatchHold | None, action: Action, *, cancelled: bool = False) -> None:
     """Change what holds a batch, and say so where that is something else."""
     if (row.hold, row.cancelled_at is not None) == (hold, cancelled):
         return

@@ -9,6 +9,7 @@ from typing import Any
 
 from notifyctl.core import operate, when
 from notifyctl.core.audience import needs_address, own_address
+from notifyctl.core.audit.words import Action
 from notifyctl.core.content import InvalidPayload, NewerPayload, parse
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
@@ -236,7 +237,7 @@ def _better(
     return entry if isinstance(entry, UsageError) else found
 
 
-def _audit(tx: Tx, action: str, letters: Sequence[DeadLetter], done: set[str], change: Mapping[str, Any]) -> None:
+def _audit(tx: Tx, action: Action, letters: Sequence[DeadLetter], done: set[str], change: Mapping[str, Any]) -> None:
     changes = [(letter.id, {"notification_id": letter.notification_id, **change}) for letter in letters]
     kept = [each for each, letter in zip(changes, letters, strict=True) if letter.notification_id in done]
     tx.audit(action, "dead_letter", kept)

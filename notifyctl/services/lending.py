@@ -16,6 +16,7 @@ import sqlalchemy
 
 from notifyctl.core import content
 from notifyctl.core.application import Accepted, Submission, at_place, milliseconds, require_plain
+from notifyctl.core.audit.sealing import EMBEDDED
 from notifyctl.core.batch import BatchSource
 from notifyctl.core.errors import NotifyctlError, SchemaMismatch, UsageError
 from notifyctl.core.model import Actor, Channel
@@ -62,7 +63,7 @@ def submit(connection: Any, submissions: Sequence[Submission]) -> list[Accepted]
     if isinstance(connection, sqlalchemy.Connection):
         connection.execute(sqlalchemy.text("SELECT 1"))  # or its commit() would not know of anything to commit
     drafts = _drafts(submissions)
-    with lent(driver, Actor(agent=f"notifyctl.submit {_person()}")) as tx:
+    with lent(driver, Actor(agent=f"{EMBEDDED} {_person()}", name=_person())) as tx:
         _require_version(tx)
         return _stored(tx, drafts)
 

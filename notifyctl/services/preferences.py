@@ -10,6 +10,7 @@ from typing import Any
 
 from notifyctl.core import quiet, zones
 from notifyctl.core.amount import NONE, number_or_none
+from notifyctl.core.audit.words import Action
 from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
@@ -135,7 +136,7 @@ def forget(tx: Tx, said: Sequence[Preference]) -> int:
     return _obey(tx, "delete", gone)
 
 
-def _obey(tx: Tx, action: str, done: Sequence[tuple[Preference, Mapping[str, Any]]]) -> int:
+def _obey(tx: Tx, action: Action, done: Sequence[tuple[Preference, Mapping[str, Any]]]) -> int:
     whose = [(each.user_id, each.channel) for each, _ in done]
     standings.forget_counts_of(tx, whose)
     facts = [(each.id, {"user_id": each.user_id, "channel": each.channel, **changes}) for each, changes in done]

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from notifyctl.core import senders
+from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
 from notifyctl.core.health import Cause, Health, Hold
-from notifyctl.core.model import PROVIDER_NAME, AuditEntry
+from notifyctl.core.model import PROVIDER_NAME
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring, holds_secret
 from notifyctl.core.text import one_line

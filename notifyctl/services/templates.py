@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, UsageError
@@ -19,7 +19,7 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import parked
 from notifyctl.store.templates import DRAFT, PUBLISHED, TemplateFilter, VersionRow
 
-WHAT = "template"
+WHAT: Final = "template"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from notifyctl.core import address, names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.model import Channel
-from notifyctl.store import attachments, audit, contacts, early, metrics
+from notifyctl.store import attachments, contacts, early, metrics
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -138,7 +138,7 @@ def refuse_removal(plan: Removal, *, cancel_pending: bool, reassign: bool) -> No
 def delete(db: Database, user_id: str, *, cancel_pending: bool = False, reassign_to: str | None = None) -> RemovedUser:
     """Delete a user with everything that belongs to it; what was sent stays in the metrics.
 
-    The audit trail keeps what was done and forgets the addresses, as do receipts that wait; suppressions stay.
+    The audit trail, which never had an address, stays as it is; receipts that wait are forgotten; suppressions stay.
 
     `reassign_to` names the user who takes over the templates. Raises NotFound, Conflict (`refuse_removal`).
     """
@@ -169,7 +169,6 @@ def _remove(tx: Tx, plan: Removal) -> RemovedUser:
         "cancelled": plan.footprint.pending,
     }
     points = contacts.listed(tx, user)
-    audit.forget_addresses(tx, user.id, (user.email, *(point.address for point in points)))
     early.forget_person(tx, user.id, {address.fold(Channel(point.channel), point.address) for point in points})
     # Before the deletion: the actor may be the user, whom the row could not name afterwards.
     tx.audit("delete", "user", [(user.id, changes)])

@@ -6,7 +6,7 @@ import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from notifyctl.core import names
 from notifyctl.core.cursor import Cursor
@@ -24,7 +24,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.webhooks import Backlog, OwnedWebhook, WebhookFilter
 
-WHAT = "webhook"
+WHAT: Final = "webhook"
 _NONE = Backlog(0, 0)
 
 

@@ -2,77 +2,95 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, select
 
+from notifyctl.core.audit.entry import AuditEntry, AuditFilter
+from notifyctl.core.cursor import Cursor
 from notifyctl.core.json_codec import stored
-from notifyctl.core.model import AuditEntry
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.schema.tables import audit_logs, users
+from notifyctl.store.page import newest_first
+from notifyctl.store.schema.tables import audit_logs, audit_seals
+from notifyctl.store.streams import RowStream, streamed
 
-FORGOTTEN = "(deleted)"
-_WITH_ADDRESSES = ("user", "contact_point", "suppression", "provider")
-"""Resources in whose rows addresses can stand; a suppression's and a provider's in the words of a refusal."""
-
-
-def forget_addresses(tx: Tx, user_id: str, addresses: Iterable[str]) -> None:
-    """Take a user's addresses out of all that the trail says: those given, and those that it names as the user's."""
-    a = audit_logs.c
-    theirs = or_((a.resource_type == "user") & (a.resource_id == user_id), _names(user_id))
-    gone = set(addresses)
-    for _, changes in _rows(tx, theirs):
-        gone.update(_addresses(changes))
-    mentioned = or_(*(_names(address) for address in gone), (a.resource_type == "user") & (a.resource_id == user_id))
-    for id_, changes in _rows(tx, mentioned):
-        if changes.get("user_id") in (None, user_id):
-            kept = json.dumps(_without(changes, gone), ensure_ascii=False, separators=(",", ":"))
-            tx.execute(update(audit_logs).where(a.id == id_).values(changes=kept))
-
-
-def _names(text: str) -> ColumnElement[bool]:
-    # As JSON has it, between its quotes: what is escaped there is escaped here.
-    written = json.dumps(text, ensure_ascii=False)[1:-1]
-    return func.lower(audit_logs.c.changes).contains(written.lower(), autoescape=True)
-
-
-def _rows(tx: Tx, condition: ColumnElement[bool]) -> list[tuple[str, dict[str, Any]]]:
-    a = audit_logs.c
-    statement = select(a.id, a.changes).where(a.resource_type.in_(_WITH_ADDRESSES), condition)
-    found: list[tuple[str, Any]] = [(row.id, stored(row.changes, {})) for row in tx.execute(statement)]
-    return [(id_, changes) for id_, changes in found if isinstance(changes, dict)]
-
-
-def _addresses(changes: dict[str, Any]) -> Iterator[str]:
-    for name in ("email", "address"):
-        value = changes.get(name)
-        yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str) and each)
-
-
-def _without(value: Any, gone: set[str]) -> Any:
-    if isinstance(value, dict):
-        return {name: _without(each, gone) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_without(each, gone) for each in value]
-    if isinstance(value, str):
-        for address in sorted(gone, key=len, reverse=True):
-            value = re.sub(re.escape(address), FORGOTTEN, value, flags=re.IGNORECASE)
-    return value
+a = audit_logs.c
 
 
 def newest(tx: Tx, resource_type: str, resource_id: str, limit: int) -> list[AuditEntry]:
     """Return what was done to a resource last, the newest first."""
-    a = audit_logs.c
-    rows = tx.execute(
-        select(a.created_at, a.action, users.c.username, a.user_agent, a.changes)
-        .select_from(audit_logs.outerjoin(users, users.c.id == a.user_id))
-        .where(a.resource_type == resource_type, a.resource_id == resource_id)
-        .order_by(a.created_at.desc(), a.id)
-        .limit(limit)
+    return page(tx, AuditFilter(resource_type=resource_type, resource_id=resource_id), None, limit)
+
+
+def page(tx: Tx, wanted: AuditFilter, after: Cursor | None, limit: int | None) -> list[AuditEntry]:
+    """Return at most `limit` entries that match, after the cursor, the newest first."""
+    statement = _select().where(*_conditions(wanted))
+    return _many(tx, newest_first(statement, a.created_at, a.id, after, limit))
+
+
+def count(tx: Tx, wanted: AuditFilter) -> int:
+    """Return how many match."""
+    return tx.execute(select(func.count()).select_from(audit_logs).where(*_conditions(wanted))).scalar_one()
+
+
+def stream(tx: Tx, wanted: AuditFilter) -> RowStream[AuditEntry]:
+    """Yield all that match, the newest first."""
+    size = func.coalesce(func.length(a.changes), 0)
+    ordered = select(a.id, size).where(*_conditions(wanted)).order_by(a.created_at.desc(), a.id.desc())
+    return streamed(tx, ordered, lambda ids: by_ids(tx, ids))
+
+
+def by_ids(tx: Tx, ids: Sequence[str]) -> list[AuditEntry]:
+    """Return the entries with these ids, in their order; those that are not there are missing."""
+    found = {each.id: each for each in _many(tx, _select().where(tx.dialect.is_any(a.id, ids)))} if ids else {}
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+def actors(tx: Tx, name: str) -> list[str]:
+    """Return the ids of those who acted under a name, some of them deleted meanwhile."""
+    named = select(a.actor_id).where(a.actor == name, a.actor_id.is_not(None))
+    return list(tx.execute(named.distinct().order_by(a.actor_id)).scalars())
+
+
+def has_acted(tx: Tx, actor_id: str) -> bool:
+    """Return whether anything was done by somebody of that id."""
+    return tx.execute(select(a.id).where(a.actor_id == actor_id).limit(1)).first() is not None
+
+
+def has_served(tx: Tx, key_id: str) -> bool:
+    """Return whether anything was done by an API key of that id."""
+    return tx.execute(select(a.id).where(a.key_id == key_id).limit(1)).first() is not None
+
+
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    names = ("actor_id", "key_id", "action", "resource_type", "resource_id")
+    same = [a[name] == value for name in names if (value := getattr(wanted, name)) is not None]
+    since = [] if wanted.since is None else [a.created_at >= wanted.since]
+    return [*same, *since, *([] if wanted.until is None else [a.created_at < wanted.until])]
+
+
+def _select() -> Select[Any]:
+    columns = (
+        a.id,
+        a.created_at,
+        a.action,
+        a.resource_type,
+        a.resource_id,
+        a.user_id,
+        a.actor_id,
+        a.actor,
+        a.key_id,
+        a.ip_address,
+        a.user_agent,
+        a.reason,
+        a.changes,
+        a.mac,
+        audit_seals.c.position,
     )
-    return [
-        AuditEntry(row.created_at, row.action, row.username, row.user_agent, stored(row.changes, {})) for row in rows
-    ]
+    return select(*columns).select_from(audit_logs.outerjoin(audit_seals, audit_seals.c.audit_id == a.id))
+
+
+def _many(tx: Tx, statement: Select[Any]) -> list[AuditEntry]:
+    rows = tx.execute(statement).mappings()
+    return [AuditEntry(**{**row, "changes": stored(row["changes"], {})}) for row in rows]

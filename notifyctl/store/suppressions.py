@@ -93,8 +93,8 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     last = _last_words(said, tx.now)
     new = _add(tx, [each for each in last if not each.refusal.lifts])
     gone = _lift(tx, [each for each in last if each.refusal.lifts])
-    for action, done in (("suppress", new), ("unsuppress", gone)):
-        tx.audit(action, "suppression", [(id_, _facts(each)) for id_, each in done])
+    tx.audit("suppress", "suppression", [(id_, _facts(each)) for id_, each in new])
+    tx.audit("unsuppress", "suppression", [(id_, _facts(each)) for id_, each in gone])
     return Learned(_addresses(new), _addresses(gone))
 
 

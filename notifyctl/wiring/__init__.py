@@ -6,11 +6,14 @@ Nobody else makes them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from notifyctl.config import Settings, agent, keys_file, read_keys
-from notifyctl.core.errors import UsageError
+from notifyctl.config import Settings, keys_file, read_keys
+from notifyctl.config.whoami import operator
+from notifyctl.core.audit.sealing import MacKey, newest_key
+from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring, parse_keys
@@ -30,11 +33,22 @@ ANSWER_S = 20.0
 
 
 class System:
-    """What the services work on. Nothing is opened before it is used; `scope` is what an API key needs for it."""
+    """What the services work on. Nothing is opened before it is used.
 
-    def __init__(self, settings: Settings, scope: Scope | None) -> None:
+    `scope` is what an API key needs for it. The audit trail says by which `command` and for what `reason` it was used.
+    """
+
+    def __init__(
+        self, settings: Settings, scope: Scope | None, command: str | None = None, reason: str | None = None
+    ) -> None:
         self.settings = settings
         self.scope = scope
+        self._command, self._reason = command, reason
+
+    @cached_property
+    def operator(self) -> Actor:
+        """Who runs this process, whatever the API key."""
+        return replace(operator(self._command), reason=self._reason)
 
     @cached_property
     def unchecked(self) -> Database:
@@ -51,8 +65,8 @@ class System:
         """
         settings = self.settings
         demanded = settings.require_api_key
-        actor = admit(self.unchecked, settings.api_key, agent(), self.scope, demanded=demanded, founds=founds)
-        return self.unchecked.acting_for(actor)
+        actor = admit(self.unchecked, settings.api_key, self.operator, self.scope, demanded=demanded, founds=founds)
+        return self.unchecked.acting_for(actor).authenticating(self._mac_key)
 
     def opened(self, founds: Founds | None = None) -> Database:
         """Return the database as `admitted` does, at this program's schema version."""
@@ -76,6 +90,17 @@ class System:
         file = keys_file(self.settings)
         return parse_keys(*read_keys(self.settings)) if file is None else FollowedKeyring(file)
 
+    def _mac_key(self) -> MacKey | None:
+        return self._newest_key
+
+    @cached_property
+    def _newest_key(self) -> MacKey | None:
+        """The key for audit rows. Whoever cannot read the encryption keys acts without one, which `verify` shows."""
+        try:
+            return newest_key(self.keyring)
+        except NotifyctlError:
+            return None
+
     def close(self) -> None:
         """Close what was opened."""
         if "unchecked" in vars(self):
@@ -87,13 +112,17 @@ def make_dispatcher(
     keyring: Keyring,
     options: DispatchOptions,
     *,
-    agent: str | None = None,
+    operator: Actor | None = None,
     notify: Callable[[Notice], None] = lambda _: None,
 ) -> Dispatcher:
-    """Return a dispatcher; `notify` says what people should know. Its imports are no other command's."""
+    """Return a dispatcher; `notify` says what people should know. Its imports are no other command's.
+
+    What it does by itself is nobody's but the `operator`'s who started it: users can be deleted while it runs.
+    """
     from notifyctl.wiring.dispatching import assemble
 
-    return assemble(db.acting_for(Actor(agent=agent)).answering_within(ANSWER_S), keyring, options, notify)
+    own = db.acting_for(operator or Actor()).authenticating(lambda: newest_key(keyring))
+    return assemble(own.answering_within(ANSWER_S), keyring, options, notify)
 
 
 async def poll_receipts(

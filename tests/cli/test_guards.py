@@ -165,7 +165,7 @@ def test_a_system_is_founded_without_a_key_where_one_is_demanded(cli: Cli, empty
     database = Database(empty_database_url)
     trail = _trail(database)
     assert sorted(row[:2] for row in trail) == [("create", "api_key"), ("create", "user"), ("migrate", "schema")]
-    assert all("before there was any API key" in row[2] for row in trail)
+    assert all(row[4] == "before there was any API key" for row in trail)
     # A key that was made once is not forgotten with its user.
     database.write(lambda tx: tx.execute(delete(users)))
     database.close()
@@ -240,5 +240,5 @@ def anna(database: Database) -> str:
 def _trail(database: Database) -> list[tuple[Any, ...]]:
     a = audit_logs.c
     with database.read() as tx:
-        statement = select(a.action, a.resource_type, a.user_agent, a.changes).order_by(a.created_at, a.id)
+        statement = select(a.action, a.resource_type, a.user_agent, a.changes, a.reason).order_by(a.created_at, a.id)
         return [tuple(row) for row in tx.execute(statement)]

@@ -76,7 +76,7 @@ def test_the_whole_way(cli: Cli, database: Database) -> None:
 
 
 def test_delete_says_what_stays_and_forgets_addresses(cli: Cli, database: Database) -> None:
-    """Suppressions outlive the person, so that nobody writes there; the trail keeps what was done, not to whom."""
+    """Suppressions outlive the person, so that nobody writes there; no address was ever in the trail, which stays."""
     _create(cli, "anna").ok()
     _create(cli, "omar").ok()
     cli.call("users", "update", "anna", "--email", "anna.b@example.org").ok()
@@ -97,14 +97,11 @@ def test_delete_says_what_stays_and_forgets_addresses(cli: Cli, database: Databa
     assert gone.json()["suppressions"] == 2
     assert "2 suppressed addresses stay suppressed" in gone.stderr
     trail = _audit(database)
-    omar = cli.call("users", "show", "omar", "-o", "id").ok().stdout.strip()
-    omars = [entry for entry in before if omar in (entry[2].get("user_id"),) or "omar@" in str(entry[2])]
-    assert [entry[:2] for entry in trail[:-1]] == [entry[:2] for entry in before]
-    assert all(entry in trail for entry in omars)
-    rest = json.dumps([entry for entry in trail if entry not in omars], ensure_ascii=False)
-    for address in ("anna@example.org", "anna.b@", "ANNA.B@", "+14155552345", "shop@", "tok", "é"):
+    assert trail[:-1] == before
+    rest = json.dumps(trail, ensure_ascii=False)
+    for address in ("anna@", "omar@", "anna.b@", "ANNA.B@", "5552345", "5552346", "shop@", "tok", "é"):
         assert address not in rest, address
-    assert "+14155552346 said no" in rest
+    assert "+1***46 said no" in rest and "s***@example.org" in rest
     assert _count(database, suppressions) == 3
 
 

@@ -26,7 +26,7 @@ from notifyctl.store.db.failures import is_lost, is_worth_repeating, translated
 from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.hot import as_sqlalchemy
 from notifyctl.store.db.pooled import Pooled
-from notifyctl.store.db.tx import Tx
+from notifyctl.store.db.tx import FindMacKey, Tx
 from notifyctl.store.schema.version import SCHEMA_VERSION
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class Database:
         self._label = urls.without_password(self.url)
         self._stores = True
         self._statement_s = STATEMENT_S
+        self.mac_key: FindMacKey = lambda: None
         try:
             self._engine = engines.sqlite(self.url) if self.path else engines.postgresql(self.url, pool_size)
         except (ArgumentError, ValueError) as error:
@@ -87,6 +88,12 @@ class Database:
         """Return the same database, used in somebody else's name."""
         other = copy(self)
         other.actor = actor
+        return other
+
+    def authenticating(self, mac_key: FindMacKey) -> Database:
+        """Return the same database, in whose audit trail rows are authenticated with a key."""
+        other = copy(self)
+        other.mac_key = mac_key
         return other
 
     def rehearsal(self) -> Database:
@@ -220,7 +227,7 @@ class Database:
             raise as_sqlalchemy(conn, "BEGIN", error) from error
         finally:
             cursor.close()
-        return Tx(conn, self.dialect, now, self.actor)
+        return Tx(conn, self.dialect, now, self.actor, self.mac_key)
 
     def _commit(self, conn: Connection) -> None:
         try:

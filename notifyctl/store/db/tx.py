@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Connection, CursorResult, Executable, Table, insert
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
+from notifyctl.core.audit.masking import masked, masked_text
+from notifyctl.core.audit.sealing import MacKey, row_mac
+from notifyctl.core.audit.words import Action, Resource
 from notifyctl.core.model import Actor
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.hot import Hot, as_sqlalchemy, fetch
@@ -22,7 +25,10 @@ Values = TypeVarTuple("Values")
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 Changed = Sequence[tuple[str | None, Mapping[str, Any]]]
-"""Changed resources: the id of each, and `{"field": [old, new]}` or other facts. Never a secret."""
+"""Changed resources: the id of each, and `{"field": [old, new]}` or other facts; `core.audit.masking` masks them."""
+
+FindMacKey = Callable[[], MacKey | None]
+"""Returns the key by which audit rows are authenticated; None where there is none."""
 
 
 _AUDITING = insert(audit_logs)
@@ -32,13 +38,14 @@ _AUDITING = insert(audit_logs)
 class Tx:
     """A transaction of `actor`'s. `now` is the moment that decides what is due, in milliseconds since the epoch.
 
-    Where there is a server it is its clock at the transaction's beginning.
+    Where there is a server it is its clock at the transaction's beginning. `mac_key` is asked when a row is audited.
     """
 
     conn: Connection
     dialect: Dialect
     now: int
     actor: Actor
+    mac_key: FindMacKey = field(default=lambda: None)
 
     @overload
     def execute(
@@ -68,10 +75,11 @@ class Tx:
         except Exception as error:
             raise as_sqlalchemy(self.conn, f"INSERT INTO {table.name}", error) from error
 
-    def audit(self, action: str, resource_type: str, changed: Changed) -> None:
+    def audit(self, action: Action, resource_type: Resource, changed: Changed) -> None:
         """Write what was done to resources into the audit trail, one row for each."""
         if changed:
-            self.conn.execute(_AUDITING, [self._entry(action, resource_type, *each) for each in changed])
+            key = self.mac_key()
+            self.conn.execute(_AUDITING, [self._entry(key, action, resource_type, *each) for each in changed])
 
     def serialize(self, name: str) -> None:
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
@@ -86,15 +94,22 @@ class Tx:
         return replace(self, now=moment)
 
     def _entry(
-        self, action: str, resource_type: str, resource_id: str | None, changes: Mapping[str, Any]
+        self, key: MacKey | None, action: str, resource_type: str, resource_id: str | None, changes: Mapping[str, Any]
     ) -> dict[str, Any]:
-        return {
+        actor = self.actor
+        row = {
             "id": str(uuid.uuid4()),
-            "user_id": self.actor.user_id,
+            "user_id": actor.user_id,
             "action": action,
             "resource_type": resource_type,
             "resource_id": resource_id,
-            "user_agent": self.actor.agent,
-            "changes": json.dumps(changes, ensure_ascii=False, separators=(",", ":"), default=str),
+            "actor_id": actor.user_id,
+            "actor": actor.name,
+            "key_id": actor.key_id,
+            "ip_address": actor.ip_address,
+            "user_agent": actor.agent,
+            "reason": actor.reason and masked_text(actor.reason),
+            "changes": json.dumps(masked(changes), ensure_ascii=False, separators=(",", ":"), default=str),
             "created_at": self.now,
         }
+        return {**row, "mac": None if key is None else row_mac(key, row)}

@@ -60,7 +60,7 @@ def up(database: Database, revision: str = HEAD, lock_timeout_ms: int | None = N
         command.upgrade(_config(connection=conn), revision)
         after = _current(conn)
         _require_closed(database, conn)
-        _audit(Tx(conn, database.dialect, now, database.actor), before, after)
+        _audit(Tx(conn, database.dialect, now, database.actor, database.mac_key), before, after)
         return tuple(reversed(_between(before, after)))
 
     return _run(database, work)
@@ -77,7 +77,7 @@ def down(database: Database, revision: str, lock_timeout_ms: int | None = None) 
         before = _begin(database, conn, lock_timeout_ms)
         command.downgrade(_config(connection=conn), revision)
         after = _current(conn)
-        _audit(Tx(conn, database.dialect, now, database.actor), before, after)
+        _audit(Tx(conn, database.dialect, now, database.actor, database.mac_key), before, after)
         return tuple(_between(after, before))
 
     return _run(database, work)

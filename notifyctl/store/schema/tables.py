@@ -28,6 +28,9 @@ from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.functions import epoch_ms
 from notifyctl.store.schema.addresses import contact_points as contact_points
 from notifyctl.store.schema.addresses import suppressions as suppressions
+from notifyctl.store.schema.auditing import audit_anchors as audit_anchors
+from notifyctl.store.schema.auditing import audit_logs as audit_logs
+from notifyctl.store.schema.auditing import audit_seals as audit_seals
 from notifyctl.store.schema.batches import batches as batches
 from notifyctl.store.schema.columns import flag, now_by_default, number, one_of, reference, row_id
 from notifyctl.store.schema.columns import metadata as metadata
@@ -233,24 +236,6 @@ rate_limits = Table(
     now_by_default("created_at"),
     now_by_default("updated_at"),
     Index("idx_rate_limit_user_window", "user_id", "window_start", "limit_type", unique=True),
-)
-
-audit_logs = Table(
-    "audit_logs",
-    metadata,
-    row_id(),
-    reference("user_id", "users.id", nullable=True, ondelete="SET NULL"),
-    Column("action", String(100), nullable=False),
-    Column("resource_type", String(50), nullable=False),
-    Column("resource_id", ID),
-    Column("ip_address", String(45)),
-    Column("user_agent", Text),
-    Column("changes", Text),
-    now_by_default("created_at"),
-    Index("idx_audit_user", "user_id"),
-    Index("idx_audit_action", "action"),
-    Index("idx_audit_resource", "resource_type", "resource_id"),
-    Index("idx_audit_created", "created_at"),
 )
 
 # Added tables.

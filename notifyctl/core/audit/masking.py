@@ -1,0 +1,76 @@
+"""What the audit trail may say of old and new values: no secret, no message, and of an address only its outline.
+
+A row cannot be taken back later without looking as if somebody had tampered with it; so what a person may ask to be
+forgotten is not written down in the first place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+CHANGED = "changed"
+
+ADDRESSES = frozenset(
+    ("address", "email", "written", "to", "cc", "bcc", "reply_to", "sent_to", "from", "phone", "token", "fid")
+)
+_SECRET = re.compile(r"secret|password|passphrase|private|credential|api_?key$|service_account|signature|authorization")
+_BODIES = frozenset(
+    ("body", "text", "html", "subject", "title", "payload", "content", "template_data", "image", "data")
+)
+
+# Whatever stands around an @, as no address can be told from other words by less.
+_MAIL = re.compile(r"[^\s<>\"'(),:;\[\]{}=|/]+@[^\s<>\"'(),:;\[\]{}=|/]+")
+_PHONE = re.compile(r"\+\d[\d ().\-]{5,}\d|(?<![\w.\-])\d{10,15}(?![\w\-])")
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
+_QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
+_LEGIBLE = 3
+"""From so many characters on the first one may be shown."""
+_TOKEN = 20
+"""What is longer, and no other address, is a device's token."""
+
+
+def masked(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be written down of `{"field": [old, new]}` or other facts, at any depth."""
+    return {name: _of_field(name, value) for name, value in changes.items()}
+
+
+def masked_text(text: str) -> str:
+    """Return a text in which addresses and what a URL may hide are not legible."""
+    if "://" in text:
+        text = _QUERY.sub(rf"\1?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
+    if "@" in text:
+        text = _MAIL.sub(lambda found: masked_address(found[0]), text)
+    return _PHONE.sub(lambda found: masked_address(found[0]), text)
+
+
+def masked_address(address: str) -> str:
+    """Return the outline of an address: j***@example.org, +4***56; of a token its beginning."""
+    person, at, domain = address.rpartition("@")
+    if at:
+        first = person[0] if len(person) >= _LEGIBLE and person[0].isalnum() else ""
+        return f"{first}{HIDDEN}@{domain}"
+    bare = re.sub(r"[ ().\-]", "", address)
+    if re.fullmatch(r"(\w+:)?\+?\d{7,15}", bare):
+        return f"{bare[:2]}{HIDDEN}{bare[-2:]}"
+    return f"{address[:4]}{HIDDEN}" if len(address) > _TOKEN else HIDDEN
+
+
+def _of_field(name: str, value: Any) -> Any:
+    key = name.lower()
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_of_field(name, each) for each in value]
+    if isinstance(value, Mapping):
+        hides = _SECRET.search(key) or key in _BODIES
+        return HIDDEN if hides else {inner: _of_field(inner, each) for inner, each in value.items()}
+    text = str(value)
+    if _SECRET.search(key):
+        return text if text == CHANGED else HIDDEN
+    if key in _BODIES:
+        return f"({len(text)} characters)"
+    is_bare = key in ADDRESSES and text and " " not in text
+    return masked_address(text) if is_bare else masked_text(text)

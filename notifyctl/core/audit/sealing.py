@@ -1,0 +1,126 @@
+"""How the trail is kept from being changed unseen: a MAC for each row, and a chain of seals over them.
+
+What is authenticated is the stored text of a row's fields, each with its length before it, so that no two rows are the
+same bytes, and NULL is not the empty text. Not among them is `user_id`, which the deletion of a user rewrites: the
+snapshot of the actor stands for it.
+
+A MAC is HMAC-SHA256 (RFC 2104). Its key is derived from an encryption key (HKDF, RFC 5869), so that whoever can write
+to the database alone can make none; its key's id is in the row. Seals are made the same way, each over its place, the
+seal before it and the row; where there is no encryption key they are plain SHA-256, and only anchors protect them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from notifyctl.core.sealing import Keyring
+
+FIELDS = (
+    "id",
+    "action",
+    "resource_type",
+    "resource_id",
+    "actor_id",
+    "actor",
+    "key_id",
+    "ip_address",
+    "user_agent",
+    "reason",
+    "changes",
+    "created_at",
+)
+IN_SQL = "notifyctl_submit"
+EMBEDDED = "notifyctl.submit"
+"""How the user agents of submissions by applications begin, which have no key: in SQL, and in Python on SQLite."""
+_ROW = "notifyctl audit row 1"
+_SEAL = "notifyctl audit seal 1"
+_INFO = b"notifyctl audit trail 1"
+
+
+@dataclass(frozen=True, slots=True)
+class MacKey:
+    """A key that authenticates; `id` is that of the encryption key that it was derived from."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+    def digest(self, data: bytes) -> bytes:
+        """Return the MAC of data."""
+        return hmac.digest(self.secret, data, "sha256")
+
+
+class Seal(NamedTuple):
+    """One link of the chain: which row stands at a position. `key_id` is None where it is a plain digest.
+
+    `value` is in hex, `sealed_at` in milliseconds since the epoch.
+    """
+
+    position: int
+    audit_id: str
+    key_id: str | None
+    value: str
+    sealed_at: int
+
+
+class Anchor(NamedTuple):
+    """What was noted of the chain outside of the database: the seal at a position; `at` is in milliseconds."""
+
+    position: int
+    value: str
+    at: int
+
+
+def derived(kid: str, encryption_key: bytes) -> MacKey:
+    """Return the key that authenticates, of an encryption key."""
+    extracted = hmac.digest(bytes(hashlib.sha256().digest_size), encryption_key, "sha256")
+    return MacKey(kid, hmac.digest(extracted, _INFO + b"\x01", "sha256"))
+
+
+def newest_key(keyring: Keyring) -> MacKey | None:
+    """Return the key that writers use; None without encryption keys."""
+    return next((derived(*each) for each in keyring.keys.items()), None)
+
+
+def row_mac(key: MacKey, row: Mapping[str, Any]) -> str:
+    """Return the MAC of a row, `m1.KEY.BASE64URL`, by its fields."""
+    digest = key.digest(encoded((_ROW, key.id, *_texts(row))))
+    return f"m1.{key.id}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def mac_key_id(mac: str) -> str | None:
+    """Return which key a MAC says that it was made with; None for what is no MAC."""
+    version, _, rest = mac.partition(".")
+    kid, _, value = rest.partition(".")
+    return kid if version == "m1" and kid and value else None
+
+
+def seal(key: MacKey | None, position: int, before: str, row: Mapping[str, Any], sealed_at: int) -> Seal:
+    """Return the seal of a row at a position, after the seal `before`; the first one has none before it: empty."""
+    kid = None if key is None else key.id
+    said = encoded((_SEAL, kid, str(position), before, str(sealed_at), row["mac"], *_texts(row)))
+    value = hashlib.sha256(said).hexdigest() if key is None else key.digest(said).hex()
+    return Seal(position, row["id"], kid, value, sealed_at)
+
+
+def encoded(texts: Iterable[str | None]) -> bytes:
+    """Return texts as bytes that no other texts have."""
+    parts = bytearray()
+    for text in texts:
+        if text is None:
+            parts += b"\x00"
+        else:
+            raw = text.encode("utf-8", "surrogatepass")
+            parts += b"\x01" + len(raw).to_bytes(8, "big") + raw
+    return bytes(parts)
+
+
+def _texts(row: Mapping[str, Any]) -> Iterable[str | None]:
+    for name in FIELDS:
+        value = row[name]
+        # A column of fixed width gives shorter values back with blanks.
+        yield None if value is None else value.rstrip(" ") if name.endswith("id") else str(value)
