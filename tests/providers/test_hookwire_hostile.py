@@ -1,0 +1,185 @@
+"""A receiver that hangs, drips, floods or lies: it costs bounded time and memory, and other receivers nothing.
+
+The caller runs in a process of its own, so that its memory is its own; the receivers run here, on raw connections.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import socket
+import subprocess
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reliability.hostility import BLOCK, WAYS
+from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
+
+GIGABYTE = 1_000_000_000
+GROWTH_MB = 32
+KEPT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+CALLER = """
+import asyncio, json, pathlib, re, sys, time
+from notifyctl.providers.hookwire import HookCall, HookWire
+
+given = json.load(sys.stdin)
+
+def peak():
+    return int(re.search("VmHWM: *\\t*(.*) kB", pathlib.Path("/proc/self/status").read_text())[1])
+
+def call(url, timeout_s):
+    return HookCall(url, "msg_1", b"{}" * 500, (bytes(24), bytes(24)), int(time.time()), timeout_s)
+
+async def main():
+    wire = HookWire(loopback=True)
+
+    async def one(url, timeout_s):
+        began = time.monotonic()
+        came = await wire.post(call(url, timeout_s))
+        ms = (time.monotonic() - began) * 1_000
+        return url, came.status, came.problem, came.body, came.retry_after_ms, ms
+
+    alone = [await one(given["good"], 20) for _ in range(200)]
+    await asyncio.gather(*(one(given["good"], 20) for _ in range(len(given["bad"]))))
+    before = peak()
+    bad = [asyncio.create_task(one(url, given["timeout_s"])) for url in given["bad"]]
+    beside = [await one(given["good"], 20) for _ in range(200)]
+    waiting = sum(not each.done() for each in bad)
+    bad = await asyncio.gather(*bad)
+    await wire.aclose()
+    return {"alone": alone, "beside": beside, "waiting": waiting, "bad": bad, "kB": peak() - before}
+
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+async def _gigabyte(peer: Peer) -> None:
+    """Take it, and say a gigabyte of thanks."""
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
+    for _ in range(GIGABYTE // len(BLOCK)):
+        await peer.say(BLOCK)
+
+
+async def _tiny_chunks(peer: Peer) -> None:
+    await peer.say(b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await peer.say(b"1\r\nx\r\n" * 10_000)
+
+
+async def _nested_bomb(peer: Peer) -> None:
+    body = _nested()
+    await peer.say(b"HTTP/1.1 500 X\r\nContent-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+async def _deflate_bomb(peer: Peer) -> None:
+    body = _deflated()
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@cache
+def _nested() -> bytes:
+    return gzip.compress(gzip.compress(bytes(100_000_000)))
+
+
+@cache
+def _deflated() -> bytes:
+    return zlib.compress(bytes(50_000_000))
+
+
+MORE: dict[str, Callable[[Peer], Awaitable[None]]] = {
+    "a gigabyte": _gigabyte,
+    "chunks of a byte": _tiny_chunks,
+    "a bomb in a bomb": _nested_bomb,
+    "a deflated bomb": _deflate_bomb,
+}
+HANGING = {name for name, way in WAYS.items() if way.hangs}
+
+
+def _hostile(asked: Asked) -> Answer:
+    name = asked.path.strip("/").replace("_", " ")
+    return MORE[name] if name in MORE else lambda peer: WAYS[name].act(peer, "http://127.0.0.1:1")
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The address of a machine that takes connections, and says nothing to any greeting of TLS."""
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as plug:
+        yield f"https://127.0.0.1:{plug.getsockname()[1]}/"
+
+
+def called(good: str, bad: list[str], timeout_s: int) -> dict[str, Any]:
+    """Run the caller; return what it says of its calls."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CALLER],
+        input=json.dumps({"good": good, "bad": bad, "timeout_s": timeout_s}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("each", "timeout_s"), [pytest.param(4, 2, marks=pytest.mark.slow), pytest.param(100, 20, marks=pytest.mark.full)]
+)
+def test_4_hostile_receivers(deaf: str, each: int, timeout_s: int) -> None:
+    """The deadline holds, memory is flat, what is kept is short and clean, and the others are served meanwhile."""
+    names = [*WAYS, *MORE]
+    _nested(), _deflated()  # which takes longer than anybody here waits
+    with ExitStack() as stack:
+        good = stack.enter_context(Scripted(lambda _: reply(200, b"ok")))
+        bad = stack.enter_context(Scripted(_hostile))
+        urls = [f"{bad.url}/{name.replace(' ', '_')}" for name in names] + [deaf]
+        told = called(good.url, urls * each, timeout_s)
+    late = [(url, ms) for url, *_, ms in told["bad"] if ms > timeout_s * 1_000 + 1_000]
+    assert late == []
+    assert told["kB"] / 1_024 <= GROWTH_MB
+    assert all(status == 200 for _, status, *_ in told["alone"] + told["beside"])
+    assert told["waiting"] >= each * len(HANGING)  # all the good ones were served before the bad ones' time was over
+    assert _median(told["beside"]) <= max(2 * _median(told["alone"]), 25)
+    for url, status, problem, body, retry_after_ms, _ in told["bad"]:
+        assert len(body.encode()) <= 2_048
+        assert not KEPT.search(body)
+        assert problem is None or "_" not in problem  # which stands in each path
+        assert retry_after_ms is None or retry_after_ms >= 0
+        assert (problem is None) == (status is not None and 200 <= status < 300), url
+    outcomes = Counter((url, status) for url, status, *_ in told["bad"])
+    assert outcomes[f"{bad.url}/a_gigabyte", 200] == each
+    assert outcomes[f"{bad.url}/a_bomb_in_a_bomb", 500] == each
+    for name in HANGING:
+        assert outcomes[f"{bad.url}/{name.replace(' ', '_')}", None] == each
+
+
+def _median(calls: list[list[Any]]) -> float:
+    return sorted(call[-1] for call in calls)[len(calls) // 2]
+
+
+def test_little_of_a_gigabyte_is_read() -> None:
+    """Who says more than anybody keeps is cut off, and not listened to."""
+    said = []
+
+    async def flood(peer: Peer) -> None:
+        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
+        with suppress(ConnectionError):
+            while len(said) < GIGABYTE // len(BLOCK):
+                await peer.say(BLOCK)
+                said.append(len(BLOCK))
+        raise ConnectionResetError
+
+    with Scripted(lambda _: reply(200)) as good, Scripted(lambda _: flood) as bad:
+        told = called(good.url, [bad.url], 20)
+    assert told["bad"][0][1] == 200
+    assert sum(said) < 50_000_000  # what the system's own buffers take
