@@ -140,7 +140,8 @@ def _means(run: Invocation, by: str | None, *, dry: bool) -> Any:
     from notifyctl.services.fixtures.shelf import Means
 
     who = by or run.system.actor.user_id or run.settings.operator
-    return Means(who, FixtureSecrets(partial(new_key, run), dry=dry), lambda: run.system.keyring, lambda: _terms(run))
+    secrets, loopback = FixtureSecrets(partial(new_key, run), dry=dry), run.settings.webhook_loopback
+    return Means(who, secrets, lambda: run.system.keyring, lambda: _terms(run), loopback)
 
 
 def _terms(run: Invocation) -> Any:

@@ -18,15 +18,12 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.scope import Scope
 from notifyctl.core.webhook.event import EVERYTHING, PREFIX, WebhookEvent
-from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
+from notifyctl.core.webhook.schedule import LONGEST_TIMEOUT_S, MOST_RETRIES, RETRIES, TIMEOUT_S
 from notifyctl.core.webhook.signing import secret_of, secret_text
 from notifyctl.services import webhooks
 from notifyctl.services.webhooks import NewWebhook, Setup, WebhookReport
 
 app = Noun("Who is told what became of notifications: signed, retried, replayable.")
-
-LONGEST_TIMEOUT_S = 60
-MOST_RETRIES = 50
 
 
 class EventWords:

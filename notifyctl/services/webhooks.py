@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from notifyctl.core import names
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.errors import Conflict
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.event import subscription
 from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
 from notifyctl.core.webhook.signing import SECRET_BYTES, secret_text
 from notifyctl.core.webhook.target import host_of, target
-from notifyctl.core.webhook.webhook import Webhook
-from notifyctl.store import ids, users
+from notifyctl.core.webhook.webhook import Webhook, webhook_name
+from notifyctl.store import users
 from notifyctl.store import webhooks as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -83,7 +83,7 @@ class Setup:
             target(self.url, loopback=loopback)
         given = {
             **asdict(self),
-            "name": None if self.name is None else _name(self.name),
+            "name": None if self.name is None else webhook_name(self.name),
             "events": None if self.events is None else subscription(self.events),
         }
         return {key: value for key, value in given.items() if value is not None}
@@ -108,13 +108,20 @@ def create(db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes
     def work(tx: Tx) -> NewWebhook:
         user = users.lock(tx, users.find(tx, ref).id)
         made = Webhook(id_, user.id, secret_key=sealed, created_at=tx.now, updated_at=tx.now, **values)
-        if not store.create(tx, made):
+        if not put(tx, made):
             raise _taken(user.username, made.name, "")
-        tx.audit("create", WHAT, [(id_, _created(made))])
         shown = _shown(OwnedWebhook(made, user.username), _NONE, tx.now)
         return NewWebhook(**asdict(shown), created=True, secret=secret_text(secret))
 
     return db.write(work)
+
+
+def put(tx: Tx, made: Webhook) -> bool:
+    """Store a new webhook, with its audit row; return False where its user has one of that name."""
+    if not store.create(tx, made):
+        return False
+    tx.audit("create", WHAT, [(made.id, _created(made))])
+    return True
 
 
 def present(
@@ -177,13 +184,6 @@ def _taken(username: str, name: str, how: str) -> Conflict:
         f"{username} has a webhook {name!r} already{how}",
         f"--name N makes another one; notifyctl webhooks update {username}/{name} changes it",
     )
-
-
-def _name(text: str) -> str:
-    name = names.label(text, "webhook's name")
-    if name.startswith("-") or (ids.bounds(name) is not None and len(name) == len(str(uuid.UUID(int=0)))):
-        raise UsageError(f"the webhook's name {name!r} looks like an option or an id", "a name is like orders-prod")
-    return name
 
 
 def _created(made: Webhook) -> Mapping[str, Any]:

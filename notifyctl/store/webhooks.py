@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -86,6 +86,17 @@ def named(tx: Tx, user_id: str, name: str) -> Webhook | None:
     """Return a user's webhook of that name."""
     found = tx.execute(_select().where(w.user_id == user_id, w.name == name)).first()
     return None if found is None else of_row(found)
+
+
+def of_users(tx: Tx, user_ids: Sequence[str] | None) -> list[OwnedWebhook]:
+    """Return the webhooks of these users, of all where none are named."""
+    found = _of_users()
+    return _owned(tx, found if user_ids is None else found.where(tx.dialect.is_any(w.user_id, user_ids)))
+
+
+def by_ids(tx: Tx, webhook_ids: Sequence[str]) -> list[OwnedWebhook]:
+    """Return the webhooks of these ids that there are."""
+    return _owned(tx, _of_users().where(tx.dialect.is_any(w.id, webhook_ids)))
 
 
 def page(tx: Tx, wanted: WebhookFilter, after: Cursor | None, limit: int) -> list[OwnedWebhook]:

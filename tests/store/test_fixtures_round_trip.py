@@ -19,6 +19,7 @@ from notifyctl.core.fixtures import text
 from notifyctl.core.fixtures.reading import FixtureReader
 from notifyctl.core.fixtures.types import SecretRef
 from notifyctl.core.sealing import Keyring
+from notifyctl.core.webhook.signing import secret_text
 from notifyctl.core.zones import names as zones
 from notifyctl.services.fixtures import applying, dumping
 from notifyctl.services.fixtures.shelf import Means
@@ -117,6 +118,23 @@ KEYS = st.lists(
     unique_by=lambda each: each["name"].strip(),
 )
 
+WEBHOOKS = st.lists(
+    st.builds(
+        dict,
+        some(
+            all_users=st.booleans(),
+            retries=st.integers(0, 50),
+            timeout=st.integers(1, 60),
+            enabled=st.booleans(),
+            url=st.just("https://example.org/told?by=anna"),
+        ),
+        name=LABELS.filter(lambda name: not name.strip().startswith("-")),
+        events=st.just(["*"]) | st.lists(st.sampled_from(["sent", "notification.failed"]), min_size=1, unique=True),
+    ),
+    max_size=3,
+    unique_by=lambda each: each["name"].strip(),
+)
+
 
 @st.composite
 def fixtures(draw: st.DrawFn) -> dict[str, Any]:
@@ -133,15 +151,21 @@ def fixtures(draw: st.DrawFn) -> dict[str, Any]:
         "templates": [{**each, "by": first} for each in draw(TEMPLATES)],
         "providers": draw(PROVIDERS),
         "api_keys": keys,
+        "webhooks": [
+            {"url": {"env": "HOOK_URL"}, **each, "user": first, "secret": {"env": f"HOOK_SECRET{number}"}}
+            for number, each in enumerate(draw(WEBHOOKS))
+        ],
     }
 
 
 class _AnySecrets:
-    """Has a secret for whatever variable is named: for each API key another one, for providers always the same."""
+    """Has a secret for whatever variable is named: for each API key and webhook another, for providers the same."""
 
     def text(self, ref: SecretRef) -> str:
         is_key = str(ref.env).startswith(("K", "NOTIFYCTL_FIXTURE_KEY"))
         digest = hashlib.sha256(str(ref.env).encode()).digest()
+        if str(ref.env).startswith(("HOOK", "NOTIFYCTL_FIXTURE_WEBHOOK")):
+            return "https://example.org/hook" if "_URL" in str(ref.env) else secret_text(digest[:24])
         return apikey.generate("ci", digest).secret if is_key else f"AC{'0' * 32}"
 
     def making(self, refs: Sequence[SecretRef]) -> AbstractContextManager[None]:
@@ -197,6 +221,6 @@ def test_dump_apply_dump_is_the_same_text(database: Database, other: Database, s
     apply(database, json.dumps(said), "f.json")
     first = dump(database)
     again = apply(database, first).changes  # the variables of a dump have names of their own, and so other keys
-    assert [each.name for each in again if each.fields.keys() != {"secret"}] == []
+    assert [each.name for each in again if not each.fields.keys() <= {"secret", "url"}] == []
     apply(other, first)
     assert dump(other) == first

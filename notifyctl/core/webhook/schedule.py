@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-RETRIES = 9
-TIMEOUT_S = 20
+RETRIES, MOST_RETRIES = 9, 50
+TIMEOUT_S, LONGEST_TIMEOUT_S = 20, 60
 _S, _MIN, _H = 1_000, 60_000, 3_600_000
 DELAYS_MS = (5 * _S, 5 * _MIN, 30 * _MIN, 2 * _H, 5 * _H, 10 * _H, 10 * _H, 12 * _H, 12 * _H)
 """The waits after the first attempt, the second and so on; after the last of them always the same."""

@@ -15,8 +15,8 @@ import idna
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.webhook.reach import Address, is_loopback, is_public
+from notifyctl.core.webhook.webhook import LONGEST_URL
 
-LONGEST = 500
 PORTS = frozenset({443, 8443})
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]%]+)(?P<port>:[0-9]{1,5})?"
@@ -56,8 +56,8 @@ def target(text: str, *, loopback: bool = False) -> Receiver:
 
     Raises UsageError for what is none or must not be one; the URL is not repeated, but for its host.
     """
-    if len(text) > LONGEST:
-        _refuse(f"is longer than {LONGEST} characters", "a shorter one")
+    if len(text) > LONGEST_URL:
+        _refuse(f"is longer than {LONGEST_URL} characters", "a shorter one")
     found = _URL.fullmatch(text)
     if found is None:
         _refuse("cannot be read", "https://HOST/PATH, with no user, fragment or odd characters")

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 
+from notifyctl.core import names
+from notifyctl.core.errors import UsageError
 from notifyctl.core.webhook.event import WebhookEvent, is_subscribed
 from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
 
 TABLE = "notification_webhooks"
+LONGEST_URL = 500
 SECRET, PREVIOUS_SECRET = "secret_key", "previous_secret"
+
+
+def webhook_name(text: str) -> str:
+    """Return what a webhook is called, as it is stored. Raises UsageError for what may be an option, or an id."""
+    name = names.label(text, "webhook's name")
+    if name.startswith("-") or _is_id(name):
+        raise UsageError(f"the webhook's name {name!r} looks like an option or an id", "a name is like orders-prod")
+    return name
+
+
+def _is_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name.lower()
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
