@@ -107,6 +107,8 @@ EXAMPLES = {
     "metrics rollup": "notifyctl metrics rollup",
     "status": "notifyctl status --watch 5s",
     "secrets generate-key": "notifyctl secrets generate-key --save",
+    "secrets status": "notifyctl secrets status",
+    "secrets rotate": "notifyctl secrets rotate --activate k2",
     "sandbox": "notifyctl sandbox --port 8025 --inject twilio=503:0.2",
     "demo": "notifyctl demo",
     "config show": "notifyctl config show --origin",

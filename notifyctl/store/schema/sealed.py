@@ -1,0 +1,58 @@
+"""The registry of encrypted columns: what is sealed anew when the encryption key changes.
+
+A column that is not here would be lost with the key that sealed it: a test looks for such.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Table
+
+from notifyctl.core.provider import SERVICE_ACCOUNT
+from notifyctl.core.sealing import Place
+from notifyctl.store.schema.tables import notification_webhooks, provider_configs, signing_keys
+
+
+@dataclass(frozen=True, slots=True)
+class SealedColumn:
+    """A column whose values are sealed to the id of their row.
+
+    `member`: the column holds a JSON object, of which only this member is sealed.
+    """
+
+    column: Column[Any]
+    member: str | None = None
+
+    @property
+    def table(self) -> Table:
+        """The table it is in."""
+        found = self.column.table
+        assert isinstance(found, Table)  # noqa: S101 - no alias is registered
+        return found
+
+    @property
+    def name(self) -> str:
+        """The column's name for people, with its table's."""
+        return f"{self.table.name}.{self.column.name}"
+
+    @property
+    def width(self) -> int | None:
+        """How many characters a sealed value may have; None for any number."""
+        found: int | None = getattr(self.column.type, "length", None)
+        return found
+
+    def place(self, row_id: str) -> Place:
+        """Return what the value of a row is bound to."""
+        return Place(self.table.name, row_id, self.column.name)
+
+
+SEALED = (
+    SealedColumn(provider_configs.c.api_key),
+    SealedColumn(provider_configs.c.api_secret),
+    SealedColumn(provider_configs.c.config_json, SERVICE_ACCOUNT),
+    SealedColumn(signing_keys.c.secret),
+    SealedColumn(notification_webhooks.c.secret_key),
+    SealedColumn(notification_webhooks.c.previous_secret),
+)
