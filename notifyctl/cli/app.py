@@ -34,7 +34,7 @@ COMMANDS = (
     ("suppressions", "suppressions", "Addresses that must not be written to, and why."),
     ("categories", "categories", "What notifications are about."),
     ("prefs", "prefs", "What people want: channels, how often, when not."),
-    ("limits", "limits", "How many notifications a minute each user may have."),
+    ("limits", "limits", "How much each user may have, and do, in a minute."),
     ("fixtures", "fixtures", "Files that say what a database should hold, for CI and tests."),
     ("webhooks", "webhooks", "Who is told what became of notifications."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
@@ -54,9 +54,10 @@ Exit codes:
   0  done, also when there was nothing to do    6  partly done
   1  failed unexpectedly, or stdout is full     7  the answer is no
   2  usage; nothing was done                    8  run notifyctl migrate up
-  3  not found                                 10  no database; repeat later
-  4  not allowed                               11  --timeout ended
-  5  conflict                        130, 141  interrupted, pipe closed
+  3  not found                                  9  too often; repeat later
+  4  not allowed                               10  no database; repeat later
+  5  conflict                                  11  --timeout ended
+                                     130, 141  interrupted, pipe closed
                                           143  terminated
 
 First steps:

@@ -41,7 +41,8 @@ def exit_code_of(error: BaseException, argv: list[str]) -> int:
         _give_up_stdout()
         error = OutputCutShort(f"stdout: {error.strerror}; what was to be printed is cut short")
     code, name, message, hint = _facts(error, argv)
-    _say(name, message, hint, getattr(error, "problems", ()), as_json=_wants_json(argv))
+    more, problems = getattr(error, "facts", {}), getattr(error, "problems", ())
+    _say({"code": name, "message": message, "hint": hint, **more}, problems, as_json=_wants_json(argv))
     return code
 
 
@@ -74,21 +75,18 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
     return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
 
 
-def _say(
-    code: str, message: str, hint: str | None, problems: Sequence[tuple[str, Mapping[str, Any]]], *, as_json: bool
-) -> None:
+def _say(problem: dict[str, Any], problems: Sequence[tuple[str, Mapping[str, Any]]], *, as_json: bool) -> None:
     from notifyctl.cli.output import as_json_text, escaped
 
     if as_json:
-        problem: dict[str, Any] = {"code": code, "message": message, "hint": hint}
         problem |= {"problems": [facts for _, facts in problems]} if problems else {}
         print(as_json_text({"error": problem}), file=sys.stderr)  # noqa: T201
         return
     for line, _ in problems:
         print(escaped(line), file=sys.stderr)  # noqa: T201
-    print(f"error: {escaped(message)}", file=sys.stderr)  # noqa: T201
-    if hint:
-        print(f"hint: {escaped(hint)}", file=sys.stderr)  # noqa: T201
+    print(f"error: {escaped(problem['message'])}", file=sys.stderr)  # noqa: T201
+    if problem["hint"]:
+        print(f"hint: {escaped(problem['hint'])}", file=sys.stderr)  # noqa: T201
 
 
 def _wants_json(argv: list[str]) -> bool:

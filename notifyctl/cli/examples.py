@@ -21,7 +21,7 @@ EXAMPLES = {
     "users contacts remove": "notifyctl users contacts remove anna sms +14155552345",
     "users contacts suppress": "notifyctl users contacts suppress anna sms +14155552345 --reason wrong",
     "users contacts unsuppress": "notifyctl users contacts unsuppress anna sms +14155552345",
-    "keys create": "notifyctl keys create anna --name cron --scope notifications:submit --expires-in 90d",
+    "keys create": "notifyctl keys create anna --name cron --scope notifications:submit",
     "keys scopes": "notifyctl keys scopes -o json",
     "keys list": "notifyctl keys list --user anna",
     "keys show": "notifyctl keys show 3f9c2a71",

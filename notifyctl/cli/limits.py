@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli import listing
-from notifyctl.cli.invocation import invocation
+from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
@@ -16,9 +16,9 @@ from notifyctl.cli.types import UserArgument
 from notifyctl.core.scope import Scope
 from notifyctl.core.userlimit import LimitType
 from notifyctl.services import limits
-from notifyctl.services.limits import LimitInForce
+from notifyctl.services.limits import DefaultLimits, LimitInForce
 
-app = Noun("How many notifications a minute each user may have.")
+app = Noun("How much each user may have, and do, in a minute.")
 
 FIELDS = (
     Field("id", FieldKind.ID, "ID"),
@@ -44,7 +44,7 @@ _CHANGED = (*_IN_FORCE, Field("woken", FieldKind.NUMBER))
 def show(ctx: typer.Context, user: UserArgument) -> None:
     """Show what limits a user, who set it, and how much of it is used."""
     with invocation(ctx) as run:
-        found = limits.in_force(run.system.db, user, run.settings.policy.notification_limit)
+        found = limits.in_force(run.system.db, user, _defaults(run))
         run.out.records(found, _IN_FORCE, id_name="user_id")
 
 
@@ -56,13 +56,16 @@ def set_(
         str, typer.Option("--per-minute", metavar="N|none", help="At most so many a minute; none: as the profile says.")
     ],
     limit_type: Annotated[
-        LimitType, typer.Option("--type", metavar="TYPE", parser=one_of(LimitType), help="Of what: notification.")
+        LimitType,
+        typer.Option("--type", metavar="TYPE", parser=one_of(LimitType), help="Of what: notification or api."),
     ] = LimitType.NOTIFICATION,
 ) -> None:
-    """Limit what a user gets in a minute; what is over it waits."""
+    """Limit what a user gets, or does with API keys, in a minute.
+
+    Notifications over it wait; commands over it are refused with exit code 9.
+    """
     with invocation(ctx) as run:
-        default = run.settings.policy.notification_limit
-        done = limits.change(run.system.db, user, limit_type, per_minute, default)
+        done = limits.change(run.system.db, user, limit_type, per_minute, _defaults(run))
         run.out.record(done, _CHANGED, id_name="user_id", told=f"{done.username}: {_in_words(done)}")
         if done.woken:
             run.out.say(
@@ -80,9 +83,15 @@ def list_(
         listing.show(run, wanted, partial(limits.page, db), FIELDS, count=partial(limits.count, db))
 
 
+def _defaults(run: Invocation) -> DefaultLimits:
+    settings = run.settings
+    return {LimitType.NOTIFICATION: settings.notification_limit, LimitType.API: settings.api_limit}
+
+
 def _in_words(limit: LimitInForce) -> str:
     if limit.per_minute is None:
         return "no limit"
-    what = limit.limit_type if limit.per_minute == 1 else f"{limit.limit_type}s"
+    one = "call" if limit.limit_type == LimitType.API else limit.limit_type
+    what = one if limit.per_minute == 1 else f"{one}s"
     whose = ", as the profile says" if limit.source == "profile" else ""
     return f"at most {limit.per_minute:,} {what} a minute{whose}"

@@ -50,6 +50,7 @@ class Settings:
     default_timezone: str | None = None
     contact_windows: Mapping[str, CountryRules] = field(default_factory=dict)
     notification_limit: int | None = None
+    api_limit: int | None = None
     unsubscribe_url: str | None = None
     webhook_loopback: bool = False
     webhook_proxy: str | None = None

@@ -31,6 +31,7 @@ _POLICY = (
     "default_timezone",
     "contact_windows",
     "notification_limit",
+    "api_limit",
 )
 _OTHERS = ("operator", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
 _WEBHOOKS = ("webhook_loopback", "webhook_proxy")
@@ -55,8 +56,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return OnCap(_one_of(value, tuple(OnCap)))
         if key == "default_timezone":
             return _zone(_typed(value, str), origin)
-        if key == "notification_limit":
-            return _limit(value)
+        if key in ("notification_limit", "api_limit"):
+            return _limit(value, "notifications" if key == "notification_limit" else "calls")
         if key == "contact_windows":
             return _contact_windows(_typed(value, dict))
         if key == "unsubscribe_url":
@@ -85,9 +86,9 @@ def _of_dispatch(name: str, value: Any) -> int | str:
     return value
 
 
-def _limit(value: Any) -> int:
+def _limit(value: Any, what: str) -> int:
     if type(value) is not int or not 1 <= value <= MOST:
-        raise ValueError(f"is a number of notifications a minute, 1 to {MOST:,}, not {value!r}")
+        raise ValueError(f"is a number of {what} a minute, 1 to {MOST:,}, not {value!r}")
     return value
 
 

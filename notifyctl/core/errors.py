@@ -11,7 +11,9 @@ Each class owns its exit code, its machine-readable code and, where one serves a
     ├── PartlyDone                 6  partly_done
     ├── AnswerIsNo                 7  no
     ├── SchemaMismatch             8  schema
+    ├── RateLimited                9  rate_limited
     ├── DatabaseUnavailable       10  database_unavailable
+    │   └── DatabaseReadOnly      10  database_unavailable
     └── TimedOut                  11  timeout
 """
 
@@ -25,7 +27,7 @@ class NotifyctlError(Exception):
     """An expected failure: one sentence on what is wrong with what, and the command that helps.
 
     `message` names the thing, without a full stop; `hint` says what to do about it. `problems` are the single ones
-    where it sums up many: each as a line for people, and as JSON has it.
+    where it sums up many: each as a line for people, and as JSON has it. `facts` is what else JSON has of it.
     """
 
     exit_code: ClassVar[int] = 1
@@ -37,6 +39,7 @@ class NotifyctlError(Exception):
         self.message = message
         self.hint = hint if hint is not None else self.default_hint
         self.problems: Sequence[tuple[str, Mapping[str, Any]]] = ()
+        self.facts: Mapping[str, Any] = {}
 
 
 class CommitUnknown(NotifyctlError):
@@ -96,12 +99,27 @@ class SchemaMismatch(NotifyctlError):
     default_hint = "notifyctl migrate up"
 
 
+class RateLimited(NotifyctlError):
+    """More than a limit lets through; it will after `retry_after_ms`. Nothing was done."""
+
+    exit_code = 9
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(message, f"nothing was done; try again in {-(-retry_after_ms // 1_000)}s")
+        self.facts = {"retry_after_ms": retry_after_ms}
+
+
 class DatabaseUnavailable(NotifyctlError):
     """The database cannot be reached, is full or read-only; nothing was changed."""
 
     exit_code = 10
     code = "database_unavailable"
     default_hint = "nothing was changed; repeat when the database is back"
+
+
+class DatabaseReadOnly(DatabaseUnavailable):
+    """The database takes no writes: a standby, or a file that may only be read."""
 
 
 class TimedOut(NotifyctlError):

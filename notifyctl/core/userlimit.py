@@ -1,4 +1,4 @@
-"""A user's limit of notifications a minute, counted in slots of one second."""
+"""A user's limits of notifications and of calls with API keys a minute, counted in slots of one second."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class LimitType(StrEnum):
     """Of what so many a minute are let through."""
 
     NOTIFICATION = "notification"
+    API = "api"
 
 
 Slot = tuple[int, int]
@@ -20,7 +21,7 @@ Slot = tuple[int, int]
 
 
 def used(slots: Iterable[Slot], now: int) -> int:
-    """Return how many of the slots' notifications still count at `now` (milliseconds)."""
+    """Return how many of those in the slots still count at `now` (milliseconds)."""
     second = now // 1_000
     return sum(count for at, count in slots if second - SLOTS <= at <= second)
 

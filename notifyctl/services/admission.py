@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from notifyctl.core import apikey
-from notifyctl.core.errors import NotAllowed, NotifyctlError, SchemaMismatch
+from notifyctl.core import apikey, userlimit
+from notifyctl.core.errors import DatabaseReadOnly, NotAllowed, NotifyctlError, RateLimited, SchemaMismatch
 from notifyctl.core.model import Actor
 from notifyctl.core.scope import Scope
-from notifyctl.store import keys
+from notifyctl.store import calls, keys
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.keys import Credential
@@ -27,11 +27,19 @@ Founds = Callable[[Database], bool]
 _BY_OPERATOR = "notifyctl keys create, by an operator"
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a key: its scope, and how many calls a minute are for a user without a limit of their own."""
+
+    scope: Scope | None
+    api_limit: int | None = None
+
+
 def admit(
     db: Database,
     secret: str | None,
     operator: Actor,
-    scope: Scope | None,
+    ask: Ask,
     *,
     demanded: bool,
     founds: Founds | None = None,
@@ -39,10 +47,10 @@ def admit(
     """Return who acts: the user of the key `secret`, else the operator. `demanded`: a key has to be named.
 
     Raises NotAllowed for a key that is not good here or has not the scope, and where one is demanded and the act founds
-    nothing.
+    nothing; RateLimited where its user has called too often.
     """
     if secret is not None:
-        return _user_of(db, secret, operator, scope)
+        return _user_of(db, secret, operator, ask)
     if not demanded:
         return operator
     if founds is not None and founds(db):
@@ -98,13 +106,34 @@ def judged(db: Database, secret: str, scope: Scope | None) -> tuple[Credential, 
     return key, now
 
 
-def _user_of(db: Database, secret: str, operator: Actor, scope: Scope | None) -> Actor:
-    """Return the user of a good key. That it was used is noted at most once a minute, where writes are taken."""
-    key, now = judged(db, secret, scope)
-    if key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS:
-        with suppress(NotifyctlError):
-            db.write(lambda tx: keys.touch(tx, key.id, USE_NOTED_EVERY_MS))
+def _user_of(db: Database, secret: str, operator: Actor, ask: Ask) -> Actor:
+    """Return the user of a good key, whose call is counted where calls are limited.
+
+    That the key was used is noted at most once a minute. Where nothing can be written nothing is counted or noted.
+    """
+    key, now = judged(db, secret, ask.scope)
+    limit = ask.api_limit if key.per_minute is None else key.per_minute
+    stale = key.last_used_at is None or key.last_used_at <= now - USE_NOTED_EVERY_MS
+
+    def work(tx: Tx) -> None:
+        if limit is not None:
+            _count(calls.lock(tx, key.user_id), key, limit)
+        if stale:
+            keys.touch(tx, key.id, USE_NOTED_EVERY_MS)
+
+    with suppress(DatabaseReadOnly if limit is not None else NotifyctlError):
+        if limit is not None or stale:
+            db.write(work)
     return replace(operator, user_id=key.user_id, name=key.username, grant=key.grant)
+
+
+def _count(tx: Tx, key: Credential, limit: int) -> None:
+    """Count a call. Raises RateLimited where there were as many in the last minute; that one is not counted."""
+    free_at = userlimit.free_at(calls.slots(tx, key.user_id), limit, tx.now)
+    if free_at is not None:
+        calls_ = "call" if limit == 1 else "calls"
+        raise RateLimited(f"{key.username} may make {limit:,} {calls_} a minute, and has", free_at - tx.now)
+    calls.count(tx, key.user_id)
 
 
 def unknown(secret: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from notifyctl.core import userlimit
@@ -11,8 +11,8 @@ from notifyctl.core.amount import number_or_none
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
 from notifyctl.core.userlimit import LimitType
+from notifyctl.store import calls, standings, users
 from notifyctl.store import limits as store
-from notifyctl.store import standings, users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.limits import NamedLimit, UserLimit
@@ -23,7 +23,7 @@ from notifyctl.store.queue.wake import wake_all
 class LimitInForce:
     """What limits a user: `per_minute` None is no limit. `source`: `user`, `profile`, or `none`.
 
-    `used` is how many count in the minute that ends now.
+    `used` is how many count in the minute that ends now; of a user's calls only while they are limited.
     """
 
     user_id: str
@@ -35,13 +35,18 @@ class LimitInForce:
     woken: int = 0
 
 
-def in_force(db: Database, ref: str, default: int | None) -> list[LimitInForce]:
-    """Return what limits a user; `default` is the profile's. Raises NotFound, UsageError."""
+DefaultLimits = Mapping[LimitType, int | None]
+"""What the profile says for who has no limit of their own."""
+
+
+def in_force(db: Database, ref: str, defaults: DefaultLimits) -> list[LimitInForce]:
+    """Return what limits a user, of each kind. Raises NotFound, UsageError."""
     with db.read() as tx:
-        return [_in_force(tx, users.find(tx, ref), default)]
+        user = users.find(tx, ref)
+        return [_in_force(tx, user, kind, defaults) for kind in LimitType]
 
 
-def change(db: Database, ref: str, limit_type: LimitType, text: str, default: int | None) -> LimitInForce:
+def change(db: Database, ref: str, limit_type: LimitType, text: str, defaults: DefaultLimits) -> LimitInForce:
     """Set a user's limit, or take it back (`NONE`); what the old one put off is due again at once.
 
     Raises UsageError for what is no limit, NotFound.
@@ -52,14 +57,14 @@ def change(db: Database, ref: str, limit_type: LimitType, text: str, default: in
         user = users.lock(tx, users.find(tx, ref).id)
         old = next((each for each in store.of_user(tx, user.id) if each.limit_type == limit_type), None)
         if (None if old is None else old.per_minute) == per_minute:
-            return _in_force(tx, user, default)
+            return _in_force(tx, user, limit_type, defaults)
         if per_minute is None:
             woken = forget(tx, [old] if old is not None else [])
         else:
             woken = put(
                 tx, [(old, UserLimit(str(uuid.uuid4()), user.id, limit_type.value, per_minute, tx.now, tx.now))]
             )
-        return _in_force(tx, user, default, woken)
+        return _in_force(tx, user, limit_type, defaults, woken)
 
     return db.write(work)
 
@@ -82,7 +87,8 @@ def forget(tx: Tx, gone: Sequence[UserLimit]) -> int:
 def _obey(tx: Tx, done: Sequence[tuple[UserLimit, int | None, int | None]]) -> int:
     facts = [(row.user_id, {"limit_type": row.limit_type, "per_minute": [old, new]}) for row, old, new in done]
     tx.audit("update", "limit", facts)
-    return wake_all(tx, [(row.user_id, channel.value) for row, _, _ in done for channel in Channel])
+    sent = [row.user_id for row, _, _ in done if row.limit_type == LimitType.NOTIFICATION]
+    return wake_all(tx, [(user_id, channel.value) for user_id in sent for channel in Channel])
 
 
 def page(db: Database, after: Cursor | None, limit: int) -> list[NamedLimit]:
@@ -97,9 +103,10 @@ def count(db: Database) -> int:
         return store.count(tx)
 
 
-def _in_force(tx: Tx, user: users.User, default: int | None, woken: int = 0) -> LimitInForce:
-    own = next((each for each in store.of_user(tx, user.id) if each.limit_type == LimitType.NOTIFICATION), None)
-    per_minute = default if own is None else own.per_minute
-    source = "user" if own is not None else "none" if default is None else "profile"
-    used = userlimit.used(standings.slots(tx, {user.id}).get(user.id, ()), tx.now)
-    return LimitInForce(user.id, user.username, LimitType.NOTIFICATION.value, per_minute, source, used, woken)
+def _in_force(tx: Tx, user: users.User, kind: LimitType, defaults: DefaultLimits, woken: int = 0) -> LimitInForce:
+    own = next((each for each in store.of_user(tx, user.id) if each.limit_type == kind), None)
+    per_minute = defaults.get(kind) if own is None else own.per_minute
+    source = "user" if own is not None else "none" if per_minute is None else "profile"
+    slots = calls.slots(tx, user.id) if kind is LimitType.API else standings.slots(tx, {user.id}).get(user.id, ())
+    used = userlimit.used(slots, tx.now)
+    return LimitInForce(user.id, user.username, kind.value, per_minute, source, used, woken)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     String,
+    and_,
     bindparam,
     case,
     exists,
@@ -27,9 +28,10 @@ from notifyctl.core import scope
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.grant import Grant, KeyTerms
+from notifyctl.core.userlimit import LimitType
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
-from notifyctl.store.schema.tables import api_keys, audit_logs, users
+from notifyctl.store.schema.tables import api_keys, audit_logs, user_limits, users
 
 ACTIVE = "active"
 EXPIRED = "expired"
@@ -64,7 +66,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What decides whether a key is good; in every revision of the schema the columns have these names."""
+    """What decides whether a key is good; in every revision of the schema the columns have these names.
+
+    `per_minute` is its user's own limit of calls, `username` who that is.
+    """
 
     id: str
     user_id: str
@@ -72,9 +77,10 @@ class Credential:
     is_active: bool
     expires_at: int | None
     last_used_at: int | None
-    username: str
     scopes: str | None
     restrictions: str | None
+    username: str
+    per_minute: int | None
 
     @property
     def grant(self) -> Grant:
@@ -88,9 +94,12 @@ _C = api_keys.c
 
 def credential(tx: Tx, key_hash: str) -> Credential | None:
     """Return the key with this hash, at whatever revision the schema is."""
-    columns = (_C[field.name] for field in fields(Credential) if field.name != "username")
-    statement = select(*columns, users.c.username).join_from(api_keys, users).where(_C.key_hash == key_hash)
-    return next((Credential(**row) for row in tx.execute(statement).mappings()), None)
+    own = _C.id, _C.user_id, _C.name, _C.is_active, _C.expires_at, _C.last_used_at, _C.scopes, _C.restrictions
+    limit = user_limits.c.per_minute
+    limited = and_(user_limits.c.user_id == _C.user_id, user_limits.c.limit_type == LimitType.API.value)
+    joined = api_keys.join(users, users.c.id == _C.user_id).outerjoin(user_limits, limited)
+    statement: Select[Any] = select(*own, users.c.username, limit).select_from(joined).where(_C.key_hash == key_hash)
+    return next((Credential(*row) for row in tx.execute(statement)), None)
 
 
 def ever_made(tx: Tx) -> bool:

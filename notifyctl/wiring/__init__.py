@@ -17,7 +17,7 @@ from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.model import Actor
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring, parse_keys
-from notifyctl.services.admission import Founds, admit
+from notifyctl.services.admission import Ask, Founds, admit
 from notifyctl.store.db.database import Database
 from notifyctl.wiring.keys import FollowedKeyring
 
@@ -44,6 +44,7 @@ class System:
         self.settings = settings
         self.scope = scope
         self._command, self._reason = command, reason
+        self._admitted: Database | None = None
 
     @cached_property
     def operator(self) -> Actor:
@@ -63,10 +64,12 @@ class System:
         `founds` says of what founds a system whether it does. Raises NotAllowed for an API key that is missing, wrong,
         revoked, expired or not for this, and whatever keeps the key from being looked at.
         """
-        settings = self.settings
-        demanded = settings.require_api_key
-        actor = admit(self.unchecked, settings.api_key, self.operator, self.scope, demanded=demanded, founds=founds)
-        return self.unchecked.acting_for(actor).authenticating(self._mac_key)
+        if self._admitted is None:  # one call is counted, however often it is asked who makes it
+            settings = self.settings
+            ask, demanded = Ask(self.scope, settings.api_limit), settings.require_api_key
+            actor = admit(self.unchecked, settings.api_key, self.operator, ask, demanded=demanded, founds=founds)
+            self._admitted = self.unchecked.acting_for(actor).authenticating(self._mac_key)
+        return self._admitted
 
     def opened(self, founds: Founds | None = None) -> Database:
         """Return the database as `admitted` does, at this program's schema version."""

@@ -38,7 +38,7 @@ from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.wakeup import hear
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
-from notifyctl.store import attachments, dispatchers, metrics
+from notifyctl.store import attachments, calls, dispatchers, metrics
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.record import AttemptResult, hold, record
@@ -193,6 +193,7 @@ def _chores(
     if not run.once:
         chores.append(lambda: regularly(ROLLUP_S, lambda: threads.apart(metrics.rollup)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))
+        chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(calls.drop_forgotten)))
     if not run.once and db.dialect.hints:
         chores.append(lambda: hear(threads, presence.id, heard))
     return chores

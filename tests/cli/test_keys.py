@@ -14,6 +14,7 @@ from notifyctl.core import apikey
 from notifyctl.core.model import Actor
 from notifyctl.core.scope import Scope
 from notifyctl.services import admission
+from notifyctl.services.admission import Ask
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import api_keys, audit_logs
 from tests.support import seed
@@ -172,7 +173,7 @@ def test_a_key_that_was_used_just_now_costs_no_transaction(cli: Cli, database_ur
 
     key, counting = _made(cli)["key"], Counting(database_url)
     for _ in range(3):
-        admission.admit(counting, key, Actor(agent="test"), Scope.USERS_LIST, demanded=False)
+        admission.admit(counting, key, Actor(agent="test"), Ask(Scope.USERS_LIST), demanded=False)
     counting.close()
     assert counting.writes == 1
 

@@ -27,8 +27,9 @@ def _set(cli: Cli, per_minute: str, *args: str) -> Any:
 
 
 def _show(cli: Cli, *args: str) -> Any:
-    (row,) = cli.call("limits", "show", "anna", *args, "-o", "json").ok().json()
-    return row
+    rows = cli.call("limits", "show", "anna", *args, "-o", "json").ok().json()
+    assert [row["limit_type"] for row in rows] == ["notification", "api"]
+    return rows[0]
 
 
 def _profile(cli: Cli, text: str) -> tuple[str, ...]:

@@ -136,6 +136,13 @@ class Dialect(ABC):
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
 
     @abstractmethod
+    def moment_by_now(self, conn: Connection, begun: int) -> int:
+        """Return the moment by now of a transaction that began at `begun` and has waited for a lock since.
+
+        Who got the lock later never gets an earlier one.
+        """
+
+    @abstractmethod
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Give up waiting for a lock after that time, in this transaction."""
 
@@ -238,6 +245,10 @@ class _PostgreSQL(Dialect):
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
         conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
+    def moment_by_now(self, conn: Connection, begun: int) -> int:
+        moment: int = conn.exec_driver_sql(f"SELECT {SERVER_CLOCK_MS}").scalar_one()
+        return moment
+
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
 
@@ -335,6 +346,9 @@ class _SQLite(Dialect):
 
     def serialize(self, conn: Connection, name: str) -> None:
         """One writer at a time already."""
+
+    def moment_by_now(self, conn: Connection, begun: int) -> int:
+        return begun  # its beginning is what waits
 
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Whoever is here holds the only lock."""

@@ -12,13 +12,20 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from notifyctl.core.errors import DatabaseUnavailable, NotAllowed, NotifyctlError, SchemaMismatch, UsageError
+from notifyctl.core.errors import (
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    NotAllowed,
+    NotifyctlError,
+    SchemaMismatch,
+    UsageError,
+)
 from notifyctl.store.db.urls import URL_HINT
 
 _ROLLED_BACK = ("40001", "40P01")
 _GONE = ("57P01", "57P02", "57P03", "08")
 _SCHEMA = ("42P01", "42703")
-_UNAVAILABLE = ("08", "25006", "26000", "42P05", "28", "3D", "53", "57", "58")
+_UNAVAILABLE = ("08", "26000", "42P05", "28", "3D", "53", "57", "58")
 _READ_ONLY = "25006"
 _NO_SESSION = ("26000", "42P05")
 _OLD_PLAN = "0A000"
@@ -28,7 +35,6 @@ _LOCK_TIMEOUT = "55P03"
 _NO_RIGHT = "42501"
 _SQLITE_UNAVAILABLE = (
     "locked",
-    "readonly",
     "full",
     "unable to open",
     "disk I/O error",
@@ -115,6 +121,8 @@ def _meaning(label: str, error: DBAPIError, *, served: bool) -> NotifyctlError:
     if _sqlstate(error) in _SCHEMA or words.startswith("no such table") or _names_no_column(words):
         return SchemaMismatch(f"{label} has no schema of this program, or an older one ({words})")
     if not served:
+        if "readonly" in words:
+            return DatabaseReadOnly(f"{label}: {words}")
         known = any(mark in words for mark in _SQLITE_UNAVAILABLE)
         return DatabaseUnavailable(f"{label}: {words}") if known else _defect(f"{label}: {words}")
     return _meaning_of_postgresql(label, error, words)
@@ -137,6 +145,8 @@ def _meaning_of_postgresql(label: str, error: DBAPIError, words: str) -> Notifyc
         return UsageError(f"the database URL is not understood: {words}", URL_HINT)
     if not state and isinstance(error, OperationalError):
         return _unreachable(message)
+    if state == _READ_ONLY:
+        return DatabaseReadOnly(message)
     if state.startswith((*_UNAVAILABLE, *_ROLLED_BACK)) or error.connection_invalidated:
         return DatabaseUnavailable(message)
     return _defect(message)

@@ -85,6 +85,10 @@ class Tx:
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
         self.dialect.serialize(self.conn, name)
 
+    def as_of_now(self) -> Tx:
+        """Return the same transaction, seen from the moment by now: after it has waited for a lock."""
+        return self.at(self.dialect.moment_by_now(self.conn, self.now))
+
     def notify(self, channel: str, payloads: Sequence[str]) -> None:
         """Tell those who listen to a channel each of the payloads, when the transaction commits."""
         self.dialect.notify(self.conn, channel, payloads)
