@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from notifyctl.cli.streams import stdin_line
-from notifyctl.config import contents, expanded
+from notifyctl.config import contents, expanded, without_line_end
 from notifyctl.core.errors import Conflict, UsageError
 
 
@@ -27,7 +27,9 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def read_secret(source: str, option: str, *, may_be_empty: bool = False) -> str:
-    """Return the secret of `-` (stdin's first line) or `@FILE`. Raises UsageError for anything else.
+    """Return the secret of `-` (stdin's first line) or `@FILE`, without one final end of a line.
+
+    Raises UsageError for anything else.
 
     With `may_be_empty` an empty line or file is a secret too: none from now on. The end of stdin is not.
     """
@@ -41,9 +43,11 @@ def read_secret(source: str, option: str, *, may_be_empty: bool = False) -> str:
             raise UsageError(f"{option}: {source[1:]}: {error.strerror}") from error
     else:
         raise UsageError(f"{option} takes - (stdin) or @FILE: an argument can be read in the process list")
-    if not text.strip() and not may_be_empty:
-        raise UsageError(f"{option}: nothing was given")
-    return text.strip()
+    if not text.strip():
+        if not may_be_empty:
+            raise UsageError(f"{option}: nothing was given")
+        return ""
+    return without_line_end(text)
 
 
 def _text(raw: bytes, where: str) -> str:

@@ -160,7 +160,7 @@ def list_(
 
 
 def _url(text: str) -> str:
-    return read_secret(text, "URL") if text == "-" or text.startswith("@") else text.strip()
+    return (read_secret(text, "URL") if text == "-" or text.startswith("@") else text).strip()
 
 
 def _split(events: list[str]) -> list[str]:

@@ -29,6 +29,8 @@ SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 DOCKER_SECRETS = Path("/run/secrets")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _KEYS = ("encryption_keys", "encryption_keys_file")
+_IN_FILES = ("database_url", "api_key")
+"""What may stand in a file instead, which NOTIFYCTL_..._FILE names."""
 
 
 @dataclass(frozen=True)
@@ -251,12 +253,33 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {key: env[name] for key, name in ENVIRONMENT.items() if env.get(name)}
     if ENVIRONMENT["api_key"] in env:  # an empty one is a wrong key, not the operator
         values["api_key"] = env[ENVIRONMENT["api_key"]]
+    values |= {key: text for key in _IN_FILES if (text := _of_file_named(key, env)) is not None}
     urls = {
         name: env[f"NOTIFYCTL_{name.upper()}_URL"] for name in PROVIDER_URLS if env.get(f"NOTIFYCTL_{name.upper()}_URL")
     }
     if urls:
         values["provider_urls"] = urls
     return values
+
+
+def _of_file_named(key: str, env: Mapping[str, str]) -> str | None:
+    """Return what is in the file that a variable names: one final end of a line is not part of it."""
+    plain, name = ENVIRONMENT[key], f"{ENVIRONMENT[key]}_FILE"
+    if not env.get(name):
+        return "" if name in env and key == "api_key" else None  # an empty one is a wrong key, not the operator
+    if plain in env:
+        raise UsageError(f"{plain} and {name} are both set", "keep one of them")
+    path = expanded(env[name])
+    try:
+        require_private(path)
+        return without_line_end(contents(path, f"{name}: ").decode())
+    except (OSError, UnicodeError) as error:
+        raise NotAllowed(f"{name}: {path}: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}") from error
+
+
+def without_line_end(text: str) -> str:
+    """Return a secret as it was meant: without the one final end of a line that editors and `echo` add."""
+    return text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
 
 def _is_text(value: str) -> bool:

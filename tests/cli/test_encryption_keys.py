@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from notifyctl.core.sealing import Place, format_key
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import provider_configs
 from notifyctl.wiring import keys as followed
 from notifyctl.wiring.keys import FollowedKeyring
 from tests.support.command import Cli, Result
@@ -97,3 +100,52 @@ def test_a_key_that_is_not_known_may_just_have_come(tmp_path: Path) -> None:
     sealed = FollowedKeyring(_keys(tmp_path / "new", TWO)).seal("secret", PLACE)
     _keys(file, TWO, ONE)
     assert ring.open(sealed, PLACE) == "secret"
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("variable", ["NOTIFYCTL_DATABASE_URL", "NOTIFYCTL_API_KEY"])
+def test_what_is_secret_may_stand_in_a_file(sqlite_cli: Cli, variable: str, end: str) -> None:
+    """As Docker's secrets do, with a final end of a line or without one; both at once is a mistake that is named."""
+    sqlite_cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    key = sqlite_cli.call("keys", "create", "anna", "--name", "ci", "-o", "secret").ok().stdout.strip()
+    text = {"NOTIFYCTL_API_KEY": key}.get(variable) or sqlite_cli.env[variable]
+    file = sqlite_cli.home / "secret"
+    file.write_bytes(f"{text}{end}".encode())
+    file.chmod(0o600)
+    plain = sqlite_cli.env.pop(variable, text)
+    named = {f"{variable}_FILE": str(file)}
+    sqlite_cli.call("users", "list", env=named).ok()
+    both = sqlite_cli.call("users", "list", env={**named, variable: plain})
+    assert (both.exit_code, f"{variable}_FILE are both set" in both.stderr) == (2, True)
+    file.chmod(0o644)
+    assert sqlite_cli.call("users", "list", env=named).exit_code == 4
+    assert sqlite_cli.call("users", "list", env={**named, "CREDENTIALS_DIRECTORY": str(sqlite_cli.home)}).exit_code == 0
+    gone = sqlite_cli.call("users", "list", env={f"{variable}_FILE": "/nowhere/at/all"})
+    assert (gone.exit_code, f"{variable}_FILE" in gone.stderr) == (4, True)
+
+
+def test_a_key_in_an_empty_file_is_a_wrong_key(sqlite_cli: Cli) -> None:
+    """It is not nobody's, which an operator is."""
+    file = sqlite_cli.home / "secret"
+    file.touch(0o600)
+    for named in (str(file), ""):
+        refused = sqlite_cli.call("users", "list", env={"NOTIFYCTL_API_KEY_FILE": named})
+        assert (refused.exit_code, "NOTIFYCTL_API_KEY: " in refused.stderr) == (4, True), refused
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("p w", "p w"), ("p w\n", "p w"), ("p w \n", "p w "), ("p w\r\n", "p w"), ("p w\n\n", "p w\n")]
+)
+def test_one_final_line_end_is_no_part_of_a_secret(sqlite_cli: Cli, given: str, meant: str) -> None:
+    """And nothing else is taken away: blanks may be part of a mail server's password."""
+    ring = FollowedKeyring(_keys(sqlite_cli.home / "keys", ONE))
+    sqlite_cli.env[FILE] = str(sqlite_cli.home / "keys")
+    (sqlite_cli.home / "password").write_text(given, newline="")
+    mail = ("--set", "host=mail.example.org", "--set", "from=a@b.example", "--set", "security=none")
+    secrets = ("--api-key", "-", "--api-secret", "@password")
+    sqlite_cli.call("providers", "add", "smtp", *mail, *secrets, input="user\n").ok()
+    opened = Database(sqlite_cli.env["NOTIFYCTL_DATABASE_URL"])
+    with opened.read() as tx:
+        row = tx.execute(select(provider_configs.c.id, provider_configs.c.api_secret)).one()
+    opened.close()
+    assert ring.open(row.api_secret, Place("provider_configs", row.id, "api_secret")) == meant
