@@ -39,6 +39,7 @@ COMMANDS = (
     ("webhooks", "webhooks", "Who is told what became of notifications."),
     ("receipts", "receipts", "What providers say later: delivered, bounced."),
     ("metrics", "metrics", "What was sent, by provider, channel, hour and day."),
+    ("audit", "audit", "What was done, by whom, and whether the trail of it is whole."),
     ("status", "status", "The whole system at a glance."),
     ("secrets", "secrets", "Encryption keys for the providers' credentials."),
     ("sandbox", "sandbox", "A local server that speaks the providers' protocols."),

@@ -56,9 +56,13 @@ def export(
     target: str | None,
     of: Sequence[ExportColumn],
     taken_by: Callable[[Callable[[Snapshot[Any]], int]], int],
+    usual: str = FORMS[0],
 ) -> None:
-    """Export to a file or stdout. `taken_by` gives a snapshot to what it is called with, perhaps more than once."""
-    form = run.out.asked_form or FORMS[0]
+    """Export to a file or stdout, in the `usual` form where none was asked for.
+
+    `taken_by` gives a snapshot to what it is called with, perhaps more than once.
+    """
+    form = run.out.asked_form or usual
     path = None if target in (None, STDOUT) else _named(str(target))
     on_terminal = path is None and run.out.on_terminal
     if form == "parquet" and on_terminal:

@@ -97,7 +97,7 @@ ABOUT = {
     Scope.METRICS_WRITE: "roll metrics up",
     Scope.STATUS_READ: "look at the whole system",
     Scope.AUDIT_READ: "look at the audit trail, and verify it",
-    Scope.AUDIT_WRITE: "anchor the audit trail",
+    Scope.AUDIT_WRITE: "seal, anchor and purge the audit trail",
     Scope.SECRETS_READ: "look at which encryption keys are in use",
     Scope.SECRETS_WRITE: "rotate encryption keys",
 }

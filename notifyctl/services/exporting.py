@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from notifyctl.core.audit.entry import AuditEntry, AuditFilter
 from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.notification import Notification
 from notifyctl.services import dlq as of_letters
 from notifyctl.services import notifications as of_notifications
 from notifyctl.services.dlq import DeadLetterQuery
 from notifyctl.services.notifications import NotificationQuery
+from notifyctl.store import audit, reachable
 from notifyctl.store import dlq as letters
 from notifyctl.store import notifications as store
-from notifyctl.store import reachable
 from notifyctl.store import suppressions as addresses
 from notifyctl.store import users as people
 from notifyctl.store.db.database import Database
@@ -76,6 +77,15 @@ def suppressions(db: Database, wanted: SuppressionFilter, take: Take[Suppression
 
     def work(tx: Tx) -> T:
         return _given(take, addresses.stream(tx, wanted), partial(addresses.count, tx, wanted))
+
+    return db.snapshot(work)
+
+
+def audit_entries(db: Database, wanted: AuditFilter, take: Take[AuditEntry, T]) -> T:
+    """Return what `take` makes of the entries of the audit trail that match."""
+
+    def work(tx: Tx) -> T:
+        return _given(take, audit.stream(tx, wanted), partial(audit.count, tx, wanted))
 
     return db.snapshot(work)
 

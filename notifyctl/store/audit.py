@@ -47,24 +47,19 @@ def by_ids(tx: Tx, ids: Sequence[str]) -> list[AuditEntry]:
     return [found[id_] for id_ in ids if id_ in found]
 
 
-def actors(tx: Tx, name: str) -> list[str]:
-    """Return the ids of those who acted under a name, some of them deleted meanwhile."""
-    named = select(a.actor_id).where(a.actor == name, a.actor_id.is_not(None))
-    return list(tx.execute(named.distinct().order_by(a.actor_id)).scalars())
+def has_acted(tx: Tx, **by: str) -> bool:
+    """Return whether anything was done by somebody: `actor_id` or `actor`."""
+    same = [a[name] == value for name, value in by.items()]
+    return tx.execute(select(a.id).where(*same).limit(1)).first() is not None
 
 
-def has_acted(tx: Tx, actor_id: str) -> bool:
-    """Return whether anything was done by somebody of that id."""
-    return tx.execute(select(a.id).where(a.actor_id == actor_id).limit(1)).first() is not None
-
-
-def has_served(tx: Tx, key_id: str) -> bool:
-    """Return whether anything was done by an API key of that id."""
-    return tx.execute(select(a.id).where(a.key_id == key_id).limit(1)).first() is not None
+def has_macs(tx: Tx) -> bool:
+    """Return whether any row was written with a key."""
+    return tx.execute(select(a.id).where(a.mac.is_not(None)).limit(1)).first() is not None
 
 
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    names = ("actor_id", "key_id", "action", "resource_type", "resource_id")
+    names = ("actor_id", "actor", "key_id", "action", "resource_type", "resource_id")
     same = [a[name] == value for name in names if (value := getattr(wanted, name)) is not None]
     since = [] if wanted.since is None else [a.created_at >= wanted.since]
     return [*same, *since, *([] if wanted.until is None else [a.created_at < wanted.until])]

@@ -54,7 +54,9 @@ def resolve(tx: Tx, table: Table, text: str, what: str, column: str = "id") -> s
     Raises NotFound, or UsageError when `text` is too short or means several.
     """
     col = table.c[column]
-    found = tx.execute(select(col).where(begins(col, text)).order_by(col).limit(SHOWN_CANDIDATES + 1)).scalars()
+    found = tx.execute(
+        select(col).distinct().where(begins(col, text)).order_by(col).limit(SHOWN_CANDIDATES + 1)
+    ).scalars()
     return _only(text, list(found), what)
 
 

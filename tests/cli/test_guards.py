@@ -26,6 +26,7 @@ NEVER_OPEN = frozenset(
         "config show",
         "config path",
         "fixtures schema",
+        "audit actions",
         "keys scopes",
     )
 )
@@ -45,6 +46,7 @@ WORDS = {
     "receipts ingest": ("-",),
     "webhooks create": ("anna", "https://example.org/hook", "--event", "sent"),
     "batches cancel": ("spring", "--yes"),
+    "audit purge": ("--older-than", "1s", "--yes"),
 }
 """What a command is called with where its required parameters do not say it."""
 

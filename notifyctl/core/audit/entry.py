@@ -40,6 +40,7 @@ class AuditFilter:
     """Which entries: those of an actor and a key, of one action, on a resource, `since` and before `until`."""
 
     actor_id: str | None = None
+    actor: str | None = None
     key_id: str | None = None
     action: str | None = None
     resource_type: str | None = None

@@ -1,0 +1,66 @@
+"""Anchors as they are written down outside of the database: one line each, a JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from notifyctl.core.audit.sealing import Anchor
+from notifyctl.core.errors import UsageError
+
+EVERY_MS = 3_600_000
+SHORTEST_MS = 1_000
+_SEAL_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorTerms:
+    """Where dispatchers keep anchors, and how often (milliseconds)."""
+
+    file: str | None = None
+    command: Sequence[str] = ()
+    syslog: bool = False
+    every_ms: int = EVERY_MS
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The places, by name."""
+        known = {"file": self.file, "command": self.command, "syslog": self.syslog}
+        return tuple(name for name, value in known.items() if value)
+
+
+def line(anchor: Anchor) -> str:
+    """Return an anchor as a line, without its end."""
+    at = datetime.fromtimestamp(anchor.at / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps({"notifyctl_anchor": 1, "position": anchor.position, "seal": anchor.value, "at": at})
+
+
+def lines(text: str, where: str) -> list[Anchor]:
+    """Return the anchors among lines; what a log has written before them is passed over.
+
+    Raises UsageError for a line with no anchor in it: what is not understood must not pass for what was verified.
+    """
+    found = []
+    for number, each in enumerate(text.splitlines(), 1):
+        if each.strip():
+            anchor = _anchor(each)
+            if anchor is None:
+                raise UsageError(f"{where}: line {number} is no anchor", "notifyctl audit anchor writes one")
+            found.append(anchor)
+    return found
+
+
+def _anchor(text: str) -> Anchor | None:
+    try:
+        said: Any = json.loads(text[text.index("{") :])
+        moment = datetime.fromisoformat(said["at"])
+        anchor = Anchor(said["position"], said["seal"], int(moment.timestamp() * 1_000))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+    is_one = isinstance(said, Mapping) and said.get("notifyctl_anchor") == 1 and moment.tzinfo is not None
+    is_place = type(anchor.position) is int and anchor.position > 0
+    is_seal = isinstance(anchor.value, str) and len(anchor.value) == _SEAL_DIGITS
+    return anchor if is_one and is_place and is_seal else None

@@ -1,0 +1,214 @@
+"""The audit trail for whoever reads it: what was done by whom, and whether all of it is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from notifyctl.core import when
+from notifyctl.core.audit.chain import Chain, FindKey, Purged, Stored, TrailFinding, TrailVerdict
+from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, checked_resource
+from notifyctl.core.audit.sealing import Anchor, MacKey, mac_key_id, newest_key, row_mac
+from notifyctl.core.cursor import Cursor
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound
+from notifyctl.core.sealing import Keyring
+from notifyctl.core.when import Point
+from notifyctl.store import audit, ids, trail, users
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import api_keys, audit_logs
+
+_KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """A filter as a person writes it: user and key by name or id, the resource as TYPE[/ID]."""
+
+    user: str | None = None
+    key: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    since: Point | None = None
+    until: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """How many rows were sealed now, and where the chain ends."""
+
+    sealed: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    """How many rows were removed, and up to which position of the chain."""
+
+    removed: int
+    through: int
+
+
+# Looking
+
+
+def filter_of(db: Database, query: AuditQuery) -> AuditFilter:
+    """Return the filter that a query means. Raises NotFound for a user or key that never was, UsageError for words."""
+    kind, id_ = (None, None) if query.resource is None else checked_resource(query.resource)
+    with db.read() as tx:
+        return replace(
+            AuditFilter() if query.user is None else _actor(tx, query.user),
+            key_id=None if query.key is None else _key(tx, query.key),
+            action=None if query.action is None else checked_action(query.action),
+            resource_type=kind,
+            resource_id=None if id_ is None else ids.resolve(tx, audit_logs, id_, kind or "", "resource_id"),
+            since=when.at(query.since, tx.now),
+            until=when.at(query.until, tx.now),
+        )
+
+
+def page(db: Database, wanted: AuditFilter, after: Cursor | None, limit: int) -> list[AuditEntry]:
+    """Return at most `limit` entries after the cursor, the newest first."""
+    with db.read() as tx:
+        return audit.page(tx, wanted, after, limit)
+
+
+def count(db: Database, wanted: AuditFilter) -> int:
+    """Return how many match."""
+    with db.read() as tx:
+        return audit.count(tx, wanted)
+
+
+def get(db: Database, text: str) -> AuditEntry:
+    """Return the entry with this id. Raises NotFound, UsageError."""
+    with db.read() as tx:
+        return audit.by_ids(tx, [ids.resolve(tx, audit_logs, text, "audit entry")])[0]
+
+
+# The chain
+
+
+def seal_all(db: Database, keyring: Keyring) -> Sealed:
+    """Seal what is committed and not sealed yet, a portion at a time. Raises NotAllowed without the key it takes."""
+    key, total = newest_key(keyring), 0
+    if key is not None:
+        db.write(lambda tx: trail.keep_keys(tx, keyring))
+    while (number := db.write(lambda tx: trail.seal_portion(tx, key))) > 0:
+        total += number
+    with db.read() as tx:
+        last = trail.head(tx)
+    return Sealed(total, 0 if last is None else last.position)
+
+
+def anchor(db: Database, keyring: Keyring) -> Anchor:
+    """Seal everything and return the end of the chain, to be kept elsewhere. Raises Conflict where there is nothing."""
+    seal_all(db, keyring)
+    with db.read() as tx:
+        last = trail.head(tx)
+        if last is None:
+            raise Conflict("there is nothing in the audit trail that could be anchored")
+        return Anchor(last.position, last.value, tx.now)
+
+
+def noted(db: Database, made: Anchor, kept_in: str) -> None:
+    """Note that an anchor was written to a place."""
+    db.write(lambda tx: trail.note_anchor(tx, made, kept_in))
+
+
+def verify(
+    db: Database,
+    keyring: Keyring,
+    anchors: Sequence[Anchor],
+    tell: Callable[[TrailFinding], None],
+    *,
+    accepts_unsigned: bool = False,
+) -> TrailVerdict:
+    """Look at the whole trail as it is at one moment; `tell` hears of each fault.
+
+    `anchors` are those that were kept elsewhere; those that the database noted count as well. Raises NotAllowed where
+    the trail was made by keys and there is none here.
+    """
+
+    def work(tx: Tx) -> tuple[TrailVerdict, list[TrailFinding]]:
+        known = trail.known_keys(tx, keyring)
+        if not known and _is_keyed(tx):
+            raise NotAllowed("the audit trail is sealed by key, and there is no encryption key here", _KEYS_HINT)
+        told = list[TrailFinding]()
+        chain = Chain(
+            known.get, _purges(tx, known.get), [*anchors, *trail.anchors(tx)], accepts_unsigned=accepts_unsigned
+        )
+        for link, stored in trail.sealed(tx):
+            told += chain.link(link, stored)
+        for stored in trail.loose(tx):
+            told += chain.loose(stored)
+        told += chain.end()
+        return chain.verdict, told
+
+    verdict, told = db.snapshot(work)
+    for each in told:
+        tell(each)
+    return verdict
+
+
+def purge(db: Database, keyring: Keyring, older_than_ms: int) -> PurgeReport:
+    """Remove the beginning of the trail that is older; what it ended with stays on record, as a row of the trail."""
+    seal_all(db, keyring)
+
+    def work(tx: Tx) -> PurgeReport:
+        done = trail.purge(tx, tx.now - older_than_ms)
+        if done is None:
+            return PurgeReport(0, 0)
+        removed, last = done
+        facts = {"rows": removed, "through": last.position, "seal": last.value, "before": tx.now - older_than_ms}
+        tx.audit("purge", "audit", [(None, facts)])
+        return PurgeReport(removed, last.position)
+
+    return db.write(work)
+
+
+def to_purge(db: Database, older_than_ms: int) -> int:
+    """Return how many entries are that old."""
+    with db.read() as tx:
+        return audit.count(tx, AuditFilter(until=tx.now - older_than_ms))
+
+
+# Helpers
+
+
+def _actor(tx: Tx, ref: str) -> AuditFilter:
+    """Return the filter of who acted: a user, one who is deleted meanwhile, or an operator as person@host."""
+    try:
+        return AuditFilter(actor_id=users.find(tx, ref).id)
+    except NotFound:
+        if audit.has_acted(tx, actor_id=ref):
+            return AuditFilter(actor_id=ref)
+        if audit.has_acted(tx, actor=ref):
+            return AuditFilter(actor=ref)
+        raise
+
+
+def _key(tx: Tx, text: str) -> str:
+    try:
+        return ids.resolve(tx, api_keys, text, "API key")
+    except NotFound:  # gone with its user
+        return ids.resolve(tx, audit_logs, text, "API key", "key_id")
+
+
+def _is_keyed(tx: Tx) -> bool:
+    last = trail.head(tx)
+    return (last is not None and last.key_id is not None) or audit.has_macs(tx)
+
+
+def _purges(tx: Tx, find: FindKey) -> list[Purged]:
+    """Return the purges on record: those whose record is what was written."""
+    last = trail.head(tx)
+    is_keyed = last is not None and last.key_id is not None
+    return [purged for purged, record in trail.purges(tx) if _holds(record, find, is_keyed=is_keyed)]
+
+
+def _holds(record: Stored, find: FindKey, *, is_keyed: bool) -> bool:
+    mac = record.row["mac"]
+    if mac is None:
+        return not is_keyed
+    key: MacKey | None = find(mac_key_id(mac) or "")
+    return key is not None and row_mac(key, record.row) == mac

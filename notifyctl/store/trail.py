@@ -1,0 +1,212 @@
+"""The chain over the audit trail: sealing what is committed, reading it to be verified, and what a purge removes.
+
+The sealer takes rows that have no seal, whenever they were committed and whatever their times are. One works at a time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, delete, exists, func, select
+
+from notifyctl.core.audit.chain import Purged, Stored
+from notifyctl.core.audit.sealing import FIELDS, Anchor, MacKey, Seal, derived, seal
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.json_codec import stored
+from notifyctl.core.sealing import Keyring, Place
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.schema.tables import audit_anchors, audit_logs, audit_seals, signing_keys, users
+
+PORTION = 1_000
+FETCHED = 2_000
+_LOCK = "notifyctl audit seal"
+_PURPOSE = "audit "
+
+a, s = audit_logs.c, audit_seals.c
+_NAMES = (*FIELDS, "mac", "user_id")
+_COLUMNS = ("position", "audit_id", "key_id", "seal", "sealed_at")
+_FACTS = [a[name] for name in _NAMES]
+
+
+class Kept(NamedTuple):
+    """An anchor as the database noted it: where it went, and when (milliseconds)."""
+
+    position: int
+    value: str
+    kept_in: str
+    created_at: int
+
+
+def seal_portion(tx: Tx, key: MacKey | None) -> int:
+    """Seal the oldest rows that are not sealed, at most `PORTION`; return how many.
+
+    Raises NotAllowed without a key where the chain is made by one.
+    """
+    tx.serialize(_LOCK)
+    last = head(tx)
+    if key is None and last is not None and last.key_id is not None:
+        raise NotAllowed(
+            "the audit trail is sealed by key, and there is no encryption key here",
+            "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys",
+        )
+    position, before = (0, "") if last is None else (last.position, last.value)
+    made = list[Seal]()
+    for found in tx.execute(_loose(*_FACTS).limit(PORTION)).all():
+        made.append(seal(key, position + 1, before, dict(zip(_NAMES, found, strict=True)), tx.now))
+        position, before = made[-1].position, made[-1].value
+    if made:
+        tx.execute(audit_seals.insert(), [dict(zip(_COLUMNS, each, strict=True)) for each in made])
+    return len(made)
+
+
+def is_loose(tx: Tx) -> bool:
+    """Return whether there is a row that is not sealed."""
+    return tx.execute(_loose(a.id, ordered=False).limit(1)).first() is not None
+
+
+def head(tx: Tx) -> Seal | None:
+    """Return the last seal; None before the first one."""
+    return _seal(tx.execute(_seals().order_by(s.position.desc()).limit(1)).first())
+
+
+def at(tx: Tx, position: int) -> Seal | None:
+    """Return the seal at a position."""
+    return _seal(tx.execute(_seals().where(s.position == position)).first())
+
+
+def sealed(tx: Tx) -> Iterator[tuple[Seal, Stored | None]]:
+    """Yield all seals in their order, each with its row; None where that is gone."""
+    of_row = audit_seals.outerjoin(audit_logs, a.id == s.audit_id).outerjoin(users, users.c.id == a.actor_id)
+    statement = _seals().add_columns(*_FACTS, users.c.id.label("person")).select_from(of_row).order_by(s.position)
+    with tx.execute(statement.execution_options(yield_per=FETCHED)) as rows:
+        for row in rows:
+            yield Seal(*row[:5]), None if row[5] is None else _stored(row[5:])
+
+
+def loose(tx: Tx) -> Iterator[Stored]:
+    """Yield the rows that are not sealed, the oldest first."""
+    person = select(users.c.id).where(users.c.id == a.actor_id).scalar_subquery()
+    with tx.execute(_loose(*_FACTS, person).execution_options(yield_per=FETCHED)) as rows:
+        for row in rows:
+            yield _stored(tuple(row))
+
+
+def purges(tx: Tx) -> list[tuple[Purged, Stored]]:
+    """Return what purges left behind, each with the row that says so, the latest first."""
+    person = select(users.c.id).where(users.c.id == a.actor_id).scalar_subquery()
+    told = select(*_FACTS, person).where(a.action == "purge", a.resource_type == "audit")
+    found = []
+    for row in tx.execute(told.order_by(a.created_at.desc())):
+        record = _stored(tuple(row))
+        said: dict[str, Any] = stored(record.row["changes"], {})
+        if isinstance(said.get("through"), int) and isinstance(said.get("seal"), str):
+            found.append((Purged(said["through"], said["seal"]), record))
+    return found
+
+
+def purge(tx: Tx, before: int) -> tuple[int, Seal] | None:
+    """Remove the beginning of the chain that is older than a moment; return how many rows, and the last seal of them.
+
+    The newest seal stays, whatever its age, for the chain to go on from. None: nothing is that old.
+    """
+    tx.serialize(_LOCK)
+    newest = head(tx)
+    if newest is None:
+        return None
+    of_row = audit_seals.outerjoin(audit_logs, a.id == s.audit_id)
+    younger = select(func.min(s.position)).select_from(of_row).where(func.coalesce(a.created_at, 0) >= before)
+    kept_from = min(tx.execute(younger).scalar() or newest.position, newest.position)
+    last = at(tx, kept_from - 1)
+    if last is None:
+        return None
+    gone = select(s.audit_id).where(s.position < kept_from)
+    count = tx.execute(delete(audit_logs).where(a.id.in_(gone))).rowcount
+    tx.execute(delete(audit_seals).where(s.position < kept_from))
+    return count, last
+
+
+def note_anchor(tx: Tx, anchor: Anchor, kept_in: str) -> None:
+    """Note that an anchor was written somewhere."""
+    row = {"id": str(uuid.uuid4()), "position": anchor.position, "seal": anchor.value, "kept_in": kept_in}
+    tx.execute(audit_anchors.insert(), [{**row, "created_at": anchor.at}])
+
+
+def anchors(tx: Tx) -> list[Anchor]:
+    """Return all anchors that were noted."""
+    c = audit_anchors.c
+    return [Anchor(*row) for row in tx.execute(select(c.position, c.seal, c.created_at).order_by(c.position))]
+
+
+def last_anchor(tx: Tx) -> Kept | None:
+    """Return the anchor that was written last to where a profile says."""
+    c = audit_anchors.c
+    latest = select(c.position, c.seal, c.kept_in, c.created_at).where(c.kept_in != "stdout")
+    row = tx.execute(latest.order_by(c.created_at.desc()).limit(1)).first()
+    return None if row is None else Kept(*row)
+
+
+# Keys
+
+
+def keep_keys(tx: Tx, keyring: Keyring) -> None:
+    """Keep what authenticates the trail, sealed: an encryption key can then be forgotten, and its rows be verified."""
+    k = signing_keys.c
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
+    for kid, key in keyring.keys.items():
+        if f"{_PURPOSE}{kid}" not in kept:
+            id_, secret = str(uuid.uuid4()), derived(kid, key).secret.hex()
+            row = {"id": id_, "purpose": f"{_PURPOSE}{kid}", "secret": keyring.seal(secret, _place(id_))}
+            inserted = tx.dialect.insert(signing_keys).values(row | {"created_at": tx.now})
+            if tx.execute(inserted.on_conflict_do_nothing().returning(k.id)).first() is not None:
+                tx.audit("create", "signing_key", [(id_, {"purpose": row["purpose"]})])
+
+
+def keeps_keys(tx: Tx, keyring: Keyring) -> bool:
+    """Return whether all keys are kept already."""
+    k = signing_keys.c
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
+    return {f"{_PURPOSE}{kid}" for kid in keyring.keys} <= kept
+
+
+def known_keys(tx: Tx, keyring: Keyring) -> dict[str, MacKey]:
+    """Return the keys that authenticate, by id: those of the keyring, and those that were kept.
+
+    What does not open, as its key is not here, is left out.
+    """
+    found = {kid: derived(kid, key) for kid, key in keyring.keys.items()}
+    k = signing_keys.c
+    for row in tx.execute(select(k.id, k.purpose, k.secret).where(k.purpose.startswith(_PURPOSE))):
+        kid = row.purpose.removeprefix(_PURPOSE)
+        if kid not in found:
+            try:
+                found[kid] = MacKey(kid, bytes.fromhex(keyring.open(row.secret, _place(row.id))))
+            except NotAllowed:
+                continue
+    return found
+
+
+def _place(id_: str) -> Place:
+    return Place("signing_keys", id_, "secret")
+
+
+# Helpers
+
+
+def _loose(*columns: Any, ordered: bool = True) -> Select[Any]:
+    found = select(*columns).select_from(audit_logs).where(~exists().where(s.audit_id == a.id))
+    return found.order_by(a.created_at, a.id) if ordered else found
+
+
+def _seals() -> Select[Any]:
+    return select(*(s[name] for name in _COLUMNS))
+
+
+def _seal(row: Iterable[Any] | None) -> Seal | None:
+    return None if row is None else Seal(*row)
+
+
+def _stored(values: Any) -> Stored:
+    row: Mapping[str, Any] = dict(zip(_NAMES, values[:-1], strict=True))
+    return Stored(row, values[-1] is not None)
