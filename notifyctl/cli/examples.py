@@ -101,6 +101,8 @@ EXAMPLES = {
     "fixtures schema": "notifyctl fixtures schema > fixtures.schema.json",
     "webhooks create": "notifyctl webhooks create anna https://example.org/hook --event sent --event failed",
     "webhooks list": "notifyctl webhooks list --failing",
+    "webhooks listen": "notifyctl webhooks listen --secret @hook.secret --answer 503,503,204",
+    "webhooks verify": "notifyctl webhooks verify --headers headers.txt --body body.json --secret @hook.secret",
     "receipts poll": "notifyctl receipts poll --provider twilio",
     "receipts ingest": "notifyctl receipts ingest - --provider sendgrid < events.json",
     "metrics show": "notifyctl metrics show --by hour --last 24h",

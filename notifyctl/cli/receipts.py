@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from notifyctl.cli import files
+from notifyctl.cli.callheaders import read_headers
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import Noun
@@ -133,7 +133,7 @@ def ingest(
             run.out.say(f"there is nothing in {'stdin' if file == '-' else file}: no receipt was taken")
             return
         token = None if auth_token is None else read_secret(auth_token, "--auth-token")
-        call = Call(body, {} if headers is None else _headers(headers), url, token)
+        call = Call(body, {} if headers is None else read_headers(headers), url, token)
         _take(run, provider or guessed, call, check=headers is not None)
 
 
@@ -189,28 +189,3 @@ def _take(run: Invocation, provider: str, call: Call, *, check: bool) -> None:
     if done.unread:
         more = f", and {done.unreadable - 1} more" if done.unreadable > 1 else ""
         raise PartlyDone(f"{done.provider}: {done.unread[0]}{more}: not taken", "all else was; mend these and repeat")
-
-
-def _headers(file: Path) -> dict[str, str]:
-    """Return a call's headers, names in lower case: a JSON object of them, or lines as they stand in a request."""
-    text = files.content(str(file), "").decode("utf-8-sig", errors="replace")
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return dict(_header(line, number, file) for number, line in enumerate(text.splitlines(), 1) if _is_header(line))
-    if not isinstance(found, dict):
-        raise UsageError(f"{file}: as JSON, headers are an object: names and values")
-    pairs = ((name, value[0] if isinstance(value, list) and value else value) for name, value in found.items())
-    return {name.lower(): str(value) for name, value in pairs}
-
-
-def _is_header(line: str) -> bool:
-    # Also what stands before them in a request.
-    return bool(line.strip()) and not line.startswith(("POST ", "HTTP/"))
-
-
-def _header(line: str, number: int, file: Path) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not name.strip():
-        raise UsageError(f"{file}, line {number}: it is no header")
-    return name.strip().lower(), value.strip()

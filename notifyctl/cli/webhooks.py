@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli import listing
+from notifyctl.cli.hooks_receiving import CHECKED, HEARD, ListenLeaf, listen, verify
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import SECRET, Noun, SecretLeaf
 from notifyctl.cli.output import Field, FieldKind
@@ -16,7 +17,7 @@ from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument
 from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
-from notifyctl.core.scope import Scope
+from notifyctl.core.scope import OPEN, Scope
 from notifyctl.core.webhook.event import EVERYTHING, PREFIX, WebhookEvent
 from notifyctl.core.webhook.schedule import LONGEST_TIMEOUT_S, MOST_RETRIES, RETRIES, TIMEOUT_S
 from notifyctl.core.webhook.signing import secret_of, secret_text
@@ -189,3 +190,7 @@ def _leave(run: Invocation, present: NewWebhook) -> None:
     if run.out.form != SECRET:
         run.out.record(present, _CREATED)
     run.out.say(f"there is a webhook {present.name} of {present.username}; a secret is shown only when it is made")
+
+
+app.command(scope=OPEN, shows=CHECKED)(verify)
+app.command(scope=OPEN, cls=ListenLeaf, shows=HEARD)(listen)

@@ -17,6 +17,7 @@ from notifyctl.sandbox.identity import (
     TWILIO_TOKENS,
     webhook_public_key,
 )
+from notifyctl.sandbox.receiver import Heard, Receiving, receive
 from notifyctl.sandbox.router import RECEIPT_SECONDS, SandboxConfig
 from notifyctl.sandbox.script import Line, parse_script
 from notifyctl.sandbox.server import Sandbox, running, serve
@@ -36,12 +37,15 @@ __all__ = [
     "TWILIO_KEY_SECRET",
     "TWILIO_TOKEN",
     "TWILIO_TOKENS",
+    "Heard",
     "Line",
+    "Receiving",
     "Rule",
     "Sandbox",
     "SandboxConfig",
     "parse_rule",
     "parse_script",
+    "receive",
     "running",
     "serve",
     "webhook_public_key",

@@ -42,7 +42,7 @@ async def serve(config: SandboxConfig, ready: Callable[[str], None]) -> None:
     and OSError when a file cannot be written.
     """
     async with running(config) as sandbox:
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             ready(sandbox.url)
             await stopped.wait()
 
@@ -96,15 +96,16 @@ def _bind(port: int) -> tuple[socket.socket, socket.socket]:
 
 
 def _bind_both(port: int) -> tuple[socket.socket, socket.socket]:
-    listener = _bind_one(port)
+    listener = bind_one(port)
     try:
-        return listener, _bind_one(listener.getsockname()[1] + 1)
+        return listener, bind_one(listener.getsockname()[1] + 1)
     except BaseException:
         listener.close()
         raise
 
 
-def _bind_one(port: int) -> socket.socket:
+def bind_one(port: int) -> socket.socket:
+    """Return what listens at a port of loopback, 0 for a free one. Raises Conflict."""
     listener = socket.socket()
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,7 +118,7 @@ def _bind_one(port: int) -> socket.socket:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
+def stop_signals() -> Iterator[asyncio.Event]:
     """Set the event at SIGTERM or SIGINT; outside the main thread no handler can be set, and the caller cancels."""
     stopped, loop, taken = asyncio.Event(), asyncio.get_running_loop(), list[signal.Signals]()
     if threading.current_thread() is threading.main_thread():

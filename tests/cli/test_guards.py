@@ -28,6 +28,8 @@ NEVER_OPEN = frozenset(
         "fixtures schema",
         "audit actions",
         "keys scopes",
+        "webhooks listen",
+        "webhooks verify",
     )
 )
 """What works on no database, with `completion`."""

@@ -29,7 +29,7 @@ MORE = {
     "dlq resolve": ("--by", "anna"),
     "receipts poll": ("--limit", "1"),
 }
-NOT_HERE = ("demo", "sandbox")
+NOT_HERE = ("demo", "sandbox", "webhooks listen")
 """Leaves that are no calls of a moment: they have tests of their own."""
 
 
