@@ -77,6 +77,47 @@ class Grant(KeyTerms):
             )
 
 
+_ADDRESSEES = ("to", "cc", "bcc", "token", "fid", "topic", "condition")
+"""Fields of a payload by which it goes to another address than the user's own, or to further ones."""
+
+
+def refusal(grant: Grant | None, user_id: str, payload: Any) -> NotAllowed | None:
+    """Return why the key may not submit this for this user; None where it may, and without a key.
+
+    Who may write to listed users only may not write to anybody else under their names either.
+    """
+    recipients = None if grant is None else grant.restrictions.recipients
+    if grant is None or recipients is None:
+        return None
+    if user_id not in recipients:
+        return NotAllowed(f"the key {grant.name} may not submit for this user", _LISTED.format(grant.key_id))
+    named = _addressee(payload)
+    if named is not None:
+        return NotAllowed(f"the key {grant.name} may submit to users' own addresses only, and not by {named}", "")
+    return None
+
+
+def _addressee(payload: Any) -> str | None:
+    """Return by which part of a payload it would go to others; None where it goes to the user's own address only."""
+    if not isinstance(payload, Mapping):
+        return "what cannot be read"
+    headers, settings = payload.get("headers"), payload.get("mail_settings")
+    if isinstance(settings, Mapping) and settings.get("bcc"):
+        return "mail_settings.bcc"
+    told = {str(each).lower() for each in headers} & {"to", "cc", "bcc"} if isinstance(headers, Mapping) else ()
+    return next((f"headers.{each}" for each in told), None) or next((f for f in _ADDRESSEES if payload.get(f)), None)
+
+
+def storage_refusal(grant: Grant | None) -> NotAllowed | None:
+    """Return that the key may submit for show only; None where it may submit, and without a key."""
+    if grant is None or not grant.restrictions.dry_run:
+        return None
+    return NotAllowed(f"the key {grant.name} may submit with --dry-run only", "add --dry-run; nothing was stored")
+
+
+_LISTED = "notifyctl keys show {} says for whom it may"
+
+
 def require_within(maker: Grant | None, terms: KeyTerms) -> None:
     """Raise NotAllowed, which names what is more, unless a key with these terms may no more than its maker's key.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
 from notifyctl.store.selections import PAST, PERHAPS_SENT, Pick
 
 __all__ = ["PAST", "PERHAPS_SENT", "Acted", "Selection"]
@@ -85,8 +85,8 @@ def split(
 ) -> tuple[list[Found], dict[str, Acted]]:
     """Return the rows that may be acted on, and the results for the other ids.
 
-    What a filter chose and is no longer as the filter said is skipped; what was named has failed. `what` names such a
-    thing.
+    What a filter chose and is no longer as the filter said is skipped; what was named, or is not allowed, has failed.
+    `what` names such a thing.
     """
     may, others = [], {}
     for id_ in dict.fromkeys(chosen):
@@ -95,7 +95,7 @@ def split(
         if row is not None and error is None:
             may.append(row)
         elif error is not None:
-            passed_over = by_filter and not isinstance(error, Standing)
+            passed_over = by_filter and not isinstance(error, Standing | NotAllowed)
             others[id_] = Acted(id_, SKIPPED, error.message) if passed_over else failed(id_, error)
     return may, others
 

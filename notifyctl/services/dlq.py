@@ -16,7 +16,7 @@ from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.when import Point
-from notifyctl.services import bulk
+from notifyctl.services import bulk, planning
 from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.notifications import require_provider
 from notifyctl.store import attachments, batches, ids, selections, templates, users
@@ -162,12 +162,12 @@ def retry(
     `latest_template` each is rendered from what is published now, and no longer from what it was submitted with.
     """
 
-    def objection(letter: DeadLetter) -> NotifyctlError | None:
-        if letter.resolved and not force:
-            return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
-        return None
-
     def work(tx: Tx) -> Retried:
+        def objection(letter: DeadLetter) -> NotifyctlError | None:
+            if letter.resolved and not force:
+                return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
+            return planning.resubmission_refusal(tx, letter)
+
         letters, others = bulk.split(chosen, store.lock(tx, chosen), objection, WHAT, by_filter=by_filter)
         moments = (tx.now + round(index * interval_ms) for index in range(len(letters)))
         newest = templates.published(tx, {each.template_id or "" for each in letters}) if latest_template else {}

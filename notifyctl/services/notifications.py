@@ -13,12 +13,13 @@ from notifyctl.core import attached, operate, when
 from notifyctl.core.address import meant
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.grant import UNRESTRICTED
 from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.submission import New
 from notifyctl.core.when import Point
-from notifyctl.services import bulk
+from notifyctl.services import bulk, planning
 from notifyctl.services.bulk import Acted, Selection, Standing
 from notifyctl.store import attachments, batches, categories, ids, providers, selections, templates, users
 from notifyctl.store import notifications as store
@@ -164,7 +165,12 @@ def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> 
 
     def work(tx: Tx) -> list[Acted]:
         locked = store.lock(tx, chosen)
-        may, others = bulk.split(chosen, locked, lambda row: _not_restorable(row, tx.now), WHAT, by_filter=by_filter)
+        barred = _barred(tx, chosen)
+
+        def objection(row: LockedNotification) -> NotifyctlError | None:
+            return _not_restorable(row, tx.now) or barred.get(row.id)
+
+        may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         done = apply(tx, [operate.restore(row) for row in may]).ids
         return bulk.in_order(chosen, done, "restored", others)
 
@@ -183,8 +189,10 @@ def reschedule(
         moment = tx.now if send_at is None else when.not_past(send_at, tx.now, "--at")
         locked = store.lock(tx, chosen)
 
+        barred = _barred(tx, chosen)
+
         def objection(row: LockedNotification) -> NotifyctlError | None:
-            return _not_free(row, tx.now) or _expires_before(row, moment)
+            return _not_free(row, tx.now) or _expires_before(row, moment) or barred.get(row.id)
 
         may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         done = apply(tx, [operate.reschedule(row, moment, tx.now, critical=critical) for row in may]).ids
@@ -215,7 +223,11 @@ def resend(
             moment = when.not_past(send_at, tx.now, "--at")
         active = {config.provider_name for config in providers.load_active(tx)}
         found = store.get(tx, chosen)
-        may, others = bulk.split(chosen, found, lambda row: _not_resendable(row, active), WHAT, by_filter=by_filter)
+
+        def objection(row: Notification) -> NotifyctlError | None:
+            return _not_resendable(row, active) or planning.resubmission_refusal(tx, row)
+
+        may, others = bulk.split(chosen, found, objection, WHAT, by_filter=by_filter)
         submit(tx, [_copy(row, *fresh[row.id], tx.now, moment) for row in may])
         outcome = bulk.in_order(chosen, {row.id for row in may}, "resent", others)
         return [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
@@ -312,6 +324,14 @@ def _expires_before(row: LockedNotification, moment: int) -> NotifyctlError | No
 def _cancelled(tx: Tx, conditions: Iterable[ColumnElement[bool]]) -> Selection:
     found = selections.of_cancelled(tx, conditions, operate.BY_OPERATOR, state_expression(tx.now))
     return bulk.selection(found, "time")
+
+
+def _barred(tx: Tx, chosen: Sequence[str]) -> dict[str, NotifyctlError]:
+    """Return which of these the key that acts may not have sent, and why."""
+    if tx.actor.grant is None or tx.actor.grant.restrictions == UNRESTRICTED:
+        return {}
+    told = {id_: planning.resubmission_refusal(tx, row) for id_, row in store.get(tx, chosen).items()}
+    return {id_: each for id_, each in told.items() if each is not None}
 
 
 def _not_restorable(row: LockedNotification, now: int) -> NotifyctlError | None:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from notifyctl.core import submission
-from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError, UsageError
+from notifyctl.core.grant import Grant, refusal, storage_refusal
+from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Message
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
-from notifyctl.core.submission import Draft, Former, New, NoProvider, Plan, SubmissionFacts
+from notifyctl.core.submission import Draft, Former, New, NoProvider, Plan, Recipient, SubmissionFacts
 from notifyctl.core.wording import Template
 from notifyctl.providers import registry
 from notifyctl.providers.contract import Adapter, Builder, Credentials, InvalidMessage, Request, builder
@@ -73,8 +75,9 @@ def plan_all(
     first: dict[str, Former] = {}
     builders: dict[str, Builder] = {}
     loadable: dict[str, bool] = {}
+    grant = tx.actor.grant
     for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
-        planned = plan(draft, known, id_, tx.now, batch_id, loadable)
+        planned = plan(draft, known, id_, tx.now, grant, batch_id, loadable)
         if isinstance(planned, Plan):
             row = planned.row
             before = first.get(row.idempotency_key)
@@ -93,10 +96,18 @@ def plan(
     known: SubmissionFacts,
     id_: str,
     now: int,
+    grant: Grant | None,
     batch_id: str | None = None,
     loadable: dict[str, bool] | None = None,
 ) -> Planned:
-    """Return what a draft comes to, by a provider whose adapter can be loaded; `loadable` keeps which can."""
+    """Return what a draft comes to, by a provider whose adapter can be loaded; `loadable` keeps which can.
+
+    What the key that acts (its `grant`) may not submit is refused before anything is said of it.
+    """
+    if isinstance(known.recipient, Recipient):
+        barred = refusal(grant, known.recipient.id, draft.payload)
+        if barred is not None:
+            return barred
     loadable = {} if loadable is None else loadable
     planned = submission.plan(draft, _with_channels(known, draft), id_, now, batch_id)
     if isinstance(planned, NoProvider):
@@ -109,7 +120,7 @@ def plan(
         if loadable[name]:
             return planned
         others = [each for each in known.providers if each.provider_name != planned.row.provider]
-        return plan(draft, known._replace(providers=others), id_, now, batch_id, loadable)
+        return plan(draft, known._replace(providers=others), id_, now, grant, batch_id, loadable)
     return planned
 
 
@@ -174,8 +185,10 @@ def built(adapter: Adapter, message: Message, credentials: Credentials) -> Reque
 def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlError]:
     """Insert the rows of plans, and return what became of each by its row's id: the plan itself where it is stored.
 
-    Another one may store the same submission at this moment: then that one's, or that it says something else.
+    Another one may store the same submission at this moment: then that one's, or that it says something else. Raises
+    NotAllowed where the key that acts may only look at what would be stored.
     """
+    require_storing(tx)
     made_of = {each.template.id for each in plans if each.template is not None}
     there = templates.keep(tx, sorted(made_of)) if made_of else set()
     found: dict[str, S | Former | NotifyctlError] = {}
@@ -190,6 +203,35 @@ def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlErr
     for each in late:
         found[each.row.id] = became(each, former.get(each.row.idempotency_key))
     return found
+
+
+class Sendable(Protocol):
+    """A notification that is there, and that somebody wants to have sent (again)."""
+
+    @property
+    def user_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def payload(self) -> str:
+        """What is in it."""
+
+
+def require_storing(tx: Tx) -> None:
+    """Raise NotAllowed where the key that acts may only look at what would be submitted, and this is no rehearsal."""
+    barred = storage_refusal(tx.actor.grant)
+    if tx.stores and barred is not None:
+        raise barred
+
+
+def resubmission_refusal(tx: Tx, row: Sendable) -> NotAllowed | None:
+    """Return why the key that acts may not have this one sent; None where it may.
+
+    The roads on which a notification goes out that was planned before: sent again, retried, restored, put forward.
+    """
+    grant = tx.actor.grant
+    barred = storage_refusal(grant) if tx.stores else None
+    return barred or refusal(grant, row.user_id, lenient(row.payload))
 
 
 def became(planned: S, former: Former | None) -> S | Former | NotifyctlError:

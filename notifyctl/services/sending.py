@@ -90,7 +90,7 @@ def submit(
 
     def work(tx: Tx) -> Submitted:
         [known] = submissions.known(tx, [draft], policy)
-        planned = _required(planning.plan(draft, known, new_id, tx.now))
+        planned = _required(planning.plan(draft, known, new_id, tx.now, tx.actor.grant))
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
         _required(planning.checked(planned, terms))
@@ -168,7 +168,8 @@ def _without_storing(
     """Return what the draft would come to, and what it would be rendered from. `again`: as if it were the first."""
     with db.read() as tx:
         [known] = submissions.known(tx, [draft], policy)
-        planned = _required(planning.plan(draft, known._replace(former=None) if again else known, new_id, tx.now))
+        known = known._replace(former=None) if again else known
+        planned = _required(planning.plan(draft, known, new_id, tx.now, tx.actor.grant))
         if isinstance(planned, Former):
             return planned, None
         if planned.message.template is None:

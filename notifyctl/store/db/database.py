@@ -227,7 +227,7 @@ class Database:
             raise as_sqlalchemy(conn, "BEGIN", error) from error
         finally:
             cursor.close()
-        return Tx(conn, self.dialect, now, self.actor, self.mac_key)
+        return Tx(conn, self.dialect, now, self.actor, self.mac_key, self._stores)
 
     def _commit(self, conn: Connection) -> None:
         try:

@@ -39,6 +39,7 @@ class Tx:
     """A transaction of `actor`'s. `now` is the moment that decides what is due, in milliseconds since the epoch.
 
     Where there is a server it is its clock at the transaction's beginning. `mac_key` is asked when a row is audited.
+    `stores`: what it does is committed when it has ended, and it is no rehearsal.
     """
 
     conn: Connection
@@ -46,6 +47,7 @@ class Tx:
     now: int
     actor: Actor
     mac_key: FindMacKey = field(default=lambda: None)
+    stores: bool = True
 
     @overload
     def execute(

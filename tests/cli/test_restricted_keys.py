@@ -1,0 +1,259 @@
+"""Keys that may submit for listed users only, or only for show: on every road on which a notification goes out."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import api_keys, notification_dlq, notifications
+from tests.support import seed
+from tests.support.command import Cli, Result
+
+SMS = ("--channel", "sms", "--body", "x")
+MAIL = ("--channel", "email", "--subject", "s", "--body", "b")
+OUT = ("--channel", "push", "--body", "x")
+
+
+@pytest.fixture(autouse=True)
+def people(database: Database, cli: Cli) -> dict[str, str]:
+    """Anna, who is listed, and bert, who is not, with an address on each channel."""
+    for name, settings in (("twilio", '{"from":"+15005550006"}'), ("sendgrid", '{"from":"a@example.com"}')):
+        seed.provider(database, name, config_json=settings)
+    seed.provider(database, "fcm", config_json='{"project_id":"p"}')
+    found = {name: seed.user(database, name) for name in ("anna", "bert")}
+    for name, number in (("anna", "+14155552345"), ("bert", "+14155552346")):
+        cli.call("users", "contacts", "add", name, "sms", number).ok()
+        cli.call("users", "contacts", "add", name, "push", f"token-of-{name}").ok()
+    return found
+
+
+def key(cli: Cli, *more: str) -> str:
+    """Make a key and return it."""
+    return cli.call("keys", "create", "anna", "--name", "ci", *more, "-o", "secret").ok().stdout.strip()
+
+
+@pytest.fixture
+def listed(cli: Cli) -> str:
+    """A key that may submit for anna only."""
+    return key(cli, "--only-to", "anna")
+
+
+@pytest.fixture
+def showing(cli: Cli) -> str:
+    """A key that may submit for show only."""
+    return key(cli, "--dry-run-only")
+
+
+def acting(cli: Cli, secret: str, *args: str, input: str | None = None) -> Result:
+    """Run a command with a key."""
+    return cli.call(*args, env={"NOTIFYCTL_API_KEY": secret}, input=input)
+
+
+def refused(result: Result, *words: str) -> None:
+    """Assert that it was not allowed, and says why."""
+    assert (result.exit_code, result.stdout) == (4, ""), result
+    assert all(word in result.stderr for word in words), result
+
+
+def submitted(database: Database) -> list[str]:
+    """Return for whom there are notifications."""
+    with database.read() as tx:
+        return list(tx.execute(select(notifications.c.user_id).order_by(notifications.c.created_at)).scalars())
+
+
+def statuses(database: Database) -> dict[str, str]:
+    """Return how notifications stand."""
+    with database.read() as tx:
+        return {row[0]: row[1] for row in tx.execute(select(notifications.c.id, notifications.c.status))}
+
+
+def test_what_a_key_may_is_shown(cli: Cli, people: dict[str, str], listed: str, showing: str) -> None:
+    """`restrictions` is JSON of its own beside `scopes`; both can be together."""
+    key(cli, "--only-to", "anna@example.org", "--only-to", "bert", "--dry-run-only", "--scope", "users:read")
+    rows = cli.call("keys", "list", "-o", "json").ok().json()
+    assert [row["restrictions"] for row in rows] == [
+        {"recipients": sorted(people.values()), "dry_run": True},
+        {"dry_run": True},
+        {"recipients": [people["anna"]]},
+    ]
+    assert [row["scopes"] for row in rows] == [["users:read"], None, None]
+    assert cli.call("keys", "create", "anna", "--name", "x", "--only-to", "nobody").exit_code == 3
+
+
+def test_send_reaches_listed_users_only(cli: Cli, database: Database, people: dict[str, str], listed: str) -> None:
+    """Also for show, also later, and not to another address under a listed user's name."""
+    for words in (SMS, MAIL, OUT):
+        acting(cli, listed, "send", "anna", *words).ok()
+        refused(acting(cli, listed, "send", "bert", *words), "ci", "may not submit for this user")
+    refused(acting(cli, listed, "send", "bert", *SMS, "--dry-run"))
+    refused(acting(cli, listed, "schedule", "bert", *SMS, "--in", "1h"))
+    for more in (
+        (*SMS, "--to", "+14155552346"),
+        (*MAIL, "--to", "bert@example.org"),
+        (*MAIL, "--data", '{"cc": ["bert@example.org"]}'),
+        (*MAIL, "--data", '{"bcc": ["bert@example.org"]}'),
+        (*MAIL, "--data", '{"mail_settings": {"bcc": {"enable": true, "email": "bert@example.org"}}}'),
+        (*OUT, "--data", '{"topic": "all"}'),
+        (*OUT, "--data", '{"condition": "\'all\' in topics"}'),
+        (*OUT, "--to", "token-of-bert"),
+    ):
+        refused(acting(cli, listed, "send", "anna", *more), "own addresses only")
+    assert submitted(database) == [people["anna"]] * 3
+
+
+def test_a_file_reaches_listed_users_only(cli: Cli, database: Database, people: dict[str, str], listed: str) -> None:
+    """Rows of others are rejected one by one, with why."""
+    (cli.home / "f.csv").write_text("user,channel,body,to\nanna,sms,x,\nbert,sms,x,\nanna,sms,x,+14155552346\n")
+    done = acting(cli, listed, "send", "-f", "f.csv", "--rejects", "r.csv")
+    assert done.exit_code == 6
+    rejects = (cli.home / "r.csv").read_text()
+    assert "may not submit for this user" in rejects and "own addresses only" in rejects
+    assert submitted(database) == [people["anna"]]
+    estimated = acting(cli, listed, "send", "-f", "f.csv", "--dry-run", "-o", "json")
+    assert (estimated.exit_code, estimated.json()["rejected"]) == (6, 2)
+
+
+def test_a_fixture_reaches_listed_users_only(cli: Cli, database: Database, listed: str) -> None:
+    """All of it or nothing, as with whatever is wrong in a fixture."""
+    (cli.home / "f.yaml").write_text(
+        "notifications:\n"
+        "  - {user: anna, key: one, channel: sms, body: x}\n"
+        "  - {user: bert, key: two, channel: sms, body: x}\n"
+    )
+    for more in ((), ("--dry-run",)):
+        refused(acting(cli, listed, "fixtures", "apply", "-f", "f.yaml", *more), "may not submit for this user")
+    assert submitted(database) == []
+    (cli.home / "f.yaml").write_text("notifications:\n  - {user: anna, key: one, channel: sms, body: x}\n")
+    acting(cli, listed, "fixtures", "apply", "-f", "f.yaml").ok()
+    assert len(submitted(database)) == 1
+
+
+def ended(database: Database, people: dict[str, str]) -> dict[str, str]:
+    """Write a sent notification of each, to their own addresses, and one of anna's to somebody else's."""
+    own = json.dumps({"v": 1, "body": "x", "from": "+15005550006"})
+    other = json.dumps({"v": 1, "body": "x", "from": "+15005550006", "to": "+14155552346"})
+    found = {}
+    for name, user, payload in (("anna", "anna", own), ("bert", "bert", own), ("other", "anna", other)):
+        (found[name],) = seed.pending(database, people[user], "twilio", payload=payload, status="sent", sent_at=1)
+    return found
+
+
+def bury(database: Database, id_: str) -> None:
+    """Make a dead letter of a notification."""
+    letter = {"id": str(uuid.uuid4()), "notification_id": id_, "failure_reason": "provider_rejected"}
+    database.write(lambda tx: tx.execute(insert(notification_dlq).values(letter)))
+    gone = update(notifications).where(notifications.c.id == id_).values(status="failed", sent_at=None, failed_at=2)
+    database.write(lambda tx: tx.execute(gone))
+
+
+def results(result: Result) -> dict[str, Any]:
+    """Return what became of each id."""
+    return {row["id"]: row["result"] for row in json.loads(result.stdout)}
+
+
+@pytest.mark.parametrize("chosen", [("-",), ("--all", "--yes")])
+def test_what_is_resent_goes_to_listed_users_only(
+    cli: Cli, database: Database, people: dict[str, str], listed: str, chosen: tuple[str, ...]
+) -> None:
+    """A copy is a submission, whether an id or a filter named it."""
+    ids = ended(database, people)
+    more = ("--yes",) if chosen == ("-",) else ()
+    done = acting(cli, listed, "notifications", "resend", *chosen, *more, "-o", "json", input="\n".join(ids.values()))
+    assert done.exit_code == 6
+    assert results(done) == {ids["anna"]: "resent", ids["bert"]: "failed", ids["other"]: "failed"}
+    assert acting(cli, listed, "notifications", "resend", ids["bert"]).exit_code == 4
+    assert len(submitted(database)) == 4
+
+
+@pytest.mark.parametrize("chosen", [(), ("--all", "--yes")])
+def test_what_is_retried_goes_to_listed_users_only(
+    cli: Cli, database: Database, people: dict[str, str], listed: str, chosen: tuple[str, ...]
+) -> None:
+    """A dead letter that is retried goes out, as what is submitted does."""
+    ids = ended(database, people)
+    for id_ in ids.values():
+        bury(database, id_)
+    done = acting(cli, listed, "dlq", "retry", *(chosen or ids.values()), "-o", "json")
+    assert done.exit_code == 6
+    assert results(done) == {ids["anna"]: "retried", ids["bert"]: "failed", ids["other"]: "failed"}
+    assert statuses(database) == {ids["anna"]: "pending", ids["bert"]: "failed", ids["other"]: "failed"}
+
+
+def test_what_is_restored_or_put_forward_is_of_listed_users_only(
+    cli: Cli, database: Database, people: dict[str, str], listed: str
+) -> None:
+    """What an operator had cancelled, or put off, is let go by nobody who could not submit it."""
+    ids = ended(database, people)
+    database.write(lambda tx: tx.execute(update(notifications).values(status="pending", sent_at=None, due_at=2**42)))
+    moved = acting(cli, listed, "notifications", "reschedule", *ids.values(), "--at", "now", "-o", "json")
+    assert (moved.exit_code, results(moved)[ids["anna"]], results(moved)[ids["bert"]]) == (6, "rescheduled", "failed")
+    acting(cli, listed, "notifications", "cancel", *ids.values()).ok()
+    back = acting(cli, listed, "notifications", "restore", *ids.values(), "--yes", "-o", "json")
+    assert (back.exit_code, results(back)[ids["anna"]], results(back)[ids["other"]]) == (6, "restored", "failed")
+
+
+def test_for_show_only(cli: Cli, database: Database, people: dict[str, str], showing: str) -> None:
+    """With --dry-run every road says what it would do; without, nothing is stored."""
+    ids = ended(database, people)
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = "k1:" + "QUJD" * 21 + "QQ=="
+    (cli.home / "f.csv").write_text("user,channel,body\nanna,sms,x\nbert,sms,x\n")
+    (cli.home / "f.yaml").write_text("notifications:\n  - {user: anna, key: one, channel: sms, body: x}\n")
+    before = statuses(database)
+    for words in (
+        ("send", "anna", *SMS),
+        ("schedule", "anna", *SMS, "--in", "1h"),
+        ("send", "-f", "f.csv"),
+        ("fixtures", "apply", "-f", "f.yaml"),
+    ):
+        refused(acting(cli, showing, *words), "--dry-run only")
+    resent = acting(cli, showing, "notifications", "resend", ids["anna"])
+    assert (resent.exit_code, "--dry-run only" in resent.stderr) == (4, True)
+    for words in (
+        ("send", "-f", "f.csv", "--dry-run"),
+        ("fixtures", "apply", "-f", "f.yaml", "--dry-run"),
+        ("notifications", "resend", ids["anna"], "--dry-run"),
+    ):
+        acting(cli, showing, *words).ok()
+    bury(database, ids["anna"])
+    assert acting(cli, showing, "dlq", "retry", ids["anna"]).exit_code == 4
+    acting(cli, showing, "dlq", "retry", ids["anna"], "--dry-run").ok()
+    assert statuses(database) == {**before, ids["anna"]: "failed"}
+
+
+@pytest.mark.parametrize(
+    "said", ["{", "[]", '{"recipients": "anna"}', '{"dry_run": 1}', '{"recipients": null, "only": true}', ""]
+)
+def test_what_a_row_says_of_restrictions_fails_closed(cli: Cli, database: Database, said: str) -> None:
+    """What cannot be read, or what a newer version says, lets nobody be written to."""
+    secret = key(cli)
+    acting(cli, secret, "send", "anna", *SMS).ok()
+    database.write(lambda tx: tx.execute(update(api_keys).values(restrictions=said)))
+    refused(acting(cli, secret, "send", "anna", *SMS))
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(notifications)).scalar_one() == 1
+
+
+def test_a_fixture_says_to_whom_a_key_may_submit(cli: Cli, database: Database, people: dict[str, str]) -> None:
+    """In a fixture recipients are usernames; applied again nothing changes; not said, it ends."""
+    restricted = "recipients: [bert, anna], dry_run: true"
+    said = f"api_keys:\n  - {{user: anna, name: ci, {restricted}, secret: {{file: k}}}}\n"
+    (cli.home / "f.yaml").write_text(said)
+    cli.call("fixtures", "apply", "-f", "f.yaml").ok()
+    assert cli.call("fixtures", "apply", "-f", "f.yaml", "--dry-run", "--exit-code").exit_code == 0
+    (row,) = cli.call("keys", "list", "-o", "json").ok().json()
+    assert row["restrictions"] == {"recipients": sorted(people.values()), "dry_run": True}
+    dumped = cli.call("fixtures", "dump").ok().stdout
+    assert (
+        all(each in dumped for each in ("dry_run: true", "recipients:", "- anna", "- bert")) or "[anna, bert]" in dumped
+    )
+    (cli.home / "f.yaml").write_text("api_keys:\n  - {user: anna, name: ci, secret: {file: k}}\n")
+    cli.call("fixtures", "apply", "-f", "f.yaml").ok()
+    (row,) = cli.call("keys", "list", "-o", "json").ok().json()
+    assert row["restrictions"] is None
+    (cli.home / "f.yaml").write_text(said.replace("bert", "nobody"))
+    assert cli.call("fixtures", "apply", "-f", "f.yaml").exit_code == 3
