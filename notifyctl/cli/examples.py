@@ -7,6 +7,7 @@ EXAMPLES = {
     "migrate down": "notifyctl migrate down base",
     "migrate status": "notifyctl migrate status -o json",
     "migrate history": "notifyctl migrate history",
+    "migrate roles": "notifyctl migrate roles --print | psql notify",
     "migrate sql": "notifyctl migrate sql > schema.sql",
     "migrate check": "notifyctl migrate check",
     "users create": "notifyctl users create anna --email anna@example.org --language de-AT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -32,6 +33,15 @@ _STATUS = (
     Field("head"),
     Field("pending", FieldKind.JSON),
 )
+_ROLES = (
+    Field("name", title="ROLE"),
+    Field("kind"),
+    Field("state", title="STATE"),
+    Field("about", title="WHAT FOR"),
+    Field("problems", FieldKind.JSON),
+)
+_ROLES_HINT = "notifyctl migrate roles --print | psql DATABASE, as a superuser or the database's owner"
+SHOWN_PROBLEMS = 3
 
 
 def _lock_timeout(text: str) -> int:
@@ -65,6 +75,9 @@ def up(
         database = run.system.admitted(admission.founds_schema)
         done = migrations.up(database, revision, lock_timeout or LOCK_TIMEOUT_MS)
         _tell(run, done)
+        if outdated := [each for each in migrations.roles(database) if each.problems]:
+            names = ", ".join(f"{each.name} ({_few(each.problems)})" for each in outdated)
+            run.out.say(f"the rights of roles are out of date: {names}; notifyctl migrate roles --print has the SQL")
 
 
 @app.command(scope=Scope.MIGRATE_WRITE, shows=_REVISIONS)
@@ -130,6 +143,37 @@ def check(ctx: typer.Context) -> None:
         if found.differences:
             raise _mismatch(database.label, found)
         run.out.say(f"{database.label} is as it should be")
+
+
+@app.command(scope=Scope.MIGRATE_READ, shows=_ROLES)
+def roles(
+    ctx: typer.Context,
+    print_: Annotated[
+        bool, typer.Option("--print", help="Print the SQL that makes the roles and gives them their rights.")
+    ] = False,
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="NAME", help="With what the roles' names begin.")
+    ] = "notifyctl",
+) -> None:
+    """Show PostgreSQL's roles with the least rights; exits 8 where their rights are out of date.
+
+    They are owner, dispatch, submit, operate and read; one is known by its comment. --print does not connect.
+    """
+    with invocation(ctx) as run:
+        if print_:
+            run.out.write(migrations.roles_sql(prefix))
+            return
+        found = migrations.roles(run.system.admitted())
+        run.out.records(found, _ROLES, id_name="name")
+        if not found:
+            run.out.say("there are none here: notifyctl migrate roles --print | psql DATABASE")
+        if outdated := [each.name for each in found if each.problems]:
+            raise SchemaMismatch(f"the rights of {', '.join(outdated)} are out of date", _ROLES_HINT)
+
+
+def _few(problems: Sequence[str]) -> str:
+    more = len(problems) - SHOWN_PROBLEMS
+    return "; ".join(problems[:SHOWN_PROBLEMS]) + (f"; {more} more" if more > 0 else "")
 
 
 def _mismatch(label: str, found: Comparison) -> SchemaMismatch:

@@ -12,6 +12,7 @@ from notifyctl.core.migration import Difference, Revision, SchemaStatus
 
 if TYPE_CHECKING:
     from notifyctl.store.db.database import Database
+    from notifyctl.store.roles import RoleState
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +82,18 @@ def compare(database: Database) -> Comparison:
 
     differences = revisions.check(database)
     return Comparison(differences, behind=bool(differences) and bool(revisions.status(database).pending))
+
+
+def roles_sql(prefix: str) -> str:
+    """Return the SQL for PostgreSQL's roles with the least rights. Does not connect."""
+    from notifyctl.store import roles
+
+    return roles.sql(prefix)
+
+
+def roles(database: Database) -> list[RoleState]:
+    """Return the roles that have rights in the database, and in what they differ from what they should have."""
+    from notifyctl.store import roles
+
+    with database.read() as tx:
+        return roles.states(tx)

@@ -147,6 +147,10 @@ class Dialect(ABC):
         """Give up waiting for a lock after that time, in this transaction."""
 
     @abstractmethod
+    def become_owner(self, conn: Connection) -> None:
+        """Make what this transaction makes the owner's, where the tables have a role for that (`migrate roles`)."""
+
+    @abstractmethod
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         """Tell those who listen to a channel each of the payloads, when the transaction commits."""
 
@@ -252,6 +256,11 @@ class _PostgreSQL(Dialect):
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
 
+    def become_owner(self, conn: Connection) -> None:
+        owner = conn.execute(_OWNER).scalar()
+        if owner is not None:
+            conn.execute(select(func.set_config("role", owner, True)))  # True: SET LOCAL
+
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         if payloads:
             conn.execute(_NOTIFY, {"channel": channel, "payloads": list(payloads)})
@@ -353,6 +362,9 @@ class _SQLite(Dialect):
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Whoever is here holds the only lock."""
 
+    def become_owner(self, conn: Connection) -> None:
+        """There are no roles."""
+
     def notify(self, conn: Connection, channel: str, payloads: Sequence[str]) -> None:
         """Nobody can listen."""
 
@@ -378,6 +390,13 @@ _NOTIFY = select(
 _LACKING = text(
     "SELECT t, r FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS asked(t, r)"
     " WHERE NOT coalesce(has_table_privilege(to_regclass(t)::oid, r), true) ORDER BY t, r"
+)
+
+
+_OWNER = text(
+    "SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner"
+    " WHERE c.oid = to_regclass('alembic_version') AND r.rolname <> current_user"
+    " AND shobj_description(r.oid, 'pg_authid') LIKE 'notifyctl owner:%' AND pg_has_role(r.oid, 'MEMBER')"
 )
 
 

@@ -155,6 +155,7 @@ def _begin(database: Database, conn: Connection, lock_timeout_ms: int | None) ->
     database.dialect.serialize(conn, _LOCK)
     if lock_timeout_ms is not None:
         database.dialect.limit_lock_wait(conn, lock_timeout_ms)
+    database.dialect.become_owner(conn)
     return _known(database, conn)
 
 
