@@ -1,0 +1,115 @@
+"""Everything can be done with PostgreSQL's roles of the least rights: the README's walk-through, and every command."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from notifyctl.store import rights
+from notifyctl.store.db.database import Database
+from notifyctl.store.roles import TABLES
+from tests.cli.test_matrix import _filled
+from tests.support import roles
+from tests.support.command import Cli
+from tests.support.shell import Shell
+from tests.support.threefold import add_providers
+from tests.support.tree import LEAVES, NOT_HERE, line
+from tests.test_packaging import _free_port, _ok, _statuses, _until_listening, blocks
+
+OTHERS = {"migrate up": "owner", "migrate down": "owner", "audit purge": "owner", "dispatch": "dispatch"}
+"""What an operator does not run: everything else is the operator's."""
+MORE = (
+    ("users", "update", "anna", "--language", "de"),
+    ("users", "contacts", "add", "anna", "sms", "+14155552345"),
+    ("users", "contacts", "remove", "anna", "sms", "+14155552345"),
+    ("suppressions", "add", "email", "bob@example.org", "--reason", "r"),
+    ("suppressions", "remove", "email", "bob@example.org", "--yes"),
+    ("limits", "set", "anna", "--per-minute", "5"),
+    ("limits", "set", "anna", "--per-minute", "none"),
+    ("prefs", "set", "anna", "email", "--cap", "3", "--quiet", "22:00-07:00"),
+    ("prefs", "clear", "anna", "email"),
+    ("categories", "create", "news", "--kind", "marketing"),
+    ("prefs", "opt-out", "anna", "news"),
+    ("prefs", "opt-in", "anna", "news"),
+    ("categories", "delete", "news", "--yes"),
+    ("notifications", "cancel", "--all", "--yes"),
+    ("notifications", "restore", "--all", "--yes"),
+    ("dlq", "retry", "--all", "--yes"),
+    ("metrics", "rollup"),
+    ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--attach", "file.txt"),
+    ("secrets", "rotate"),
+    ("secrets", "status"),
+    ("users", "delete", "anna", "--cancel-pending", "--yes"),
+)
+"""Besides each command once: what they write otherwise."""
+
+
+@pytest.fixture
+def urls(postgresql_url: str) -> Iterator[dict[str, str]]:
+    """Somebody in each role of a migrated database."""
+    with roles.least_privileged(postgresql_url) as made:
+        yield made
+
+
+def test_the_walk_through_with_the_least_privileged_roles(urls: dict[str, str], tmp_path: Path) -> None:
+    """Each line by whoever it is for: the owner migrates, a dispatcher dispatches, an operator does the rest."""
+    (sandbox,), commands = blocks("Walk-through")
+    port, home = str(_free_port()), tmp_path / "home"
+    home.mkdir()
+    by = {
+        kind: Shell(home, tmp_path / "tools", {"HOME": str(home), "NOTIFYCTL_DATABASE_URL": url})
+        for kind, url in urls.items()
+    }
+    serving = by["operate"].start(f"exec {sandbox.replace('8025', port)}")
+    try:
+        _until_listening(port)
+        for command in commands:
+            found = re.search(r"notifyctl (migrate up|dispatch)\b", command)
+            shell = by[OTHERS[found[1]] if found else "operate"]
+            done = shell.run(command.replace(":8025", f":{port}"))
+            _ok(done, command)
+            assert "permission denied" not in done.stderr, (command, done)
+        assert _statuses(by["operate"]) == {"email": "sent", "push": "pending"}
+    finally:
+        os.killpg(serving.pid, signal.SIGTERM)
+        serving.communicate(timeout=30)
+
+
+@pytest.mark.slow
+def test_every_command_with_the_operators_role(urls: dict[str, str], postgresql_url: str, bare_cli: Cli) -> None:
+    """None of them wants a right that the role does not have, whatever else becomes of it."""
+    bare_cli.env["NOTIFYCTL_DATABASE_URL"] = postgresql_url
+    ids = _filled(postgresql_url, "one")
+    with psycopg.connect(postgresql_url, autocommit=True) as conn:
+        conn.execute("DELETE FROM provider_configs")
+    add_providers(bare_cli, "http://127.0.0.1:9")
+    (bare_cli.home / "file.txt").write_text("x")
+    bare_cli.env["NOTIFYCTL_DATABASE_URL"] = urls["operate"]
+    refused = {}
+    lines = [line(path, ids) for path in sorted(LEAVES) if path not in (*NOT_HERE, *OTHERS)]
+    for words in [*lines, *map(list, MORE)]:
+        yes = ["--yes"] if "--yes" not in words and _takes_yes(words) else []
+        done = bare_cli.call(*words, *yes, input="x\nx\n")
+        if "permission denied" in done.stderr:
+            refused[" ".join(words)] = done.stderr
+    assert refused == {}
+
+
+def _takes_yes(words: list[str]) -> bool:
+    path = max((path for path in LEAVES if words[: len(path.split())] == path.split()), key=len)
+    return any(param.name == "yes" for param in LEAVES[path].params)
+
+
+def test_a_dispatcher_of_its_role_asks_for_no_more(urls: dict[str, str]) -> None:
+    """What it looks for when it enters is what the role is given."""
+    db = Database(urls["dispatch"])
+    with db.read() as tx:
+        rights.require_dispatching(tx)
+    db.close()
+    assert set(TABLES) >= set(rights.DISPATCHING)
