@@ -21,7 +21,8 @@ _FILES = ("DIR", "FILE", "F", "FILE|-")
 _IDS = {"notifications": "notification", "dlq": "dead_letter", "keys": "key"}
 _BY_NAME = {"user": "user", "provider": "provider", "profile": "profile", "config": "file", "settings": "setting",
             "by": "user", "reassign_templates_to": "user", "names": "provider",
-            "template": "template", "from_notification": "notification", "save": "file"}  # fmt: skip
+            "template": "template", "from_notification": "notification", "notification": "notification",
+            "save": "file"}  # fmt: skip
 
 
 def outline() -> dict[str, Any]:
@@ -102,6 +103,8 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
         return sorted(providers.settings()) if path == "providers add" else "provider"
     if param.name in ("name", "names") and noun == "templates":
         return "" if path == "templates create" else "template"
+    if metavar == "WEBHOOK":
+        return "webhook"
     if metavar == "BATCH":
         return "batch"
     if metavar == "CATEGORY":

@@ -17,3 +17,8 @@ def ordered_id(now: int) -> str:
     """
     value = (now & (1 << 48) - 1) << 80 | 0x7 << 76 | (next(_COUNT) & 0xFFF) << 64
     return str(uuid.UUID(int=value | 0b10 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)))
+
+
+def earliest_id(at: int) -> str:
+    """Return the id below which none was made at that moment or later."""
+    return str(uuid.UUID(int=(max(at, 0) & (1 << 48) - 1) << 80))

@@ -17,13 +17,14 @@ _QUERIES = {
     "key": store.keys_like,
     "category": store.categories_like,
     "batch": store.batches_like,
+    "webhook": store.webhooks_like,
 }
 
 
 def find(db: Database, kind: str, beginning: str) -> list[tuple[str, str]]:
     """Return at most `MOST` values of a kind that begin so, the newest first, each with what it is.
 
-    Kinds: user, provider, template, notification, dead_letter, key, category, batch; of any other there are none.
+    Kinds are those of `_QUERIES`; of any other there are none.
     """
     query = _QUERIES.get(kind)
     if query is None:

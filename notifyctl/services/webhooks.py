@@ -94,8 +94,10 @@ def new_secret() -> bytes:
     return secrets.token_bytes(SECRET_BYTES)
 
 
-def create(db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes, *, loopback: bool) -> NewWebhook:
-    """Store a new webhook of a user's.
+def create(
+    db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes, *, is_new: bool, loopback: bool
+) -> NewWebhook:
+    """Store a new webhook of a user's; `is_new`: nobody knows its secret yet.
 
     Raises UsageError for what cannot be meant, NotFound for the user, Conflict where the user has one of that name,
     NotAllowed without an encryption key.
@@ -111,7 +113,7 @@ def create(db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes
         if not put(tx, made):
             raise _taken(user.username, made.name, "")
         shown = _shown(OwnedWebhook(made, user.username), _NONE, tx.now)
-        return NewWebhook(**asdict(shown), created=True, secret=secret_text(secret))
+        return NewWebhook(**asdict(shown), created=True, secret=secret_text(secret) if is_new else None)
 
     return db.write(work)
 

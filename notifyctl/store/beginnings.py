@@ -12,6 +12,7 @@ from notifyctl.store.schema.tables import (
     categories,
     notification_dlq,
     notification_templates,
+    notification_webhooks,
     notifications,
     provider_configs,
     provider_states,
@@ -78,3 +79,13 @@ def batches_like(beginning: str, most: int) -> Select[Any]:
     b = batches.c
     found = select(b.name, b.source, b.created_at).where(b.name.startswith(beginning, autoescape=True))
     return found.order_by(b.created_at.desc(), b.id.desc()).limit(most)
+
+
+def webhooks_like(beginning: str, most: int) -> Select[Any]:
+    """Select webhooks' names, with whose they are."""
+    w = notification_webhooks.c
+    found = select(w.name, users.c.username, w.created_at).join_from(
+        notification_webhooks, users, users.c.id == w.user_id
+    )
+    found = found.where(w.name.startswith(beginning, autoescape=True))
+    return found.order_by(w.created_at.desc(), w.id.desc()).limit(most)

@@ -27,6 +27,7 @@ NEVER_OPEN = frozenset(
         "config path",
         "fixtures schema",
         "audit actions",
+        "webhooks events",
         "keys scopes",
         "webhooks listen",
         "webhooks verify",
@@ -47,6 +48,9 @@ WORDS = {
     "dispatch": ("--once",),
     "receipts ingest": ("-",),
     "webhooks create": ("anna", "https://example.org/hook", "--event", "sent"),
+    "webhooks update": ("orders", "--timeout", "3"),
+    "webhooks rotate-secret": ("orders", "--secret-file", "s"),
+    "webhooks delete": ("orders", "--yes"),
     "batches cancel": ("spring", "--yes"),
     "audit purge": ("--older-than", "1s", "--yes"),
 }

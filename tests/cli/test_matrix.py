@@ -33,7 +33,7 @@ HOSTILE = '=[/b]\x1b[31m\x9b5m\u202e\u2028\t\r\nline,"two" | <b>`x`'
 WIDE = "très long 寬 " * 40
 DATA = ("empty", "one", "many", "wide", "hostile")
 TEXTS = {"wide": WIDE, "hostile": HOSTILE}
-KNOWN = ("users", "keys", "providers", "notifications", "dlq", "metrics", "config")
+KNOWN = ("users", "keys", "providers", "notifications", "dlq", "metrics", "config", "webhooks")
 LISTS = {"json", "yaml", "ndjson", "csv", "id"}
 
 
@@ -71,6 +71,7 @@ def _filled(url: str, name: str) -> dict[str, str]:
     )
     ids = {"notifications": made[0], "dlq": failed[0], "providers": provider}
     ids["keys"] = _more(db, whom, failed, text)
+    ids["webhooks"] = _told(db, whom, failed, text)
     db.close()
     return ids
 
@@ -107,6 +108,20 @@ def _more(db: Database, whom: str, failed: list[str], text: str) -> str:
 
     db.write(write)
     return key
+
+
+def _told(db: Database, whom: str, failed: list[str], text: str) -> str:
+    """Write a webhook and what it was told, each with this text; return a delivery's id."""
+    off = {"is_active": False, "disabled_at": 2_000, "disabled_because": text}
+    hook = seed.webhook(db, whom, name="orders", failing_since=1_000, **off)
+    rows = [
+        {"id": f"{n:08d}-0000-7000-8000-000000000001", "webhook_id": hook, "notification_id": id_, "payload": text,
+         "event_type": "notification.failed", "attempt_count": 1, "ended": "given_up", "response_body": text,
+         "attempts": json.dumps([{"at": 1_000, "ms": 5, "problem": text}, {"at": 2_000, "ms": 7, "status": 500}])}
+        for n, id_ in enumerate(failed)
+    ]  # fmt: skip
+    db.write(lambda tx: tx.execute(insert(tables.webhook_deliveries), rows))
+    return rows[0]["id"]
 
 
 @pytest.fixture(scope="module")

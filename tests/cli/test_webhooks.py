@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from notifyctl.core.change import Bury, Row
 from notifyctl.core.errors import UsageError
+from notifyctl.core.model import Category, Channel
 from notifyctl.core.sealing import parse_keys
 from notifyctl.core.webhook import keeping
+from notifyctl.core.webhook.event import WebhookEvent
 from notifyctl.core.webhook.signing import secret_of, secret_text
 from notifyctl.store import webhooks as store
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import audit_logs
+from notifyctl.store.queue.apply import apply
+from notifyctl.store.schema.tables import audit_logs, webhook_deliveries
 from tests.support import seed
 from tests.support.command import Cli, Result
 
@@ -240,3 +244,276 @@ def test_what_a_webhook_is_called_by(cli: Cli, database: Database) -> None:
         with pytest.raises(UsageError) as ambiguous:
             store.find(tx, "orders")
     assert ambiguous.value.hint == "candidates: bert/orders, cora/orders"
+
+
+def test_show(cli: Cli, database: Database) -> None:
+    """How it fares, what it was told, what was done to it; the URL whole only where that is asked for."""
+    row = made(cli)
+    tell(cli, database, row["user_id"])
+    shown = hooks(cli, "show", "example.org", "-o", "json").ok()
+    assert "s3cr3t" not in shown.stdout + hooks(cli, "show", "example.org", "-o", "table").ok().stdout
+    found = shown.json()
+    assert (found["url"], found["waiting"], found["undelivered"], found["success"]) == (None, 1, 1, None)
+    assert [each["event_type"] for each in found["deliveries"]] == ["notification.failed"]
+    assert [each["action"] for each in found["timeline"]] == ["create"]
+    assert hooks(cli, "show", "example.org", "--reveal-url", "-o", "json").ok().json()["url"] == URL
+    assert hooks(cli, "show", "nothing").exit_code == 3
+
+
+def test_a_key_that_only_looks_does_not_see_the_url(cli: Cli, database: Database) -> None:
+    """To know it is to be able to write there."""
+    made(cli)
+    key = (
+        cli.call("keys", "create", "anna", "--name", "k", "--scope", "webhooks:read", "-o", "secret")
+        .ok()
+        .stdout.strip()
+    )
+    cli.env["NOTIFYCTL_API_KEY"] = key
+    hooks(cli, "show", "example.org").ok()
+    refused = hooks(cli, "show", "example.org", "--reveal-url")
+    assert (refused.exit_code, refused.stdout) == (4, "")
+
+
+def tell(cli: Cli, database: Database, user_id: str, count: int = 1, **values: Any) -> list[str]:
+    """Let so many notifications of a user's fail, so that webhooks are told; return their ids."""
+    found = seed.pending(database, user_id, count=count, **values)
+    rest: dict[str, Any] = {
+        "last_attempted": None,
+        "provider_response": None,
+        "retry_history": None,
+        "fails_over": True,
+    }
+    why = {"failed_at": 2_000, "attempt_count": 1, "error_message": "no\nreason", "category": Category.INVALID_PAYLOAD}
+    changes = [Bury(of=Row(id_, None, "sendgrid", Channel.EMAIL, 1_000), **rest, **why) for id_ in found]
+    database.write(lambda tx: apply(tx, changes))
+    return found
+
+
+# Changing
+
+
+def test_update_changes_what_is_given(cli: Cli, database: Database) -> None:
+    """And nothing else; a field that stays what it was is no change, and the trail tells old and new."""
+    row = made(cli)
+    done = hooks(
+        cli, "update", "example.org", "--event", "*", "--name", "b", "--timeout", "20", "--all-users", "-o", "json"
+    )
+    after = done.ok().json()
+    kept = {"retry_count", "timeout_seconds", "host", "created_at", "id", "state"}
+    assert {name: after[name] for name in kept} == {name: row[name] for name in kept}
+    assert (after["events"], after["name"], after["all_users"]) == (["notification.*"], "b", True)
+    assert trail(database)[-1] == (
+        "update",
+        {
+            "events": [["notification.sent", "notification.failed"], ["notification.*"]],
+            "name": ["example.org", "b"],
+            "all_users": [False, True],
+        },
+    )
+    hooks(cli, "update", "b", "--own-only").ok()
+    assert hooks(cli, "update", "b").exit_code == 2
+    made(cli)
+    assert hooks(cli, "update", "b", "--name", "example.org").exit_code == 5
+    assert hooks(cli, "update", "b", "--url", "https://10.0.0.1/").exit_code == 2
+
+
+def test_another_url_is_another_receiver(cli: Cli, database: Database, anna: str) -> None:
+    """What the old one failed does not count for it; the trail has the hosts alone."""
+    id_ = seed.webhook(
+        database, anna, name="w", failing_since=1, failures_apart=2, failure_counted_at=1, rests_until=2**42
+    )
+    after = hooks(cli, "update", "w", "--url", "-", "-o", "json", input="https://example.net/s3cr3t").ok().json()
+    assert (after["state"], after["failing_since"], after["rests_until"]) == ("active", None, None)
+    assert trail(database) == [("update", {"host": ["example.org", "example.net"]})]
+    with database.read() as tx:
+        found = store.find(tx, id_).webhook
+    assert (found.url, found.failures_apart, found.failure_counted_at) == ("https://example.net/s3cr3t", 0, None)
+
+
+def test_disable_keeps_what_happens_and_enable_sends_it(cli: Cli, database: Database) -> None:
+    """What waits and what happens meanwhile is kept; --redeliver sends it, spaced, behind what is new."""
+    row = made(cli)
+    tell(cli, database, row["user_id"])
+    hooks(cli, "disable", "example.org", "--reason", "moves").ok()
+    tell(cli, database, row["user_id"], 2)
+    assert [each.ended for each in seed.deliveries(database)] == ["disabled"] * 3
+    hooks(cli, "disable", "example.org").ok()
+    done = hooks(cli, "enable", "example.org", "--redeliver", "--rate", "2/s", "-o", "json").ok().json()
+    assert (done["state"], done["queued"], done["disabled_at"]) == ("active", 3, None)
+    rows = seed.deliveries(database)
+    assert [(each.ended, each.is_replay, each.attempt_count) for each in rows] == [(None, True, 0)] * 3
+    first = rows[0].next_retry_at
+    assert [each.next_retry_at - first for each in rows] == [0, 500, 1_000]
+    assert [(action, facts.get("reason")) for action, facts in trail(database)[1:]] == [
+        ("disable", "moves"),
+        ("enable", None),
+    ]
+    assert hooks(cli, "enable", "example.org", "--rate", "2/s").exit_code == 2
+    assert hooks(cli, "enable", "example.org", "--redeliver").exit_code == 5
+
+
+def test_enable_sends_what_was_not_delivered_since_the_failures_began(cli: Cli, database: Database, anna: str) -> None:
+    """What happened before they began and was tried when they did is among it; what had been given up before is not."""
+    began = 10_000_000
+    hook = seed.webhook(database, anna, name="w", failing_since=began, failures_apart=3, failure_counted_at=began)
+    tell(cli, database, anna, 4)
+    tried = [{"at": began - 5_000, "ms": 1, "status": 500}, {"at": began, "ms": 1, "status": 500}]
+    cases: list[dict[str, Any]] = [
+        {"created_at": began - 9_000, "attempts": json.dumps(tried), "ended": "given_up"},
+        {"created_at": began - 9_000, "attempts": json.dumps(tried[:1]), "ended": "given_up"},
+        {"created_at": began + 1, "attempts": json.dumps(tried), "ended": "given_up"},
+        {"created_at": began + 2, "delivered": True},
+    ]
+    d = webhook_deliveries.c
+    rows = seed.deliveries(database, webhook_id=hook)
+    for row, values in zip(rows, cases, strict=True):
+        values = {"next_retry_at": None, "attempt_count": 10, **values}
+        database.write(lambda tx, r=row, v=values: tx.execute(update(webhook_deliveries).where(d.id == r.id).values(v)))  # type: ignore[misc]
+    assert hooks(cli, "enable", "w", "--redeliver", "-o", "json").ok().json()["queued"] == 2
+    after = {each.id: each.next_retry_at is not None for each in seed.deliveries(database)}
+    assert [after[row.id] for row in rows] == [True, False, True, False]
+    with database.read() as tx:
+        found = store.find(tx, hook).webhook
+    assert (found.failing_since, found.failures_apart, found.failure_counted_at) == (None, 0, None)
+
+
+# Secrets
+
+
+def test_after_a_rotation_both_sign_for_the_grace(cli: Cli, database: Database) -> None:
+    """The new one is shown once; the old one ends by itself, and at once where the grace is none."""
+    row = made(cli)
+    old = secret_of(row["secret"])
+    new = hooks(cli, "rotate-secret", "example.org", "-o", "json").ok().json()
+    assert secrets(cli, database, "example.org") == (secret_of(new["secret"]), old)
+    with database.read() as tx:
+        ends = store.find(tx, "example.org").webhook.previous_secret_ends or 0
+        assert abs(ends - tx.now - 86_400_000) < 60_000
+    assert secrets(cli, database, "example.org", at=ends) == (secret_of(new["secret"]),)
+    assert hooks(cli, "list", "-o", "json").ok().json()[0]["previous_secret_ends"] is not None
+    third = hooks(cli, "rotate-secret", "example.org", "--grace", "7d", "-o", "secret").ok()
+    assert "signs no more" in third.stderr
+    assert secrets(cli, database, "example.org")[1] == secret_of(new["secret"])
+    last = (
+        hooks(cli, "rotate-secret", "example.org", "--grace", "0", "--secret", "-", "-o", "json", input=OWN).ok().json()
+    )
+    assert "secret" not in last and last["previous_secret_ends"] is None
+    assert secrets(cli, database, "example.org") == (bytes(range(24)),)
+    assert "whsec_" not in str(trail(database))
+    assert [action for action, _ in trail(database)] == ["create", "rotate", "rotate", "rotate"]
+
+
+def test_rotations_that_are_none(cli: Cli, database: Database) -> None:
+    """A longer grace than seven days, the secret that it has, one of another length: nothing is changed."""
+    secret = secret_of(made(cli)["secret"])
+    own = secret_text(secret)
+    for args, text in (
+        (("--grace", "8d"), ""),
+        (("--secret", "-"), own),
+        (("--secret", "-"), own[:-4]),
+        (("-o", "id"), ""),
+    ):
+        refused = hooks(cli, "rotate-secret", "example.org", *args, input=text)
+        assert refused.exit_code == 2, args
+        assert own[6:] not in refused.stderr
+    assert secrets(cli, database, "example.org") == (secret,)
+
+
+def test_a_secret_whose_key_is_lost_can_be_replaced(cli: Cli, database: Database, anna: str) -> None:
+    """Without a grace the old one is not needed; with one it is named which row does not open."""
+    id_ = seed.webhook(database, anna, name="w")
+    refused = hooks(cli, "rotate-secret", "w")
+    assert (refused.exit_code, id_ in refused.stderr) == (4, True)
+    new = hooks(cli, "rotate-secret", "w", "--grace", "0s", "-o", "secret").ok().stdout.strip()
+    assert secrets(cli, database, "w") == (secret_of(new),)
+
+
+def test_delete_always_asks(cli: Cli, database: Database) -> None:
+    """It says what is lost; its deliveries go with it."""
+    row = made(cli)
+    tell(cli, database, row["user_id"])
+    refused = hooks(cli, "delete", "example.org")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "anna/example.org" in refused.stderr and "1 of them did not arrive" in refused.stderr
+    typed = cli.type("webhooks", "delete", "example.org", keys="n\n")
+    assert typed.exit_code == 2
+    hooks(cli, "delete", "example.org", "--yes").ok()
+    assert (ids(cli), seed.deliveries(database)) == ([], [])
+    assert trail(database)[-1] == ("delete", {"name": ["example.org", None], "host": ["example.org", None]})
+
+
+# Deliveries and events
+
+
+def test_deliveries_are_narrowed(cli: Cli, database: Database, anna: str) -> None:
+    """By each filter; what is named and is not there is not found rather than an empty list."""
+    bert = seed.user(database, "bert")
+    seed.webhook(database, anna, name="own")
+    seed.webhook(database, bert, name="all", all_users=True, events=("notification.failed",))
+    [first] = tell(cli, database, anna)
+    [second] = tell(cli, database, bert)
+    hooks(cli, "disable", "all").ok()
+
+    def found(*args: str) -> list[tuple[str, str]]:
+        rows = hooks(cli, "deliveries", "-o", "json", *args).ok().json()
+        return [(row["webhook"], row["notification_id"]) for row in rows]
+
+    assert found() == [("bert/all", second), ("bert/all", first), ("anna/own", first)]
+    assert found("--webhook", "own") == found("--webhook", "anna/own") == [("anna/own", first)]
+    assert found("--user", "bert") == [("bert/all", second)]
+    assert found("--notification", first) == [("bert/all", first), ("anna/own", first)]
+    assert found("--state", "disabled") == [("bert/all", second), ("bert/all", first)]
+    assert found("--state", "waiting") == [("anna/own", first)]
+    assert found("--event", "failed", "--webhook", "own") == [("anna/own", first)]
+    assert found("--event", "sent") == found("--until", "1h") == found("--state", "in-flight") == []
+    assert len(found("--since", "1h")) == len(found("--event", "*")) == 3
+    for name, value in (("--webhook", "x"), ("--user", "x"), ("--notification", "ffffffff")):
+        assert hooks(cli, "deliveries", name, value).exit_code == 3
+    assert hooks(cli, "deliveries", "--event", "sended").exit_code == 2
+
+
+def test_deliveries_page_by_page(cli: Cli, database: Database, anna: str) -> None:
+    """Newest first; each once, however they are read."""
+    seed.webhook(database, anna)
+    tell(cli, database, anna, 5)
+    everything = hooks(cli, "deliveries", "-o", "id").ok().stdout.split()
+    assert everything == [row.id for row in reversed(seed.deliveries(database))]
+    read, more = list[str](), tuple[str, ...]()
+    for _ in range(3):
+        part = hooks(cli, "deliveries", "--limit", "2", "-o", "id", *more).ok()
+        read += part.stdout.split()
+        more = ("--cursor", part.stderr.split("--cursor ")[1].split()[0]) if "--cursor" in part.stderr else more
+    assert read == everything
+
+
+def test_a_delivery_whole(cli: Cli, database: Database, anna: str) -> None:
+    """Its body, every attempt with its answer; by a unique beginning of its id."""
+    seed.webhook(database, anna, name="own", url=URL)
+    tell(cli, database, anna)
+    [row] = seed.deliveries(database)
+    tries = [
+        {"at": 1_700_000_000_000, "ms": 1_500, "status": 503},
+        {"at": 1_700_000_005_000, "ms": 9, "problem": "no\nanswer"},
+    ]
+    values = {"attempts": json.dumps(tries), "attempt_count": 2, "response_body": "busy", "response_status": 503}
+    database.write(lambda tx: tx.execute(update(webhook_deliveries).values(values)))
+    found = hooks(cli, "deliveries", row.id[:18], "-o", "json").ok().json()
+    assert found["payload"] == json.loads(row.payload)
+    assert found["attempts"] == [
+        {"at": "2023-11-14T22:13:20.000Z", "ms": 1_500, "status": 503},
+        {"at": "2023-11-14T22:13:25.000Z", "ms": 9, "problem": "no\nanswer"},
+    ]
+    assert (found["host"], found["webhook"], found["state"]) == ("example.org", "anna/own", "retrying")
+    person = hooks(cli, "deliveries", row.id, "-o", "table").ok().stdout
+    assert "HTTP 503" in person and "no answer" in person and '"type": "notification.failed"' in person
+    assert "s3cr3t" not in json.dumps(found) + person
+    assert len(hooks(cli, "deliveries", "-", "-o", "json", input=row.id).ok().json()) == 1
+    assert hooks(cli, "deliveries", "ffffffff").exit_code == 3
+    assert hooks(cli, "deliveries", row.id, "--state", "waiting").exit_code == 2
+
+
+def test_events(bare_cli: Cli) -> None:
+    """All that can be subscribed to, without a database."""
+    rows = bare_cli.call("webhooks", "events", "-o", "json").ok().json()
+    assert [row["event"] for row in rows] == [each.value for each in WebhookEvent]
+    assert all(row["about"] for row in rows)

@@ -17,7 +17,7 @@ VALUES = {
     "USER": "anna", "CHANNEL": "email", "C": "email", "ADDRESS": "anna@example.org", "TIME": "2035-01-01T00:00:00Z",
     "PROVIDER": "sendgrid", "P": "sendgrid", "FILE": "/dev/null", "FILE|-": "/dev/null", "F": "/dev/null",
     "DURATION": "1s", "D": "1s", "REASON": "why", "R": "why", "TIME|now": "now", "URL": "https://example.org/hook",
-    "N|none": "3", "BATCH": "spring", "E": "sent",
+    "N|none": "3", "BATCH": "spring", "E": "sent", "WEBHOOK": "orders",
 }  # fmt: skip
 # What these leaves need to do something rather than refuse.
 MORE = {

@@ -21,6 +21,7 @@ Action = Literal[
     "pause",
     "publish",
     "purge",
+    "redeliver",
     "refuse",
     "reopen",
     "reschedule",
@@ -34,6 +35,7 @@ Action = Literal[
     "rotate",
     "submit",
     "suppress",
+    "test",
     "unsuppress",
     "update",
 ]
@@ -118,6 +120,7 @@ WORDS = (
     AuditWord("pause", "it is held until somebody resumes it, or for a time", ("provider", "batch")),
     AuditWord("publish", "a draft became what is sent", ("template",)),
     AuditWord("purge", "the oldest part of the trail was removed", ("audit",)),
+    AuditWord("redeliver", "deliveries are sent to it once more, or made for what it was not told", ("webhook",)),
     AuditWord("refuse", "an API key was not allowed what it asked for", ("api_key",)),
     AuditWord("reopen", "a resolved dead letter is unresolved again", ("dead_letter",)),
     AuditWord("reschedule", "it is due at another time", ("notification",)),
@@ -131,6 +134,7 @@ WORDS = (
     AuditWord("rotate", "a secret was replaced by another", ("api_key", "webhook", "encryption_key")),
     AuditWord("submit", "many notifications were submitted by one transaction", ("batch",)),
     AuditWord("suppress", "an address must not be written to", ("suppression",)),
+    AuditWord("test", "a test event was sent to it", ("webhook",)),
     AuditWord("unsuppress", "an address may be written to again", ("suppression",)),
     AuditWord(
         "update",

@@ -110,17 +110,17 @@ def disable(tx: Tx, webhook_id: str, because: str | None) -> int:
     return len(tx.execute(ended.returning(d.id)).all())
 
 
-def requeue(tx: Tx, webhook_id: str, since: int, rate: float) -> int:
+def requeue(tx: Tx, webhook_id: str, since: int, rate: float, also: Sequence[str] = ()) -> int:
     """Queue again what a webhook was not delivered of what happened since a moment, tried or not; return how many.
 
-    They stand behind what is new, in the order in which they happened, `rate` of them due in each second from now on,
-    and their retries begin anew. What is under way is left alone.
+    `also` are the ids of some that happened before. They stand behind what is new, in the order in which they happened,
+    `rate` of them due in each second from now on, and their retries begin anew. What is under way is left alone.
     """
     o = webhook_deliveries.alias("owed").c
     place, step_us = func.row_number().over(order_by=(o.created_at, o.id)) - 1, max(1, round(1_000_000 / rate))
     owed = (
         select(o.id, place.label("place"))
-        .where(o.webhook_id == webhook_id, ~o.delivered, o.created_at >= since)
+        .where(o.webhook_id == webhook_id, ~o.delivered, or_(o.created_at >= since, tx.dialect.is_any(o.id, also)))
         .where(or_(o.lease_id.is_(None), o.next_retry_at <= tx.now))
         .subquery("those")
     )

@@ -1,0 +1,209 @@
+"""Changing webhooks: their settings, whether they are told anything, their secrets, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from notifyctl.core.audit.entry import AuditEntry
+from notifyctl.core.errors import Conflict, NotFound, UsageError
+from notifyctl.core.scope import Scope
+from notifyctl.core.sealing import Keyring
+from notifyctl.core.text import one_line
+from notifyctl.core.webhook import keeping
+from notifyctl.core.webhook.signing import secret_text
+from notifyctl.core.webhook.target import host_of
+from notifyctl.core.webhook.webhook import PREVIOUS_SECRET, SECRET, Webhook
+from notifyctl.services.webhooks import WHAT, Setup, WebhookReport, called, report
+from notifyctl.store import audit, users
+from notifyctl.store import webhooks as store
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import deliveries as queue
+from notifyctl.store.queue import redelivery
+from notifyctl.store.webhooks import OwnedWebhook
+
+GRACE_MS = 86_400_000
+LONGEST_GRACE_MS = 7 * GRACE_MS
+TOLD = 10
+WELL: Mapping[str, Any] = {
+    "failing_since": None,
+    "failures_apart": 0,
+    "failure_counted_at": None,
+    "slowed": 0,
+    "rests_until": None,
+}
+"""The columns of a receiver of whom nothing bad is known: the window of failures begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedWebhook(WebhookReport):
+    """A webhook with a new secret, which is known only now; None where it was given.
+
+    `dropped`: a secret from before the last rotation signed until now, and signs no more.
+    """
+
+    dropped: bool
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledWebhook(WebhookReport):
+    """A webhook that is told again; `queued` deliveries are sent once more."""
+
+    queued: int
+
+
+def update(db: Database, ref: str, setup: Setup, *, loopback: bool) -> WebhookReport:
+    """Change what is given. Of another URL's receiver nothing is known yet: whatever was counted begins anew.
+
+    Raises NotFound, UsageError for what cannot be meant, Conflict for the name of another one of the user's.
+    """
+    given = setup.columns(loopback=loopback)
+    if not given:
+        raise UsageError("nothing to change was given", "notifyctl webhooks update --help")
+
+    def work(tx: Tx) -> WebhookReport:
+        users.lock(tx, store.find(tx, ref).webhook.user_id)  # so that nobody takes the name meanwhile
+        owned = locked(tx, ref)
+        old = owned.webhook
+        new = {name: value for name, value in given.items() if getattr(old, name) != value}
+        if not new:
+            return report(tx, owned)
+        other = store.named(tx, old.user_id, new["name"]) if "name" in new else None
+        if other is not None:
+            raise Conflict(f"{owned.username} has a webhook {other.name!r} already", "another --name")
+        tx.audit("update", WHAT, [(old.id, _told(old, new))])
+        return _become(tx, owned, {**new, **(WELL if "url" in new else {})})
+
+    return db.write(work)
+
+
+def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: float = 0.0) -> EnabledWebhook:
+    """Let a webhook be told again, from now on; the window of its failures begins anew.
+
+    `redeliver`: what was not delivered since they began is sent as well, tried or not, each so long after the one
+    before. Raises NotFound, Conflict for a redelivery to one that neither failed nor was disabled.
+    """
+
+    def work(tx: Tx) -> EnabledWebhook:
+        owned = locked(tx, ref)
+        old = owned.webhook
+        began = [at for at in (old.failing_since, old.disabled_at) if at is not None]
+        if redeliver and not began:
+            raise Conflict(
+                f"webhook {called(owned)} works, and was not disabled: since when is not known",
+                f"notifyctl webhooks redeliver --webhook {called(owned)} --failed",
+            )
+        queued = redelivery.owed(tx, old.id, min(began), interval_ms) if redeliver else 0
+        facts = {"is_active": [old.is_active, True], **({"redelivered": queued} if redeliver else {})}
+        if redeliver or not old.is_active:
+            tx.audit("enable", WHAT, [(old.id, facts)])
+        now_well = {**WELL, "is_active": True, "disabled_at": None, "disabled_because": None}
+        return EnabledWebhook(**asdict(_become(tx, owned, now_well)), queued=queued)
+
+    return db.write(work)
+
+
+def disable(db: Database, ref: str, reason: str | None) -> WebhookReport:
+    """Tell a webhook nothing until it is enabled; what happens is kept, and what waits is too. Raises NotFound."""
+
+    def work(tx: Tx) -> WebhookReport:
+        owned = locked(tx, ref)
+        old = owned.webhook
+        if old.is_active:
+            waiting = queue.disable(tx, old.id, None)
+            facts = {"is_active": [True, False], "waiting": waiting, "reason": reason and one_line(reason)}
+            tx.audit("disable", WHAT, [(old.id, facts)])
+        return report(tx, store.find(tx, old.id))
+
+    return db.write(work)
+
+
+def rotate(db: Database, keyring: Keyring, ref: str, secret: bytes, grace_ms: int, *, is_new: bool) -> RotatedWebhook:
+    """Put another secret in the place of a webhook's; the old one signs as well for the grace.
+
+    `is_new`: nobody knows it yet. Raises NotFound, UsageError for the secret that it has, NotAllowed for the keys.
+    """
+
+    def work(tx: Tx) -> RotatedWebhook:
+        owned = locked(tx, ref)
+        old = owned.webhook
+        new = {SECRET: keeping.sealed(keyring, secret, keeping.place(old.id)), PREVIOUS_SECRET: None}
+        ends = tx.now + grace_ms if grace_ms else None
+        if ends is not None:  # else the old one is not even opened: it may be lost with its key
+            new[PREVIOUS_SECRET] = _kept_as_previous(owned, keyring, secret, tx.now)
+        tx.audit("rotate", WHAT, [(old.id, {"grace_ms": grace_ms, "grace_ends": ends})])
+        shown = _become(tx, owned, {**new, "previous_secret_ends": ends})
+        dropped = old.previous_secret is not None and (old.previous_secret_ends or 0) > tx.now
+        return RotatedWebhook(**asdict(shown), dropped=dropped, secret=secret_text(secret) if is_new else None)
+
+    return db.write(work)
+
+
+def find(db: Database, ref: str) -> WebhookReport:
+    """Return a webhook as it is shown. Raises NotFound, UsageError where several are meant."""
+    with db.read() as tx:
+        return report(tx, store.find(tx, ref))
+
+
+def url_of(db: Database, webhook_id: str) -> str:
+    """Return a webhook's whole URL, which may be a secret. Raises NotAllowed for a key that only looks at webhooks."""
+    with db.read() as tx:
+        if tx.actor.grant is not None:
+            tx.actor.grant.require(Scope.WEBHOOKS_WRITE)
+        return store.find(tx, webhook_id).webhook.url
+
+
+def timeline(db: Database, webhook_id: str) -> list[AuditEntry]:
+    """Return what was done to a webhook last, the newest first."""
+    with db.read() as tx:
+        return audit.newest(tx, WHAT, webhook_id, TOLD)
+
+
+def remove(db: Database, webhook_id: str) -> WebhookReport:
+    """Delete a webhook with its deliveries. Raises NotFound."""
+
+    def work(tx: Tx) -> WebhookReport:
+        owned = locked(tx, webhook_id)
+        shown = report(tx, owned)
+        store.remove(tx, owned.webhook.id)
+        tx.audit("delete", WHAT, [(owned.webhook.id, {"name": [shown.name, None], "host": [shown.host, None]})])
+        return shown
+
+    return db.write(work)
+
+
+def locked(tx: Tx, ref: str) -> OwnedWebhook:
+    """Return the webhook that is meant, locked. Raises NotFound, UsageError where several are meant."""
+    found = store.find(tx, ref)
+    webhook = store.lock(tx, found.webhook.id)
+    if webhook is None:
+        raise NotFound(f"webhook {called(found)} was deleted at this moment", "notifyctl webhooks list")
+    return OwnedWebhook(webhook, found.username)
+
+
+def _become(tx: Tx, owned: OwnedWebhook, values: Mapping[str, Any]) -> WebhookReport:
+    """Write columns of a webhook where they are others, and return it as it is shown."""
+    new = {name: value for name, value in values.items() if getattr(owned.webhook, name) != value}
+    if new:
+        new["updated_at"] = tx.now
+        store.change(tx, owned.webhook.id, new)
+    return report(tx, OwnedWebhook(replace(owned.webhook, **new), owned.username))
+
+
+def _kept_as_previous(owned: OwnedWebhook, keyring: Keyring, secret: bytes, now: int) -> str:
+    """Return the secret that signs now as it is stored beside the new one."""
+    signing = keeping.secrets(owned.webhook, keyring, now)[0]
+    if secret == signing:
+        raise UsageError(f"webhook {called(owned)} has that secret already", "another one, or none: one is made")
+    return keeping.sealed(keyring, signing, keeping.place(owned.webhook.id, PREVIOUS_SECRET))
+
+
+def _told(old: Webhook, new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit trail says of changes: of a URL its host, and that it is another where that stays."""
+    told = {name: [getattr(old, name), value] for name, value in new.items() if name != "url"}
+    if "url" in new:
+        told["host"] = [host_of(old.url), host_of(new["url"])]
+    return told
