@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.journal import DispatchLog, counts, told
+from notifyctl.cli.journal import DispatchLog, summary
 from notifyctl.cli.loops import loop_factory
 from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
@@ -179,6 +179,8 @@ def _options(
         policy=run.settings.policy,
         provider_urls=dict(run.settings.provider_urls),
         unsubscribe_url=run.settings.unsubscribe_url,
+        webhook_loopback=run.settings.webhook_loopback,
+        webhook_proxy=run.settings.webhook_proxy,
         **counts,
         **times,
     )
@@ -254,7 +256,7 @@ def _run(
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
     if journal is not None:
-        journal.inform(f"stopped: {told(counts(working.tally))}")
+        journal.inform(f"stopped: {summary(working.tally)}")
     return bool(interrupts)
 
 
@@ -296,13 +298,12 @@ def _report(working: Dispatcher | Supervisor, run: Invocation, *, summed_up: boo
     rows = [each for _, each in sorted(tally.providers.items())]
     if run.given.output in ("json", "yaml") and run.out.fields is None:
         totals = {"attempts": tally.attempts, "accepted": tally.accepted, "dead": tally.dead}
-        run.out.document(
-            {**totals, "providers": [{each.name: getattr(row, each.name) for each in FIELDS} for row in rows]}
-        )
+        providers = [{each.name: getattr(row, each.name) for each in FIELDS} for row in rows]
+        run.out.document({**totals, "providers": providers, "webhooks": asdict(tally.webhooks)})
     elif run.given.output is not None:
         run.out.records(rows, FIELDS, id_name="provider")
     elif run.given.verbose and not summed_up and not _is_watched(run):
-        run.out.say(told(counts(tally)))
+        run.out.say(summary(tally))
 
 
 app = single("Send what is due.", dispatch, scope=Scope.DISPATCH_RUN, shows=FIELDS)

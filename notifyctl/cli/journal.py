@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from notifyctl.cli.logs import formatter
 from notifyctl.config import Settings
 from notifyctl.dispatch.notices import Notice
-from notifyctl.dispatch.tally import Tally
+from notifyctl.dispatch.tally import HookTally, Tally
 
 SUMMARY_S = 60.0
 
@@ -33,14 +34,14 @@ class DispatchLog:
 
     async def summarize(self, tally: Callable[[], Tally], every_s: float = SUMMARY_S) -> None:
         """Write once a minute what was done in it, where something was, until cancelled."""
-        before: tuple[int, ...] = (0, 0, 0)
+        before, told = counts(Tally()), HookTally()
         while True:
             await asyncio.sleep(every_s)
-            now = counts(tally())
-            if now != before:
-                done = told(tuple(new - old for new, old in zip(now, before, strict=True)))
+            now, telling = counts(tally()), replace(tally().webhooks)
+            if (now, telling) != (before, told):
+                done = _said(tuple(new - old for new, old in zip(now, before, strict=True)), telling.minus(told))
                 self.inform(f"{done} in the last minute; {tally().in_flight} in flight")
-            before = now
+            before, told = now, telling
 
     def _write(self, level: int, text: str) -> None:
         if self._whole or level >= self._least:
@@ -53,7 +54,12 @@ def counts(tally: Tally) -> tuple[int, ...]:
     return tally.accepted, sum(each.retried for each in tally.providers.values()), tally.dead
 
 
-def told(done: tuple[int, ...]) -> str:
-    """Return counts in words."""
+def summary(tally: Tally) -> str:
+    """Return what was done, in words."""
+    return _said(counts(tally), tally.webhooks)
+
+
+def _said(done: tuple[int, ...], webhooks: HookTally) -> str:
     sent, retried, dead = done
-    return f"{sent:,} sent, {retried:,} to be retried, {dead:,} dead"
+    telling = webhooks.told()
+    return f"{sent:,} sent, {retried:,} to be retried, {dead:,} dead{f'; {telling}' if telling else ''}"

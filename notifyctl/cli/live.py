@@ -47,7 +47,7 @@ class View:
         """Return the picture of this moment; `ended`: the last one, in which nothing is said to go on."""
         self._measure()
         heads = [self._ending()] if ended else [self._heading(), self._pace()]
-        return Group(*heads, Text(), self._providers(ended=ended), *self._notices())
+        return Group(*heads, Text(), self._providers(ended=ended), *self._webhooks(), *self._notices())
 
     def _measure(self) -> None:
         now, done = time.monotonic(), self._dispatcher.tally.attempts
@@ -82,6 +82,10 @@ class View:
         for name, tally in sorted(self._dispatcher.tally.providers.items()):
             table.add_row(*_cells(name, tally, ended=ended))
         return table
+
+    def _webhooks(self) -> list[Text]:
+        told = self._dispatcher.tally.webhooks.told()
+        return [Text(told)] if told else []
 
     def _notices(self) -> list[Text]:
         return [Text(escaped(notice), overflow="ellipsis", no_wrap=True) for notice in self._dispatcher.tally.notices]

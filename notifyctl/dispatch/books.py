@@ -9,9 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from notifyctl.core.change import Release
 from notifyctl.core.outcome import describe
+from notifyctl.core.webhook.attempt import Delivery, HookReply
+from notifyctl.core.webhook.schedule import is_given_up
 from notifyctl.dispatch.notices import Notices
+from notifyctl.dispatch.queues import webhooks
 from notifyctl.dispatch.queues.questions import Asked
-from notifyctl.dispatch.tally import Tally
+from notifyctl.dispatch.queues.webhooks import HookResults
+from notifyctl.dispatch.tally import HookTally, Tally
+from notifyctl.store.queue.deliveries import Delivered
 from notifyctl.store.queue.record import AttemptResult, Recorded
 from notifyctl.store.receipts import RecordedReceipts
 
@@ -21,18 +26,29 @@ _BECAME = {"bury": "dead", "retry": "to be retried", "release": "given back"}
 
 
 class Books:
-    """Takes note of results that were recorded; `settled` is told of how many of a provider's."""
+    """Takes note of results that were recorded; `settled` is told of how many of a provider's.
+
+    `heard` is told of the moments at which webhooks may have been told.
+    """
 
     def __init__(
-        self, tally: Tally, notices: Notices, news: asyncio.Event, settled: Callable[[str, int], None]
+        self,
+        tally: Tally,
+        notices: Notices,
+        news: asyncio.Event,
+        settled: Callable[[str, int], None],
+        heard: Callable[[int], None],
     ) -> None:
         self._tally = tally
         self._notices = notices
         self._news = news
         self._settled = settled
+        self._heard = heard
 
     def note(self, results: Sequence[AttemptResult], recorded: Recorded) -> None:
         """Take note of a batch."""
+        if recorded.heard_at is not None:
+            self._heard(recorded.heard_at)
         for each in recorded.told:
             self._notices.say(f"{each.provider} {each.text}", each.good)
             self._news.set()
@@ -78,3 +94,39 @@ class ReceiptBooks:
         """Give the places of a batch back."""
         for provider, number in Counter(result.provider for result in results).items():
             self._settled(provider, number)
+
+
+class HookBooks:
+    """Takes note of what came of deliveries; `settled` is told of how many items, `again` that more may go now."""
+
+    def __init__(
+        self, tally: HookTally, notices: Notices, settled: Callable[[str, int], None], again: Callable[[], None]
+    ) -> None:
+        self._tally = tally
+        self._notices = notices
+        self._settled = settled
+        self._again = again
+
+    def note(self, results: Sequence[HookResults], became: Delivered) -> None:
+        """Take note of a batch."""
+        for text in became.told:
+            self._notices.say(text)
+        for each in (attempted for result in results for attempted in result.results):
+            if each.reply is not None and each.delivery.id not in became.stale:
+                self._count(each.delivery, each.reply)
+        self._again()
+
+    def free(self, results: Sequence[HookResults]) -> None:
+        """Give the places of a batch back."""
+        self._settled(webhooks.NAME, len(results))
+
+    def _count(self, delivery: Delivery, reply: HookReply) -> None:
+        if reply.is_success:
+            self._tally.delivered += 1
+        elif is_given_up(delivery.attempt, delivery.retry_count):
+            self._tally.given_up += 1
+        else:
+            self._tally.failed += 1
+        if log.isEnabledFor(logging.DEBUG):
+            said = reply.status if reply.status is not None else reply.problem
+            log.debug("%s webhook %s attempt %d: %s", delivery.id, delivery.webhook_id, delivery.attempt, said)

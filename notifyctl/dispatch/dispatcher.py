@@ -17,11 +17,12 @@ from notifyctl.dispatch.adopting import Adopting
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chores
 from notifyctl.dispatch.early import EarlyReceipts
-from notifyctl.dispatch.lanes import Lanes, NotificationLanes
+from notifyctl.dispatch.lanes import HookLanes, Lanes, NotificationLanes
 from notifyctl.dispatch.notices import Notices
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.presence import Presence
 from notifyctl.dispatch.queues.questions import Asked, Question
+from notifyctl.dispatch.queues.webhooks import Webhooks
 from notifyctl.dispatch.recorder import Recorder
 from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import LAST_RECORDS_S, Run
@@ -42,7 +43,8 @@ UNRECORDED_S = 0.01
 class Parts:
     """What a dispatcher is made of; `wiring` makes it.
 
-    `lanes` send, those of `questions` ask after receipts. `news` is set when something became of a provider.
+    `lanes` send, those of `questions` ask after receipts, that of `webhooks` delivers what they are told, by
+    `hook_queue`. `news` is set when something became of a provider.
     """
 
     options: DispatchOptions
@@ -53,6 +55,8 @@ class Parts:
     roster: Roster
     lanes: NotificationLanes
     questions: Lanes[Question, Asked]
+    webhooks: HookLanes
+    hook_queue: Webhooks
     recorders: Sequence[Recorder[Any]]
     chores: Chores
     early: EarlyReceipts
@@ -62,6 +66,11 @@ class Parts:
     tally: Tally
     notices: Notices
     news: asyncio.Event
+
+    @property
+    def every_lane(self) -> tuple[Lanes[Any, Any], ...]:
+        """All lanes of all kinds."""
+        return self.lanes, self.questions, self.webhooks
 
 
 class Dispatcher:
@@ -76,8 +85,8 @@ class Dispatcher:
         """Claim no more, let the running calls end for at most the drain's time, record, and leave."""
         self._parts.run.stop()
         self._parts.threads.hurry(self.options.drain_s + LAST_RECORDS_S)
-        self._parts.lanes.stop()
-        self._parts.questions.stop()
+        for lanes in self._parts.every_lane:
+            lanes.stop()
 
     async def run(self) -> None:
         """Dispatch until stopped; with `once` until what was due is worked off.
@@ -100,7 +109,7 @@ class Dispatcher:
         finally:
             self.stop()
             until = parts.run.drained_by()
-            await asyncio.gather(parts.lanes.drain(until), parts.questions.drain(until))
+            await asyncio.gather(*(lanes.drain(until) for lanes in parts.every_lane))
             await self._last_records(recordings)
             await parts.chores.end()
             await self._leave()
@@ -110,8 +119,8 @@ class Dispatcher:
         parts = self._parts
         with _task(parts.run.wait()) as told:
             while not parts.run.is_told:
-                parts.lanes.open()
-                parts.questions.open()
+                for lanes in parts.every_lane:
+                    lanes.open()
                 running = self._running()
                 if running:
                     parts.run.busy()
@@ -130,16 +139,17 @@ class Dispatcher:
                     await parts.roster.refresh()
 
     def _running(self) -> set[asyncio.Task[None]]:
-        """Return the lanes that keep the run from its end: those that send, with `once` also those that ask."""
-        sending, asking = self._parts.lanes.running(), self._parts.questions.running()
-        return sending | asking if self._parts.run.once else sending
+        """Return the lanes that keep the run from its end: those that send, with `once` all of them."""
+        sending, *others = (lanes.running() for lanes in self._parts.every_lane)
+        return sending.union(*others) if self._parts.run.once else sending
 
     def _is_done(self) -> bool:
         """Return whether a dispatcher without a running lane is at its end.
 
         With `once` what is not yet recorded may still be news: that a breaker opened, and another provider takes over.
         """
-        waits_for_news = self._parts.lanes.unrecorded and self._parts.run.was_busy
+        unrecorded = self._parts.lanes.unrecorded + self._parts.webhooks.unrecorded
+        waits_for_news = unrecorded and self._parts.run.was_busy
         return self._parts.budget.spent or (self._parts.run.once and not waits_for_news)
 
     def _patience(self, running: set[asyncio.Task[None]]) -> float | None:
@@ -169,7 +179,7 @@ class Dispatcher:
             recorder.finish()
         _, late = await asyncio.wait(recordings, timeout=parts.run.records_left_s())
         kept = sum(recorder.kept for recorder in parts.recorders)
-        waiting = parts.lanes.unrecorded + parts.questions.unrecorded if late else 0
+        waiting = sum(lanes.unrecorded for lanes in parts.every_lane) if late else 0
         if lost := kept + waiting:
             self.tally.unrecorded = lost
             parts.notices.say(f"{lost} results could not be recorded; their leases expire")
@@ -186,6 +196,7 @@ class Dispatcher:
             with suppress(DatabaseUnavailable, CommitUnknown):
                 await parts.threads.write(self._left)
         await parts.wire.aclose()
+        await parts.hook_queue.aclose()
         await parts.tokens.aclose()
         await asyncio.to_thread(parts.threads.close)
 

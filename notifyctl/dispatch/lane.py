@@ -81,9 +81,9 @@ class Lane(Generic[Item, Done]):
         self._freed.set()
         self._wakeup.ring()
 
-    def hint(self) -> None:
-        """Take note that there may be something to take: the wait for the next look ends."""
-        self._wakeup.ring()
+    def hint(self, *, own: bool = False) -> None:
+        """Take note that there may be something to take: the wait for the next look ends; `own`: for this lane only."""
+        self._wakeup.ring(own=own)
 
     def settled(self, number: int) -> None:
         """Take note that so many results were recorded."""

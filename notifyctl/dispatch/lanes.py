@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic
 
 from notifyctl.core.model import Claim
+from notifyctl.core.webhook.attempt import Delivery
 from notifyctl.dispatch.lane import Lane
 from notifyctl.dispatch.queues import Done, Item
+from notifyctl.dispatch.queues.webhooks import NAME, HookResults
 from notifyctl.dispatch.roster import Roster
 from notifyctl.store.queue.claim import StandIn
 from notifyctl.store.queue.record import AttemptResult
 
 NotificationLane = Lane[Claim, AttemptResult]
+HookLane = Lane[Sequence[Delivery], HookResults]
 
 
 class Lanes(Generic[Item, Done]):
@@ -118,3 +121,33 @@ class NotificationLanes(Lanes[Claim, AttemptResult]):
     def _has_more_to_do(self, provider: str) -> bool:
         new = set(self._roster.stand_ins(provider)) - self._stood_in.get(provider, set())
         return bool(new) and not self._is_running(provider)
+
+
+class HookLanes(Lanes[Sequence[Delivery], HookResults]):
+    """The one lane that delivers to webhooks. With `once` it begins again where there may be more since it ended."""
+
+    def __init__(self, make: Callable[[str], HookLane], *, once: bool) -> None:
+        super().__init__(lambda: (NAME,), make)
+        self._once = once
+        self._again = False
+        self._stopped = False
+
+    def open(self) -> None:
+        """Open the lane, and again where there may be something new for it."""
+        super().open()
+        lane, task = self._lanes[NAME]
+        if self._once and self._again and task.done() and not self._stopped:
+            self._again = False
+            self._run(NAME, lane)
+
+    def hint(self) -> None:
+        """Let the lane look at once: there may be something to deliver."""
+        if NAME in self._lanes:
+            self._again = True
+            self._lanes[NAME][0].hint(own=True)
+            self.open()
+
+    def stop(self) -> None:
+        """Let the lane take nothing more."""
+        self._stopped = True
+        super().stop()

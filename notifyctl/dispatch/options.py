@@ -16,7 +16,8 @@ class DispatchOptions:
 
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
-    dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about.
+    dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about. With
+    `webhook_loopback` webhooks may be on this machine, by a `webhook_proxy` all others are called.
     """
 
     once: bool = False
@@ -34,3 +35,5 @@ class DispatchOptions:
     policy: Policy = field(default_factory=Policy)
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     unsubscribe_url: str | None = None
+    webhook_loopback: bool = False
+    webhook_proxy: str | None = None

@@ -26,7 +26,7 @@ from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.notices import Notice, timed
 from notifyctl.dispatch.options import DispatchOptions
-from notifyctl.dispatch.tally import NOTICES_KEPT, Tally, summed
+from notifyctl.dispatch.tally import NOTICES_KEPT, Tally, hooks_summed, summed
 
 LONGEST_WAIT_S = 60.0
 SETTLED_S = 60.0
@@ -174,7 +174,7 @@ class Supervisor:
     def tally(self) -> Tally:
         """What all workers have done so far."""
         every = [self._past, *self._tallies.values()]
-        return Tally(summed(every), self._notices, sum(each.unrecorded for each in every))
+        return Tally(summed(every), self._notices, sum(each.unrecorded for each in every), hooks_summed(every))
 
     def stop(self) -> None:
         """Let all workers drain and end."""
@@ -226,7 +226,9 @@ class Supervisor:
     async def _employ(self, place: int, order: bytes) -> End:
         """Run one worker to its end."""
         last = self._tallies.pop(place, Tally()).counts()
-        self._past = Tally(summed([self._past, last]), unrecorded=self._past.unrecorded + last.unrecorded)
+        ended = [self._past, last]
+        unrecorded = self._past.unrecorded + last.unrecorded
+        self._past = Tally(summed(ended), unrecorded=unrecorded, webhooks=hooks_summed(ended))
         try:
             worker = self._started(order)
         except OSError as error:

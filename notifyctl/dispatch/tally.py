@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 
 from notifyctl.core.change import Bury, Change, Retry, Sent
 
@@ -45,12 +46,39 @@ class ProviderTally:
 
 
 @dataclass(slots=True)
+class HookTally:
+    """Counts of deliveries to webhooks: those that arrived, attempts that failed, and the last ones that did."""
+
+    delivered: int = 0
+    failed: int = 0
+    given_up: int = 0
+
+    def plus(self, more: HookTally) -> HookTally:
+        """Return the sums."""
+        return HookTally(*(getattr(self, name) + getattr(more, name) for name in _HOOK_COUNTS))
+
+    def minus(self, less: HookTally) -> HookTally:
+        """Return the differences."""
+        return HookTally(*(getattr(self, name) - getattr(less, name) for name in _HOOK_COUNTS))
+
+    def told(self) -> str:
+        """Return them in words; nothing where there is nothing to tell."""
+        some = {"delivered": self.delivered, "failing": self.failed, "given up": self.given_up}
+        said = [f"{number:,} {what}" for what, number in some.items() if number]
+        return f"webhooks: {', '.join(said)}" if said else ""
+
+
+_HOOK_COUNTS = tuple(each.name for each in fields(HookTally))
+
+
+@dataclass(slots=True)
 class Tally:
     """All providers of one dispatcher. `unrecorded` are the results that could not be recorded to the end."""
 
     providers: dict[str, ProviderTally] = field(default_factory=dict)
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
     unrecorded: int = 0
+    webhooks: HookTally = field(default_factory=HookTally)
 
     def of(self, provider: str) -> ProviderTally:
         """Return the provider's counts."""
@@ -86,7 +114,7 @@ class Tally:
         providers = {
             name: replace(each, in_flight=0, held=None, latencies=deque()) for name, each in self.providers.items()
         }
-        return Tally(providers, unrecorded=self.unrecorded)
+        return Tally(providers, unrecorded=self.unrecorded, webhooks=self.webhooks)
 
 
 class Pace:
@@ -111,6 +139,11 @@ def summed(tallies: Iterable[Tally]) -> dict[str, ProviderTally]:
         for provider, each in tally.providers.items():
             _add(total.setdefault(provider, ProviderTally(provider, latencies=deque())), each)
     return total
+
+
+def hooks_summed(tallies: Iterable[Tally]) -> HookTally:
+    """Return the sums of several dispatchers' deliveries."""
+    return reduce(HookTally.plus, (each.webhooks for each in tallies), HookTally())
 
 
 def _add(total: ProviderTally, more: ProviderTally) -> None:

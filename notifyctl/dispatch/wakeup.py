@@ -31,13 +31,16 @@ class Wakeup:
         self._rung = asyncio.Event()
         self._hesitation = BRIEF_S
         self._answering = False
+        self._own = False
 
-    def ring(self) -> None:
-        """Let whoever waits look."""
+    def ring(self, *, own: bool = False) -> None:
+        """Let whoever waits look; `own`: no other dispatcher hears it, and nobody has to hesitate."""
+        self._own = self._own or own
         self._rung.set()
 
     def look(self) -> None:
         """Take note that a look begins: it may miss what rings from here on."""
+        self._own = False
         self._rung.clear()
 
     def looked(self, *, in_vain: bool) -> None:
@@ -55,6 +58,8 @@ class Wakeup:
             async with asyncio.timeout(seconds):
                 await self._rung.wait()
         except TimeoutError:
+            return 0.0
+        if self._own:
             return 0.0
         self._answering = True
         left = began + seconds - asyncio.get_running_loop().time()

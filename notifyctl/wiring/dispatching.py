@@ -15,27 +15,29 @@ from dataclasses import dataclass
 from notifyctl.core.policy import digest
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.adopting import Adopting
-from notifyctl.dispatch.books import Books, ReceiptBooks
+from notifyctl.dispatch.books import Books, HookBooks, ReceiptBooks
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chore, Chores, regularly
 from notifyctl.dispatch.dispatcher import Dispatcher, Parts
 from notifyctl.dispatch.early import EarlyReceipts
 from notifyctl.dispatch.host import Host, room_for_connections
 from notifyctl.dispatch.lane import Lane, LaneOptions
-from notifyctl.dispatch.lanes import Lanes, NotificationLane, NotificationLanes
+from notifyctl.dispatch.lanes import HookLane, HookLanes, Lanes, NotificationLane, NotificationLanes
 from notifyctl.dispatch.notices import Notice, Notices
 from notifyctl.dispatch.oneclick import OneClick
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.presence import Presence
-from notifyctl.dispatch.queues import notifications, questions
+from notifyctl.dispatch.queues import notifications, questions, webhooks
 from notifyctl.dispatch.queues.notifications import ClaimTerms, Notifications, Surroundings
 from notifyctl.dispatch.queues.questions import Asked, Question, Questions, QuestionTerms
+from notifyctl.dispatch.queues.webhooks import HookResults, HookTerms, Webhooks
 from notifyctl.dispatch.recorder import Recorder, Settling
 from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.wakeup import hear
+from notifyctl.providers.hookwire import HookWire
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
@@ -72,7 +74,8 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     budget = Budget(options.limit)
-    lanes, recorder = _sending(shared, presence, budget)
+    telling = _telling(shared, presence.id, keyring, room)
+    lanes, recorder = _sending(shared, presence, budget, telling.heard)
     asking, asked = _asking(shared)
     early = EarlyReceipts(threads, notices.say)
     return Dispatcher(
@@ -85,7 +88,9 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             roster=roster,
             lanes=lanes,
             questions=asking,
-            recorders=(recorder, asked),
+            webhooks=telling.lanes,
+            hook_queue=telling.queue,
+            recorders=(recorder, asked, telling.recorder),
             chores=Chores([*_chores(db, threads, presence, roster, lanes, run), *_later(early, adopting)]),
             early=early,
             presence=presence,
@@ -112,8 +117,10 @@ class _Shared:
     news: asyncio.Event
 
 
-def _sending(shared: _Shared, presence: Presence, budget: Budget) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
-    """Return the lanes that send, and the recorder of their results."""
+def _sending(
+    shared: _Shared, presence: Presence, budget: Budget, heard: Callable[[int], None]
+) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
+    """Return the lanes that send, and the recorder of their results; `heard` learns when webhooks may be told."""
     options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
     lease_ms = int(options.lease_s * 1_000)
     bounds = (options.concurrency, options.bytes_in_flight)
@@ -130,12 +137,12 @@ def _sending(shared: _Shared, presence: Presence, budget: Budget) -> tuple[Notif
 
     def make_lane(provider: str) -> NotificationLane:
         counts = tally.of(provider)
-        around = Surroundings(lanes.stand_ins, shared.news.set, refused, host)
+        around = Surroundings(lanes.stand_ins, shared.news.set, refused, heard, host)
         queue = Notifications(provider, claim_terms, roster, around, counts)
         return Lane(queue, lane_terms, shared.threads, recorder, budget, counts)
 
     lanes = NotificationLanes(roster, make_lane, once=options.once)
-    books = Books(tally, notices, shared.news, lanes.settled)
+    books = Books(tally, notices, shared.news, lanes.settled, heard)
     recorder = Recorder(shared.threads, Settling(record, notifications.bare, hold, books.free, books.note), notices.say)
     return lanes, recorder
 
@@ -165,6 +172,42 @@ def _asking(shared: _Shared) -> tuple[Lanes[Question, Asked], Recorder[Asked]]:
         shared.threads, Settling(questions.settle, questions.bare, None, books.free, books.note), notices.say
     )
     return lanes, recorder
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """What tells webhooks."""
+
+    queue: Webhooks
+    lanes: HookLanes
+    recorder: Recorder[HookResults]
+
+    def heard(self, moment: int) -> None:
+        """Take note that at a moment there were webhooks that may have been told of something."""
+        self.queue.made(moment)
+        self.lanes.hint()
+
+
+def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -> _Telling:
+    """Return what delivers to webhooks; its places and its recorder are its own."""
+    options, notices = shared.options, shared.notices
+
+    def way_out() -> HookWire:
+        return HookWire(loopback=options.webhook_loopback, proxy=options.webhook_proxy)
+
+    places = max(1, min(webhooks.PLACES, connections // 4))
+    lease_ms = int(options.lease_s * 1_000)
+    queue = Webhooks(HookTerms(holder, lease_ms, shared.run, keyring, way_out, notices.say, places))
+    lane_terms = LaneOptions(options.once, options.poll_s, places)
+
+    def make_lane(_: str) -> HookLane:
+        return Lane(queue, lane_terms, shared.threads, recorder, Budget(), ProviderTally())
+
+    lanes = HookLanes(make_lane, once=options.once)
+    books = HookBooks(shared.tally.webhooks, notices, lanes.settled, lanes.hint)
+    settling = Settling(webhooks.settle, webhooks.bare, webhooks.hold, books.free, books.note)
+    recorder = Recorder(shared.threads, settling, notices.say)
+    return _Telling(queue, lanes, recorder)
 
 
 def _later(early: EarlyReceipts, adopting: Adopting) -> list[Chore]:

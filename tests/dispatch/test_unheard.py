@@ -37,7 +37,8 @@ def test_claims_that_failed_leave_nothing_to_give_back(database: Database) -> No
     """Only of a COMMIT it may be unknown what became of it: hours of refused statements are not asked about later."""
     seed.pending(database, seed.user(database))
     seed.provider(database)
-    around = Surroundings(lambda _: (), lambda: None, lambda *_: None, Host(Nobody(), lambda _: None, once=False))
+    host = Host(Nobody(), lambda _: None, once=False)
+    around = Surroundings(lambda _: (), lambda: None, lambda *_: None, lambda _: None, host)
     terms = ClaimTerms("00000000-0000-0000-0000-000000000000", 65_000, Run(DispatchOptions()), Watch("me"))
     queue = Notifications("sendgrid", terms, cast("Roster", None), around, ProviderTally())
     asked: list[str] = []

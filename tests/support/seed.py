@@ -102,3 +102,43 @@ def deliveries(db: Database, **wanted: Any) -> list[Any]:
     with db.read() as tx:
         where = [d[name] == value for name, value in wanted.items()]
         return list(tx.execute(select(webhook_deliveries).where(*where).order_by(d.created_at, d.id)))
+
+
+def change_webhook(db: Database, id_: str, **values: Any) -> None:
+    """Write columns of a webhook."""
+    db.write(lambda tx: webhooks.change(tx, id_, values))
+
+
+def get_webhook(db: Database, id_: str) -> Webhook:
+    """Read a webhook."""
+    with db.read() as tx:
+        found = webhooks.get(tx, id_)
+    assert found is not None
+    return found
+
+
+def owed(db: Database, webhook_id: str, notification_id: str, count: int = 1, **values: Any) -> list[str]:
+    """Write deliveries that are due since 1,000, unless it is said otherwise, in this order; return their ids."""
+    body = json.dumps({"type": "notification.sent", "data": {"notification_id": notification_id}})
+    rows = [
+        {
+            "id": f"{number:08d}-{uuid.uuid4()}"[:36],
+            "webhook_id": webhook_id,
+            "notification_id": notification_id,
+            "event_type": "notification.sent",
+            "payload": body,
+            "attempt_count": 0,
+            "created_at": 1_000,
+            "next_retry_at": 1_000,
+            **values,
+        }
+        for number in range(count)
+    ]
+    db.write(lambda tx: tx.execute(insert(webhook_deliveries), rows))
+    return [str(row["id"]) for row in rows]
+
+
+def change_delivery(db: Database, id_: str, **values: Any) -> None:
+    """Write columns of a delivery."""
+    d = webhook_deliveries.c
+    db.write(lambda tx: tx.execute(update(webhook_deliveries).where(d.id == id_).values(values)))

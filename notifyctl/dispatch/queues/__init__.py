@@ -1,4 +1,4 @@
-"""The queues that lanes work for: notifications, questions after receipts, later webhook deliveries.
+"""The queues that lanes work for: notifications, questions after receipts, deliveries to webhooks.
 
 All have the same lease, fence, budget and drain; what is taken and what an attempt is, each queue says itself.
 """

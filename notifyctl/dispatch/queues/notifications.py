@@ -63,12 +63,14 @@ class Surroundings:
     """By what a queue asks and tells the rest of the dispatcher.
 
     `stand_ins` returns for whom a provider stands in now; `failing` takes note that a provider was found to fail;
-    `refused` that its secrets could not be opened here, at that version of its configuration. `host` is this machine.
+    `refused` that its secrets could not be opened here, at that version of its configuration; `heard` that at a moment
+    there were webhooks that may have been told of something. `host` is this machine.
     """
 
     stand_ins: Callable[[str], tuple[StandIn, ...]]
     failing: Callable[[], None]
     refused: Callable[[str, int, str], None]
+    heard: Callable[[int], None]
     host: Host
 
 
@@ -149,6 +151,8 @@ class Notifications:
         self._tally.dead += batch.settled.get("dead", 0)
         self._tally.cancelled += batch.settled.get("cancelled", 0)
         self._tally.deferred += batch.settled.get("deferred", 0)
+        if batch.is_heard:
+            self._around.heard(batch.now)
         if weight := sum(claim.weight for claim in batch.claims):
             give_back_large_blocks()
             self._weight += weight

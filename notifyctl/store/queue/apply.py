@@ -70,9 +70,10 @@ _KEY: dict[str, TypeEngine[Any]] = {"id": ID, "fence": ID}
 
 @dataclass(frozen=True, slots=True)
 class Applied(Generic[C]):
-    """The changes that held."""
+    """The changes that held. `is_heard`: there are webhooks, and they may have been told."""
 
     changes: Sequence[C] = ()
+    is_heard: bool = False
 
     @property
     def ids(self) -> set[str]:
@@ -91,7 +92,7 @@ def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
             is_heard = is_heard or heard
     letters.keep(tx, done)
     follow(tx, done, is_heard=is_heard)
-    return Applied(done)
+    return Applied(done, is_heard)
 
 
 def _written(tx: Tx, kind: type[Change], some: list[C]) -> tuple[list[C], bool]:

@@ -95,7 +95,8 @@ class Batch:
     how many calls may be in flight, where that is bounded. `version` changes whenever the provider's configuration
     does. `settled` counts what was ended or put off instead, by kind. `spared`: a probe was left to be taken first.
     `crowded`: large messages were left until others have ended.
-    `unproven`: something may be a lost dispatcher's, which cannot be said yet.
+    `unproven`: something may be a lost dispatcher's, which cannot be said yet. `is_heard`: webhooks may have been told
+    of what was settled.
     """
 
     now: int
@@ -110,6 +111,7 @@ class Batch:
     unproven: bool = False
     ceiling: int | None = None
     crowded: bool = False
+    is_heard: bool = False
 
     @property
     def probes(self) -> bool:
@@ -267,8 +269,7 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     claims, changes = _triaged(tx, taken.due, terms, answers, rules)
     rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
-    if changes:
-        apply(tx, changes)
+    is_heard = bool(changes) and apply(tx, changes).is_heard
     if told:
         receipts.record_kept(tx, told)
     return Batch(
@@ -281,6 +282,7 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
         settled=Counter(_SETTLED[type(change)] for change in changes if type(change) in _SETTLED),
         spared=spared,
         crowded=taken.crowded,
+        is_heard=is_heard,
     )
 
 

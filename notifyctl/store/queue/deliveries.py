@@ -29,10 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
-from notifyctl.core.errors import UsageError
 from notifyctl.core.webhook.attempt import DISABLED, Delivery, HookReply, Settlement, settled
 from notifyctl.core.webhook.health import HookHealth
-from notifyctl.core.webhook.target import target
+from notifyctl.core.webhook.target import host_of
 from notifyctl.core.webhook.webhook import Webhook
 from notifyctl.store import webhooks
 from notifyctl.store.db.dialect import ID, Dialect
@@ -153,17 +152,10 @@ def _note(tx: Tx, webhook_id: str, results: Sequence[Attempted]) -> str | None:
 
 def _disabled(tx: Tx, webhook: Webhook, why: str) -> str:
     waiting = disable(tx, webhook.id, why)
-    host = _host(webhook.url)
+    host = host_of(webhook.url)
     facts = {"name": webhook.name, "host": host, "reason": why, "waiting": waiting}
     tx.audit("disable", "webhook", [(webhook.id, facts)])
     return f"webhook {webhook.name} ({host}) disabled: {why}"
-
-
-def _host(url: str) -> str:
-    try:
-        return target(url, loopback=True).host
-    except UsageError:  # written by somebody else's hand: it may be a secret, and is not shown
-        return "?"
 
 
 def _is_active() -> ColumnElement[bool]:

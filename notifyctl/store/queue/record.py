@@ -53,10 +53,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a batch changed beside its rows: ids whose lease was lost meanwhile, and changes of providers' health."""
+    """What a batch changed beside its rows: ids whose lease was lost meanwhile, and changes of providers' health.
+
+    `heard_at` is its moment, in milliseconds since the epoch, where there are webhooks that may be told of it.
+    """
 
     stale: frozenset[str]
     told: tuple[Told, ...] = ()
+    heard_at: int | None = None
 
 
 def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
@@ -64,7 +68,8 @@ def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
 
     Of several dispatchers only the one whose write changed a provider returns that.
     """
-    held = apply(tx, [result.change for result in results]).changes
+    applied = apply(tx, [result.change for result in results])
+    held = applied.changes
     _ask_receipts(tx, results)
     if len(held) == len(results):
         stale, counting = frozenset[str](), results
@@ -75,7 +80,8 @@ def record(tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
     # Last: of all that is written here, only this do other dispatchers wait for.
     names = {result.claim.provider for result in counting if result.matters_to_health}
     # In the order of their names: two dispatchers wait for each other one way only.
-    return Recorded(stale, tuple(told for name in sorted(names) for told in _note(tx, name, counting)))
+    told = tuple(told for name in sorted(names) for told in _note(tx, name, counting))
+    return Recorded(stale, told, tx.now if applied.is_heard else None)
 
 
 def _ask_receipts(tx: Tx, results: Sequence[AttemptResult]) -> None:

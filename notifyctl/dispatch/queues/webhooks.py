@@ -1,0 +1,220 @@
+"""Deliveries to webhooks as a queue: an item is what one receiver is to be told of one notification, in its order.
+
+All receivers are one queue, with places of its own: nothing of it takes a place from sending. How many of them one
+receiver gets goes by how it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.outcome import Fault
+from notifyctl.core.sealing import Keyring
+from notifyctl.core.webhook import keeping
+from notifyctl.core.webhook.attempt import Delivery, HookReply
+from notifyctl.core.webhook.share import FIRST, Share
+from notifyctl.core.webhook.target import host_of
+from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.queues import Portion
+from notifyctl.dispatch.run import Run
+from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import deliveries
+from notifyctl.store.queue.deliveries import Attempted, Delivered
+from notifyctl.store.queue.due_deliveries import DeliveryRequest, claim
+
+log = logging.getLogger(__name__)
+
+NAME = "webhooks"
+PLACES = 256
+LOCKED_MS = 60_000
+"""For how long a webhook is left alone whose secrets do not open here: then it may have others."""
+HOST_MS = 1_000
+"""For how long a receiver is, which this machine could not call for reasons of its own."""
+
+
+class HookResults(NamedTuple):
+    """What came of an item: one result for each of its deliveries."""
+
+    results: tuple[Attempted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HookTerms:
+    """How deliveries are made. `holder` is the dispatcher's id, `run` says what counts as due in it.
+
+    `wire` makes the way out, in the loop that uses it. `tell` says what people should know.
+    """
+
+    holder: str
+    lease_ms: int
+    run: Run
+    keyring: Keyring
+    wire: Callable[[], HookWire]
+    tell: Callable[[str], None]
+    places: int = PLACES
+
+
+class Webhooks:
+    """All deliveries, as a lane works them off."""
+
+    provider = NAME
+
+    def __init__(self, terms: HookTerms) -> None:
+        self._terms = terms
+        self._shares: dict[str, Share] = {}
+        self._told: dict[str, str] = {}
+        self._wire: HookWire | None = None
+        self._new_by = 0
+
+    def places(self) -> int:
+        """Return how many receivers may be called at once."""
+        return self._terms.places
+
+    def made(self, moment: int) -> None:
+        """Take note that what this run sent made deliveries at a moment: they belong to it, too."""
+        self._new_by = max(self._new_by, moment)
+
+    def take(self, tx: Tx, room: int) -> Portion[Sequence[Delivery]]:
+        """Claim what is due. No receiver gets more than half of the places that are free."""
+        now, half = _now(), max(1, room // 2)
+        shares = list(self._shares.items())
+        due_by = self._terms.run.due_by
+        order = DeliveryRequest(
+            holder=self._terms.holder,
+            lease_id=str(uuid.uuid4()),
+            most=room,
+            lease_ms=self._terms.lease_ms,
+            usual=min(FIRST, half),
+            room={id_: min(share.room(now), half) for id_, share in shares},
+            due_by=due_by,
+            new_by=None if due_by is None else max(due_by, self._new_by),
+        )
+        found = claim(tx, order)
+        return Portion(
+            _items(found),
+            now=tx.now,
+            lease_ms=min((each.lease_ms for each in found), default=0),
+            crowded=self._terms.run.once and any(share.in_flight for _, share in shares),
+        )
+
+    def noted(self, portion: Portion[Sequence[Delivery]]) -> None:
+        """Take note of the calls that begin now; who is not called and as everybody is forgotten."""
+        for item in portion.items:
+            self._share(item[0].webhook_id).began()
+        if portion.in_vain:
+            self._shares = {id_: each for id_, each in self._shares.items() if each != Share()}
+
+    async def ready(self, portion: Portion[Sequence[Delivery]]) -> bool:
+        """Make the way out when it is needed first."""
+        self._wire = self._wire or self._terms.wire()
+        return True
+
+    async def attempt(self, item: Sequence[Delivery], lease: Lease) -> HookResults:
+        """Deliver one after another; what there is no time for any more is given back."""
+        results = list[Attempted]()
+        for delivery in item:
+            own = replace(lease, length_ms=delivery.lease_ms, deadline_ms=delivery.timeout_seconds * 1_000)
+            try:
+                reply = await self._tried(delivery, own)
+            except asyncio.CancelledError:  # at shutdown: it may have arrived, and is sent once more
+                break
+            results.append(Attempted(delivery, reply))
+        rest = (Attempted(delivery, None) for delivery in item[len(results) :])
+        self._share(item[0].webhook_id).ended()
+        return HookResults((*results, *rest))
+
+    def release(self, item: Sequence[Delivery]) -> HookResults:
+        """Return that nothing was begun."""
+        self._share(item[0].webhook_id).ended()
+        return HookResults(tuple(Attempted(delivery, None) for delivery in item))
+
+    def gave_back(self) -> bool:
+        """Return that nothing is worth another look: what was given back rests."""
+        return False
+
+    def left(self) -> Sequence[HookResults]:
+        """Return nothing: what is claimed is begun."""
+        return ()
+
+    async def aclose(self) -> None:
+        """Close the way out."""
+        if self._wire is not None:
+            await self._wire.aclose()
+
+    async def _tried(self, delivery: Delivery, lease: Lease) -> HookReply | None:
+        """Make one attempt; None where it was not begun."""
+        at, began, share = lease.moment(), _now(), self._share(delivery.webhook_id)
+        if self._wire is None or share.rests(began) or not lease.allows_a_call():
+            return None
+        if (secrets := self._secrets(delivery, at)) is None:
+            return None
+        body, timeout_s = delivery.payload.encode(), lease.deadline_ms / 1_000
+        try:
+            answer = await self._wire.post(HookCall(delivery.url, delivery.id, body, secrets, at // 1_000, timeout_s))
+        except Exception as error:  # a defect: it must not cost the place in flight
+            log.exception("a delivery to a webhook failed")
+            answer = HookAnswer(None, f"the attempt failed: {type(error).__name__}", _now() - began)
+        if answer.fault is Fault.HOST:
+            share.leave_alone(_now(), HOST_MS)
+            return None
+        reply = _reply(delivery, answer, at)
+        share.heard(reply, began, _now())
+        return reply
+
+    def _secrets(self, delivery: Delivery, now: int) -> tuple[bytes, ...] | None:
+        """Return what signs; None, and the webhook is left alone for a while, where it does not open here."""
+        try:
+            found = keeping.opened(delivery.webhook_id, delivery, self._terms.keyring, now)
+        except NotAllowed as error:
+            self._share(delivery.webhook_id).leave_alone(_now(), LOCKED_MS)
+            if self._told.get(delivery.webhook_id) != error.message:
+                self._told[delivery.webhook_id] = error.message
+                self._terms.tell(
+                    f"webhook to {host_of(delivery.url)}: {error.message}; this dispatcher leaves it alone"
+                )
+            return None
+        self._told.pop(delivery.webhook_id, None)
+        return found
+
+    def _share(self, webhook_id: str) -> Share:
+        return self._shares.setdefault(webhook_id, Share())
+
+
+def settle(tx: Tx, results: Sequence[HookResults]) -> Delivered:
+    """Write what came of some items."""
+    return deliveries.record(tx, [each for result in results for each in result.results])
+
+
+def bare(result: HookResults) -> HookResults:
+    """Return a result without what may keep it from being stored."""
+    return HookResults(tuple(deliveries.bare(each) for each in result.results))
+
+
+def hold(tx: Tx, results: Sequence[HookResults]) -> None:
+    """Keep the claims of results that could not be recorded."""
+    deliveries.hold(tx, [each for result in results for each in result.results])
+
+
+def _items(found: Iterable[Delivery]) -> list[Sequence[Delivery]]:
+    """Return what each receiver is told of each notification, in the order in which it happened."""
+    of = attrgetter("webhook_id", "notification_id")
+    return [tuple(some) for _, some in groupby(sorted(found, key=of), of)]  # sorting keeps their order
+
+
+def _reply(delivery: Delivery, answer: HookAnswer, at: int) -> HookReply:
+    said: dict[str, Any] = {"body": answer.body or None, "retry_after_ms": answer.retry_after_ms}
+    return HookReply(at, answer.ms, answer.status, **said, problem=answer.problem, probe=delivery.probe)
+
+
+def _now() -> int:
+    return int(time.monotonic() * 1_000)
