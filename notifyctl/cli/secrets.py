@@ -197,6 +197,7 @@ def _forget(run: Invocation, kid: str, *, yes: bool, confirm: str | None) -> Non
     run.confirm(
         f"Forget key {kid}? What is sealed with it in backups cannot be read any more.", yes=yes, confirm=confirm
     )
+    rotating.keep_trail(db, run.system.keyring)
     kept = keys[kid]
     keysfile.change(path, keysfile.without(kid))
     try:

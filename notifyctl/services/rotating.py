@@ -16,7 +16,7 @@ from notifyctl.core.errors import Conflict, NotAllowed, NotifyctlError
 from notifyctl.core.presence import Alive
 from notifyctl.core.sealing import Keyring
 from notifyctl.store import sealed as store
-from notifyctl.store import status
+from notifyctl.store import status, trail
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.sealed import SEALED, SealedColumn
@@ -107,6 +107,14 @@ def require_forgettable(db: Database, kid: str, tell: Tell) -> None:
         return each.keys[:1] == (kid,)
 
     _await(db, seals, f"to seal with key {kid} no more", f"seals with encryption key {kid}", tell)
+
+
+def keep_trail(db: Database, keyring: Keyring) -> None:
+    """Keep what authenticates the audit trail, sealed with the key that stays: rows can be verified without the others.
+
+    To be called while all keys are here.
+    """
+    db.write(lambda tx: trail.keep_keys(tx, keyring))
 
 
 def refuse_used(db: Database, kid: str) -> None:

@@ -61,7 +61,7 @@ def test_the_four_steps(cli: Cli, keys: Path, database: Database) -> None:
     assert _rotate(cli, "-o", "json").ok().json()["resealed"] == 0  # by itself the same
     assert _status(cli) == {"k2": ("seals", 3), "k1": ("opens", 0)}
     _rotate(cli, "--forget", "k1", "--yes").ok()
-    assert (_ids(keys), _status(cli)) == (["k2"], {"k2": ("seals", 3)})
+    assert (_ids(keys), _status(cli)) == (["k2"], {"k2": ("seals", 5)})  # two are the trail's
     assert keys.stat().st_mode & 0o777 == 0o600
     assert [each for each in keys.parent.iterdir() if each.name.startswith(".keys-")] == []
     assert cli.call("secrets", "generate-key", "--add").ok() and _ids(keys) == ["k2", "k3"]
@@ -187,3 +187,15 @@ def test_a_keys_file_that_cannot_be_written_is_said_to_be(cli: Cli, keys: Path) 
         assert [each.name for each in folder.iterdir()] == ["keys"]
     finally:
         folder.chmod(0o700)
+
+
+def test_the_audit_trail_is_verified_without_the_key_that_is_gone(cli: Cli, keys: Path) -> None:
+    """Rows that were written under the old key are as good as before, and one that is changed is still found."""
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    cli.call("secrets", "generate-key", "--add").ok()
+    for step in (("--activate", "k2"), ("--re-encrypt",), ("--forget", "k1", "--yes")):
+        _rotate(cli, *step).ok()
+    assert _ids(keys) == ["k2"]
+    told = cli.call("audit", "verify")
+    assert told.exit_code == 0, told
+    assert "unknown" not in told.stderr and "key" not in told.stderr, told
