@@ -5,26 +5,23 @@ The caller runs in a process of its own, so that its memory is its own; the rece
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import socket
 import subprocess
 import sys
-import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.reliability.hostility import BLOCK, WAYS
+from tests.support.floods import FLOODS, GIGABYTE, prepare
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
 
-GIGABYTE = 1_000_000_000
 GROWTH_MB = 32
 KEPT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -63,51 +60,12 @@ print(json.dumps(asyncio.run(main())))
 """
 
 
-async def _gigabyte(peer: Peer) -> None:
-    """Take it, and say a gigabyte of thanks."""
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % GIGABYTE)
-    for _ in range(GIGABYTE // len(BLOCK)):
-        await peer.say(BLOCK)
-
-
-async def _tiny_chunks(peer: Peer) -> None:
-    await peer.say(b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        await peer.say(b"1\r\nx\r\n" * 10_000)
-
-
-async def _nested_bomb(peer: Peer) -> None:
-    body = _nested()
-    await peer.say(b"HTTP/1.1 500 X\r\nContent-Encoding: gzip, gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-
-
-async def _deflate_bomb(peer: Peer) -> None:
-    body = _deflated()
-    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-
-
-@cache
-def _nested() -> bytes:
-    return gzip.compress(gzip.compress(bytes(100_000_000)))
-
-
-@cache
-def _deflated() -> bytes:
-    return zlib.compress(bytes(50_000_000))
-
-
-MORE: dict[str, Callable[[Peer], Awaitable[None]]] = {
-    "a gigabyte": _gigabyte,
-    "chunks of a byte": _tiny_chunks,
-    "a bomb in a bomb": _nested_bomb,
-    "a deflated bomb": _deflate_bomb,
-}
 HANGING = {name for name, way in WAYS.items() if way.hangs}
 
 
 def _hostile(asked: Asked) -> Answer:
     name = asked.path.strip("/").replace("_", " ")
-    return MORE[name] if name in MORE else lambda peer: WAYS[name].act(peer, "http://127.0.0.1:1")
+    return FLOODS[name] if name in FLOODS else lambda peer: WAYS[name].act(peer, "http://127.0.0.1:1")
 
 
 @pytest.fixture
@@ -137,8 +95,8 @@ def called(good: str, bad: list[str], timeout_s: int) -> dict[str, Any]:
 )
 def test_4_hostile_receivers(deaf: str, each: int, timeout_s: int) -> None:
     """The deadline holds, memory is flat, what is kept is short and clean, and the others are served meanwhile."""
-    names = [*WAYS, *MORE]
-    _nested(), _deflated()  # which takes longer than anybody here waits
+    names = [*WAYS, *FLOODS]
+    prepare()
     with ExitStack() as stack:
         good = stack.enter_context(Scripted(lambda _: reply(200, b"ok")))
         bad = stack.enter_context(Scripted(_hostile))
