@@ -188,6 +188,19 @@ def test_where_loopback_is_not_allowed(database: Database, anna: str, receivers:
     assert "problem" in row.attempts
 
 
+def test_a_proxy_that_is_not_there_costs_no_receiver_anything(database: Database, anna: str) -> None:
+    """It is this machine's way out: nothing is counted, and people are told which proxy it is, without the URL."""
+    id_ = webhook(database, anna, "https://93.184.216.34/T0pSecret")
+    owe(database, id_, anna, 3)
+    dispatcher = run(database, webhook_proxy="http://127.0.0.1:1")
+    [row, *others] = seed.deliveries(database)
+    assert (row.attempt_count, row.delivered, row.lease_id, len(others)) == (0, False, None, 2)
+    about = "webhooks wait: not connected: the proxy 127.0.0.1:1: Connection refused"
+    assert about in dispatcher.tally.notices
+    assert "T0pSecret" not in str(dispatcher.tally.notices)
+    assert seed.get_webhook(database, id_).failing_since is None
+
+
 def test_what_the_receiver_says_is_kept(database: Database, anna: str, receivers: Receivers) -> None:
     """Its status and the beginning of its answer."""
     receiver = receivers(lambda _: reply(422, b"no such \x00 thing" + b"x" * 5_000))

@@ -138,7 +138,7 @@ def test_it_is_checked_before_the_proxy_is_asked(tls: ssl.SSLContext, loops: Loo
 
 
 @pytest.mark.parametrize(
-    ("status", "fault", "times"), [(407, Fault.SETTINGS, 1), (403, Fault.SETTINGS, 1), (502, Fault.ROUTE, 2)]
+    ("status", "fault", "times"), [(407, Fault.HOST, 1), (403, Fault.SETTINGS, 1), (502, Fault.ROUTE, 2)]
 )
 def test_its_refusal_is_told_as_its_own(
     tls: ssl.SSLContext, loops: Loops, status: int, fault: Fault, times: int
@@ -189,7 +189,7 @@ def test_one_that_is_not_there(loops: Loops) -> None:
 
     came = run(main(), loops)
     assert came.problem == "hooks.example: not connected: the proxy 127.0.0.1:1: Connection refused"
-    assert came.fault is Fault.ROUTE
+    assert came.fault is Fault.HOST
 
 
 def test_this_machine_is_called_straight(loops: Loops) -> None:

@@ -40,6 +40,7 @@ LOCKED_MS = 60_000
 """For how long a webhook is left alone whose secrets do not open here: then it may have others."""
 HOST_MS = 1_000
 """For how long a receiver is, which this machine could not call for reasons of its own."""
+HERE = "this machine"
 
 
 class HookResults(NamedTuple):
@@ -166,7 +167,9 @@ class Webhooks:
             answer = HookAnswer(None, f"the attempt failed: {type(error).__name__}", _now() - began)
         if answer.fault is Fault.HOST:
             share.leave_alone(_now(), HOST_MS)
+            self._say_once(HERE, f"webhooks wait: {(answer.problem or '').partition(': ')[2]}")
             return None
+        self._told.pop(HERE, None)
         reply = _reply(delivery, answer, at)
         share.heard(reply, began, _now())
         return reply
@@ -177,14 +180,16 @@ class Webhooks:
             found = keeping.opened(delivery.webhook_id, delivery, self._terms.keyring, now)
         except NotAllowed as error:
             self._share(delivery.webhook_id).leave_alone(_now(), LOCKED_MS)
-            if self._told.get(delivery.webhook_id) != error.message:
-                self._told[delivery.webhook_id] = error.message
-                self._terms.tell(
-                    f"webhook to {host_of(delivery.url)}: {error.message}; this dispatcher leaves it alone"
-                )
+            text = f"webhook to {host_of(delivery.url)}: {error.message}; this dispatcher leaves it alone"
+            self._say_once(delivery.webhook_id, text)
             return None
         self._told.pop(delivery.webhook_id, None)
         return found
+
+    def _say_once(self, whose: str, text: str) -> None:
+        if self._told.get(whose) != text:
+            self._told[whose] = text
+            self._terms.tell(text)
 
     def _share(self, webhook_id: str) -> Share:
         return self._shares.setdefault(webhook_id, Share())

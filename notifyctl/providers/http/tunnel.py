@@ -19,11 +19,16 @@ from notifyctl.providers.fault import reason_of
 from notifyctl.providers.http.dial import NotConnected, Straight, addresses
 
 HEAD_BYTES = 16_384
+UNKNOWN_HERE = 407
+"""Whoever asks is not known to the proxy (RFC 9110, 15.5.8)."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
 class Tunnel:
-    """Through a proxy, but straight to this machine. What the proxy refuses is told as its own."""
+    """Through a proxy, but straight to this machine. What the proxy refuses is told as its own.
+
+    A proxy that is not there or does not know us is a trouble of this machine, and no receiver's.
+    """
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -44,7 +49,7 @@ class Tunnel:
             status, rest = await _connect(plug, authority(address, port))
         except OSError as error:
             plug.close()
-            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.ROUTE) from error
+            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.HOST) from error
         except BaseException:
             plug.close()
             raise
@@ -52,16 +57,18 @@ class Tunnel:
             return plug
         plug.close()
         if status is None or rest:
-            raise NotConnected(f"the proxy {self._proxy} gave no answer of HTTP", Fault.ROUTE)
+            raise NotConnected(f"the proxy {self._proxy} gave no answer of HTTP", Fault.HOST)
         told = f"the proxy {self._proxy} refused: HTTP {status}"
-        raise _NotThrough(told, Fault.ROUTE) if status >= 500 else NotConnected(told, Fault.SETTINGS)
+        if status >= 500:
+            raise _NotThrough(told, Fault.ROUTE)
+        raise NotConnected(told, Fault.HOST if status == UNKNOWN_HERE else Fault.SETTINGS)
 
     async def _to_proxy(self) -> socket.socket:
         host, port = self._proxy
         try:
             return await Straight().plug(await addresses(host, port), port)
         except OSError as error:
-            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.ROUTE) from error
+            raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.HOST) from error
 
 
 class _NotThrough(NotConnected):
