@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from notifyctl.cli.types import Confirm, Yes, duration, parse_since, parse_until
 from notifyctl.core.audit import anchoring
 from notifyctl.core.audit.chain import TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry
+from notifyctl.core.audit.sealing import Anchor
 from notifyctl.core.audit.words import WORDS
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import AnswerIsNo
@@ -231,7 +233,14 @@ def _changes(entry: AuditEntry) -> str:
     return json.dumps(entry.changes, ensure_ascii=False)
 
 
-def _anchors(run: Invocation, named: list[str]) -> list[Any]:
+def _anchors(run: Invocation, named: list[str]) -> list[Anchor]:
+    """Return the anchors of the files that are named, else those in the file of the profile."""
+    terms = run.settings.audit_anchor
+    if not named and terms is not None and terms.file is not None:
+        if not Path(terms.file).exists():
+            run.out.say(f"there are no anchors in {terms.file}")
+            return []
+        named = [terms.file]
     return [each for name in named for each in anchoring.lines(files.text(name, "--anchors"), name)]
 
 

@@ -13,6 +13,7 @@ from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field
 from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, shown_database_url, user_file
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.contact import CountryRules
 from notifyctl.core.scope import OPEN
 
@@ -91,4 +92,4 @@ def _shown(name: str, value: Any) -> Any:
         return "set, not shown"
     if name == "database_url":
         return shown_database_url(value)
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | AnchorTerms) else value

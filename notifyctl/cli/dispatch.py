@@ -19,6 +19,7 @@ from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.speaker import Speaker
 from notifyctl.cli.types import duration, size
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
 from notifyctl.core.model import Channel
@@ -181,6 +182,7 @@ def _options(
         unsubscribe_url=run.settings.unsubscribe_url,
         webhook_loopback=run.settings.webhook_loopback,
         webhook_proxy=run.settings.webhook_proxy,
+        anchors=run.settings.audit_anchor or AnchorTerms(),
         **counts,
         **times,
     )

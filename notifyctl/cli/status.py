@@ -70,7 +70,8 @@ app = single("The whole system at a glance.", _status, _DocumentLeaf, scope=Scop
 
 def _read(run: Invocation) -> SystemStatus:
     clock = run.out.clock if run.out.form in ("table", "plain") else _exact
-    return status.read(run.system.db, _keyring(run), run.settings.provider_urls, clock)
+    settings = run.settings
+    return status.read(run.system.db, _keyring(run), settings.provider_urls, clock, settings.audit_anchor)
 
 
 def _exact(moment: int, _now: int) -> str:

@@ -20,6 +20,7 @@ from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
 
 if TYPE_CHECKING:
+    from notifyctl.core.audit.anchoring import AnchorTerms
     from notifyctl.core.contact import CountryRules
     from notifyctl.core.policy import Policy
 
@@ -56,6 +57,7 @@ class Settings:
     unsubscribe_url: str | None = None
     webhook_loopback: bool = False
     webhook_proxy: str | None = None
+    audit_anchor: AnchorTerms | None = None
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str | None = None

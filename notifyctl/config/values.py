@@ -11,6 +11,7 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
 
 if TYPE_CHECKING:
+    from notifyctl.core.audit.anchoring import AnchorTerms
     from notifyctl.core.contact import CountryRules
 
 ENVIRONMENT = {
@@ -33,7 +34,7 @@ _POLICY = (
     "notification_limit",
     "api_limit",
 )
-_OTHERS = ("operator", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
+_OTHERS = ("operator", "audit_anchor", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
 _WEBHOOKS = ("webhook_loopback", "webhook_proxy")
 _SETTINGS = (*ENVIRONMENT, *_OTHERS, *_WEBHOOKS, *_POLICY)
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
@@ -62,6 +63,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _contact_windows(_typed(value, dict))
         if key == "unsubscribe_url":
             return _unsubscribe_url(_typed(value, str))
+        if key == "audit_anchor":
+            return _audit_anchor(_typed(value, dict))
         if key == "webhook_proxy":
             return _proxy(_typed(value, str))
         if key == "log_format":
@@ -127,6 +130,12 @@ def _proxy(url: str) -> str:
     from notifyctl.core.webhook.proxy import proxy  # loaded where it is configured
 
     return f"http://{proxy(url)}"
+
+
+def _audit_anchor(table: Mapping[str, Any]) -> AnchorTerms:
+    from notifyctl.core.audit.anchoring import parse
+
+    return parse(table)
 
 
 def _typed(value: Any, kind: type) -> Any:

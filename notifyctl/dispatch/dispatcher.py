@@ -28,6 +28,7 @@ from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import LAST_RECORDS_S, Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import Tally
+from notifyctl.dispatch.trailkeeping import TrailKeeper
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import rights
@@ -62,6 +63,7 @@ class Parts:
     early: EarlyReceipts
     presence: Presence
     adopting: Adopting
+    trail: TrailKeeper
     budget: Budget
     tally: Tally
     notices: Notices
@@ -192,6 +194,8 @@ class Dispatcher:
         try:
             with suppress(DatabaseUnavailable, CommitUnknown):
                 await parts.early.look()  # what came while the last calls ran
+            if parts.run.once:
+                await parts.trail.finish()
         finally:  # whatever became of that, it is gone now, and must not look like one that vanished
             with suppress(DatabaseUnavailable, CommitUnknown):
                 await parts.threads.write(self._left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.core.policy import Policy
 
@@ -17,7 +18,8 @@ class DispatchOptions:
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
     dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about. With
-    `webhook_loopback` webhooks may be on this machine, by a `webhook_proxy` all others are called.
+    `webhook_loopback` webhooks may be on this machine, by a `webhook_proxy` all others are called. `anchors` say where
+    the ends of the audit trail are kept.
     """
 
     once: bool = False
@@ -37,3 +39,4 @@ class DispatchOptions:
     unsubscribe_url: str | None = None
     webhook_loopback: bool = False
     webhook_proxy: str | None = None
+    anchors: AnchorTerms = field(default_factory=AnchorTerms)

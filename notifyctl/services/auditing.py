@@ -6,18 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from notifyctl.core import when
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.audit.chain import Chain, FindKey, Purged, Stored, TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, checked_resource
-from notifyctl.core.audit.sealing import Anchor, MacKey, mac_key_id, newest_key, row_mac
+from notifyctl.core.audit.sealing import Anchor, MacKey, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.when import Point
+from notifyctl.services.presence import Problem
 from notifyctl.store import audit, ids, trail, users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import api_keys, audit_logs
 
+OVERDUE = 2
+"""So many times the interval of a profile without an anchor is no chance."""
 _KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
 
 
@@ -90,11 +95,7 @@ def get(db: Database, text: str) -> AuditEntry:
 
 def seal_all(db: Database, keyring: Keyring) -> Sealed:
     """Seal what is committed and not sealed yet, a portion at a time. Raises NotAllowed without the key it takes."""
-    key, total = newest_key(keyring), 0
-    if key is not None:
-        db.write(lambda tx: trail.keep_keys(tx, keyring))
-    while (number := db.write(lambda tx: trail.seal_portion(tx, key))) > 0:
-        total += number
+    total = trail.seal_all(db, keyring)
     with db.read() as tx:
         last = trail.head(tx)
     return Sealed(total, 0 if last is None else last.position)
@@ -148,6 +149,18 @@ def verify(
     for each in told:
         tell(each)
     return verdict
+
+
+def problems(tx: Tx, terms: AnchorTerms | None) -> list[Problem]:
+    """Return whether an anchor that a dispatcher was to write is overdue: something was done that none covers."""
+    if terms is None or not terms.places:
+        return []
+    last, since = trail.last_anchor(tx), trail.uncovered_since(tx)
+    if since is None or tx.now - since <= OVERDUE * terms.every_ms:
+        return []
+    when_last = "none was ever written" if last is None else f"the last one is {show_ms(tx.now - last.created_at)} old"
+    said = f"an anchor of the audit trail is overdue ({', '.join(terms.places)}): {when_last}"
+    return [Problem("anchor_overdue", said, "notifyctl dispatch writes them; notifyctl audit anchor, by hand")]
 
 
 def purge(db: Database, keyring: Keyring, older_than_ms: int) -> PurgeReport:

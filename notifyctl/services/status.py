@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.health import Cause, Health, Hold
@@ -16,10 +17,9 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import batches, credentials, presence
+from notifyctl.services import auditing, bursts, credentials, presence
 from notifyctl.services.presence import Problem
-from notifyctl.store import bursts as store_bursts
-from notifyctl.store import providers, templates
+from notifyctl.store import providers
 from notifyctl.store import status as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -92,21 +92,39 @@ class SystemStatus:
     providers: list[ProviderLine]
 
 
-def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str], clock: Clock) -> SystemStatus:
+def read(
+    db: Database,
+    keyring: Keyring | NotifyctlError,
+    urls: Mapping[str, str],
+    clock: Clock,
+    anchors: AnchorTerms | None = None,
+) -> SystemStatus:
     """Return the state of the system. `urls` are the base URLs by provider that stand above the configured ones.
+
+    `anchors` say where those of the audit trail are to be kept.
 
     `keyring` may be the reason why there is none: then that is among the problems. `clock` writes a moment as whoever
     reads the problems knows it, seen from another.
     """
     with db.read() as tx:
-        now = tx.now
-        alive = store.alive(tx)
-        waiting = store.waiting(tx)
-        letters = store.dead_letters(tx)
-        configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
-        day, hour = store.last_day(tx), store.last_hour(tx)
-        bursts = [*_of_templates(templates.holding(tx)), *batches.problems(tx), *_bursts(tx)]
-        vanished, after = store.vanished(tx), store.afterwards(tx)
+        return _read(tx, keyring, urls, clock, anchors)
+
+
+def _read(
+    tx: Tx,
+    keyring: Keyring | NotifyctlError,
+    urls: Mapping[str, str],
+    clock: Clock,
+    anchors: AnchorTerms | None,
+) -> SystemStatus:
+    now = tx.now
+    alive = store.alive(tx)
+    waiting = store.waiting(tx)
+    letters = store.dead_letters(tx)
+    configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
+    day, hour = store.last_day(tx), store.last_hour(tx)
+    noted = [*bursts.problems(tx), *auditing.problems(tx, anchors)]
+    vanished, after = store.vanished(tx), store.afterwards(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
@@ -121,7 +139,7 @@ def read(db: Database, keyring: Keyring | NotifyctlError, urls: Mapping[str, str
             *_of_dispatching(alive, pending, unexplained, now),
             *presence.problems(alive, vanished, now),
             *_of_dead_letters(letters),
-            *bursts,
+            *noted,
             *_of_afterwards(after, day["sent"], now),
         ],
         last_day=day,
@@ -342,34 +360,11 @@ def _of_dispatching(alive: list[Alive], pending: Mapping[State, InState], unexpl
     return []
 
 
-def _bursts(tx: Tx) -> list[Problem]:
-    """Return what happens far more often than usual: a list that was imported by mistake, a sender that is blocked."""
-    found = []
-    if (pace := store_bursts.suppressed(tx)).is_burst:
-        why = ", ".join(f"{cause} {number:,}" for cause, number in store_bursts.causes(tx))
-        said = f"{pace.last_hour:,} addresses suppressed in the last hour, usual is {pace.usual:,.0f}: {why}"
-        found.append(Problem("suppression_burst", said, "notifyctl suppressions list --since 1h"))
-    if (pace := store_bursts.cancelled(tx)).is_burst:
-        said = f"{pace.last_hour:,} notifications cancelled in the last hour, usual is {pace.usual:,.0f}"
-        found.append(Problem("cancellation_burst", said, "notifyctl notifications list --status cancelled"))
-    return found
-
-
 def _of_dead_letters(letters: DeadLetters) -> list[Problem]:
     if not letters.unresolved:
         return []
     message = f"DLQ {letters.unresolved:,} unresolved, {letters.last_hour:,} in the last hour"
     return [Problem("dead_letters", message, "notifyctl dlq list")]
-
-
-def _of_templates(holding: Mapping[str, int]) -> list[Problem]:
-    """Return which disabled templates hold back how many."""
-    return [
-        Problem(
-            "template_disabled", f"template {name} is disabled; {count:,} held", f"notifyctl templates enable {name}"
-        )
-        for name, count in holding.items()
-    ]
 
 
 def _of_afterwards(after: Afterwards, sent: int, now: int) -> list[Problem]:

@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, delete, exists, func, select
 
 from notifyctl.core.audit.chain import Purged, Stored
-from notifyctl.core.audit.sealing import FIELDS, Anchor, MacKey, Seal, derived, seal
+from notifyctl.core.audit.sealing import FIELDS, Anchor, MacKey, Seal, derived, newest_key, seal
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.json_codec import stored
 from notifyctl.core.sealing import Keyring, Place
+from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import audit_anchors, audit_logs, audit_seals, signing_keys, users
 
 PORTION = 1_000
 FETCHED = 2_000
+LOOKED_BACK_MS = 24 * 3_600_000
 _LOCK = "notifyctl audit seal"
 _PURPOSE = "audit "
 
@@ -39,11 +41,24 @@ class Kept(NamedTuple):
     created_at: int
 
 
-def seal_portion(tx: Tx, key: MacKey | None) -> int:
-    """Seal the oldest rows that are not sealed, at most `PORTION`; return how many.
+def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None) -> int:
+    """Seal what is committed and not sealed, a portion at a time; return how many. `latest_ms`: of those alone
+    that are not that much older than the row that was sealed last.
 
     Raises NotAllowed without a key where the chain is made by one.
     """
+    key, total = newest_key(keyring), 0
+    if key is not None and not db.consult(lambda tx: keeps_keys(tx, keyring)):
+        db.write(lambda tx: keep_keys(tx, keyring))
+    if not db.consult(lambda tx: is_loose(tx, latest_ms)):
+        return 0
+    while (number := db.write(lambda tx: seal_portion(tx, key, latest_ms))) > 0:
+        total += number
+    return total
+
+
+def seal_portion(tx: Tx, key: MacKey | None, latest_ms: int | None = None) -> int:
+    """Seal the oldest rows that are not sealed, at most `PORTION`; return how many. See `seal_all`."""
     tx.serialize(_LOCK)
     last = head(tx)
     if key is None and last is not None and last.key_id is not None:
@@ -53,7 +68,7 @@ def seal_portion(tx: Tx, key: MacKey | None) -> int:
         )
     position, before = (0, "") if last is None else (last.position, last.value)
     made = list[Seal]()
-    for found in tx.execute(_loose(*_FACTS).limit(PORTION)).all():
+    for found in tx.execute(_since(tx, _loose(*_FACTS), latest_ms).limit(PORTION)).all():
         made.append(seal(key, position + 1, before, dict(zip(_NAMES, found, strict=True)), tx.now))
         position, before = made[-1].position, made[-1].value
     if made:
@@ -61,9 +76,9 @@ def seal_portion(tx: Tx, key: MacKey | None) -> int:
     return len(made)
 
 
-def is_loose(tx: Tx) -> bool:
-    """Return whether there is a row that is not sealed."""
-    return tx.execute(_loose(a.id, ordered=False).limit(1)).first() is not None
+def is_loose(tx: Tx, latest_ms: int | None = None) -> bool:
+    """Return whether there is a row that is not sealed; `latest_ms`: among the latest."""
+    return tx.execute(_since(tx, _loose(a.id, ordered=False), latest_ms).limit(1)).first() is not None
 
 
 def head(tx: Tx) -> Seal | None:
@@ -147,6 +162,17 @@ def last_anchor(tx: Tx) -> Kept | None:
     return None if row is None else Kept(*row)
 
 
+def uncovered_since(tx: Tx) -> int | None:
+    """Return since when there is something that no anchor which left the database covers (milliseconds)."""
+    last, end = last_anchor(tx), head(tx)
+    covered = 0 if last is None else last.position
+    sealed_at = None
+    if end is not None and end.position > covered:
+        sealed_at = tx.execute(select(s.sealed_at).where(s.position == covered + 1)).scalar() or end.sealed_at
+    oldest = tx.execute(_since(tx, _loose(a.created_at), LOOKED_BACK_MS).limit(1)).scalar()
+    return min((each for each in (sealed_at, oldest) if each is not None), default=None)
+
+
 # Keys
 
 
@@ -168,6 +194,14 @@ def keeps_keys(tx: Tx, keyring: Keyring) -> bool:
     k = signing_keys.c
     kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
     return {f"{_PURPOSE}{kid}" for kid in keyring.keys} <= kept
+
+
+def is_kept(tx: Tx, kid: str) -> bool:
+    """Return whether the trail can be verified without an encryption key: what it takes is kept, or there is no row."""
+    k = signing_keys.c
+    if tx.execute(select(k.id).where(k.purpose == f"{_PURPOSE}{kid}")).first() is not None:
+        return True
+    return tx.execute(select(a.id).where(a.mac.startswith(f"m1.{kid}.")).limit(1)).first() is None
 
 
 def known_keys(tx: Tx, keyring: Keyring) -> dict[str, MacKey]:
@@ -197,6 +231,15 @@ def _place(id_: str) -> Place:
 def _loose(*columns: Any, ordered: bool = True) -> Select[Any]:
     found = select(*columns).select_from(audit_logs).where(~exists().where(s.audit_id == a.id))
     return found.order_by(a.created_at, a.id) if ordered else found
+
+
+def _since(tx: Tx, found: Select[Any], latest_ms: int | None) -> Select[Any]:
+    """Leave out what is so much older than the row that was sealed last; without `latest_ms` nothing."""
+    if latest_ms is None:
+        return found
+    last = select(s.audit_id).order_by(s.position.desc()).limit(1).scalar_subquery()
+    at = tx.execute(select(a.created_at).where(a.id == last)).scalar()
+    return found if at is None else found.where(a.created_at >= at - latest_ms)
 
 
 def _seals() -> Select[Any]:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from notifyctl.config import outside_environment
 from notifyctl.core.policy import digest
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.adopting import Adopting
@@ -36,6 +37,7 @@ from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
+from notifyctl.dispatch.trailkeeping import SEAL_S, TrailKeeper
 from notifyctl.dispatch.wakeup import hear
 from notifyctl.providers.hookwire import HookWire
 from notifyctl.providers.oauth import TokenSource
@@ -78,6 +80,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     lanes, recorder = _sending(shared, presence, budget, telling.heard)
     asking, asked = _asking(shared)
     early = EarlyReceipts(threads, notices.say)
+    trail = TrailKeeper(threads, keyring, options.anchors, outside_environment(), notices.say)
     return Dispatcher(
         Parts(
             options=options,
@@ -91,10 +94,11 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             webhooks=telling.lanes,
             hook_queue=telling.queue,
             recorders=(recorder, asked, telling.recorder),
-            chores=Chores([*_chores(db, threads, presence, roster, lanes, run), *_later(early, adopting)]),
+            chores=Chores([*_chores(db, threads, presence, roster, lanes, run), *_later(early, adopting, trail, run)]),
             early=early,
             presence=presence,
             adopting=adopting,
+            trail=trail,
             budget=budget,
             tally=tally,
             notices=notices,
@@ -210,9 +214,10 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
     return _Telling(queue, lanes, recorder)
 
 
-def _later(early: EarlyReceipts, adopting: Adopting) -> list[Chore]:
-    """Return the chores that look again at what could not be done at once."""
-    return [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
+def _later(early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper, run: Run) -> list[Chore]:
+    """Return the chores that look again at what could not be done at once, and after the audit trail."""
+    looking: list[Chore] = [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
+    return looking if run.once else [*looking, lambda: regularly(SEAL_S, trail.tend)]
 
 
 def _chores(

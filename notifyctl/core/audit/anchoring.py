@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from notifyctl.core.audit.sealing import Anchor
+from notifyctl.core.duration import parse_ms, show_ms
 from notifyctl.core.errors import UsageError
 
 EVERY_MS = 3_600_000
@@ -21,15 +23,46 @@ class AnchorTerms:
     """Where dispatchers keep anchors, and how often (milliseconds)."""
 
     file: str | None = None
-    command: Sequence[str] = ()
+    command: tuple[str, ...] = ()
     syslog: bool = False
     every_ms: int = EVERY_MS
+
+    def __str__(self) -> str:
+        """As a profile has it."""
+        values = {"file": self.file, "command": shlex.join(self.command), "syslog": self.syslog and "true"}
+        told = [f"{name} = {value}" for name, value in values.items() if value]
+        return ", ".join([*told, f"every = {show_ms(self.every_ms)}"])
 
     @property
     def places(self) -> tuple[str, ...]:
         """The places, by name."""
         known = {"file": self.file, "command": self.command, "syslog": self.syslog}
         return tuple(name for name, value in known.items() if value)
+
+
+def parse(table: Mapping[str, Any]) -> AnchorTerms:
+    """Return what a profile's `audit_anchor` says. Raises ValueError for what cannot be meant."""
+    known = ("file", "command", "syslog", "every")
+    if unknown := [name for name in table if name not in known]:
+        raise ValueError(f"{unknown[0]} is none of {', '.join(known)}")
+    file, command, wanted = table.get("file"), table.get("command", ()), table.get("syslog", False)
+    words = tuple(shlex.split(command) if isinstance(command, str) else command)
+    if not isinstance(file, str | None) or file == "" or (file and not file.startswith("/")):
+        raise ValueError(f"file is the whole path of a file, not {file!r}")
+    if not all(isinstance(each, str) and each for each in words) or (command and not words):
+        raise ValueError("command is a text, or a list of texts")
+    if not isinstance(wanted, bool):
+        raise ValueError("syslog is true or false")
+    try:
+        every_ms = parse_ms(str(table.get("every", "1h")))
+    except UsageError as error:
+        raise ValueError(f"every: {error.message}") from error
+    if every_ms < SHORTEST_MS:
+        raise ValueError("every is a second at the least")
+    found = AnchorTerms(file, words, wanted, every_ms)
+    if not found.places:
+        raise ValueError("it names no place: file, command, or syslog = true")
+    return found
 
 
 def line(anchor: Anchor) -> str:

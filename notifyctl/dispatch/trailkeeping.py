@@ -1,0 +1,166 @@
+"""What a dispatcher does for the audit trail: seals what is committed, and carries anchors out of the database.
+
+All of it is done beside the sending, by threads that nobody waits for at the end: a file on a share that hangs or a
+command that does not end keeps no notification from going out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import syslog
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from notifyctl.core.audit.anchoring import AnchorTerms, line
+from notifyctl.core.audit.sealing import Anchor
+from notifyctl.core.errors import NotAllowed, NotifyctlError
+from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.store import trail
+from notifyctl.store.db.tx import Tx
+
+SEAL_S = 10.0
+FULL_EVERY = 30
+"""Each so manieth time all rows are looked at; else the latest, among which all stands that was not committed late."""
+LATEST_MS = 2 * 3_600_000
+PATIENCE_S = 10.0
+"""How long a place may take to keep an anchor."""
+LAST_S = 5.0
+"""How long a run with `once` takes at its end for the trail."""
+
+
+class TrailKeeper:
+    """One dispatcher's part in it; `tell` says what people should know, `environment` is what commands get."""
+
+    def __init__(
+        self,
+        threads: StoreThreads,
+        keyring: Keyring,
+        terms: AnchorTerms,
+        environment: Mapping[str, str],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._threads = threads
+        self._keyring = keyring
+        self._terms = terms
+        self._environment = environment
+        self._tell = tell
+        self._turns = 0
+        self._troubles: dict[str, str] = {}
+        self._busy: set[str] = set()
+
+    async def tend(self) -> None:
+        """Seal what is not sealed, and anchor where that is due."""
+        self._turns += 1
+        try:
+            latest = None if self._turns % FULL_EVERY == 0 else LATEST_MS
+            await self._threads.apart(lambda db: trail.seal_all(db, self._keyring, latest))
+        except NotAllowed as error:
+            self._trouble("sealing", f"the audit trail is not sealed: {error.message}")
+            return
+        self._trouble("sealing", "")
+        await self._anchor()
+
+    async def finish(self) -> None:
+        """Do so once, within bounds: what a run with `once` leaves to nobody."""
+        self._turns = int(time.time() // 60)  # cron comes every minute
+        with suppress(NotifyctlError, TimeoutError):
+            await asyncio.wait_for(self.tend(), LAST_S)
+
+    async def _anchor(self) -> None:
+        if not self._terms.places or not await self._threads.read(self._is_due):
+            return
+        made = await self._threads.read(_end)
+        if made is not None:
+            await asyncio.gather(*(self._keep(place, made) for place in self._terms.places))
+
+    def _is_due(self, tx: Tx) -> bool:
+        last, head = trail.last_anchor(tx), trail.head(tx)
+        if head is None or last is None:
+            return head is not None
+        return head.position > last.position and not 0 <= tx.now - last.created_at < self._terms.every_ms
+
+    async def _keep(self, place: str, made: Anchor) -> None:
+        """Let a place keep an anchor, and note that it did; one that still has not kept the last one gets no other."""
+        if place in self._busy:
+            return
+        self._busy.add(place)
+        keeping = asyncio.ensure_future(self._threads.apart(lambda _: self._kept(place, made)))
+        keeping.add_done_callback(lambda done: self._free(place, done))
+        try:
+            await asyncio.wait_for(asyncio.shield(keeping), PATIENCE_S)
+        except TimeoutError:
+            self._trouble(place, f"the {place} for anchors of the audit trail took more than {PATIENCE_S:g} s")
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            self._trouble(place, f"the {place} for anchors of the audit trail: {_words(error)}")
+        else:
+            await self._threads.write(lambda tx: trail.note_anchor(tx, made, place))
+            self._trouble(place, "")
+
+    def _free(self, place: str, done: asyncio.Future[None]) -> None:
+        self._busy.discard(place)
+        if not done.cancelled():
+            done.exception()  # said where it was waited for; here nobody does any more
+
+    def _kept(self, place: str, made: Anchor) -> None:
+        said = line(made)
+        if place == "file":
+            append(Path(self._terms.file or ""), said)
+        elif place == "command":
+            tell_command(self._terms.command, said, self._environment)
+        else:
+            syslog.syslog(syslog.LOG_NOTICE | syslog.LOG_AUTH, f"notifyctl: {said}")
+
+    def _trouble(self, what: str, words: str) -> None:
+        """Say a trouble once, as long as it stays the same."""
+        if words and self._troubles.get(what) != words:
+            self._tell(words)
+        self._troubles[what] = words
+
+
+def append(path: Path, said: str) -> None:
+    """Append a line to a file, made for its owner only where there is none, and have it on the disk."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, f"{said}\n".encode())
+        with suppress(OSError):  # a pipe has no disk
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def tell_command(command: tuple[str, ...], said: str, environment: Mapping[str, str]) -> None:
+    """Let a command have a line on stdin. Raises SubprocessError when it fails or takes too long, OSError for none."""
+    with subprocess.Popen(  # noqa: S603 - what the profile names
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=dict(environment),
+        start_new_session=True,
+    ) as process:
+        try:
+            process.communicate(f"{said}\n".encode(), timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command[0])
+
+
+def _end(tx: Tx) -> Anchor | None:
+    last = trail.head(tx)
+    return None if last is None else Anchor(last.position, last.value, tx.now)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or ''} {error.strerror or error}".strip()
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"{error.cmd} ended with {error.returncode}"
+    return " ".join(str(error).split())

@@ -1,0 +1,149 @@
+"""What dispatchers do for the audit trail: they seal it, and carry anchors out of the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from notifyctl.core.audit import anchoring
+from notifyctl.core.sealing import format_key
+from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import audit_anchors, audit_logs, audit_seals
+from tests.support.command import Cli
+
+KEY = format_key("k1", bytes(range(64)))
+
+
+def _configured(cli: Cli, anchor: str) -> None:
+    """Let a profile say where anchors go, and do something that can be anchored."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEY
+    path = cli.home / "config.toml"
+    path.write_text(f"audit_anchor = {{ {anchor} }}\n")
+    cli.env["NOTIFYCTL_CONFIG"] = str(path)
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+
+
+def _noted(database: Database) -> list[tuple[str, int]]:
+    c = audit_anchors.c
+    with database.read() as tx:
+        return [(row[0], row[1]) for row in tx.execute(select(c.kept_in, c.position).order_by(c.created_at))]
+
+
+def test_anchors_are_appended_to_a_file(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """At the end of a run of cron's as well, at intervals, and only when something was done; `verify` reads them."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1h"')
+    cli.call("dispatch", "--once").ok()
+    cli.call("dispatch", "--once").ok()
+    [first] = anchoring.lines(file.read_text(), str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert _noted(database) == [("file", first.position)]
+    with database.read() as tx:
+        assert tx.execute(select(func.count()).select_from(audit_seals)).scalar() == first.position == 2
+    report = cli.call("audit", "verify", "-o", "json").ok().json()
+    assert (report["anchored"], report["anchors"]) == (first.position, 2)
+    file.write_text(file.read_text().replace(first.value, "0" * 64))
+    done = cli.call("audit", "verify", "-o", "json")
+    assert (done.exit_code, [each["fault"] for each in done.json()["faults"]]) == (7, ["replaced"])
+
+
+def test_a_running_dispatcher_anchors_again(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """After the interval, what was done meanwhile is covered as well."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1s"')
+    cli.call("dispatch", "--once").ok()
+    cli.call("users", "create", "omar", "--email", "omar@example.org").ok()
+    [(_, position)] = _noted(database)
+    with database.read() as tx:
+        last = tx.execute(select(func.max(audit_anchors.c.created_at))).scalar_one()
+    while database.moment() < last + 1_000:
+        time.sleep(0.05)
+    cli.call("dispatch", "--once").ok()
+    assert [each.position for each in anchoring.lines(file.read_text(), "")] == [position, position + 1]
+
+
+def test_a_command_gets_the_anchor_and_no_secret(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """One line on stdin; what configures notifyctl is not in its environment."""
+    script, told = tmp_path / "keep.py", tmp_path / "told.json"
+    script.write_text(
+        f"import json, os, sys\njson.dump([sys.stdin.read(), dict(os.environ)], open({str(told)!r}, 'w'))\n"
+    )
+    _configured(cli, f"command = ['{sys.executable}', '{script}']")
+    cli.call("dispatch", "--once").ok()
+    said, environment = json.loads(told.read_text())
+    [anchor] = anchoring.lines(said, "")
+    assert _noted(database) == [("command", anchor.position)]
+    assert not [name for name in environment if name.startswith("NOTIFYCTL_")]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "words"),
+    [
+        ('file = "/nowhere/anchors"', "No such file or directory"),
+        ("command = 'false'", "ended with 1"),
+        ("command = '/nowhere/command'", "No such file or directory"),
+    ],
+)
+def test_a_place_that_fails_costs_nothing_else(cli: Cli, database: Database, anchor: str, words: str) -> None:
+    """It is said, and nothing is noted as kept; the run ends well."""
+    _configured(cli, anchor)
+    done = cli.call("dispatch", "--once").ok()
+    assert words in done.stderr
+    assert _noted(database) == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_a_place_that_hangs_holds_up_nobody(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """A file that cannot be opened for ever: the run ends all the same."""
+    os.mkfifo(tmp_path / "fifo")
+    _configured(cli, f'file = "{tmp_path / "fifo"}"')
+    cli.run("dispatch", "--once", timeout=30).ok()
+    assert _noted(database) == []
+
+
+def test_an_overdue_anchor_is_shown(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """`status` says so where something was done that none covers, and no more once one does."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1h"')
+    codes = [each["code"] for each in cli.call("status", "-o", "json").ok().json()["problems"]]
+    assert "anchor_overdue" not in codes
+    old = {"id": "00000000-0000-4000-8000-000000000000", "action": "create", "resource_type": "user", "created_at": 1}
+    database.write(lambda tx: tx.execute(insert(audit_logs), [old]))
+    [problem] = [
+        each for each in cli.call("status", "-o", "json").ok().json()["problems"] if each["code"] == "anchor_overdue"
+    ]
+    assert "none was ever written" in problem["message"] and "file" in problem["message"]
+    cli.call("dispatch", "--once").ok()
+    codes = [each["code"] for each in cli.call("status", "-o", "json").ok().json()["problems"]]
+    assert "anchor_overdue" not in codes
+
+
+@pytest.mark.parametrize(
+    ("anchor", "words"),
+    [
+        ('every = "1h"', "names no place"),
+        ('file = "relative"', "whole path"),
+        ("command = []", "names no place"),
+        ("command = [1]", "command is"),
+        ('syslog = "yes"', "syslog is true or false"),
+        ('syslog = true, every = "soon"', "every"),
+        ('syslog = true, every = "10ms"', "a second at the least"),
+        ('where = "x"', "where is none of"),
+    ],
+)
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_what_cannot_be_meant_is_refused(cli: Cli, anchor: str, words: str) -> None:
+    """Where anchors go is said wholly or not at all."""
+    path = cli.home / "config.toml"
+    path.write_text(f"audit_anchor = {{ {anchor} }}\n")
+    done = cli.call("config", "show", env={"NOTIFYCTL_CONFIG": str(path)})
+    assert (done.exit_code, words in done.stderr) == (2, True), done
+    path.write_text('audit_anchor = { syslog = true, command = "keep it", every = "30m" }\n')
+    shown = cli.call("config", "show", env={"NOTIFYCTL_CONFIG": str(path)}).ok().stdout
+    assert "command = keep it, syslog = true, every = 30m" in shown
