@@ -69,6 +69,12 @@ class Scene:
         """Give each call that long. Where nothing may be sent twice, a busy machine must not make an answer late."""
         self.db.write(lambda tx: tx.execute(update(provider_configs).values(timeout_seconds=seconds)))
 
+    def call_loopback(self) -> None:
+        """Let dispatchers tell webhooks on this machine."""
+        config = self.home / "loopback.toml"
+        config.write_text("[profiles.loopback]\nwebhook_loopback = true\n")
+        self.cli.env |= {"NOTIFYCTL_CONFIG": str(config), "NOTIFYCTL_PROFILE": "loopback"}
+
     def seed(self, count: int, **values: Any) -> list[str]:
         """Write pending notifications, due unless said otherwise, and enter them into the ledger."""
         made: list[str] = []

@@ -26,6 +26,17 @@ The points, in the order of a notification's way::
     record.begun      results are about to be written
     record.written    they are written, COMMIT was not sent
     record.committed  they are stored
+
+And in that of a delivery to a webhook::
+
+    owed.begun        the claim's statements are about to run
+    owed.written      they ran, COMMIT was not sent
+    owed.committed    the leases are taken, nobody was told
+    tell.begun        an attempt has begun
+    tell.answered     its answer is here
+    told.begun        results are about to be written
+    told.written      they are written, COMMIT was not sent
+    told.committed    they are stored
 """
 
 from __future__ import annotations
@@ -53,9 +64,10 @@ import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
 from notifyctl.core import backoff, health, presence
 from notifyctl.dispatch import lease
-from notifyctl.dispatch.queues import notifications
+from notifyctl.dispatch.queues import notifications, webhooks
 from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Failure, Request, Response
+from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
 from notifyctl.providers.http import dial
 from notifyctl.providers.twilio import answers
 from notifyctl.providers.wire import Wire
@@ -80,6 +92,18 @@ POINTS = (
 )
 
 
+HOOK_POINTS = (
+    "owed.begun",
+    "owed.written",
+    "owed.committed",
+    "tell.begun",
+    "tell.answered",
+    "told.begun",
+    "told.written",
+    "told.committed",
+)
+
+
 class Stopper:
     """Sends this process a signal when it is at a point for the n-th time; claims without rows do not count."""
 
@@ -95,6 +119,9 @@ class Stopper:
         Database.write = self._written(Database.write)  # type: ignore[method-assign]
         Sender._built = self._built(Sender._built)  # type: ignore[method-assign]
         Wire.send = self._sent(Wire.send)  # type: ignore[method-assign]
+        webhooks.claim = self._transaction("owed", webhooks.claim)  # type: ignore[attr-defined]
+        webhooks.settle = self._transaction("told", webhooks.settle)  # type: ignore[assignment]
+        HookWire.post = self._posted(HookWire.post)  # type: ignore[method-assign]
 
     def at(self, point: str) -> None:
         """Be at a point."""
@@ -109,7 +136,8 @@ class Stopper:
         def run(tx: Tx, *args: Any) -> Any:
             self.at(f"{name}.begun")
             result = work(tx, *args)
-            self._doing.what = name if name == "record" or result.claims else None
+            took = result.claims if name == "claim" else result
+            self._doing.what = name if name in ("record", "told") or took else None
             return result
 
         return run
@@ -138,6 +166,15 @@ class Stopper:
         def run(*args: Any) -> Any:
             self.at("send.begun")
             return build(*args)
+
+        return run
+
+    def _posted(self, post: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(wire: HookWire, call: HookCall) -> HookAnswer:
+            self.at("tell.begun")
+            answer: HookAnswer = await post(wire, call)
+            self.at("tell.answered")
+            return answer
 
         return run
 

@@ -1,0 +1,101 @@
+"""Webhooks under kills: what was committed is told, to everybody who listens, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import defaultdict
+from contextlib import ExitStack
+
+from notifyctl.store.schema.tables import notifications
+from tests.reliability.scene import Dispatching, Scene
+from tests.reliability.sizes import Tell, sizes
+from tests.reliability.worker import HOOK_POINTS, POINTS
+from tests.support import seed
+from tests.support.receiver import Receiver, webhook
+from tests.support.scripted import Peer, reply
+
+ANSWERS_S = 0.02
+
+
+async def _slowly(peer: Peer) -> None:
+    await asyncio.sleep(ANSWERS_S)
+    await peer.say(reply(204))
+
+
+@sizes((6, 100), (50, 2_000))
+def test_2_kills_lose_no_event_and_invent_none(scene: Scene, tell: Tell, size: tuple[int, int]) -> None:
+    """Two listen. Each event of each notification comes at least once, with its id and its bytes each time."""
+    kills, count = size
+    scene.call_loopback()
+    scene.patience(3)
+    with ExitStack() as stack:
+        own, wide = (stack.enter_context(Receiver(lambda _: _slowly)) for _ in range(2))
+        hooks = {
+            webhook(scene.db, scene.anna, own.url, timeout_seconds=1): own,
+            webhook(scene.db, seed.user(scene.db, "bert"), wide.url, timeout_seconds=1, all_users=True): wide,
+        }
+        ids = scene.seed(count, max_retries=1_000)
+        killed = _kill(scene, kills, own)
+        last = scene.dispatch("--concurrency", "64")
+        scene.wait(lambda: _all_told(scene), 120 + kills)
+        last.stop()
+        rows = seed.deliveries(scene.db)
+        told = {id_: list(receiver.told) for id_, receiver in hooks.items()}
+    repeats = {id_: len(some) - len({each.id for each in some}) for id_, some in told.items()}
+    tell("2 kill -9: webhooks", {"kills": killed, "events": len(rows), "told again": sum(repeats.values())})
+    for id_, some in told.items():
+        theirs = [row for row in rows if row.webhook_id == id_]
+        assert sorted(row.notification_id for row in theirs) == sorted(ids), "one event for each change that committed"
+        assert {each.id for each in some} == {row.id for row in theirs}, "every event came, and no other"
+        assert {each.wrong for each in some} == {None}
+        said = defaultdict(set)
+        for each in some:
+            said[each.id].add(str(each.event))
+        assert all(len(bodies) == 1 for bodies in said.values())
+    assert killed == kills
+
+
+def _all_told(scene: Scene) -> bool:
+    pending = scene.count(notifications.c.status == "pending")
+    return not pending and not seed.deliveries(scene.db, delivered=False)
+
+
+def _kill(scene: Scene, kills: int, receiver: Receiver) -> int:
+    """Kill dispatchers, every other one at a named point; return how many were killed before all was done."""
+    chance = random.Random(2)
+    points = itertools.cycle([*HOOK_POINTS, *POINTS])
+    killed = 0
+    for number in range(kills):
+        heard = len(receiver.told)
+        if number % 2:
+            tricks = {"stop": [next(points), chance.randint(1, 3), "KILL"]}
+            victim = scene.dispatch("--concurrency", "4", tricks=tricks)
+            scene.wait(lambda victim=victim: not victim.runs or _all_told(scene), 60)  # type: ignore[misc]
+        else:
+            victim = scene.dispatch("--concurrency", "4")
+            enough = heard + chance.randint(1, 8)
+            scene.wait(lambda enough=enough: len(receiver.told) >= enough or _all_told(scene), 60)  # type: ignore[misc]
+        killed += _ended(victim)
+    return killed
+
+
+def _ended(victim: Dispatching) -> bool:
+    """Kill it, unless that is done; return whether it died of that."""
+    victim.kill()
+    return victim.process.exitcode == -9
+
+
+def test_every_point_of_a_delivery_is_reached(scene: Scene, tell: Tell) -> None:
+    """A crash point that nobody passes would prove nothing: at each of them a dispatcher dies."""
+    scene.call_loopback()
+    with Receiver() as receiver:
+        id_ = webhook(scene.db, scene.anna, receiver.url, timeout_seconds=1)
+        for note in scene.seed(20, status="sent"):
+            seed.owed(scene.db, id_, note)
+        doomed = [scene.dispatch(tricks={"stop": [point, 1, "KILL"]}) for point in HOOK_POINTS]
+        scene.wait(lambda: not any(each.runs for each in doomed), 60)
+    codes = [each.process.exitcode for each in doomed]
+    tell("2 kill -9: points of webhooks", {"points": len(HOOK_POINTS), "died there": codes.count(-9)})
+    assert codes == [-9] * len(HOOK_POINTS)
