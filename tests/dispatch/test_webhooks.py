@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -210,6 +211,42 @@ def test_what_the_receiver_says_is_kept(database: Database, anna: str, receivers
     assert row.response_status == 422
     assert row.response_body.startswith("no such  thing")
     assert len(row.response_body.encode()) <= 2_048
+
+
+HOUR_MS = 3_600_000
+
+
+def test_after_three_hours_down_all_of_it_is_believed(
+    database: Database, anna: str, receivers: Receivers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt is signed at its own time: a receiver that accepts five minutes finds nothing too old.
+
+    The clock is simulated. While it is down it fails in every way.
+    """
+    ahead_ms, begin = 0, type(database.dialect).begin
+
+    def later(dialect: Any, *args: Any, **kwargs: Any) -> int:
+        return int(begin(dialect, *args, **kwargs)) + ahead_ms
+
+    monkeypatch.setattr(type(database.dialect), "begin", later)
+    ways = itertools.cycle([500, 502, lambda peer: peer.reset(), 404, 301])
+    receiver = receivers(lambda _: next(ways))
+    id_ = webhook(database, anna, receiver.url)
+    owed = list[str]()
+    for half_hours in range(2 * 15):
+        ahead_ms = half_hours * HOUR_MS // 2
+        receiver.ahead_s = ahead_ms / 1_000
+        if half_hours < 6:
+            now = database.moment()
+            owed += owe(database, id_, anna, 3, created_at=now, next_retry_at=now)
+        else:
+            receiver.answers = lambda _: 200
+        run(database)
+        if half_hours >= 6 and not seed.deliveries(database, delivered=False):
+            break
+    assert set(receiver.ids()) == set(owed)
+    assert {each.wrong for each in receiver.told} == {None}
+    assert seed.deliveries(database, delivered=False) == []
 
 
 def test_where_there_is_no_webhook_nothing_is_asked(world: World, database: Database) -> None:

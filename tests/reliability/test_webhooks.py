@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import defaultdict
 from contextlib import ExitStack
+from importlib import import_module
 
 from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Dispatching, Scene
@@ -85,6 +86,35 @@ def _ended(victim: Dispatching) -> bool:
     """Kill it, unless that is done; return whether it died of that."""
     victim.kill()
     return victim.process.exitcode == -9
+
+
+@sizes(60, 2_000)
+def test_1_a_whole_run_is_believed_through_a_rotation(scene: Scene, tell: Tell, size: int) -> None:
+    """By the standard's library and Svix's: by the old secret, and from the rotation on by the new one as well."""
+    scene.call_loopback()
+    with Receiver() as receiver:
+        args = ("anna", receiver.url, "--event", "*", "--name", "orders", "--secret-file", "old.key")
+        scene.cli.call("webhooks", "create", *args).ok()
+        dispatcher = scene.dispatch("--concurrency", "64")
+        scene.seed(size // 2)
+        scene.wait(lambda: len(receiver.told) >= size // 3, 60)
+        before = len(receiver.told)
+        scene.cli.call("webhooks", "rotate-secret", "orders", "--grace", "1h", "--secret-file", "new.key").ok()
+        scene.seed(size - size // 2)
+        scene.wait(lambda: _all_told(scene), 120)
+        dispatcher.stop()
+        asked = receiver.server.asked
+    old, new = ((scene.home / name).read_text().strip() for name in ("old.key", "new.key"))
+    both = [each for each in asked if len(each.headers["webhook-signature"].split()) == 2]
+    tell("16 webhooks verify", {"deliveries": len(asked), "by both": len(both), "before the rotation": before})
+    # Imported here: Svix's takes a second for that.
+    for library in map(import_module, ("standardwebhooks", "svix.webhooks")):
+        for each in asked:
+            library.Webhook(old).verify(each.body, dict(each.headers))
+        for each in both:
+            library.Webhook(new).verify(each.body, dict(each.headers))
+    assert len({each.headers["webhook-id"] for each in asked}) == len(asked) == size
+    assert len(both) >= size - size // 2, "what happened after the rotation is signed by both"
 
 
 def test_every_point_of_a_delivery_is_reached(scene: Scene, tell: Tell) -> None:

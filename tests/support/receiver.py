@@ -33,13 +33,17 @@ class Told:
 
 
 class Receiver:
-    """Listens from `with` on. `answers` may be exchanged at any time: from a request to a status, or to an answer."""
+    """Listens from `with` on. `answers` may be exchanged at any time: from a request to a status, or to an answer.
+
+    Its clock is `ahead_s` ahead of this machine's.
+    """
 
     def __init__(self, answers: Callable[[Asked], int | Answer] = lambda _: 200) -> None:
         self.answers = answers
         self.told: list[Told] = []
         self.server = Scripted(self._script)
         self.secrets = [SECRET]
+        self.ahead_s = 0.0
 
     def __enter__(self) -> Receiver:
         self.server.__enter__()
@@ -62,7 +66,7 @@ class Receiver:
         return [each.event["type"].removeprefix("notification.") for each in self.told]
 
     def _script(self, asked: Asked) -> Answer:
-        wrong = signing.objection(asked.headers, asked.body, self.secrets, time.time())
+        wrong = signing.objection(asked.headers, asked.body, self.secrets, time.time() + self.ahead_s)
         self.told.append(Told(time.monotonic(), asked.headers["webhook-id"], json.loads(asked.body), wrong))
         answer = self.answers(asked)
         return reply(answer) if isinstance(answer, int) else answer
