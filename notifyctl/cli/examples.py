@@ -111,6 +111,7 @@ EXAMPLES = {
     "webhooks delete": "notifyctl webhooks delete anna/orders",
     "webhooks rotate-secret": "notifyctl webhooks rotate-secret orders --grace 2d --secret-file orders.key",
     "webhooks deliveries": "notifyctl webhooks deliveries --webhook orders --state given-up --since 24h",
+    "webhooks redeliver": "notifyctl webhooks redeliver --webhook orders --failed --since 2d --rate 50/s",
     "webhooks events": "notifyctl webhooks events -o jsonschema",
     "receipts poll": "notifyctl receipts poll --provider twilio",
     "receipts ingest": "notifyctl receipts ingest - --provider sendgrid < events.json",

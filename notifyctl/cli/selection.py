@@ -81,6 +81,13 @@ class Many(Generic[Q]):
     query: Callable[..., Q]
     caution: Callable[[Selection], str | None] = lambda _: None
     asks: Callable[[Selection], bool] | None = None
+    one: str = "notification"
+    several: str = "notifications"
+    short_id: int = SHORT_ID
+
+    def number(self, count: int) -> str:
+        """Return so many of what it acts on, in words."""
+        return f"{count:,} {self.one if count == 1 else self.several}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,30 +215,26 @@ def _agree(run: Invocation, selection: Selection, many: Many[Any], options: dict
     dry = bool(options.get("dry_run"))
     shown = run.may_ask or dry or not (yes or confirm)
     if shown:
-        run.out.say(described(run, selection, many.verb))
+        run.out.say(described(run, selection, many))
     # What is asked about even of one id is said as well to whoever has agreed beforehand.
     if (shown or many.asks is not None) and (caution := many.caution(selection)):
         run.out.say(caution)
     if dry:
         return
     typed = str(count) if count > TYPED_FROM else None
-    run.confirm(f"{many.verb.capitalize()} {_number(count)}?", yes=yes, confirm=confirm, typed=typed, count=count)
+    run.confirm(f"{many.verb.capitalize()} {many.number(count)}?", yes=yes, confirm=confirm, typed=typed, count=count)
 
 
-def described(run: Invocation, selection: Selection, verb: str) -> str:
+def described(run: Invocation, selection: Selection, many: Many[Any]) -> str:
     """Return what a filter caught, for the person who is to agree."""
     people = f"{selection.people:,} {'person' if selection.people == 1 else 'people'}"
-    lines = [f"{verb} {_number(len(selection.ids))} of {people}"]
+    lines = [f"{many.verb} {many.number(len(selection.ids))} of {people}"]
     lines += [f"  {name:<9} {_parts(counts)}" for name, counts in selection.split.items()]
     lines += [f"  oldest    {run.out.time(selection.oldest)}", f"  newest    {run.out.time(selection.newest)}"]
     for sample in selection.samples:
-        row = (sample.id[:SHORT_ID], sample.username, sample.channel, sample.provider, sample.reason)
+        row = (sample.id[: many.short_id], sample.username, sample.channel, sample.provider, sample.reason)
         lines.append(f"  such as   {'  '.join(row)}")
     return "\n".join(lines)
-
-
-def _number(count: int) -> str:
-    return f"{count:,} notification{'' if count == 1 else 's'}"
 
 
 def _parts(counts: Mapping[str, int]) -> str:

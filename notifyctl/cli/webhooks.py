@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from notifyctl.cli import listing, webhooks_changed, webhooks_deliveries, webhooks_shown
+from notifyctl.cli import listing, selection, webhooks_changed, webhooks_deliveries, webhooks_shown
 from notifyctl.cli.hooks_receiving import CHECKED, HEARD, ListenLeaf, listen, verify
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import SECRET, Noun, SecretLeaf
@@ -107,6 +107,9 @@ app.command("rotate-secret", scope=Scope.WEBHOOKS_WRITE, cls=SecretLeaf, shows=w
 )
 app.command(scope=Scope.WEBHOOKS_READ, cls=webhooks_deliveries.LISTING, shows=webhooks_deliveries.WHOLE)(
     webhooks_deliveries.deliveries
+)
+app.command(scope=Scope.WEBHOOKS_WRITE, cls=webhooks_deliveries.REDELIVERING, shows=selection.FIELDS)(
+    webhooks_deliveries.redeliver
 )
 app.command(scope=OPEN, cls=webhooks_shown.EventsLeaf, shows=webhooks_shown.EVENTS)(webhooks_shown.events)
 app.command(scope=OPEN, shows=CHECKED)(verify)

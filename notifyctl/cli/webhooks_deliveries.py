@@ -1,4 +1,4 @@
-"""`webhooks deliveries`: what webhooks were told, and what their receivers said."""
+"""`webhooks deliveries` and `redeliver`: what webhooks were told, what their receivers said, and once more."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines, iso
-from notifyctl.cli.selection import read_ids
-from notifyctl.cli.types import parse_since, parse_until
+from notifyctl.cli.selection import Ids, Many, agreement, choose, finish, read_ids
+from notifyctl.cli.types import interval, parse_since, parse_until
 from notifyctl.cli.webhooks_fields import EventWords
 from notifyctl.core.duration import age, show_ms
 from notifyctl.core.errors import UsageError
@@ -26,7 +26,9 @@ from notifyctl.core.webhook.attempt import past
 from notifyctl.core.webhook.event import PREFIX
 from notifyctl.core.webhook.standing import DeliveryStanding
 from notifyctl.services import deliveries as service
+from notifyctl.services import redelivering
 from notifyctl.services.deliveries import DeliveryQuery, DeliveryReport
+from notifyctl.services.redelivering import Redelivery, RedeliveryQuery
 
 SHORT = 18
 """Of an id: it begins with the moment, and those of one moment differ behind that only."""
@@ -63,7 +65,26 @@ def filters(
     """Declare which deliveries."""
 
 
+def _which(
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", metavar="WEBHOOK", help="Of this webhook: name, USER/NAME or id.")
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="What did not arrive: given up, disabled, or waiting for another try.")
+    ] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="What it would have been told, had it listened: since it was made, or T.")
+    ] = False,
+    since: Annotated[
+        Any, typer.Option("--since", metavar="T", parser=parse_since, help="Happened at or after.")
+    ] = None,
+    until: Annotated[Any, typer.Option("--until", metavar="T", parser=parse_until, help="Before then.")] = None,
+) -> None:
+    """Declare which deliveries are made again."""
+
+
 LISTING = taking(filters)
+REDELIVERING = taking(_which, agreement)
 
 
 def deliveries(
@@ -90,6 +111,35 @@ def deliveries(
             listed(db.moment()),
             count=partial(service.count, db, wanted),
         )
+
+
+def redeliver(
+    ctx: typer.Context,
+    ids: Ids = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", metavar="N/s", parser=interval, help="So many a second: 50/s, 100/m.  [no limit]"),
+    ] = None,
+) -> None:
+    """Make deliveries again, behind what is new. Each keeps its id, by which receivers know it.
+
+    --missing makes those that a webhook did not have because it did not listen then: that something was created, sent,
+    failed, cancelled, suppressed, delivered or bounced; none twice.
+    """
+    with invocation(ctx) as run:
+        act = Redelivery(rate or 0.0)
+        many = Many(
+            "redeliver",
+            redelivering.resolve,
+            redelivering.survey,
+            act.select,
+            RedeliveryQuery,
+            one="delivery",
+            several="deliveries",
+            short_id=SHORT,
+        )
+        chosen = choose(run, ctx, ids, many)
+        finish(run, chosen, act.act(chosen.db, chosen.ids, by_filter=chosen.by_filter), to_send=True)
 
 
 def _show(run: Invocation, words: Sequence[str], *, narrowed: bool) -> None:

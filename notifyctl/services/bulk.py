@@ -55,14 +55,14 @@ class Acted:
         return self.error is None and self.result != SKIPPED
 
 
-def selection(picks: Sequence[Pick], reason: str) -> Selection:
-    """Return the picks as they are shown before the act; `reason` is what their reason is called."""
+def selection(picks: Sequence[Pick], reason: str, channel: str = "channel", provider: str = "provider") -> Selection:
+    """Return the picks as they are shown before the act; what their parts are called, if not so, is said."""
     return Selection(
         ids=tuple(pick.id for pick in picks),
         people=len({pick.username for pick in picks}),
         split={
-            "channel": _counts(pick.channel for pick in picks),
-            "provider": _counts(pick.provider for pick in picks),
+            channel: _counts(pick.channel for pick in picks),
+            provider: _counts(pick.provider for pick in picks),
             reason: _counts(pick.reason for pick in picks),
         },
         oldest=min((pick.at for pick in picks), default=None),

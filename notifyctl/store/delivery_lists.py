@@ -14,10 +14,13 @@ from sqlalchemy import ColumnElement, Select, String, case, func, literal, or_, 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.timeordered import earliest_id
 from notifyctl.core.webhook.attempt import DISABLED, GIVEN_UP
+from notifyctl.core.webhook.event import PREFIX
 from notifyctl.core.webhook.standing import DeliveryStanding
+from notifyctl.core.webhook.target import host_of
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import notification_webhooks, notifications, users, webhook_deliveries
+from notifyctl.store.selections import Pick
 
 d, w, n = webhook_deliveries.c, notification_webhooks.c, notifications.c
 
@@ -93,6 +96,25 @@ def count(tx: Tx, wanted: DeliveryFilter) -> int:
 def get(tx: Tx, ids: Iterable[str]) -> dict[str, DeliveryRow]:
     """Return the deliveries with these ids, by id."""
     return {row.id: row for row in _rows(tx, _select(tx.now).where(tx.dialect.is_any(d.id, ids)))}
+
+
+def picks(tx: Tx, wanted: DeliveryFilter) -> list[Pick]:
+    """Return those wanted as they are shown before an act on them, oldest first."""
+    return _picked(tx, conditions(wanted, tx.now))
+
+
+def picks_of(tx: Tx, ids: Iterable[str]) -> list[Pick]:
+    """Return the deliveries with these ids as they are shown before an act on them."""
+    return _picked(tx, [tx.dialect.is_any(d.id, ids)])
+
+
+def _picked(tx: Tx, wanted: list[ColumnElement[bool]]) -> list[Pick]:
+    """Return them by receiver (the host), event and standing."""
+    columns = (d.id, users.c.username, w.url, d.event_type, standing(tx.now), d.created_at)
+    source = _with_notifications().join(notification_webhooks, w.id == d.webhook_id)
+    found = select(*columns).select_from(source).join(users, users.c.id == n.user_id).where(*wanted)
+    rows = tx.execute(found.order_by(d.created_at, d.id))
+    return [Pick(row[0], row[1], host_of(row[2]), row[3].removeprefix(PREFIX), *row[4:]) for row in rows]
 
 
 def conditions(wanted: DeliveryFilter, now: int) -> list[ColumnElement[bool]]:

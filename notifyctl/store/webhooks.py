@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -113,6 +113,11 @@ def backlogs(tx: Tx) -> dict[str, Backlog]:
     """Return what did not arrive, by webhook; those that have everything are missing."""
     counted = select(d.webhook_id, func.count(), func.min(d.created_at)).where(~d.delivered).group_by(d.webhook_id)
     return {row[0]: Backlog(row[1], row[2]) for row in tx.execute(counted)}
+
+
+def inactive(tx: Tx, webhook_ids: Iterable[str]) -> set[str]:
+    """Return which of these are told nothing."""
+    return set(tx.execute(select(w.id).where(tx.dialect.is_any(w.id, webhook_ids), ~w.is_active)).scalars())
 
 
 def change(tx: Tx, webhook_id: str, values: Mapping[str, Any]) -> None:

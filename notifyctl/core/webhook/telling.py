@@ -89,7 +89,8 @@ def moment(at: int) -> str:
     return f"{whole}.{at % 1_000:03d}Z"
 
 
-def _detail(text: str | None) -> str | None:
+def detail(text: str | None) -> str | None:
+    """Return a text for people as it is told: one line, not too long."""
     return None if text is None else one_line(text)[:LONGEST_DETAIL]
 
 
@@ -98,18 +99,18 @@ def _sent(change: Sent | Confirm) -> Sequence[Telling]:
 
 
 def _failed(change: Bury) -> Sequence[Telling]:
-    more = {"reason": change.category.value, "detail": _detail(change.error_message)}
+    more = {"reason": change.category.value, "detail": detail(change.error_message)}
     return (Telling(WebhookEvent.FAILED, more),)
 
 
 def _cancelled(change: Cancel) -> Sequence[Telling]:
     event = WebhookEvent.CANCELLED if change.by_operator else WebhookEvent.SUPPRESSED
-    return (Telling(event, {"detail": _detail(change.error_message)}),)
+    return (Telling(event, {"detail": detail(change.error_message)}),)
 
 
 def _deferred(change: Defer) -> Sequence[Telling]:
     reason = change.deferred_by or _DEFERRAL
-    more = {"reason": reason, "detail": _detail(change.error_message), "until": moment(change.due_at)}
+    more = {"reason": reason, "detail": detail(change.error_message), "until": moment(change.due_at)}
     return (Telling(WebhookEvent.DEFERRED, more),)
 
 
@@ -123,7 +124,7 @@ def _acknowledged(change: Acknowledge) -> Sequence[Telling]:
     if change.delivered_at is not None and (known is None or known.delivered_at is None):
         found.append(Telling(WebhookEvent.DELIVERED, {}))
     if change.bounced_at is not None and (known is None or known.bounced_at is None):
-        found.append(Telling(WebhookEvent.BOUNCED, {"detail": _detail(change.receipt)}))
+        found.append(Telling(WebhookEvent.BOUNCED, {"detail": detail(change.receipt)}))
     return found
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, or_, select, update
-from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, or_, select, update
 
 from notifyctl.core.webhook.attempt import DISABLED, past
-from notifyctl.store.db.dialect import ID, Dialect
-from notifyctl.store.db.hot import only
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import deliveries
 from notifyctl.store.schema.tables import webhook_deliveries
@@ -36,27 +32,14 @@ def owed(tx: Tx, webhook_id: str, since: int, interval_ms: float) -> int:
     return deliveries.requeue(tx, webhook_id, since, rate, tried)
 
 
-def again(tx: Tx, ids: Sequence[str], interval_ms: float) -> set[str]:
-    """Queue deliveries again, each so long after the one before, whatever became of them; their retries begin anew.
+def again(tx: Tx, wanted: Sequence[tuple[str, int]]) -> set[str]:
+    """Queue deliveries again, each for its moment, whatever became of them; their retries begin anew.
 
-    Return the ids of those that were: what is under way is left alone, and what is due for the first time too.
+    Return the ids of those that were: what is under way is left alone.
     """
-    rows = [(id_, tx.now + round(place * interval_ms)) for place, id_ in enumerate(ids)]
-    return set(tx.rows(_QUEUEING, {**tx.dialect.bind("v", _DUE, rows), "now": tx.now})) if rows else set()
-
-
-def _last_at(attempts: str | None) -> int:
-    """Return when the last attempt began; 0 without one."""
-    tries = past(attempts)
-    at = tries[-1].get("at") if tries else None
-    return at if isinstance(at, int) else 0
-
-
-_DUE: dict[str, TypeEngine[Any]] = {"id": ID, "due": BigInteger()}
-
-
-def _queueing(dialect: Dialect) -> ReturningUpdate[Any]:
-    v = dialect.rowset("v", _DUE).c
+    if not wanted:
+        return set()
+    v = tx.dialect.rowset("v", {"id": ID, "due": BigInteger()}, wanted).c
     values = {
         "next_retry_at": v.due,
         "is_replay": True,
@@ -67,8 +50,13 @@ def _queueing(dialect: Dialect) -> ReturningUpdate[Any]:
         "lease_id": None,
         "leased_by": None,
     }
-    idle = or_(d.lease_id.is_(None), d.next_retry_at <= bindparam("now", type_=BigInteger))
-    return update(webhook_deliveries).values(values).where(d.id == v.id, idle).returning(d.id)
+    idle = or_(d.lease_id.is_(None), d.next_retry_at <= tx.now)
+    queued = update(webhook_deliveries).values(values).where(d.id == v.id, idle)
+    return set(tx.execute(queued.returning(d.id)).scalars())
 
 
-_QUEUEING = only(_queueing)
+def _last_at(attempts: str | None) -> int:
+    """Return when the last attempt began; 0 without one."""
+    tries = past(attempts)
+    at = tries[-1].get("at") if tries else None
+    return at if isinstance(at, int) else 0
