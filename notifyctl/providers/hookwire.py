@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache, partial
 from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
@@ -27,6 +29,7 @@ from notifyctl.providers.http.lookup import Lookups
 from notifyctl.providers.http.tunnel import Tunnel
 from notifyctl.providers.reading import retry_after_ms
 
+RECEIVERS = 1_024
 OLDEST_S = 60.0
 """How long a connection is kept at most. It leads to an address that was checked; but who moved is to be found."""
 
@@ -80,13 +83,14 @@ class HookWire:
         self._resolve = resolve or Lookups().addresses
         way = None if proxy is None else Tunnel(parsed_proxy(proxy))
         self._http = HttpClient(self._checked, way, OLDEST_S)
+        self._target = lru_cache(RECEIVERS)(partial(target, loopback=loopback))
 
     async def post(self, call: HookCall) -> HookAnswer:
         """Make one attempt; whatever comes of it is an answer. Only being cancelled raises."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            receiver = target(call.url, loopback=self._loopback)
+            receiver = self._target(call.url)
         except UsageError as error:
             return HookAnswer(None, error.message, 0, refused=True)
         named = {"Content-Type": "application/json"}
@@ -95,7 +99,7 @@ class HookWire:
         ms = round((loop.time() - began) * 1_000)
         if isinstance(came, Failure):
             return HookAnswer(None, came.message, ms, refused=came.refused, fault=came.fault)
-        return _read(receiver.host, came, ms)
+        return _read(receiver.host, came, ms, call.at_s)
 
     async def aclose(self) -> None:
         """Close every connection; calls under way end as failed."""
@@ -110,13 +114,14 @@ class HookWire:
         return found
 
 
-def _read(host: str, came: Response, ms: int) -> HookAnswer:
-    problem = None
-    if not 200 <= came.status < 300:
-        redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
-        problem = f"{host}: HTTP {came.status}{redirected}"
-    body = clean(came.body.decode(errors="replace"))
-    return HookAnswer(came.status, problem, ms, body, retry_after_ms(came.headers))
+def _read(host: str, came: Response, ms: int, at_s: int) -> HookAnswer:
+    body = clean(came.body.decode(errors="replace")) if came.body else ""
+    if 200 <= came.status < 300:
+        return HookAnswer(came.status, None, ms, body)
+    redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
+    # A date counts from the answer's own, where it has one: neither clock needs to be right then.
+    wish = retry_after_ms({"date": formatdate(at_s, usegmt=True), **came.headers})
+    return HookAnswer(came.status, f"{host}: HTTP {came.status}{redirected}", ms, body, wish)
 
 
 def _refuse(address: str) -> NoReturn:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Sequence
+from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from notifyctl.core.outcome import Fault
 from notifyctl.core.webhook.signing import objection
@@ -92,6 +96,16 @@ def test_retry_after(loops: Loops, value: str, ms: int | None) -> None:
     assert answer(says(head.encode()), loops)[0].retry_after_ms == ms
 
 
+def test_a_date_without_another(loops: Loops) -> None:
+    """A small server's answer has no date of its own: the wait counts from the attempt."""
+    until = formatdate(time.time() + 600, usegmt=True)
+    head = f"HTTP/1.1 429 X\r\nRetry-After: {until}\r\nContent-Length: 0\r\n\r\n"
+    found = answer(says(head.encode()), loops)[0].retry_after_ms
+    assert found is not None and 590_000 <= found <= 601_000
+    past = "HTTP/1.1 429 X\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    assert answer(says(past.encode()), loops)[0].retry_after_ms == 0
+
+
 def test_the_answers_body_is_text(loops: Loops) -> None:
     """What cannot be stored or shown is left out, and there is an end to it."""
     raw = b"a\x00b\x1b[31mc\xff\xfe\r\nd" + "€".encode() * 5_000
@@ -99,6 +113,30 @@ def test_the_answers_body_is_text(loops: Loops) -> None:
     assert came.is_success
     assert came.body.startswith("ab[31mc\ufffd\ufffd\nd€€")
     assert 2_040 < len(came.body.encode()) <= 2_048
+
+
+@pytest.mark.parametrize("name", ["other.localhost", "hooks.localhost"])
+def test_whose_certificate_is_another_ones_is_told_nothing(
+    loops: Loops, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """TLS is verified as it is with providers: the authority and the name."""
+    authority, made = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trusted = authority if name == "other.localhost" else trustme.CA()
+    trusted.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    authority.issue_cert(name).configure_cert(made)
+
+    async def main() -> tuple[HookAnswer, int]:
+        async with serving(ok, made) as server:
+            wire = HookWire(loopback=True, resolve=to("127.0.0.1"))
+            try:
+                return await wire.post(call(server.url.replace("127.0.0.1", "hooks.localhost"))), len(server.heads)
+            finally:
+                await wire.aclose()
+
+    came, heads = run(main(), loops)
+    assert came.problem is not None and came.problem.startswith("hooks.localhost: not connected: the certificate is")
+    assert (came.status, came.refused, heads) == (None, False, 0)
 
 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34", "10.0.0.1"], ["::ffff:10.0.0.1"], ["fe80::1%2"]])

@@ -21,7 +21,7 @@ from notifyctl.providers import hookwire
 from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
 from notifyctl.providers.http.dial import Resolve
 from tests.providers.peers import Loops, Peer, run, serving
-from tests.support.ssrf import HERE, NAMED, REDIRECTS, urls
+from tests.support.ssrf import ALL_4, HERE, NAMED, REDIRECTS, urls
 
 PUBLIC = ("93.184.216.34", "2606:4700::1111", "1.1.1.1")
 TARGETS = tuple(dict.fromkeys(urls()))
@@ -171,6 +171,25 @@ def test_the_systems_own_names_and_notations(loops: Loops) -> None:
     assert all(each.status is None for each in named)  # not every system knows every name
     assert named[0].refused and named[1].refused
     assert all(each.refused for each in noted), noted
+
+
+def test_where_this_machine_may_be_called_nobody_else_may(loops: Loops) -> None:
+    """In a development profile, too: loopback it is, and no other address that is not public."""
+    ours = ("127.", "::1", "0:0:0:0:0:0:0:1", "0000:", "::0:1", "0::1", "::ffff:127", "::ffff:7f00", "::FFFF:127")
+    elsewhere = [each for each in NAMED if not any(one.startswith((*ours, "0:0:0:0:0:ffff:7f00")) for one in each)]
+    elsewhere = [each for each in elsewhere if "%" not in str(each)]
+    assert len(elsewhere) >= 90
+    found = iter(elsewhere)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return next(found)
+
+    with Listeners(443, 8443) as listeners, watched() as watch:
+        targets = [f"https://name{number}.example:8443/" for number in range(len(elsewhere))]
+        came = answers(targets, loops, resolve, loopback=True)
+        came += answers([f"https://{each}/" for each in ALL_4 if not each.startswith("127.")], loops, loopback=True)
+        assert (listeners.count, watch.dialled) == (0, [])
+    assert [each for each in came if not each.refused] == []
 
 
 @pytest.mark.parametrize("proxied", [False, True])
