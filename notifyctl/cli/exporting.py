@@ -72,6 +72,7 @@ def export(
         by_name = {column.name: column for column in of}
         of = [by_name[name] for name in known_fields(run.out.fields, list(by_name))]
 
+    of = run.out.columns(of)
     with _beside(path) if path is not None else _nameless() as file:
 
         def take(found: Snapshot[Any]) -> int:

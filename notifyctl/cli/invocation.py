@@ -11,12 +11,17 @@ from typing import Any
 
 import typer
 
+from notifyctl.cli.discreet import DiscreetOutput
 from notifyctl.cli.noun import GIVEN
-from notifyctl.cli.output import Output
 from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
 from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.scope import Scope
+
+SHOWS_NOBODY = frozenset(
+    each for each in Scope if each.startswith(("providers:", "templates:", "metrics:", "categories:", "status:"))
+) | {Scope.FIXTURES_READ}
+"""Scopes of commands in which addresses are those of senders, and are no secret; a dump masks people's by itself."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Invocation:
         self.given = given
         self.scope = scope
         self.command = command
-        self.out = Output(given.output, quiet=given.quiet, utc=given.utc, fields=given.fields, raw=given.raw)
+        how = {"quiet": given.quiet, "utc": given.utc, "fields": given.fields, "raw": given.raw}
+        self.out = DiscreetOutput(given.output, self._hides_addresses, **how)
 
     @cached_property
     def settings(self) -> Settings:
@@ -111,6 +117,11 @@ class Invocation:
             if not status.is_dispatched(self.system.db):
                 self.out.say("no dispatcher is running: notifyctl dispatch sends what is due")
 
+    def _hides_addresses(self) -> bool:
+        """Return whether the API key that acts may not see addresses of people, and such may be shown."""
+        system = vars(self).get("system")
+        return system is not None and self.scope not in SHOWS_NOBODY and not system.sees_addresses
+
     def _ask(self, prompt: str) -> str:
         sys.stderr.write(prompt)
         sys.stderr.flush()
@@ -132,6 +143,9 @@ def invocation(ctx: typer.Context) -> Iterator[Invocation]:
     configure(run.settings, debug=run.given.debug, verbose=run.given.verbose)
     try:
         yield run
+    except NotifyctlError as error:
+        run.out.error(error)
+        raise
     finally:
         if "system" in vars(run):
             run.system.close()

@@ -22,7 +22,7 @@ def show(
     `id_name` names the field that -o id prints.
     """
     if run.out.form == "table" and run.out.fields is None:
-        for row in rows:
+        for row in map(run.out.row, rows):
             _show_one(run, row, fields)
     elif not several:
         run.out.record(rows[0], fields, id_name=id_name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from email_validator import ValidatedEmail
 
 TOKEN_MAX = 1_024
+_HIDDEN_HINT = "addresses are shown in full to an API key with the scope users:read"
 
 _EMAIL_MAX = 254
 # A local part that is nobody's to judge (RFC 5322, 3.2.3), in lower case: some names are the same in any.
@@ -54,6 +55,7 @@ def email(address: str) -> str:
     plain = _PLAIN_EMAIL.fullmatch(text)
     if plain is not None and len(plain[2]) <= _SURELY_SHORT and _SURELY_DOMAIN.fullmatch(plain[2]):
         return text
+    _refuse_outline(text)
     from email_validator import EmailNotValidError
 
     try:
@@ -114,9 +116,16 @@ def push_token(address: str) -> str:
         raise UsageError("the push token is empty")
     if len(text) > TOKEN_MAX:
         raise UsageError(f"the push token has {len(text)} characters, at most {TOKEN_MAX} are stored")
+    _refuse_outline(text)
     if not text.isprintable() or any(char.isspace() for char in text):
         raise UsageError("the push token has a blank or a control character in it")
     return text
+
+
+def _refuse_outline(text: str) -> None:
+    """Raise UsageError for what an address looks like to whoever may not see it."""
+    if "***" in text:
+        raise UsageError(f"{_shown(text)} is the outline of an address that was hidden", _HIDDEN_HINT)
 
 
 def fold(channel: Channel, address: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from notifyctl.core.discretion import discreet_text
 from notifyctl.core.duration import age
 from notifyctl.store import beginnings as store
 from notifyctl.store.db.database import Database
@@ -31,7 +32,8 @@ def find(db: Database, kind: str, beginning: str) -> list[tuple[str, str]]:
         return []
     with db.read() as tx:
         rows = tx.execute(query(beginning, MOST)).all()
-        return [(str(value), " ".join(filter(None, (*words, _ago(tx.now, at))))) for value, *words, at in rows]
+        told = [(str(value), " ".join(filter(None, (*words, _ago(tx.now, at))))) for value, *words, at in rows]
+    return told if db.actor.sees_addresses else [(value, discreet_text(words)) for value, words in told]
 
 
 def _ago(now: int, moment: int | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from notifyctl.core import submission
+from notifyctl.core.discretion import discreet, discreet_body
 from notifyctl.core.errors import (
     AnswerIsNo,
     CommitUnknown,
@@ -130,7 +131,8 @@ def preview(
     if credentials.service_account is not None:
         credentials = replace(credentials, access_token=HIDDEN)
     request = planning.built(registry.get(planned.provider.provider_name), planned.message, credentials)
-    return _hidden(request, credentials, planned.message.content)
+    found = _hidden(request, credentials, planned.message.content)
+    return found if db.actor.sees_addresses else _discreet(found)
 
 
 def wait(
@@ -237,6 +239,12 @@ def _hidden(request: Request, credentials: Credentials, content: Mapping[str, An
     for secret in (credentials.api_key, credentials.api_secret):
         rest = rest.replace(secret, HIDDEN) if secret else rest
     return Preview(request.method, request.url[:end] + rest, headers, request.body, content)
+
+
+def _discreet(request: Preview) -> Preview:
+    """Return the request for whoever may not see addresses."""
+    body = discreet_body(request.body, request.headers.get("Content-Type", ""))
+    return replace(request, headers=discreet("", request.headers), body=body)
 
 
 def _latest(db: Database, notification: Notification) -> Notification:

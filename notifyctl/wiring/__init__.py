@@ -83,6 +83,11 @@ class System:
         return self.opened()
 
     @property
+    def sees_addresses(self) -> bool:
+        """Whether who was let in sees people's addresses; nobody was let in yet: nothing was seen yet."""
+        return self._admitted is None or self._admitted.actor.sees_addresses
+
+    @property
     def actor(self) -> Actor:
         """Who is acting."""
         return self.db.actor

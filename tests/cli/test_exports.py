@@ -24,6 +24,7 @@ from notifyctl.cli import exporting
 from notifyctl.cli.exportforms import columns
 from notifyctl.cli.invocation import GlobalOptions, Invocation
 from notifyctl.cli.output import Field
+from notifyctl.core.scope import OPEN
 from notifyctl.services.exporting import Snapshot
 from notifyctl.store import streams
 from notifyctl.store.db.database import Database
@@ -496,7 +497,7 @@ def test_what_is_begun_anew_is_written_once(tmp_path: Path) -> None:
         take(Snapshot(iter([Field("first"), Field("second")]), lambda: 2))
         return take(Snapshot(iter([Field("third")]), lambda: 1))
 
-    run = Invocation(GlobalOptions(quiet=True))
+    run = Invocation(GlobalOptions(quiet=True), OPEN)
     exporting.export(run, str(file), columns([Field("name")]), taken_by)
     assert file.read_text() == "name\nthird\n"
 

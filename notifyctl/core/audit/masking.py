@@ -41,6 +41,11 @@ def masked_text(text: str) -> str:
     """Return a text in which addresses and what a URL may hide are not legible."""
     if "://" in text:
         text = _QUERY.sub(rf"\1?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
+    return masked_addresses(text)
+
+
+def masked_addresses(text: str) -> str:
+    """Return a text in which no address is legible."""
     if "@" in text:
         text = _MAIL.sub(lambda found: masked_address(found[0]), text)
     return _PHONE.sub(lambda found: masked_address(found[0]), text)

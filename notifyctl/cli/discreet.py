@@ -1,0 +1,80 @@
+"""Output of which nobody learns an address who may not see any: an API key without the scope `users:read`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from notifyctl.cli.output import Field, Output
+from notifyctl.core.discretion import discreet, discreet_text
+from notifyctl.core.errors import NotifyctlError
+
+if TYPE_CHECKING:
+    from notifyctl.cli.exportforms import ExportColumn
+
+
+class DiscreetRow:
+    """A record of which addresses can be read in outline only, whatever reads it."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        return discreet(name, getattr(self._row, name))
+
+
+class DiscreetOutput(Output):
+    """Output that shows addresses unless `hides` says that they are to be hidden."""
+
+    def __init__(self, form: str | None, hides: Callable[[], bool], **how: Any) -> None:
+        super().__init__(form, **how)
+        self.hides = hides
+
+    def row(self, row: Any) -> Any:
+        """Return a record as it may be seen."""
+        return DiscreetRow(row) if self.hides() else row
+
+    def columns(self, of: Sequence[ExportColumn]) -> Sequence[ExportColumn]:
+        """Return the columns of an export as they may be seen."""
+        return [_discreet_column(each) for each in of] if self.hides() else of
+
+    def error(self, error: NotifyctlError) -> NotifyctlError:
+        """Return an error as it may be seen."""
+        if self.hides():
+            error.message = discreet_text(error.message)
+            error.hint = error.hint and discreet_text(error.hint)
+            error.problems = [(discreet_text(line), discreet("", facts)) for line, facts in error.problems]
+        return error
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is not data."""
+        super().say(self._text(text))
+
+    def write(self, text: str) -> None:
+        """Write a line of data."""
+        super().write(self._text(text))
+
+    def write_exactly(self, text: str) -> None:
+        """Write data, no line end added."""
+        super().write_exactly(self._text(text))
+
+    def document(self, value: Any) -> None:
+        """Write one document."""
+        super().document(discreet("", value) if self.hides() else value)
+
+    def records(self, rows: Iterable[Any], fields: Sequence[Field], *, id_name: str = "id") -> None:
+        """Write many records."""
+        super().records(map(self.row, rows), fields, id_name=id_name)
+
+    def _record(self, row: Any, fields: Sequence[Field], id_name: str) -> None:
+        super()._record(self.row(row), fields, id_name)
+
+    def _text(self, text: str) -> str:
+        return discreet_text(text) if self.hides() else text
+
+
+def _discreet_column(column: ExportColumn) -> ExportColumn:
+    return replace(column, value=lambda row: discreet(column.name, column.value(row)))
