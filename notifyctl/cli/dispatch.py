@@ -137,7 +137,7 @@ def _reporter(run: Invocation, speaker: Speaker, *, once: bool) -> tuple[Callabl
     """
     if _is_watched(run):
         return lambda notice: speaker(timed(notice.text)), None
-    log = DispatchLog(speaker, run.settings, whole=once)
+    log = DispatchLog(speaker, run.settings, lambda: run.system.keyring, whole=once)
     return log.note, None if once else log
 
 

@@ -140,7 +140,7 @@ def invocation(ctx: typer.Context) -> Iterator[Invocation]:
     from notifyctl.cli.logs import configure
 
     run = unconfigured(ctx)
-    configure(run.settings, debug=run.given.debug, verbose=run.given.verbose)
+    configure(run.settings, lambda: run.system.keyring, debug=run.given.debug, verbose=run.given.verbose)
     try:
         yield run
     except NotifyctlError as error:

@@ -77,7 +77,7 @@ def main() -> int:
 def _work(order: WorkerOrder, parent: _Parent) -> Farewell:
     """Run the dispatcher to its end."""
     settings = Settings(order.database_url, log_format=order.log_format, log_level=order.log_level)
-    configure(settings, debug=order.debug, verbose=order.verbose)
+    configure(settings, lambda: order.keyring, debug=order.debug, verbose=order.verbose)
     gc.freeze()  # the modules are never garbage
     system = System(settings, Scope.DISPATCH_RUN)
     dispatcher = make_dispatcher(

@@ -18,6 +18,7 @@ from notifyctl.cli.journal import DispatchLog
 from notifyctl.cli.live import View
 from notifyctl.config import Settings
 from notifyctl.core.errors import DatabaseUnavailable
+from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.notices import Notice, Notices
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -116,7 +117,7 @@ def test_good_news_is_no_warning() -> None:
     """Who collects warnings is not woken by what is well again."""
     said: list[str] = []
     for level in ("INFO", "WARNING"):
-        log = DispatchLog(said.append, Settings("sqlite:///x", log_level=level))
+        log = DispatchLog(said.append, Settings("sqlite:///x", log_level=level), lambda: Keyring({}))
         log.note(Notice("the database is back", good=True))
         log.note(Notice("the database is away"))
     words = [line.split(" ", 1)[1] for line in said]
@@ -166,7 +167,9 @@ def test_a_summary_says_what_was_done_in_its_minute() -> None:
             said.append(text)
             heard.set()
 
-        summing = asyncio.create_task(DispatchLog(hear, Settings("sqlite:///x")).summarize(lambda: tally, 0.01))
+        summing = asyncio.create_task(
+            DispatchLog(hear, Settings("sqlite:///x"), lambda: Keyring({})).summarize(lambda: tally, 0.01)
+        )
         await heard.wait()
         await asyncio.sleep(0.1)
         summing.cancel()
