@@ -119,7 +119,7 @@ def verify(
         typer.Option("--tolerance", metavar="D", parser=duration, help="How old it may have been then.  [5m]"),
     ] = None,
 ) -> None:
-    """SignatureCheck a call's signature, as its receiver has to.
+    """Check a call's signature, as its receiver has to.
 
     What is wrong with it is said, with exit 7.
     """

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache, partial
+from html import escape
 from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
@@ -21,7 +22,7 @@ from notifyctl.core.text import clean
 from notifyctl.core.webhook.proxy import proxy as parsed_proxy
 from notifyctl.core.webhook.reach import parsed
 from notifyctl.core.webhook.signing import headers
-from notifyctl.core.webhook.target import may_dial, target
+from notifyctl.core.webhook.target import Receiver, may_dial, target
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.http.client import HttpClient
 from notifyctl.providers.http.dial import NotConnected, Resolve
@@ -30,6 +31,8 @@ from notifyctl.providers.http.tunnel import Tunnel
 from notifyctl.providers.reading import retry_after_ms
 
 RECEIVERS = 1_024
+SHORTEST_SECRET = 8
+"""Of the characters of a path that is left out of answers: a shorter one is a word, and hides nothing."""
 OLDEST_S = 60.0
 """How long a connection is kept at most. It leads to an address that was checked; but who moved is to be found."""
 
@@ -99,7 +102,7 @@ class HookWire:
         ms = round((loop.time() - began) * 1_000)
         if isinstance(came, Failure):
             return HookAnswer(None, came.message, ms, refused=came.refused, fault=came.fault)
-        return _read(receiver.host, came, ms, call.at_s)
+        return _read(receiver, came, ms, call.at_s)
 
     async def aclose(self) -> None:
         """Close every connection; calls under way end as failed."""
@@ -114,14 +117,22 @@ class HookWire:
         return found
 
 
-def _read(host: str, came: Response, ms: int, at_s: int) -> HookAnswer:
-    body = clean(came.body.decode(errors="replace")) if came.body else ""
+def _read(receiver: Receiver, came: Response, ms: int, at_s: int) -> HookAnswer:
+    body = clean(_without_path(came.body.decode(errors="replace"), receiver.path)) if came.body else ""
     if 200 <= came.status < 300:
         return HookAnswer(came.status, None, ms, body)
     redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
     # A date counts from the answer's own, where it has one: neither clock needs to be right then.
     wish = retry_after_ms({"date": formatdate(at_s, usegmt=True), **came.headers})
-    return HookAnswer(came.status, f"{host}: HTTP {came.status}{redirected}", ms, body, wish)
+    return HookAnswer(came.status, f"{receiver.host}: HTTP {came.status}{redirected}", ms, body, wish)
+
+
+def _without_path(text: str, path: str) -> str:
+    """Return what a receiver says without its URL, which frameworks repeat: "Cannot POST /..."."""
+    for part in (path, escape(path), path.partition("?")[0], path.partition("?")[2], escape(path.partition("?")[2])):
+        if len(part) >= SHORTEST_SECRET:
+            text = text.replace(part, "…")
+    return text
 
 
 def _refuse(address: str) -> NoReturn:

@@ -155,6 +155,18 @@ def test_a_name_with_one_address_that_is_not_public_is_refused(loops: Loops, add
     assert came.problem is not None and addresses[-1] in came.problem
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["Cannot POST /{0}?k={0}", "<pre>Cannot POST /{0}?k={0}&amp;x=%27</pre>", "no route for /{0}", '{{"q": "k={0}"}}'],
+)
+def test_a_receiver_that_repeats_its_url(loops: Loops, said: str) -> None:
+    """As many frameworks do with what they do not know: what is kept of it has no secret either."""
+    body = said.format(TOKEN).encode()
+    came, _ = answer(says(b"HTTP/1.1 404 X\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)), loops)
+    assert TOKEN not in repr(came)
+    assert "…" in came.body
+
+
 def test_the_url_is_never_said(loops: Loops) -> None:
     """It may be a secret: what an attempt says of itself has the host alone, however it ends."""
 
