@@ -109,6 +109,7 @@ EXAMPLES = {
     "webhooks enable": "notifyctl webhooks enable orders --redeliver --rate 50/s",
     "webhooks disable": "notifyctl webhooks disable orders --reason 'moves to another host'",
     "webhooks delete": "notifyctl webhooks delete anna/orders",
+    "webhooks test": "notifyctl webhooks test orders",
     "webhooks rotate-secret": "notifyctl webhooks rotate-secret orders --grace 2d --secret-file orders.key",
     "webhooks deliveries": "notifyctl webhooks deliveries --webhook orders --state given-up --since 24h",
     "webhooks redeliver": "notifyctl webhooks redeliver --webhook orders --failed --since 2d --rate 50/s",

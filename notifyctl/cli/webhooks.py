@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from notifyctl.cli import listing, selection, webhooks_changed, webhooks_deliveries, webhooks_shown
+from notifyctl.cli import listing, selection, webhooks_changed, webhooks_deliveries, webhooks_shown, webhooks_tried
 from notifyctl.cli.hooks_receiving import CHECKED, HEARD, ListenLeaf, listen, verify
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import SECRET, Noun, SecretLeaf
@@ -102,6 +102,7 @@ app.command(scope=Scope.WEBHOOKS_WRITE, shows=FIELDS)(webhooks_changed.update)
 app.command(scope=Scope.WEBHOOKS_WRITE, shows=webhooks_changed.ENABLED)(webhooks_changed.enable)
 app.command(scope=Scope.WEBHOOKS_WRITE, shows=FIELDS)(webhooks_changed.disable)
 app.command(scope=Scope.WEBHOOKS_WRITE, shows=FIELDS)(webhooks_changed.delete)
+app.command(scope=Scope.WEBHOOKS_WRITE, shows=webhooks_tried.TRIED)(webhooks_tried.test)
 app.command("rotate-secret", scope=Scope.WEBHOOKS_WRITE, cls=SecretLeaf, shows=webhooks_changed.ROTATED)(
     webhooks_changed.rotate_secret
 )

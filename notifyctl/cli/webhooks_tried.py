@@ -1,0 +1,67 @@
+"""`webhooks test`: a test event sent now, with what was sent and what came back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines
+from notifyctl.cli.webhooks_fields import WebhookArgument
+from notifyctl.core.duration import show_ms
+from notifyctl.core.errors import AnswerIsNo
+
+if TYPE_CHECKING:
+    from notifyctl.services.hooktests import HookTest
+
+TRIED = (
+    Field("id", FieldKind.ID),
+    Field("webhook_id", FieldKind.ID),
+    Field("webhook"),
+    Field("host"),
+    Field("ok", FieldKind.BOOL),
+    Field("status", FieldKind.NUMBER),
+    Field("duration_ms", FieldKind.NUMBER),
+    Field("problem"),
+    Field("refused", FieldKind.BOOL),
+    Field("headers", FieldKind.JSON),
+    Field("request_body", FieldKind.JSON),
+    Field("response_body"),
+)
+
+
+def test(ctx: typer.Context, webhook: WebhookArgument) -> None:
+    """Send a signed test event (webhook.test) now, and show request and answer; exit 7 unless the answer is 2xx.
+
+    It is tried once, and no delivery is kept of it.
+    """
+    with invocation(ctx) as run:
+        from notifyctl.services import hooktests
+
+        settings, system = run.settings, run.system
+        loopback, proxy = settings.webhook_loopback, settings.webhook_proxy
+        done = hooktests.test(system.db, system.keyring, webhook, loopback=loopback, proxy=proxy)
+        if run.out.form == "table" and run.out.fields is None:
+            _show(run, done)
+        else:
+            run.out.record(done, TRIED)
+        if not done.ok:
+            raise AnswerIsNo(f"webhook {done.webhook}: {done.problem}", _hint(done))
+
+
+def _show(run: Invocation, done: HookTest) -> None:
+    run.out.write(escaped(f"POST to {done.host}"))
+    for name, value in done.headers.items():
+        run.out.write(escaped(f"{name}: {value}"))
+    run.out.write(f"\n{escaped_lines(done.request_body)}\n")
+    if done.status is not None:
+        run.out.write(f"HTTP {done.status} after {show_ms(done.duration_ms)}")
+    if done.response_body:
+        run.out.write(escaped_lines(done.response_body))
+
+
+def _hint(done: HookTest) -> str:
+    if done.refused:
+        return f"notifyctl webhooks update {done.webhook} --url URL"
+    return "its receiver answers 2xx to what it took; notifyctl webhooks listen shows how one is seen"
