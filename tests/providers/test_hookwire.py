@@ -19,7 +19,9 @@ from notifyctl.core.outcome import Fault
 from notifyctl.core.webhook.signing import objection
 from notifyctl.providers import hookwire
 from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.http import lookup
 from notifyctl.providers.http.dial import Resolve, addresses
+from notifyctl.providers.http.lookup import Lookups
 from tests.providers.peers import Answer, Loops, hang, ok, run, says, serving
 
 OLD, NEW = bytes(range(24)), bytes(range(100, 124))
@@ -173,7 +175,7 @@ def test_the_url_is_never_said(loops: Loops) -> None:
     async def main(url: str) -> HookAnswer:
         wire = HookWire(resolve=to("127.0.0.1"))
         try:
-            return await wire.post(call(url, 0.3))
+            return await wire.post(call(url))
         finally:
             await wire.aclose()
 
@@ -252,6 +254,38 @@ def test_names_that_hang_keep_nobody_from_anything(loops: Loops, monkeypatch: py
     assert len(asked) == 10  # each name once, whoever asks
     assert all(each.problem is not None and "resolving the name took longer" in each.problem for each in came), came
     assert all(each.fault is Fault.ROUTE and each.ms < 1_900 for each in came), came
+
+
+def test_names_that_hang_again_leave_room_for_the_others(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were slow once share few places; a name that nobody knows yet has one at once."""
+    monkeypatch.setattr(lookup, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(lookup, "SLOW_AT_ONCE", 1)
+    monkeypatch.setattr(lookup, "SLOW_S", 0.05)
+    over, asked = threading.Event(), list[str]()
+
+    def getaddrinfo(host: str, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        if host.startswith("slow") and not over.wait(0.1 if asked.count(host) == 1 else 20):
+            raise socket.gaierror(socket.EAI_AGAIN, "nobody answers")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))]
+
+    async def main() -> tuple[Sequence[str], int]:
+        lookups = Lookups()
+        slow = [f"slow{number}" for number in range(8)]
+        await asyncio.gather(*(lookups.addresses(each, 443) for each in slow), return_exceptions=True)
+        again = [asyncio.create_task(lookups.addresses(each, 443)) for each in slow]
+        await asyncio.sleep(0)
+        found = await asyncio.wait_for(lookups.addresses("good", 443), 15)
+        hanging = sum(not each.done() for each in again)
+        over.set()
+        await asyncio.gather(*again)
+        return found, hanging
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        assert run(main(), loops) == (["192.0.2.1"], 8)
+    finally:
+        over.set()
 
 
 def test_a_name_that_does_not_exist(loops: Loops) -> None:

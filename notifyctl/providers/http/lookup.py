@@ -14,14 +14,21 @@ from threading import Thread
 
 from notifyctl.core.webhook.reach import parsed
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 64
+SLOW_AT_ONCE = 8
+SLOW_S = 2.0
+SLOW_NAMES = 4_096
 
 
 class Lookups:
-    """Resolves as the system does, each name once at a time. Make it in the event loop that uses it."""
+    """Resolves as the system does, each name once at a time. Make it in the event loop that uses it.
+
+    A name that took long has few places with its like from then on: however many there are, the others have theirs.
+    """
 
     def __init__(self) -> None:
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._room, self._slow_room = asyncio.Semaphore(MOST_AT_ONCE), asyncio.Semaphore(SLOW_AT_ONCE)
+        self._slow: dict[str, None] = {}
         self._under_way: dict[str, asyncio.Task[Sequence[str]]] = {}
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
@@ -35,11 +42,22 @@ class Lookups:
         return await asyncio.shield(task)
 
     async def _found(self, host: str, port: int) -> Sequence[str]:
-        async with self._room:
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        async with self._slow_room if host in self._slow else self._room:
+            began = loop.time()
             future: asyncio.Future[Sequence[str]] = loop.create_future()
             Thread(target=_look_up, args=(loop, future, host, port), name="lookup", daemon=True).start()
-            return await future
+            try:
+                return await future
+            finally:
+                self._note(host, slow=loop.time() - began > SLOW_S)
+
+    def _note(self, host: str, *, slow: bool) -> None:
+        self._slow.pop(host, None)
+        if slow:
+            self._slow[host] = None
+            if len(self._slow) > SLOW_NAMES:
+                del self._slow[next(iter(self._slow))]
 
     def _forget(self, host: str, done: asyncio.Task[Sequence[str]]) -> None:
         del self._under_way[host]

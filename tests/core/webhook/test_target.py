@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+import httpx
 import pytest
-from hypothesis import given
+import yarl
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.errors import UsageError
@@ -106,3 +110,65 @@ def test_it_never_fails_otherwise(text: str) -> None:
             assert target(written).url.isascii()
         except UsageError as refused:
             assert refused.hint
+
+
+PIECES = (
+    *(
+        "https://",
+        "http://",
+        "https:",
+        "//",
+        "/",
+        "\\",
+        "@",
+        ":",
+        "#",
+        "?",
+        ";",
+        "&",
+        ".",
+        "%",
+        "%2f",
+        "%00",
+        "%40",
+        " ",
+    ),
+    *("127.0.0.1", "10.0.0.1", "[::1]", "[", "]", "localhost", "example.org", "93.184.216.34", "0x7f.1", "2130706433"),
+    *(
+        "443",
+        "8443",
+        "22",
+        "\t",
+        "\n",
+        "\r",
+        "\x00",
+        "。",
+        "／",
+        "＠",
+        "：",
+        "①",
+        "ß",
+        "\u200b",
+        "\u00ad",
+        "x",
+        "-",
+        "_",
+    ),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
+@example("//127.0.0.1/")
+@settings(max_examples=500)
+def test_other_readers_see_the_same_host(rest: str) -> None:
+    """Of what is taken: Python's own reader, yarl and httpx call the host and the port that were checked."""
+    try:
+        found = target(f"https://{rest}")
+    except UsageError:
+        return
+    parts = urlsplit(found.url)
+    assert (parts.scheme, parts.hostname, parts.port or 443, parts.username) == ("https", found.host, found.port, None)
+    assert (yarl.URL(found.url).raw_host, yarl.URL(found.url).port) == (found.host, found.port)
+    assert (httpx.URL(found.url).raw_host.decode(), httpx.URL(found.url).port or 443) == (found.host, found.port)
+    if rest.isascii():  # as it was written, too; of other scripts each reader makes something of its own
+        assert httpx.URL(f"https://{rest}").raw_host.decode().removesuffix(".") == found.host
