@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from notifyctl.cli.logs import Keys, formatter
+from notifyctl.cli.logs import KeysByNeed, formatter
 from notifyctl.config import Settings
 from notifyctl.dispatch.notices import Notice
 from notifyctl.dispatch.tally import HookTally, Tally
@@ -18,7 +18,9 @@ SUMMARY_S = 60.0
 class DispatchLog:
     """Writes lines with `say`; from the configured level on, and without one from INFO on. `whole`: whatever it is."""
 
-    def __init__(self, say: Callable[[str], None], settings: Settings, keys: Keys, *, whole: bool = False) -> None:
+    def __init__(
+        self, say: Callable[[str], None], settings: Settings, keys: KeysByNeed, *, whole: bool = False
+    ) -> None:
         self._say = say
         self._whole = whole
         self._formatter = formatter(settings.log_format, keys)

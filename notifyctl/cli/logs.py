@@ -13,7 +13,7 @@ from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.private import derived, without_people
 from notifyctl.core.sealing import Keyring
 
-Keys = Callable[[], Keyring]
+KeysByNeed = Callable[[], Keyring]
 
 EACH_SEND = "notifyctl.dispatch.books"
 """The logger that has a line for each notification: at DEBUG, or with `-v`."""
@@ -22,7 +22,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S%z"  # whoever reads a log after weeks, or elsewhere, 
 _NOISY = ("httpx", "httpcore", "asyncio", "aiohttp.access", "google", "urllib3")
 
 
-def configure(settings: Settings, keys: Keys, *, debug: bool, verbose: bool) -> None:
+def configure(settings: Settings, keys: KeysByNeed, *, debug: bool, verbose: bool) -> None:
     """Set up the root logger: WARNING by default, INFO with `-v`, DEBUG with `--debug`.
 
     `keys` are read where there is an address to hash.
@@ -36,7 +36,7 @@ def configure(settings: Settings, keys: Keys, *, debug: bool, verbose: bool) -> 
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def formatter(form: str, keys: Keys) -> logging.Formatter:
+def formatter(form: str, keys: KeysByNeed) -> logging.Formatter:
     """Return what makes lines of what is logged."""
     if form == "json":
         from pythonjsonlogger.json import JsonFormatter
@@ -50,7 +50,7 @@ def formatter(form: str, keys: Keys) -> logging.Formatter:
 class _Private(logging.Formatter):
     """Writes lines as another does, but for what tells of people."""
 
-    def __init__(self, inner: logging.Formatter, keys: Keys) -> None:
+    def __init__(self, inner: logging.Formatter, keys: KeysByNeed) -> None:
         super().__init__()
         self._inner = inner
         self._keys = keys
