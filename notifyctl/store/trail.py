@@ -196,14 +196,6 @@ def keeps_keys(tx: Tx, keyring: Keyring) -> bool:
     return {f"{_PURPOSE}{kid}" for kid in keyring.keys} <= kept
 
 
-def is_kept(tx: Tx, kid: str) -> bool:
-    """Return whether the trail can be verified without an encryption key: what it takes is kept, or there is no row."""
-    k = signing_keys.c
-    if tx.execute(select(k.id).where(k.purpose == f"{_PURPOSE}{kid}")).first() is not None:
-        return True
-    return tx.execute(select(a.id).where(a.mac.startswith(f"m1.{kid}.")).limit(1)).first() is None
-
-
 def known_keys(tx: Tx, keyring: Keyring) -> dict[str, MacKey]:
     """Return the keys that authenticate, by id: those of the keyring, and those that were kept.
 
