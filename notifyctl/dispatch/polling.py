@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from notifyctl.core.cursor import Cursor
@@ -18,10 +18,11 @@ from notifyctl.dispatch.queues.questions import PLACES, Asked, Questions, Questi
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.providers.contract import Credentials
 from notifyctl.providers.wire import Wire
-from notifyctl.store import providers
+from notifyctl.store import providers, receipts
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import questions
+from notifyctl.store.receipts import RecordedReceipts
 
 
 @dataclass(slots=True)
@@ -120,7 +121,12 @@ class _Pass:
         return bool(found)
 
     async def _settle(self, results: Sequence[Asked]) -> None:
-        received = await self._threads.write(lambda tx: settle(tx, results)) if results else {}
+        def work(tx: Tx) -> Mapping[str, RecordedReceipts]:
+            received = settle(tx, results)
+            receipts.account(tx, received)
+            return received
+
+        received = await self._threads.write(work) if results else {}
         for each in received.values():
             self._findings.counts.add(each.counts)
             if each.paused is not None:

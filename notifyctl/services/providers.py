@@ -171,7 +171,7 @@ def resume(db: Database, ref: str) -> tuple[Provider, list[str]]:
         config = _locked(tx, ref)
         health = config.health
         cleared = list(_cleared(health, tx.now))
-        resumed = configuring.with_health(tx, config, health.resumed())
+        resumed = configuring.with_health(tx, config, health.resumed()) if cleared else config
         if cleared:
             hints.give(tx, [config.provider_name])
             why = health.pause_reason if health.is_paused(tx.now) else ", ".join(cleared)

@@ -18,6 +18,7 @@ from notifyctl.providers.reading import unmarked
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.store import early, providers, receipts
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.receipts import RecordedReceipts
 
 BATCH = 500
@@ -127,11 +128,16 @@ def _look_again(db: Database) -> None:
     with db.read() as tx:
         due = early.is_due(tx)
     if due:
-        db.write(receipts.look_again)
+        db.write(lambda tx: receipts.account(tx, receipts.look_again(tx)))
 
 
 def _write(db: Database, provider: str, arrivals: Sequence[Arrival], channel: Channel | None) -> RecordedReceipts:
-    return db.write(lambda tx: receipts.record(tx, provider, arrivals, channel))
+    def work(tx: Tx) -> RecordedReceipts:
+        report = receipts.record(tx, provider, arrivals, channel)
+        receipts.account(tx, {provider: report})
+        return report
+
+    return db.write(work)
 
 
 def _adapter(provider: str) -> Calling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import String, select
@@ -38,10 +38,14 @@ Found = list[tuple[Arrival, Addressee | None]]
 
 @dataclass(frozen=True, slots=True)
 class RecordedReceipts:
-    """What a batch of receipts changed; `paused` is why its provider was paused just now."""
+    """What a batch of receipts changed; `paused` is why its provider was paused just now.
+
+    `changes` counts the notifications that know more by it, and the receipts that were kept.
+    """
 
     counts: Counts
     paused: str | None = None
+    changes: int = 0
 
 
 def record(tx: Tx, provider: str, arrivals: Sequence[Arrival], channel: Channel | None = None) -> RecordedReceipts:
@@ -85,7 +89,16 @@ def _record(
     apply(tx, weighed.changes)
     learned = follow_words(tx, list(_said(weighed, channel)))
     weighed.counts.suppressed, weighed.counts.lifted = learned.suppressed, learned.lifted
-    return RecordedReceipts(weighed.counts, _pause(tx, provider, weighed.complaints)), weighed.early
+    changes = len(weighed.changes) + len(weighed.early) * (not again)
+    return RecordedReceipts(weighed.counts, _pause(tx, provider, weighed.complaints), changes), weighed.early
+
+
+def account(tx: Tx, reports: Mapping[str, RecordedReceipts]) -> None:
+    """Write into the audit trail that an operator took in receipts, by provider: what dispatchers do all the time."""
+    for provider, report in reports.items():
+        if report.changes:
+            said = {name: count for name, count in asdict(report.counts).items() if count}
+            tx.audit("ingest", "receipt", [(None, {"provider": provider, **said})])
 
 
 def _answers(found: Found, provider: str, now: int) -> list[Confirm]:
