@@ -11,6 +11,7 @@ import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from notifyctl.config import outside_environment
 from notifyctl.core.policy import digest
@@ -39,13 +40,15 @@ from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.trailkeeping import SEAL_S, TrailKeeper
 from notifyctl.dispatch.wakeup import hear
-from notifyctl.providers.hookwire import HookWire
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.record import AttemptResult, hold, record
+
+if TYPE_CHECKING:
+    from notifyctl.providers.hookwire import HookWire
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,9 @@ ONCE_ASKING_S = 2.0
 ONCE_QUESTIONS = 50
 """For how long, and about how many messages of each provider, a run with `once` asks: what is left waits for the next
 one, or for `receipts poll`."""
+
+ONCE_RESTING_S = 2.0
+"""For how long a run with `once` waits, altogether, for receivers that are left alone for a moment."""
 
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
@@ -197,12 +203,14 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
     options, notices = shared.options, shared.notices
 
     def way_out() -> HookWire:
+        from notifyctl.providers.hookwire import HookWire  # loaded with the first delivery
+
         return HookWire(loopback=options.webhook_loopback, proxy=options.webhook_proxy)
 
     places = max(1, min(webhooks.PLACES, connections // 4))
     lease_ms = int(options.lease_s * 1_000)
     queue = Webhooks(HookTerms(holder, lease_ms, shared.run, keyring, way_out, notices.say, places))
-    lane_terms = LaneOptions(options.once, options.poll_s, places)
+    lane_terms = LaneOptions(options.once, options.poll_s, places, ONCE_RESTING_S)
 
     def make_lane(_: str) -> HookLane:
         return Lane(queue, lane_terms, shared.threads, recorder, Budget(), ProviderTally())

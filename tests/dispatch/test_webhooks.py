@@ -123,6 +123,20 @@ def test_a_failure_waits_for_its_retry(database: Database, anna: str, receivers:
     assert seed.deliveries(database, delivered=False) == []
 
 
+def test_a_hiccup_does_not_end_the_run(database: Database, anna: str, receivers: Receivers) -> None:
+    """One lost connection lets a receiver be for a moment, and what else it is owed comes in the same run."""
+    receiver = receivers(lambda _: _reset if len(receiver.told) == 1 else 200)
+    id_ = webhook(database, anna, receiver.url)
+    owed = owe(database, id_, anna, 60)
+    tally = run(database).tally.webhooks
+    assert set(receiver.ids()) == set(owed)
+    assert (tally.delivered, tally.failed) == (59, 1)
+
+
+async def _reset(peer: Peer) -> None:
+    peer.reset()
+
+
 def test_who_hangs_takes_nobody_elses_places(database: Database, anna: str, receivers: Receivers) -> None:
     """Others have all they are owed long before the first call to who hangs has reached its deadline."""
 
@@ -229,7 +243,7 @@ def test_after_three_hours_down_all_of_it_is_believed(
         return int(begin(dialect, *args, **kwargs)) + ahead_ms
 
     monkeypatch.setattr(type(database.dialect), "begin", later)
-    ways = itertools.cycle([500, 502, lambda peer: peer.reset(), 404, 301])
+    ways = itertools.cycle([500, 502, _reset, 404, 301])
     receiver = receivers(lambda _: next(ways))
     id_ = webhook(database, anna, receiver.url)
     owed = list[str]()

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
-import idna
-
 from notifyctl.core.errors import UsageError
 from notifyctl.core.webhook.reach import Address, is_loopback, is_public
 from notifyctl.core.webhook.webhook import LONGEST_URL
@@ -115,11 +113,14 @@ def _host(text: str) -> tuple[str, Address | None]:
 
 
 def _in_ascii(text: str) -> str:
+    if text.isascii():
+        return text.lower().removesuffix(".")
+    import idna  # here, because few names need it, and it takes as long to load as all the rest
+
     try:
-        name = text if text.isascii() else idna.encode(text, uts46=True).decode()
+        return idna.encode(text, uts46=True).decode().lower().removesuffix(".")
     except (idna.IDNAError, UnicodeError):
         _refuse("names no host", "https://HOST/PATH")
-    return name.lower().removesuffix(".")
 
 
 def _refuse(problem: str, hint: str) -> NoReturn:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.outcome import Fault
@@ -26,11 +26,13 @@ from notifyctl.core.webhook.target import host_of
 from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.queues import Portion
 from notifyctl.dispatch.run import Run
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import deliveries
 from notifyctl.store.queue.deliveries import Attempted, Delivered
 from notifyctl.store.queue.due_deliveries import DeliveryRequest, claim
+
+if TYPE_CHECKING:
+    from notifyctl.providers.hookwire import HookAnswer, HookWire
 
 log = logging.getLogger(__name__)
 
@@ -101,10 +103,12 @@ class Webhooks:
             new_by=None if due_by is None else max(due_by, self._new_by),
         )
         found = claim(tx, order)
+        rests = [share.rests_until - now for _, share in shares if share.rests(now)]
         return Portion(
             _items(found),
             now=tx.now,
             lease_ms=min((each.lease_ms for each in found), default=0),
+            wait_ms=min(rests) if rests and self._terms.run.once else None,
             crowded=self._terms.run.once and any(share.in_flight for _, share in shares),
         )
 
@@ -159,18 +163,19 @@ class Webhooks:
             return None
         if (secrets := self._secrets(delivery, at)) is None:
             return None
-        body, timeout_s = delivery.payload.encode(), lease.deadline_ms / 1_000
         try:
-            answer = await self._wire.post(HookCall(delivery.url, delivery.id, body, secrets, at // 1_000, timeout_s))
+            answer = await _posted(self._wire, delivery, secrets, at)
         except Exception as error:  # a defect: it must not cost the place in flight
             log.exception("a delivery to a webhook failed")
-            answer = HookAnswer(None, f"the attempt failed: {type(error).__name__}", _now() - began)
-        if answer.fault is Fault.HOST:
-            share.leave_alone(_now(), HOST_MS)
-            self._say_once(HERE, f"webhooks wait: {(answer.problem or '').partition(': ')[2]}")
-            return None
+            problem = f"the attempt failed: {type(error).__name__}"
+            reply = HookReply(at, _now() - began, problem=problem, probe=delivery.probe)
+        else:
+            if answer.fault is Fault.HOST:
+                share.leave_alone(_now(), HOST_MS)
+                self._say_once(HERE, f"webhooks wait: {(answer.problem or '').partition(': ')[2]}")
+                return None
+            reply = _reply(delivery, answer, at)
         self._told.pop(HERE, None)
-        reply = _reply(delivery, answer, at)
         share.heard(reply, began, _now())
         return reply
 
@@ -214,6 +219,13 @@ def _items(found: Iterable[Delivery]) -> list[Sequence[Delivery]]:
     """Return what each receiver is told of each notification, in the order in which it happened."""
     of = attrgetter("webhook_id", "notification_id")
     return [tuple(some) for _, some in groupby(sorted(found, key=of), of)]  # sorting keeps their order
+
+
+async def _posted(wire: HookWire, delivery: Delivery, secrets: tuple[bytes, ...], at: int) -> HookAnswer:
+    from notifyctl.providers.hookwire import HookCall  # loaded with the first delivery
+
+    body, timeout_s = delivery.payload.encode(), float(delivery.timeout_seconds)
+    return await wire.post(HookCall(delivery.url, delivery.id, body, secrets, at // 1_000, timeout_s))
 
 
 def _reply(delivery: Delivery, answer: HookAnswer, at: int) -> HookReply:
