@@ -26,6 +26,8 @@ from notifyctl.core.webhook.event import WebhookEvent
 VERSION = 1
 """Of the body: it grows by fields without a new number."""
 LONGEST_DETAIL = 300
+LAST_MOMENT = 253_402_300_799_999
+"""The end of the year 9999, after which RFC 3339 has no more (5.6: four digits)."""
 _DEFERRAL = "policy"
 
 
@@ -84,7 +86,8 @@ def body(telling: Telling, of: Tidings, at: int) -> str:
 
 
 def moment(at: int) -> str:
-    """Return milliseconds since the epoch as RFC 3339 in UTC."""
+    """Return milliseconds since the epoch as RFC 3339 in UTC; what is after its last year is its last moment."""
+    at = min(at, LAST_MOMENT)
     whole = datetime.fromtimestamp(at // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{whole}.{at % 1_000:03d}Z"
 

@@ -13,7 +13,7 @@ from notifyctl.core import change
 from notifyctl.core.change import Acknowledge, Cancel, Change, Defer, Row
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.webhook.event import WebhookEvent
-from notifyctl.core.webhook.telling import tellings
+from notifyctl.core.webhook.telling import moment, tellings
 
 ROW = Row("n", None, "sendgrid", Channel.EMAIL, 1_000)
 AFTER = {
@@ -78,3 +78,18 @@ def test_who_cancelled_makes_the_event(*, by_operator: bool) -> None:
     of: dict[str, Any] = {"error_message": "no", "attempt_count": 0, "last_attempted": None, "retry_history": None}
     [told] = tellings(Cancel(ROW, **of, fails_over=True, by_operator=by_operator))
     assert told.event is (WebhookEvent.CANCELLED if by_operator else WebhookEvent.SUPPRESSED)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_800_000_000_001, "2027-01-15T08:00:00.001Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+        (2**63 - 1, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_moments(at: int, text: str) -> None:
+    """RFC 3339 has four digits for a year; a time after that fails no change."""
+    assert moment(at) == text
