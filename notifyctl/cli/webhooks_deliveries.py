@@ -195,13 +195,13 @@ def listed(now: int) -> tuple[Field, ...]:
         Field("id", FieldKind.ID, "ID", lambda row: str(row.id)[:SHORT]),
         Field("created_at", FieldKind.TIME, "AGE", lambda row: age(now - row.created_at)),
         Field("webhook_id", FieldKind.ID),
-        Field("webhook", title="WEBHOOK"),
+        Field("webhook", title="WEBHOOK", show=lambda row: row.webhook.partition("/")[2]),
         Field("host"),
         Field("event_type", title="EVENT", show=lambda row: row.event_type.removeprefix(PREFIX)),
         Field("notification_id", FieldKind.ID, "ABOUT"),
         Field("username"),
-        Field("state", title="STATE"),
-        Field("attempt_count", FieldKind.NUMBER, "TRIES"),
+        Field("state", title="STATE", show=_state),
+        Field("attempt_count", FieldKind.NUMBER),
         Field("response_status", FieldKind.NUMBER),
         Field("attempts", FieldKind.JSON, "ANSWER", _answer),
         Field("delivered", FieldKind.BOOL),
@@ -212,9 +212,14 @@ def listed(now: int) -> tuple[Field, ...]:
     )
 
 
+def _state(row: Any) -> str:
+    """Return the state for the table, and after how many attempts."""
+    return f"{row.state} {row.attempt_count}" if row.attempt_count > 1 or not row.delivered else row.state
+
+
 def _answer(row: Any) -> str:
-    """Return what came of the last attempt."""
-    return _said(row.tries[-1]).removeprefix("HTTP ") if row.tries else "-"
+    """Return for the table what came of the last attempt: the status, or why there is none."""
+    return _said(row.tries[-1]).removeprefix("HTTP ").removeprefix(f"{row.host}: ") if row.tries else "-"
 
 
 LISTED = listed(0)

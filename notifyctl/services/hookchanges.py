@@ -97,9 +97,8 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
                 f"notifyctl webhooks redeliver --webhook {called(owned)} --failed",
             )
         queued = redelivery.owed(tx, old.id, min(began), interval_ms) if redeliver else 0
-        facts = {"is_active": [old.is_active, True], **({"redelivered": queued} if redeliver else {})}
-        if redeliver or not old.is_active:
-            tx.audit("enable", WHAT, [(old.id, facts)])
+        facts = {"is_active": [old.is_active, True], "failing_since": [old.failing_since, None]}
+        tx.audit("enable", WHAT, [(old.id, {**facts, **({"redelivered": queued} if redeliver else {})})])
         now_well = {**WELL, "is_active": True, "disabled_at": None, "disabled_because": None}
         return EnabledWebhook(**asdict(_become(tx, owned, now_well)), queued=queued)
 

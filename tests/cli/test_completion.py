@@ -195,3 +195,12 @@ def test_the_readme_installs_it(bare_cli: Cli, tmp_path: Path) -> None:
     subprocess.run(["bash", "-e", "-c", line], env=env, cwd=bare_cli.home, check=True)
     kept = bare_cli.home / ".local/share/bash-completion/completions/notifyctl"
     assert kept.read_bytes() == (REPOSITORY / "completions" / "notifyctl.bash").read_bytes()
+
+
+def test_webhooks_are_offered_by_name(cli: Cli, database: Database) -> None:
+    """Names, and events where one is meant."""
+    seed.webhook(database, seed.user(database), name="orders")
+    with environment(cli):
+        assert values("notifyctl webhooks show or") == ["orders"]
+        assert values("notifyctl webhooks deliveries --webhook o") == ["orders"]
+    assert values("notifyctl webhooks create anna https://example.org/ --event s") == ["sent", "suppressed"]
