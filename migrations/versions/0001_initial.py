@@ -30,6 +30,7 @@ TABLES = (
     "provider_configs",
     "notification_metrics",
     "api_keys",
+    "key_refusals",
     "rate_limits",
     "audit_logs",
     "audit_seals",
@@ -89,6 +90,7 @@ def upgrade() -> None:
     _provider_configs()
     _notification_metrics()
     _api_keys()
+    _key_refusals()
     _rate_limits()
     _audit_logs()
     _audit_seals()
@@ -481,6 +483,22 @@ def _api_keys() -> None:
     op.create_index("idx_api_key_hash", "api_keys", ["key_hash"], unique=True)
     op.create_index("idx_api_key_user", "api_keys", ["user_id"])
     op.create_index("idx_api_key_active", "api_keys", ["is_active"])
+
+
+def _key_refusals() -> None:
+    _create(
+        "key_refusals",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("key_id", ID),
+        sa.Column("reason", sa.String(20), nullable=False),
+        sa.Column("wanted", sa.String(40)),
+        sa.Column("agent", sa.Text),
+        sa.Column("noted", sa.Integer, nullable=False, server_default=sa.text("1")),
+        sa.Column("first_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+        sa.Column("last_at", sa.BigInteger, nullable=False),
+        _foreign_key("key_refusals", "key_id", "api_keys.id"),
+    )
+    op.create_index("idx_key_refusal", "key_refusals", ["key_id", "reason"])
 
 
 def _rate_limits() -> None:

@@ -144,6 +144,8 @@ def invocation(ctx: typer.Context) -> Iterator[Invocation]:
     try:
         yield run
     except NotifyctlError as error:
+        if error.refusal is not None:
+            run.system.note(error.refusal)
         run.out.error(error)
         raise
     finally:

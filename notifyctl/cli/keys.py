@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +13,12 @@ import typer
 from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
-from notifyctl.cli.output import Field, FieldKind
+from notifyctl.cli.output import Field, FieldKind, iso
 from notifyctl.cli.prompt import hidden, kept, new_key
 from notifyctl.cli.selection import AT_ONCE
 from notifyctl.cli.streams import stdin_bytes, stdin_line
 from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
-from notifyctl.core import apikey, json_codec, scope
+from notifyctl.core import apikey, scope
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
 from notifyctl.core.scope import ABOUT, OPEN, Scope
 from notifyctl.services import admission, keys
@@ -32,13 +33,16 @@ FIELDS = (
     Field("name", title="NAME"),
     Field("prefix", title="PREFIX"),
     Field("last_four"),
-    Field("scopes", FieldKind.JSON, "SCOPES", lambda key: _scopes_in_words(key)),
+    Field("scopes", FieldKind.JSON),
     Field("restrictions", FieldKind.JSON),
-    Field("state", title="STATE"),
+    Field("state", title="STATE", show=lambda key: _in_a_word(key)),
     Field("expires_at", FieldKind.TIME, "EXPIRES"),
     Field("last_used_at", FieldKind.TIME, "USED"),
     Field("created_at", FieldKind.TIME),
+    Field("expiring", FieldKind.BOOL),
+    Field("unused", FieldKind.BOOL),
 )
+_WATCHED = (*FIELDS, Field("refusals", FieldKind.JSON))
 _CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 _WITH_KEY = (*_CREATED, Field("key"))
 _REVOKED = (
@@ -118,22 +122,26 @@ def create(
 def list_(
     ctx: typer.Context,
     user: Annotated[str | None, typer.Option("--user", metavar="USER", help="This user's keys only.")] = None,
+    expiring: Annotated[bool, typer.Option("--expiring", help="Those that end within 14 days.")] = False,
+    unused: Annotated[bool, typer.Option("--unused", help="Those that nobody used for 90 days, or ever.")] = False,
     limit: listing.Limit = None,
     everything: listing.All = False,
     cursor: listing.After = None,
 ) -> None:
     """List API keys, newest first."""
     with invocation(ctx) as run:
-        wanted, db = listing.Paging(limit, everything, cursor), run.system.db
-        whose = None if user is None else keys.find_user(db, user)
-        listing.show(run, wanted, partial(keys.listed, db, whose), FIELDS, count=partial(keys.count, db, whose))
+        paging, db = listing.Paging(limit, everything, cursor), run.system.db
+        which = keys.ask(db, user, expiring=expiring, unused=unused)
+        listing.show(run, paging, partial(keys.listed, db, which), FIELDS, count=partial(keys.count, db, which))
 
 
-@app.command(scope=Scope.KEYS_READ, shows=FIELDS)
+@app.command(scope=Scope.KEYS_READ, shows=_WATCHED)
 def show(ctx: typer.Context, key_id: _KeyId) -> None:
-    """Show an API key; not the key itself, which is not stored."""
+    """Show an API key, and what it was refused; not the key itself, which is not stored."""
     with invocation(ctx) as run:
-        run.out.record(keys.get(run.system.db, _refuse_key(key_id)), FIELDS)
+        found = keys.get(run.system.db, _refuse_key(key_id))
+        noted = [_refused(each) for each in found.refusals]
+        run.out.record(SimpleNamespace(**{**asdict(found), "refusals": noted}), _WATCHED)
 
 
 @app.command(scope=Scope.KEYS_WRITE, shows=_REVOKED)
@@ -232,8 +240,15 @@ def _hand_over(run: Invocation, made: NewKey, secret_file: str | None) -> None:
         run.out.say("this is the only time the key is shown")
 
 
-def _scopes_in_words(key: Any) -> str:
-    return "everything" if key.scopes is None else " ".join(map(str, json_codec.lenient(key.scopes, []))) or "nothing"
+def _refused(refusal: Any) -> dict[str, Any]:
+    told = {name: getattr(refusal, name) for name in ("reason", "wanted", "agent", "noted")}
+    return {**told, "first_at": iso(refusal.first_at), "last_at": iso(refusal.last_at)}
+
+
+def _in_a_word(key: Any) -> str:
+    """Return how a key stands, and why to look at it."""
+    notes = [*(["ends soon"] if key.expiring else []), *(["unused"] if key.unused else [])]
+    return ", ".join(notes) or str(key.state)
 
 
 def _in_words(made: NewKey) -> str:

@@ -7,6 +7,7 @@ Each class owns its exit code, its machine-readable code and, where one serves a
     ├── UsageError                 2  usage
     ├── NotFound                   3  not_found
     ├── NotAllowed                 4  not_allowed
+    │   └── KeyNotAllowed          4  not_allowed
     ├── Conflict                   5  conflict
     ├── PartlyDone                 6  partly_done
     ├── AnswerIsNo                 7  no
@@ -22,12 +23,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from notifyctl.core.refusal import KeyRefusal, RefusedFor
+
 
 class NotifyctlError(Exception):
     """An expected failure: one sentence on what is wrong with what, and the command that helps.
 
     `message` names the thing, without a full stop; `hint` says what to do about it. `problems` are the single ones
     where it sums up many: each as a line for people, and as JSON has it. `facts` is what else JSON has of it.
+    `refusal` is what an API key was refused, where that is what it is about.
     """
 
     exit_code: ClassVar[int] = 1
@@ -40,6 +44,7 @@ class NotifyctlError(Exception):
         self.hint = hint if hint is not None else self.default_hint
         self.problems: Sequence[tuple[str, Mapping[str, Any]]] = ()
         self.facts: Mapping[str, Any] = {}
+        self.refusal: KeyRefusal | None = None
 
 
 class CommitUnknown(NotifyctlError):
@@ -68,6 +73,21 @@ class NotAllowed(NotifyctlError):
 
     exit_code = 4
     code = "not_allowed"
+
+
+class KeyNotAllowed(NotAllowed):
+    """The API key that acts, or was to act, does not permit it: that is noted. `key_id` is None for an unknown one."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        key_id: str | None = None,
+        reason: RefusedFor = RefusedFor.RESTRICTED,
+    ) -> None:
+        super().__init__(message, hint)
+        if key_id is not None or reason is RefusedFor.UNKNOWN:
+            self.refusal = KeyRefusal(key_id, reason)
 
 
 class Conflict(NotifyctlError):
@@ -105,9 +125,10 @@ class RateLimited(NotifyctlError):
     exit_code = 9
     code = "rate_limited"
 
-    def __init__(self, message: str, retry_after_ms: int) -> None:
+    def __init__(self, message: str, retry_after_ms: int, key_id: str | None = None) -> None:
         super().__init__(message, f"nothing was done; try again in {-(-retry_after_ms // 1_000)}s")
         self.facts = {"retry_after_ms": retry_after_ms}
+        self.refusal = KeyRefusal(key_id, RefusedFor.LIMIT)
 
 
 class DatabaseUnavailable(NotifyctlError):

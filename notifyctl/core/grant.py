@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from notifyctl.core import scope
-from notifyctl.core.errors import NotAllowed
+from notifyctl.core.errors import KeyNotAllowed, NotAllowed
+from notifyctl.core.refusal import RefusedFor
 from notifyctl.core.scope import Scope, Scopes
 
 
@@ -71,9 +72,11 @@ class Grant(KeyTerms):
     def require(self, wanted: Scope | None) -> None:
         """Raise NotAllowed unless the key may what this scope is declared on."""
         if wanted is not None and not scope.covers(self.scopes, wanted):
-            raise NotAllowed(
+            raise KeyNotAllowed(
                 f"NOTIFYCTL_API_KEY: the key {self.name} has not the scope {wanted}",
                 "notifyctl keys scopes says which command needs which",
+                self.key_id,
+                RefusedFor.SCOPE,
             )
 
 
@@ -90,10 +93,10 @@ def refusal(grant: Grant | None, user_id: str, payload: Any) -> NotAllowed | Non
     if grant is None or recipients is None:
         return None
     if user_id not in recipients:
-        return NotAllowed(f"the key {grant.name} may not submit for this user", _LISTED.format(grant.key_id))
+        return _restricted(grant, "may not submit for this user", f"notifyctl keys show {grant.key_id} says for whom")
     named = _addressee(payload)
     if named is not None:
-        return NotAllowed(f"the key {grant.name} may submit to users' own addresses only, and not by {named}", "")
+        return _restricted(grant, f"may submit to users' own addresses only, and not by {named}", "")
     return None
 
 
@@ -112,10 +115,11 @@ def storage_refusal(grant: Grant | None) -> NotAllowed | None:
     """Return that the key may submit for show only; None where it may submit, and without a key."""
     if grant is None or not grant.restrictions.dry_run:
         return None
-    return NotAllowed(f"the key {grant.name} may submit with --dry-run only", "add --dry-run; nothing was stored")
+    return _restricted(grant, "may submit with --dry-run only", "add --dry-run; nothing was stored")
 
 
-_LISTED = "notifyctl keys show {} says for whom it may"
+def _restricted(grant: Grant, what: str, hint: str) -> KeyNotAllowed:
+    return KeyNotAllowed(f"the key {grant.name} {what}", hint, grant.key_id, RefusedFor.RESTRICTED)
 
 
 def require_within(maker: Grant | None, terms: KeyTerms) -> None:
@@ -129,9 +133,11 @@ def require_within(maker: Grant | None, terms: KeyTerms) -> None:
     if maker.expires_at is not None and (terms.expires_at is None or terms.expires_at > maker.expires_at):
         more.append("it would live longer")
     if more:
-        raise NotAllowed(
+        raise KeyNotAllowed(
             f"the key {maker.name} cannot make one that may more than itself: {', '.join(more)}",
             "ask for no more than it has, or let an operator without a key make it",
+            maker.key_id,
+            RefusedFor.RESTRICTED,
         )
 
 

@@ -6,18 +6,29 @@ schema, its first user and its first key.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from notifyctl.core import apikey, userlimit
-from notifyctl.core.errors import DatabaseReadOnly, NotAllowed, NotifyctlError, RateLimited, SchemaMismatch
+from notifyctl.core.errors import (
+    DatabaseReadOnly,
+    KeyNotAllowed,
+    NotAllowed,
+    NotifyctlError,
+    RateLimited,
+    SchemaMismatch,
+)
 from notifyctl.core.model import Actor
+from notifyctl.core.refusal import KeyRefusal, RefusedFor
 from notifyctl.core.scope import Scope
-from notifyctl.store import calls, keys
+from notifyctl.store import calls, keys, refusals
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.keys import Credential
+
+log = logging.getLogger(__name__)
 
 USE_NOTED_EVERY_MS = 60_000
 
@@ -98,10 +109,10 @@ def judged(db: Database, secret: str, scope: Scope | None) -> tuple[Credential, 
             "without NOTIFYCTL_API_KEY an operator creates the schema, the first user and the first key",
         ) from error
     if key is None:
-        raise NotAllowed(f"NOTIFYCTL_API_KEY: {unknown(secret)}", _BY_OPERATOR)
+        raise KeyNotAllowed(f"NOTIFYCTL_API_KEY: {unknown(secret)}", _BY_OPERATOR, None, RefusedFor.UNKNOWN)
     if not key.is_active or (key.expires_at is not None and key.expires_at <= now):
-        what = "has expired" if key.is_active else "is revoked"
-        raise NotAllowed(f"NOTIFYCTL_API_KEY: the key {key.name} {what}", _BY_OPERATOR)
+        what, reason = ("has expired", RefusedFor.EXPIRED) if key.is_active else ("is revoked", RefusedFor.REVOKED)
+        raise KeyNotAllowed(f"NOTIFYCTL_API_KEY: the key {key.name} {what}", _BY_OPERATOR, key.id, reason)
     key.grant.require(scope)
     return key, now
 
@@ -132,8 +143,18 @@ def _count(tx: Tx, key: Credential, limit: int) -> None:
     free_at = userlimit.free_at(calls.slots(tx, key.user_id), limit, tx.now)
     if free_at is not None:
         calls_ = "call" if limit == 1 else "calls"
-        raise RateLimited(f"{key.username} may make {limit:,} {calls_} a minute, and has", free_at - tx.now)
+        raise RateLimited(f"{key.username} may make {limit:,} {calls_} a minute, and has", free_at - tx.now, key.id)
     calls.count(tx, key.user_id)
+
+
+def note_refusal(db: Database, refusal: KeyRefusal, wanted: Scope | None, agent: str | None) -> None:
+    """Note what an API key was refused, once a minute at most; never at the cost of anything else."""
+    log.info("API key %s refused: %s", refusal.key_id or "(unknown)", refusal.reason)
+    with suppress(NotifyctlError):
+        with db.read() as tx:
+            if refusals.is_noted(tx, refusal):
+                return
+        db.write(lambda tx: refusals.note(tx, refusal, wanted, agent))
 
 
 def unknown(secret: str) -> str:

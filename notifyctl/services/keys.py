@@ -14,11 +14,12 @@ from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
 from notifyctl.core.grant import UNRESTRICTED, KeyTerms, Restrictions, require_within, stored
 from notifyctl.core.scope import Scopes
 from notifyctl.services.admission import unknown
-from notifyctl.store import ids, users
+from notifyctl.store import ids, refusals, users
 from notifyctl.store import keys as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.keys import ACTIVE, REVOKED, Key, KeyRow
+from notifyctl.store.keys import ACTIVE, REVOKED, Key, KeyFilter, KeyRow
+from notifyctl.store.refusals import NotedRefusal
 from notifyctl.store.schema.tables import api_keys
 
 
@@ -174,28 +175,38 @@ def _successor(tx: Tx, old: Key, expires_in_ms: int | None) -> KeyTerms:
     return replace(old.terms, expires_at=min((each for each in (ends, last) if each is not None), default=None))
 
 
-def get(db: Database, text: str) -> Key:
+@dataclass(frozen=True, slots=True)
+class WatchedKey(Key):
+    """A key, and what it was refused."""
+
+    refusals: Sequence[NotedRefusal]
+
+
+def get(db: Database, text: str) -> WatchedKey:
     """Return the key with this id. Raises NotFound, UsageError."""
     with db.read() as tx:
-        return _get(tx, text)
+        key = _get(tx, text)
+        return WatchedKey(**asdict(key), refusals=refusals.latest(tx, 0, key.id))
 
 
-def find_user(db: Database, ref: str) -> str:
-    """Return the id of the user that a list is narrowed to. Raises NotFound."""
+def ask(db: Database, ref: str | None, *, expiring: bool, unused: bool) -> KeyFilter:
+    """Return what a list is narrowed to. Raises NotFound for a user that is not there."""
+    if ref is None:
+        return KeyFilter(None, expiring, unused)
     with db.read() as tx:
-        return users.find(tx, ref).id
+        return KeyFilter(users.find(tx, ref).id, expiring, unused)
 
 
-def listed(db: Database, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
-    """Return at most `limit` keys after the cursor, newest first."""
+def listed(db: Database, wanted: KeyFilter, after: Cursor | None, limit: int) -> list[Key]:
+    """Return at most `limit` keys that match, after the cursor, newest first."""
     with db.read() as tx:
-        return store.page(tx, user_id, after, limit)
+        return store.page(tx, wanted, after, limit)
 
 
-def count(db: Database, user_id: str | None) -> int:
-    """Return how many keys there are, of one user or of all."""
+def count(db: Database, wanted: KeyFilter) -> int:
+    """Return how many keys match."""
     with db.read() as tx:
-        return store.count(tx, user_id)
+        return store.count(tx, wanted)
 
 
 def revoke(db: Database, asked: Sequence[str]) -> list[Revocation]:

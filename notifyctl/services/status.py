@@ -17,7 +17,7 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import auditing, bursts, credentials, presence
+from notifyctl.services import auditing, bursts, credentials, keywatch, presence
 from notifyctl.services.presence import Problem
 from notifyctl.store import providers
 from notifyctl.store import status as store
@@ -123,7 +123,7 @@ def _read(
     letters = store.dead_letters(tx)
     configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
     day, hour = store.last_day(tx), store.last_hour(tx)
-    noted = [*bursts.problems(tx), *auditing.problems(tx, anchors)]
+    noted = [*bursts.problems(tx), *auditing.problems(tx, anchors), *keywatch.problems(tx)]
     vanished, after = store.vanished(tx), store.afterwards(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}

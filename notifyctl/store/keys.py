@@ -36,13 +36,16 @@ from notifyctl.store.schema.tables import api_keys, audit_logs, user_limits, use
 ACTIVE = "active"
 EXPIRED = "expired"
 REVOKED = "revoked"
+EXPIRING_MS = 14 * 86_400_000
+UNUSED_MS = 90 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """An API key without the key: `prefix` is its readable beginning. Times are milliseconds since the epoch.
 
-    `state` is `active`, `expired` or `revoked`; `scopes` NULL is every scope, `restrictions` NULL none.
+    `state` is `active`, `expired` or `revoked`; `scopes` NULL is every scope, `restrictions` NULL none. An active one
+    is `expiring` where it ends within 14 days, and `unused` where it was not used for 90 days, or never.
     """
 
     id: str
@@ -57,6 +60,8 @@ class Key:
     last_used_at: int | None
     created_at: int
     restrictions: str | None
+    expiring: bool
+    unused: bool
 
     @property
     def terms(self) -> KeyTerms:
@@ -146,14 +151,28 @@ def lock(tx: Tx, key_id: str) -> Key:
     return _many(tx, _select(tx.now).where(_C.id == key_id))[0]
 
 
-def page(tx: Tx, user_id: str | None, after: Cursor | None, limit: int) -> list[Key]:
-    """Return at most `limit` keys, of one user or of all, after the cursor, newest first."""
-    return _many(tx, newest_first(_select(tx.now).where(*_of(user_id)), _C.created_at, _C.id, after, limit))
+@dataclass(frozen=True, slots=True)
+class KeyFilter:
+    """Which keys: of one user, those that end soon, those that nobody uses."""
+
+    user_id: str | None = None
+    expiring: bool = False
+    unused: bool = False
 
 
-def count(tx: Tx, user_id: str | None) -> int:
-    """Return how many keys there are, of one user or of all."""
-    return tx.execute(select(func.count()).select_from(api_keys).where(*_of(user_id))).scalar_one()
+def page(tx: Tx, wanted: KeyFilter, after: Cursor | None, limit: int) -> list[Key]:
+    """Return at most `limit` keys that match, after the cursor, newest first."""
+    return _many(tx, newest_first(_select(tx.now).where(*_matching(tx, wanted)), _C.created_at, _C.id, after, limit))
+
+
+def count(tx: Tx, wanted: KeyFilter) -> int:
+    """Return how many keys match."""
+    return tx.execute(select(func.count()).select_from(api_keys).where(*_matching(tx, wanted))).scalar_one()
+
+
+def expiring(tx: Tx) -> list[Key]:
+    """Return the keys that end soon, the first of them first."""
+    return _many(tx, _select(tx.now).where(_expiring(tx.now)).order_by(_C.expires_at, _C.id))
 
 
 def named(tx: Tx, user_id: str, name: str) -> Key | None:
@@ -242,8 +261,12 @@ def touch(tx: Tx, key_id: str, at_most_every_ms: int) -> None:
     tx.execute(update(api_keys).where(_C.id == key_id, stale).values(last_used_at=tx.now))
 
 
-def _of(user_id: str | None) -> list[ColumnElement[bool]]:
-    return [] if user_id is None else [_C.user_id == user_id]
+def _matching(tx: Tx, wanted: KeyFilter) -> list[ColumnElement[bool]]:
+    return [
+        *([] if wanted.user_id is None else [_C.user_id == wanted.user_id]),
+        *([_expiring(tx.now)] if wanted.expiring else []),
+        *([_unused(tx.now)] if wanted.unused else []),
+    ]
 
 
 def _state(now: int) -> ColumnElement[str]:
@@ -268,7 +291,18 @@ def _select(now: int) -> Select[Any]:
         _C.last_used_at,
         _C.created_at,
         _C.restrictions,
+        _expiring(now).label("expiring"),
+        _unused(now).label("unused"),
     ).join_from(api_keys, users, users.c.id == _C.user_id)
+
+
+def _expiring(now: int) -> ColumnElement[bool]:
+    return and_(_C.is_active, _C.expires_at > now, _C.expires_at <= now + EXPIRING_MS)
+
+
+def _unused(now: int) -> ColumnElement[bool]:
+    lately = and_(_C.last_used_at.is_not(None), _C.last_used_at > now - UNUSED_MS)
+    return and_(_C.is_active, or_(_C.expires_at.is_(None), _C.expires_at > now), ~lately)
 
 
 def _many(tx: Tx, statement: Select[Any]) -> list[Key]:

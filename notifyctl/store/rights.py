@@ -61,6 +61,7 @@ OPERATING = {
     "dispatchers": ("SELECT",),
     "early_receipts": _ALL,
     "fixture_labels": _ALL,
+    "key_refusals": _ALL,
     "metrics_dirty_hours": ("SELECT", "INSERT", "DELETE"),
     "notification_attachments": ("SELECT", "INSERT", "DELETE"),
     "notification_dlq": _ALL,
@@ -98,6 +99,7 @@ READING = {
         *("id", "host", "pid", "started_at", "heartbeat_at", "in_flight", "per_minute"),
         *("beats", "machine", "policy_digest", "key_ids"),
     ),
+    "key_refusals": ("id", "key_id", "reason", "wanted", "noted", "first_at", "last_at"),
     "metrics_dirty_hours": ("id", "hour_start"),
     "notification_attachments": ("notification_id", "digest"),
     "notification_dlq": (

@@ -15,9 +15,10 @@ from notifyctl.config.whoami import operator
 from notifyctl.core.audit.sealing import MacKey, newest_key
 from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.model import Actor
+from notifyctl.core.refusal import KeyRefusal
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring, parse_keys
-from notifyctl.services.admission import Ask, Founds, admit
+from notifyctl.services.admission import Ask, Founds, admit, note_refusal
 from notifyctl.store.db.database import Database
 from notifyctl.wiring.keys import FollowedKeyring
 
@@ -81,6 +82,11 @@ class System:
     def db(self) -> Database:
         """The database, at this program's schema version, for an actor who may use it."""
         return self.opened()
+
+    def note(self, refusal: KeyRefusal) -> None:
+        """Note what the API key was refused."""
+        who = ", ".join(filter(None, (self.operator.name, self.operator.agent)))
+        note_refusal(self.unchecked, refusal, self.scope, who)
 
     @property
     def sees_addresses(self) -> bool:

@@ -54,6 +54,8 @@ class Dialect(ABC):
     """Whether a subquery in FROM may use the columns of what stands before it."""
     rows_at_once: int
     """How many rows one transaction of a bulk import inserts."""
+    one_writer: bool
+    """Whether who writes waits for the others before the transaction begins, and for nobody in it."""
     creation: str
     """SQL that a new database needs before the schema's, outside a transaction."""
 
@@ -136,13 +138,6 @@ class Dialect(ABC):
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
 
     @abstractmethod
-    def moment_by_now(self, conn: Connection, begun: int) -> int:
-        """Return the moment by now of a transaction that began at `begun` and has waited for a lock since.
-
-        Who got the lock later never gets an earlier one.
-        """
-
-    @abstractmethod
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Give up waiting for a lock after that time, in this transaction."""
 
@@ -178,6 +173,7 @@ class _PostgreSQL(Dialect):
     leases_as_it_reads = True
     laterals = True
     rows_at_once = 8_000
+    one_writer = False
     creation = ""
 
     def insert(self, table: Table) -> postgresql.Insert:
@@ -249,10 +245,6 @@ class _PostgreSQL(Dialect):
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
         conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
-    def moment_by_now(self, conn: Connection, begun: int) -> int:
-        moment: int = conn.exec_driver_sql(f"SELECT {SERVER_CLOCK_MS}").scalar_one()
-        return moment
-
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
 
@@ -294,6 +286,7 @@ class _SQLite(Dialect):
     hints = False
     leases_as_it_reads = False
     laterals = False
+    one_writer = True
     rows_at_once = 1_000  # whoever else writes waits for them
     creation = "PRAGMA journal_mode = WAL;"
 
@@ -355,9 +348,6 @@ class _SQLite(Dialect):
 
     def serialize(self, conn: Connection, name: str) -> None:
         """One writer at a time already."""
-
-    def moment_by_now(self, conn: Connection, begun: int) -> int:
-        return begun  # its beginning is what waits
 
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Whoever is here holds the only lock."""

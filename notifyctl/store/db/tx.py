@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, TypeVarTuple, overload
 
-from sqlalchemy import Connection, CursorResult, Executable, Table, insert
+from sqlalchemy import Connection, CursorResult, Executable, Table, insert, select
 from sqlalchemy.sql.selectable import TypedReturnsRows
 
 from notifyctl.core.audit.masking import masked, masked_text
@@ -16,6 +16,7 @@ from notifyctl.core.audit.sealing import MacKey, row_mac
 from notifyctl.core.audit.words import Action, Resource
 from notifyctl.core.model import Actor
 from notifyctl.store.db.dialect import Dialect
+from notifyctl.store.db.functions import epoch_ms
 from notifyctl.store.db.hot import Hot, as_sqlalchemy, fetch
 from notifyctl.store.schema.tables import audit_logs
 
@@ -89,7 +90,7 @@ class Tx:
 
     def as_of_now(self) -> Tx:
         """Return the same transaction, seen from the moment by now: after it has waited for a lock."""
-        return self.at(self.dialect.moment_by_now(self.conn, self.now))
+        return self if self.dialect.one_writer else self.at(self.execute(select(epoch_ms())).scalar_one())
 
     def notify(self, channel: str, payloads: Sequence[str]) -> None:
         """Tell those who listen to a channel each of the payloads, when the transaction commits."""

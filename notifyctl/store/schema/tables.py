@@ -43,6 +43,7 @@ from notifyctl.store.schema.policy import categories as categories
 from notifyctl.store.schema.policy import category_opt_outs as category_opt_outs
 from notifyctl.store.schema.policy import fixture_labels as fixture_labels
 from notifyctl.store.schema.policy import user_limits as user_limits
+from notifyctl.store.schema.refusals import key_refusals as key_refusals
 from notifyctl.store.schema.signing import signing_keys as signing_keys
 from notifyctl.store.schema.templates import notification_templates as notification_templates
 from notifyctl.store.schema.templates import template_versions as template_versions
