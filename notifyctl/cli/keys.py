@@ -247,7 +247,7 @@ def _refused(refusal: Any) -> dict[str, Any]:
 
 def _in_a_word(key: Any) -> str:
     """Return how a key stands, and why to look at it."""
-    notes = [*(["ends soon"] if key.expiring else []), *(["unused"] if key.unused else [])]
+    notes = [*(["ending"] if key.expiring else []), *(["unused"] if key.unused else [])]
     return ", ".join(notes) or str(key.state)
 
 

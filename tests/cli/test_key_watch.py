@@ -63,7 +63,7 @@ def test_keys_that_end_soon_and_that_nobody_uses(cli: Cli, database: Database) -
     database.write(lambda tx: tx.execute(update(api_keys).where(api_keys.c.id == used["id"]).values(last_used_at=ago)))
     assert used["id"] in cli.call("keys", "list", "--unused", "--user", "anna", "-o", "id").ok().stdout
     shown = cli.call("keys", "list", "-o", "table").ok().stdout
-    assert "ends soon, unused" in shown and shown.count("unused") == 3
+    assert "ending, unused" in shown and shown.count("unused") == 3
     assert problems(cli) == {"key_expiring": "API key soon of anna ends in 12d"}
     for name in ("a", "b", "c"):
         made(cli, name, "--expires-in", "10d")

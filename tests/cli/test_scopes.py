@@ -21,7 +21,7 @@ from tests.support import seed
 from tests.support.command import Cli, Result
 from tests.support.world import KEYS
 
-LOOKS = ("list", "show", "export", "dump", "status", "check", "verify", "explain", "diff", "deliveries")
+LOOKS = ("list", "show", "export", "dump", "status", "check", "verify", "explain", "diff", "deliveries", "roles")
 GUARDED = [path for path, command in LEAVES.items() if command.scope is not OPEN]
 
 
