@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from functools import partial
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -186,7 +186,7 @@ def as_row(found: DeliveryReport) -> SimpleNamespace:
     """Return a delivery as it is printed: its attempts with their moments in ISO 8601; `tries` as they are stored."""
     tries = past(found.attempts)
     shown = [{**each, "at": iso(each["at"])} if isinstance(each.get("at"), int) else each for each in tries]
-    return SimpleNamespace(**{**asdict(found), "attempts": shown, "tries": tries})
+    return SimpleNamespace(**{**{name: getattr(found, name) for name in _NAMES}, "attempts": shown, "tries": tries})
 
 
 def listed(now: int) -> tuple[Field, ...]:
@@ -222,5 +222,6 @@ def _answer(row: Any) -> str:
     return _said(row.tries[-1]).removeprefix("HTTP ").removeprefix(f"{row.host}: ") if row.tries else "-"
 
 
+_NAMES = tuple(each.name for each in fields(DeliveryReport))
 LISTED = listed(0)
 WHOLE = (*LISTED, Field("response_body"), Field("payload", FieldKind.JSON))

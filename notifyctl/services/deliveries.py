@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from notifyctl.core import when
 from notifyctl.core.cursor import Cursor
@@ -145,6 +145,8 @@ def latest(db: Database, webhook_id: str) -> list[DeliveryReport]:
 
 
 def _shown(row: DeliveryRow) -> DeliveryReport:
-    names = (each for each in DeliveryReport.__dataclass_fields__ if each not in ("webhook", "host"))
-    own = {name: getattr(row, name) for name in names}
+    own = {name: getattr(row, name) for name in _OWN}
     return DeliveryReport(webhook=f"{row.owner}/{row.webhook}", host=host_of(row.url), **own)
+
+
+_OWN = tuple(each.name for each in fields(DeliveryReport) if each.name not in ("webhook", "host"))

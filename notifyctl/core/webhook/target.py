@@ -21,6 +21,7 @@ _URL = re.compile(
     r"(?P<rest>(/[!$&-;=@-Z_a-z~%]*)?(\?[!$&-;=?@-Z_a-z~%/]*)?)",
     re.IGNORECASE,
 )
+_UNREADABLE = "(no host)"
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)")
 _QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
@@ -75,9 +76,14 @@ def target(text: str, *, loopback: bool = False) -> Receiver:
 
 
 def host_of(url: str) -> str:
-    """Return what may be shown of a stored URL: its host, or that it has none that can be read."""
+    """Return what may be shown of a stored URL: its host, in ASCII; that there is none where it cannot be read."""
     found = _URL.fullmatch(url)
-    return "(no host)" if found is None else found["host"].strip("[]").lower()
+    if found is None:
+        return _UNREADABLE
+    try:
+        return _in_ascii(found["host"].strip("[]"))
+    except UsageError:
+        return _UNREADABLE
 
 
 def may_dial(address: Address, *, loopback: bool = False) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.errors import UsageError
-from notifyctl.core.webhook.target import Receiver, target
+from notifyctl.core.webhook.target import Receiver, host_of, target
 
 GOOD = {
     "https://example.org": "https://example.org/",
@@ -172,3 +172,20 @@ def test_other_readers_see_the_same_host(rest: str) -> None:
     assert (httpx.URL(found.url).raw_host.decode(), httpx.URL(found.url).port or 443) == (found.host, found.port)
     if rest.isascii():  # as it was written, too; of other scripts each reader makes something of its own
         assert httpx.URL(f"https://{rest}").raw_host.decode().removesuffix(".") == found.host
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://example.org/s3cr3t?k=v", "example.org"),
+        ("HTTPS://Example.ORG.:8443", "example.org"),
+        ("http://10.0.0.1/x", "10.0.0.1"),
+        ("https://[2001:db8::1]:443/x", "2001:db8::1"),
+        ("https://bücher.example/", "xn--bcher-kva.example"),
+        ("https://user:pw@example.org/", "(no host)"),
+        ("s3cr3t", "(no host)"),
+    ],
+)
+def test_what_may_be_shown_of_a_stored_url(url: str, host: str) -> None:
+    """Its host and nothing else, whoever wrote it there; nothing of what cannot be read."""
+    assert host_of(url) == host
