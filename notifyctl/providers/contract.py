@@ -33,12 +33,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, complete; the body is what goes over the wire."""
+    """One HTTP request, complete; the body is what goes over the wire.
+
+    `varying` are the headers that no two requests have in common: what the others come to is made once for many.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes
+    varying: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

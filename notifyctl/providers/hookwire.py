@@ -74,6 +74,9 @@ class HookAnswer:
         return self.problem is None
 
 
+_NAMED = {"Content-Type": "application/json"}
+
+
 class HookWire:
     """Connections to receivers. Make it in the event loop that uses it; `aclose` it at the end.
 
@@ -96,9 +99,9 @@ class HookWire:
             receiver = self._target(call.url)
         except UsageError as error:
             return HookAnswer(None, error.message, 0, refused=True)
-        named = {"Content-Type": "application/json"}
         signed = headers(call.webhook_id, call.at_s, call.body, call.secrets)
-        came = await self._http.send(Request("POST", receiver.url, named | signed, call.body), call.timeout_s)
+        request = Request("POST", receiver.url, _NAMED, call.body, tuple(signed.items()))
+        came = await self._http.send(request, call.timeout_s)
         ms = round((loop.time() - began) * 1_000)
         if isinstance(came, Failure):
             return HookAnswer(None, came.message, ms, refused=came.refused, fault=came.fault)

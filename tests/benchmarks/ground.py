@@ -182,6 +182,12 @@ def moments(url: str, since: float, provider: str = "sendgrid") -> list[int]:
     return [int(row[0]) for row in _rows(url, query)]
 
 
+def told(url: str, since: float) -> list[int]:
+    """Return when the first notification was sent after `since` (seconds), and when webhooks were told of each."""
+    query = f"SELECT delivered_at FROM webhook_deliveries WHERE delivered_at >= {int(since * 1_000)}"
+    return moments(url, since)[:1] + sorted(int(row[0]) for row in _rows(url, query))
+
+
 def left(url: str) -> int:
     """Return how many notifications are still pending."""
     return int(_rows(url, "SELECT count(*) FROM notifications WHERE status = 'pending'")[0][0])

@@ -20,12 +20,13 @@ class Program:
     name: str
     python: Path
 
-    def run(self, url: str, *args: str, stdin: str = "") -> None:
-        """Run a command on that database to its end; raises CalledProcessError if it fails."""
-        command = [self.command, "-q", *args]
-        subprocess.run(
-            command, env=environment(url), input=stdin, text=True, check=True, stdout=subprocess.DEVNULL, cwd="/"
-        )
+    def run(self, url: str, *args: str, stdin: str = "", settings: Mapping[str, str] | None = None) -> None:
+        """Run a command on that database to its end; raises CalledProcessError if it fails.
+
+        `settings` are more of its environment.
+        """
+        command, env = [self.command, "-q", *args], {**environment(url), **(settings or {})}
+        subprocess.run(command, env=env, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def dispatch(self, url: str, *args: str, urls: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start a dispatcher whose providers are at `urls`: by the provider's name, or SSL_CERT_FILE among them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,11 +99,19 @@ class Order:
 
 
 def send(
-    place: Place, program: Program, url: str, stub: Stub, order: Order, meter: Meter | None = None, through: str = ""
+    place: Place,
+    program: Program,
+    url: str,
+    stub: Stub,
+    order: Order,
+    meter: Meter | None = None,
+    through: str = "",
+    moments: Callable[[str, float], list[int]] = ground.moments,
 ) -> Run:
     """Work off what is due (or the limit), and return what was done.
 
     `meter` may follow further processes. `through`: the URL by which dispatchers reach the database, if it is another.
+    `moments` returns when each one was done with.
     """
     meter = meter or Meter()
     since = time.time()
@@ -117,7 +125,7 @@ def send(
     meter.watch(dispatchers, PATIENCE_S)
     if failed := [code for each in dispatchers if (code := each.wait())]:
         raise RuntimeError(f"the dispatcher ended with exit code {failed[0]}")
-    sent, began, ended = interval(ground.moments(url, since), order.share)
+    sent, began, ended = interval(moments(url, since), order.share)
     return Run(sent, began, ended, meter.used(began, ended), meter.busy(began, ended))
 
 

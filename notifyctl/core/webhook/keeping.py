@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from notifyctl.core.sealing import Keyring, Place
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET, SECRET, TABLE, Webhook
 
@@ -21,26 +19,21 @@ def sealed(keyring: Keyring, secret: bytes, at: Place) -> str:
     return keyring.seal_bytes(secret, at, WIDTH)
 
 
-class HoldsSecrets(Protocol):
-    """A webhook's columns, wherever they were read."""
-
-    # ruff: noqa: D102
-    @property
-    def secret_key(self) -> str: ...
-    @property
-    def previous_secret(self) -> str | None: ...
-    @property
-    def previous_secret_ends(self) -> int | None: ...
-
-
 def secrets(webhook: Webhook, keyring: Keyring, now: int) -> tuple[bytes, ...]:
     """Return the secrets that sign at a moment, the newest first. Raises NotAllowed for one that does not open."""
-    return opened(webhook.id, webhook, keyring, now)
+    return opened(
+        keyring, webhook.id, webhook.secret_key, signing(webhook.previous_secret, webhook.previous_secret_ends, now)
+    )
 
 
-def opened(webhook_id: str, of: HoldsSecrets, keyring: Keyring, now: int) -> tuple[bytes, ...]:
-    """The same, of the webhook with that id."""
-    newest = keyring.open_bytes(of.secret_key, place(webhook_id))
-    if of.previous_secret is None or (of.previous_secret_ends or 0) <= now:
+def signing(previous_secret: str | None, ends: int | None, now: int) -> str | None:
+    """Return a previous secret, if it signs as well at a moment."""
+    return previous_secret if (ends or 0) > now else None
+
+
+def opened(keyring: Keyring, webhook_id: str, secret_key: str, previous_secret: str | None) -> tuple[bytes, ...]:
+    """Return the secrets of these columns. Raises NotAllowed for one that does not open."""
+    newest = keyring.open_bytes(secret_key, place(webhook_id))
+    if previous_secret is None:
         return (newest,)
-    return newest, keyring.open_bytes(of.previous_secret, place(webhook_id, PREVIOUS_SECRET))
+    return newest, keyring.open_bytes(previous_secret, place(webhook_id, PREVIOUS_SECRET))

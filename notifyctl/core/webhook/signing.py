@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -132,4 +131,4 @@ def _is_signed(id_: str, at: str, body: bytes, secrets: Sequence[bytes], claimed
 
 def _signature(id_: str, at: str, body: bytes, secret: bytes) -> str:
     signed = b".".join((id_.encode(), at.encode(), body))
-    return base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()

@@ -11,7 +11,8 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 NAME = "webhooks"
 PLACES = 256
+OPENED = 1_024
+"""Of so many webhooks the secrets are kept as they were opened."""
 LOCKED_MS = 60_000
 """For how long a webhook is left alone whose secrets do not open here: then it may have others."""
 HOST_MS = 1_000
@@ -78,6 +81,8 @@ class Webhooks:
         self._told: dict[str, str] = {}
         self._wire: HookWire | None = None
         self._new_by = 0
+        # Each delivery brings them sealed, and they are nearly always the same.
+        self._opened = lru_cache(OPENED)(partial(keeping.opened, terms.keyring))
 
     def places(self) -> int:
         """Return how many receivers may be called at once."""
@@ -128,7 +133,7 @@ class Webhooks:
         """Deliver one after another; what there is no time for any more is given back."""
         results = list[Attempted]()
         for delivery in item:
-            own = replace(lease, length_ms=delivery.lease_ms, deadline_ms=delivery.timeout_seconds * 1_000)
+            own = Lease(lease.now, lease.began, delivery.lease_ms, delivery.timeout_seconds * 1_000)
             try:
                 reply = await self._tried(delivery, own)
             except asyncio.CancelledError:  # at shutdown: it may have arrived, and is sent once more
@@ -182,7 +187,8 @@ class Webhooks:
     def _secrets(self, delivery: Delivery, now: int) -> tuple[bytes, ...] | None:
         """Return what signs; None, and the webhook is left alone for a while, where it does not open here."""
         try:
-            found = keeping.opened(delivery.webhook_id, delivery, self._terms.keyring, now)
+            previous = keeping.signing(delivery.previous_secret, delivery.previous_secret_ends, now)
+            found = self._opened(delivery.webhook_id, delivery.secret_key, previous)
         except NotAllowed as error:
             self._share(delivery.webhook_id).leave_alone(_now(), LOCKED_MS)
             text = f"webhook to {host_of(delivery.url)}: {error.message}; this dispatcher leaves it alone"
@@ -197,7 +203,10 @@ class Webhooks:
             self._terms.tell(text)
 
     def _share(self, webhook_id: str) -> Share:
-        return self._shares.setdefault(webhook_id, Share())
+        found = self._shares.get(webhook_id)
+        if found is None:
+            found = self._shares[webhook_id] = Share()
+        return found
 
 
 def settle(tx: Tx, results: Sequence[HookResults]) -> Delivered:

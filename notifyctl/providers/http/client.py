@@ -42,6 +42,8 @@ class HttpClient:
         began = loop.time()
         try:
             start = self._head(request.method, request.url, tuple(request.headers.items()))
+            if request.varying:
+                start = start.with_lines(request.varying)
         except ValueError:
             # What exactly is not said: it may be the secret.
             return Failure(FailureKind.UNSENT, f"{_host(request)}: the request has an impossible address or header")

@@ -39,6 +39,11 @@ class Head:
     method: str
     start: bytes
 
+    def with_lines(self, headers: Sequence[tuple[str, str]]) -> Head:
+        """Return the head with more headers. Raises ValueError, without the values, for what cannot be sent so."""
+        lines = "".join(f"{_line(name, value)}\r\n" for name, value in headers)
+        return Head(self.origin, self.method, self.start + lines.encode("ascii"))
+
     def with_body(self, body: bytes) -> tuple[bytes, bytes]:
         """Return the whole request in two parts; the second is empty where the body is short."""
         if len(body) > LONG_BYTES:  # in one part it would be in memory twice
