@@ -84,6 +84,8 @@ def generate_key(
         if target is None:
             run.out.write(line)
             return
+        if save and target.exists():
+            raise Conflict(f"there are keys in {target} already", "notifyctl secrets generate-key --add adds another")
         write_secret(target, line)
         name = line.partition(":")[0]
         run.out.say(f"wrote key {name} to {target}; back it up: stored credentials cannot be read without it")

@@ -310,7 +310,8 @@ def _of_keys(configs: list[ProviderConfig], keyring: Keyring | NotifyctlError) -
     for config in configs:
         error = _unreadable(config, keyring)
         if error is not None:
-            reasons.setdefault(error.message, (error.hint, []))[1].append(config.provider_name)
+            message = error.message.replace(f" of {config.id}", "")  # the provider's name says which row
+            reasons.setdefault(message, (error.hint, []))[1].append(config.provider_name)
     return [
         Problem("credentials", f"{', '.join(names)}: {message}", _out_of_unreadable(hint, names[0]))
         for message, (hint, names) in reasons.items()

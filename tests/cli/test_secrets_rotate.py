@@ -61,7 +61,7 @@ def test_the_four_steps(cli: Cli, keys: Path, database: Database) -> None:
     assert _rotate(cli, "-o", "json").ok().json()["resealed"] == 0  # by itself the same
     assert _status(cli) == {"k2": ("seals", 3), "k1": ("opens", 0)}
     _rotate(cli, "--forget", "k1", "--yes").ok()
-    assert (_ids(keys), _status(cli)) == (["k2"], {"k2": ("seals", 5)})  # two are the trail's
+    assert (_ids(keys), _status(cli)) == (["k2"], {"k2": ("seals", 5)})  # two are the audit trail's
     assert keys.stat().st_mode & 0o777 == 0o600
     assert [each for each in keys.parent.iterdir() if each.name.startswith(".keys-")] == []
     assert cli.call("secrets", "generate-key", "--add").ok() and _ids(keys) == ["k2", "k3"]
@@ -199,3 +199,18 @@ def test_the_audit_trail_is_verified_without_the_key_that_is_gone(cli: Cli, keys
     told = cli.call("audit", "verify")
     assert told.exit_code == 0, told
     assert "unknown" not in told.stderr and "key" not in told.stderr, told
+
+
+def test_status_says_once_what_several_lack(cli: Cli, keys: Path) -> None:
+    """Two providers whose key is not here are one problem."""
+    keys.write_text(format_key("k7", bytes(range(64))) + "\n")
+    problems = cli.call("status", "-o", "json").ok().json()["problems"]
+    (found,) = [each["message"] for each in problems if each["code"] == "credentials"]
+    assert found.startswith("sendgrid, twilio: ") and "'k1'" in found, found
+
+
+def test_keys_that_are_there_are_not_written_over(cli: Cli, keys: Path) -> None:
+    """And the way to another one is told."""
+    before = keys.read_bytes()
+    refused = cli.call("secrets", "generate-key", "--save")
+    assert (refused.exit_code, "--add" in refused.stderr, keys.read_bytes()) == (5, True, before)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from notifyctl.store.rights import READING, SUBMITTING
+from notifyctl.store.rights import DISPATCHING, OPERATING, READING, SUBMITTING
 from notifyctl.store.roles import OWNER, ROLES, TABLES
 from notifyctl.store.schema.columns import metadata
 from tests.support import roles
@@ -109,6 +109,12 @@ def test_each_role_may_do_what_it_needs_and_nothing_else(urls: dict[str, str], k
         if wanted & {"UPDATE", "DELETE"}:
             wanted |= {"LOCK"}
         assert found[table] == wanted, table
+
+
+def test_what_operators_may_is_said_of_every_table() -> None:
+    """Who adds a table says what the commands do with it, and what of it tells nothing of people."""
+    assert set(OPERATING) == set(TABLES)
+    assert set(DISPATCHING) | set(READING) <= set(TABLES)
 
 
 @pytest.mark.parametrize("kind", RUN_TIME)

@@ -17,7 +17,7 @@ from notifyctl.core.unsubscribe import PURPOSE
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET
 from notifyctl.services import rotating
-from notifyctl.store import sealed, signing
+from notifyctl.store import sealed, signing, trail
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.columns import metadata
 from notifyctl.store.schema.sealed import SEALED, SealedColumn
@@ -29,6 +29,7 @@ from tests.support.world import KEYS
 
 OLD = b"ABC" * 21 + b"A"
 NEW = bytes(range(64))
+THIRD = bytes(reversed(NEW))
 BOTH = Keyring({"k2": NEW, "k1": OLD})
 
 MAKERS = {
@@ -51,6 +52,7 @@ def sealing(cli: Cli, database: Database) -> Database:
     add_providers(cli, "http://127.0.0.1:9")
     ring = Keyring({"k1": OLD})
     database.write(lambda tx: signing.find_or_make(tx, ring, PURPOSE))
+    database.write(lambda tx: trail.keep_keys(tx, Keyring({"k1": OLD, "k2": NEW, "k9": THIRD})))
     id_, user = str(uuid.uuid4()), seed.user(database)
     places = keeping.place(id_), keeping.place(id_, PREVIOUS_SECRET)
     secret, previous = (keeping.sealed(ring, bytes([n]) * 24, place) for n, place in enumerate(places))
@@ -144,7 +146,7 @@ def test_a_row_copied_onto_another_is_refused(sealing: Database, of: SealedColum
     other = BOTH.seal_bytes(b"another's", of.place(str(uuid.uuid4())))
     moved = update(of.table).where(of.table.c.id == value.row_id).values({of.column.name: value.holding(other)})
     sealing.write(lambda tx: tx.execute(moved))
-    old = Keyring({"k9": bytes(reversed(NEW)), **BOTH.keys})
+    old = Keyring({"k9": THIRD, **BOTH.keys})
     done = rotating.reseal(sealing, old, _silent)
     assert [(each.of.name, each.row_id) for each, _ in done.failed] == [(of.name, value.row_id)]
     assert done.resealed == _count(sealing) - 1
