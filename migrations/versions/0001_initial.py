@@ -50,6 +50,8 @@ TABLES = (
     "user_limits",
     "signing_keys",
     "adopted_policy",
+    "conditions",
+    "condition_looks",
     "batches",
     "fixture_labels",
 )
@@ -110,6 +112,7 @@ def upgrade() -> None:
     _user_limits()
     _signing_keys()
     _adopted_policy()
+    _conditions()
     _batches()
     _fixture_labels()
     _submission_in_sql()
@@ -819,6 +822,27 @@ def _adopted_policy() -> None:
         sa.Column("digest", sa.CHAR(64), nullable=False),
         sa.Column("adopted_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         sa.Column("woken_to", ID),
+    )
+
+
+def _conditions() -> None:
+    _create(
+        "conditions",
+        sa.Column("condition", sa.String(30), nullable=False),
+        sa.Column("subject", sa.String(255), nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("level", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("mark", sa.Text, nullable=False, server_default=""),
+        sa.Column("has_begun", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("absent_since", sa.BigInteger),
+        key=("condition", "subject"),
+    )
+    _create(
+        "condition_looks",
+        sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("looked_at", sa.BigInteger, nullable=False),
     )
 
 

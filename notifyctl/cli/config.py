@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -90,6 +91,8 @@ def _plain(value: Any) -> Any:
 def _shown(name: str, value: Any) -> Any:
     if name in ("api_key", "encryption_keys") and value is not None:
         return "set, not shown"
+    if name == "on_change" and value is not None:
+        return shlex.join(value)
     if name == "database_url":
         return shown_database_url(value)
     return str(value) if isinstance(value, Path | AnchorTerms) else value

@@ -19,6 +19,7 @@ from notifyctl.cli.noun import single
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.speaker import Speaker
 from notifyctl.cli.types import duration, size
+from notifyctl.config import outside_environment
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
@@ -27,7 +28,7 @@ from notifyctl.core.scope import Scope
 from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.notices import Notice, timed
-from notifyctl.dispatch.options import DispatchOptions
+from notifyctl.dispatch.options import ChangeCommand, DispatchOptions
 from notifyctl.dispatch.tally import Tally
 from notifyctl.wiring import make_dispatcher
 
@@ -183,9 +184,15 @@ def _options(
         webhook_loopback=run.settings.webhook_loopback,
         webhook_proxy=run.settings.webhook_proxy,
         anchors=run.settings.audit_anchor or AnchorTerms(),
+        on_change=_on_change(run),
         **counts,
         **times,
     )
+
+
+def _on_change(run: Invocation) -> ChangeCommand | None:
+    argv = run.settings.on_change
+    return None if argv is None else ChangeCommand(argv, run.settings.profile, outside_environment())
 
 
 def _seconds(time: int | str) -> float:

@@ -14,11 +14,13 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind, escaped
 from notifyctl.cli.types import duration, parse_since, parse_until
+from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
 from notifyctl.core.when import written
-from notifyctl.services import metrics
+from notifyctl.services import metrics, receivers
 from notifyctl.services.metrics import By, MetricsQuery, MetricsReport, Totals
+from notifyctl.services.receivers import ReceiversReport
 
 app = Noun("What was sent, by provider, channel, hour and day.")
 
@@ -42,6 +44,21 @@ _FIELDS = {
     By.DAY: (Field("start", FieldKind.TIME), Field("date"), *_NUMBERS),
 }
 _ID = {By.PROVIDER: "provider", By.CHANNEL: "message_type", By.HOUR: "start", By.DAY: "date"}
+_RECEIVERS = (
+    Field("webhook_id", FieldKind.ID),
+    Field("username", title="USER"),
+    Field("name", title="NAME"),
+    Field("host"),
+    Field("state", title="STATE"),
+    Field("total_delivered", FieldKind.NUMBER, "DELIVERED"),
+    Field("total_given_up", FieldKind.NUMBER, "GIVEN UP"),
+    Field("total_not_tried", FieldKind.NUMBER),
+    Field("waiting", FieldKind.NUMBER, "WAITING"),
+    Field("oldest_undelivered_at", FieldKind.TIME, "OLDEST"),
+    Field("ok_percent", FieldKind.NUMBER, "OK %"),
+    Field("p50_ms", FieldKind.NUMBER, "P50", lambda row: short_time(row.p50_ms)),
+    Field("p95_ms", FieldKind.NUMBER, "P95", lambda row: short_time(row.p95_ms)),
+)
 _ROLLED_UP = (Field("hours", FieldKind.NUMBER), Field("recounted", FieldKind.NUMBER), Field("until", FieldKind.TIME))
 
 _Heads = tuple[tuple[str, Callable[[Totals], str]], ...]
@@ -69,10 +86,10 @@ _CountedSince = Annotated[
 ]
 
 
-@app.command(scope=Scope.METRICS_READ, shows=[field for fields in _FIELDS.values() for field in fields])
+@app.command(scope=Scope.METRICS_READ, shows=[*_RECEIVERS, *(field for fields in _FIELDS.values() for field in fields)])
 def show(
     ctx: typer.Context,
-    by: Annotated[By, typer.Option("--by", help="What to group by.")] = By.PROVIDER,
+    by: Annotated[By | None, typer.Option("--by", help="What to group by.  [provider]")] = None,
     since: Annotated[
         Any,
         typer.Option(
@@ -89,26 +106,20 @@ def show(
     ] = None,
     provider: Annotated[str | None, typer.Option("--provider", metavar="P", help="Of one provider.")] = None,
     channel: Annotated[Channel | None, typer.Option("--channel", help="Of one channel.")] = None,
+    webhooks: Annotated[
+        bool, typer.Option("--webhooks", help="Instead: how webhooks were told, by receiver, and how fast.")
+    ] = False,
 ) -> None:
     """Show what was sent, failed and is pending, over whole hours.
 
     A notification counts in the hour it was for. The running hour is counted as well; in the numbers are those whose
     user was deleted since.
     """
+    if webhooks and (by or provider or channel):
+        raise UsageError("--webhooks is by receiver: it goes with no --by, --provider or --channel")
     with invocation(ctx) as run:
-        query = MetricsQuery(
-            by=by,
-            since=since,
-            until=until,
-            last_ms=last,
-            provider=provider,
-            channel=channel,
-        )
-        report = metrics.show(run.system.db, query)
-        if run.out.form == "table" and run.out.fields is None:
-            _picture(run, by, report)
-        else:
-            run.out.records(report.rows, _FIELDS[by], id_name=_ID[by])
+        query = MetricsQuery(by or By.PROVIDER, since, until, last, provider, channel)
+        (_show_receivers if webhooks else _show_sent)(run, query)
 
 
 @app.command(scope=Scope.METRICS_WRITE, shows=_ROLLED_UP)
@@ -124,6 +135,21 @@ def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
         if run.given.verbose or run.out.on_terminal:
             until = "" if done.until is None else f"; counted up to {written(done.until)}"
             run.out.say(f"{done.hours:,} hours counted, {done.recounted:,} again{until}")
+
+
+def _show_sent(run: Invocation, query: MetricsQuery) -> None:
+    report = metrics.show(run.system.db, query)
+    if run.out.form == "table" and run.out.fields is None:
+        _picture(run, query.by, report)
+    else:
+        run.out.records(report.rows, _FIELDS[query.by], id_name=_ID[query.by])
+
+
+def _show_receivers(run: Invocation, query: MetricsQuery) -> None:
+    report = receivers.show(run.system.db, query)
+    if run.out.form == "table" and run.out.fields is None:
+        run.out.write(_window(By.HOUR, report))
+    run.out.records(report.rows, _RECEIVERS, id_name="webhook_id")
 
 
 def _picture(run: Invocation, by: By, report: MetricsReport) -> None:
@@ -155,7 +181,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], left: int, drawing: str) 
     return Text("  ".join([*placed, drawing]).rstrip())
 
 
-def _window(by: By, report: MetricsReport) -> str:
+def _window(by: By, report: MetricsReport | ReceiversReport) -> str:
     end = written(min(report.until, report.now))
     if by is By.DAY:
         return f"{-(-(report.until - report.since) // (24 * HOUR_MS))} days to {end[:10]} {end[11:16]} UTC"

@@ -20,6 +20,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Leaf, single
 from notifyctl.cli.output import escaped, iso
 from notifyctl.cli.types import duration
+from notifyctl.core.conditions import KeptCondition
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.notification import State
@@ -27,6 +28,7 @@ from notifyctl.core.presence import Alive
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.services import status
+from notifyctl.services.receivers import ReceiverTotals
 from notifyctl.services.status import InState, ProviderLine, SystemStatus
 
 _LEFT = 22
@@ -40,6 +42,8 @@ _WORDS = {
     State.HELD: "held",
 }
 _PROVIDER = ("PROVIDER, 1 H", "STATE", "SENT", "FAILED", "/MIN", "P50")
+_RECEIVER = ("RECEIVER, 1 H", "STATE", "DELIVERED", "GIVEN UP", "WAITING", "OLDEST", "P50")
+_CONDITION = ("CONDITION", "OF", "SINCE")
 _DISPATCHER = ("DISPATCHER", "UP", "HEARTBEAT", "/MIN", "IN FLIGHT")
 _ALWAYS = (State.IN_FLIGHT, State.DUE, State.RETRYING, State.SCHEDULED, State.HELD)
 
@@ -146,6 +150,14 @@ def _lines(run: Invocation, report: SystemStatus) -> Iterator[Text]:
     if report.providers:
         yield Text()
         yield from _grid(_PROVIDER, [_cells(line) for line in report.providers], left=2)
+    if report.receivers.number:
+        yield Text()
+        yield from _grid(_RECEIVER, [_receiver(each, report.now) for each in report.receivers.lines], left=2)
+        if (more := report.receivers.number - len(report.receivers.lines)) > 0:
+            yield Text(f"and {more:,} more: notifyctl metrics show --webhooks")
+    if report.conditions:
+        yield Text()
+        yield from _grid(_CONDITION, [_condition(each, report.now) for each in report.conditions], left=3)
     if report.dispatchers:
         yield Text()
         yield from _grid(_DISPATCHER, [_presence(each, report.now) for each in report.dispatchers], left=1)
@@ -229,6 +241,16 @@ def _cells(line: ProviderLine) -> tuple[str, ...]:
     return line.provider, f"{line.state}{slow}", f"{line.sent:,}", f"{line.failed:,}", rate, short_time(line.p50_ms)
 
 
+def _receiver(line: ReceiverTotals, now: int) -> tuple[str, ...]:
+    oldest = "-" if line.oldest_undelivered_at is None else show_ms(now - line.oldest_undelivered_at)
+    numbers = (f"{count:,}" for count in (line.total_delivered, line.total_given_up, line.waiting))
+    return escaped(line.called), line.state, *numbers, oldest, short_time(line.p50_ms)
+
+
+def _condition(each: KeptCondition, now: int) -> tuple[str, ...]:
+    return each.condition, escaped(each.subject) or "-", f"{show_ms(now - each.since)} ago"
+
+
 def _presence(each: Alive, now: int) -> tuple[str, ...]:
     beat = f"{max(0, now - each.heartbeat_at) // 1_000}s ago"
     up = show_ms(now - each.started_at)
@@ -255,6 +277,15 @@ def _document(run: Invocation, report: SystemStatus) -> dict[str, Any]:
         "over_1h": {"count": report.over_an_hour, "unexplained": report.unexplained},
         "dlq": asdict(report.dead_letters),
         "providers_1h": [_provider_document(line) for line in report.providers],
+        "receivers": report.receivers.number,
+        "receivers_1h": [
+            {**asdict(line), "oldest_undelivered_at": _moment(line.oldest_undelivered_at)}
+            for line in report.receivers.lines
+        ],
+        "conditions": [
+            {"condition": each.condition, "subject": each.subject or None, "since": iso(each.since), "text": each.text}
+            for each in report.conditions
+        ],
     }
 
 

@@ -55,6 +55,7 @@ class Settings:
     notification_limit: int | None = None
     api_limit: int | None = None
     unsubscribe_url: str | None = None
+    on_change: tuple[str, ...] | None = None
     webhook_loopback: bool = False
     webhook_proxy: str | None = None
     audit_anchor: AnchorTerms | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -35,8 +36,9 @@ _POLICY = (
     "api_limit",
 )
 _OTHERS = ("operator", "audit_anchor", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
+_COMMANDS = ("on_change",)
 _WEBHOOKS = ("webhook_loopback", "webhook_proxy")
-_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_WEBHOOKS, *_POLICY)
+_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_COMMANDS, *_WEBHOOKS, *_POLICY)
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
@@ -67,6 +69,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _audit_anchor(_typed(value, dict))
         if key == "webhook_proxy":
             return _proxy(_typed(value, str))
+        if key == "on_change":
+            return _words(value)
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
@@ -136,6 +140,16 @@ def _audit_anchor(table: Mapping[str, Any]) -> AnchorTerms:
     from notifyctl.core.audit.anchoring import parse
 
     return parse(table)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """Return a command: a list of its words, or a text that is split as a shell does; no shell runs it."""
+    words = shlex.split(value) if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(each, str) and "\0" not in each for each in words):
+        raise TypeError("is neither a command nor a list of its words")
+    if not words or not words[0]:
+        raise ValueError("names no command")
+    return tuple(words)
 
 
 def _typed(value: Any, kind: type) -> Any:

@@ -35,13 +35,14 @@ class Chores:
             await asyncio.wait(self._running, timeout=END_S)  # the driver asks a server to cancel, which may be silent
 
 
-async def regularly(seconds: float, act: Callable[[], Awaitable[object]]) -> None:
-    """Do something every so often, for ever; what fails is tried again the next time.
+async def regularly(seconds: float, act: Callable[[], Awaitable[object]], *, at_once: bool = False) -> None:
+    """Do something every so often, for ever; what fails is tried again the next time. `at_once`: the first time now.
 
     A heartbeat that ended would make others believe that this dispatcher is lost.
     """
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(0 if at_once else seconds)
+        at_once = False
         try:
             await act()
         except (DatabaseUnavailable, CommitUnknown):

@@ -11,6 +11,15 @@ from notifyctl.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeCommand:
+    """The command that is run when a condition begins or ends: with which words, for which profile, and where."""
+
+    argv: tuple[str, ...]
+    profile: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchOptions:
     """`concurrency` is the number of calls in flight for each provider, so that a slow one never starves another;
     `bytes_in_flight` is for each of them too: how many bytes large messages have, together.
@@ -19,7 +28,7 @@ class DispatchOptions:
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
     dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about. With
     `webhook_loopback` webhooks may be on this machine, by a `webhook_proxy` all others are called. `anchors` say where
-    the ends of the audit trail are kept.
+    the ends of the audit trail are kept, `on_change` tells people what begins and ends.
     """
 
     once: bool = False
@@ -40,3 +49,4 @@ class DispatchOptions:
     webhook_loopback: bool = False
     webhook_proxy: str | None = None
     anchors: AnchorTerms = field(default_factory=AnchorTerms)
+    on_change: ChangeCommand | None = None

@@ -91,7 +91,7 @@ def show(db: Database, query: MetricsQuery) -> MetricsReport:
     """Return the numbers as they are now. Raises NotFound for a provider that never was, UsageError for no window."""
     with db.read() as tx:
         now = tx.now
-        since, until = _window(query, now)
+        since, until = window(query, now)
         found = hours.read(tx, since, until)
         if query.provider is not None:
             _require_provider(tx, query.provider, found)
@@ -118,7 +118,8 @@ def _require_provider(tx: Tx, name: str, found: list[Bucket]) -> None:
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
-def _window(query: MetricsQuery, now: int) -> tuple[int, int]:
+def window(query: MetricsQuery, now: int) -> tuple[int, int]:
+    """Return from when to before when the hours are counted. Raises UsageError for none."""
     if query.last_ms is not None and (query.since is not None or query.until is not None):
         raise UsageError("--last stands instead of --since and --until")
     unit = DAY_MS if query.by is By.DAY else HOUR_MS

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from notifyctl.core.audit.anchoring import AnchorTerms
+from notifyctl.core.conditions import KeptCondition
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.health import Cause, Health, Hold
@@ -17,9 +18,10 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import auditing, bursts, credentials, keywatch, presence
+from notifyctl.services import auditing, bursts, credentials, keywatch, presence, receivers
 from notifyctl.services.presence import Problem
-from notifyctl.store import providers
+from notifyctl.services.receivers import ReceiversLately
+from notifyctl.store import conditions, providers
 from notifyctl.store import status as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -90,6 +92,8 @@ class SystemStatus:
     unexplained: int
     dead_letters: DeadLetters
     providers: list[ProviderLine]
+    receivers: ReceiversLately
+    conditions: list[KeptCondition]
 
 
 def read(
@@ -117,14 +121,11 @@ def _read(
     clock: Clock,
     anchors: AnchorTerms | None,
 ) -> SystemStatus:
-    now = tx.now
-    alive = store.alive(tx)
-    waiting = store.waiting(tx)
-    letters = store.dead_letters(tx)
+    now, alive, waiting, letters = tx.now, store.alive(tx), store.waiting(tx), store.dead_letters(tx)
     configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
     day, hour = store.last_day(tx), store.last_hour(tx)
     noted = [*bursts.problems(tx), *auditing.problems(tx, anchors), *keywatch.problems(tx)]
-    vanished, after = store.vanished(tx), store.afterwards(tx)
+    vanished, after, told = store.vanished(tx), store.afterwards(tx), receivers.lately(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}
     unexplained = sum(each.old for each in waiting if each.state in _UNEXPLAINED)
@@ -141,6 +142,7 @@ def _read(
             *_of_dead_letters(letters),
             *noted,
             *_of_afterwards(after, day["sent"], now),
+            *told.problems,
         ],
         last_day=day,
         afterwards=after,
@@ -149,6 +151,8 @@ def _read(
         unexplained=unexplained,
         dead_letters=letters,
         providers=lines,
+        receivers=told,
+        conditions=conditions.in_force(tx),
     )
 
 

@@ -206,7 +206,7 @@ def _shown(found: OwnedWebhook, backlog: Backlog, now: int) -> WebhookReport:
         host=host_of(one.url),
         events=one.events,
         all_users=one.all_users,
-        state=_state(one, now),
+        state=state_of(one, now),
         is_active=one.is_active,
         failing_since=one.failing_since,
         undelivered=backlog.undelivered,
@@ -222,7 +222,8 @@ def _shown(found: OwnedWebhook, backlog: Backlog, now: int) -> WebhookReport:
     )
 
 
-def _state(one: Webhook, now: int) -> str:
+def state_of(one: Webhook, now: int) -> str:
+    """Return how a webhook does, in a word."""
     if not one.is_active:
         return "disabled"
     if one.failing_since is not None:

@@ -94,6 +94,11 @@ def of_users(tx: Tx, user_ids: Sequence[str] | None) -> list[OwnedWebhook]:
     return _owned(tx, found if user_ids is None else found.where(tx.dialect.is_any(w.user_id, user_ids)))
 
 
+def that(tx: Tx, condition: ColumnElement[bool]) -> list[OwnedWebhook]:
+    """Return the webhooks of which that is so, in the order of their names."""
+    return _owned(tx, _of_users().where(condition).order_by(users.c.username, w.name))
+
+
 def by_ids(tx: Tx, webhook_ids: Sequence[str]) -> list[OwnedWebhook]:
     """Return the webhooks of these ids that there are."""
     return _owned(tx, _of_users().where(tx.dialect.is_any(w.id, webhook_ids)))

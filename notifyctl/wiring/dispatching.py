@@ -40,6 +40,7 @@ from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.trailkeeping import SEAL_S, TrailKeeper
 from notifyctl.dispatch.wakeup import hear
+from notifyctl.dispatch.watching import LOOK_S, Watching
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
@@ -100,7 +101,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             webhooks=telling.lanes,
             hook_queue=telling.queue,
             recorders=(recorder, asked, telling.recorder),
-            chores=Chores([*_chores(db, threads, presence, roster, lanes, run), *_later(early, adopting, trail, run)]),
+            chores=Chores([*_chores(db, shared, presence, lanes), *_later(shared, early, adopting, trail)]),
             early=early,
             presence=presence,
             adopting=adopting,
@@ -222,15 +223,20 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
     return _Telling(queue, lanes, recorder)
 
 
-def _later(early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper, run: Run) -> list[Chore]:
-    """Return the chores that look again at what could not be done at once, and after the audit trail."""
+def _later(shared: _Shared, early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper) -> list[Chore]:
+    """Return the chores that look again at what could not be done at once, after the audit trail, and for people."""
     looking: list[Chore] = [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
-    return looking if run.once else [*looking, lambda: regularly(SEAL_S, trail.tend)]
+    if not shared.run.once:
+        looking.append(lambda: regularly(SEAL_S, trail.tend))
+    if shared.options.on_change is not None:
+        watching = Watching(shared.threads, shared.options.on_change, shared.notices.say)
+        looking.append(lambda: regularly(LOOK_S, watching.look, at_once=True))
+    return looking
 
 
-def _chores(
-    db: Database, threads: StoreThreads, presence: Presence, roster: Roster, lanes: NotificationLanes, run: Run
-) -> list[Chore]:
+def _chores(db: Database, shared: _Shared, presence: Presence, lanes: NotificationLanes) -> list[Chore]:
+    threads, roster, run = shared.threads, shared.roster, shared.run
+
     async def heard(provider: str | None) -> None:
         if provider is not None and not lanes.has(provider) and roster.is_ours(provider):
             await roster.refresh()

@@ -68,7 +68,7 @@ def test_an_empty_system(cli: Cli) -> None:
     found = report(cli)
     assert set(found) == {
         "profile", "database", "schema_ok", "now", "problems", "dispatchers", "last_24h", "pending", "over_1h", "dlq",
-        "providers_1h", "receipts",
+        "providers_1h", "receipts", "receivers", "receivers_1h", "conditions",
     }  # fmt: skip
     assert found["problems"] == []
     assert found["last_24h"] == {"sent": 0, "failed": 0, "cancelled": 0, "pending": 0}

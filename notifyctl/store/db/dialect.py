@@ -98,13 +98,13 @@ class Dialect(ABC):
         """The same, of rows of `of` where it is said, but others that refer to them may be added meanwhile."""
         return statement.with_for_update(key_share=True, of=of)  # SQLite, which has one writer, drops it
 
-    def lock_key(self, statement: Select[Any], of: Table) -> Select[Any]:
-        """Keep the selected rows of `of` from being deleted until the transaction ends, and let others change them."""
-        return statement.with_for_update(read=True, key_share=True, of=of)  # SQLite drops it
-
     def pass_gently(self, statement: Select[Any], of: Table) -> Select[Any]:
         """The same, passing over those rows that somebody else has locked so."""
         return statement.with_for_update(key_share=True, skip_locked=True, of=of)
+
+    def lock_key(self, statement: Select[Any], of: Table) -> Select[Any]:
+        """Keep the selected rows of `of` from being deleted until the transaction ends, and let others change them."""
+        return statement.with_for_update(read=True, key_share=True, of=of)  # SQLite drops it
 
     @abstractmethod
     def json_array(self, *columns: ColumnElement[Any]) -> ColumnElement[str]:

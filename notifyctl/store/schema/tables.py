@@ -47,6 +47,8 @@ from notifyctl.store.schema.refusals import key_refusals as key_refusals
 from notifyctl.store.schema.signing import signing_keys as signing_keys
 from notifyctl.store.schema.templates import notification_templates as notification_templates
 from notifyctl.store.schema.templates import template_versions as template_versions
+from notifyctl.store.schema.watching import condition_looks as condition_looks
+from notifyctl.store.schema.watching import conditions as conditions
 from notifyctl.store.schema.webhooks import notification_webhooks as notification_webhooks
 from notifyctl.store.schema.webhooks import webhook_deliveries as webhook_deliveries
 

@@ -1,0 +1,113 @@
+"""What people are told of when a condition of the system begins or ends: by a command of theirs, once for each change.
+
+Whoever looks first writes down what is told, and then tells it: a command that fails, and one that was not begun before
+its dispatcher died, is not run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from notifyctl.core.conditions import LOOK_MS, ConditionNews
+from notifyctl.core.text import one_line
+from notifyctl.core.webhook.telling import moment
+from notifyctl.dispatch.notices import Say
+from notifyctl.dispatch.options import ChangeCommand
+from notifyctl.dispatch.storethreads import StoreThreads
+from notifyctl.store import conditions
+
+LOOK_S = LOOK_MS / 1_000
+TIMEOUT_S = 10.0
+"""How long the command may take."""
+
+
+class Watching:
+    """Looks at the conditions of the system for the others, too, and tells what changed."""
+
+    def __init__(self, threads: StoreThreads, command: ChangeCommand, say: Say) -> None:
+        self._threads = threads
+        self._command = command
+        self._say = say
+
+    async def look(self) -> None:
+        """Look, where it is time to; tell what changed, and return when that is told.
+
+        It is not broken off: a run may be over sooner, and nobody else would tell what it wrote down. Whoever ends the
+        chores does not wait for long.
+        """
+        looking = asyncio.ensure_future(self._look())
+        try:
+            await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            await asyncio.gather(looking, return_exceptions=True)
+            raise
+
+    async def _look(self) -> None:
+        number = await self._threads.write(conditions.take_turn)
+        if number is None:
+            return
+        seen = await self._threads.read(conditions.seen)
+        news = await self._threads.write(lambda tx: conditions.settle(tx, number, seen))
+        remarks = await self._threads.apart(lambda _: [run(self._command, each) for each in news]) if news else []
+        for remark in filter(None, remarks):
+            self._say(remark)
+
+
+def run(command: ChangeCommand, news: ConditionNews) -> str | None:
+    """Run the command, with the news as JSON on its stdin; return what went wrong."""
+    what = f"on_change ({news.of.condition} {news.of.subject}".rstrip() + f" {news.turn}): {Path(command.argv[0]).name}"
+    try:
+        process = subprocess.Popen(  # noqa: S603 - it is the operator's own
+            command.argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(command.environment),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        return f"{what} was not run: {one_line(getattr(error, 'strerror', None) or str(error))}"
+    _say_to(process, document(command, news))
+    try:
+        code = process.wait(TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return f"{what} took longer than {TIMEOUT_S:.0f} s, and was ended"
+    return f"{what} ended with {code}" if code else None
+
+
+def document(command: ChangeCommand, news: ConditionNews) -> str:
+    """Return what the command reads."""
+    of = news.of
+    said = {
+        "condition": of.condition,
+        "subject": of.subject or None,
+        "state": news.turn.value,
+        "since": moment(of.since),
+        "text": of.text,
+        "profile": command.profile,
+        "host": socket.gethostname(),
+    }
+    return json.dumps(said, ensure_ascii=False)
+
+
+def _say_to(process: subprocess.Popen[bytes], text: str) -> None:
+    with suppress(OSError):  # it does not read
+        assert process.stdin is not None  # noqa: S101 - it is a pipe
+        with process.stdin as stdin:
+            stdin.write(f"{text}\n".encode())
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it started."""
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
