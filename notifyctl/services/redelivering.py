@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 
@@ -14,7 +14,7 @@ from notifyctl.core.webhook.event import PREFIX
 from notifyctl.core.webhook.standing import DeliveryStanding
 from notifyctl.core.webhook.target import host_of
 from notifyctl.services import bulk, deliveries
-from notifyctl.services.bulk import Acted, Selection, Standing
+from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.deliveries import WHAT, DeliveryQuery, filter_of
 from notifyctl.store import delivery_lists as store
 from notifyctl.store import webhooks
@@ -47,9 +47,14 @@ class Redelivery:
     begun: int = 0
 
     def select(self, db: Database, query: RedeliveryQuery) -> Selection:
-        """Return what a query means. Raises NotFound, UsageError for what is missing of no webhook."""
+        """Return what a query means; of disabled webhooks nothing, unless one is named.
+
+        Raises NotFound, UsageError for what is missing of no webhook, Conflict for a disabled one.
+        """
         with db.read() as tx:
-            wanted = filter_of(tx, query)
+            wanted = replace(filter_of(tx, query), enabled=query.webhook is None)
+            if query.webhook is not None:
+                self._name(tx, query.webhook)
             there = store.picks(tx, wanted) if query.failed or not query.missing else []
             missing = self._missing(tx, query, wanted) if query.missing else []
             return _selection([*there, *missing])
@@ -62,13 +67,17 @@ class Redelivery:
             acted += db.write(partial(self._portion, some=some, by_filter=by_filter))
         return acted
 
+    def _name(self, tx: Tx, ref: str) -> None:
+        """Keep which webhook is meant."""
+        owned = webhooks.find(tx, ref)
+        self.webhook_id = owned.webhook.id
+        if not owned.webhook.is_active:
+            raise _is_disabled(f"{owned.username}/{owned.webhook.name}")
+
     def _missing(self, tx: Tx, query: RedeliveryQuery, wanted: DeliveryFilter) -> list[Pick]:
         if query.webhook is None:
             raise UsageError("--missing: nothing says of which webhook", "--webhook NAME")
-        owned = webhooks.find(tx, query.webhook)
-        webhook, self.webhook_id = owned.webhook, owned.webhook.id
-        if not webhook.is_active:
-            raise _is_disabled(f"{owned.username}/{webhook.name}")
+        webhook = webhooks.find(tx, self.webhook_id).webhook
         since = webhook.created_at if wanted.since is None else wanted.since
         found = [each for each in untold.find(tx, webhook, since) if wanted.until is None or each[-1] < wanted.until]
         ordered = [Untold(ordered_id(tx.now), *each) for each in sorted(found, key=itemgetter(-1))]
@@ -114,8 +123,8 @@ def _objection(off: Collection[str], now: int, row: DeliveryRow) -> NotifyctlErr
     return None
 
 
-def _is_disabled(called: str) -> Standing:
-    return Standing(f"webhook {called} is disabled", f"notifyctl webhooks enable {called} --redeliver")
+def _is_disabled(called: str) -> Conflict:
+    return Conflict(f"webhook {called} is disabled", f"notifyctl webhooks enable {called} --redeliver")
 
 
 def _selection(picks: Sequence[Pick]) -> Selection:

@@ -57,7 +57,7 @@ class DeliveryRow:
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
     """Which deliveries; None and False narrow nothing. `failed`: those that did not arrive, and are not on their way
-    for the first time. Times are those at which they were written."""
+    for the first time. `enabled`: of webhooks that are told something. Times are those at which they were written."""
 
     webhook_id: str | None = None
     user_id: str | None = None
@@ -67,6 +67,7 @@ class DeliveryFilter:
     since: int | None = None
     until: int | None = None
     failed: bool = False
+    enabled: bool = False
 
 
 class Figures(NamedTuple):
@@ -136,6 +137,8 @@ def conditions(wanted: DeliveryFilter, now: int) -> list[ColumnElement[bool]]:
         found.append(standing(now) == wanted.state.value)
     if wanted.failed:
         found += [~d.delivered, or_(d.next_retry_at.is_(None), d.attempt_count > 0)]
+    if wanted.enabled:
+        found.append(d.webhook_id.in_(select(w.id).where(w.is_active)))
     if wanted.since is not None:
         found += [d.id >= literal(earliest_id(wanted.since), ID), d.created_at >= wanted.since]
     if wanted.until is not None:

@@ -15,6 +15,7 @@ from notifyctl.core.model import Category, Channel
 from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.webhook.event import TEST, WebhookEvent
 from notifyctl.core.webhook.payload import payload_schema
+from notifyctl.services.redelivering import Redelivery, RedeliveryQuery
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.schema.tables import audit_logs, notification_webhooks, webhook_deliveries
@@ -155,6 +156,17 @@ def test_all_that_failed(cli: Cli, database: Database, anna: str) -> None:
     assert redeliver(cli, "--webhook", "w", "--failed", "--since", "1s", "--yes", "-o", "json").ok().json() == []
 
 
+def test_of_disabled_ones_nothing_is_chosen(cli: Cli, database: Database, anna: str) -> None:
+    """All that failed is that of the receivers that are told something; the others have a command of their own."""
+    seed.webhook(database, anna, name="w", events=("notification.failed",))
+    seed.webhook(database, anna, name="off", events=("notification.failed",), is_active=False)
+    live(database, anna)
+    for row in seed.deliveries(database):
+        settled(database, row.id, ended="given_up")
+    done = redeliver(cli, "--failed", "--expect", "1", "-o", "json").ok()
+    assert results(done) == ["queued"]
+
+
 # At last
 
 
@@ -222,6 +234,18 @@ def test_both_at_once(cli: Cli, database: Database, anna: str) -> None:
     cli.call("webhooks", "update", "w", "--event", "failed,sent").ok()
     done = redeliver(cli, "--webhook", "w", "--failed", "--missing", "--expect", "4", "-o", "json").ok()
     assert sorted(results(done)) == ["made", "made", "made", "queued"]
+
+
+def test_two_who_make_the_same_make_it_once(database: Database, anna: str) -> None:
+    """Both had found it missing before either of them made it."""
+    seed.webhook(database, anna, name="w", events=("notification.created",))
+    seed.pending(database, anna, count=3)
+    query = RedeliveryQuery(webhook="w", missing=True)
+    acts = [Redelivery(), Redelivery()]
+    chosen = [act.select(database, query).ids for act in acts]
+    made = [act.act(database, ids, by_filter=True) for act, ids in zip(acts, chosen, strict=True)]
+    assert [[each.result for each in some] for some in made] == [["made"] * 3, ["skipped"] * 3]
+    assert len(seed.deliveries(database)) == 3
 
 
 # What is told

@@ -43,7 +43,7 @@ _ABOUT = {
     WebhookEvent.FAILED: "it will not be tried again by itself: there is a dead letter",
     WebhookEvent.CANCELLED: "an operator cancelled it",
     WebhookEvent.SUPPRESSED: "policy decided that it shall not be sent",
-    WebhookEvent.REQUEUED: "it is pending again: a dead letter was retried, or a cancellation taken back",
+    WebhookEvent.REQUEUED: "it is pending again: its dead letter was retried, or it was restored",
     WebhookEvent.DEFERRED: "a rule put it off, without an attempt",
     WebhookEvent.DELIVERED: "it reached its recipient, as the provider says",
     WebhookEvent.BOUNCED: "the provider gave it up after taking it",
