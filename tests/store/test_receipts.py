@@ -78,7 +78,8 @@ def test_what_a_receipt_writes(database: Database) -> None:
     """Delivered and bounced have their times and end the questions; on the way it is asked on; it stays sent."""
     first, second, third = sent(database, count=3)
     report = tell(database, of(first, DELIVERED), of(second, BOUNCED), of(third, SENT), of("x", DELIVERED))
-    assert report == RecordedReceipts(Counts(delivered=1, bounced=1, underway=1, unknown=1, kept=1))
+    counts = Counts(delivered=1, bounced=1, underway=1, unknown=1, kept=1)
+    assert report == RecordedReceipts(counts, changes=4)
     assert known(database, first) == ("sent", NOW - 5, None, "delivered", None)
     assert known(database, second) == ("sent", None, NOW - 3, BOUNCED.text, None)
     assert known(database, third) == ("sent", None, None, "sent", NOW - 1)
