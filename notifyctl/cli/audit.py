@@ -224,7 +224,7 @@ def purge(
         count = service.to_purge(db, older_than)
         if count:
             question = f"Remove up to {count:,} entries older than {show_ms(older_than)} from the audit trail for good?"
-            run.confirm(question, yes=yes, confirm=confirm)
+            run.confirm(question, yes=yes, confirm=confirm, bulk=True)
         done = service.purge(db, keyring, older_than)
         run.out.record(done, _PURGED, id_name="through", told=f"{done.removed:,} removed")
 

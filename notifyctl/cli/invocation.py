@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from notifyctl.cli.discreet import DiscreetOutput
-from notifyctl.cli.noun import GIVEN
+from notifyctl.cli.noun import GIVEN, REASON
 from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
 from notifyctl.core.errors import NotifyctlError, UsageError
@@ -44,10 +44,12 @@ class GlobalOptions:
 class Invocation:
     """One run of one command, which needs `scope` of an API key. The database is opened on first use."""
 
-    def __init__(self, given: GlobalOptions, scope: Scope | None, command: str | None = None) -> None:
+    def __init__(
+        self, given: GlobalOptions, scope: Scope | None, command: str | None = None, reason: str | None = None
+    ) -> None:
         self.given = given
         self.scope = scope
-        self.command = command
+        self.command, self.reason = command, reason
         how = {"quiet": given.quiet, "utc": given.utc, "fields": given.fields, "raw": given.raw}
         self.out = DiscreetOutput(given.output, self._hides_addresses, **how)
 
@@ -61,7 +63,7 @@ class Invocation:
         """The store, the keys and the actor (`wiring.System`), the schema's version checked."""
         from notifyctl.wiring import System
 
-        return System(self.settings, self.scope, self.command)
+        return System(self.settings, self.scope, self.command, self.reason)
 
     @property
     def may_ask(self) -> bool:
@@ -76,25 +78,19 @@ class Invocation:
         confirm: str | None = None,
         typed: str | None = None,
         count: int | None = None,
+        bulk: bool = False,
     ) -> None:
         """Ask before an act that cannot be taken back; raise UsageError unless it is agreed to.
 
         `yes` is the script's agreement, `confirm` what `--confirm` was given: a protected profile takes its own name
         there and no `--yes`. `typed`: the person has to type this text rather than "y". `count`: `--expect` agrees as
-        well. What is protected and has no
-        name to be confirmed by is refused, whoever sits there.
+        well. What is protected and has no name to be confirmed by is refused, whoever sits there, and so is an act on
+        many (`count` or `bulk`) without a reason for the audit trail.
         """
         name = self.settings.profile
         if self.settings.protected:
-            if not name:
-                raise UsageError(
-                    "protected = true outside a profile: there is no name to confirm by; nothing was done",
-                    "put it into a profile, and choose that: --profile NAME",
-                )
-            if confirm is not None and confirm == name:
+            if self._is_confirmed(name, yes, confirm, bulk=bulk or count is not None):
                 return
-            if yes or confirm is not None:
-                raise UsageError(f"profile {name} is protected", f"--confirm {name}")
             typed = name
         elif yes:
             return
@@ -106,6 +102,20 @@ class Invocation:
         answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")
         if answer != (typed or "y") and not (typed is None and answer.lower() == "yes"):
             raise UsageError("not confirmed; nothing was done", "")
+
+    def _is_confirmed(self, name: str | None, yes: bool, confirm: str | None, *, bulk: bool) -> bool:
+        """Return whether an act on a protected profile is agreed to; False: whoever sits there may be asked."""
+        if not name:
+            raise UsageError(
+                "protected = true outside a profile: there is no name to confirm by; nothing was done",
+                "put it into a profile, and choose that: --profile NAME",
+            )
+        if confirm not in (None, name) or (yes and confirm is None):
+            raise UsageError(f"profile {name} is protected", f"--confirm {name}")
+        if bulk and self.reason is None:
+            hint = f"--confirm {name} --reason TEXT (--audit-reason where --reason is a filter)"
+            raise UsageError(f"profile {name} is protected, and wants to know why", hint)
+        return confirm is not None
 
     def say_who_sends(self) -> None:
         """Tell a person that what is due waits where no dispatcher runs; never at the cost of what was done."""
@@ -131,7 +141,7 @@ class Invocation:
 def unconfigured(ctx: typer.Context) -> Invocation:
     """Return what a command has at hand in which nobody's settings play a part: it must not look at them."""
     given = GlobalOptions(**ctx.meta.get(GIVEN, {}))
-    return Invocation(given, ctx.command.scope, ctx.command_path.partition(" ")[2])  # type: ignore[attr-defined]
+    return Invocation(given, ctx.command.scope, ctx.command_path.partition(" ")[2], ctx.meta.get(REASON))  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -154,7 +154,7 @@ def revoke(
     with invocation(ctx) as run:
         asked = _asked(ids)
         if run.settings.protected and asked and ("-" in ids or len(asked) > AT_ONCE):
-            run.confirm(f"Revoke {len(asked):,} API keys?", yes=False, confirm=confirm)
+            run.confirm(f"Revoke {len(asked):,} API keys?", yes=False, confirm=confirm, bulk=True)
         results = keys.revoke(run.system.db, asked) if asked else []
         failures = [result.error for result in results if result.error is not None]
         if len(results) == 1 and failures:

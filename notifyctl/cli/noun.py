@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
 from notifyctl.core.scope import Scope
+from notifyctl.core.text import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +22,8 @@ Shown = Sequence[Any] | Callable[[], Sequence[Any]]
 """The `Field`s of what a verb prints; a function where they stand further below."""
 
 GIVEN = "notifyctl.given"
+REASON = "notifyctl.reason"
+LONGEST_REASON = 500
 FORMATS = ("table", "plain", "json", "yaml", "ndjson", "csv", "markdown", "id")
 SECRET = "secret"  # noqa: S105 - a format
 """The format of verbs that show a secret once: nothing but it."""
@@ -69,6 +72,32 @@ def _globals(
     """Declare the options that every command takes."""
 
 
+def _reason(
+    audit_reason: Annotated[
+        str | None,
+        typer.Option("--reason", "--audit-reason", metavar="TEXT", help="Why, for the audit trail."),
+    ] = None,
+) -> None:
+    """Declare the option of all commands that ask; where a filter is called --reason, by its longer name."""
+
+
+def _reasons() -> list[Any]:
+    params, _, _ = get_params_convertors_ctx_param_name_from_function(_reason)
+    for param in params:
+        param.expose_value, param.callback = False, _remember_reason
+    return list(params)
+
+
+def _remember_reason(ctx: Any, param: Any, value: str | None) -> str | None:
+    if value is None:
+        return None
+    line = one_line(value, LONGEST_REASON)
+    if not line:
+        raise typer.BadParameter("the reason is empty", ctx, param)
+    ctx.meta[REASON] = line
+    return line
+
+
 def _remember(ctx: Any, param: Any, value: Any) -> Any:
     if param.name == "output":
         value = _format(value, ctx.command)
@@ -115,6 +144,7 @@ class Leaf(TyperCommand):
 
     def __init__(self, name: str | None, **attrs: Any) -> None:
         own = attrs.get("params") or []
+        own = [*own, *_beside(own, _reasons() if any("--confirm" in param.opts for param in own) else [])]
         attrs["params"] = [*own, *_beside(own, _global_params(self, hidden=True))]
         super().__init__(name, **attrs)
 

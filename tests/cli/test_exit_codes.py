@@ -235,7 +235,7 @@ def test_2_a_protected_profile(cli: Cli, database: Database, anna: str) -> None:
     for agreement in ((), ("--yes",), ("--confirm", "staging")):
         fails(cli, 2, "usage", *cancel, *agreement, words=("--confirm prod",))
     assert seed.notification(database, id_).status == "pending"
-    cli.call(*cancel, "--confirm", "prod").ok()
+    cli.call(*cancel, "--confirm", "prod", "--reason", "why").ok()
     assert seed.notification(database, id_).status == "cancelled"
 
 

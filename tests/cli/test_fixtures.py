@@ -393,9 +393,10 @@ def test_a_protected_profile_is_named_before_something_is_removed(cli: Cli) -> N
     config.write_text("[profiles.prod]\nprotected = true\n")
     options = ("--label", "ci", "--profile", "prod", "--config", str(config))
     apply(cli, PEOPLE, *options).ok()
-    for agreed in (("--yes",), ("--expect", "4"), ("--confirm", "other"), ()):
+    for agreed in (("--yes",), ("--expect", "4"), ("--confirm", "other"), ("--confirm", "prod"), ()):
         assert apply(cli, "users: []", *options, "--prune", *agreed).exit_code == 2
-    assert len(changes(apply(cli, "users: []", *options, "--prune", "--confirm", "prod", "-o", "json"))) == 4
+    agreed = ("--confirm", "prod", "--reason", "the end of the project")
+    assert len(changes(apply(cli, "users: []", *options, "--prune", *agreed, "-o", "json"))) == 4
 
 
 def test_a_person_at_a_terminal_is_asked(cli: Cli) -> None:

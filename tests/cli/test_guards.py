@@ -236,7 +236,7 @@ def test_protected_in_the_file_holds_in_a_profile(cli: Cli, database: Database, 
     configured(cli, 'profile = "prod"\nprotected = true\n[profiles.prod]\n')
     refused(cli.call("notifications", "cancel", "--all", "--confirm", "staging"), 2)
     assert seed.notification(database, id_).status == "pending"
-    cli.call("notifications", "cancel", "--all", "--confirm", "prod").ok()
+    cli.call("notifications", "cancel", "--all", "--confirm", "prod", "--reason", "why").ok()
 
 
 @pytest.fixture

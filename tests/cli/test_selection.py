@@ -227,15 +227,42 @@ def test_a_protected_profile(cli: Cli, database: Database, anna: str) -> None:
     for args in agreements:
         assert cli.call(*CANCEL, "--all", *args).exit_code == 2
         assert cli.call(*CANCEL, "-", *args, input=listed).exit_code == 2
-    assert cli.call(*CANCEL, "-", "--confirm", "prod", "--expect", "3", input=listed).exit_code == 5
+    agreed = ("--confirm", "prod", "--reason", "sent twice")
+    assert cli.call(*CANCEL, "-", *agreed, "--expect", "3", input=listed).exit_code == 5
     key = cli.call("keys", "create", "anna", "--name", "ci", "-o", "json").ok().json()
     assert cli.call("keys", "revoke", "-", input=key["key"]).exit_code == 2
     assert cli.call("keys", "show", key["id"], "-o", "json").ok().json()["state"] == "active"
-    cli.call("keys", "revoke", "-", "--confirm", "prod", input=key["key"]).ok()
+    assert cli.call("keys", "revoke", "-", "--confirm", "prod", input=key["key"]).exit_code == 2
+    cli.call("keys", "revoke", "-", *agreed, input=key["key"]).ok()
     assert left(database, ids) == ids
     cli.call(*CANCEL, ids[0]).ok()
-    cli.call(*CANCEL, "-", "--confirm", "prod", "--expect", "1", input=ids[1]).ok()
+    cli.call(*CANCEL, "-", *agreed, "--expect", "1", input=ids[1]).ok()
     assert left(database, ids) == []
+
+
+def test_acts_on_many_of_a_protected_profile_say_why(cli: Cli, database: Database, anna: str) -> None:
+    """Without a reason nothing is done; it is in each row of the trail, without the addresses that are in it.
+
+    Where a filter is called --reason, the other name is the reason's.
+    """
+    (cli.home / "config.toml").write_text('profile = "prod"\n[profiles.prod]\nprotected = true\n')
+    cli.env["NOTIFYCTL_CONFIG"] = str(cli.home / "config.toml")
+    ids = seed.pending(database, anna, count=2)
+    refused = cli.call(*CANCEL, "--all", "--confirm", "prod")
+    assert (refused.exit_code, "--reason" in refused.stderr, left(database, ids)) == (2, True, ids)
+    for empty in ("", "  ", "\n"):
+        assert cli.call(*CANCEL, "--all", "--confirm", "prod", "--reason", empty).exit_code == 2
+    cli.call(*CANCEL, "--all", "--confirm", "prod", "--reason", "asked by\nanna@example.org").ok()
+    with database.read() as tx:
+        assert tx.execute(select(audit_logs.c.reason)).scalars().all() == ["asked by a***@example.org"] * 2
+    letters.dead(database, anna)
+    words = ("dlq", "retry", "--reason", "retries_exhausted", "--confirm", "prod")
+    assert cli.call(*words).exit_code == 2
+    cli.call(*words, "--audit-reason", "the provider is back").ok()
+    with database.read() as tx:
+        assert tx.execute(select(audit_logs.c.reason).where(audit_logs.c.action == "retry")).scalars().all() == [
+            "the provider is back"
+        ]
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: " ".join(act[:2]))
