@@ -24,7 +24,30 @@ from tests.test_packaging import _free_port, _ok, _statuses, _until_listening, b
 
 OTHERS = {"migrate up": "owner", "migrate down": "owner", "audit purge": "owner", "dispatch": "dispatch"}
 """What an operator does not run: everything else is the operator's."""
+FILES = {
+    "file.txt": "x",
+    "users.csv": "username,email,phone\nbob,bob@example.org,+14155550001\n",
+    "rows.csv": "user,channel,subject,body\nanna,email,s,b\n",
+    "bounces.csv": "address,channel\ncarl@example.org,email\n",
+    "world.yaml": "users:\n  - {username: dora, email: dora@example.org}\n",
+    "templates/hello.txt": "---\nsubject: Hello\n---\nHello\n",
+}
 MORE = (
+    ("users", "import", "-f", "users.csv"),
+    ("send", "-f", "rows.csv", "--batch", "rows"),
+    ("batches", "pause", "rows"),
+    ("batches", "cancel", "rows", "--yes"),
+    ("suppressions", "import", "-f", "bounces.csv", "--cause", "bounce"),
+    ("fixtures", "apply", "-f", "world.yaml", "--label", "l"),
+    ("fixtures", "apply", "-f", "world.yaml", "--label", "l", "--prune", "--yes"),
+    ("templates", "push", "templates", "--publish", "--by", "anna"),
+    ("webhooks", "create", "anna", "https://hooks.example.org/x", "--event", "sent", "--name", "h"),
+    ("webhooks", "rotate-secret", "h"),
+    ("webhooks", "redeliver", "--webhook", "h", "--failed", "--yes"),
+    ("webhooks", "delete", "h", "--yes"),
+    ("audit", "seal"),
+    ("audit", "anchor"),
+    ("audit", "verify"),
     ("users", "update", "anna", "--language", "de"),
     ("users", "contacts", "add", "anna", "sms", "+14155552345"),
     ("users", "contacts", "remove", "anna", "sms", "+14155552345"),
@@ -89,7 +112,9 @@ def test_every_command_with_the_operators_role(urls: dict[str, str], postgresql_
     with psycopg.connect(postgresql_url, autocommit=True) as conn:
         conn.execute("DELETE FROM provider_configs")
     add_providers(bare_cli, "http://127.0.0.1:9")
-    (bare_cli.home / "file.txt").write_text("x")
+    for name, text in FILES.items():
+        (bare_cli.home / name).parent.mkdir(exist_ok=True)
+        (bare_cli.home / name).write_text(text)
     bare_cli.env["NOTIFYCTL_DATABASE_URL"] = urls["operate"]
     refused = {}
     lines = [line(path, ids) for path in sorted(LEAVES) if path not in (*NOT_HERE, *OTHERS)]

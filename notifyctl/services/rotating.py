@@ -189,8 +189,8 @@ def raise_for(done: Resealed) -> None:
 
 
 def _problem(value: SealedValue, why: NotifyctlError | None = None) -> tuple[str, dict[str, Any]]:
-    row = {"table": value.of.table.name, "column": value.of.column.name, "id": value.row_id}
-    return (str(value.place) if why is None else why.message), row
+    row = {"table": value.of.table.name, "column": value.of.column.name, "id": value.row_id, "name": value.label}
+    return f"{value.label}: {value.place if why is None else why.message}", row
 
 
 def _values(db: Database, keys: Mapping[str, bytes]) -> list[SealedValue]:

@@ -101,7 +101,11 @@ def _schema(prefix: str) -> list[str]:
         f"DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO {names}', current_database());",
         f"  EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, {names}', current_schema());",
         f"  EXECUTE format('GRANT USAGE ON SCHEMA %I TO {names}', current_schema());",
-        f"  EXECUTE format('GRANT CREATE ON SCHEMA %I TO {prefix}_owner', current_schema()); END $$;",
+        f"  EXECUTE format('GRANT CREATE ON SCHEMA %I TO {prefix}_owner', current_schema());",
+        f"  EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {prefix}_operate', current_database());  -- for COPY",
+        "  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN",
+        f"    EXECUTE format('GRANT {prefix}_owner TO %I', current_user);  -- others may give to their own only",
+        "  END IF; END $$;",
     ]
 
 

@@ -18,11 +18,12 @@ _BEGINNING = "v1."
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """A sealed value of one row, and what its column holds (`stored`), which may be more than that."""
+    """A sealed value of one row, and what its column holds (`stored`), which may be more; people know it by `label`."""
 
     of: SealedColumn
     row_id: str
     stored: str
+    label: str = ""
 
     @property
     def sealed(self) -> str:
@@ -61,12 +62,12 @@ def portion(tx: Tx, of: SealedColumn, other_than: Collection[str], after: str, l
         return sorted(found, key=lambda each: each.row_id)[:limit]
     id_, kid_column = of.table.c.id, _kid(of.column)
     statement = (
-        select(id_, of.column)
+        select(id_, of.column, of.known_by)
         .where(of.column.is_not(None), kid_column.not_in(other_than), id_ > after)
         .order_by(id_)
         .limit(limit)
     )
-    return [SealedValue(of, row[0], row[1]) for row in tx.execute(statement)]
+    return [SealedValue(of, *row) for row in tx.execute(statement)]
 
 
 def exchange(tx: Tx, changes: Sequence[tuple[SealedValue, str]]) -> int:
@@ -82,8 +83,8 @@ def exchange(tx: Tx, changes: Sequence[tuple[SealedValue, str]]) -> int:
 
 def _members(tx: Tx, of: SealedColumn) -> list[SealedValue]:
     """Return the values that stand in JSON objects; of such columns there are few rows."""
-    rows = tx.execute(select(of.table.c.id, of.column).where(of.column.is_not(None)))
-    return [SealedValue(of, row[0], row[1]) for row in rows if isinstance(_object(row[1]).get(of.member or ""), str)]
+    rows = tx.execute(select(of.table.c.id, of.column, of.known_by).where(of.column.is_not(None)))
+    return [SealedValue(of, *row) for row in rows if isinstance(_object(row[1]).get(of.member or ""), str)]
 
 
 def _object(text: str) -> dict[str, Any]:

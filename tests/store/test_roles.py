@@ -8,11 +8,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from notifyctl.store.db.database import Database
 from notifyctl.store.rights import DISPATCHING, OPERATING, READING, SUBMITTING
 from notifyctl.store.roles import OWNER, ROLES, TABLES
 from notifyctl.store.schema.columns import metadata
-from tests.support import roles
+from tests.support import roles, seed
 from tests.support.command import Cli
+from tests.support.databases import PostgreSQLMaker
 
 RUN_TIME = tuple(role.kind for role in ROLES if role is not OWNER)
 VERBS = {
@@ -133,6 +135,50 @@ def test_who_submits_has_the_functions_and_no_table(urls: dict[str, str], postgr
             assert _executable(conn, name)
         for name in ("notifyctl_store", "notifyctl_user"):
             assert not _executable(conn, name)
+
+
+def test_who_submits_submits(urls: dict[str, str], owner_cli: Cli) -> None:
+    """By the function, which acts with the rights of a role that nobody logs in with."""
+    db = Database(urls["owner"])
+    seed.user(db)
+    seed.provider(db, config_json='{"from": "a@example.org"}')
+    db.close()
+    with psycopg.connect(urls["submit"]) as conn:
+        row = conn.execute(
+            'SELECT id FROM notifyctl_submit(\'anna\', \'email\', \'{"subject": "s", "text": "x"}\')'
+        ).fetchone()
+    assert row is not None
+    (shown,) = owner_cli.call("notifications", "list", "-o", "json").ok().json()
+    assert shown["id"] == row[0]
+
+
+def test_an_owner_of_the_database_who_is_no_superuser_gives_the_roles(
+    postgresql_maker: PostgreSQLMaker, bare_cli: Cli
+) -> None:
+    """As on a managed server: who owns the database and may create roles migrates it, then and later."""
+    with postgresql_maker.empty() as url:
+        name = str(make_url(url).database)
+        landlord = make_url(url).set(username=f"{name}_lord").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(
+                f"CREATE ROLE {name}_lord LOGIN CREATEROLE; ALTER DATABASE {name} OWNER TO {name}_lord".encode()
+            )
+            conn.execute(f"ALTER SCHEMA public OWNER TO {name}_lord".encode())
+        bare_cli.env["NOTIFYCTL_DATABASE_URL"] = landlord
+        try:
+            bare_cli.call("migrate", "up").ok()
+            printed = bare_cli.call("migrate", "roles", "--print", "--prefix", name[-30:].strip("_")).ok().stdout
+            for _ in range(2):
+                with psycopg.connect(landlord, autocommit=True) as conn:
+                    conn.execute(printed.encode())
+            assert len(bare_cli.call("migrate", "roles", "-o", "json").ok().json()) == len(ROLES)
+            bare_cli.call("migrate", "down", "base", "--yes").ok()
+            bare_cli.call("migrate", "up").ok()
+        finally:
+            every = ", ".join(f"{name[-30:].strip('_')}_{role.kind}" for role in ROLES)
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute(f"ALTER DATABASE {name} OWNER TO CURRENT_USER".encode())
+                conn.execute(f"DROP OWNED BY {every}, {name}_lord CASCADE; DROP ROLE {every}, {name}_lord".encode())
 
 
 def test_who_reads_sees_no_person_and_no_secret(urls: dict[str, str]) -> None:

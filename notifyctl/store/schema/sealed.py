@@ -17,12 +17,13 @@ from notifyctl.store.schema.tables import notification_webhooks, provider_config
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
-    """A column whose values are sealed to the id of their row.
+    """A column whose values are sealed to the id of their row; `known_by` says to people which row that is.
 
     `member`: the column holds a JSON object, of which only this member is sealed.
     """
 
     column: Column[Any]
+    known_by: Column[Any]
     member: str | None = None
 
     @property
@@ -48,11 +49,12 @@ class SealedColumn:
         return Place(self.table.name, row_id, self.column.name)
 
 
+_PROVIDER = provider_configs.c.provider_name
 SEALED = (
-    SealedColumn(provider_configs.c.api_key),
-    SealedColumn(provider_configs.c.api_secret),
-    SealedColumn(provider_configs.c.config_json, SERVICE_ACCOUNT),
-    SealedColumn(signing_keys.c.secret),
-    SealedColumn(notification_webhooks.c.secret_key),
-    SealedColumn(notification_webhooks.c.previous_secret),
+    SealedColumn(provider_configs.c.api_key, _PROVIDER),
+    SealedColumn(provider_configs.c.api_secret, _PROVIDER),
+    SealedColumn(provider_configs.c.config_json, _PROVIDER, SERVICE_ACCOUNT),
+    SealedColumn(signing_keys.c.secret, signing_keys.c.purpose),
+    SealedColumn(notification_webhooks.c.secret_key, notification_webhooks.c.name),
+    SealedColumn(notification_webhooks.c.previous_secret, notification_webhooks.c.name),
 )
