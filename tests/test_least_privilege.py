@@ -138,3 +138,18 @@ def test_a_dispatcher_of_its_role_asks_for_no_more(urls: dict[str, str]) -> None
         rights.require_dispatching(tx)
     db.close()
     assert set(TABLES) >= set(rights.DISPATCHING)
+
+
+def test_a_dispatcher_with_an_api_key_asks_for_no_more(urls: dict[str, str], bare_cli: Cli) -> None:
+    """The key is looked at, its calls counted and its use noted; of its row nothing else can be changed."""
+    bare_cli.env["NOTIFYCTL_DATABASE_URL"] = urls["operate"]
+    bare_cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    key = bare_cli.call("keys", "create", "anna", "--name", "cron", "--scope", "dispatch:run", "-o", "secret").ok()
+    bare_cli.call("limits", "set", "anna", "--type", "api", "--per-minute", "100").ok()
+    acting = {"NOTIFYCTL_DATABASE_URL": urls["dispatch"], "NOTIFYCTL_API_KEY": key.stdout.strip()}
+    done = bare_cli.call("dispatch", "--once", env=acting).ok()
+    assert "permission denied" not in done.stderr
+    (row,) = bare_cli.call("keys", "list", "-o", "json").ok().json()
+    assert row["last_used_at"] is not None
+    with psycopg.connect(urls["dispatch"]) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute("UPDATE api_keys SET scopes = NULL")

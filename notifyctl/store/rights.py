@@ -45,6 +45,10 @@ DISPATCHING = {
 }
 """What dispatching does with each table. Some of its UPDATEs are what locking rows takes."""
 
+ADMITTED = {"api_keys": ("SELECT",)}
+NOTING = {"api_keys": ("last_used_at",)}
+"""What a dispatcher that acts for an API key needs besides: to look at the key, and to change that column of it."""
+
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 OPERATING = {
     "adopted_policy": ("SELECT",),

@@ -12,7 +12,7 @@ from notifyctl.core.errors import UsageError
 from notifyctl.store.db.dialect import POSTGRESQL
 from notifyctl.store.db.literals import array_literal
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.rights import DISPATCHING, OPERATING, READING, SUBMITTING
+from notifyctl.store.rights import ADMITTED, DISPATCHING, NOTING, OPERATING, READING, SUBMITTING
 from notifyctl.store.schema import functions
 from notifyctl.store.schema.columns import metadata
 
@@ -23,12 +23,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role: what it is for and what it may. `columns` are those that it may read of a table that it may not."""
+    """A role: what it is for and what it may.
+
+    `columns` are those that it may read of a table that it may not read, `changing` those that it may change.
+    """
 
     kind: str
     about: str
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    changing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     functions: Iterable[str] = ()
 
     @property
@@ -40,7 +44,7 @@ class Role:
 OWNER = Role("owner", "owns the tables and migrates them; nothing that runs has it")
 ROLES = (
     OWNER,
-    Role("dispatch", "runs dispatchers", DISPATCHING),
+    Role("dispatch", "runs dispatchers", {**DISPATCHING, **ADMITTED}, changing=NOTING),
     Role("submit", "submits by the functions, and can do nothing else", functions=SUBMITTING),
     Role("operate", "runs the commands but for migrate and dispatch", OPERATING),
     Role("read", "reads what tells nothing of people, messages and secrets", columns=READING),
@@ -129,6 +133,7 @@ def _granted(prefix: str) -> list[str]:
         lines += ["", f"-- {name}"] if role is not OWNER else []
         lines += [f"GRANT {', '.join(verbs)} ON {table} TO {name};" for table, verbs in sorted(role.tables.items())]
         lines += [f"GRANT SELECT ({', '.join(some)}) ON {table} TO {name};" for table, some in role.columns.items()]
+        lines += [f"GRANT UPDATE ({', '.join(some)}) ON {table} TO {name};" for table, some in role.changing.items()]
         lines += [f"GRANT EXECUTE ON FUNCTION {function} TO {name};" for function in role.functions]
     return lines
 
@@ -165,9 +170,11 @@ def _differing(conn: Connection, role: Role, name: str) -> tuple[list[str], list
     wanted = [verb in role.tables.get(table, ()) for table, verb in pairs]
     tables = _asked(conn, _TABLE_RIGHTS, name, [*zip(*pairs, strict=True)], wanted)
     places = [(each.name, column.name) for each in metadata.sorted_tables for column in each.columns]
-    whole = {table for table, verbs in role.tables.items() if "SELECT" in verbs}
-    readable = [column in role.columns.get(table, ()) or table in whole for table, column in places]
-    columns = _asked(conn, _COLUMN_RIGHTS, name, [*zip(*places, strict=True)], readable)
+    columns: list[str] = []
+    for verb, some in (("SELECT", role.columns), ("UPDATE", role.changing)):
+        whole = {table for table, verbs in role.tables.items() if verb in verbs}
+        right = [column in some.get(table, ()) or table in whole for table, column in places]
+        columns += _asked(conn, _COLUMN_RIGHTS.replace("{verb}", verb), name, [*zip(*places, strict=True)], right)
     known = list(functions.expected())
     may = [each in set(role.functions) for each in known]
     return tables, columns, _asked(conn, _FUNCTION_RIGHTS, name, [known], may)
@@ -208,10 +215,10 @@ _TABLE_RIGHTS = (
     " AS u(t, v, w) WHERE coalesce(has_table_privilege(:name, to_regclass(t)::oid, v), w) <> w"
 )
 _COLUMN_RIGHTS = (
-    "SELECT 'SELECT ON ' || t || '.' || c, w"
+    "SELECT '{verb} ON ' || t || '.' || c, w"
     " FROM unnest(CAST(:a0 AS text[]), CAST(:a1 AS text[]), CAST(:wanted AS bool[])) AS u(t, c, w)"
     " JOIN pg_attribute a ON a.attrelid = to_regclass(t)::oid AND a.attname = c"
-    " WHERE has_column_privilege(:name, a.attrelid, a.attnum, 'SELECT') <> w"
+    " WHERE has_column_privilege(:name, a.attrelid, a.attnum, '{verb}') <> w"
 )
 _FUNCTION_RIGHTS = (
     "SELECT 'EXECUTE ON ' || f, w FROM unnest(CAST(:a0 AS text[]), CAST(:wanted AS bool[])) AS u(f, w)"
