@@ -6,15 +6,21 @@ The only module that reads the environment and configuration files.
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
+from notifyctl.config.demands import demanded_by
+from notifyctl.config.files import MOST_BYTES as MOST_BYTES
+from notifyctl.config.files import SYSTEM_FILE as SYSTEM_FILE
+from notifyctl.config.files import ConfigFiles, default_database, others
+from notifyctl.config.files import contents as contents
+from notifyctl.config.files import default_keys_file as default_keys_file
+from notifyctl.config.files import expanded as expanded
+from notifyctl.config.files import read as read_files
+from notifyctl.config.files import user_file as user_file
 from notifyctl.config.values import ENVIRONMENT, checked
 from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.model import Channel, OnCap, OnUnknown
@@ -24,9 +30,6 @@ if TYPE_CHECKING:
     from notifyctl.core.contact import CountryRules
     from notifyctl.core.policy import Policy
 
-MOST_BYTES = 32 * 1024 * 1024
-"""What is read of a file or of stdin at most: one that never ends is refused, not read until the memory is full."""
-SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 DOCKER_SECRETS = Path("/run/secrets")
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _KEYS = ("encryption_keys", "encryption_keys_file")
@@ -78,49 +81,6 @@ class Settings:
         )
 
 
-def user_file() -> Path | None:
-    """Return the path of the user's configuration file; None for a user without a home."""
-    return _at_home(platformdirs.user_config_dir, "config.toml")
-
-
-def default_keys_file() -> Path | None:
-    """Return the path where encryption keys are looked for when nothing else is said; None without a home."""
-    return _at_home(platformdirs.user_config_dir, "keys")
-
-
-def _default_database() -> Path | None:
-    return _at_home(platformdirs.user_data_dir, "notifyctl.db")
-
-
-def _at_home(folder: Callable[[str], str], name: str) -> Path | None:
-    """Return a file of that name; None where neither HOME nor the password database knows a home."""
-    try:
-        found = folder("notifyctl")
-    except RuntimeError:
-        return None
-    return None if found.startswith("~") else Path(found) / name  # platformdirs below 4.5 leaves the tilde
-
-
-def expanded(path: str | Path) -> Path:
-    """Return a path with its `~` expanded. Raises UsageError where nobody knows whose home that is."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{path}: nobody knows whose home that is") from error
-
-
-def contents(path: str | Path, where: str = "") -> bytes:
-    """Return what is in a file. Raises OSError for one that cannot be read.
-
-    Raises UsageError, which begins with `where`, for one without an end.
-    """
-    with expanded(path).open("rb") as file:
-        raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"{where}{path}: is larger than {MOST_BYTES:,} bytes")
-    return raw
-
-
 def shown_database_url(url: str) -> str:
     """Return a database URL without its password, or why it cannot be one: what is in force is shown all the same."""
     if not url:
@@ -144,7 +104,7 @@ def load(
     env = os.environ if env is None else env
     if database_url is not None:
         _refuse_password(database_url)
-    files = _files(config or env.get("NOTIFYCTL_CONFIG"))
+    files = read_files(config or env.get("NOTIFYCTL_CONFIG"))
     name, name_origin = _profile(profile, env, files)
     if name:
         _require_profile(name, files)
@@ -160,11 +120,14 @@ def load(
     for layer, origin in layers:
         for key, value in _checked(layer, origin).items():
             _merge(values, origins, key, value, origin)
+    all_files = [*files, *others(files)]
+    if where := demanded_by(values["database_url"], all_files, _defaults()["database_url"], env):
+        values["require_api_key"], origins["require_api_key"] = True, where
     return Settings(profile=name, origins=MappingProxyType(origins), **_frozen(values))
 
 
 def _defaults() -> dict[str, Any]:
-    database, keys = _default_database(), default_keys_file()
+    database, keys = default_database(), default_keys_file()
     return {
         "database_url": f"sqlite:///{database}" if database else "",
         **({"encryption_keys_file": str(keys)} if keys else {}),
@@ -209,36 +172,7 @@ def _refuse_password(url: str) -> None:
         )
 
 
-def _files(explicit: str | None) -> list[tuple[Path, dict[str, Any]]]:
-    if explicit is not None:
-        path = expanded(explicit)
-        if not _is_file(path):
-            raise UsageError(f"there is no configuration file {path}", "--config or NOTIFYCTL_CONFIG names it")
-        return [(path, _parsed(path))]
-    return [(path, _parsed(path)) for path in (user_file(), SYSTEM_FILE) if path and _is_file(path)]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as error:  # a folder that may not be looked into is not the same as no file
-        raise UsageError(f"{path}: {error.strerror}") from error
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(contents(path).decode())
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
-    except RecursionError as error:
-        raise UsageError(f"{path} is nested too deep") from error
-
-
-def _profile(
-    flag: str | None, env: Mapping[str, str], files: list[tuple[Path, dict[str, Any]]]
-) -> tuple[str | None, str]:
+def _profile(flag: str | None, env: Mapping[str, str], files: ConfigFiles) -> tuple[str | None, str]:
     if flag:
         return flag, "flag --profile"
     if env.get("NOTIFYCTL_PROFILE"):
@@ -296,11 +230,11 @@ def _is_text(value: str) -> bool:
 def profiles(env: Mapping[str, str]) -> list[str]:
     """Return the names of the profiles that there are."""
     return list(
-        dict.fromkeys(each for path, data in _files(env.get("NOTIFYCTL_CONFIG")) for each in _profiles(path, data))
+        dict.fromkeys(each for path, data in read_files(env.get("NOTIFYCTL_CONFIG")) for each in _profiles(path, data))
     )
 
 
-def _require_profile(name: str, files: list[tuple[Path, dict[str, Any]]]) -> None:
+def _require_profile(name: str, files: ConfigFiles) -> None:
     known = [each for path, data in files for each in _profiles(path, data)]
     if name not in known:
         hint = f"there are: {', '.join(known)}" if known else "notifyctl config path shows where profiles are kept"
