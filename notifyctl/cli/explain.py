@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from notifyctl.cli import hearers
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind, escaped, iso
@@ -41,6 +42,7 @@ SHOWN = (
     Field("attempt_count", FieldKind.NUMBER),
     Field("max_retries", FieldKind.NUMBER),
     Field("twins", FieldKind.JSON),
+    Field("webhooks", FieldKind.JSON),
     Field("next", title="NEXT"),
     Field("next_at", FieldKind.TIME, "AT"),
     Field("remedy"),
@@ -130,6 +132,7 @@ def _row(found: Explanation) -> SimpleNamespace:
         attempt_count=found.attempt_count,
         max_retries=found.max_retries,
         twins=list(found.twins),
+        webhooks=hearers.document(found.told),
         next=found.next.words,
         next_at=found.next.at,
         remedy=found.next.remedy,
@@ -174,6 +177,8 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
     if found.id is not None:
         twins = ", ".join(each[:SHORT_ID] for each in found.twins) or "none"
         yield from _lines("attempts", f"{found.attempt_count} of {found.max_retries + 1}; twins: {twins}")
+    for one in found.told:
+        yield from _lines("webhook", f"{one.webhook} ({one.host}) {hearers.words(run, one)}")
     yield from _lines("next", _next(run, found))
     if found.next.remedy is not None:
         yield f"{'or':<{_NAME}}  {found.next.remedy}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from notifyctl.cli import attempts, explain, exportforms, exporting, listing, selection, whole
+from notifyctl.cli import attempts, explain, exportforms, exporting, hearers, listing, selection, whole
 from notifyctl.cli.exporting import ExportLeaf
 from notifyctl.cli.invocation import invocation
 from notifyctl.cli.noun import Noun
@@ -24,7 +24,9 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.scope import Scope
+from notifyctl.core.webhook.hearer import Hearer
 from notifyctl.services import exporting as exports
+from notifyctl.services import hearing
 from notifyctl.services import notifications as service
 from notifyctl.services.bulk import PAST, PERHAPS_SENT, Selection
 from notifyctl.services.notifications import NotificationQuery
@@ -90,10 +92,11 @@ SHOWN = (
     Field("provider_response"),
     Field("retry_history", FieldKind.JSON),
     Field("attempts", FieldKind.JSON),
+    Field("webhooks", FieldKind.JSON),
 )
 
 
-EXPORTED = tuple({field.name: field for field in SHOWN if field.name != "attempts"}.values())
+EXPORTED = tuple({field.name: field for field in SHOWN if field.name not in ("attempts", "webhooks")}.values())
 
 
 _ProviderId = Annotated[str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")]
@@ -179,7 +182,9 @@ def show(
     """Show notifications whole, with every attempt; as JSON an object for one ID, an array for several and for -."""
     with invocation(ctx) as run:
         several, ids = len(ids) > 1 or ids == ["-"], read_ids(ids)
-        rows = [_with_attempts(row) for row in service.show(run.system.db, ids)]
+        found = service.show(run.system.db, ids)
+        told = hearing.told(run.system.db, [row.id for row in found])
+        rows = [_whole(row, told.get(row.id, [])) for row in found]
         whole.show(run, rows, SHOWN, id_name="id", several=several)
 
 
@@ -276,5 +281,6 @@ def _many(verb: str, select: Callable[[Any, NotificationQuery], Selection]) -> M
     return Many(verb, service.resolve, service.survey, select, NotificationQuery)
 
 
-def _with_attempts(row: Notification) -> SimpleNamespace:
-    return SimpleNamespace(**asdict(row), address=attempts.address_of(row), attempts=attempts.of(row))
+def _whole(row: Notification, told: list[Hearer]) -> SimpleNamespace:
+    more = {"attempts": attempts.of(row), "webhooks": hearers.document(told), "told": told}
+    return SimpleNamespace(**asdict(row), address=attempts.address_of(row), **more)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from notifyctl.cli import attempts, files
+from notifyctl.cli import attempts, files, hearers
 from notifyctl.cli.invocation import Invocation
-from notifyctl.cli.output import Field, FieldKind, escaped_lines
+from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines
 from notifyctl.core.json_codec import lenient
 
 
@@ -18,7 +18,8 @@ def show(
 ) -> None:
     """Write the rows that were asked for: for a person one after the other, else a record, or records of `several`.
 
-    A row has the `fields`, among them its `payload` (a text) and its `attempts` (as `attempts.past` returns them).
+    A row has the `fields`, among them its `payload` (a text) and its `attempts` (as `attempts.past` returns them), and
+    perhaps `told`: which webhooks were.
     `id_name` names the field that -o id prints.
     """
     if run.out.form == "table" and run.out.fields is None:
@@ -38,6 +39,10 @@ def _show_one(run: Invocation, row: SimpleNamespace, fields: Sequence[Field]) ->
     run.out.write(f"\n{escaped_lines(_readable(row.payload))}\n")
     if row.attempts:
         attempts.write(run, row.attempts)
+    told = getattr(row, "told", ())
+    for one in told:
+        run.out.write(escaped(f"webhook {one.webhook} ({one.host})  {hearers.words(run, one)}"))
+    if row.attempts or told:
         run.out.write("")
 
 

@@ -9,6 +9,7 @@ from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.walk import GateStep
+from notifyctl.core.webhook.hearer import Hearer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Explanation:
     """One notification explained; `id` is None for one that does not exist. Times are milliseconds since the epoch.
 
     `gates` were walked at the moment `at`; they are empty for what has ended. `twins` say the same to the same user
-    within a day. `tzdata` is the edition of the time zones that was used.
+    within a day, `told` are the webhooks that heard of it. `tzdata` is the edition of the time zones that was used.
     """
 
     id: str | None
@@ -57,6 +58,7 @@ class Explanation:
     next: Next
     dispatched: bool
     tzdata: str
+    told: tuple[Hearer, ...] = ()
 
 
 def next_of_supposed(username: str, channel: Channel, verdict: Verdict, carrier: Carrier) -> Next:

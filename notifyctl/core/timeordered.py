@@ -10,11 +10,6 @@ _COUNT = itertools.count()
 _RANDOM_BITS = 62
 
 
-def least_id(at: int) -> str:
-    """Return what all ids sort behind that are made at a moment or later, and before which all older ones do."""
-    return str(uuid.UUID(int=(at & (1 << 48) - 1) << 80))
-
-
 def ordered_id(now: int) -> str:
     """Return an id made at `now`, in milliseconds since the epoch.
 

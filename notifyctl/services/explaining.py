@@ -19,6 +19,8 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import stops
 from notifyctl.core.walk import GateStep, walk
+from notifyctl.core.webhook.hearer import Hearer
+from notifyctl.services import hearing
 from notifyctl.services.notifications import meant_by
 from notifyctl.store import categories, standings, status, submissions, templates
 from notifyctl.store import notifications as store
@@ -44,7 +46,8 @@ def explain(db: Database, ids: Sequence[str], policy: Policy) -> list[Explanatio
     """Explain notifications. Raises NotFound, UsageError for an id."""
     with db.read() as tx:
         found = meant_by(tx, ids)
-        return [_of_row(tx, row, policy) for row in found]
+        told = hearing.hearers(tx, [row.id for row in found])
+        return [_of_row(tx, row, policy, told.get(row.id, ())) for row in found]
 
 
 def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
@@ -100,7 +103,7 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
 # Helpers
 
 
-def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
+def _of_row(tx: Tx, row: Notification, policy: Policy, told: Sequence[Hearer]) -> Explanation:
     at = row.due_at if row.state == State.SCHEDULED and row.due_at is not None else tx.now
     channel = Channel(row.message_type)
     said = _content(row, channel)
@@ -131,6 +134,7 @@ def _of_row(tx: Tx, row: Notification, policy: Policy) -> Explanation:
         next=next_of(row, _verdict(steps), carrier),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
+        told=tuple(told),
     )
 
 

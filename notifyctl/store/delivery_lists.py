@@ -103,6 +103,12 @@ def get(tx: Tx, ids: Iterable[str]) -> dict[str, DeliveryRow]:
     return {row.id: DeliveryRow(*row) for row in rows}
 
 
+def about(tx: Tx, notification_ids: Iterable[str]) -> list[DeliveryRow]:
+    """Return all deliveries about these notifications, in the order in which they were written."""
+    mine = tx.dialect.is_any(d.notification_id, notification_ids)
+    return [DeliveryRow(*row) for row in tx.execute(_select(tx.now).where(mine).order_by(d.created_at, d.id))]
+
+
 def picks(tx: Tx, wanted: DeliveryFilter) -> list[Pick]:
     """Return those wanted as they are shown before an act on them, oldest first."""
     return _picked(tx, conditions(wanted, tx.now))

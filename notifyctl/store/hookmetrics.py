@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, case, cast, func, select
 
-from notifyctl.core.timeordered import least_id
+from notifyctl.core.timeordered import earliest_id
 from notifyctl.core.webhook.attempt import DISABLED, GIVEN_UP
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import webhook_deliveries
@@ -61,7 +61,7 @@ def waiting(tx: Tx) -> Mapping[str, Backlog]:
 
 
 def _within(since: int, until: int) -> tuple[ColumnElement[bool], ...]:
-    return d.id >= least_id(since), d.id < least_id(until)
+    return d.id >= earliest_id(since), d.id < earliest_id(until)
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[Any]:

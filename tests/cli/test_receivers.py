@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from notifyctl.core.conditions import LOOK_MS
-from notifyctl.core.timeordered import least_id, ordered_id
+from notifyctl.core.timeordered import earliest_id, ordered_id
 from notifyctl.store import conditions
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import webhook_deliveries
@@ -110,8 +110,8 @@ def test_what_is_no_matter_of_receivers(cli: Cli, other: tuple[str, str]) -> Non
 def test_ids_are_in_the_order_of_their_moments() -> None:
     """What is less than all ids of a moment is more than all before it."""
     for at in (0, 1, 1_700_000_000_000, 2**48 - 2):
-        assert ordered_id(at) > least_id(at)
-        assert ordered_id(at) < least_id(at + 1)
+        assert ordered_id(at) > earliest_id(at)
+        assert ordered_id(at) < earliest_id(at + 1)
 
 
 # status
@@ -212,3 +212,37 @@ def test_the_conditions_in_force(cli: Cli, database: Database, now: int) -> None
     assert "provider_paused   sendgrid" in cli.call("status").ok().stdout
     look(now + LOOK_MS)
     assert len(status(cli)["conditions"]) == 1
+
+
+# One notification
+
+
+def test_a_notification_says_who_heard_of_it(cli: Cli, database: Database, anna: str, now: int) -> None:
+    """`show` and `explain`: a line for each webhook, how far it is, and when it is tried again."""
+    shop = seed.webhook(database, anna, name="shop", url="https://example.org/secret")
+    crm = seed.webhook(database, anna, name="crm")
+    [id_] = seed.pending(database, anna, status="sent", sent_at=now)
+    [other] = seed.pending(database, anna, status="sent", sent_at=now)
+
+    def write(webhook: str, **values: Any) -> None:
+        row = {"id": ordered_id(now), "webhook_id": webhook, "notification_id": id_, "event_type": "notification.sent"}
+        row |= {"payload": "{}", "created_at": now, "attempt_count": 1, **values}
+        database.write(lambda tx: tx.execute(insert(webhook_deliveries).values(row)))
+
+    write(shop, delivered=True, delivered_at=now, response_status=204)
+    write(shop, attempt_count=2, next_retry_at=now + HOUR, response_status=503)
+    write(crm, delivered=True, delivered_at=now, response_status=200)
+    for command in ("show", "explain"):
+        failing, quiet = cli.call("notifications", command, id_, other, "-o", "json").ok().json()
+        assert quiet["webhooks"] == []
+        assert [each["webhook"] for each in failing["webhooks"]] == ["anna/crm", "anna/shop"]
+        one = failing["webhooks"][1]
+        assert (one["state"], one["events"], one["delivered"], one["answer"]) == ("failing", 2, 1, 503)
+        assert one["next_at"].endswith("Z")
+        shown = cli.call("notifications", command, id_, "-o", "table").ok().stdout
+        lines = [" ".join(line.split()) for line in shown.splitlines()]
+        assert any(line.startswith("webhook anna/crm (example.org) 1 delivered") for line in lines), shown
+        assert any(line.startswith("webhook anna/shop (example.org) failing until") for line in lines), shown
+        assert "1 of 2 delivered, the last answer was 503" in " ".join(lines)
+        assert "webhook" not in cli.call("notifications", command, other, "-o", "table").ok().stdout
+    assert "webhooks" not in cli.call("notifications", "export", "-o", "ndjson").ok().stdout
