@@ -5,6 +5,7 @@ Nobody else makes them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from notifyctl.dispatch.options import DispatchOptions
     from notifyctl.dispatch.polling import Findings
 
+
+log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0
 """For how long a dispatcher waits for the answer to a statement: its own are short, and its leases run."""
@@ -112,7 +115,8 @@ class System:
         """The key for audit rows. Whoever cannot read the encryption keys acts without one, which `verify` shows."""
         try:
             return newest_key(self.keyring)
-        except NotifyctlError:
+        except NotifyctlError as error:
+            log.warning("what is done now has no MAC in the audit trail: %s", error.message)
             return None
 
     def close(self) -> None:

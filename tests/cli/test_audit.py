@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from notifyctl.core.audit.sealing import derived, row_mac
+from notifyctl.core.model import Actor
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_anchors, audit_logs, audit_seals
+from tests.support import seed
 from tests.support.command import Cli, Result
 
 KEY = format_key("k1", bytes(range(64)))
@@ -399,3 +401,45 @@ def test_anchors_that_are_not_understood_are_refused(cli: Cli, database: Databas
     assert cli.call("audit", "verify", "--anchors", "/nowhere").exit_code == 2
     with database.read() as tx:
         assert tx.execute(select(audit_anchors.c.kept_in)).scalars().all() == ["stdout"]
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(5_000, marks=pytest.mark.slow), pytest.param(100_000, marks=pytest.mark.full)]
+)
+def test_a_long_trail_is_verified_in_seconds(cli: Cli, database: Database, number: int) -> None:
+    """100,000 rows in less than ten seconds, and whoever tampers with one of them in the middle is found."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = KEY
+    mac_key = derived("k1", bytes(range(64)))
+    working = database.authenticating(lambda: mac_key).acting_for(Actor(agent="notifyctl/test", name="root@test"))
+    for start in range(0, number, 10_000):
+        facts = [(None, {"number": [None, each]}) for each in range(start, min(start + 10_000, number))]
+        working.write(lambda tx, some=facts: tx.audit("update", "user", some))
+    cli.call("audit", "seal").ok()
+    began = time.monotonic()
+    report = json.loads(cli.run("audit", "verify", "-o", "json").ok().stdout)
+    took = time.monotonic() - began
+    assert report["sealed"] >= number and took < 10, took
+    victim = _ids(database)[number // 2]
+    _run(database, "UPDATE audit_logs SET changes = '{}' WHERE id = :id", id=victim)
+    assert _faults(_verify(cli)) == [("changed", victim)]
+
+
+def test_what_sql_submits_is_authenticated_by_its_seal(cli: Cli, postgresql_url: str) -> None:
+    """`notifyctl_submit` has no key: its row is no fault, names who had logged in, and is sealed like any other."""
+    cli.env |= {"NOTIFYCTL_DATABASE_URL": postgresql_url, "NOTIFYCTL_ENCRYPTION_KEYS": KEY}
+    database = Database(postgresql_url)
+    seed.provider(database)
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    submit = 'SELECT id FROM notifyctl_submit(\'anna\', \'email\', \'{"subject": "s", "text": "t"}\')'
+    made = database.write(lambda tx: tx.execute(text(submit)).scalar_one())
+    report = _verify(cli).json()
+    assert (report["unsealed"], report["without_mac"]) == (2, 1)
+    [entry] = cli.call("audit", "list", "--resource", f"notification/{made}", "-o", "json").ok().json()
+    with database.read() as tx:
+        assert entry["actor"] == tx.execute(text("SELECT session_user")).scalar_one()
+    assert (entry["mac"], entry["actor_id"], entry["position"]) == (None, None, None)
+    cli.call("audit", "seal").ok()
+    assert _verify(cli).json()["unsealed"] == 0
+    _run(database, "UPDATE audit_logs SET actor = 'somebody' WHERE id = :id", id=entry["id"])
+    assert _faults(_verify(cli)) == [("changed", entry["id"])]
+    database.close()

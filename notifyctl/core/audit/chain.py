@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from notifyctl.core.audit.sealing import EMBEDDED, IN_SQL, Anchor, MacKey, Seal, mac_key_id, row_mac, seal
+from notifyctl.core.audit.sealing import (
+    EMBEDDED,
+    IN_SQL,
+    Anchor,
+    MacKey,
+    Seal,
+    body,
+    body_mac,
+    mac_key_id,
+    seal_value,
+)
 
 FindKey = Callable[[str], MacKey | None]
 """Returns the key of an id; None where it is not known."""
@@ -98,7 +108,7 @@ class Chain:
     def loose(self, stored: Stored) -> Iterator[TrailFinding]:
         """Look at a row that is not sealed yet."""
         self.verdict.unsealed += 1
-        yield from self._counted(self._own(None, stored))
+        yield from self._counted(self._own(None, stored, body(stored.row)))
 
     def end(self) -> Iterator[TrailFinding]:
         """Look at what the anchors say of positions that were not reached."""
@@ -118,8 +128,9 @@ class Chain:
         if stored is None:
             yield TrailFinding(TrailFault.REMOVED, found.position, found.audit_id, "the row is gone; its seal is there")
         else:
-            own = list(self._own(found.position, stored))
-            expected, fits = self._fits(found, stored)
+            said = body(stored.row)
+            own = list(self._own(found.position, stored, said))
+            expected, fits = self._fits(found, stored.row["mac"], said)
             if fits:
                 yield from own
             else:
@@ -150,7 +161,7 @@ class Chain:
                 "its seal is a plain digest; those before are made by key",
             )
 
-    def _fits(self, found: Seal, stored: Stored) -> tuple[str | None, bool]:
+    def _fits(self, found: Seal, mac: str | None, said: bytes) -> tuple[str | None, bool]:
         """Return what the seal should be after the one that is stored before it, and whether it is what it should be.
 
         After a seal that is not what it should be, what it should be counts as well, so that one fault is found once.
@@ -158,7 +169,8 @@ class Chain:
         key = None if found.key_id is None else self._keys(found.key_id)
         if key is None and found.key_id is not None:
             return None, False
-        made = [seal(key, found.position, each, stored.row, found.sealed_at).value for each in self._before]
+        place = found.position
+        made = [seal_value(key, place, each, mac, said, found.sealed_at) for each in self._before]
         return next(iter(made), None), not made or any(hmac.compare_digest(each, found.value) for each in made)
 
     def _misfit(self, found: Seal, stored: Stored) -> Iterator[TrailFinding]:
@@ -171,7 +183,7 @@ class Chain:
             said = "the row is what was written, but not at its place, or the seal is not the one that was made"
             yield TrailFinding(TrailFault.MOVED, found.position, found.audit_id, said)
 
-    def _own(self, position: int | None, stored: Stored) -> Iterator[TrailFinding]:
+    def _own(self, position: int | None, stored: Stored, said: bytes) -> Iterator[TrailFinding]:
         """Look at what a row says for itself."""
         row = stored.row
         yield from self._user(position, stored)
@@ -184,7 +196,7 @@ class Chain:
             yield TrailFinding(
                 TrailFault.FORGED, position, row["id"], f"its MAC names the key {kid}, which nobody knows"
             )
-        elif not hmac.compare_digest(row_mac(key, row), row["mac"]):
+        elif not hmac.compare_digest(body_mac(key, said), row["mac"]):
             yield TrailFinding(
                 TrailFault.CHANGED, position, row["id"], "it is not what was written: its MAC does not fit"
             )

@@ -37,6 +37,7 @@ FIELDS = (
 IN_SQL = "notifyctl_submit"
 EMBEDDED = "notifyctl.submit"
 """How the user agents of submissions by applications begin, which have no key: in SQL, and in Python on SQLite."""
+_KINDS = tuple((name, name.endswith("id")) for name in FIELDS)
 _ROW = "notifyctl audit row 1"
 _SEAL = "notifyctl audit seal 1"
 _INFO = b"notifyctl audit trail 1"
@@ -88,7 +89,12 @@ def newest_key(keyring: Keyring) -> MacKey | None:
 
 def row_mac(key: MacKey, row: Mapping[str, Any]) -> str:
     """Return the MAC of a row, `m1.KEY.BASE64URL`, by its fields."""
-    digest = key.digest(encoded((_ROW, key.id, *_texts(row))))
+    return body_mac(key, body(row))
+
+
+def body_mac(key: MacKey, said: bytes) -> str:
+    """Return the MAC of a row, by its `body`."""
+    digest = key.digest(encoded((_ROW, key.id)) + said)
     return f"m1.{key.id}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
@@ -101,26 +107,32 @@ def mac_key_id(mac: str) -> str | None:
 
 def seal(key: MacKey | None, position: int, before: str, row: Mapping[str, Any], sealed_at: int) -> Seal:
     """Return the seal of a row at a position, after the seal `before`; the first one has none before it: empty."""
+    value = seal_value(key, position, before, row["mac"], body(row), sealed_at)
+    return Seal(position, row["id"], None if key is None else key.id, value, sealed_at)
+
+
+def seal_value(key: MacKey | None, position: int, before: str, mac: str | None, said: bytes, sealed_at: int) -> str:
+    """Return what a seal is, in hex, of a row's MAC and `body`."""
     kid = None if key is None else key.id
-    said = encoded((_SEAL, kid, str(position), before, str(sealed_at), row["mac"], *_texts(row)))
-    value = hashlib.sha256(said).hexdigest() if key is None else key.digest(said).hex()
-    return Seal(position, row["id"], kid, value, sealed_at)
+    place = encoded((_SEAL, kid, str(position), before, str(sealed_at), mac))
+    return hashlib.sha256(place + said).hexdigest() if key is None else key.digest(place + said).hex()
+
+
+def body(row: Mapping[str, Any]) -> bytes:
+    """Return what is authenticated of a row's fields."""
+    # A column of fixed width gives shorter values back with blanks.
+    return encoded(
+        None if (value := row[name]) is None else value.rstrip(" ") if is_id else str(value) for name, is_id in _KINDS
+    )
 
 
 def encoded(texts: Iterable[str | None]) -> bytes:
     """Return texts as bytes that no other texts have."""
-    parts = bytearray()
+    parts = []
     for text in texts:
         if text is None:
-            parts += b"\x00"
+            parts.append(b"\x00")
         else:
             raw = text.encode("utf-8", "surrogatepass")
-            parts += b"\x01" + len(raw).to_bytes(8, "big") + raw
-    return bytes(parts)
-
-
-def _texts(row: Mapping[str, Any]) -> Iterable[str | None]:
-    for name in FIELDS:
-        value = row[name]
-        # A column of fixed width gives shorter values back with blanks.
-        yield None if value is None else value.rstrip(" ") if name.endswith("id") else str(value)
+            parts.append(b"\x01" + len(raw).to_bytes(8, "big") + raw)
+    return b"".join(parts)
