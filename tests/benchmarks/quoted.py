@@ -12,6 +12,7 @@ STARTS = {
     "notifyctl --help": "`notifyctl --help`, to `python -c 'import typer'`",
     "users list (SQLite)": "`notifyctl users list` on SQLite, to `python -c 'import typer, sqlalchemy'`",
     "send (SQLite)": "`notifyctl send`, to the same",
+    "send with an API key (SQLite)": "`notifyctl send` with an API key, to without",
     "dispatch --once, nothing due": "`notifyctl dispatch --once` with nothing due, to the same",
 }
 

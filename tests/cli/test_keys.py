@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import Engine, event, select, text, update
 
 from notifyctl.core import apikey
 from notifyctl.core.model import Actor
@@ -176,6 +176,23 @@ def test_a_key_that_was_used_just_now_costs_no_transaction(cli: Cli, database_ur
         admission.admit(counting, key, Actor(agent="test"), Ask(Scope.USERS_LIST), demanded=False)
     counting.close()
     assert counting.writes == 1
+
+
+def test_the_check_is_one_statement(cli: Cli, database: Database) -> None:
+    """Key, scopes, restrictions and its user's limit come at once: a command with a key costs one round trip more."""
+    key = _made(cli, "--scope", "users:list", "--only-to", "anna")["key"]
+    ask, said = Ask(Scope.USERS_LIST), list[str]()
+    admission.admit(database, key, Actor(agent="test"), ask, demanded=False)  # notes its use
+
+    def hear(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        admission.admit(database, key, Actor(agent="test"), ask, demanded=False)
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    assert [each.split()[0] for each in said] == ["SELECT"]
 
 
 def test_a_database_that_takes_no_writes_can_be_read_with_a_key(postgresql_url: str, cli: Cli) -> None:
