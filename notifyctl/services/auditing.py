@@ -176,7 +176,10 @@ def purge(db: Database, keyring: Keyring, older_than_ms: int) -> PurgeReport:
         tx.audit("purge", "audit", [(None, facts)])
         return PurgeReport(removed, last.position)
 
-    return db.write(work)
+    try:
+        return db.write(work)
+    except NotAllowed as error:
+        raise NotAllowed(error.message, "only the owner of the tables may remove from the trail") from error
 
 
 def to_purge(db: Database, older_than_ms: int) -> int:
