@@ -29,6 +29,7 @@ from notifyctl.dispatch.run import LAST_RECORDS_S, Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import Tally
 from notifyctl.dispatch.trailkeeping import TrailKeeper
+from notifyctl.dispatch.watching import Watching
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import rights
@@ -61,6 +62,7 @@ class Parts:
     recorders: Sequence[Recorder[Any]]
     chores: Chores
     early: EarlyReceipts
+    watching: Watching | None
     presence: Presence
     adopting: Adopting
     trail: TrailKeeper
@@ -194,6 +196,8 @@ class Dispatcher:
         try:
             with suppress(DatabaseUnavailable, CommitUnknown):
                 await parts.early.look()  # what came while the last calls ran
+                if parts.run.once and parts.watching is not None:
+                    await parts.watching.look_last()
             if parts.run.once:
                 await parts.trail.finish()
         finally:  # whatever became of that, it is gone now, and must not look like one that vanished

@@ -16,8 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from notifyctl.core.conditions import LOOK_MS, ConditionNews
+from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.core.text import one_line
 from notifyctl.core.webhook.telling import moment
+from notifyctl.dispatch.chores import END_S
 from notifyctl.dispatch.notices import Say
 from notifyctl.dispatch.options import ChangeCommand
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -39,21 +41,25 @@ class Watching:
     async def look(self) -> None:
         """Look, where it is time to; tell what changed, and return when that is told.
 
-        It is not broken off: a run may be over sooner, and nobody else would tell what it wrote down. Whoever ends the
-        chores does not wait for long.
+        It is not broken off: nobody else would tell what it wrote down. Whoever ends the chores does not wait for long.
         """
-        looking = asyncio.ensure_future(self._look())
+        looking = asyncio.ensure_future(self._look(anyway=False))
         try:
             await asyncio.shield(looking)
         except asyncio.CancelledError:
             await asyncio.gather(looking, return_exceptions=True)
             raise
 
-    async def _look(self) -> None:
-        number = await self._threads.write(conditions.take_turn)
+    async def look_last(self) -> None:
+        """Look once more at the end of a run, whenever the last look was; wait a moment for what is told."""
+        with suppress(TimeoutError, DatabaseUnavailable, CommitUnknown):
+            await asyncio.wait_for(self._look(anyway=True), END_S)
+
+    async def _look(self, *, anyway: bool) -> None:
+        number = await self._threads.write(lambda tx: conditions.take_turn(tx, anyway=anyway))
         if number is None:
             return
-        seen = await self._threads.read(conditions.seen)
+        seen = await self._threads.apart(lambda db: db.consult(conditions.seen))  # it counts, and sending goes on
         news = await self._threads.write(lambda tx: conditions.settle(tx, number, seen))
         remarks = await self._threads.apart(lambda _: [run(self._command, each) for each in news]) if news else []
         for remark in filter(None, remarks):

@@ -78,15 +78,14 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     notices, news, policy = Notices(tally, notify), asyncio.Event(), digest(options.policy)
     presence = Presence(str(uuid.uuid4()), tally, policy, keyring)
     adopting = Adopting(threads, run, policy, notices.say)
-    room = room_for_connections()
+    room, budget = room_for_connections(), Budget(options.limit)
     one_click = OneClick(threads, keyring, options.unsubscribe_url)
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
-    budget = Budget(options.limit)
     telling = _telling(shared, presence.id, keyring, room)
     lanes, recorder = _sending(shared, presence, budget, telling.heard)
     asking, asked = _asking(shared)
-    early = EarlyReceipts(threads, notices.say)
+    early, watching = EarlyReceipts(threads, notices.say), _watching(shared)
     trail = TrailKeeper(threads, keyring, options.anchors, outside_environment(), notices.say)
     return Dispatcher(
         Parts(
@@ -101,8 +100,9 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             webhooks=telling.lanes,
             hook_queue=telling.queue,
             recorders=(recorder, asked, telling.recorder),
-            chores=Chores([*_chores(db, shared, presence, lanes), *_later(shared, early, adopting, trail)]),
+            chores=Chores([*_chores(db, shared, presence, lanes), *_later(run, early, adopting, trail, watching)]),
             early=early,
+            watching=watching,
             presence=presence,
             adopting=adopting,
             trail=trail,
@@ -223,14 +223,21 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
     return _Telling(queue, lanes, recorder)
 
 
-def _later(shared: _Shared, early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper) -> list[Chore]:
+def _watching(shared: _Shared) -> Watching | None:
+    """Return who tells people what begins and ends, where they want it."""
+    command = shared.options.on_change
+    return None if command is None else Watching(shared.threads, command, shared.notices.say)
+
+
+def _later(
+    run: Run, early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper, watching: Watching | None
+) -> list[Chore]:
     """Return the chores that look again at what could not be done at once, after the audit trail, and for people."""
     looking: list[Chore] = [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
-    if not shared.run.once:
+    if not run.once:
         looking.append(lambda: regularly(SEAL_S, trail.tend))
-    if shared.options.on_change is not None:
-        watching = Watching(shared.threads, shared.options.on_change, shared.notices.say)
-        looking.append(lambda: regularly(LOOK_S, watching.look, at_once=True))
+    if watching is not None:  # a run with `once` also looks at its end
+        looking.append(lambda: regularly(LOOK_S, watching.look, at_once=not run.once))
     return looking
 
 

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from notifyctl.core.webhook.signing import secret_text
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import audit_logs, notification_webhooks
+from notifyctl.store.schema.tables import audit_logs, notification_webhooks, webhook_deliveries
 from tests.cli.test_fixtures import apply, changes, counts
 from tests.support import seed
 from tests.support.command import Cli
@@ -98,6 +98,20 @@ def test_one_that_is_enabled_begins_anew(cli: Cli, database: Database) -> None:
     row = hooks(database)["shop"]
     assert (row.is_active, row.disabled_at, row.disabled_because) == (True, None, None)
     assert (row.failing_since, row.slowed) == (None, 0)
+
+
+def test_one_that_is_disabled_keeps_what_waits(cli: Cli, database: Database) -> None:
+    """As `webhooks disable` does: it is not tried any more, and not lost."""
+    apply(cli, WEBHOOKS).ok()
+    row = hooks(database)["shop"]
+    [id_] = seed.pending(database, row.user_id, status="sent")
+    waiting = {"id": row.id, "webhook_id": row.id, "notification_id": id_, "event_type": "x", "payload": "{}"}
+    database.write(lambda tx: tx.execute(insert(webhook_deliveries).values(**waiting, next_retry_at=1)))
+    off = WEBHOOKS.replace("secret: {env: SHOP}", "secret: {env: SHOP}, enabled: no")
+    assert changes(apply(cli, off, "-o", "json")) == [("webhooks", "anna shop", "update")]
+    assert [(each.ended, each.next_retry_at) for each in seed.deliveries(database)] == [("disabled", None)]
+    assert hooks(database)["shop"].disabled_because is None
+    assert changes(apply(cli, off, "-o", "json")) == []
 
 
 def test_what_is_not_there_to_be_compared_stays(cli: Cli) -> None:

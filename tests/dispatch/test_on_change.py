@@ -97,6 +97,19 @@ def test_it_is_told_when_it_begins_and_when_it_ends(cli: Cli, database: Database
     assert "NOTIFYCTL" not in (cli.home / "environment").read_text()
 
 
+def test_what_a_run_makes_of_it_is_told_at_its_end(cli: Cli, database: Database) -> None:
+    """A dispatcher of cron's that finds what cannot be sent tells it itself, whenever the last look was."""
+    configure(cli, json.dumps([str(script(cli))]))
+    resume(database)
+    secrets = f"AC{'0' * 32}\nsecret\n"
+    added = ("providers", "add", "twilio", "--api-key", "-", "--api-secret", "-", "--set", "from=+15005550006")
+    cli.call(*added, input=secrets).ok()
+    dispatch(cli, database).ok()
+    seed.pending(database, seed.user(database), "twilio", count=20, payload="{")
+    cli.run("dispatch", "--once", "--channel", "sms").ok()
+    assert [(each["condition"], each["state"]) for each in told(cli, 1)] == [("dead_letters_growing", "began")]
+
+
 def test_words_of_a_shell_and_no_shell(cli: Cli, database: Database) -> None:
     """A text is split into words; nothing else of a shell happens to it."""
     script(cli, '#!/bin/sh\nprintf "%s\\n" "$@" > "$HOME/words"\ncat >> "$HOME/told"\n')
