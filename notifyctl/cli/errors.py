@@ -13,6 +13,7 @@ import typer
 
 from notifyctl.cli.streams import OutputCutShort, StdoutFailed
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.private import without_rows
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -71,7 +72,7 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
     if isinstance(error, UnicodeEncodeError) and _RAW.search(error.object):
         raw = next((repr(word[:80]) for word in argv if _RAW.search(word)), "something that was given")
         return 2, "usage", f"{raw} is no text in UTF-8", None
-    message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    message = f"unexpected {type(error).__name__}: {' '.join(without_rows(str(error)).split())[:200]}"
     return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
 
 

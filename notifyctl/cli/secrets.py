@@ -106,9 +106,9 @@ def _add(run: Invocation, kid: str | None, key: bytes) -> None:
 
 @app.command(scope=Scope.SECRETS_READ, shows=_USES)
 def status(ctx: typer.Context) -> None:
-    """Show which keys there are, what each of them sealed, and how many dispatchers have it.
+    """Show which keys there are, and what each of them sealed.
 
-    Exits 4, naming rows, where values are sealed with keys that are not here.
+    And how many dispatchers at work have it. Exits 4, naming rows, where values are sealed with keys that are not here.
     """
     with invocation(ctx) as run:
         db, keyring = run.system.db, run.system.keyring
@@ -147,10 +147,11 @@ def rotate(
     yes: Yes = False,
     confirm: Confirm = None,
 ) -> None:
-    """Change the encryption key in steps while dispatchers run; each can be repeated, and looks whether it may be done.
+    """Change the encryption key while dispatchers run.
 
-    One: `secrets generate-key --add`, and the keys file to every host. Two: --activate. Three: --re-encrypt, in
-    batches; killed, it goes on where it was. Four: --forget.
+    In steps, each of which can be repeated, and looks whether it may be done. One: `secrets generate-key --add`, and
+    the keys file to every host. Two: --activate. Three: --re-encrypt, in batches; killed, it goes on where it was.
+    Four: --forget.
     """
     with invocation(ctx) as run:
         if sum((activate is not None, re_encrypt, forget is not None)) > 1:

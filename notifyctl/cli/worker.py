@@ -19,6 +19,7 @@ from notifyctl.cli.logs import configure
 from notifyctl.cli.loops import loop_factory
 from notifyctl.config import Settings
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.private import without_rows
 from notifyctl.core.scope import Scope
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.notices import Notice
@@ -67,7 +68,7 @@ def main() -> int:
             parent.tell(_work(order, parent))
     except Exception as error:
         log.debug("a defect", exc_info=True)
-        parent.tell(Notice(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:200]}"))
+        parent.tell(Notice(f"unexpected {type(error).__name__}: {' '.join(without_rows(str(error)).split())[:200]}"))
         return 1
     finally:
         parent.close()

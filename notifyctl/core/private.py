@@ -40,7 +40,11 @@ def hashed(address: str, key: bytes | None) -> str:
     return f"<address {hmac.digest(key, same.encode(), 'sha256').hex()[:_DIGITS]}>"
 
 
+def without_rows(text: str) -> str:
+    """Return an error's words without the rows that a database quotes in it."""
+    return _ROW.sub("", text) if "DETAIL: " in text or "CONTEXT: " in text else text
+
+
 def without_people(text: str, key: Callable[[], bytes | None]) -> str:
     """Return a line with hashes for addresses, and without the rows that a database's errors quote."""
-    text = _ROW.sub("", text) if "DETAIL: " in text or "CONTEXT: " in text else text
-    return _ADDRESS.sub(lambda found: found[0] if found["login"] else hashed(found[0], key()), text)
+    return _ADDRESS.sub(lambda found: found[0] if found["login"] else hashed(found[0], key()), without_rows(text))

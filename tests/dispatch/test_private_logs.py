@@ -6,9 +6,11 @@ import io
 import json
 import logging
 import re
+from contextlib import redirect_stderr
 
 import pytest
 
+from notifyctl.cli.errors import exit_code_of
 from notifyctl.cli.logs import formatter
 from notifyctl.core.errors import Conflict
 from notifyctl.core.sealing import Keyring
@@ -70,3 +72,13 @@ def test_what_an_exception_says_is_not_logged(form: str) -> None:
     if form == "json":
         (line,) = said.splitlines()
         assert "Conflict" in json.loads(line)["exc_info"]
+
+
+def test_an_unexpected_error_quotes_no_row() -> None:
+    """A defect is told with its first words; what PostgreSQL adds of the row that it was about is not."""
+    defect = ValueError(f'null value violates "x"\nDETAIL:  Failing row contains (1, {PERSON}, {WORDS}).')
+    with io.StringIO() as said, redirect_stderr(said):
+        assert exit_code_of(defect, []) == 1
+        words = said.getvalue()
+    assert "null value violates" in words
+    assert PERSON not in words and "canary" not in words
