@@ -46,7 +46,8 @@ def paces(tx: Tx, since: int, until: int) -> Mapping[str, ReceiverPace]:
     took = d.delivered_at - d.created_at
     place = func.row_number().over(partition_by=d.webhook_id, order_by=took).label("place")
     number = func.count().over(partition_by=d.webhook_id).label("number")
-    delivered = (*_within(since, until), d.delivered, d.delivered_at.is_not(None))
+    # By the moment alone: SQLite would find them by `delivered`, which all of the past is.
+    delivered = (*_within(since, until), d.delivered_at.is_not(None))
     r = select(d.webhook_id, took.label("took"), place, number).where(*delivered).subquery("ranked").c
     middle, late = r.place == (r.number + 1) // 2, r.place == (r.number * 95 + 99) // 100
     chosen = select(r.webhook_id, func.min(case((middle, r.took))), func.min(case((late, r.took))))
