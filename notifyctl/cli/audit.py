@@ -180,7 +180,10 @@ def verify(
         for each in _told(verdict):
             run.out.say(each)
         if found:
-            raise AnswerIsNo(f"the trail is not whole: {_faults(found)}", "compare it with a backup; see README, Audit")
+            raise AnswerIsNo(
+                f"the trail is not whole: {_faults(found)}",
+                "compare these rows with a backup; docs/audit.md says what each fault is",
+            )
 
 
 @app.command(scope=Scope.AUDIT_WRITE, shows=_ANCHOR)
@@ -250,7 +253,7 @@ def _document(verdict: TrailVerdict) -> dict[str, Any]:
 
 
 def _told(verdict: TrailVerdict) -> list[str]:
-    looked = f"{verdict.sealed:,} sealed rows, up to position {verdict.last:,}"
+    looked = f"{'' if verdict.faults else 'whole: '}{verdict.sealed:,} sealed rows, up to position {verdict.last:,}"
     said = [looked + (f"; up to {verdict.purged:,} purged" if verdict.purged else "")]
     if verdict.unsealed:
         said.append(f"{verdict.unsealed:,} not sealed yet: notifyctl audit seal, or a dispatcher, does that")
