@@ -98,8 +98,9 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
             )
         queued = redelivery.owed(tx, old.id, min(began), interval_ms) if redeliver else 0
         facts = {"is_active": [old.is_active, True], "failing_since": [old.failing_since, None]}
-        tx.audit("enable", WHAT, [(old.id, {**facts, **({"redelivered": queued} if redeliver else {})})])
         now_well = {**WELL, "is_active": True, "disabled_at": None, "disabled_because": None}
+        if queued or any(getattr(old, name) != value for name, value in now_well.items()):
+            tx.audit("enable", WHAT, [(old.id, {**facts, **({"redelivered": queued} if redeliver else {})})])
         return EnabledWebhook(**asdict(_become(tx, owned, now_well)), queued=queued)
 
     return db.write(work)
