@@ -86,7 +86,7 @@ class KeyNotAllowed(NotAllowed):
         reason: RefusedFor = RefusedFor.RESTRICTED,
     ) -> None:
         super().__init__(message, hint)
-        if key_id is not None or reason is RefusedFor.UNKNOWN:
+        if key_id is not None or reason in (RefusedFor.UNKNOWN, RefusedFor.MISSING):
             self.refusal = KeyRefusal(key_id, reason)
 
 

@@ -78,6 +78,8 @@ class Grant(KeyTerms):
                 self.key_id,
                 RefusedFor.SCOPE,
             )
+        if wanted is Scope.DISPATCH_RUN and self.restrictions.dry_run:
+            raise _restricted(self, "is for --dry-run only, and dispatches nothing", "")
 
 
 _ADDRESSEES = ("to", "cc", "bcc", "token", "fid", "topic", "condition")

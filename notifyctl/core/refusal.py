@@ -9,6 +9,7 @@ from typing import NamedTuple
 class RefusedFor(StrEnum):
     """Why."""
 
+    MISSING = "missing"
     UNKNOWN = "unknown"
     REVOKED = "revoked"
     EXPIRED = "expired"
@@ -18,7 +19,7 @@ class RefusedFor(StrEnum):
 
 
 class KeyRefusal(NamedTuple):
-    """What was refused; `key_id` is None for a key that is not known."""
+    """What was refused; `key_id` is None for a key that is not known, and where there is none."""
 
     key_id: str | None
     reason: RefusedFor

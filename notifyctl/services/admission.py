@@ -66,7 +66,7 @@ def admit(
         return operator
     if founds is not None and founds(db):
         return replace(operator, reason=operator.reason or "before there was any API key")
-    raise NotAllowed("an API key is demanded here", "set NOTIFYCTL_API_KEY")
+    raise KeyNotAllowed("an API key is demanded here", "set NOTIFYCTL_API_KEY", None, RefusedFor.MISSING)
 
 
 def founds_schema(db: Database) -> bool:

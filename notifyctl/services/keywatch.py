@@ -16,6 +16,7 @@ HEARD_MS = 3_600_000
 """For how long after it a refusal is told."""
 MOST_TOLD = 3
 
+_TRIED = "an unknown API key was tried"
 _WORDS = {
     RefusedFor.REVOKED: "is revoked",
     RefusedFor.EXPIRED: "has expired",
@@ -46,8 +47,8 @@ def _refused(noted: list[NotedRefusal], now: int) -> Iterable[Problem]:
     for each in noted[:MOST_TOLD]:
         ago = age(now - each.last_at)
         if each.key_id is None:
-            told = f"an unknown API key was tried {ago} ago by {each.agent}"
-            yield Problem("key_unknown", told, "notifyctl keys create, where somebody needs one")
+            what = "somebody without an API key was refused" if each.reason == RefusedFor.MISSING else _TRIED
+            yield Problem(f"key_{each.reason}", f"{what} {ago} ago: {each.agent}", "notifyctl keys create, if need be")
             continue
         why = _WORDS.get(RefusedFor(each.reason), each.reason)
         what = f" {each.wanted}" if each.reason == RefusedFor.SCOPE else ""

@@ -297,7 +297,7 @@ def _select(now: int) -> Select[Any]:
 
 
 def _expiring(now: int) -> ColumnElement[bool]:
-    return and_(_C.is_active, _C.expires_at > now, _C.expires_at <= now + EXPIRING_MS)
+    return and_(_C.is_active, _C.expires_at.is_not(None), _C.expires_at.between(now + 1, now + EXPIRING_MS))
 
 
 def _unused(now: int) -> ColumnElement[bool]:

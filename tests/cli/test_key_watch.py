@@ -56,6 +56,7 @@ def test_keys_that_end_soon_and_that_nobody_uses(cli: Cli, database: Database) -
     database.write(lambda tx: tx.execute(update(api_keys).where(api_keys.c.id == over["id"]).values(expires_at=5)))
     rows = {row["name"]: row for row in cli.call("keys", "list", "-o", "json").ok().json()}
     assert {name for name, row in rows.items() if row["expiring"]} == {"soon"}
+    assert {type(row[name]) for row in rows.values() for name in ("expiring", "unused")} == {bool}
     assert {name for name, row in rows.items() if row["unused"]} == {"soon", "late"}
     assert cli.call("keys", "list", "--expiring", "-o", "id").ok().stdout.split() == [soon["id"]]
     assert set(cli.call("keys", "list", "--unused", "-o", "id").ok().stdout.split()) == {soon["id"], late["id"]}
@@ -91,10 +92,21 @@ def test_what_is_refused_is_noted_once_a_minute(cli: Cli, database: Database) ->
     assert (refusal["reason"], refusal["wanted"], refusal["noted"]) == ("revoked", "dlq:read", 2)
     assert "notifyctl/" in refusal["agent"] and "@" in refusal["agent"]
     told = cli.call("status").ok().stdout
-    assert "API key dead of anna was refused" in told and "an unknown API key was tried 1m ago" in told
+    assert "API key dead of anna was refused" in told and "an unknown API key was tried 1m ago: " in told
     assert "it has not the scope users:list" in told
     assert problems(cli).keys() == {"key_refused", "key_unknown"}
     assert UNKNOWN[10:] not in told
+
+
+def test_who_comes_without_a_key_is_noted(cli: Cli, database: Database) -> None:
+    """Where a key is demanded: once for all who have none."""
+    secret = made(cli, "ci")["key"]
+    (cli.home / "c.toml").write_text("require_api_key = true\n")
+    for _ in range(2):
+        assert cli.call("users", "list", "--config", "c.toml").exit_code == 4
+    assert noted(database) == [(None, "missing", "users:list", 1)]
+    assert acting(cli, secret, "users", "list", "--config", "c.toml").exit_code == 0
+    assert problems(cli)["key_missing"].startswith("somebody without an API key was refused ")
 
 
 def test_a_refusal_is_no_change(cli: Cli, database: Database) -> None:

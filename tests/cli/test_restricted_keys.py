@@ -222,6 +222,7 @@ def test_for_show_only(cli: Cli, database: Database, people: dict[str, str], sho
     bury(database, ids["anna"])
     assert acting(cli, showing, "dlq", "retry", ids["anna"]).exit_code == 4
     acting(cli, showing, "dlq", "retry", ids["anna"], "--dry-run").ok()
+    refused(acting(cli, showing, "dispatch", "--once"), "dispatches nothing")
     assert statuses(database) == {**before, ids["anna"]: "failed"}
 
 
