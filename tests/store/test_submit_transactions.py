@@ -324,7 +324,13 @@ def test_what_sql_cannot_check_becomes_a_dead_letter(tmp_path: Path, postgresql_
 
 
 def test_execute_is_all_it_needs(db: Database, postgresql_url: str) -> None:
-    """The role may submit, one or many, and neither read nor write a table, nor call what works within."""
+    """The role may submit, one or many, and neither read nor write a table, nor call what works within.
+
+    Webhooks are told of it all the same, whose URLs and secrets it does not see.
+    """
+    with db.read() as tx:
+        anna = tx.conn.exec_driver_sql("SELECT id FROM users WHERE username = 'anna'").scalar_one()
+    seed.webhook(db, anna)
     with role(postgresql_url, *SUBMITS) as url, psycopg.connect(url, autocommit=True) as conn:
         call(conn, "anna", "k")
         conn.execute(
@@ -338,6 +344,9 @@ def test_execute_is_all_it_needs(db: Database, postgresql_url: str) -> None:
                     conn.execute(sql.SQL(act).format(sql.Identifier(table)))
         with pytest.raises(InsufficientPrivilege):
             conn.execute("SELECT notifyctl_user('anna')")
+        with pytest.raises(InsufficientPrivilege):
+            conn.execute("SELECT notifyctl_tell_created('x')")
+    assert [row.event_type for row in seed.deliveries(db)] == ["notification.created"] * 2
     with db.read() as tx:
         agents = set(tx.conn.exec_driver_sql("SELECT user_agent FROM audit_logs").scalars())
     assert agents == {f"notifyctl_submit {make_url(url).username}"}
@@ -347,6 +356,8 @@ ATTACKS = (
     "CREATE SCHEMA evil",
     "CREATE TEMP TABLE users (LIKE public.users)",
     "CREATE TEMP TABLE notifications (LIKE public.notifications)",
+    "CREATE TEMP TABLE notification_webhooks (LIKE public.notification_webhooks)",
+    "CREATE TEMP TABLE webhook_deliveries (LIKE public.webhook_deliveries)",
     "CREATE TEMP TABLE provider_configs (LIKE public.provider_configs)",
     "CREATE TABLE evil.users (LIKE public.users)",
     "CREATE TABLE evil.notifications (LIKE public.notifications)",
@@ -377,6 +388,9 @@ ATTACKS = (
 def test_a_search_path_leads_nowhere(db: Database, postgresql_url: str, path: str, where: str) -> None:
     """Whatever of the same name the caller puts before ours (temporary, too): it is ours that works, as ever."""
     grants = (*SUBMITS, f"GRANT CREATE, TEMPORARY ON DATABASE {db.url.database} TO {{}}")
+    with db.read() as tx:
+        anna = tx.conn.exec_driver_sql("SELECT id FROM users WHERE username = 'anna'").scalar_one()
+    seed.webhook(db, anna)
     arguments = "'anna', 'email'::pg_catalog.text, '{\"text\": \"x\"}'::pg_catalog.jsonb"
     with role(postgresql_url, *grants) as url, psycopg.connect(url, autocommit=True) as conn:
         with psycopg.connect(postgresql_url, autocommit=True) as owner:
@@ -392,6 +406,8 @@ def test_a_search_path_leads_nowhere(db: Database, postgresql_url: str, path: st
         (made,) = conn.execute(f"SELECT id FROM public.notifyctl_submit({arguments})").fetchone() or ("",)
     stored = seed.notification(db, made)
     assert stored.payload == '{"text":"x","v":1}' and stored.provider == "sendgrid"
+    [told] = seed.deliveries(db)
+    assert (told.notification_id, told.next_retry_at) == (made, stored.created_at)
 
 
 @pytest.mark.full
