@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ from notifyctl.dispatch.notices import Say
 from notifyctl.dispatch.options import ChangeCommand
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import conditions
+
+log = logging.getLogger(__name__)
 
 LOOK_S = LOOK_MS / 1_000
 TIMEOUT_S = 10.0
@@ -52,8 +55,12 @@ class Watching:
 
     async def look_last(self) -> None:
         """Look once more at the end of a run, whenever the last look was; wait a moment for what is told."""
-        with suppress(TimeoutError, DatabaseUnavailable, CommitUnknown):
+        try:
             await asyncio.wait_for(self._look(anyway=True), END_S)
+        except (TimeoutError, DatabaseUnavailable, CommitUnknown):
+            return
+        except Exception:  # whatever it is, the run has done what it is for
+            log.warning("nobody looked at the end for what on_change is told", exc_info=True)
 
     async def _look(self, *, anyway: bool) -> None:
         number = await self._threads.write(lambda tx: conditions.take_turn(tx, anyway=anyway))
