@@ -19,9 +19,15 @@ from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.scope import Scope
 
 SHOWS_NOBODY = frozenset(
-    each for each in Scope if each.startswith(("providers:", "templates:", "metrics:", "categories:", "status:"))
+    each
+    for each in Scope
+    if each.partition(":")[0]
+    in ("migrate", "keys", "providers", "templates", "metrics", "categories", "limits", "status", "audit", "secrets")
 ) | {Scope.FIXTURES_READ}
-"""Scopes of commands in which addresses are those of senders, and are no secret; a dump masks people's by itself."""
+"""Scopes of commands in which addresses are those of senders, servers and operators: no secret.
+
+The audit trail and dumps mask those of people by themselves.
+"""
 
 
 @dataclass(frozen=True)

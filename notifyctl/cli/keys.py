@@ -69,6 +69,19 @@ _SCOPES = (
     Field("commands", FieldKind.WORDS, "COMMANDS", lambda row: _briefly(row)),
 )
 
+
+class _ScopeWord:
+    """Reads a scope on the command line; completion offers them."""
+
+    words = tuple(Scope)
+    __name__ = "S"
+
+    def __call__(self, text: str) -> str:
+        """Return it. Raises UsageError for one that there is not."""
+        (found,) = scope.named([text])
+        return found
+
+
 _KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, or a unique beginning of it.")]
 _ExpiresIn = Annotated[
     int | None,
@@ -89,7 +102,12 @@ def create(
     name: Annotated[str, typer.Option("--name", metavar="N", help="What the key is for.")],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", metavar="S", help="It may this: see keys scopes. Again for more.  [everything]"),
+        typer.Option(
+            "--scope",
+            metavar="S",
+            parser=_ScopeWord(),
+            help="It may this: see keys scopes. Again for more.  [everything]",
+        ),
     ] = None,
     only_to: Annotated[
         list[str] | None,
@@ -107,7 +125,7 @@ def create(
     """
     with invocation(ctx) as run:
         _refuse_losing_it(run, secret_file)
-        wanted = Wanted(scope.named(scopes) if scopes else None, only_to or None, dry_run_only, expires_in)
+        wanted = Wanted(tuple(dict.fromkeys(scopes)) if scopes else None, only_to or None, dry_run_only, expires_in)
         db, key = run.system.opened(admission.founds_key), new_key(run)
         present = keys.active(db, user, name, wanted) if if_not_exists else None
         if present is not None:

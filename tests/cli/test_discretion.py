@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import update
 
+from notifyctl.config import whoami
 from notifyctl.core.discretion import discreet, discreet_text
 from notifyctl.core.scope import OPEN, Scope
 from notifyctl.store.db.database import Database
@@ -127,6 +128,16 @@ def test_the_outline_is_of_use(cli: Cli, ids: dict[str, str]) -> None:
     assert (payload["to"], payload["cc"]) == ("j***@example.com", ["c***@example.net"])
     assert (payload["subject"], payload["text"]) == ("s", "Dear j***@example.com")
     assert (found["id"], found["user_id"]) == (ids["pending"], ids["user"])
+
+
+def test_who_did_it_is_no_secret(cli: Cli) -> None:
+    """Operators are named by person and host, which look like an address: the trail and refusals show them."""
+    secret = hidden_from(cli, "audit:read", "keys:read")
+    assert acting(cli, secret, "users", "list").exit_code == 4
+    (key,) = cli.call("keys", "list", "-o", "id").ok().stdout.split()
+    assert "***" not in str(acting(cli, secret, "keys", "show", key, "-o", "json").ok().json()["refusals"])
+    told = acting(cli, secret, "audit", "list", "-o", "json").ok().stdout
+    assert whoami.operator().name in told
 
 
 def test_an_export_to_a_file_hides_them_too(cli: Cli) -> None:
