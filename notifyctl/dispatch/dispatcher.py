@@ -198,11 +198,11 @@ class Dispatcher:
                 await parts.early.look()  # what came while the last calls ran
                 if parts.run.once and parts.watching is not None:
                     await parts.watching.look_last()
-            if parts.run.once:
-                await parts.trail.finish()
         finally:  # whatever became of that, it is gone now, and must not look like one that vanished
             with suppress(DatabaseUnavailable, CommitUnknown):
                 await parts.threads.write(self._left)
+                if parts.run.once:
+                    await parts.trail.finish()
         await parts.wire.aclose()
         await parts.hook_queue.aclose()
         await parts.tokens.aclose()

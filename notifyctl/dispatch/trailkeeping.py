@@ -7,6 +7,7 @@ command that does not end keeps no notification from going out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import syslog
@@ -22,6 +23,8 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import trail
 from notifyctl.store.db.tx import Tx
+
+log = logging.getLogger(__name__)
 
 SEAL_S = 10.0
 FULL_EVERY = 30
@@ -68,8 +71,12 @@ class TrailKeeper:
     async def finish(self) -> None:
         """Do so once, within bounds: what a run with `once` leaves to nobody."""
         self._turns = int(time.time() // 60)  # cron comes every minute
-        with suppress(NotifyctlError, TimeoutError):
+        try:
             await asyncio.wait_for(self.tend(), LAST_S)
+        except (NotifyctlError, TimeoutError):
+            return
+        except Exception:  # whatever it is, the run has done what it is for
+            log.warning("the audit trail was not tended", exc_info=True)
 
     async def _anchor(self) -> None:
         if not self._terms.places or not await self._threads.read(self._is_due):

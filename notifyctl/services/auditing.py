@@ -194,7 +194,7 @@ def to_purge(db: Database, older_than_ms: int) -> int:
 def _actor(tx: Tx, ref: str) -> AuditFilter:
     """Return the filter of who acted: a user, one who is deleted meanwhile, or an operator as person@host."""
     try:
-        return AuditFilter(actor_id=users.find(tx, ref).id)
+        return AuditFilter(user_id=users.find(tx, ref).id)
     except NotFound:
         if audit.has_acted(tx, actor_id=ref):
             return AuditFilter(actor_id=ref)

@@ -59,7 +59,7 @@ def has_macs(tx: Tx) -> bool:
 
 
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
-    names = ("actor_id", "actor", "key_id", "action", "resource_type", "resource_id")
+    names = ("user_id", "actor_id", "actor", "key_id", "action", "resource_type", "resource_id")
     same = [a[name] == value for name in names if (value := getattr(wanted, name)) is not None]
     since = [] if wanted.since is None else [a.created_at >= wanted.since]
     return [*same, *since, *([] if wanted.until is None else [a.created_at < wanted.until])]

@@ -131,6 +131,8 @@ def test_poll(cli: Cli, providers: Stub, sent: Callable[..., str], database: Dat
     counts = {"asked": 3, "delivered": 1, "bounced": 1, "underway": 1, "unanswered": 0, "suppressed": 1}
     assert found == {"provider": "twilio", **counts, "problem": None}
     assert poll(cli)["asked"] == 0
+    [entry] = cli.call("audit", "list", "--action", "ingest", "-o", "json").ok().json()
+    assert entry["changes"] == {"provider": "twilio", "delivered": 1, "bounced": 1, "underway": 1, "suppressed": 1}
     rows = {word: seed.notification(database, id_) for word, id_ in ids.items()}
     assert [row.status for row in rows.values()] == ["sent"] * 3
     assert rows["delivered"].delivered_at is not None

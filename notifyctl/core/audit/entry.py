@@ -37,8 +37,12 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries: those of an actor and a key, of one action, on a resource, `since` and before `until`."""
+    """Which entries: those of an actor and a key, of one action, on a resource, `since` and before `until`.
 
+    The actor is a user (`user_id`, found by an index), one who was deleted (`actor_id`), or anybody by name (`actor`).
+    """
+
+    user_id: str | None = None
     actor_id: str | None = None
     actor: str | None = None
     key_id: str | None = None

@@ -26,6 +26,7 @@ _MAIL = re.compile(r"[^\s<>\"'(),:;\[\]{}=|/]+@[^\s<>\"'(),:;\[\]{}=|/]+")
 _PHONE = re.compile(r"\+\d[\d ().\-]{5,}\d|(?<![\w.\-])\d{10,15}(?![\w\-])")
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
+_KEY = re.compile(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
 _LEGIBLE = 3
 """From so many characters on the first one may be shown."""
 _TOKEN = 20
@@ -38,7 +39,9 @@ def masked(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_text(text: str) -> str:
-    """Return a text in which addresses and what a URL may hide are not legible."""
+    """Return a text in which addresses, keys that are known by their form, and what a URL may hide are not legible."""
+    if "_" in text or "SG." in text:
+        text = _KEY.sub(HIDDEN, text)
     if "://" in text:
         text = _QUERY.sub(rf"\1?{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
     return masked_addresses(text)
