@@ -20,6 +20,7 @@ from notifyctl.core.audit.anchoring import AnchorTerms, line
 from notifyctl.core.audit.sealing import Anchor
 from notifyctl.core.errors import NotAllowed, NotifyctlError
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.commands import tell_command
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import trail
 from notifyctl.store.db.tx import Tx
@@ -118,7 +119,7 @@ class TrailKeeper:
         if place == "file":
             append(Path(self._terms.file or ""), said)
         elif place == "command":
-            tell_command(self._terms.command, said, self._environment)
+            tell_command(self._terms.command, said, self._environment, PATIENCE_S)
         else:
             syslog.syslog(syslog.LOG_NOTICE | syslog.LOG_AUTH, f"notifyctl: {said}")
 
@@ -138,26 +139,6 @@ def append(path: Path, said: str) -> None:
             os.fsync(file)
     finally:
         os.close(file)
-
-
-def tell_command(command: tuple[str, ...], said: str, environment: Mapping[str, str]) -> None:
-    """Let a command have a line on stdin. Raises SubprocessError when it fails or takes too long, OSError for none."""
-    with subprocess.Popen(  # noqa: S603 - what the profile names
-        list(command),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=dict(environment),
-        start_new_session=True,
-    ) as process:
-        try:
-            process.communicate(f"{said}\n".encode(), timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            raise
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command[0])
 
 
 def _end(tx: Tx) -> Anchor | None:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import signal
 import socket
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 from notifyctl.core.conditions import LOOK_MS, ConditionNews
@@ -21,6 +18,7 @@ from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.core.text import one_line
 from notifyctl.core.webhook.telling import moment
 from notifyctl.dispatch.chores import END_S
+from notifyctl.dispatch.commands import tell_command
 from notifyctl.dispatch.notices import Say
 from notifyctl.dispatch.options import ChangeCommand
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -77,23 +75,14 @@ def run(command: ChangeCommand, news: ConditionNews) -> str | None:
     """Run the command, with the news as JSON on its stdin; return what went wrong."""
     what = f"on_change ({news.of.condition} {news.of.subject}".rstrip() + f" {news.turn}): {Path(command.argv[0]).name}"
     try:
-        process = subprocess.Popen(  # noqa: S603 - it is the operator's own
-            command.argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=dict(command.environment),
-            start_new_session=True,
-        )
+        tell_command(command.argv, document(command, news), command.environment, TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        return f"{what} took longer than {TIMEOUT_S:.0f} s, and was ended"
+    except subprocess.CalledProcessError as error:
+        return f"{what} ended with {error.returncode}"
     except (OSError, ValueError) as error:
         return f"{what} was not run: {one_line(getattr(error, 'strerror', None) or str(error))}"
-    _say_to(process, document(command, news))
-    try:
-        code = process.wait(TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return f"{what} took longer than {TIMEOUT_S:.0f} s, and was ended"
-    return f"{what} ended with {code}" if code else None
+    return None
 
 
 def document(command: ChangeCommand, news: ConditionNews) -> str:
@@ -109,18 +98,3 @@ def document(command: ChangeCommand, news: ConditionNews) -> str:
         "host": socket.gethostname(),
     }
     return json.dumps(said, ensure_ascii=False)
-
-
-def _say_to(process: subprocess.Popen[bytes], text: str) -> None:
-    with suppress(OSError):  # it does not read
-        assert process.stdin is not None  # noqa: S101 - it is a pipe
-        with process.stdin as stdin:
-            stdin.write(f"{text}\n".encode())
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a command with all that it started."""
-    with suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.wait()
