@@ -21,7 +21,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    exists,
     func,
     literal_column,
     or_,
@@ -140,7 +139,6 @@ def _receivers(dialect: Dialect) -> CTE:
     """Return the webhooks with something due that do not rest, and how much of each may be taken (`share`)."""
     v = dialect.rowset("v", _ROOM)
     room = func.coalesce(v.c.room, bindparam("usual", type_=Integer))
-    waiting = exists(literal_column("1")).where(d.webhook_id == w.id).correlate(notification_webhooks)
     least, needed = bindparam("least_ms", type_=BigInteger), 2_000 * w.timeout_seconds + LEASE_MARGIN_MS
     found = (
         select(
@@ -151,10 +149,19 @@ def _receivers(dialect: Dialect) -> CTE:
         )
         .select_from(notification_webhooks.outerjoin(v, v.c.id == w.id))
         .where(w.is_active, ~_rests(), room > 0)
-        # Apart, so that each looks at the beginning of its part of the index: very many may wait for their retries.
-        .where(or_(waiting.where(~d.is_replay, _is_due(d)), waiting.where(d.is_replay, _is_due(d))))
+        .where(or_(_has_due(~d.is_replay), _has_due(d.is_replay)))
     )
     return dialect.pass_gently(found, notification_webhooks).cte("receivers").prefix_with("MATERIALIZED")
+
+
+def _has_due(kind: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return whether something of a kind is due for a webhook.
+
+    By the first in the order of its index, and not by EXISTS: for that PostgreSQL reads the table from its beginning,
+    where it believes that many rows are so.
+    """
+    first = select(d.next_retry_at).where(d.webhook_id == w.id, kind, _is_due(d)).order_by(d.next_retry_at).limit(1)
+    return first.correlate(notification_webhooks).scalar_subquery().is_not(None)
 
 
 def _rests() -> ColumnElement[bool]:
@@ -168,12 +175,17 @@ def _is_due(of: Any) -> ColumnElement[bool]:
 
 
 def _follows_one_under_way(of: Any, among: FromClause) -> ColumnElement[bool]:
-    """Return whether something of the same notification that happened earlier is under way to the same receiver."""
+    """Return whether something of the same notification that happened earlier is under way to the same receiver.
+
+    Looked up for each row by its notification: an EXISTS would become a join with all that is under way or waits, and
+    without the addition the index of all moments would be read from now on, where few are believed to lie ahead.
+    """
     e = webhook_deliveries.alias("earlier")
     before = or_(e.c.created_at < of.created_at, and_(e.c.created_at == of.created_at, e.c.id < of.id))
     same = and_(e.c.webhook_id == of.webhook_id, e.c.notification_id == of.notification_id)
-    under_way = and_(e.c.lease_id.is_not(None), e.c.next_retry_at > _moment("now"))
-    return exists(literal_column("1")).select_from(e).where(same, before, under_way).correlate(among)
+    under_way = and_(e.c.lease_id.is_not(None), e.c.next_retry_at + literal_column("0", BigInteger) > _moment("now"))
+    one = select(literal_column("1", Integer)).select_from(e).where(same, before, under_way).limit(1).correlate(among)
+    return one.scalar_subquery().is_not(None)
 
 
 def _ranked(dialect: Dialect, receivers: CTE) -> Subquery:
@@ -189,14 +201,16 @@ def _first(dialect: Dialect, receivers: CTE, *, is_replay: bool) -> Select[Any]:
     x = webhook_deliveries.alias("x")
     own = (x.c.webhook_id == receivers.c.webhook_id, x.c.is_replay if is_replay else ~x.c.is_replay)
     where = (*own, _is_due(x.c), ~_follows_one_under_way(x.c, x))
-    order = (x.c.next_retry_at, x.c.created_at, x.c.id)
+    # By nothing else: that is the order of the index, in which what is due since the same moment stands as it was
+    # written. Who sorts that would sort all that a bulk act made, at each claim.
+    order = x.c.next_retry_at
     if dialect.laterals:
-        earliest = select(x).where(*where).order_by(*order).limit(receivers.c.share)
+        earliest = select(x).where(*where).order_by(order).limit(receivers.c.share)
         due: Any = dialect.skip_locked(earliest, x).lateral("due")
         joined = receivers.join(due, true())
     else:
         widest = bindparam("widest", type_=Integer)
-        earliest = select(x.c.id).where(*where).order_by(*order).limit(widest).correlate(receivers)
+        earliest = select(x.c.id).where(*where).order_by(order).limit(widest).correlate(receivers)
         due = webhook_deliveries
         joined = receivers.join(due, d.id.in_(earliest))
     replay = literal_column(str(int(is_replay)), Integer).label("is_replay")
