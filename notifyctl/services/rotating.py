@@ -163,9 +163,10 @@ def _reseal_column(db: Database, keyring: Keyring, of: SealedColumn, done: Resea
                 done.failed.append((value, error))
                 continue
             changes.append((value, keyring.seal_bytes(plain, value.place, of.width)))
-        changed = db.write(lambda tx: _exchange(tx, of, changes, done.kid))  # noqa: B023 - called at once
-        done.resealed += changed
-        done.changed_meanwhile += len(changes) - changed
+        for some in [[each] for each in changes] if of.waits else [changes]:
+            changed = db.write(lambda tx: _exchange(tx, of, some, done.kid))  # noqa: B023 - called at once
+            done.resealed += changed
+            done.changed_meanwhile += len(some) - changed
         if len(rows) == BATCH:
             tell(f"{of.name}: {done.resealed - begun:,} sealed anew")
 

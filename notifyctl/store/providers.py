@@ -56,13 +56,18 @@ def lock(tx: Tx, provider_name: str) -> ProviderConfig | None:
 
     What lies farther ahead than it can is moved: the clock was put back since it was written.
     """
-    tx.serialize(f"provider {provider_name}")
+    serialize(tx, provider_name)
     found = get(tx, provider_name)
     if found is None or (moved := clockstep.in_step(found, tx.now)) is found:
         return found
     set_health(tx, moved.id, moved.health)
     set_next_permit(tx, moved.id, moved.next_permit_us)
     return moved
+
+
+def serialize(tx: Tx, provider_name: str) -> None:
+    """Let one transaction at a time read and write a provider."""
+    tx.serialize(f"provider {provider_name}")
 
 
 def create(tx: Tx, config: ProviderConfig) -> bool:

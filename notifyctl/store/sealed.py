@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 
 from notifyctl.core.json_codec import stored as parsed
 from notifyctl.core.sealing import KID_CHARS, Place, kid_of
+from notifyctl.store import providers
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.sealed import SealedColumn
 
@@ -71,9 +72,14 @@ def portion(tx: Tx, of: SealedColumn, other_than: Collection[str], after: str, l
 
 
 def exchange(tx: Tx, changes: Sequence[tuple[SealedValue, str]]) -> int:
-    """Put other sealed values into rows that still hold what was read of them; return how many did."""
+    """Put other sealed values into rows that still hold what was read of them; return how many did.
+
+    Whoever changes a provider writes back all that it read: it is waited for.
+    """
     changed = 0
     for value, sealed in changes:
+        if value.of.waits:
+            providers.serialize(tx, value.label)
         column = value.of.column
         unchanged = (value.of.table.c.id == value.row_id, column == value.stored)
         new: dict[str, Any] = {column.name: value.holding(sealed)}

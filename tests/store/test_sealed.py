@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import select, update
@@ -17,8 +20,9 @@ from notifyctl.core.unsubscribe import PURPOSE
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET
 from notifyctl.services import rotating
-from notifyctl.store import sealed, signing, trail
+from notifyctl.store import providers, sealed, signing, trail
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.columns import metadata
 from notifyctl.store.schema.sealed import SEALED, SealedColumn
 from notifyctl.store.schema.tables import provider_configs
@@ -114,6 +118,35 @@ def test_a_row_that_changed_meanwhile_keeps_what_it_was_given(sealing: Database)
     with sealing.read() as tx:
         row = tx.execute(select(provider_configs.c.api_key).where(provider_configs.c.id == values[0].row_id)).scalar()
     assert row == theirs
+
+
+def test_who_changes_a_provider_meanwhile_brings_no_old_value_back(sealing: Database, database_url: str) -> None:
+    """Its other settings are written back with the sealed values that were read: the rotation waits, and then sees."""
+    read, go_on = Event(), Event()
+
+    def change(tx: Tx) -> None:
+        config = providers.lock(tx, "sendgrid")
+        assert config is not None
+        read.set()
+        go_on.wait(2)
+        providers.replace(tx, replace(config, priority=7))
+
+    other = Database(database_url)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            changing = pool.submit(other.write, change)
+            assert read.wait(30)
+            rotating_ = pool.submit(rotating.reseal, sealing, BOTH, _silent)
+            wait([rotating_], 1)
+            go_on.set()
+            changing.result(30)
+            rotating_.result(30)
+    finally:
+        other.close()
+    with sealing.read() as tx:
+        assert [set(sealed.counts(tx, of)) for of in SEALED] == [{"k2"}] * len(SEALED)
+        config = providers.get(tx, "sendgrid")
+    assert config is not None and config.priority == 7
 
 
 def test_the_rest_of_an_object_stays_as_it_is_written(sealing: Database) -> None:

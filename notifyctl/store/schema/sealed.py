@@ -34,6 +34,11 @@ class SealedColumn:
         return found
 
     @property
+    def waits(self) -> bool:
+        """Whether rows are changed one at a time, as others read and write them whole under a lock of their own."""
+        return self.table is provider_configs
+
+    @property
     def name(self) -> str:
         """The column's name for people, with its table's."""
         return f"{self.table.name}.{self.column.name}"
