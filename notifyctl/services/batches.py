@@ -9,6 +9,7 @@ from typing import Final
 from notifyctl.core.audit.words import Action
 from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.grant import release_refusal
 from notifyctl.services import notifications
 from notifyctl.services.bulk import Acted
 from notifyctl.services.presence import Problem
@@ -86,10 +87,12 @@ def pause(db: Database, ref: str) -> BatchReport:
 def resume(db: Database, ref: str) -> BatchReport:
     """Let a batch go on that is paused, beyond its canary, or cancelled. Raises NotFound.
 
-    What was cancelled of it stays so.
+    What was cancelled of it stays so. Raises NotAllowed for a restricted key: it may be of anybody.
     """
 
     def work(tx: Tx) -> BatchReport:
+        if barred := release_refusal(tx.actor.grant):
+            raise barred
         row = store.lock(tx, ref)
         _become(tx, row, None, "resume")
         parked.come_back(tx)  # the first of them; dispatchers do the others

@@ -197,6 +197,19 @@ def test_what_is_restored_or_put_forward_is_of_listed_users_only(
     assert (back.exit_code, results(back)[ids["anna"]], results(back)[ids["other"]]) == (6, "restored", "failed")
 
 
+@pytest.mark.parametrize("restriction", [("--only-to", "anna"), ("--dry-run-only",)])
+def test_a_batch_is_let_go_by_nobody_who_is_restricted(cli: Cli, restriction: tuple[str, ...]) -> None:
+    """What is in it was submitted by whoever could; to hold it is for anybody."""
+    (cli.home / "f.csv").write_text("user,channel,body\nbert,sms,x\n")
+    cli.call("send", "-f", "f.csv", "--batch", "spring").ok()
+    secret = key(cli, *restriction)
+    acting(cli, secret, "batches", "pause", "spring").ok()
+    refused(acting(cli, secret, "batches", "resume", "spring"), "is restricted")
+    (row,) = cli.call("batches", "list", "-o", "json").ok().json()
+    assert row["state"] == "paused"
+    cli.call("batches", "resume", "spring").ok()
+
+
 def test_for_show_only(cli: Cli, database: Database, people: dict[str, str], showing: str) -> None:
     """With --dry-run every road says what it would do; without, nothing is stored."""
     ids = ended(database, people)

@@ -12,8 +12,10 @@ from notifyctl.cli.noun import Noun
 from notifyctl.config import load
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.scope import ABOUT, OPEN, Scope, covers
+from notifyctl.services import beginnings as beginnings_of_services
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import api_keys, audit_logs, metadata, users
+from notifyctl.wiring import beginnings as completed
 from notifyctl.wiring.beginnings import beginnings
 from tests.cli.test_framework import LEAVES
 from tests.cli.test_guards import NEVER_OPEN, called, configured
@@ -238,6 +240,11 @@ def test_if_not_exists_looks_for_what_it_is_good(cli: Cli) -> None:
     assert (again["created"], again["id"]) == (False, made["id"])
     for other in ((), ("--scope", "users:read"), ("--scope", "users:read", "--scope", "keys:read", "--dry-run-only")):
         assert cli.call(*args, *other).exit_code == 5
+
+
+def test_every_kind_that_is_completed_has_a_scope() -> None:
+    """A kind that is added and forgotten here would be completed for nobody."""
+    assert set(completed._SCOPES) == set(beginnings_of_services._QUERIES)
 
 
 def test_completion_offers_only_what_the_key_may_see(cli: Cli) -> None:
