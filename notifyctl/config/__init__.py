@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from notifyctl.core.contact import CountryRules
     from notifyctl.core.policy import Policy
 
-DOCKER_SECRETS = Path("/run/secrets")
+HANDED_OVER = (Path("/run/secrets"), Path("/run/credentials"))
+"""Where Docker and systemd put what is secret before a service; systemd says it in CREDENTIALS_DIRECTORY, too."""
 PROVIDER_URLS = ("sendgrid", "twilio", "fcm")
 _KEYS = ("encryption_keys", "encryption_keys_file")
 _IN_FILES = ("database_url", "api_key")
@@ -311,8 +312,9 @@ def require_private(path: Path) -> None:
 
 
 def _is_handed_over(path: Path) -> bool:
-    folders = [DOCKER_SECRETS, *(Path(each) for each in [os.environ.get("CREDENTIALS_DIRECTORY")] if each)]
-    return any(path.absolute().is_relative_to(folder.absolute()) for folder in folders)
+    own = os.environ.get("CREDENTIALS_DIRECTORY")
+    folders = (*HANDED_OVER, *([Path(own)] if own else []))
+    return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
 _KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"

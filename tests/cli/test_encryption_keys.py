@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from notifyctl import config
 from notifyctl.core.sealing import Place, format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import provider_configs
@@ -49,6 +50,17 @@ def test_a_credential_of_systemd_is_taken_with_the_mode_it_has(sqlite_cli: Cli, 
     beside = _add(sqlite_cli, **{FILE: file, "CREDENTIALS_DIRECTORY": f"{folder}-of-another"})
     assert beside.exit_code == 4
     _add(sqlite_cli, **{FILE: file, "CREDENTIALS_DIRECTORY": str(folder)}).ok()
+
+
+def test_what_is_handed_over_is_taken_without_its_service(sqlite_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command finds it where Docker and systemd put it; a link from there to elsewhere is none of that."""
+    folder, elsewhere = sqlite_cli.home / "run", _keys(sqlite_cli.home / "elsewhere", ONE, mode=0o644)
+    assert {str(each) for each in config.HANDED_OVER} == {"/run/secrets", "/run/credentials"}
+    monkeypatch.setattr(config, "HANDED_OVER", (folder,))
+    file = _keys(folder / "keys", ONE, mode=0o444)
+    (folder / "link").symlink_to(elsewhere)
+    assert _add(sqlite_cli, **{FILE: str(folder / "link")}).exit_code == 4
+    _add(sqlite_cli, **{FILE: str(file)}).ok()
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
