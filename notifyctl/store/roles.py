@@ -74,7 +74,8 @@ def sql(prefix: str = PREFIX) -> str:
     """
     if not _NAME.fullmatch(prefix):
         raise UsageError(f"{prefix!r} is no beginning of a role's name", "a letter, then letters, digits and _")
-    return "\n".join([*_head(prefix), *_schema(prefix), *_owned(prefix), *_granted(prefix), "", "COMMIT;"])
+    tables = [*_owned(prefix), *_granted(prefix)]
+    return "\n".join([*_head(prefix), *_schema(prefix), *_where_there_are_tables(prefix, tables), "", "COMMIT;"])
 
 
 def _head(prefix: str) -> list[str]:
@@ -110,6 +111,18 @@ def _schema(prefix: str) -> list[str]:
         "  IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN",
         f"    EXECUTE format('GRANT {prefix}_owner TO %I', current_user);  -- others may give to their own only",
         "  END IF; END $$;",
+    ]
+
+
+def _where_there_are_tables(prefix: str, lines: list[str]) -> list[str]:
+    later = f"there are no tables yet: migrate up as a member of {prefix}_owner, then run this again"
+    return [
+        "",
+        "DO $$ BEGIN IF to_regclass('alembic_version') IS NULL THEN",
+        f"  RAISE NOTICE '{later}';",
+        "ELSE",
+        *(f"  {line}" if line else "" for line in lines),
+        "END IF; END $$;",
     ]
 
 
@@ -197,7 +210,9 @@ _HERE = text(
     " UNION ALL SELECT FROM pg_attribute c, aclexplode(c.attacl) a WHERE a.grantee = r.oid"
     " AND c.attrelid = ANY (SELECT to_regclass(t) FROM unnest(CAST(:tables AS text[])) AS u(t))"
     " UNION ALL SELECT FROM pg_proc p, aclexplode(p.proacl) a WHERE a.grantee = r.oid"
-    " AND p.pronamespace = CAST(current_schema() AS regnamespace) AND starts_with(p.proname, 'notifyctl_'))"
+    " AND p.pronamespace = CAST(current_schema() AS regnamespace) AND starts_with(p.proname, 'notifyctl_')"
+    " UNION ALL SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE a.grantee = r.oid"
+    " AND n.nspname = current_schema())"
     " ORDER BY r.rolname"
 )
 _NOT_OWNED = text(

@@ -249,6 +249,21 @@ def test_what_a_migration_makes_is_the_owners(owner_cli: Cli, urls: dict[str, st
     test_each_role_may_do_what_it_needs_and_nothing_else(urls, "operate")
 
 
+def test_roles_may_come_before_the_tables(postgresql_maker: PostgreSQLMaker, bare_cli: Cli) -> None:
+    """Then who migrates first makes them the owner's, what the roles lack is said, and the same SQL gives it."""
+    with postgresql_maker.empty() as url, roles.least_privileged(url) as urls:
+        bare_cli.env["NOTIFYCTL_DATABASE_URL"] = urls["owner"]
+        told = bare_cli.call("migrate", "up").ok().stderr
+        name = str(make_url(urls["owner"]).username).removesuffix("_login")
+        assert f"{name.removesuffix('_owner')}_dispatch (lacks" in told, told
+        with psycopg.connect(url, autocommit=True) as conn:
+            owners = conn.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            assert owners == [(name,)]
+            conn.execute(roles.roles_sql(name.removesuffix("_owner")).encode())
+        bare_cli.call("migrate", "roles").ok()
+        test_the_audit_trail_is_insert_only(urls, "operate")
+
+
 def test_a_prefix_that_is_no_name_is_refused(bare_cli: Cli) -> None:
     """It goes into SQL without quotes."""
     for prefix in ("a b", "a;DROP ROLE x", "", "1a", 'a"', "É"):

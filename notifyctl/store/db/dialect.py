@@ -384,9 +384,12 @@ _LACKING = text(
 
 
 _OWNER = text(
-    "SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner"
-    " WHERE c.oid = to_regclass('alembic_version') AND r.rolname <> current_user"
-    " AND shobj_description(r.oid, 'pg_authid') LIKE 'notifyctl owner:%' AND pg_has_role(r.oid, 'MEMBER')"
+    "SELECT r.rolname FROM pg_roles r WHERE r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER')"
+    " AND shobj_description(r.oid, 'pg_authid') LIKE 'notifyctl owner:%' AND CASE"
+    " WHEN to_regclass('alembic_version') IS NOT NULL THEN EXISTS"
+    " (SELECT FROM pg_class c WHERE c.oid = to_regclass('alembic_version') AND c.relowner = r.oid)"
+    " ELSE EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = current_schema()"
+    " AND a.grantee = r.oid AND a.privilege_type = 'CREATE') END LIMIT 1"
 )
 
 
