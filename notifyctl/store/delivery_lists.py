@@ -171,7 +171,7 @@ def figures(tx: Tx, webhook_id: str, since: int) -> Figures:
     recent = select(
         func.count(case((d.delivered, 1))),
         func.count(case((d.ended == GIVEN_UP, 1))),
-        func.avg(case((d.delivered, d.delivered_at - d.created_at))),
+        func.avg(case((d.delivered & ~d.is_replay, d.delivered_at - d.created_at))),  # one sent again was not slow
     ).where(mine, *conditions(DeliveryFilter(since=since), tx.now))
     to_try = select(func.count(), func.min(d.next_retry_at)).where(mine, d.next_retry_at.is_not(None))
     delivered, given_up, latency = tx.execute(recent).one()

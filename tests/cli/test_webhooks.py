@@ -260,6 +260,26 @@ def test_show(cli: Cli, database: Database) -> None:
     assert hooks(cli, "show", "nothing").exit_code == 3
 
 
+def test_how_a_webhook_fares(cli: Cli, database: Database, anna: str) -> None:
+    """Of the last day: how many of a hundred arrived, and after how long; what was sent again was not slow."""
+    hook = seed.webhook(database, anna, name="w")
+    tell(cli, database, anna, 5)
+    rows = seed.deliveries(database, webhook_id=hook)
+    fates: list[dict[str, Any]] = [
+        {"delivered": True, "delivered_at": rows[0].created_at + 500},
+        {"delivered": True, "delivered_at": rows[1].created_at + 90_000_000, "is_replay": True},
+        {"ended": "given_up"},
+        {"delivered": True, "delivered_at": rows[3].created_at, "created_at": rows[3].created_at - 90_000_000},
+    ]
+    d = webhook_deliveries.c
+    for row, values in zip(rows, fates, strict=False):
+        values = {"next_retry_at": None, **values}
+        database.write(lambda tx, r=row, v=values: tx.execute(update(webhook_deliveries).where(d.id == r.id).values(v)))  # type: ignore[misc]
+    found = hooks(cli, "show", "w", "-o", "json").ok().json()
+    assert (found["delivered_24h"], found["given_up_24h"], found["waiting"]) == (2, 1, 1)
+    assert (found["success"], found["latency_ms"]) == (66.7, 500)
+
+
 def test_a_key_that_only_looks_does_not_see_the_url(cli: Cli, database: Database) -> None:
     """To know it is to be able to write there."""
     made(cli)
