@@ -24,8 +24,9 @@ from notifyctl.store.sealed import SealedValue
 
 BATCH = 200
 PASSES = 20
-PATIENCE_S = 15.0
-"""How long dispatchers are waited for that have not said yet that they have a key: they say it every five seconds."""
+PATIENCE_S = 35.0
+"""How long dispatchers are waited for: they say every five seconds which keys they have, and one that was killed counts
+as living for half a minute."""
 NAMED = 20
 LOOK_S = 0.5
 
