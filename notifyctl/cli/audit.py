@@ -167,7 +167,7 @@ def verify(
     """Say whether the trail is whole: what was changed, removed, moved, forged; exit 7 where anything was.
 
     Each row is held against its own MAC and the chain, and the chain against anchors. What is not sealed yet, and what
-    no anchor covers yet, is counted and no fault.
+    no anchor covers yet, is counted and no fault; rows that SQL wrote are listed until they are sealed.
     """
     with invocation(ctx) as run:
         found, known = list[TrailFinding](), _anchors(run, anchors or [])
@@ -176,7 +176,7 @@ def verify(
         if run.out.form in ("json", "yaml") and run.out.fields is None:
             run.out.document({**_document(verdict), "faults": [each._asdict() for each in found]})
         else:
-            run.out.records(found, _FINDINGS, id_name="audit_id")
+            run.out.records([*found, *_not_sealed(verdict)], _FINDINGS, id_name="audit_id")
         for each in _told(verdict):
             run.out.say(each)
         if found:
@@ -248,7 +248,7 @@ def _anchors(run: Invocation, named: list[str]) -> list[Anchor]:
 
 
 def _document(verdict: TrailVerdict) -> dict[str, Any]:
-    names = ("sealed", "unsealed", "without_mac", "purged", "last", "anchors", "anchored", "not_anchored")
+    names = ("sealed", "unsealed", "without_mac", "purged", "last", "anchors", "anchored", "not_anchored", "not_sealed")
     return {"whole": verdict.faults == 0, **{name: getattr(verdict, name) for name in names}}
 
 
@@ -263,6 +263,13 @@ def _told(verdict: TrailVerdict) -> list[str]:
         covered = f"after position {verdict.anchored:,}" if verdict.anchored else "at all"
         said.append(f"{verdict.not_anchored:,} that no anchor covers {covered}: notifyctl audit anchor")
     return said
+
+
+def _not_sealed(verdict: TrailVerdict) -> list[SimpleNamespace]:
+    message = "not sealed yet, and written without a MAC"
+    return [
+        SimpleNamespace(fault="not_sealed", position=None, audit_id=id_, message=message) for id_ in verdict.not_sealed
+    ]
 
 
 def _faults(found: list[TrailFinding]) -> str:

@@ -438,8 +438,12 @@ def test_what_sql_submits_is_authenticated_by_its_seal(cli: Cli, postgresql_url:
     with database.read() as tx:
         assert entry["actor"] == tx.execute(text("SELECT session_user")).scalar_one()
     assert (entry["mac"], entry["actor_id"], entry["position"]) == (None, None, None)
+    assert report["not_sealed"] == [entry["id"]]
+    listed = cli.call("audit", "verify", "-o", "csv").ok().stdout.splitlines()
+    assert [line.split(",")[:3] for line in listed[1:]] == [["not_sealed", "", entry["id"]]]
     cli.call("audit", "seal").ok()
-    assert _verify(cli).json()["unsealed"] == 0
+    report = _verify(cli).json()
+    assert (report["unsealed"], report["not_sealed"]) == (0, [])
     _run(database, "UPDATE audit_logs SET actor = 'somebody' WHERE id = :id", id=entry["id"])
     assert _faults(_verify(cli)) == [("changed", entry["id"])]
     database.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -64,7 +64,10 @@ class Purged(NamedTuple):
 
 @dataclass(slots=True)
 class TrailVerdict:
-    """What was looked at, in numbers: `anchored` is the last position that an anchor covers; 0: none."""
+    """What was looked at, in numbers: `anchored` is the last position that an anchor covers; 0: none.
+
+    `not_sealed` are the rows that nothing authenticates yet: they have neither a seal nor a MAC of their own.
+    """
 
     sealed: int = 0
     unsealed: int = 0
@@ -74,6 +77,7 @@ class TrailVerdict:
     anchors: int = 0
     anchored: int = 0
     faults: int = 0
+    not_sealed: list[str] = field(default_factory=list)
 
     @property
     def not_anchored(self) -> int:
@@ -108,7 +112,10 @@ class Chain:
     def loose(self, stored: Stored) -> Iterator[TrailFinding]:
         """Look at a row that is not sealed yet."""
         self.verdict.unsealed += 1
-        yield from self._counted(self._own(None, stored, body(stored.row)))
+        found = list(self._counted(self._own(None, stored, body(stored.row))))
+        if stored.row["mac"] is None and not found:
+            self.verdict.not_sealed.append(stored.row["id"])
+        yield from found
 
     def end(self) -> Iterator[TrailFinding]:
         """Look at what the anchors say of positions that were not reached."""
