@@ -25,10 +25,10 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    text,
 )
 from sqlalchemy.types import Text, TypeEngine
 
+from notifyctl.store.db.catalog import LACKING, OWNER
 from notifyctl.store.db.functions import SERVER_CLOCK_MS
 from notifyctl.store.db.literals import array_literal
 
@@ -249,7 +249,7 @@ class _PostgreSQL(Dialect):
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
 
     def become_owner(self, conn: Connection) -> None:
-        owner = conn.execute(_OWNER).scalar()
+        owner = conn.execute(OWNER).scalar()
         if owner is not None:
             conn.execute(select(func.set_config("role", owner, True)))  # True: SET LOCAL
 
@@ -263,7 +263,7 @@ class _PostgreSQL(Dialect):
     def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
         asked = [(table, right) for table, some in rights.items() for right in some]
         tables, verbs = (array_literal(each) for each in zip(*asked, strict=True))
-        found = conn.execute(_LACKING, {"tables": tables, "rights": verbs})
+        found = conn.execute(LACKING, {"tables": tables, "rights": verbs})
         return [f"{right} ON {table}" for table, right in found]
 
     def dangling(self, conn: Connection) -> list[str]:
@@ -374,22 +374,6 @@ class _SQLite(Dialect):
 
 _NOTIFY = select(
     func.pg_notify(cast(bindparam("channel"), Text), func.unnest(cast(bindparam("payloads"), ARRAY(Text))))
-)
-
-# A table that is not there is no matter of rights.
-_LACKING = text(
-    "SELECT t, r FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS asked(t, r)"
-    " WHERE NOT coalesce(has_table_privilege(to_regclass(t)::oid, r), true) ORDER BY t, r"
-)
-
-
-_OWNER = text(
-    "SELECT r.rolname FROM pg_roles r WHERE r.rolname <> current_user AND pg_has_role(r.oid, 'MEMBER')"
-    " AND shobj_description(r.oid, 'pg_authid') LIKE 'notifyctl owner:%' AND CASE"
-    " WHEN to_regclass('alembic_version') IS NOT NULL THEN EXISTS"
-    " (SELECT FROM pg_class c WHERE c.oid = to_regclass('alembic_version') AND c.relowner = r.oid)"
-    " ELSE EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = current_schema()"
-    " AND a.grantee = r.oid AND a.privilege_type = 'CREATE') END LIMIT 1"
 )
 
 
