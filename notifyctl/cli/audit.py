@@ -22,7 +22,7 @@ from notifyctl.core.audit import anchoring
 from notifyctl.core.audit.chain import TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.audit.sealing import Anchor
-from notifyctl.core.audit.words import WORDS
+from notifyctl.core.audit.words import ACTIONS, RESOURCES, WORDS
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import AnswerIsNo
 from notifyctl.core.scope import OPEN, Scope
@@ -89,16 +89,36 @@ _ANCHOR = (Field("position", FieldKind.NUMBER), Field("seal"), Field("at", Field
 _PURGED = (Field("removed", FieldKind.NUMBER), Field("through", FieldKind.NUMBER))
 
 
+def _completed_actions(incomplete: str) -> list[str]:
+    return [action for action in ACTIONS if action.startswith(incomplete)]
+
+
+def _completed_resources(incomplete: str) -> list[str]:
+    return [resource for resource in RESOURCES if resource.startswith(incomplete)]
+
+
 def _filters(
     user: Annotated[
         str | None, typer.Option("--user", metavar="USER", help="Done by this user, or operator (person@host).")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", metavar="ID", help="Done with this API key.")] = None,
     action: Annotated[
-        str | None, typer.Option("--action", metavar="ACTION", help="This action: audit actions lists them.")
+        str | None,
+        typer.Option(
+            "--action",
+            metavar="ACTION",
+            autocompletion=_completed_actions,
+            help="This action: audit actions lists them.",
+        ),
     ] = None,
     resource: Annotated[
-        str | None, typer.Option("--resource", metavar="TYPE[/ID]", help="Done to such a thing, or to this one.")
+        str | None,
+        typer.Option(
+            "--resource",
+            metavar="TYPE[/ID]",
+            autocompletion=_completed_resources,
+            help="Done to such a thing, or to this one.",
+        ),
     ] = None,
     since: Annotated[
         Any, typer.Option("--since", metavar="T", parser=parse_since, help="Done at or after: a time, or 2h ago.")
