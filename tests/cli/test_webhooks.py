@@ -271,10 +271,8 @@ def test_how_a_webhook_fares(cli: Cli, database: Database, anna: str) -> None:
         {"ended": "given_up"},
         {"delivered": True, "delivered_at": rows[3].created_at, "created_at": rows[3].created_at - 90_000_000},
     ]
-    d = webhook_deliveries.c
     for row, values in zip(rows, fates, strict=False):
-        values = {"next_retry_at": None, **values}
-        database.write(lambda tx, r=row, v=values: tx.execute(update(webhook_deliveries).where(d.id == r.id).values(v)))  # type: ignore[misc]
+        written(database, row.id, **{"next_retry_at": None, **values})
     found = hooks(cli, "show", "w", "-o", "json").ok().json()
     assert (found["delivered_24h"], found["given_up_24h"], found["waiting"]) == (2, 1, 1)
     assert (found["success"], found["latency_ms"]) == (66.7, 500)
@@ -307,6 +305,12 @@ def tell(cli: Cli, database: Database, user_id: str, count: int = 1, **values: A
     changes = [Bury(of=Row(id_, None, "sendgrid", Channel.EMAIL, 1_000), **rest, **why) for id_ in found]
     database.write(lambda tx: apply(tx, changes))
     return found
+
+
+def written(database: Database, id_: str, **values: Any) -> None:
+    """Write columns of a delivery."""
+    which = webhook_deliveries.c.id == id_
+    database.write(lambda tx: tx.execute(update(webhook_deliveries).where(which).values(values)))
 
 
 # Changing
@@ -374,24 +378,28 @@ def test_disable_keeps_what_happens_and_enable_sends_it(cli: Cli, database: Data
 
 def test_enable_sends_what_was_not_delivered_since_the_failures_began(cli: Cli, database: Database, anna: str) -> None:
     """What happened before they began and was tried when they did is among it; what had been given up before is not."""
-    began = 10_000_000
+    began, day = 10**9, 86_400_000
     hook = seed.webhook(database, anna, name="w", failing_since=began, failures_apart=3, failure_counted_at=began)
-    tell(cli, database, anna, 4)
-    tried = [{"at": began - 5_000, "ms": 1, "status": 500}, {"at": began, "ms": 1, "status": 500}]
-    cases: list[dict[str, Any]] = [
-        {"created_at": began - 9_000, "attempts": json.dumps(tried), "ended": "given_up"},
-        {"created_at": began - 9_000, "attempts": json.dumps(tried[:1]), "ended": "given_up"},
-        {"created_at": began + 1, "attempts": json.dumps(tried), "ended": "given_up"},
-        {"created_at": began + 2, "delivered": True},
+    earlier = [{"at": began - 5_000, "ms": 1, "status": 500}]
+    tried = [*earlier, {"at": began - 30, "ms": 30, "status": 500}]
+    cases: list[tuple[bool, dict[str, Any]]] = [
+        (True, {"created_at": began - 9 * day, "attempts": json.dumps(tried), "ended": "given_up"}),
+        (False, {"created_at": began - 9_000, "attempts": json.dumps(earlier), "ended": "given_up"}),
+        (True, {"created_at": began - 9 * day, "attempts": json.dumps(earlier), "ended": "disabled"}),
+        (True, {"created_at": began - 9_000, "ended": "disabled", "attempt_count": 0}),
+        (False, {"created_at": began - 9 * day, "ended": "disabled", "attempt_count": 0}),
+        (True, {"created_at": began - 9 * day, "ended": "disabled", "is_replay": True}),
+        (True, {"created_at": began + 1, "attempts": json.dumps(tried), "ended": "given_up"}),
+        (False, {"created_at": began + 2, "delivered": True}),
     ]
-    d = webhook_deliveries.c
+    tell(cli, database, anna, len(cases))
     rows = seed.deliveries(database, webhook_id=hook)
-    for row, values in zip(rows, cases, strict=True):
-        values = {"next_retry_at": None, "attempt_count": 10, **values}
-        database.write(lambda tx, r=row, v=values: tx.execute(update(webhook_deliveries).where(d.id == r.id).values(v)))  # type: ignore[misc]
-    assert hooks(cli, "enable", "w", "--redeliver", "-o", "json").ok().json()["queued"] == 2
+    for row, (_, values) in zip(rows, cases, strict=True):
+        written(database, row.id, **{"next_retry_at": None, "attempt_count": 10, **values})
+    expected = [is_owed for is_owed, _ in cases]
+    assert hooks(cli, "enable", "w", "--redeliver", "-o", "json").ok().json()["queued"] == sum(expected)
     after = {each.id: each.next_retry_at is not None for each in seed.deliveries(database)}
-    assert [after[row.id] for row in rows] == [True, False, True, False]
+    assert [after[row.id] for row in rows] == expected
     with database.read() as tx:
         found = store.find(tx, hook).webhook
     assert (found.failing_since, found.failures_apart, found.failure_counted_at) == (None, 0, None)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import BigInteger, or_, select, update
 
 from notifyctl.core.webhook.attempt import DISABLED, past
+from notifyctl.core.webhook.schedule import LONGEST_WISH_MS
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import deliveries
 from notifyctl.store.schema.tables import webhook_deliveries
 
-LIFE_MS = 4 * 86_400_000
-"""Longer than a delivery is tried for, unless its receiver asks for less again and again."""
+LONGEST_WAIT_MS = 2 * LONGEST_WISH_MS
+"""Longer than any wait between two attempts."""
 AT_ONCE_PER_S = 1_000_000.0
 
 d = webhook_deliveries.c
@@ -24,10 +26,10 @@ def owed(tx: Tx, webhook_id: str, since: int, interval_ms: float) -> int:
 
     That is what happened since then, and what happened before and was still tried, or waited when it was disabled.
     """
-    before = select(d.id, d.attempts, d.ended).where(
-        d.webhook_id == webhook_id, ~d.delivered, d.created_at >= since - LIFE_MS, d.created_at < since
+    before = select(d.id, d.created_at, d.attempts, d.ended, d.is_replay).where(
+        d.webhook_id == webhook_id, ~d.delivered, d.created_at < since
     )
-    tried = [row.id for row in tx.execute(before) if row.ended == DISABLED or _last_at(row.attempts) >= since]
+    tried = [row.id for row in tx.execute(before) if _was_on_its_way(row, since)]
     rate = 1_000 / interval_ms if interval_ms else AT_ONCE_PER_S
     return deliveries.requeue(tx, webhook_id, since, rate, tried)
 
@@ -55,8 +57,15 @@ def again(tx: Tx, wanted: Sequence[tuple[str, int]]) -> set[str]:
     return set(tx.execute(queued.returning(d.id)).scalars())
 
 
+def _was_on_its_way(row: Any, since: int) -> bool:
+    """Return whether a delivery of what happened before was not over by then."""
+    last = _last_at(row.attempts)
+    waited = row.is_replay or max(row.created_at, last) >= since - LONGEST_WAIT_MS
+    return last >= since or (row.ended == DISABLED and waited)
+
+
 def _last_at(attempts: str | None) -> int:
-    """Return when the last attempt began; 0 without one."""
+    """Return when the last attempt ended, which is when failures are counted; 0 without one."""
     tries = past(attempts)
-    at = tries[-1].get("at") if tries else None
-    return at if isinstance(at, int) else 0
+    at, ms = (tries[-1].get(name) for name in ("at", "ms")) if tries else (0, 0)
+    return at + ms if isinstance(at, int) and isinstance(ms, int) else 0
