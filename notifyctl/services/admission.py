@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import IntegrityError
+
 from notifyctl.core import apikey, userlimit
 from notifyctl.core.errors import (
     DatabaseReadOnly,
@@ -150,7 +152,7 @@ def _count(tx: Tx, key: Credential, limit: int) -> None:
 def note_refusal(db: Database, refusal: KeyRefusal, wanted: Scope | None, agent: str | None) -> None:
     """Note what an API key was refused, once a minute at most; never at the cost of anything else."""
     log.info("API key %s refused: %s", refusal.key_id or "(unknown)", refusal.reason)
-    with suppress(NotifyctlError):
+    with suppress(NotifyctlError, IntegrityError):  # the latter where the key is deleted at this moment
         with db.read() as tx:
             if refusals.is_noted(tx, refusal):
                 return

@@ -88,6 +88,7 @@ def looks(ids: dict[str, str]) -> Iterator[tuple[str, ...]]:
         yield ("send", "jane", *more, "--body", "b", "--dry-run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_no_command_shows_an_address(cli: Cli, ids: dict[str, str]) -> None:
     """In every format that it has: addresses of all channels, in fields of their own, in contents and in messages."""

@@ -107,6 +107,7 @@ def changed(database: Database) -> dict[str, int]:
         return {name: tx.execute(select(func.count()).select_from(t)).scalar_one() for name, t in tables.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_every_command_asks_for_its_scope(cli: Cli, database: Database) -> None:
     """No key where one is required, revoked, expired, all scopes but those that cover it: 4, and nothing is done.
