@@ -80,7 +80,7 @@ def _event(event: AuditEntry) -> dict[str, Any]:
 
 def _told(run: Invocation, event: AuditEntry) -> str:
     """Return one event of a webhook's timeline: when, what, why, who."""
-    why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "user_id")
+    why = event.reason or event.changes.get("reason") or ", ".join(name for name in event.changes if name != "user_id")
     who = event.actor or event.user_agent or "-"
     return f"{run.out.time(event.created_at)}  {event.action:<9}  {why or '-'}  ({who})"
 

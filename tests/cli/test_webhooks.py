@@ -278,6 +278,13 @@ def test_how_a_webhook_fares(cli: Cli, database: Database, anna: str) -> None:
     assert (found["success"], found["latency_ms"]) == (66.7, 500)
 
 
+def test_why_it_was_done_is_told(cli: Cli) -> None:
+    """What was said with an act stands beside it, for whoever looks at the webhook."""
+    made(cli)
+    hooks(cli, "disable", "example.org", "--reason", "moves to another host").ok()
+    assert "moves to another host" in hooks(cli, "show", "example.org", "-o", "table").ok().stdout
+
+
 def test_a_key_that_only_looks_does_not_see_the_url(cli: Cli, database: Database) -> None:
     """To know it is to be able to write there."""
     made(cli)
@@ -465,6 +472,7 @@ def test_delete_always_asks(cli: Cli, database: Database) -> None:
     assert "anna/example.org" in refused.stderr and "1 of them did not arrive" in refused.stderr
     typed = cli.type("webhooks", "delete", "example.org", keys="n\n")
     assert typed.exit_code == 2
+    assert (typed.stdout, len(ids(cli))) == ("", 1)
     hooks(cli, "delete", "example.org", "--yes").ok()
     assert (ids(cli), seed.deliveries(database)) == ([], [])
     assert trail(database)[-1] == ("delete", {"name": ["example.org", None], "host": ["example.org", None]})
