@@ -27,6 +27,13 @@ _OWED = """
     FROM notifications LIMIT {most}"""
 
 
+# Webhooks that are owed nothing.
+_IDLE = """
+    INSERT INTO notification_webhooks (id, user_id, url, secret_key, events, name, created_at, updated_at)
+    SELECT '{prefix}' || substr(id, 13), '{user}', 'https://example.org/', 'sealed', '["notification.*"]', id, 1, 1
+    FROM notifications LIMIT 2000"""
+
+
 def owe(db: Database, webhook_id: str, due: str, most: int = -1, **values: Any) -> None:
     """Write a delivery of each notification, or of as many, all made at one moment, as by a bulk act."""
     plain = {"attempts": 0, "delivered": "false", "replay": "false", **values}
@@ -42,6 +49,8 @@ def test_21_a_claim_of_deliveries_stays_flat(room: None, database: Database, tel
     seed.provider(database)
     seed.pending(database, anna, count=size)
     one, other = seed.webhook(database, anna), seed.webhook(database, anna)
+    idle = _IDLE.format(prefix=uuid.uuid4().hex[:12], user=anna)
+    database.write(lambda tx: tx.execute(text(idle)))
     owe(database, one, "NULL", delivered="true")
     owe(database, one, f"{NOW + HOUR_MS}", attempts=2)
     owe(database, one, f"{NOW + HOUR_MS}", attempts=2, replay="true")

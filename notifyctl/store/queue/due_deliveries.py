@@ -137,7 +137,7 @@ def _claiming(dialect: Dialect) -> Select[Any]:
 
 def _receivers(dialect: Dialect) -> CTE:
     """Return the webhooks with something due that do not rest, and how much of each may be taken (`share`)."""
-    v = dialect.rowset("v", _ROOM)
+    queued, v = _queued(), dialect.rowset("v", _ROOM)
     room = func.coalesce(v.c.room, bindparam("usual", type_=Integer))
     least, needed = bindparam("least_ms", type_=BigInteger), 2_000 * w.timeout_seconds + LEASE_MARGIN_MS
     found = (
@@ -147,11 +147,24 @@ def _receivers(dialect: Dialect) -> CTE:
             case((w.slowed > 0, 1), else_=room).label("share"),
             case((needed > least, needed), else_=least).label("lease_ms"),
         )
-        .select_from(notification_webhooks.outerjoin(v, v.c.id == w.id))
+        .select_from(queued.join(notification_webhooks, w.id == queued.c.webhook_id).outerjoin(v, v.c.id == w.id))
         .where(w.is_active, ~_rests(), room > 0)
         .where(or_(_has_due(~d.is_replay), _has_due(d.is_replay)))
     )
     return dialect.pass_gently(found, notification_webhooks).cte("receivers").prefix_with("MATERIALIZED")
+
+
+def _queued() -> CTE:
+    """Return the webhooks that are owed something, now or later, from one to the next in the index of what is owed.
+
+    Of those that are owed nothing there may be very many.
+    """
+    x = webhook_deliveries.alias("owed").c
+    found = select(func.min(d.webhook_id, type_=ID).label("webhook_id")).where(d.next_retry_at.is_not(None))
+    queued = found.cte("queued", recursive=True)
+    after = select(func.min(x.webhook_id)).where(x.next_retry_at.is_not(None), x.webhook_id > queued.c.webhook_id)
+    following = after.correlate(queued).scalar_subquery()
+    return queued.union_all(select(following).where(queued.c.webhook_id.is_not(None)))
 
 
 def _has_due(kind: ColumnElement[bool]) -> ColumnElement[bool]:
