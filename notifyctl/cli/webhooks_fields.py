@@ -122,7 +122,8 @@ def hand_over(
 ) -> None:
     """Show what was made (`did`, in words), with its secret where that is new and was not written to a file."""
     if run.out.form == SECRET:
-        run.out.write(made.secret or "")
+        if made.secret is not None:  # who gave it has it
+            run.out.write(made.secret)
     elif secret_file is not None or made.secret is None:
         run.out.record(made, shown, told=did)
         if secret_file is not None:

@@ -140,6 +140,10 @@ def test_a_secret_of_ones_own(cli: Cli, database: Database) -> None:
         refused = hooks(cli, "create", "anna", URL, "--event", "sent", "--name", "b", "--secret", "-", input=text)
         assert (refused.exit_code, reason in refused.stderr) == (2, True)
         assert text[6:] not in refused.stderr
+    alone = hooks(
+        cli, "create", "anna", URL, "--event", "sent", "--name", "c", "--secret", "-", "-o", "secret", input=OWN
+    )
+    assert alone.ok().stdout == ""  # who gave it has it
     argument = hooks(cli, "create", "anna", URL, "--event", "sent", "--name", "b", f"--secret={OWN}")
     assert (argument.exit_code, OWN[6:] in argument.stderr) == (2, False)
 
