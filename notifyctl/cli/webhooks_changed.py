@@ -80,14 +80,21 @@ def enable(
             "--rate", metavar="N/s", parser=interval, help="So many of these a second: 50/s, 100/m.  [no limit]"
         ),
     ] = None,
+    confirm: Confirm = None,
 ) -> None:
     """Tell a webhook again what becomes of notifications; what failed before counts no more.
 
-    What is sent again stands behind what is new.
+    What is sent again stands behind what is new; on a protected profile that is to be confirmed.
     """
     with invocation(ctx) as run:
         if rate is not None and not redeliver:
             raise UsageError("--rate goes with --redeliver")
+        if redeliver and run.settings.protected:
+            found = hookchanges.find(run.system.db, webhook)
+            question = (
+                f"Enable webhook {_called(found)}, and send again of the {found.undelivered:,} that did not arrive?"
+            )
+            run.confirm(question, yes=False, confirm=confirm, bulk=True)
         done = hookchanges.enable(run.system.db, webhook, redeliver=redeliver, interval_ms=rate or 0.0)
         run.out.record(done, ENABLED, told=_in_words(done, "enabled"))
         if redeliver:

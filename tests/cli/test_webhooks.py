@@ -387,6 +387,22 @@ def test_disable_keeps_what_happens_and_enable_sends_it(cli: Cli, database: Data
     assert hooks(cli, "enable", "example.org", "--redeliver").exit_code == 5
 
 
+def test_what_is_protected_wants_to_be_confirmed(cli: Cli, database: Database) -> None:
+    """To send again is an act on many, and to delete one that cannot be taken back."""
+    row = made(cli)
+    hooks(cli, "disable", "example.org").ok()
+    tell(cli, database, row["user_id"])
+    (cli.home / "config.toml").write_text('profile = "prod"\n[profiles.prod]\nprotected = true\n')
+    cli.env["NOTIFYCTL_CONFIG"] = str(cli.home / "config.toml")
+    agreed = ("--confirm", "prod", "--reason", "its receiver is back")
+    for args in (("enable", "example.org", "--redeliver"), ("delete", "example.org", "--yes")):
+        assert hooks(cli, *args).exit_code == 2
+    assert hooks(cli, "list", "-o", "json").ok().json()[0]["state"] == "disabled"
+    hooks(cli, "enable", "example.org", "--redeliver", *agreed).ok()
+    assert [each.is_replay for each in seed.deliveries(database)] == [True]
+    hooks(cli, "delete", "example.org", *agreed[:2]).ok()
+
+
 def test_enable_sends_what_was_not_delivered_since_the_failures_began(cli: Cli, database: Database, anna: str) -> None:
     """What happened before they began and was tried when they did is among it; what had been given up before is not."""
     began, day = 10**9, 86_400_000
