@@ -80,17 +80,24 @@ class TrailKeeper:
             log.warning("the audit trail was not tended", exc_info=True)
 
     async def _anchor(self) -> None:
-        if not self._terms.places or not await self._threads.read(self._is_due):
-            return
-        made = await self._threads.read(_end)
+        made, places = await self._threads.read(self._due) if self._terms.places else (None, [])
         if made is not None:
-            await asyncio.gather(*(self._keep(place, made) for place in self._terms.places))
+            await asyncio.gather(*(self._keep(place, made) for place in places))
 
-    def _is_due(self, tx: Tx) -> bool:
-        last, head = trail.last_anchor(tx), trail.head(tx)
-        if head is None or last is None:
-            return head is not None
-        return head.position > last.position and not 0 <= tx.now - last.created_at < self._terms.every_ms
+    def _due(self, tx: Tx) -> tuple[Anchor | None, list[str]]:
+        """Return the end of the chain, and the places where it is to be kept by now: each has times of its own."""
+        head = trail.head(tx)
+        if head is None:
+            return None, []
+        return Anchor(head.position, head.value, tx.now), [
+            place for place in self._terms.places if self._is_due(tx, place, head.position)
+        ]
+
+    def _is_due(self, tx: Tx, place: str, position: int) -> bool:
+        last = trail.last_anchor(tx, place)
+        if last is None:
+            return True
+        return position > last.position and not 0 <= tx.now - last.created_at < self._terms.every_ms
 
     async def _keep(self, place: str, made: Anchor) -> None:
         """Let a place keep an anchor, and note that it did; one that still has not kept the last one gets no other."""
@@ -139,11 +146,6 @@ def append(path: Path, said: str) -> None:
             os.fsync(file)
     finally:
         os.close(file)
-
-
-def _end(tx: Tx) -> Anchor | None:
-    last = trail.head(tx)
-    return None if last is None else Anchor(last.position, last.value, tx.now)
 
 
 def _words(error: Exception) -> str:

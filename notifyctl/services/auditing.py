@@ -153,14 +153,21 @@ def verify(
 
 def problems(tx: Tx, terms: AnchorTerms | None) -> list[Problem]:
     """Return whether an anchor that a dispatcher was to write is overdue: something was done that none covers."""
-    if terms is None or not terms.places:
+    if terms is None:
         return []
-    last, since = trail.last_anchor(tx), trail.uncovered_since(tx)
-    if since is None or tx.now - since <= OVERDUE * terms.every_ms:
-        return []
+    return [_overdue(tx, place) for place in terms.places if _is_overdue(tx, place, terms.every_ms)]
+
+
+def _is_overdue(tx: Tx, place: str, every_ms: int) -> bool:
+    since = trail.uncovered_since(tx, place)
+    return since is not None and tx.now - since > OVERDUE * every_ms
+
+
+def _overdue(tx: Tx, place: str) -> Problem:
+    last = trail.last_anchor(tx, place)
     when_last = "none was ever written" if last is None else f"the last one is {show_ms(tx.now - last.created_at)} old"
-    said = f"an anchor of the audit trail is overdue ({', '.join(terms.places)}): {when_last}"
-    return [Problem("anchor_overdue", said, "notifyctl dispatch writes them; notifyctl audit anchor, by hand")]
+    said = f"an anchor of the audit trail is overdue ({place}): {when_last}"
+    return Problem("anchor_overdue", said, "notifyctl dispatch writes them; notifyctl audit anchor, by hand")
 
 
 def purge(db: Database, keyring: Keyring, older_than_ms: int) -> PurgeReport:

@@ -154,17 +154,17 @@ def anchors(tx: Tx) -> list[Anchor]:
     return [Anchor(*row) for row in tx.execute(select(c.position, c.seal, c.created_at).order_by(c.position))]
 
 
-def last_anchor(tx: Tx) -> Kept | None:
-    """Return the anchor that was written last to where a profile says."""
+def last_anchor(tx: Tx, place: str) -> Kept | None:
+    """Return the anchor that was written last to a place that a profile names."""
     c = audit_anchors.c
-    latest = select(c.position, c.seal, c.kept_in, c.created_at).where(c.kept_in != "stdout")
+    latest = select(c.position, c.seal, c.kept_in, c.created_at).where(c.kept_in == place)
     row = tx.execute(latest.order_by(c.created_at.desc()).limit(1)).first()
     return None if row is None else Kept(*row)
 
 
-def uncovered_since(tx: Tx) -> int | None:
-    """Return since when there is something that no anchor which left the database covers (milliseconds)."""
-    last, end = last_anchor(tx), head(tx)
+def uncovered_since(tx: Tx, place: str) -> int | None:
+    """Return since when there is something that no anchor at a place covers (milliseconds)."""
+    last, end = last_anchor(tx, place), head(tx)
     covered = 0 if last is None else last.position
     sealed_at = None
     if end is not None and end.position > covered:

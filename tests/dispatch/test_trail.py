@@ -98,6 +98,26 @@ def test_a_place_that_fails_costs_nothing_else(cli: Cli, database: Database, anc
     assert _noted(database) == []
 
 
+def test_one_place_that_fails_is_not_covered_by_another(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """It is tried again, though the other one has its anchor; and overdue, though the other one is not."""
+    folder = tmp_path / "later"
+    _configured(cli, f'file = "{folder / "anchors"}", command = "true", every = "1s"')
+    cli.call("dispatch", "--once").ok()
+    [(place, position)] = _noted(database)
+    assert place == "command"
+    with database.read() as tx:
+        first = tx.execute(select(func.min(audit_seals.c.sealed_at))).scalar_one()
+    while database.moment() <= first + 2_000:
+        time.sleep(0.05)
+    problems = cli.call("status", "-o", "json").ok().json()["problems"]
+    assert [each["message"] for each in problems if each["code"] == "anchor_overdue"] == [
+        "an anchor of the audit trail is overdue (file): none was ever written"
+    ]
+    folder.mkdir()
+    cli.call("dispatch", "--once").ok()
+    assert _noted(database) == [("command", position), ("file", position)]
+
+
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_place_that_hangs_holds_up_nobody(cli: Cli, database: Database, tmp_path: Path) -> None:
     """A file that cannot be opened for ever: the run ends all the same."""
