@@ -88,6 +88,31 @@ def _ended(victim: Dispatching) -> bool:
     return victim.process.exitcode == -9
 
 
+@sizes(200, 3_000)
+def test_3_without_faults_each_is_told_once(scene: Scene, tell: Tell, size: int) -> None:
+    """Three dispatchers share two webhooks: nobody is told anything twice, and SIGTERM leaves no lease."""
+    scene.call_loopback()
+    scene.patience(30)
+    with ExitStack() as stack:
+        receivers = [stack.enter_context(Receiver()) for _ in range(2)]
+        for receiver in receivers:
+            webhook(scene.db, scene.anna, receiver.url, timeout_seconds=30)
+        dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(3)]
+        scene.seed(size)
+        scene.wait(lambda: _all_told(scene), 120)
+        reports = [each.stop() for each in dispatchers]
+        told = [receiver.ids() for receiver in receivers]
+    delivered = sum(each["webhooks"]["delivered"] for each in reports)
+    tell(
+        "3 no faults: webhooks",
+        {"delivered": delivered, "told twice": sum(sum(each.values()) for each in told) - 2 * size},
+    )
+    assert [len(each) for each in told] == [size, size]
+    assert all(times == 1 for each in told for times in each.values())
+    assert delivered == 2 * size
+    assert {row.lease_id for row in seed.deliveries(scene.db)} == {None}
+
+
 @sizes(60, 2_000)
 def test_1_a_whole_run_is_believed_through_a_rotation(scene: Scene, tell: Tell, size: int) -> None:
     """By the standard's library and Svix's: by the old secret, and from the rotation on by the new one as well."""
