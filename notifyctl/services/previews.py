@@ -13,6 +13,7 @@ from notifyctl.core import content, unsubscribe
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.model import Channel, Message, Subscription, TemplateRef
+from notifyctl.core.scope import Scope
 from notifyctl.core.template.source import UNSET, Source
 from notifyctl.core.wording import Template
 from notifyctl.services import inclusion, notifications, templates
@@ -156,6 +157,8 @@ def _start(tx: Tx, template: Template, given: PreviewInput) -> _Start:
 
 
 def _of_notification(tx: Tx, template: Template, given: PreviewInput) -> _Start:
+    if tx.actor.grant is not None:  # it shows what a notification says
+        tx.actor.grant.require(Scope.NOTIFICATIONS_READ)
     id_ = notifications.resolved(tx, given.notification or "")
     row = stored.get(tx, [id_])[id_]
     if Channel(row.message_type) is not template.channel:

@@ -157,6 +157,20 @@ def test_what_a_row_says_of_scopes_fails_closed(cli: Cli, database: Database, sc
     assert acting(cli, made["key"], "users", "list").exit_code == code
 
 
+def test_a_preview_of_a_notification_is_a_look_at_it(cli: Cli, database: Database, anna: str) -> None:
+    """Who may look at templates renders them, but not from what somebody was sent."""
+    cli.call("templates", "create", "pin", "--channel", "sms", "--body", "Code {{ code }}", "--by", "anna").ok()
+    sending = ("send", "anna", "--channel", "sms", "--template", "pin", "--var", "code=4711", "--to", "+14155552345")
+    id_ = cli.call(*sending, "-o", "id").ok().stdout.strip()
+    looking = ("templates", "preview", "pin", "--from-notification", id_)
+    only = key(cli, "templates:read")["key"]
+    assert acting(cli, only, "templates", "preview", "pin", "--var", "code=1").exit_code == 0
+    refused = acting(cli, only, *looking)
+    assert (refused.exit_code, "4711" in refused.stdout + refused.stderr) == (4, False)
+    both = key(cli, "templates:read", "notifications:read")["key"]
+    assert "4711" in acting(cli, both, *looking).ok().stdout
+
+
 def test_a_key_acts_as_its_user(cli: Cli, database: Database, anna: str) -> None:
     """On both databases a scope is let in and another is not, and what is done is the user's."""
     made = key(cli, "users:write", "users:list")
