@@ -136,7 +136,7 @@ class HookLanes(Lanes[Sequence[Delivery], HookResults]):
         """Open the lane, and again where there may be something new for it."""
         super().open()
         lane, task = self._lanes[NAME]
-        if self._once and self._again and task.done() and not self._stopped:
+        if self._once and self._again and _has_ended_well(task) and not self._stopped:
             self._again = False
             self._run(NAME, lane)
 
@@ -151,3 +151,7 @@ class HookLanes(Lanes[Sequence[Delivery], HookResults]):
         """Let the lane take nothing more."""
         self._stopped = True
         super().stop()
+
+
+def _has_ended_well(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

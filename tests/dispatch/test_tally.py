@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notifyctl.dispatch.tally import PACE_S, Pace, Tally, summed
+from notifyctl.dispatch.tally import PACE_S, Pace, Tally, hooks_summed, summed
 
 
 def test_the_pace_is_that_of_the_last_minute() -> None:
@@ -50,3 +50,14 @@ def test_what_stays_of_one_that_ended() -> None:
     fcm.latencies.append(5.0)
     kept = tally.counts().of("fcm")
     assert (kept.accepted, kept.in_flight, kept.held, kept.p99_ms()) == (2, 0, None, None)
+
+
+def test_webhooks_are_summed_and_told() -> None:
+    """Deliveries of several dispatchers are added up; what did not happen is not mentioned."""
+    one, other = Tally(), Tally()
+    one.webhooks.delivered, other.webhooks.delivered, other.webhooks.failed = 1_200, 30, 2
+    total = hooks_summed([one, other])
+    assert total.told() == "webhooks: 1,230 delivered, 2 failing"
+    assert total.minus(one.webhooks).told() == "webhooks: 30 delivered, 2 failing"
+    assert Tally().webhooks.told() == ""
+    assert (one.webhooks.delivered, other.counts().webhooks.failed) == (1_200, 2)
