@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from notifyctl.core.conditions import ConditionNews, KeptCondition, Turn
-from notifyctl.dispatch import watching
-from notifyctl.dispatch.options import ChangeCommand
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import condition_looks
 from tests.support import seed
@@ -25,7 +22,6 @@ PAGE = """\
 cat >> "$HOME/told"
 env > "$HOME/environment"
 """
-NEWS = ConditionNews(Turn.BEGAN, KeptCondition("provider_open", "sendgrid", 1_700_000_000_123, "503 \N{SNOWMAN}"))
 
 
 @pytest.fixture(autouse=True)
@@ -139,47 +135,6 @@ def test_a_command_that_fails_is_a_remark(cli: Cli, database: Database) -> None:
     assert dispatch(cli, database).ok().stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("#!/bin/sh\nkill -9 $$\n", "ended with -9"),
-        (None, "was not run: No such file or directory"),
-        ("no program", "was not run: Exec format error"),
-    ],
-)
-def test_what_went_wrong_is_said(tmp_path: Path, text: str | None, said: str) -> None:
-    """With the condition, and the command's name without what it was given."""
-    path = tmp_path / "page"
-    if text is not None:
-        path.write_text(text)
-        path.chmod(0o700)
-    command = ChangeCommand((str(path), "--token", "sesame"))
-    assert watching.run(command, NEWS) == f"on_change (provider_open sendgrid began): page {said}"
-
-
-def test_a_command_that_hangs_is_ended_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has its time, and then no more."""
-    monkeypatch.setattr(watching, "TIMEOUT_S", 0.3)
-    path = tmp_path / "page"
-    path.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child\nwait\n")
-    path.chmod(0o700)
-    assert "took longer than 0 s, and was ended" in (watching.run(ChangeCommand((str(path),)), NEWS) or "")
-    child = int((tmp_path / "child").read_text())
-    end = time.monotonic() + 10
-    while _runs(child) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not _runs(child)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_run_waits_for_no_command(cli: Cli, database: Database) -> None:
     """One that takes its time keeps no dispatcher from ending; it may finish after it."""
@@ -188,23 +143,6 @@ def test_a_run_waits_for_no_command(cli: Cli, database: Database) -> None:
     dispatch(cli, database).ok()
     assert not (cli.home / "told").exists(), f"it took {time.monotonic() - began:.1f} s"
     assert len(told(cli, 1)) == 1
-
-
-def test_a_command_that_reads_nothing(tmp_path: Path) -> None:
-    """Nobody waits for it to read, and nothing is wrong with it."""
-    path = tmp_path / "page"
-    path.write_text("#!/bin/sh\nexec <&-\nexit 0\n")
-    path.chmod(0o700)
-    assert watching.run(ChangeCommand((str(path),)), NEWS) is None
-
-
-def test_what_the_command_reads() -> None:
-    """UTF-8 as it is; a condition of the whole system has no subject."""
-    command = ChangeCommand(("page",))
-    assert json.loads(watching.document(command, NEWS))["text"] == "503 \N{SNOWMAN}"
-    whole = ConditionNews(Turn.ENDED, KeptCondition("suppression_burst", "", 0, "x"))
-    said = json.loads(watching.document(command, whole))
-    assert (said["subject"], said["profile"], said["since"]) == (None, None, "1970-01-01T00:00:00.000Z")
 
 
 @pytest.mark.parametrize(
