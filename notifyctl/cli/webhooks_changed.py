@@ -25,6 +25,7 @@ from notifyctl.cli.webhooks_fields import (
 )
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import UsageError
+from notifyctl.core.webhook.schedule import GRACE_MS, LONGEST_GRACE_MS
 from notifyctl.core.webhook.signing import secret_text
 from notifyctl.services import hookchanges, webhooks
 from notifyctl.services.webhooks import Setup, WebhookReport
@@ -37,8 +38,8 @@ _NO_GRACE = ("0", "0s", "0m", "0h", "0d")
 def _grace(text: str) -> int:
     """Return the milliseconds of a grace: a duration, or none at all."""
     found = 0 if text.strip() in _NO_GRACE else duration(text)
-    if found > hookchanges.LONGEST_GRACE_MS:
-        raise UsageError(f"--grace: {text!r} is too long", f"at most {show_ms(hookchanges.LONGEST_GRACE_MS)}")
+    if found > LONGEST_GRACE_MS:
+        raise UsageError(f"--grace: {text!r} is too long", f"at most {show_ms(LONGEST_GRACE_MS)}")
     return found
 
 
@@ -148,7 +149,7 @@ def rotate_secret(
         refuse_losing_secret(run, secret_file, is_new=given is None)
         db, keyring, new = run.system.db, run.system.keyring, given or webhooks.new_secret()
         with kept(secret_file, secret_text(new)):
-            lasts = hookchanges.GRACE_MS if grace is None else grace
+            lasts = GRACE_MS if grace is None else grace
             done = hookchanges.rotate(db, keyring, webhook, new, lasts, is_new=given is None)
         hand_over(run, done, f"the secret of webhook {_called(done)} is another", ROTATED[:-1], secret_file)
         if done.previous_secret_ends is not None:

@@ -12,6 +12,7 @@ from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.text import one_line
 from notifyctl.core.webhook import keeping
+from notifyctl.core.webhook.health import HookHealth
 from notifyctl.core.webhook.signing import secret_text
 from notifyctl.core.webhook.target import host_of
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET, SECRET, Webhook
@@ -24,16 +25,8 @@ from notifyctl.store.queue import deliveries as queue
 from notifyctl.store.queue import redelivery
 from notifyctl.store.webhooks import OwnedWebhook
 
-GRACE_MS = 86_400_000
-LONGEST_GRACE_MS = 7 * GRACE_MS
 TOLD = 10
-WELL: Mapping[str, Any] = {
-    "failing_since": None,
-    "failures_apart": 0,
-    "failure_counted_at": None,
-    "slowed": 0,
-    "rests_until": None,
-}
+WELL: Mapping[str, Any] = asdict(HookHealth())
 """The columns of a receiver of whom nothing bad is known: the window of failures begins anew."""
 
 

@@ -8,6 +8,8 @@ _S, _MIN, _H = 1_000, 60_000, 3_600_000
 DELAYS_MS = (5 * _S, 5 * _MIN, 30 * _MIN, 2 * _H, 5 * _H, 10 * _H, 10 * _H, 12 * _H, 12 * _H)
 """The waits after the first attempt, the second and so on; after the last of them always the same."""
 SPREAD = 0.2
+GRACE_MS, LONGEST_GRACE_MS = 24 * _H, 7 * 24 * _H
+"""For how long a secret signs beside the one that stood in its place, where nothing is said, and at most."""
 LONGEST_WISH_MS = 24 * _H
 """The longest wait that a receiver may ask for."""
 
