@@ -38,8 +38,7 @@ def test_4_a_stalled_dispatcher_writes_nothing_and_sends_nothing(scene: Scene, t
         scene.seed(together * 100)
         dispatchers = [_standstill(scene, stalls + number, chance) for number in range(together)]
         at_points = [each for each, at_random in dispatchers if not at_random]
-        for each in at_points:
-            scene.wait(each.paused, 60)
+        scene.wait(lambda at_points=at_points: _all_stand(scene, at_points), 60)  # type: ignore[misc]
         scene.wait(lambda at_points=at_points: _others_can_write(scene, at_points), 60)  # type: ignore[misc]
         for each, at_random in dispatchers:
             if at_random:
@@ -90,6 +89,15 @@ def _pause_anywhere(scene: Scene, victim: Dispatching, chance: random.Random) ->
         return False
 
     scene.wait(stands, 60)
+
+
+def _all_stand(scene: Scene, victims: list[Dispatching]) -> bool:
+    """Return whether all have come to their points; who stands with SQLite's lock keeps others from theirs."""
+    standing = [each for each in victims if each.paused()]
+    if len(standing) < len(victims):
+        _others_can_write(scene, standing)
+        return False
+    return True
 
 
 def _others_can_write(scene: Scene, stalled: list[Dispatching]) -> bool:

@@ -153,7 +153,7 @@ class Stopper:
     def _written(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def run(db: Database, work: Callable[[Connection], Any]) -> Any:
             self._doing.what = None
-            if work.__qualname__.startswith("Recorder."):
+            if getattr(work, "__qualname__", "").startswith("Recorder."):
                 self.at("record.ready")
             result = write(db, work)
             if what := self._doing.what:
