@@ -122,7 +122,7 @@ def load(
         for key, value in _checked(layer, origin).items():
             _merge(values, origins, key, value, origin)
     all_files = [*files, *others(files)]
-    if where := demanded_by(values["database_url"], all_files, _defaults()["database_url"], env):
+    if where := demanded_by(values["database_url"], all_files, env):
         values["require_api_key"], origins["require_api_key"] = True, where
     return Settings(profile=name, origins=MappingProxyType(origins), **_frozen(values))
 

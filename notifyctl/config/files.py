@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tomllib
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,6 +23,23 @@ SYSTEM_FILE = Path("/etc/notifyctl/config.toml")
 def user_file() -> Path | None:
     """Return the path of the user's configuration file; None for a user without a home."""
     return _at_home(platformdirs.user_config_dir, "config.toml")
+
+
+def account_file() -> Path | None:
+    """Return the file of the user who runs this, wherever HOME and XDG_CONFIG_HOME point; None where it has no home.
+
+    None also for a home that is shut, as services run: there is nothing in it for them.
+    """
+    if os.name != "posix":
+        return None
+    import pwd
+
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+    folder = home / ("Library/Application Support" if sys.platform == "darwin" else ".config")
+    return folder / "notifyctl" / "config.toml" if os.access(home, os.X_OK) else None
 
 
 def default_keys_file() -> Path | None:
@@ -74,13 +92,10 @@ def read(explicit: str | None) -> ConfigFiles:
 
 
 def others(files: ConfigFiles) -> ConfigFiles:
-    """Return the files that are read beside one that was named, for what they demand; only their own reader's fails."""
-    named, found = {path for path, _ in files}, []
-    for path in (user_file(), SYSTEM_FILE):
-        with suppress(UsageError) if path != SYSTEM_FILE else nullcontext():
-            if path and path not in named and _is_file(path):
-                found.append((path, _parsed(path)))
-    return found
+    """Return the files that are read beside one that was named, for what they demand: a broken one lets nobody in."""
+    named = {path for path, _ in files}
+    beside = dict.fromkeys(path for path in (user_file(), account_file(), SYSTEM_FILE) if path and path not in named)
+    return [(path, _parsed(path)) for path in beside if _is_file(path)]
 
 
 def _is_file(path: Path) -> bool:

@@ -108,8 +108,42 @@ def test_the_system_s_file_is_always_read(cli: Cli, database_url: str, monkeypat
     system.write_text("not [ TOML")
     assert cli.call("users", "list", "--config", "mine.toml").exit_code == 2
     system.unlink()
-    own_file(cli, "not [ TOML")  # one's own does not matter beside one that is named
-    assert cli.call("users", "list", "--config", "mine.toml").exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["not [ TOML", "require_api_key = 'true'", "[profiles.p]\nrequire_api_key = 1"])
+def test_a_demand_that_cannot_be_read_lets_nobody_in(cli: Cli, text: str) -> None:
+    """The user's own file counts beside one that is named, also where it is broken."""
+    (cli.home / "mine.toml").write_text("")
+    cli.call("users", "list", "--config", "mine.toml").ok()
+    path = own_file(cli, text)
+    refused = cli.call("users", "list", "--config", "mine.toml")
+    assert (refused.exit_code, refused.stdout) == (2, "") and str(path) in refused.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no password database")
+def test_another_home_is_no_way_round(cli: Cli, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose file it is the password database says, not HOME or XDG_CONFIG_HOME alone."""
+    import pwd
+
+    account = pwd.struct_passwd(("me", "x", os.getuid(), 0, "", str(cli.home / "account"), "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: account)
+    looked(cli, url=database_url).ok()
+    path = cli.home / "account" / ".config" / "notifyctl" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("require_api_key = true\n")
+    for env in ({"HOME": str(cli.home / "x")}, {"XDG_CONFIG_HOME": str(cli.home / "nope")}):
+        assert looked(cli, "--database-url", database_url, env=env).exit_code == 4
+
+
+def test_a_demand_without_a_database_is_for_any(cli: Cli, database_url: str) -> None:
+    """It is the environment that names one: neither another file nor a flag gets round it, only a profile set free."""
+    (cli.home / "empty.toml").write_text("")
+    for text in ("require_api_key = true\n", "[profiles.prod]\nrequire_api_key = true\n"):
+        own_file(cli, text)
+        for words in (("--config", str(cli.home / "empty.toml")), ("--database-url", database_url)):
+            assert looked(cli, *words, url=database_url).exit_code == 4
+        own_file(cli, f"{text}[profiles.dev]\ndatabase_url = '{database_url}'\nrequire_api_key = false\n")
+        looked(cli, "--profile", "dev").ok()
 
 
 PG = "postgresql://notify@db1/notify"
@@ -131,14 +165,45 @@ PG = "postgresql://notify@db1/notify"
 def test_which_servers_are_the_same(other: str, same: bool) -> None:
     """Host, port and database decide, wherever the URL has them; nobody's name or password does."""
     demand = [(Path("f"), {"profiles": {"prod": {"require_api_key": True, "database_url": PG}}})]
-    assert demanded_by(other, demand, "", {}) == ("f [profiles.prod]" if same else None)
+    assert demanded_by(other, demand, {}) == ("f [profiles.prod]" if same else None)
 
 
 def test_what_libpq_reads_of_the_environment_counts() -> None:
     """A URL that says nothing of the host means that of PGHOST; names of this machine are one."""
     demand = [(Path("f"), {"require_api_key": True, "database_url": PG})]
-    assert demanded_by("postgresql:///notify", demand, "", {"PGHOST": "db1"}) == "f"
-    assert demanded_by("postgresql:///notify", demand, "", {}) is None
+    assert demanded_by("postgresql:///notify", demand, {"PGHOST": "db1"}) == "f"
+    assert demanded_by("postgresql:///notify", demand, {}) is None
     here = [(Path("f"), {"require_api_key": True, "database_url": "postgresql://localhost/notify"})]
     for other in ("postgresql://127.0.0.1/notify", "postgresql:///notify", "postgresql:///notify?host=/run/postgresql"):
-        assert demanded_by(other, here, "", {}) == "f"
+        assert demanded_by(other, here, {}) == "f"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "postgresql://localhost,localhost/notify",
+        "postgresql://db2,localhost/notify",
+        "postgresql:///notify?host=localhost:5432&host=localhost:5432",
+        "postgresql:///notify?host=db2,127.0.0.1&port=1,5432",
+        "postgresql://127.0.0.2/notify",
+        "postgresql://127.1/notify",
+        "postgresql://2130706433/notify",
+        "postgresql://[::1]/notify",
+        "postgresql://[0:0::1]/notify",
+        "postgresql://[::ffff:127.0.0.1]/notify",
+        "postgresql://0.0.0.0/notify",
+        "postgresql://[::]/notify",
+        "postgresql://LOCALHOST./notify",
+        "postgresql://db.localhost/notify",
+        "postgresql:///notify?host=@abstract",
+        "postgresql://db2/notify?hostaddr=127.0.0.1",
+        "postgresql://localhost/notify?port=05432",
+    ],
+)
+def test_this_machine_has_many_names(other: str) -> None:
+    """Any loopback, also in a list or by hostaddr, and however the port is written."""
+    for url in ("postgresql://localhost/notify", "postgresql:///notify?host=/run/postgresql"):
+        assert demanded_by(other, [(Path("f"), {"require_api_key": True, "database_url": url})], {}) == "f"
+    away = [(Path("f"), {"require_api_key": True, "database_url": "postgresql://10.0.0.7:6432/notify"})]
+    assert demanded_by(other, away, {}) is None
+    assert demanded_by("postgresql://db9/notify?port=6432", away, {"PGHOSTADDR": "10.0.0.7"}) == "f"
