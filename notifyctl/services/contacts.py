@@ -16,7 +16,6 @@ from notifyctl.store import suppressions as store
 from notifyctl.store.contacts import ContactPoint, ContactRow
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue.wake import wake_all
 from notifyctl.store.suppressions import Suppression
 from notifyctl.store.users import User
 
@@ -131,6 +130,8 @@ def _tell_removed(tx: Tx, rows: Sequence[ContactRow]) -> None:
 
 def _judge_anew(tx: Tx, rows: Sequence[ContactRow]) -> None:
     """Let rules judge anew: another number may be of another country, with other contact windows."""
+    from notifyctl.store.queue.wake import wake_all  # who lists people loads no queue
+
     wake_all(tx, [(each.user_id, each.channel) for each in rows])
 
 
