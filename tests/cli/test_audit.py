@@ -263,6 +263,53 @@ def test_an_appended_row_is_named(cli: Cli, database: Database, mac: str | None,
     assert [id_ for _, id_ in _faults(_verify(cli))] == [forged]
 
 
+TEXTS = {
+    "logs": ["mac", "actor", "actor_id", "resource_id", "user_agent", "changes", "reason", "ip_address"],
+    "seals": ["seal", "key_id", "audit_id"],
+    "anchors": ["seal"],
+}
+NUMBERS = {"logs": ["created_at"], "seals": ["sealed_at", "position"], "anchors": ["position", "created_at"]}
+"""Columns that a tamperer can write to, by table; SQLite holds anything in each of them."""
+ODD = [b"\xff\x00", 7.5]
+
+
+def _columns(known: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(table, name) for table, names in known.items() for name in names]
+
+
+def _odd(cli: Cli, database: Database, table: str, column: str, values: list[Any]) -> None:
+    ids = _sealed(cli, database, KEY)
+    cli.call("audit", "anchor").ok()
+    id_, key = ids[2], {"logs": "id", "seals": "audit_id", "anchors": "kept_in"}[table]
+    row = f"(SELECT {column} FROM audit_{table} WHERE {key} = :id)"
+    if table == "anchors":
+        id_ = "stdout"
+    with database.read() as tx:
+        before = tx.execute(text(f"SELECT {row}"), {"id": id_}).scalar_one()
+    for value in values:
+        _run(database, f"UPDATE audit_{table} SET {column} = :value WHERE {key} = :id", value=value, id=id_)
+        done = _verify(cli)
+        assert done.exit_code == 7, (value, done)
+        assert table != "logs" or {found for _, found in _faults(done)} == {id_}, (value, done)
+        id_ = value if column == key else id_
+        _run(database, f"UPDATE audit_{table} SET {column} = :value WHERE {key} = :id", value=before, id=id_)
+        id_ = before if column == key else id_
+    assert _verify(cli).exit_code == 0
+
+
+@pytest.mark.parametrize(("table", "column"), _columns(TEXTS))
+def test_letters_beyond_ascii_are_a_fault_like_any(cli: Cli, database: Database, table: str, column: str) -> None:
+    """Nobody of ours writes them where a MAC or a seal stands; `verify` says which row, and ends well."""
+    _odd(cli, database, table, column, ["\u00e9"] if column == "key_id" else ["m1.k1.\u00e9", "m1.\u00e9.x", "\u00e9"])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("table", "column"), _columns(TEXTS) + _columns(NUMBERS))
+def test_bytes_and_fractions_are_a_fault_like_any(cli: Cli, database: Database, table: str, column: str) -> None:
+    """SQLite holds them in any column; `verify` says which row, and ends well."""
+    _odd(cli, database, table, column, ODD)
+
+
 @KEYED
 def test_an_appended_seal_is_named(cli: Cli, database: Database, keys: str | None) -> None:
     """A seal cannot be made without the key; without one it has to fit."""

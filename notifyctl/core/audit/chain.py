@@ -6,7 +6,6 @@ covers yet. Without any encryption key only anchors show that the chain was made
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +19,7 @@ from notifyctl.core.audit.sealing import (
     Seal,
     body,
     body_mac,
+    is_same,
     mac_key_id,
     seal_value,
 )
@@ -97,7 +97,8 @@ class Chain:
         self.verdict = TrailVerdict(anchors=len(anchors))
         self._keys = keys
         self._purges = {each.through: each.seal for each in purges}
-        self._anchors = sorted(anchors)
+        self._anchors = sorted(each for each in anchors if _is_anchor(each))
+        self._false_anchors = [each for each in anchors if not _is_anchor(each)]
         self._by_position: dict[int, list[Anchor]] = {}
         for each in self._anchors:
             self._by_position.setdefault(each.position, []).append(each)
@@ -107,14 +108,18 @@ class Chain:
 
     def link(self, found: Seal, stored: Stored | None) -> Iterator[TrailFinding]:
         """Look at the next seal and its row; None where that is gone."""
-        yield from self._counted(self._linked(found, stored))
+        if type(found.position) is int:
+            yield from self._counted(self._linked(found, stored))
+        else:  # SQLite holds anything in any column
+            said = f"its place in the chain is {found.position!r}"
+            yield from self._counted(iter([TrailFinding(TrailFault.FORGED, None, shown(found.audit_id), said)]))
 
     def loose(self, stored: Stored) -> Iterator[TrailFinding]:
         """Look at a row that is not sealed yet."""
         self.verdict.unsealed += 1
         found = list(self._counted(self._own(None, stored, body(stored.row))))
         if stored.row["mac"] is None and not found:
-            self.verdict.not_sealed.append(stored.row["id"])
+            self.verdict.not_sealed.append(shown(stored.row["id"]))
         yield from found
 
     def end(self) -> Iterator[TrailFinding]:
@@ -133,11 +138,13 @@ class Chain:
         yield from self._weaker(found)
         expected = None
         if stored is None:
-            yield TrailFinding(TrailFault.REMOVED, found.position, found.audit_id, "the row is gone; its seal is there")
+            yield TrailFinding(
+                TrailFault.REMOVED, found.position, shown(found.audit_id), "the row is gone; its seal is there"
+            )
         else:
-            said = body(stored.row)
-            own = list(self._own(found.position, stored, said))
-            expected, fits = self._fits(found, stored.row["mac"], said)
+            content = body(stored.row)
+            own = list(self._own(found.position, stored, content))
+            expected, fits = self._fits(found, stored.row["mac"], content)
             if fits:
                 yield from own
             else:
@@ -164,7 +171,7 @@ class Chain:
             yield TrailFinding(
                 TrailFault.FORGED,
                 found.position,
-                found.audit_id,
+                shown(found.audit_id),
                 "its seal is a plain digest; those before are made by key",
             )
 
@@ -178,17 +185,17 @@ class Chain:
             return None, False
         place = found.position
         made = [seal_value(key, place, each, mac, said, found.sealed_at) for each in self._before]
-        return next(iter(made), None), not made or any(hmac.compare_digest(each, found.value) for each in made)
+        return next(iter(made), None), not made or any(is_same(each, found.value) for each in made)
 
     def _misfit(self, found: Seal, stored: Stored) -> Iterator[TrailFinding]:
         if found.key_id is not None and self._keys(found.key_id) is None:
             said = f"its seal names the key {found.key_id}, which nobody knows"
-            yield TrailFinding(TrailFault.FORGED, found.position, found.audit_id, said)
+            yield TrailFinding(TrailFault.FORGED, found.position, shown(found.audit_id), said)
         elif stored.row["mac"] is None:
-            yield TrailFinding(TrailFault.CHANGED, found.position, found.audit_id, "it is not what was sealed")
+            yield TrailFinding(TrailFault.CHANGED, found.position, shown(found.audit_id), "it is not what was sealed")
         else:
             said = "the row is what was written, but not at its place, or the seal is not the one that was made"
-            yield TrailFinding(TrailFault.MOVED, found.position, found.audit_id, said)
+            yield TrailFinding(TrailFault.MOVED, found.position, shown(found.audit_id), said)
 
     def _own(self, position: int | None, stored: Stored, said: bytes) -> Iterator[TrailFinding]:
         """Look at what a row says for itself."""
@@ -201,11 +208,11 @@ class Chain:
         key = None if kid is None else self._keys(kid)
         if key is None:
             yield TrailFinding(
-                TrailFault.FORGED, position, row["id"], f"its MAC names the key {kid}, which nobody knows"
+                TrailFault.FORGED, position, shown(row["id"]), f"its MAC names the key {kid}, which nobody knows"
             )
-        elif not hmac.compare_digest(body_mac(key, said), row["mac"]):
+        elif not is_same(body_mac(key, said), row["mac"]):
             yield TrailFinding(
-                TrailFault.CHANGED, position, row["id"], "it is not what was written: its MAC does not fit"
+                TrailFault.CHANGED, position, shown(row["id"]), "it is not what was written: its MAC does not fit"
             )
         else:
             self._is_signed = True
@@ -214,7 +221,9 @@ class Chain:
         # Outside of the MAC, because deleting a user makes it NULL; nothing else does.
         user_id, actor_id = stored.row["user_id"], stored.row["actor_id"]
         if user_id != actor_id and (user_id is not None or stored.has_actor):
-            yield TrailFinding(TrailFault.CHANGED, position, stored.row["id"], "user_id is not the user who acted")
+            yield TrailFinding(
+                TrailFault.CHANGED, position, shown(stored.row["id"]), "user_id is not the user who acted"
+            )
 
     def _unsigned(self, position: int | None, row: Mapping[str, Any]) -> Iterator[TrailFinding]:
         self.verdict.without_mac += 1
@@ -222,7 +231,7 @@ class Chain:
         submits = (row["action"], row["resource_type"]) in (("create", "notification"), ("submit", "batch"))
         if self._is_signed and not self._accepts_unsigned and not (by_application and submits):
             said = "it has no MAC though rows before it have: not written by notifyctl, or without the encryption key"
-            yield TrailFinding(TrailFault.FORGED, position, row["id"], said)
+            yield TrailFinding(TrailFault.FORGED, position, shown(row["id"]), said)
 
     def _anchored(self, found: Seal) -> Iterator[TrailFinding]:
         for each in self._by_position.get(found.position, ()):
@@ -230,11 +239,23 @@ class Chain:
                 self.verdict.anchored = found.position
             else:
                 said = "an anchor has another seal: the chain was made anew"
-                yield TrailFinding(TrailFault.REPLACED, found.position, found.audit_id, said)
+                yield TrailFinding(TrailFault.REPLACED, found.position, shown(found.audit_id), said)
 
     def _ended(self) -> Iterator[TrailFinding]:
+        for false in self._false_anchors:
+            said = f"an anchor that the database noted is none: position {false.position!r}"
+            yield TrailFinding(TrailFault.FORGED, None, None, said)
         over = [each for each in self._anchors if each.position > self.verdict.last]
         if over:
             last = max(each.position for each in over)
             said = f"an anchor covers position {last}, and the chain ends at {self.verdict.last}: its tail is gone"
             yield TrailFinding(TrailFault.CUT, last, None, said)
+
+
+def shown(id_: object) -> str:
+    """Return an id as it can be written: SQLite holds bytes in columns of text as well."""
+    return id_ if isinstance(id_, str) else repr(id_)
+
+
+def _is_anchor(each: Anchor) -> bool:
+    return type(each.position) is int and isinstance(each.value, str) and type(each.at) is int

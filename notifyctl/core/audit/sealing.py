@@ -98,8 +98,10 @@ def body_mac(key: MacKey, said: bytes) -> str:
     return f"m1.{key.id}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
-def mac_key_id(mac: str) -> str | None:
+def mac_key_id(mac: object) -> str | None:
     """Return which key a MAC says that it was made with; None for what is no MAC."""
+    if not isinstance(mac, str):
+        return None
     version, _, rest = mac.partition(".")
     kid, _, value = rest.partition(".")
     return kid if version == "m1" and kid and value else None
@@ -109,6 +111,11 @@ def seal(key: MacKey | None, position: int, before: str, row: Mapping[str, Any],
     """Return the seal of a row at a position, after the seal `before`; the first one has none before it: empty."""
     value = seal_value(key, position, before, row["mac"], body(row), sealed_at)
     return Seal(position, row["id"], None if key is None else key.id, value, sealed_at)
+
+
+def is_same(made: str, found: object) -> bool:
+    """Return whether what is stored, whatever that is, is the MAC or the seal that was made."""
+    return isinstance(found, str) and hmac.compare_digest(made.encode(), found.encode("utf-8", "surrogatepass"))
 
 
 def seal_value(key: MacKey | None, position: int, before: str, mac: str | None, said: bytes, sealed_at: int) -> str:
@@ -122,16 +129,23 @@ def body(row: Mapping[str, Any]) -> bytes:
     """Return what is authenticated of a row's fields."""
     # A column of fixed width gives shorter values back with blanks.
     return encoded(
-        None if (value := row[name]) is None else value.rstrip(" ") if is_id else str(value) for name, is_id in _KINDS
+        value.rstrip(" ") if is_id and isinstance(value, str) else value if value is None else _said(value)
+        for value, is_id in ((row[name], is_id) for name, is_id in _KINDS)
     )
 
 
-def encoded(texts: Iterable[str | None]) -> bytes:
-    """Return texts as bytes that no other texts have."""
+def _said(value: object) -> str | bytes:
+    return value if isinstance(value, bytes) else str(value)
+
+
+def encoded(texts: Iterable[str | bytes | None]) -> bytes:
+    """Return texts as bytes that no other texts have; SQLite holds bytes in columns of text as well."""
     parts = []
     for text in texts:
         if text is None:
             parts.append(b"\x00")
+        elif isinstance(text, bytes):
+            parts.append(b"\x02" + len(text).to_bytes(8, "big") + text)
         else:
             raw = text.encode("utf-8", "surrogatepass")
             parts.append(b"\x01" + len(raw).to_bytes(8, "big") + raw)
