@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -81,7 +81,8 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
     """
 
     def work(tx: Tx) -> EnabledWebhook:
-        owned = locked(tx, ref)
+        # Wholly: what somebody who read that it is disabled has yet to commit is to be found, and none comes after.
+        owned = locked(tx, ref, store.lock_wholly)
         old = owned.webhook
         began = [at for at in (old.failing_since, old.disabled_at) if at is not None]
         if redeliver and not began:
@@ -89,6 +90,8 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
                 f"webhook {called(owned)} works, and was not disabled: since when is not known",
                 f"notifyctl webhooks redeliver --webhook {called(owned)} --failed",
             )
+        if not old.is_active:
+            queue.end_waiting(tx, old.id)
         queued = redelivery.owed(tx, old.id, min(began), interval_ms) if redeliver else 0
         facts = {"is_active": [old.is_active, True], "failing_since": [old.failing_since, None]}
         now_well = {**WELL, "is_active": True, "disabled_at": None, "disabled_because": None}
@@ -168,10 +171,10 @@ def remove(db: Database, webhook_id: str) -> WebhookReport:
     return db.write(work)
 
 
-def locked(tx: Tx, ref: str) -> OwnedWebhook:
+def locked(tx: Tx, ref: str, lock: Callable[[Tx, str], Webhook | None] = store.lock) -> OwnedWebhook:
     """Return the webhook that is meant, locked. Raises NotFound, UsageError where several are meant."""
     found = store.find(tx, ref)
-    webhook = store.lock(tx, found.webhook.id)
+    webhook = lock(tx, found.webhook.id)
     if webhook is None:
         raise NotFound(f"webhook {called(found)} was deleted at this moment", "notifyctl webhooks list")
     return OwnedWebhook(webhook, found.username)

@@ -64,6 +64,12 @@ def lock(tx: Tx, webhook_id: str) -> Webhook | None:
     return None if found is None else of_row(found)
 
 
+def lock_wholly(tx: Tx, webhook_id: str) -> Webhook | None:
+    """The same, waiting for all who write deliveries for it, and letting none be added meanwhile."""
+    found = tx.execute(tx.dialect.lock_row(_select().where(w.id == webhook_id))).first()
+    return None if found is None else of_row(found)
+
+
 def find(tx: Tx, ref: str) -> OwnedWebhook:
     """Return the webhook that `ref` means: its id, a unique beginning of one, its name, or USER/NAME.
 

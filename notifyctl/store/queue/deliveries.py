@@ -104,9 +104,22 @@ def disable(tx: Tx, webhook_id: str, because: str | None) -> int:
     """
     values = {"is_active": False, "disabled_at": tx.now, "disabled_because": because, "updated_at": tx.now}
     webhooks.change(tx, webhook_id, {**values, "slowed": 0, "rests_until": None})
-    waiting = (d.webhook_id == webhook_id, d.next_retry_at.is_not(None), d.lease_id.is_(None))
-    ended = update(webhook_deliveries).where(*waiting).values(next_retry_at=None, ended=DISABLED)
-    return len(tx.execute(ended.returning(d.id)).all())
+    return end_waiting(tx, webhook_id)
+
+
+def end_waiting(tx: Tx, webhook_id: str) -> int:
+    """End what waits for a webhook that is disabled; return how many deliveries that were.
+
+    Who read that it was active may have committed after it was disabled: that is ended where it is enabled again.
+    """
+    values = {"next_retry_at": None, "ended": DISABLED, "lease_id": None, "leased_by": None}
+    waiting = (d.webhook_id == webhook_id, d.next_retry_at.is_not(None), idle(d, tx.now))
+    return len(tx.execute(update(webhook_deliveries).where(*waiting).values(values).returning(d.id)).all())
+
+
+def idle(of: Any, now: int) -> ColumnElement[bool]:
+    """Return whether nobody has a delivery under way."""
+    return or_(of.lease_id.is_(None), of.next_retry_at <= now)
 
 
 def requeue(tx: Tx, webhook_id: str, since: int, rate: float, also: Sequence[str] = ()) -> int:
@@ -120,12 +133,14 @@ def requeue(tx: Tx, webhook_id: str, since: int, rate: float, also: Sequence[str
     owed = (
         select(o.id, place.label("place"))
         .where(o.webhook_id == webhook_id, ~o.delivered, or_(o.created_at >= since, tx.dialect.is_any(o.id, also)))
-        .where(or_(o.lease_id.is_(None), o.next_retry_at <= tx.now))
+        .where(idle(o, tx.now))
         .subquery("those")
     )
     queued = {"is_replay": True, "ended": None, "attempt_count": 0, "lease_id": None, "leased_by": None}
     due = literal(tx.now, BigInteger) + owed.c.place * step_us // 1_000
-    again = update(webhook_deliveries).where(d.id == owed.c.id).values(next_retry_at=due, **queued)
+    # Of a row that somebody changes meanwhile PostgreSQL looks at these conditions again, and not at those above.
+    still = (d.id == owed.c.id, ~d.delivered, idle(d, tx.now))
+    again = update(webhook_deliveries).where(*still).values(next_retry_at=due, **queued)
     return len(tx.execute(again.returning(d.id)).all())
 
 
@@ -135,9 +150,13 @@ def _matters(result: Attempted) -> bool:
 
 
 def _note(tx: Tx, webhook_id: str, results: Sequence[Attempted]) -> str | None:
-    """Write what answers make of a webhook; return what people are to know of it."""
+    """Write what answers make of a webhook; return what people are to know of it.
+
+    Of the receiver at its URL an answer from another one, which it had before, says nothing.
+    """
     webhook = webhooks.lock(tx, webhook_id)
-    if webhook is None:
+    results = [] if webhook is None else [each for each in results if each.delivery.url == webhook.url]
+    if webhook is None or not results:
         return None
     before = HookHealth.of(webhook)
     replies = [each.reply for each in results if each.reply is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, or_, select, update
+from sqlalchemy import BigInteger, select, update
 
 from notifyctl.core.webhook.attempt import DISABLED, past
 from notifyctl.core.webhook.schedule import LONGEST_WISH_MS
@@ -52,8 +52,7 @@ def again(tx: Tx, wanted: Sequence[tuple[str, int]]) -> set[str]:
         "lease_id": None,
         "leased_by": None,
     }
-    idle = or_(d.lease_id.is_(None), d.next_retry_at <= tx.now)
-    queued = update(webhook_deliveries).values(values).where(d.id == v.id, idle)
+    queued = update(webhook_deliveries).values(values).where(d.id == v.id, deliveries.idle(d, tx.now))
     return set(tx.execute(queued.returning(d.id)).scalars())
 
 
