@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from notifyctl.cli.output import Field, Output
-from notifyctl.core.discretion import discreet, discreet_text
+from notifyctl.core.discretion import discreet, discreet_record, discreet_text, unreserved
 from notifyctl.core.errors import NotifyctlError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from notifyctl.cli.exportforms import ExportColumn
 
 
 class DiscreetRow:
     """A record of which addresses can be read in outline only, whatever reads it."""
 
-    __slots__ = ("_row",)
+    __slots__ = ("_as_seen", "_row")
 
-    def __init__(self, row: Any) -> None:
-        self._row = row
+    def __init__(self, row: Any, as_seen: Callable[[str, Any], Any] = discreet) -> None:
+        self._row, self._as_seen = row, as_seen
 
     def __getattr__(self, name: str) -> Any:
-        return discreet(name, getattr(self._row, name))
+        return self._as_seen(name, getattr(self._row, name))
 
 
 class DiscreetOutput(Output):
-    """Output that shows addresses unless `hides` says that they are to be hidden."""
+    """Output that shows addresses unless `hides` says that they are to be hidden.
 
-    def __init__(self, form: str | None, hides: Callable[[], bool], **how: Any) -> None:
+    `is_for_few`: whoever it is for may see no address of people, so that at least none stands in free words.
+    """
+
+    def __init__(self, form: str | None, hides: Callable[[], bool], is_for_few: Callable[[], bool], **how: Any) -> None:
         super().__init__(form, **how)
-        self.hides = hides
+        self.hides, self.is_for_few = hides, is_for_few
 
     def row(self, row: Any) -> Any:
         """Return a record as it may be seen."""
-        return DiscreetRow(row) if self.hides() else row
+        if self.hides():
+            return DiscreetRow(row)
+        return DiscreetRow(row, unreserved) if self.is_for_few() else row
 
     def columns(self, of: Sequence[ExportColumn]) -> Sequence[ExportColumn]:
         """Return the columns of an export as they may be seen."""
@@ -51,7 +58,7 @@ class DiscreetOutput(Output):
 
     def say(self, text: str) -> None:
         """Tell the person something that is not data."""
-        super().say(self._text(text))
+        super().say(discreet_text(text) if self.is_for_few() else text)
 
     def write(self, text: str) -> None:
         """Write a line of data."""
@@ -63,7 +70,9 @@ class DiscreetOutput(Output):
 
     def document(self, value: Any) -> None:
         """Write one document."""
-        super().document(discreet("", value) if self.hides() else value)
+        if self.hides():
+            value = discreet_record(value) if isinstance(value, Mapping) else discreet("", value)
+        super().document(value)
 
     def records(self, rows: Iterable[Any], fields: Sequence[Field], *, id_name: str = "id") -> None:
         """Write many records."""
@@ -72,8 +81,18 @@ class DiscreetOutput(Output):
     def _record(self, row: Any, fields: Sequence[Field], id_name: str) -> None:
         super()._record(self.row(row), fields, id_name)
 
+    def lines(self, lines: Iterable[Text]) -> list[Text]:
+        """Return rich lines as they may be seen."""
+        return [_discreet_line(each) for each in lines] if self.hides() else list(lines)
+
     def _text(self, text: str) -> str:
         return discreet_text(text) if self.hides() else text
+
+
+def _discreet_line(line: Text) -> Text:
+    """Return a line as it is, with its styles, or without them where something had to be hidden."""
+    seen = discreet_text(line.plain)
+    return line if seen == line.plain else type(line)(seen)
 
 
 def _discreet_column(column: ExportColumn) -> ExportColumn:

@@ -22,7 +22,7 @@ SHOWS_NOBODY = frozenset(
     each
     for each in Scope
     if each.partition(":")[0]
-    in ("migrate", "keys", "providers", "templates", "metrics", "categories", "limits", "status", "audit", "secrets")
+    in ("migrate", "keys", "providers", "templates", "metrics", "categories", "audit", "secrets")
 ) | {Scope.FIXTURES_READ}
 """Scopes of commands in which addresses are those of senders, servers and operators: no secret.
 
@@ -57,7 +57,7 @@ class Invocation:
         self.scope = scope
         self.command, self.reason = command, reason
         how = {"quiet": given.quiet, "utc": given.utc, "fields": given.fields, "raw": given.raw}
-        self.out = DiscreetOutput(given.output, self._hides_addresses, **how)
+        self.out = DiscreetOutput(given.output, self._hides_addresses, self._is_for_few, **how)
 
     @cached_property
     def settings(self) -> Settings:
@@ -135,8 +135,12 @@ class Invocation:
 
     def _hides_addresses(self) -> bool:
         """Return whether the API key that acts may not see addresses of people, and such may be shown."""
+        return self.scope not in SHOWS_NOBODY and self._is_for_few()
+
+    def _is_for_few(self) -> bool:
+        """Return whether the API key that acts may not see addresses of people."""
         system = vars(self).get("system")
-        return system is not None and self.scope not in SHOWS_NOBODY and not system.sees_addresses
+        return system is not None and not system.sees_addresses
 
     def _ask(self, prompt: str) -> str:
         sys.stderr.write(prompt)

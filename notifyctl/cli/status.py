@@ -97,7 +97,7 @@ def _write(run: Invocation, report: SystemStatus) -> None:
     elif run.out.form == "plain":
         run.out.write("\n".join(line.plain for line in _lines(run, report)))
     else:
-        run.out.rich(Text("\n").join(_lines(run, report)))
+        run.out.rich(Text("\n").join(run.out.lines(_lines(run, report))))
 
 
 def _watch(run: Invocation, seconds: float) -> None:
@@ -111,7 +111,7 @@ def _watch(run: Invocation, seconds: float) -> None:
 
     with Live(auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
-            live.update(Text("\n").join(_lines(run, _read(run))), refresh=True)
+            live.update(Text("\n").join(run.out.lines(_lines(run, _read(run)))), refresh=True)
             pause(seconds)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.config import expanded
+from notifyctl.core.discretion import discreet_record
 from notifyctl.core.errors import AnswerIsNo, UsageError
 from notifyctl.services import linting, previews, showing
-from notifyctl.services.previews import PreviewInput, RenderedTemplate
+from notifyctl.services.previews import PreviewInput, RenderedDifference, RenderedTemplate
 
 PREVIEWED = (
     Field("template"),
@@ -86,7 +88,7 @@ def preview(
             raise UsageError("--draft and --version exclude each other")
         if sandbox is not None and (part is not None or save is not None):
             raise UsageError("--sandbox shows all of it", "leave --part and --save away")
-        found = previews.preview(run.system.db, name, _given(run, ctx, user), version, draft=draft)
+        found = _rendered(run, name, _given(run, ctx, user), version, draft=draft)
         _say_examples(run, found.examples)
         if sandbox is not None:
             run.out.write(showing.show(found, sandbox))
@@ -114,7 +116,10 @@ def diff(
 ) -> None:
     """Show how two versions differ when they are rendered from the same."""
     with invocation(ctx) as run:
-        found = previews.diff(run.system.db, name, _given(run, ctx, user), one, two)
+        wanted = _given(run, ctx, user)
+        found = previews.diff(run.system.db, name, wanted, one, two)
+        if _hides(run, wanted):
+            found = [RenderedDifference(**discreet_record(asdict(each))) for each in found]
         changed = [each for each in found if each.diff]
         if run.out.asked_form in (None, "table", "plain") and run.out.fields is None:
             for each in changed:
@@ -150,6 +155,18 @@ def _given(run: Invocation, ctx: typer.Context, user: str | None) -> PreviewInpu
     variables = templatevars.pairs(told.get("var") or [])
     asked = (told.get("from_notification"), told.get("language"))
     return PreviewInput(user, variables, *asked, run.settings.unsubscribe_url)
+
+
+def _rendered(
+    run: Invocation, name: str, wanted: PreviewInput, version: int | None, *, draft: bool
+) -> RenderedTemplate:
+    found = previews.preview(run.system.db, name, wanted, version, draft=draft)
+    return replace(found, content=discreet_record(found.content)) if _hides(run, wanted) else found
+
+
+def _hides(run: Invocation, wanted: PreviewInput) -> bool:
+    """Return whether it is rendered for somebody whose addresses the API key that acts may not see."""
+    return bool(wanted.user or wanted.notification) and not run.system.sees_addresses
 
 
 def _say_examples(run: Invocation, names: tuple[str, ...]) -> None:

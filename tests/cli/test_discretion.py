@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from notifyctl.config import whoami
-from notifyctl.core.discretion import discreet, discreet_text
+from notifyctl.core.discretion import discreet, discreet_record, discreet_text
 from notifyctl.core.scope import OPEN, Scope
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
@@ -185,6 +185,61 @@ def test_completion_hides_them_too(cli: Cli) -> None:
     for scope, seen in (("users:read", MAIL), ("users:list", "j***@example.com")):
         found = beginnings(load(env={**env, "NOTIFYCTL_API_KEY": hidden_from(cli, scope)}), "user", "ja")
         assert found[0][0] == "jane" and found[0][1].startswith(seen)
+
+
+def test_no_name_within_a_content_lets_it_pass() -> None:
+    """Only columns of ids are exempt: whatever a content's member is called, and also where an address is a key."""
+    for name in ("paid", "id", "user_id", "key", "hash", "ids"):
+        for value in ({name: MAIL}, [{name: [PHONE]}], json.dumps({"a": {name: MAIL}}), {MAIL: 1}, {"x": {PHONE: {}}}):
+            said = json.dumps([discreet("payload", value), discreet_record({"payload": value, "paid": MAIL})])
+            assert MAIL not in said and PHONE not in said
+    assert discreet("payload", {"ja@x.org": 1, "jb@x.org": 2}) == {"***@x.org": 1, "***@x.org*": 2}
+
+
+def test_exports_of_contents_hide_them(cli: Cli, database: Database, ids: dict[str, str]) -> None:
+    """CSV and NDJSON, whatever the members of what is said are called."""
+    odd = json.dumps({"v": 1, "data": {"paid": MAIL, "user_id": PHONE, OTHER: "x", "key": OTHER}})
+    database.write(
+        lambda tx: tx.execute(update(notifications).where(notifications.c.id == ids["pushed"]).values(payload=odd))
+    )
+    secret = hidden_from(cli, "notifications:read")
+    for form in ("csv", "ndjson"):
+        assert not leaked(acting(cli, secret, "notifications", "export", "-o", form).ok())
+
+
+def test_a_preview_for_somebody_hides_them(cli: Cli, ids: dict[str, str]) -> None:
+    """Rendered as a notification was, printed and saved; what a template says by itself is shown."""
+    sender = "help@example.org"
+    body = "Hi {{ who }}, ask " + sender
+    cli.call("templates", "create", "hi", "--channel", "sms", "--body", body, "--by", "jane").ok()
+    sent = (
+        cli.call("send", "jane", "--channel", "sms", "--template", "hi", "--var", f"who={MAIL}", "-o", "id")
+        .ok()
+        .stdout.strip()
+    )
+    secret = hidden_from(cli, "templates:read", "notifications:read")
+    for form in ("table", "plain", "json"):
+        done = acting(cli, secret, "templates", "preview", "hi", "--from-notification", sent, "-o", form).ok()
+        assert not leaked(done) and "j***@example.com" in done.stdout
+    acting(cli, secret, "templates", "preview", "hi", "--from-notification", sent, "--save", "f.txt").ok()
+    assert MAIL not in (cli.home / "f.txt").read_text()
+    assert sender in acting(cli, secret, "templates", "preview", "hi", "--var", "who=you").ok().stdout
+    assert MAIL in cli.call("templates", "preview", "hi", "--from-notification", sent).ok().stdout
+
+
+def test_reasons_hide_them(cli: Cli) -> None:
+    """Why somebody paused a provider may name a person: in its row and in `status`; its own sender is no secret."""
+    secret = hidden_from(cli, "providers:read", "providers:write", "status:read")
+    acting(cli, secret, "providers", "pause", "sendgrid", "--reason", f"bounced for {MAIL}").ok()
+    for form in FORMATS:
+        for words in (("providers", "list"), ("providers", "show", "sendgrid")):
+            done = acting(cli, secret, *words, "-o", form).ok()
+            assert not leaked(done), (words, form)
+    shown = acting(cli, secret, "providers", "show", "sendgrid", "-o", "json").ok().json()
+    assert shown["config"]["from"] == "alerts@example.org"
+    for form in ("table", "plain", "json"):
+        assert not leaked(acting(cli, secret, "status", "-o", form))
+    assert MAIL in cli.call("providers", "list", "-o", "json").ok().stdout
 
 
 def test_what_stays_as_it_is() -> None:

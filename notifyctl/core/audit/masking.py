@@ -22,8 +22,20 @@ _BODIES = frozenset(
 )
 
 # Whatever stands around an @, as no address can be told from other words by less.
-_MAIL = re.compile(r"[^\s<>\"'(),:;\[\]{}=|/]+@[^\s<>\"'(),:;\[\]{}=|/]+")
+# A quoted person and a domain that is an address: RFC 5321, 4.1.2; quotes are escaped where JSON stands in a text.
+_MAIL = re.compile(
+    r"""(?:"(?![,:\]}\\])(?:[^"\n]|\\"){1,64}"|[^\s<>"'(),:;\[\]{}=|/]+)"""
+    r"""@(?:\[[^\]\s]{2,60}\]|[^\s<>"'(),:;\[\]{}=|/]+)"""
+)
 _PHONE = re.compile(r"\+\d[\d ().\-]{5,}\d|(?<![\w.\-])\d{10,15}(?![\w\-])")
+# As people write them at home: an area in parentheses, a leading zero, or three parts as in North America.
+_AT_HOME = re.compile(
+    r"\(0?\d{1,5}\)[ \-./]{0,2}\d{2,8}(?:[ \-./]\d{2,8}){0,4}(?![\w\-:])"
+    r"|(?<![\w.\-:/])0[1-9]\d{0,4}(?: ?[ \-./] ?\d{2,8}){1,5}(?![\w\-:])"
+    r"|(?<![\w.\-:/])(?:1[ .\-])?[2-9]\d{2}([ .\-])[2-9]\d{2}\1\d{4}(?![\w\-:])"
+)
+_FEWEST_AT_HOME = 9
+"""What has fewer digits is as likely a date."""
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
 _KEY = re.compile(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
@@ -51,7 +63,12 @@ def masked_addresses(text: str) -> str:
     """Return a text in which no address is legible."""
     if "@" in text:
         text = _MAIL.sub(lambda found: masked_address(found[0]), text)
-    return _PHONE.sub(lambda found: masked_address(found[0]), text)
+    return _AT_HOME.sub(_masked_at_home, _PHONE.sub(lambda found: masked_address(found[0]), text))
+
+
+def _masked_at_home(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found[0])
+    return masked_address(digits) if len(digits) >= _FEWEST_AT_HOME else found[0]
 
 
 def masked_address(address: str) -> str:
