@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from notifyctl.core.audit.entry import AuditEntry
-from notifyctl.core.errors import Conflict, NotFound, UsageError
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.text import one_line
@@ -51,6 +51,7 @@ class EnabledWebhook(WebhookReport):
 def update(db: Database, ref: str, setup: Setup, *, loopback: bool) -> WebhookReport:
     """Change what is given. Of another URL's receiver nothing is known yet: whatever was counted begins anew.
 
+    Of one that is disabled it stays, since it says from when on to send again, until it is enabled.
     Raises NotFound, UsageError for what cannot be meant, Conflict for the name of another one of the user's.
     """
     given = setup.columns(loopback=loopback)
@@ -68,7 +69,7 @@ def update(db: Database, ref: str, setup: Setup, *, loopback: bool) -> WebhookRe
         if other is not None:
             raise Conflict(f"{owned.username} has a webhook {other.name!r} already", "another --name")
         tx.audit("update", WHAT, [(old.id, _told(old, new))])
-        return _become(tx, owned, {**new, **(WELL if "url" in new else {})})
+        return _become(tx, owned, {**new, **(WELL if "url" in new and old.is_active else {})})
 
     return db.write(work)
 
@@ -128,8 +129,11 @@ def rotate(db: Database, keyring: Keyring, ref: str, secret: bytes, grace_ms: in
         old = owned.webhook
         new = {SECRET: keeping.sealed(keyring, secret, keeping.place(old.id)), PREVIOUS_SECRET: None}
         ends = tx.now + grace_ms if grace_ms else None
-        if ends is not None:  # else the old one is not even opened: it may be lost with its key
-            new[PREVIOUS_SECRET] = _kept_as_previous(owned, keyring, secret, tx.now)
+        signing = _signing(owned, keyring, may_be_lost=ends is None)
+        if secret == signing:
+            raise UsageError(f"webhook {called(owned)} has that secret already", "another one, or none: one is made")
+        if ends is not None and signing is not None:
+            new[PREVIOUS_SECRET] = keeping.sealed(keyring, signing, keeping.place(old.id, PREVIOUS_SECRET))
         tx.audit("rotate", WHAT, [(old.id, {"grace_ms": grace_ms, "grace_ends": ends})])
         shown = _become(tx, owned, {**new, "previous_secret_ends": ends})
         dropped = old.previous_secret is not None and (old.previous_secret_ends or 0) > tx.now
@@ -189,12 +193,14 @@ def _become(tx: Tx, owned: OwnedWebhook, values: Mapping[str, Any]) -> WebhookRe
     return report(tx, OwnedWebhook(replace(owned.webhook, **new), owned.username))
 
 
-def _kept_as_previous(owned: OwnedWebhook, keyring: Keyring, secret: bytes, now: int) -> str:
-    """Return the secret that signs now as it is stored beside the new one."""
-    signing = keeping.secrets(owned.webhook, keyring, now)[0]
-    if secret == signing:
-        raise UsageError(f"webhook {called(owned)} has that secret already", "another one, or none: one is made")
-    return keeping.sealed(keyring, signing, keeping.place(owned.webhook.id, PREVIOUS_SECRET))
+def _signing(owned: OwnedWebhook, keyring: Keyring, *, may_be_lost: bool) -> bytes | None:
+    """Return the secret that signs now; None where it does not open any more, and that may be."""
+    try:
+        return keeping.opened(keyring, owned.webhook.id, owned.webhook.secret_key, None)[0]
+    except NotAllowed:
+        if may_be_lost:
+            return None
+        raise
 
 
 def _told(old: Webhook, new: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from notifyctl.store import hookmetrics, webhooks
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hookmetrics import ReceiverCounts
-from notifyctl.store.webhooks import Backlog
 
 HOUR_MS = 3_600_000
 TOLD = 5
@@ -103,7 +102,7 @@ def _totals(tx: Tx, since: int, until: int) -> list[ReceiverTotals]:
     rows = []
     for webhook, username in every:
         did, pace = counts.get(webhook.id, ReceiverCounts(0, 0, 0)), paces.get(webhook.id)
-        left = behind.get(webhook.id, Backlog(0, 0))
+        left = behind.get(webhook.id)
         tried = did.delivered + did.given_up
         rows.append(
             ReceiverTotals(
@@ -115,8 +114,8 @@ def _totals(tx: Tx, since: int, until: int) -> list[ReceiverTotals]:
                 total_delivered=did.delivered,
                 total_given_up=did.given_up,
                 total_not_tried=did.not_tried,
-                waiting=left.undelivered,
-                oldest_undelivered_at=left.oldest_at if left.undelivered else None,
+                waiting=0 if left is None else left.undelivered,
+                oldest_undelivered_at=None if left is None else left.oldest_at,
                 ok_percent=round(100 * did.delivered / tried, 1) if tried else None,
                 p50_ms=None if pace is None else pace.p50_ms,
                 p95_ms=None if pace is None else pace.p95_ms,

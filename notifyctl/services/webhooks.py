@@ -26,6 +26,8 @@ from notifyctl.store.webhooks import Backlog, OwnedWebhook, WebhookFilter
 
 WHAT: Final = "webhook"
 _NONE = Backlog(0, 0)
+_USUAL: Final[dict[str, Any]] = {"retry_count": RETRIES, "timeout_seconds": TIMEOUT_S, "all_users": False}
+"""What a new webhook is like where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def create(
     NotAllowed without an encryption key.
     """
     given = _given(setup, loopback=loopback)
-    values = {"retry_count": RETRIES, "timeout_seconds": TIMEOUT_S, **given}
+    values = _USUAL | given
     id_ = str(uuid.uuid4())
     sealed = keeping.sealed(keyring, secret, keeping.place(id_))
 
@@ -139,7 +141,7 @@ def present(
         found = store.named(tx, user.id, given["name"])
         if found is None:
             return None
-        same = all(getattr(found, key) == value for key, value in given.items())
+        same = all(getattr(found, key) == value for key, value in (_USUAL | given).items())
         if not same or (secret is not None and keeping.secrets(found, keyring, tx.now)[0] != secret):
             raise _taken(user.username, found.name, ", and it is another")
         return NewWebhook(**asdict(report(tx, OwnedWebhook(found, user.username))), created=False)

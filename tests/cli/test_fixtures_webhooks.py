@@ -92,12 +92,33 @@ def test_one_that_is_enabled_begins_anew(cli: Cli, database: Database) -> None:
     """What its receiver was like before counts no more."""
     apply(cli, WEBHOOKS).ok()
     w = notification_webhooks
-    failing = {"is_active": False, "disabled_at": 5, "disabled_because": "gone", "failing_since": 1, "slowed": 3}
+    failing = {"is_active": False, "disabled_at": 5, "failing_since": 1, "slowed": 3}
     database.write(lambda tx: tx.execute(update(w).where(w.c.name == "shop").values(failing)))
     assert changes(apply(cli, WEBHOOKS, "-o", "json")) == [("webhooks", "anna shop", "update")]
     row = hooks(database)["shop"]
     assert (row.is_active, row.disabled_at, row.disabled_because) == (True, None, None)
     assert (row.failing_since, row.slowed) == (None, 0)
+
+
+@pytest.mark.parametrize("said", ["", ", enabled: yes"])
+def test_one_that_its_receiver_had_disabled_stays_so(cli: Cli, database: Database, said: str) -> None:
+    """Applied by each run of CI, with a remark of what to do: since when to send again is kept."""
+    fixture = WEBHOOKS.replace("secret: {env: SHOP}", f"secret: {{env: SHOP}}{said}")
+    apply(cli, fixture).ok()
+    failed = {"is_active": False, "disabled_at": 5, "disabled_because": "it is gone", "failing_since": 1}
+    seed.change_webhook(database, hooks(database)["shop"].id, **failed)
+    done = apply(cli, fixture, "-o", "json")
+    assert changes(done) == []
+    assert "it is gone" in done.stderr and "notifyctl webhooks enable anna/shop --redeliver" in done.stderr
+    moved = apply(cli, fixture.replace("/told", "/elsewhere"), "-o", "json")
+    assert changes(moved) == [("webhooks", "anna shop", "update")]
+    row = hooks(database)["shop"]
+    assert (row.url, row.is_active, row.disabled_at) == ("https://example.org/elsewhere", False, 5)
+    assert (row.disabled_because, row.failing_since) == ("it is gone", 1)
+    off = WEBHOOKS.replace("secret: {env: SHOP}", "secret: {env: SHOP}, enabled: no")
+    assert "stays disabled" not in apply(cli, off).ok().stderr
+    cli.call("webhooks", "enable", "anna/shop", "--redeliver").ok()
+    assert hooks(database)["shop"].is_active
 
 
 def test_one_that_is_disabled_keeps_what_waits(cli: Cli, database: Database) -> None:

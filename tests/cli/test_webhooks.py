@@ -212,6 +212,15 @@ def test_if_not_exists(cli: Cli) -> None:
     assert hooks(cli, *mine, input=OWN).exit_code == 5
 
 
+@pytest.mark.parametrize("other", [("--all-users",), ("--retries", "3"), ("--timeout", "5")])
+def test_if_not_exists_means_what_is_usual_where_nothing_is_said(cli: Cli, other: tuple[str, ...]) -> None:
+    """One that hears everybody, or is tried otherwise, is not the one that was asked for."""
+    made(cli, *other)
+    plain = ("create", "anna", URL, "--event", "sent,failed", "--if-not-exists")
+    assert hooks(cli, *plain).exit_code == 5
+    hooks(cli, *plain, *other).ok()
+
+
 # Looking
 
 
@@ -365,6 +374,17 @@ def test_another_url_is_another_receiver(cli: Cli, database: Database, anna: str
     assert (found.url, found.failures_apart, found.failure_counted_at) == ("https://example.net/s3cr3t", 0, None)
 
 
+def test_another_url_of_one_that_is_disabled(cli: Cli, database: Database, anna: str) -> None:
+    """Since when it missed things stays known, so that they are sent to where it is now."""
+    off = {"is_active": False, "disabled_at": 9_000, "disabled_because": "gone", "failing_since": 5_000}
+    id_ = seed.webhook(database, anna, name="shop", failures_apart=3, failure_counted_at=6_000, **off)
+    [note] = seed.pending(database, anna)
+    seed.owed(database, id_, note, created_at=6_000, next_retry_at=None, ended="given_up")
+    hooks(cli, "update", "shop", "--url", "https://new.example.org/").ok()
+    done = hooks(cli, "enable", "shop", "--redeliver", "-o", "json").ok().json()
+    assert (done["queued"], done["failing_since"]) == (1, None)
+
+
 def test_disable_keeps_what_happens_and_enable_sends_it(cli: Cli, database: Database) -> None:
     """What waits and what happens meanwhile is kept; --redeliver sends it, spaced, behind what is new."""
     row = made(cli)
@@ -465,6 +485,7 @@ def test_rotations_that_are_none(cli: Cli, database: Database) -> None:
     for args, text in (
         (("--grace", "8d"), ""),
         (("--secret", "-"), own),
+        (("--grace", "0", "--secret", "-"), own),
         (("--secret", "-"), own[:-4]),
         (("-o", "id"), ""),
     ):
@@ -472,6 +493,7 @@ def test_rotations_that_are_none(cli: Cli, database: Database) -> None:
         assert refused.exit_code == 2, args
         assert own[6:] not in refused.stderr
     assert secrets(cli, database, "example.org") == (secret,)
+    assert [action for action, _ in trail(database)] == ["create"]
 
 
 def test_a_secret_whose_key_is_lost_can_be_replaced(cli: Cli, database: Database, anna: str) -> None:
