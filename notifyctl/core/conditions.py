@@ -212,6 +212,25 @@ def of_receivers(webhooks: Iterable[tuple[Webhook, str]], now: int) -> list[Seen
     return [each for each in found if each is not None]
 
 
+OF_RECEIVERS = frozenset({Condition.RECEIVER_FAILING, Condition.RECEIVER_DISABLED})
+
+
+def without_recovery(ended: KeptCondition, webhook: Webhook | None) -> KeptCondition:
+    """Return a receiver's condition that ended, with why in words where that is not because it works again.
+
+    A pager reads the end as recovery. `webhook` is None where none is called so any more.
+    """
+    if webhook is None:
+        return replace(
+            ended, text=f"webhook {ended.subject} was deleted or is called otherwise: nothing is known of it"
+        )
+    if webhook.is_active:
+        return ended
+    why = "by an operator" if webhook.disabled_because is None else f"because {webhook.disabled_because}"
+    text = f"webhook {ended.subject} ({host_of(webhook.url)}) was disabled {why}: nothing reaches it"
+    return replace(ended, text=one_line(text))
+
+
 def _of_receiver(webhook: Webhook, subject: str, now: int) -> SeenCondition | None:
     called = f"webhook {subject} ({host_of(webhook.url)})"
     if not webhook.is_active:

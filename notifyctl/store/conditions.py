@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from sqlalchemy import and_, delete, func, or_, select, tuple_, update
 
 from notifyctl.core import conditions as core
-from notifyctl.core.conditions import LOOK_MS, STALLED_MS, ConditionNews, KeptCondition, SeenCondition
+from notifyctl.core.conditions import LOOK_MS, STALLED_MS, ConditionNews, KeptCondition, SeenCondition, Turn
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.webhook.health import LIMIT_MS
 from notifyctl.store import bursts, providers, webhooks
@@ -24,6 +24,7 @@ from notifyctl.store.schema.tables import (
     notification_dlq,
     notification_webhooks,
     notifications,
+    users,
     webhook_deliveries,
 )
 
@@ -73,7 +74,7 @@ def settle(tx: Tx, number: int, found: Sequence[SeenCondition]) -> list[Conditio
         new = {name: statement.excluded[name] for name in _COLUMNS[2:]}
         written = statement.on_conflict_do_update(index_elements=["condition", "subject"], set_=new)
         tx.execute(written, [asdict(each) for each in judged.kept])
-    return judged.news
+    return [_explained(tx, each) for each in judged.news]
 
 
 def kept(tx: Tx) -> list[KeptCondition]:
@@ -101,6 +102,14 @@ def stalled_delivery(tx: Tx) -> tuple[str, int] | None:
     due = and_(d.webhook_id == listening.c.id, ~d.is_replay, d.next_retry_at <= tx.now - STALLED_MS)
     row = tx.execute(select(d.id, d.next_retry_at).where(due).order_by(d.next_retry_at, d.id).limit(1)).first()
     return None if row is None else (row[0], row[1])
+
+
+def _explained(tx: Tx, news: ConditionNews) -> ConditionNews:
+    """Return news as they are told: a receiver's end with why, where it is no recovery."""
+    if news.turn is Turn.BEGAN or news.of.condition not in core.OF_RECEIVERS:
+        return news
+    found = webhooks.that(tx, users.c.username + "/" + w.name == news.of.subject)
+    return ConditionNews(news.turn, core.without_recovery(news.of, found[0].webhook if found else None))
 
 
 def _buried(tx: Tx) -> int:

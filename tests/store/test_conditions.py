@@ -13,7 +13,7 @@ from notifyctl.core.conditions import LOOK_MS, STALLED_MS, ConditionNews, SeenCo
 from notifyctl.core.health import Cause
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause
-from notifyctl.store import conditions, suppressions
+from notifyctl.store import conditions, suppressions, webhooks
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import condition_looks, notification_dlq, webhook_deliveries
 from notifyctl.store.suppressions import AddressNews
@@ -165,6 +165,43 @@ def test_receivers(database: Database) -> None:
         ("receiver_failing", "anna/slow"): 50,
         ("receiver_disabled", "anna/gone"): 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"failing_since": None}, "fails for"),
+        ({"is_active": False}, "disabled by an operator"),
+        ({"is_active": False, "disabled_because": "it is gone"}, "it is gone"),
+        ({"name": "other"}, "deleted or is called otherwise"),
+        (None, "deleted or is called otherwise"),
+    ],
+)
+def test_an_end_that_is_no_recovery_says_so(database: Database, changed: dict[str, Any] | None, told: str) -> None:
+    """A receiver that fails no more since nobody calls it does not work again."""
+    hook = seed.webhook(database, seed.user(database), name="slow", failing_since=NOW - 60 * HOUR)
+    assert look(database, NOW) == [("receiver_failing", "anna/slow", "began")]
+    if changed is None:
+        database.write(lambda tx: webhooks.remove(tx, hook))
+    else:
+        seed.change_webhook(database, hook, **changed)
+    ends = {(each.of.condition, each.of.subject): each for each in _look(database, NOW + LOOK_MS)}
+    ended = ends["receiver_failing", "anna/slow"]
+    assert ended.turn.value == "ended"
+    assert told in ended.of.text and "anna/slow" in ended.of.text
+    assert ("fails for" in ended.of.text) == (told == "fails for")
+
+
+def test_a_disabled_one_that_is_deleted_was_not_enabled(database: Database) -> None:
+    """Its end says why; that of one that is enabled again is one."""
+    off = {"is_active": False, "disabled_at": NOW, "disabled_because": "it is gone"}
+    anna = seed.user(database)
+    deleted, enabled = (seed.webhook(database, anna, name=name, **off) for name in ("deleted", "enabled"))
+    assert len(look(database, NOW)) == 2
+    database.write(lambda tx: webhooks.remove(tx, deleted))
+    seed.change_webhook(database, enabled, is_active=True, disabled_at=None, disabled_because=None)
+    texts = {each.of.subject: each.of.text for each in _look(database, NOW + LOOK_MS)}
+    assert "was deleted" in texts["anna/deleted"] and "was deleted" not in texts["anna/enabled"]
 
 
 def test_each_change_is_told_once(database: Database) -> None:
