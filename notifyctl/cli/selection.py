@@ -156,14 +156,14 @@ def finish(
         run.say_who_sends()
     if not failures:
         return
-    first = failures[0]
+    first, refusal = failures[0], next((error.refusal for error in failures if error.refusal is not None), None)
     if len(failures) == len(everything) and len({error.exit_code for error in failures}) == 1:
         others = f" (and {len(failures) - 1:,} more)" if len(failures) > 1 else ""
-        raise type(first)(f"{first.message}{others}", first.hint)
+        raise type(first)(f"{first.message}{others}", first.hint).noting(refusal)
     could = "could be" if chosen.dry else "were"
     raise PartlyDone(
         f"{len(done):,} of {len(everything):,} {could} done; the first that failed: {first.message}", first.hint
-    )
+    ).noting(refusal)
 
 
 def _rehearsed(acted: Sequence[Acted]) -> list[Acted]:

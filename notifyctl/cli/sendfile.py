@@ -212,7 +212,8 @@ class _Work:
         if tally.accepted and not self._asked.dry_run:
             run.say_who_sends()
         if tally.rejected:
-            raise PartlyDone(f"{tally.rejected:,} of {tally.read:,} rows {self._were} rejected", self._how_to_mend())
+            said = f"{tally.rejected:,} of {tally.read:,} rows {self._were} rejected"
+            raise PartlyDone(said, self._how_to_mend()).noting(tally.refusal)
 
     @property
     def _were(self) -> str:
@@ -222,7 +223,7 @@ class _Work:
         """Return the error, with what is stored by now, and how to go on."""
         stored = self._tally.accepted
         if not stored:
-            return type(error)(f"{error.message}; nothing was stored", error.hint)
+            return type(error)(f"{error.message}; nothing was stored", error.hint).noting(error.refusal)
         said = f"{error.message}; {stored:,} {'row was' if stored == 1 else 'rows were'} stored before"
         return type(error)(said, self._how_to_go_on())
 

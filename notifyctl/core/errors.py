@@ -21,7 +21,7 @@ Each class owns its exit code, its machine-readable code and, where one serves a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from notifyctl.core.refusal import KeyRefusal, RefusedFor
 
@@ -45,6 +45,11 @@ class NotifyctlError(Exception):
         self.problems: Sequence[tuple[str, Mapping[str, Any]]] = ()
         self.facts: Mapping[str, Any] = {}
         self.refusal: KeyRefusal | None = None
+
+    def noting(self, refusal: KeyRefusal | None) -> Self:
+        """Return the error, which sums up others among which an API key was refused this."""
+        self.refusal = self.refusal or refusal
+        return self
 
 
 class CommitUnknown(NotifyctlError):

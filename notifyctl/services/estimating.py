@@ -93,6 +93,7 @@ class _Estimating:
                 if isinstance(came_to, Former):
                     found.deduplicated += 1
                 elif isinstance(came_to, NotifyctlError):
+                    found.refusal = found.refusal or came_to.refusal
                     came_to = BadRow(row.line, came_to.message, row.cells, row.identity)
                 if isinstance(came_to, BadRow):
                     found.reject(came_to.reason)

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from notifyctl.core.batch import BatchHold, BatchSource
 from notifyctl.core.errors import CommitUnknown, Conflict, NotFound, NotifyctlError
 from notifyctl.core.pace import moments
+from notifyctl.core.refusal import KeyRefusal
 from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft
 from notifyctl.core.submission import Draft, Former, New, Plan
 from notifyctl.core.wording import Template
@@ -71,7 +72,8 @@ class ImportOrder:
 class RowTally:
     """What became of rows so far. `read` counts all that were looked at, the others what is certain.
 
-    `reasons` are why rows were rejected, without what is each one's own.
+    `reasons` are why rows were rejected, without what is each one's own; `refusal` is what the API key was refused
+    first.
     """
 
     read: int = 0
@@ -79,6 +81,7 @@ class RowTally:
     deduplicated: int = 0
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    refusal: KeyRefusal | None = None
 
     def reject(self, reason: str) -> None:
         """Count a row that is not taken."""
@@ -188,6 +191,7 @@ class Importer:
             self.tally.deduplicated += 1
             return
         if isinstance(came_to, NotifyctlError):
+            self.tally.refusal = self.tally.refusal or came_to.refusal
             came_to = BadRow(line, came_to.message, cells, identity)
         self.tally.reject(came_to.reason)
         self._tell(came_to)
