@@ -82,6 +82,14 @@ class Grant(KeyTerms):
             raise _restricted(self, "is for --dry-run only, and dispatches nothing", "")
 
 
+_READDRESSING = frozenset(
+    {
+        *("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc", "apparently-to", "envelope-to"),
+        *("x-to", "x-cc", "x-bcc", "x-rcpt-to", "x-envelope-to", "x-smtpapi"),
+    }
+)
+_OF_RELAYS = ("x-mc-", "x-msys-", "x-mailgun-", "x-mj-", "x-mailin-", "x-sib-")
+"""Headers of mail by which relays (SendGrid, Mandrill, SparkPost, Mailgun, Mailjet, Brevo) write to others as well."""
 _ADDRESSEES = ("to", "cc", "bcc", "token", "fid", "topic", "condition")
 """Fields of a payload by which it goes to another address than the user's own, or to further ones."""
 
@@ -109,8 +117,13 @@ def _addressee(payload: Any) -> str | None:
     headers, settings = payload.get("headers"), payload.get("mail_settings")
     if isinstance(settings, Mapping) and settings.get("bcc"):
         return "mail_settings.bcc"
-    told = {str(each).lower() for each in headers} & {"to", "cc", "bcc"} if isinstance(headers, Mapping) else ()
+    told = filter(_readdresses, headers) if isinstance(headers, Mapping) else ()
     return next((f"headers.{each}" for each in told), None) or next((f for f in _ADDRESSEES if payload.get(f)), None)
+
+
+def _readdresses(header: Any) -> bool:
+    name = str(header).strip().lower()
+    return name in _READDRESSING or name.startswith(_OF_RELAYS)
 
 
 def storage_refusal(grant: Grant | None) -> NotAllowed | None:

@@ -8,6 +8,9 @@ from enum import StrEnum
 SLOTS = 60
 """How many slots before the current one decide as well: sixty in all would let twice the limit through a minute."""
 
+AHEAD = 2 * (SLOTS + 1)
+"""How far in the future a slot counts: of a clock that was put back a little. By more, and it would shut for hours."""
+
 
 class LimitType(StrEnum):
     """Of what so many a minute are let through."""
@@ -22,8 +25,7 @@ Slot = tuple[int, int]
 
 def used(slots: Iterable[Slot], now: int) -> int:
     """Return how many of those in the slots still count at `now` (milliseconds)."""
-    second = now // 1_000
-    return sum(count for at, count in slots if second - SLOTS <= at <= second)
+    return sum(count for _, count in _counted(slots, now))
 
 
 def free_at(slots: Iterable[Slot], limit: int, now: int) -> int | None:
@@ -32,7 +34,7 @@ def free_at(slots: Iterable[Slot], limit: int, now: int) -> int | None:
     A limit below 1 lets nothing through: then it is always a window's length later.
     """
     second = now // 1_000
-    counted = sorted((at, count) for at, count in slots if second - SLOTS <= at <= second)
+    counted = sorted(_counted(slots, now))
     left = sum(count for _, count in counted)
     if left < limit:
         return None
@@ -41,3 +43,8 @@ def free_at(slots: Iterable[Slot], limit: int, now: int) -> int | None:
         if left < limit:
             return (at + SLOTS + 1) * 1_000
     return (second + SLOTS + 1) * 1_000
+
+
+def _counted(slots: Iterable[Slot], now: int) -> list[Slot]:
+    second = now // 1_000
+    return [(at, count) for at, count in slots if second - SLOTS <= at <= second + AHEAD]

@@ -51,7 +51,8 @@ def change(db: Database, ref: str, limit_type: LimitType, text: str, defaults: D
 
     Raises UsageError for what is no limit, NotFound.
     """
-    per_minute = number_or_none(text, "--per-minute", "a minute")
+    what = "calls" if limit_type is LimitType.API else "notifications"
+    per_minute = number_or_none(text, "--per-minute", "a minute", what=what)
 
     def work(tx: Tx) -> LimitInForce:
         user = users.lock(tx, users.find(tx, ref).id)

@@ -127,3 +127,10 @@ def test_what_was_done_is_said(cli: Cli, database: Database, anna: str) -> None:
     seed.pending(database, anna, count=2, due_at=LATE, deferred_by="limit")
     said = cli.call("limits", "set", "anna", "--per-minute", "5").ok().stderr
     assert "2 deferred notifications are due again" in said
+
+
+@pytest.mark.parametrize(("kind", "what"), [("api", "calls"), ("notification", "notifications")])
+def test_what_is_limited_is_named(cli: Cli, kind: str, what: str) -> None:
+    """A limit that cannot be meant is said of what it would have counted."""
+    done = cli.call("limits", "set", "anna", "--type", kind, "--per-minute", "0")
+    assert done.exit_code == 2 and f"is no number of {what}" in done.stderr

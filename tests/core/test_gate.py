@@ -212,15 +212,16 @@ seconds = st.lists(st.tuples(st.integers(-70, 5), st.integers(1, 4)), max_size=8
 
 @given(seconds, st.integers(1, 8), st.integers(0, 999))
 def test_the_users_limit_counts_the_slots_that_decide(offsets: list[tuple[int, int]], limit: int, millis: int) -> None:
-    """The current second and the 60 before it; the moment it says is the first at which less than the limit count."""
+    """The 60 before this second, and what a clock that was put back left ahead; it says when the first is free."""
     second = NOON // 1_000
     slots = tuple((second + ago, count) for ago, count in offsets)
 
     def counted(now: int) -> int:
-        return sum(count for when, count in slots if 0 <= now - when <= 60 and when <= second)
+        return sum(count for when, count in slots if now - when <= 60)
 
     assert userlimit.used(slots, NOON + millis) == counted(second)
-    free = next(each for each in range(second, second + 62) if counted(each) < limit)
+    assert userlimit.used([(second + 3_600, 1)], NOON) == 0  # a clock that was put back by much shuts nobody out
+    free = next(each for each in range(second, second + 68) if counted(each) < limit)
     verdict = gate(asked(somebody(limit=limit, slots=slots), NOON + millis))
     if free == second:
         assert verdict is None

@@ -83,6 +83,9 @@ def test_what_cannot_be_understood_lets_nothing_pass(text: str) -> None:
     [
         {"to": "x@example.org"}, {"cc": ["x@example.org"]}, {"bcc": "x@example.org"}, {"token": "t"}, {"fid": "f"},
         {"topic": "all"}, {"condition": "c"}, {"headers": {"CC": "x@example.org"}},
+        {"headers": {"X-SMTPAPI": '{"to": ["x@example.org"]}'}}, {"headers": {"x-mc-BccAddress": "x@example.org"}},
+        {"headers": {"X-MSYS-API": '{"bcc": []}'}}, {"headers": {"Resent-To": "x@example.org"}},
+        {"headers": {"X-Mailgun-Recipient-Variables": "{}"}}, {"headers": {" Bcc ": "x@example.org"}},
         {"mail_settings": {"bcc": {"email": "x@example.org"}}}, None, [], "text",
     ],
 )  # fmt: skip
