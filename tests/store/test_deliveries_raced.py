@@ -139,6 +139,24 @@ def test_what_is_told_while_it_is_enabled_is_sent_as_well(postgresql_url: str) -
     db.close()
 
 
+def test_what_an_application_submits_while_it_is_enabled_is_sent_as_well(postgresql_url: str) -> None:
+    """Its transaction, by SQL, may last: who enables the webhook waits for it."""
+    db = Database(postgresql_url)
+    anna = seed.user(db)
+    seed.provider(db, "sendgrid", config_json='{"from":"alerts@example.com"}')
+    webhook = seed.webhook(db, anna, is_active=False, disabled_at=NOW)
+    submit = """SELECT id FROM notifyctl_submit('anna', 'email', '{"subject": "Hi", "text": "Hi"}')"""
+    enabled = meanwhile(
+        db,
+        lambda tx: tx.conn.exec_driver_sql(submit).all(),
+        lambda: hookchanges.enable(db, webhook, redeliver=True),
+    )
+    assert enabled.queued == 1
+    [row] = seed.deliveries(db)
+    assert (row.event_type, row.ended, row.is_replay) == ("notification.created", None, True)
+    db.close()
+
+
 def test_what_is_taken_while_it_is_queued_again_stays_taken(postgresql_url: str) -> None:
     """Who has it under way has a lease that holds; nobody else sends it as well."""
     db = Database(postgresql_url)
