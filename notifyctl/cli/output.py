@@ -19,7 +19,7 @@ from typing import Any
 
 from notifyctl.cli.formats import as_yaml_text
 from notifyctl.core.errors import UsageError
-from notifyctl.core.json_codec import lenient
+from notifyctl.core.json_codec import shown
 from notifyctl.core.spreadsheet import harmless
 
 SHORT_ID = 8
@@ -382,7 +382,7 @@ def _json_value(value: Any, kind: FieldKind) -> Any:
     if kind is FieldKind.TIMES:
         return {name: iso(moment) for name, moment in value.items()}
     if kind is FieldKind.JSON and isinstance(value, str):
-        return lenient(value, value)
+        return shown(value, value)
     return value
 
 

@@ -72,6 +72,16 @@ def lenient(text: str | bytes | None, otherwise: Any = None) -> Any:
     return otherwise if is_too_deep(value) else value
 
 
+def shown(text: str | bytes, otherwise: Any) -> Any:
+    """Return what a text says as `lenient` does, where that can be written as JSON again: not NaN, 1e999, "\\ud800"."""
+    value = lenient(text, otherwise)
+    try:
+        encode(value)
+    except ValueError:
+        return otherwise
+    return value
+
+
 def stored(text: str | bytes | None, default: T) -> T:
     """Return what a text says where that is of the default's type, else the default; reads as `lenient` does."""
     value = lenient(text)

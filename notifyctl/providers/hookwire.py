@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache, partial
-from html import escape
 from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.outcome import Fault
 from notifyctl.core.text import clean
 from notifyctl.core.webhook.proxy import proxy as parsed_proxy
-from notifyctl.core.webhook.reach import parsed
+from notifyctl.core.webhook.reach import is_loopback, parsed
+from notifyctl.core.webhook.recital import without_path
 from notifyctl.core.webhook.signing import headers
-from notifyctl.core.webhook.target import Receiver, may_dial, target
+from notifyctl.core.webhook.target import Receiver, is_here, may_dial, target
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.http.client import HttpClient
 from notifyctl.providers.http.dial import NotConnected, Resolve
@@ -31,8 +31,6 @@ from notifyctl.providers.http.tunnel import Tunnel
 from notifyctl.providers.reading import retry_after_ms
 
 RECEIVERS = 1_024
-SHORTEST_SECRET = 8
-"""Of the characters of a path that is left out of answers: a shorter one is a word, and hides nothing."""
 OLDEST_S = 60.0
 """How long a connection is kept at most. It leads to an address that was checked; but who moved is to be found."""
 
@@ -117,11 +115,13 @@ class HookWire:
             address = parsed(text)
             if address is None or not may_dial(address, loopback=self._loopback):
                 _refuse(text)
+            if is_here(host) and not is_loopback(address):  # http was allowed for this machine, and not for that one
+                _refuse(text, "not this machine")
         return found
 
 
 def _read(receiver: Receiver, came: Response, ms: int, at_s: int) -> HookAnswer:
-    body = clean(_without_path(came.body.decode(errors="replace"), receiver.path)) if came.body else ""
+    body = clean(without_path(came.body.decode(errors="replace"), receiver.path)) if came.body else ""
     if 200 <= came.status < 300:
         return HookAnswer(came.status, None, ms, body)
     redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
@@ -130,13 +130,5 @@ def _read(receiver: Receiver, came: Response, ms: int, at_s: int) -> HookAnswer:
     return HookAnswer(came.status, f"{receiver.host}: HTTP {came.status}{redirected}", ms, body, wish)
 
 
-def _without_path(text: str, path: str) -> str:
-    """Return what a receiver says without its URL, which frameworks repeat: "Cannot POST /..."."""
-    for part in (path, escape(path), path.partition("?")[0], path.partition("?")[2], escape(path.partition("?")[2])):
-        if len(part) >= SHORTEST_SECRET:
-            text = text.replace(part, "…")
-    return text
-
-
-def _refuse(address: str) -> NoReturn:
-    raise NotConnected(f"it resolves to {address}, which is no public address", Fault.SETTINGS, refused=True)
+def _refuse(address: str, what: str = "no public address") -> NoReturn:
+    raise NotConnected(f"it resolves to {address}, which is {what}", Fault.SETTINGS, refused=True)

@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
 
-from notifyctl.core.json_codec import lenient
+from notifyctl.core.json_codec import shown
 from notifyctl.core.webhook.signing import ID, objection
+from notifyctl.sandbox.http import server
 from notifyctl.sandbox.server import GRACE_SECONDS, HOST, bind_one, stop_signals
 
 MOST_BYTES = 1024 * 1024
@@ -63,7 +60,7 @@ async def receive(how: Receiving, ready: Callable[[str], None], hear: Callable[[
     listener = bind_one(how.port)
     with stop_signals() as stopped:
         desk = _Desk(how, hear, stopped)
-        runner = web.ServerRunner(_server(desk), shutdown_timeout=GRACE_SECONDS)
+        runner = web.ServerRunner(server(desk.take, MOST_BYTES), shutdown_timeout=GRACE_SECONDS)
         await runner.setup()
         try:
             await web.SockSite(runner, listener, backlog=1_024).start()
@@ -115,7 +112,7 @@ class _Desk:
         now = time.time()
         named = next((value for name, value in headers.items() if name.lower() == ID), None)
         problem = objection(headers, body, self._how.secrets, now) if self._how.secrets else None
-        event = lenient(body, body.decode(errors="replace"))
+        event = shown(body, body.decode(errors="replace"))
         of = event if isinstance(event, dict) else {}
         data = of.get("data")
         return Heard(
@@ -148,18 +145,3 @@ class _Desk:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _server(desk: _Desk) -> web.Server:
-    loop = asyncio.get_running_loop()
-
-    def request(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BYTES)
-
-    return web.Server(desk.take, request_factory=request, access_log=None)

@@ -11,13 +11,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
 
 from notifyctl.core.errors import Conflict
 from notifyctl.sandbox import smtp
+from notifyctl.sandbox.http import server
 from notifyctl.sandbox.journal import Journal
 from notifyctl.sandbox.router import Router, SandboxConfig
 
@@ -57,7 +54,9 @@ async def running(config: SandboxConfig) -> AsyncIterator[Sandbox]:
     try:
         journal = Journal(config.log)
         router = Router(config, url, journal)
-        runner = web.ServerRunner(_server(router), shutdown_timeout=GRACE_SECONDS)
+        runner = web.ServerRunner(
+            server(router.take, MAX_BYTES, handler_cancellation=True), shutdown_timeout=GRACE_SECONDS
+        )
         await runner.setup()
         try:
             await web.SockSite(runner, listener, backlog=1_024).start()
@@ -70,21 +69,6 @@ async def running(config: SandboxConfig) -> AsyncIterator[Sandbox]:
         journal.close()
         listener.close()
         mail_listener.close()
-
-
-def _server(router: Router) -> web.Server:
-    loop = asyncio.get_running_loop()
-
-    def request(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BYTES)
-
-    return web.Server(router.take, request_factory=request, handler_cancellation=True, access_log=None)
 
 
 def _bind(port: int) -> tuple[socket.socket, socket.socket]:

@@ -88,6 +88,34 @@ def test_a_change_changes_just_that(cli: Cli, database: Database) -> None:
     assert {"host": ["hooks.example.org", "hooks.example.org"]} in trail
 
 
+def test_a_url_that_stands_there_is_told_by_its_host(cli: Cli, database: Database) -> None:
+    """Its path may be the secret: what is shown of a change is read in the logs of CI, by more than the fixture is."""
+    first = apply(cli, WEBHOOKS.replace("org/told", "org/t0psecret"), "-o", "json")
+    [shop] = [each for each in first.ok().json() if each["name"] == "anna shop"]
+    assert shop["fields"]["url"] == [None, "example.org"]
+    moved = WEBHOOKS.replace("org/told", "net/t0psecret2")
+    seen = [first, apply(cli, moved, "--dry-run"), apply(cli, moved, "-o", "json")]
+    assert seen[-1].json()[0]["fields"] == {"url": ["set", "example.net"]}
+    assert hooks(database)["shop"].url == "https://example.net/t0psecret2"
+    assert "t0psecret" not in "".join(each.stdout + each.stderr for each in seen)
+
+
+def test_a_previous_secret_that_does_not_open_costs_no_grace(cli: Cli, database: Database) -> None:
+    """A key was lost since the last rotation but one: the secret that signs now is known, and signs on for a day."""
+    apply(cli, WEBHOOKS).ok()
+    w = notification_webhooks
+    lost = {"previous_secret": "k9:bm9ib2R5IG9wZW5zIHRoaXM=", "previous_secret_ends": 2**50}
+    database.write(lambda tx: tx.execute(update(w).where(w.c.name == "shop").values(lost)))
+    assert changes(apply(cli, WEBHOOKS, "-o", "json")) == []
+    before = hooks(database)["shop"].secret_key
+    cli.env["SHOP"] = OTHER
+    assert changes(apply(cli, WEBHOOKS, "-o", "json")) == [("webhooks", "anna shop", "update")]
+    row = hooks(database)["shop"]
+    assert row.secret_key != before
+    assert row.previous_secret not in (None, lost["previous_secret"])
+    assert row.updated_at < row.previous_secret_ends < 2**50
+
+
 def test_one_that_is_enabled_begins_anew(cli: Cli, database: Database) -> None:
     """What its receiver was like before counts no more."""
     apply(cli, WEBHOOKS).ok()

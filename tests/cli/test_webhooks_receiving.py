@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -188,6 +189,36 @@ def test_events_are_shown_and_checked(hand: Cli) -> None:
     assert rows[5]["problem"] == "it has no webhook-id and no webhook-timestamp and no webhook-signature"
     assert stderr.splitlines()[-1] == "6 events received, 1 repeated, 3 not believed"
     assert OLD not in stdout + stderr
+
+
+@pytest.mark.parametrize("body", ['{"a":NaN,"b":1e999}', "-Infinity", '{"type":"x","d":["\\ud800"]}', '{"a":"1"}'])
+def test_what_is_printed_is_json(hand: Cli, body: str) -> None:
+    """RFC 8259, 6 and 8.2, whatever came: what is nothing of that stands there as the text that it was."""
+
+    def no_json(text: str) -> None:
+        raise AssertionError(text)
+
+    with listening(hand, "--count", "1", "-o", "ndjson") as (process, url):
+        assert httpx.post(url, content=body).status_code == 204
+        stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr.splitlines()[-1]) == (0, "1 event received")
+    event = json.loads(stdout, parse_constant=no_json, parse_float=no_json)["event"]
+    assert event == ({"a": "1"} if "1" in body and "e999" not in body else body)
+
+
+@pytest.mark.parametrize("head", [b"X-Odd: a\x1bb\r\n", b"No colon\r\n", b"Content-Length: -1\r\n"])
+def test_a_request_that_is_no_http(hand: Cli, head: bytes) -> None:
+    """It is the caller's fault: answered so, and no reason to show where in the code it was noticed."""
+    with listening(hand) as (process, url):
+        host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
+        with socket.create_connection((host, int(port)), 20) as plug:
+            plug.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n")
+            assert b" 400 " in plug.recv(4_096)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert stderr.splitlines()[-1] == "0 events received"
+    assert "Traceback" not in stderr and "Error handling" not in stderr
 
 
 def test_chosen_answers_and_an_end(hand: Cli) -> None:

@@ -157,6 +157,23 @@ def test_a_name_with_one_address_that_is_not_public_is_refused(loops: Loops, add
     assert came.problem is not None and addresses[-1] in came.problem
 
 
+@pytest.mark.parametrize("loopback", [False, True])
+@pytest.mark.parametrize("name", ["localhost", "x.localhost"])
+def test_a_name_of_this_machine_leads_nowhere_else(loops: Loops, name: str, loopback: bool) -> None:
+    """RFC 6761, 6.3: localhost is loopback. For it http and any port were allowed, and for no other address."""
+
+    async def main() -> HookAnswer:
+        wire = HookWire(loopback=loopback, resolve=to("93.184.216.34"))
+        try:
+            return await wire.post(call(f"http://{name}:25" if loopback else f"https://{name}", 0.5))
+        finally:
+            await wire.aclose()
+
+    came = run(main(), loops)
+    assert came.refused and came.status is None
+    assert came.problem == f"{name}: not connected: it resolves to 93.184.216.34, which is not this machine"
+
+
 @pytest.mark.parametrize(
     "said",
     ["Cannot POST /{0}?k={0}", "<pre>Cannot POST /{0}?k={0}&amp;x=%27</pre>", "no route for /{0}", '{{"q": "k={0}"}}'],
@@ -167,6 +184,39 @@ def test_a_receiver_that_repeats_its_url(loops: Loops, said: str) -> None:
     came, _ = answer(says(b"HTTP/1.1 404 X\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)), loops)
     assert TOKEN not in repr(came)
     assert "…" in came.body
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        r'{"path": "\/services\/T000\/secretXX+YY"}',
+        "no route services/T000/secretXX+YY",
+        "unknown hook secretXX+YY",
+        "no page /services/T000/secretXX+YY?token=t0ken/with space&amp;x=1",
+        '{"token": "t0ken/with space"}',
+        r'{"token": "t0ken\/with space"}',
+        "token t0ken%2fwith%20space",
+        "token t0ken%2Fwith+space is void",
+        "secretxx+yy",
+    ],
+)
+def test_a_receiver_that_repeats_its_url_in_its_own_spelling(loops: Loops, said: str) -> None:
+    """Frameworks decode, escape and take apart what they repeat, each in its own way; words of the answer stay."""
+
+    async def main() -> HookAnswer:
+        body = said.encode() + b" sorry"
+        script = says(b"HTTP/1.1 404 X\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        async with serving(script) as server:
+            wire = HookWire(loopback=True)
+            try:
+                url = f"{server.url}/services/T000/secretXX+YY?token=t0ken%2Fwith%20space&x=1"
+                return await wire.post(HookCall(url, "msg_0123", BODY, (NEW,), int(time.time()), 5))
+            finally:
+                await wire.aclose()
+
+    came = run(main(), loops)
+    assert "…" in came.body and came.body.endswith(" sorry")
+    assert not any(part in came.body.lower() for part in ("secretxx", "t0ken", "with space")), came.body
 
 
 def test_the_url_is_never_said(loops: Loops) -> None:

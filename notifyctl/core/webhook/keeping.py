@@ -26,6 +26,11 @@ def secrets(webhook: Webhook, keyring: Keyring, now: int) -> tuple[bytes, ...]:
     )
 
 
+def newest(webhook: Webhook, keyring: Keyring) -> bytes:
+    """Return the current secret, whether the one before it opens or not. Raises NotAllowed where this one does not."""
+    return keyring.open_bytes(webhook.secret_key, place(webhook.id))
+
+
 def signing(previous_secret: str | None, ends: int | None, now: int) -> str | None:
     """Return a previous secret, if it signs as well at a moment."""
     return previous_secret if (ends or 0) > now else None

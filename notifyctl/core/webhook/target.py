@@ -63,7 +63,7 @@ def target(text: str, *, loopback: bool = False) -> Receiver:
     scheme, host = found["scheme"].lower(), found["host"]
     name, address = _host(host)
     port = int(found["port"][1:]) if found["port"] else {"http": 80, "https": 443}[scheme]
-    here = loopback and _is_here(name, address)
+    here = loopback and is_here(name, address)
     if scheme != "https" and not here:
         _refuse("is not https", "http is for loopback, in a profile with webhook_loopback = true")
     if not here and port not in PORTS:
@@ -91,7 +91,8 @@ def may_dial(address: Address, *, loopback: bool = False) -> bool:
     return is_public(address) or (loopback and is_loopback(address))
 
 
-def _is_here(name: str, address: Address | None) -> bool:
+def is_here(name: str, address: Address | None = None) -> bool:
+    """Return whether a host is this machine: by its address, where it is one, else by its name (RFC 6761, 6.3)."""
     return name == "localhost" or name.endswith(".localhost") if address is None else is_loopback(address)
 
 
