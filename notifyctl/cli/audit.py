@@ -19,6 +19,7 @@ from notifyctl.cli.options import given, taking
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration, parse_since, parse_until
 from notifyctl.core.audit import anchoring
+from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.audit.chain import TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.audit.sealing import Anchor
@@ -190,9 +191,10 @@ def verify(
     no anchor covers yet, is counted and no fault; rows that SQL wrote are listed until they are sealed.
     """
     with invocation(ctx) as run:
-        found, known = list[TrailFinding](), _anchors(run, anchors or [])
+        found = list[TrailFinding]()
+        known, bare = _anchors(run, anchors or [])
         db, keyring = run.system.db, run.system.keyring
-        verdict = service.verify(db, keyring, known, found.append, accepts_unsigned=accepts_unsigned)
+        verdict = service.verify(db, keyring, known, found.append, bare, accepts_unsigned=accepts_unsigned)
         if run.out.form in ("json", "yaml") and run.out.fields is None:
             run.out.document({**_document(verdict), "faults": [each._asdict() for each in found]})
         else:
@@ -256,15 +258,22 @@ def _changes(entry: AuditEntry) -> str:
     return json.dumps(entry.changes, ensure_ascii=False)
 
 
-def _anchors(run: Invocation, named: list[str]) -> list[Anchor]:
-    """Return the anchors of the files that are named, else those in the file of the profile."""
+def _anchors(run: Invocation, named: list[str]) -> tuple[list[Anchor], AnchorTerms | None]:
+    """Return the anchors of the files that are named, else those in the file of the profile.
+
+    And the profile's terms, where its file is not there or has none.
+    """
     terms = run.settings.audit_anchor
     if not named and terms is not None and terms.file is not None:
-        if not Path(terms.file).exists():
+        found = _read(run, terms.file) if Path(terms.file).exists() else []
+        if not found:
             run.out.say(f"there are no anchors in {terms.file}")
-            return []
-        named = [terms.file]
-    return [each for name in named for each in anchoring.lines(files.text(name, "--anchors"), name)]
+        return found, None if found else terms
+    return [each for name in named for each in _read(run, name)], None
+
+
+def _read(run: Invocation, name: str) -> list[Anchor]:
+    return anchoring.lines(files.text(name, "--anchors"), name, run.out.say)
 
 
 def _document(verdict: TrailVerdict) -> dict[str, Any]:

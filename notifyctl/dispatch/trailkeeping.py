@@ -11,7 +11,6 @@ import logging
 import os
 import subprocess
 import syslog
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -70,8 +69,8 @@ class TrailKeeper:
         await self._anchor()
 
     async def finish(self) -> None:
-        """Do so once, within bounds: what a run with `once` leaves to nobody."""
-        self._turns = int(time.time() // 60)  # cron comes every minute
+        """Do so once, of all rows, within bounds: what a run with `once` leaves to nobody."""
+        self._turns = FULL_EVERY - 1
         try:
             await asyncio.wait_for(self.tend(), LAST_S)
         except (NotifyctlError, TimeoutError):
@@ -138,14 +137,34 @@ class TrailKeeper:
 
 
 def append(path: Path, said: str) -> None:
-    """Append a line to a file, made for its owner only where there is none, and have it on the disk."""
+    """Append a line to a file, made for its owner only where there is none, and have it on the disk.
+
+    What was written to it last may have been torn by a full disk: the line begins one of its own. Raises OSError where
+    not all of it is written.
+    """
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, f"{said}\n".encode())
+        left = f"{'' if _ends_well(path) else chr(10)}{said}\n".encode()
+        while left:
+            left = left[os.write(file, left) :]
         with suppress(OSError):  # a pipe has no disk
             os.fsync(file)
     finally:
         os.close(file)
+
+
+def _ends_well(path: Path) -> bool:
+    """Return whether a file ends with a whole line, or is empty; what is no file or is not ours to read does."""
+    if not path.is_file():
+        return True
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+    except OSError:
+        return True
 
 
 def _words(error: Exception) -> str:

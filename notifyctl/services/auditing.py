@@ -9,7 +9,7 @@ from notifyctl.core import when
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.audit.chain import Chain, FindKey, Purged, Stored, TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, checked_resource
-from notifyctl.core.audit.sealing import Anchor, MacKey, mac_key_id, row_mac
+from notifyctl.core.audit.sealing import Anchor, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound
@@ -121,19 +121,26 @@ def verify(
     keyring: Keyring,
     anchors: Sequence[Anchor],
     tell: Callable[[TrailFinding], None],
+    bare: AnchorTerms | None = None,
     *,
     accepts_unsigned: bool = False,
 ) -> TrailVerdict:
     """Look at the whole trail as it is at one moment; `tell` hears of each fault.
 
-    `anchors` are those that were kept elsewhere; those that the database noted count as well. Raises NotAllowed where
-    the trail was made by keys and there is none here.
+    `anchors` are those that were kept elsewhere; those that the database noted count as well. `bare` are terms whose
+    file has none: a fault where it had, or ought to. Raises NotAllowed where the trail was made by keys that are not
+    here.
     """
 
     def work(tx: Tx) -> tuple[TrailVerdict, list[TrailFinding]]:
         known = trail.known_keys(tx, keyring)
-        if not known and _is_keyed(tx):
+        if not known.found and _is_keyed(tx):
             raise NotAllowed("the audit trail is sealed by key, and there is no encryption key here", _KEYS_HINT)
+        if lacking := sorted(known.closed):
+            raise NotAllowed(
+                f"what authenticates rows of encryption key {', '.join(lacking)} does not open with the keys here",
+                _KEYS_HINT,
+            )
         told = list[TrailFinding]()
         chain = Chain(
             known.get, _purges(tx, known.get), [*anchors, *trail.anchors(tx)], accepts_unsigned=accepts_unsigned
@@ -142,7 +149,7 @@ def verify(
             told += chain.link(link, stored)
         for stored in trail.loose(tx):
             told += chain.loose(stored)
-        told += chain.end()
+        told += chain.end(_gone(tx, bare))
         return chain.verdict, told
 
     verdict, told = db.snapshot(work)
@@ -222,6 +229,14 @@ def _is_keyed(tx: Tx) -> bool:
     return (last is not None and last.key_id is not None) or audit.has_macs(tx)
 
 
+def _gone(tx: Tx, bare: AnchorTerms | None) -> str | None:
+    """Return the file that lost its anchors: one was written there, or is overdue."""
+    if bare is None or bare.file is None:
+        return None
+    had = trail.last_anchor(tx, "file") is not None
+    return bare.file if had or _is_overdue(tx, "file", bare.every_ms) else None
+
+
 def _purges(tx: Tx, find: FindKey) -> list[Purged]:
     """Return the purges on record: those whose record is what was written."""
     last = trail.head(tx)
@@ -233,5 +248,4 @@ def _holds(record: Stored, find: FindKey, *, is_keyed: bool) -> bool:
     mac = record.row["mac"]
     if mac is None:
         return not is_keyed
-    key: MacKey | None = find(mac_key_id(mac) or "")
-    return key is not None and row_mac(key, record.row) == mac
+    return any(row_mac(key, record.row) == mac for key in find(mac_key_id(mac) or ""))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from notifyctl.core.errors import Conflict, NotAllowed, NotifyctlError
 from notifyctl.core.presence import Alive
-from notifyctl.core.sealing import Keyring
+from notifyctl.core.sealing import Keyring, kid_of
 from notifyctl.store import sealed as store
 from notifyctl.store import status, trail
 from notifyctl.store.db.database import Database
@@ -58,12 +58,21 @@ class Resealed:
 
 
 def uses(db: Database, keyring: Keyring) -> list[KeyUse]:
-    """Return what each key is used for: those that are here in their order, then what is sealed with others."""
+    """Return what each key is used for: those that are here in their order, then what is sealed with others.
+
+    Among the others are those that have the id of a key that is here and are none of them: what they sealed opens not.
+    """
     with db.read() as tx:
-        found, alive = _counted(tx), status.alive(tx)
+        found, alive, closed = _counted(tx), status.alive(tx), _by_key(_closed(tx, keyring))
     here = list(keyring.keys)
+    opening = {kid: _less(columns, closed.get(kid or "", {})) for kid, columns in found.items()}
     rest = sorted((kid for kid in found if kid not in here), key=lambda kid: kid or "")
-    return [_use(kid, here, found.get(kid, {}), alive) for kid in [*here, *rest]]
+    others = [KeyUse(kid, "missing", sum(columns.values()), columns, 0) for kid, columns in sorted(closed.items())]
+    return [*(_use(kid, here, opening.get(kid, {}), alive) for kid in [*here, *rest]), *others]
+
+
+def _less(columns: Mapping[str, int], closed: Mapping[str, int]) -> dict[str, int]:
+    return {name: left for name, count in columns.items() if (left := count - closed.get(name, 0))}
 
 
 def _use(kid: str | None, here: list[str], columns: Mapping[str, int], alive: list[Alive]) -> KeyUse:
@@ -75,13 +84,18 @@ def _use(kid: str | None, here: list[str], columns: Mapping[str, int], alive: li
 def require_all(db: Database, keyring: Keyring) -> None:
     """Raise NotAllowed, naming rows, where values need a key that is not here."""
     lost = _values(db, keyring.keys)
-    if lost:
-        raise _lost(db, keyring, lost)
+    with db.read() as tx:
+        closed = _closed(tx, keyring)
+    if lost or closed:
+        raise _lost(db, keyring, [*lost, *closed], _by_key(closed))
 
 
-def _lost(db: Database, keyring: Keyring, lost: list[SealedValue]) -> NotAllowed:
+def _lost(
+    db: Database, keyring: Keyring, lost: list[SealedValue], closed: Mapping[str, Mapping[str, int]]
+) -> NotAllowed:
     with db.read() as tx:
         many = {kid: sum(each.values()) for kid, each in _counted(tx).items() if kid and kid not in keyring.keys}
+    many |= {kid: sum(each.values()) for kid, each in closed.items()}
     which = ", ".join(f"{kid} ({count:,} {'value' if count == 1 else 'values'})" for kid, count in sorted(many.items()))
     error = NotAllowed(
         f"encryption keys are not here that values are sealed with: {which}",
@@ -201,6 +215,34 @@ def _values(db: Database, keys: Mapping[str, bytes]) -> list[SealedValue]:
     with db.read() as tx:
         for of in SEALED:
             found += store.portion(tx, of, tuple(keys), "", NAMED)
+    return found
+
+
+def _closed(tx: Tx, keyring: Keyring) -> list[SealedValue]:
+    """Return the values that say a key which is here, and do not open with it: another key has that id."""
+    found: list[SealedValue] = []
+    for of in SEALED:
+        after = ""
+        while rows := store.portion(tx, of, (), after, BATCH):
+            after = rows[-1].row_id
+            found += [each for each in rows if kid_of(each.sealed) in keyring.keys and not _opens(keyring, each)]
+    return found
+
+
+def _opens(keyring: Keyring, value: SealedValue) -> bool:
+    try:
+        keyring.open_bytes(value.sealed, value.place)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _by_key(values: list[SealedValue]) -> dict[str, dict[str, int]]:
+    """Return how many values each key is said to have sealed, by column."""
+    found: dict[str, dict[str, int]] = {}
+    for each in values:
+        columns = found.setdefault(kid_of(each.sealed) or "", {})
+        columns[each.of.name] = columns.get(each.of.name, 0) + 1
     return found
 
 

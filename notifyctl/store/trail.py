@@ -6,7 +6,7 @@ The sealer takes rows that have no seal, whenever they were committed and whatev
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, exists, func, select
@@ -39,6 +39,20 @@ class Kept(NamedTuple):
     value: str
     kept_in: str
     created_at: int
+
+
+class KnownKeys(NamedTuple):
+    """Keys that authenticate, by the id of the encryption key.
+
+    `closed` are ids of those that were kept and are lacking: none here opens them.
+    """
+
+    found: Mapping[str, list[MacKey]]
+    closed: set[str]
+
+    def get(self, kid: str) -> Sequence[MacKey]:
+        """Return the keys that have an id."""
+        return self.found.get(kid, ())
 
 
 def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None) -> int:
@@ -155,10 +169,13 @@ def anchors(tx: Tx) -> list[Anchor]:
 
 
 def last_anchor(tx: Tx, place: str) -> Kept | None:
-    """Return the anchor that was written last to a place that a profile names."""
+    """Return the anchor at a place that a profile names that covers most; of several, the one that was written last.
+
+    The clock may have been put back since it was written: what is covered is not for it to say.
+    """
     c = audit_anchors.c
     latest = select(c.position, c.seal, c.kept_in, c.created_at).where(c.kept_in == place)
-    row = tx.execute(latest.order_by(c.created_at.desc()).limit(1)).first()
+    row = tx.execute(latest.order_by(c.position.desc(), c.created_at.desc()).limit(1)).first()
     return None if row is None else Kept(*row)
 
 
@@ -177,40 +194,51 @@ def uncovered_since(tx: Tx, place: str) -> int | None:
 
 
 def keep_keys(tx: Tx, keyring: Keyring) -> None:
-    """Keep what authenticates the trail, sealed: an encryption key can then be forgotten, and its rows be verified."""
-    k = signing_keys.c
-    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
-    for kid, key in keyring.keys.items():
-        if f"{_PURPOSE}{kid}" not in kept:
-            id_, secret = str(uuid.uuid4()), derived(kid, key).secret.hex()
-            row = {"id": id_, "purpose": f"{_PURPOSE}{kid}", "secret": keyring.seal(secret, _place(id_))}
-            inserted = tx.dialect.insert(signing_keys).values(row | {"created_at": tx.now})
-            if tx.execute(inserted.on_conflict_do_nothing().returning(k.id)).first() is not None:
-                tx.audit("create", "signing_key", [(id_, {"purpose": row["purpose"]})])
+    """Keep what authenticates the trail, sealed: an encryption key can then be forgotten, and its rows be verified.
+
+    Of an id that was used twice, both are kept.
+    """
+    for name, secret in _to_keep(tx, keyring).items():
+        id_ = str(uuid.uuid4())
+        row = {"id": id_, "purpose": name, "secret": keyring.seal(secret.hex(), _place(id_))}
+        inserted = tx.dialect.insert(signing_keys).values(row | {"created_at": tx.now})
+        if tx.execute(inserted.on_conflict_do_nothing().returning(signing_keys.c.id)).first() is not None:
+            tx.audit("create", "signing_key", [(id_, {"purpose": name})])
 
 
 def keeps_keys(tx: Tx, keyring: Keyring) -> bool:
     """Return whether all keys are kept already."""
-    k = signing_keys.c
-    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
-    return {f"{_PURPOSE}{kid}" for kid in keyring.keys} <= kept
+    return not _to_keep(tx, keyring)
 
 
-def known_keys(tx: Tx, keyring: Keyring) -> dict[str, MacKey]:
+def known_keys(tx: Tx, keyring: Keyring) -> KnownKeys:
     """Return the keys that authenticate, by id: those of the keyring, and those that were kept.
 
-    What does not open, as its key is not here, is left out.
+    More than one where an id was used again for another key. What does not open, as its key is not here, is told apart.
     """
-    found = {kid: derived(kid, key) for kid, key in keyring.keys.items()}
+    found = {kid: [derived(kid, key)] for kid, key in keyring.keys.items()}
+    closed = set[str]()
+    here = {f"{_PURPOSE}{key.id} {key.mark}" for [key] in found.values()}
     k = signing_keys.c
     for row in tx.execute(select(k.id, k.purpose, k.secret).where(k.purpose.startswith(_PURPOSE))):
-        kid = row.purpose.removeprefix(_PURPOSE)
-        if kid not in found:
-            try:
-                found[kid] = MacKey(kid, bytes.fromhex(keyring.open(row.secret, _place(row.id))))
-            except NotAllowed:
-                continue
-    return found
+        kid = row.purpose.removeprefix(_PURPOSE).partition(" ")[0]
+        try:
+            kept = MacKey(kid, bytes.fromhex(keyring.open(row.secret, _place(row.id))))
+        except (NotAllowed, ValueError):
+            if row.purpose not in here:
+                closed.add(kid)
+            continue
+        if kept not in found.setdefault(kid, []):
+            found[kid].append(kept)
+    return KnownKeys(found, closed)
+
+
+def _to_keep(tx: Tx, keyring: Keyring) -> dict[str, bytes]:
+    """Return what is not kept yet of a keyring, by the purpose that it is to be kept under: `audit KID MARK`."""
+    k = signing_keys.c
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
+    own = [derived(*each) for each in keyring.keys.items()]
+    return {name: key.secret for key in own if (name := f"{_PURPOSE}{key.id} {key.mark}") not in kept}
 
 
 def _place(id_: str) -> Place:

@@ -442,7 +442,7 @@ def test_anchors_that_are_not_understood_are_refused(cli: Cli, database: Databas
     assert (
         cli.call("audit", "verify", "--anchors", "-", input="Nov 30 01:02:03 host notifyctl: " + anchor).exit_code == 0
     )
-    for line in ("nonsense", "{}", anchor.replace('"position": ', '"position": -'), anchor[:-20]):
+    for line in ("nonsense", "{}", anchor.replace('"position": ', '"position": -'), anchor[:-20] + "}"):
         done = cli.call("audit", "verify", "--anchors", "-", input=anchor + line)
         assert (done.exit_code, done.stdout) == (2, ""), line
     assert cli.call("audit", "verify", "--anchors", "/nowhere").exit_code == 2

@@ -219,3 +219,44 @@ def test_keys_that_are_there_are_not_written_over(cli: Cli, keys: Path) -> None:
     before = keys.read_bytes()
     refused = cli.call("secrets", "generate-key", "--save")
     assert (refused.exit_code, "--add" in refused.stderr, keys.read_bytes()) == (5, True, before)
+
+
+def test_the_id_of_a_key_is_used_again(cli: Cli, keys: Path) -> None:
+    """What the first key of that id wrote and sealed is verified as before, and the second one is kept as well."""
+
+    def written(name: str) -> None:
+        cli.call("users", "create", name, "--email", f"{name}@example.org").ok()
+        cli.call("audit", "seal").ok()
+
+    cli.call("secrets", "generate-key", "--add").ok()
+    _rotate(cli, "--activate", "k2").ok()
+    written("anna")
+    for step in (("--activate", "k1"), ("--re-encrypt",), ("--forget", "k2", "--yes")):
+        _rotate(cli, *step).ok()
+    cli.call("secrets", "generate-key", "--add").ok()
+    assert _ids(keys) == ["k1", "k2"]
+    assert cli.call("audit", "verify").exit_code == 0
+    _rotate(cli, "--activate", "k2").ok()
+    written("omar")
+    for step in (("--re-encrypt",), ("--activate", "k1"), ("--re-encrypt",), ("--forget", "k2", "--yes")):
+        _rotate(cli, *step).ok()
+    told = cli.call("audit", "verify")
+    assert told.exit_code == 0, told
+
+
+@pytest.mark.parametrize("id_", ["k1", "k7"])
+def test_a_trail_is_not_called_forged_for_want_of_a_key(cli: Cli, keys: Path, id_: str) -> None:
+    """The keys of somewhere else, of whatever id, say nothing about it: exit 4, and which is lacking."""
+    cli.call("audit", "seal").ok()
+    keys.write_text(format_key(id_, bytes(range(64))) + "\n")
+    told = cli.call("audit", "verify")
+    assert (told.exit_code, "encryption key k1 " in told.stderr) == (4, True), told
+
+
+def test_a_lost_key_whose_id_another_one_has_is_lost_all_the_same(cli: Cli, keys: Path) -> None:
+    """Status does not take the id for the key: exit 4, and the rows that do not open."""
+    rows = {each["id"] for each in cli.call("providers", "list", "-o", "json").ok().json()}
+    keys.write_text(format_key("k1", bytes(range(64))) + "\n")
+    told = cli.call("secrets", "status")
+    assert told.exit_code == 4 and all(row in told.stderr for row in rows), told
+    assert "k1\tmissing\t3" in told.stdout and "k1\tseals\t0" in told.stdout and "k1 (3 values)" in told.stderr, told

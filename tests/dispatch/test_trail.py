@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select
 
 from notifyctl.core.audit import anchoring
 from notifyctl.core.sealing import format_key
+from notifyctl.dispatch.trailkeeping import append
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_anchors, audit_logs, audit_seals
 from tests.support.command import Cli
@@ -167,3 +168,60 @@ def test_what_cannot_be_meant_is_refused(cli: Cli, anchor: str, words: str) -> N
     path.write_text('audit_anchor = { syslog = true, command = "keep it", every = "30m" }\n')
     shown = cli.call("config", "show", env={"NOTIFYCTL_CONFIG": str(path)}).ok().stdout
     assert "command = keep it, syslog = true, every = 30m" in shown
+
+
+def test_a_run_of_crons_seals_what_was_committed_late(cli: Cli, database: Database) -> None:
+    """Whatever the minute: each run looks at all rows, not only at the latest."""
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    cli.call("audit", "seal").ok()
+    for number in range(2):
+        late = {"id": f"00000000-0000-4000-8000-00000000000{number}", "action": "create", "resource_type": "user"}
+        database.write(lambda tx: tx.execute(insert(audit_logs), [{**late, "created_at": 1}]))  # noqa: B023
+        cli.call("dispatch", "--once").ok()
+        with database.read() as tx:
+            found = select(audit_seals.c.position).where(audit_seals.c.audit_id == late["id"])
+            assert tx.execute(found).scalar() is not None
+
+
+def test_a_torn_anchor_costs_no_other(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """What a full disk left of a line is told by `verify`, and what is appended next begins a line of its own."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1s"')
+    cli.call("dispatch", "--once").ok()
+    whole = file.read_text()
+    for torn in (whole[:-3], whole[:5], whole[:40]):
+        file.write_text(whole + torn.rstrip("\n"))
+        done = cli.call("audit", "verify")
+        assert (done.exit_code, "line 2 is the beginning of an anchor" in done.stderr) == (0, True), done
+    append(file, whole.strip())
+    assert file.read_text() == f"{whole}{whole[:40]}\n{whole}"
+    done = cli.call("audit", "verify")
+    assert (done.exit_code, "line 2 is" in done.stderr, "line 3" in done.stderr) == (0, True, False), done
+    file.write_text(f"{whole}{whole[:40]}{whole.replace(_seal(whole), '0' * 64)}")  # an older writer went on in it
+    assert cli.call("audit", "verify").exit_code == 7
+
+
+def _seal(line: str) -> str:
+    return str(json.loads(line)["seal"])
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_file_that_lost_its_anchors_is_a_fault(
+    cli: Cli, database: Database, tmp_path: Path, is_emptied: bool
+) -> None:
+    """A trail is not called whole where what it is held against is gone; before the first anchor nothing is."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1h"')
+    assert cli.call("audit", "verify").exit_code == 0
+    cli.call("dispatch", "--once").ok()
+    assert cli.call("audit", "verify").exit_code == 0
+    if is_emptied:
+        file.write_text("")
+    else:
+        file.unlink()
+    done = cli.call("audit", "verify", "-o", "json")
+    assert (done.exit_code, done.json()["whole"], str(file) in done.json()["faults"][0]["message"]) == (7, False, True)
+    database.write(lambda tx: tx.execute(audit_anchors.delete()))  # who may do that takes the database's notes along
+    database.write(lambda tx: tx.execute(audit_seals.update().values(sealed_at=1)))
+    done = cli.call("audit", "verify", "-o", "json")
+    assert str(file) in done.json()["faults"][-1]["message"], done

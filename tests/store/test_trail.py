@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from notifyctl.core.audit.chain import TrailFinding
-from notifyctl.core.audit.sealing import newest_key
+from notifyctl.core.audit.sealing import Anchor, newest_key
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.services import auditing
@@ -101,3 +101,20 @@ def test_the_latest_rows_are_enough(database: Database) -> None:
     assert trail.seal_all(_acting(database), RING, 60_000) == 1
     with database.read() as tx:
         assert not trail.is_loose(tx, 60_000) and not trail.is_loose(tx)
+
+
+def test_what_covers_most_is_the_last_anchor(database: Database) -> None:
+    """Also when the clock was put back since the one before it: nothing is overdue, and none is written twice."""
+    _write(database, 2)
+    trail.seal_all(_acting(database), RING)
+    now = database.moment()
+    with database.read() as tx:
+        first, last = trail.at(tx, 1), trail.head(tx)
+    assert first is not None and last is not None
+    for sealed, at in ((first, now + 3_600_000), (last, now)):
+        made = Anchor(sealed.position, sealed.value, at)
+        database.write(lambda tx: trail.note_anchor(tx, made, "file"))  # noqa: B023 - called at once
+    with database.read() as tx:
+        found = trail.last_anchor(tx, "file")
+        assert found is not None and found.position == last.position
+        assert trail.uncovered_since(tx, "file") is None

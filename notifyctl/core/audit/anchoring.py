@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from notifyctl.core.errors import UsageError
 EVERY_MS = 3_600_000
 SHORTEST_MS = 1_000
 _SEAL_DIGITS = 64
+_BEGINNING = '{"notifyctl_anchor": 1, '
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +72,33 @@ def line(anchor: Anchor) -> str:
     return json.dumps({"notifyctl_anchor": 1, "position": anchor.position, "seal": anchor.value, "at": at})
 
 
-def lines(text: str, where: str) -> list[Anchor]:
-    """Return the anchors among lines; what a log has written before them is passed over.
+def lines(text: str, where: str, tell: Callable[[str], None] | None = None) -> list[Anchor]:
+    """Return the anchors among lines; what stands before them, of a log or of a line that was torn, is passed over.
 
-    Raises UsageError for a line with no anchor in it: what is not understood must not pass for what was verified.
+    Raises UsageError for a line with no anchor in it: what is not understood must not pass for what was verified. Of
+    the beginning of one, which is what a full disk leaves, `tell` hears; without that it is refused as well.
     """
     found = []
     for number, each in enumerate(text.splitlines(), 1):
         if each.strip():
             anchor = _anchor(each)
-            if anchor is None:
+            if anchor is not None:
+                found.append(anchor)
+            elif tell is not None and _is_torn(each):
+                tell(f"{where}: line {number} is the beginning of an anchor that was not written whole")
+            else:
                 raise UsageError(f"{where}: line {number} is no anchor", "notifyctl audit anchor writes one")
-            found.append(anchor)
     return found
+
+
+def _is_torn(text: str) -> bool:
+    begun, at = text.rstrip(), text.find("{")
+    return at >= 0 and not begun.endswith("}") and (_BEGINNING.startswith(begun[at:]) or _BEGINNING in begun)
 
 
 def _anchor(text: str) -> Anchor | None:
     try:
-        said: Any = json.loads(text[text.index("{") :])
+        said: Any = json.loads(text[text.rindex("{") :])
         moment = datetime.fromisoformat(said["at"])
         anchor = Anchor(said["position"], said["seal"], int(moment.timestamp() * 1_000))
     except (ValueError, KeyError, TypeError, OverflowError):

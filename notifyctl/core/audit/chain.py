@@ -24,8 +24,8 @@ from notifyctl.core.audit.sealing import (
     seal_value,
 )
 
-FindKey = Callable[[str], MacKey | None]
-"""Returns the key of an id; None where it is not known."""
+FindKey = Callable[[str], Sequence[MacKey]]
+"""Returns the keys that have an id: none where it is not known, several where it was used again."""
 
 
 class TrailFault(StrEnum):
@@ -88,7 +88,7 @@ class TrailVerdict:
 class Chain:
     """Takes the seals in their order, each with its row, then the rows that have none; yields what is wrong.
 
-    `keys` find a key by its id. The trail was purged as `purges` say, and `anchors` are what is known of it elsewhere.
+    `keys` find keys by their id. The trail was purged as `purges` say, and `anchors` are what is known of it elsewhere.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Chain:
             self.verdict.not_sealed.append(shown(stored.row["id"]))
         yield from found
 
-    def end(self) -> Iterator[TrailFinding]:
-        """Look at what the anchors say of positions that were not reached."""
-        yield from self._counted(self._ended())
+    def end(self, gone: str | None = None) -> Iterator[TrailFinding]:
+        """Look at what the anchors say of positions that were not reached; `gone` is a file that lost its anchors."""
+        yield from self._counted(self._ended(gone))
 
     def _counted(self, findings: Iterator[TrailFinding]) -> Iterator[TrailFinding]:
         for each in findings:
@@ -180,15 +180,16 @@ class Chain:
 
         After a seal that is not what it should be, what it should be counts as well, so that one fault is found once.
         """
-        key = None if found.key_id is None else self._keys(found.key_id)
-        if key is None and found.key_id is not None:
+        keys: Sequence[MacKey | None] = (None,) if found.key_id is None else self._keys(found.key_id)
+        if not keys:
             return None, False
         place = found.position
-        made = [seal_value(key, place, each, mac, said, found.sealed_at) for each in self._before]
-        return next(iter(made), None), not made or any(is_same(each, found.value) for each in made)
+        made = [seal_value(key, place, each, mac, said, found.sealed_at) for key in keys for each in self._before]
+        fitting = next((each for each in made if is_same(each, found.value)), None)
+        return fitting or next(iter(made), None), not made or fitting is not None
 
     def _misfit(self, found: Seal, stored: Stored) -> Iterator[TrailFinding]:
-        if found.key_id is not None and self._keys(found.key_id) is None:
+        if found.key_id is not None and not self._keys(found.key_id):
             said = f"its seal names the key {found.key_id}, which nobody knows"
             yield TrailFinding(TrailFault.FORGED, found.position, shown(found.audit_id), said)
         elif stored.row["mac"] is None:
@@ -205,12 +206,12 @@ class Chain:
             yield from self._unsigned(position, row)
             return
         kid = mac_key_id(row["mac"])
-        key = None if kid is None else self._keys(kid)
-        if key is None:
+        keys = () if kid is None else self._keys(kid)
+        if not keys:
             yield TrailFinding(
                 TrailFault.FORGED, position, shown(row["id"]), f"its MAC names the key {kid}, which nobody knows"
             )
-        elif not is_same(body_mac(key, said), row["mac"]):
+        elif not any(is_same(body_mac(key, said), row["mac"]) for key in keys):
             yield TrailFinding(
                 TrailFault.CHANGED, position, shown(row["id"]), "it is not what was written: its MAC does not fit"
             )
@@ -241,7 +242,10 @@ class Chain:
                 said = "an anchor has another seal: the chain was made anew"
                 yield TrailFinding(TrailFault.REPLACED, found.position, shown(found.audit_id), said)
 
-    def _ended(self) -> Iterator[TrailFinding]:
+    def _ended(self, gone: str | None) -> Iterator[TrailFinding]:
+        if gone is not None:
+            said = f"the anchors that ought to be in {gone} are not there"
+            yield TrailFinding(TrailFault.REMOVED, None, None, said)
         for false in self._false_anchors:
             said = f"an anchor that the database noted is none: position {false.position!r}"
             yield TrailFinding(TrailFault.FORGED, None, None, said)

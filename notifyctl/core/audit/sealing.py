@@ -50,6 +50,11 @@ class MacKey:
     id: str
     secret: bytes = field(repr=False)
 
+    @property
+    def mark(self) -> str:
+        """A few digits that tell it from another key which was given the same id."""
+        return self.digest(b"mark").hex()[:12]
+
     def digest(self, data: bytes) -> bytes:
         """Return the MAC of data."""
         return hmac.digest(self.secret, data, "sha256")
