@@ -139,7 +139,7 @@ def schema(ctx: typer.Context) -> None:
 def _means(run: Invocation, by: str | None, *, dry: bool) -> Any:
     from notifyctl.services.fixtures.shelf import Means
 
-    who = by or run.system.actor.user_id or run.settings.operator
+    who = run.maker(by)
     secrets, loopback = FixtureSecrets(partial(new_key, run), dry=dry), run.settings.webhook_loopback
     return Means(who, secrets, lambda: run.system.keyring, lambda: _terms(run), loopback)
 

@@ -15,7 +15,7 @@ from notifyctl.cli.discreet import DiscreetOutput
 from notifyctl.cli.noun import GIVEN, REASON
 from notifyctl.cli.streams import stdin_is_terminal
 from notifyctl.config import Settings, load
-from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.errors import NotAllowed, NotifyctlError, UsageError
 from notifyctl.core.scope import Scope
 
 SHOWS_NOBODY = frozenset(
@@ -122,6 +122,20 @@ class Invocation:
             hint = f"--confirm {name} --reason TEXT (--audit-reason where --reason is a filter)"
             raise UsageError(f"profile {name} is protected, and wants to know why", hint)
         return confirm is not None
+
+    def maker(self, by: str | None) -> str | None:
+        """Return who makes something: whom `--by` names, else who acts. Raises NotAllowed for another than a key's own.
+
+        An operator without a key may name anybody.
+        """
+        actor = self.system.actor
+        if by is None or actor.grant is None:
+            return by or actor.user_id or self.settings.operator
+        from notifyctl.services import users
+
+        if users.get(self.system.db, by).id != actor.user_id:
+            raise NotAllowed(f"--by {by}: with an API key it is the key's user who makes it", "leave --by away")
+        return by
 
     def say_who_sends(self) -> None:
         """Tell a person that what is due waits where no dispatcher runs; never at the cost of what was done."""

@@ -208,7 +208,7 @@ def update(
         told, db = given(ctx), run.system.db
         category, language = told.get("category"), told.get("language")
         changes = TemplateChanges(_given_parts(told), variant, _variables(told), language, category, note)
-        done = service.update(db, name, changes, _maker(run, by))
+        done = service.update(db, name, changes, run.maker(by))
         run.out.record(done, FIELDS, told=_in_words(done, "updated"))
         if done.draft_version is not None:
             run.out.say(f"version {done.draft_version} is a draft: notifyctl templates publish {done.name}")
@@ -305,12 +305,8 @@ def _json(text: str, option: str) -> Any:
         raise UsageError(f"{option} is not JSON: {error}") from None
 
 
-def _maker(run: Invocation, by: str | None) -> str | None:
-    return by or run.system.actor.user_id or run.settings.operator
-
-
 def _creator(run: Invocation, by: str | None) -> str:
-    who = _maker(run, by)
+    who = run.maker(by)
     if who is None:
         raise UsageError("nobody is named who makes it", '--by USER, or operator = "USER" in the profile')
     return who

@@ -44,7 +44,7 @@ def push(
     with invocation(ctx) as run:
         db = run.system.db.rehearsal() if dry_run else run.system.db
         root = _existing(folder)
-        who = by or run.system.actor.user_id or run.settings.operator
+        who = run.maker(by)
         done = filing.push(db, _texts(root), by=who, note=note, publish=publish)
         _show(run, done, PUSHED, "name", dry=dry_run)
         drafts = [each.name for each in done if each.result == filing.UPDATED]

@@ -273,22 +273,26 @@ def test_a_fixture_says_to_whom_a_key_may_submit(cli: Cli, database: Database, p
     assert cli.call("fixtures", "apply", "-f", "f.yaml").exit_code == 3
 
 
-@pytest.mark.parametrize("road", ["send -f f.csv", "send -f f.csv --dry-run", "resend", "resend one", "retry"])
+@pytest.mark.parametrize(
+    "road", ["send -f f.csv", "send -f f.csv --dry-run", "resend", "resend one", "retry", "fixtures"]
+)
 def test_refusals_among_many_are_noted_too(
     cli: Cli, database: Database, people: dict[str, str], listed: str, road: str
 ) -> None:
     """Where one of many rows or ids is refused, or each of them, `keys show` says so as of a single one."""
     ids = ended(database, people)
     (cli.home / "f.csv").write_text("user,channel,body\nanna,sms,x\nbert,sms,x\n")
+    (cli.home / "f.yaml").write_text("notifications:\n  - {user: bert, key: two, channel: sms, body: x}\n")
     if road == "retry":
         for id_ in ids.values():
             bury(database, id_)
     words = {
         "resend": ("notifications", "resend", *ids.values()),
         "resend one": ("notifications", "resend", ids["bert"]),
+        "fixtures": ("fixtures", "apply", "-f", "f.yaml"),
         "retry": ("dlq", "retry", *ids.values()),
     }.get(road, tuple(road.split()))
-    assert acting(cli, listed, *words).exit_code == (4 if road == "resend one" else 6)
+    assert acting(cli, listed, *words).exit_code == (4 if road in ("resend one", "fixtures") else 6)
     (key_id,) = cli.call("keys", "list", "-o", "id").ok().stdout.split()
     refusals = cli.call("keys", "show", key_id, "-o", "json").ok().json()["refusals"]
     assert [each["reason"] for each in refusals] == ["restricted"]

@@ -270,3 +270,30 @@ def test_completion_offers_only_what_the_key_may_see(cli: Cli) -> None:
     assert [value for value, _ in found] == ["anna"]
     with pytest.raises(NotAllowed):
         beginnings(load(env={**env, "NOTIFYCTL_API_KEY": bad}), "user", "an")
+
+
+def test_a_key_makes_templates_as_its_own_user(cli: Cli, database: Database) -> None:
+    """`--by` names nobody else, on each road; its own user it may name in any way, and without a key it is anybody."""
+    seed.user(database, "maker")
+    seed.user(database, "other")
+    secret = cli.call("keys", "create", "maker", "--name", "by", "-o", "secret").ok().stdout.strip()
+    env = {"NOTIFYCTL_API_KEY": secret}
+    made = ("templates", "create", "t", "--channel", "sms", "--body", "x")
+    changed = ("templates", "update", "t", "--body", "y")
+    (cli.home / "folder").mkdir()
+    cli.call(*made, "--by", "maker@example.org", env=env).ok()
+    (cli.home / "f.yaml").write_text("templates: []\n")
+    pushed, applied = ("templates", "push", "folder"), ("fixtures", "apply", "-f", "f.yaml")
+    for words in ((*made[:2], "u", *made[3:]), changed, pushed, applied):
+        refused = cli.call(*words, "--by", "other", env=env)
+        assert (refused.exit_code, "--by other" in refused.stderr) == (4, True), (words, refused)
+    cli.call(*changed, "--by", "maker", env=env).ok()
+    cli.call(*made[:2], "u", *made[3:], "--by", "other").ok()
+
+
+def test_the_trail_shows_the_beginning_of_a_key_that_is_made(cli: Cli, database: Database) -> None:
+    """What `keys list` shows of a key tells which one a row is about; never the key itself."""
+    seed.user(database, "holder")
+    made = cli.call("keys", "create", "holder", "--name", "shown", "-o", "json").ok().json()
+    told = cli.call("audit", "list", "--resource", f"api_key/{made['id']}", "-o", "json").ok()
+    assert made["prefix"] in told.stdout and made["key"] not in told.stdout

@@ -38,7 +38,8 @@ _FEWEST_AT_HOME = 9
 """What has fewer digits is as likely a date."""
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
-_KEY = re.compile(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]+|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
+# Not what is shown of an API key, which has four characters behind its environment.
+_KEY = re.compile(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]{5,}|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
 _LEGIBLE = 3
 """From so many characters on the first one may be shown."""
 _TOKEN = 20

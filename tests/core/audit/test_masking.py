@@ -53,6 +53,7 @@ def test_no_message_is_written_down(name: str) -> None:
         ("bob@[192.0.2.1] is away", "b***@[192.0.2.1] is away"),
         ("jo@example.org", "***@example.org"),
         ("leaked nctl_live_" + "0" * 44 + "1AIOmu today", "leaked *** today"),
+        ("the key nctl_live_Ab12… was made", "the key nctl_live_Ab12… was made"),
         ("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "***"),
         ("key SG.abcdefghij.klmnopqrstuv is old", "key *** is old"),
         ("joanna@example.org", "j***@example.org"),
