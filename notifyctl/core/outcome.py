@@ -43,13 +43,15 @@ class Fault(StrEnum):
     HOST is this machine: no files, memory or ports left, certificate authorities that cannot be read. ROUTE is the way,
     which may be broken at either end: no route, no connection in time, a resolver that does not answer. SETTINGS is
     what was configured: a name that does not exist, a certificate that does not check. PROVIDER is whoever was called:
-    the connection was refused or lost, TLS failed, no answer came, or none that is HTTP.
+    the connection was refused or lost, TLS failed, no answer came, or none that is HTTP. PROXY is a proxy that lets
+    nobody through.
     """
 
     HOST = "host"
     ROUTE = "route"
     SETTINGS = "settings"
     PROVIDER = "provider"
+    PROXY = "proxy"
 
 
 @dataclass(slots=True)  # one is made for each attempt, and to freeze it would take longer than all the rest of reading

@@ -18,7 +18,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.wiring import make_dispatcher
 from tests.support import seed
 from tests.support.receiver import OLD, RING, SECRET, Receiver, webhook
-from tests.support.scripted import Peer, reply
+from tests.support.scripted import Peer, Scripted, reply
 from tests.support.world import KEYS, World, stop
 
 Receivers = Callable[..., Receiver]
@@ -213,6 +213,19 @@ def test_a_proxy_that_is_not_there_costs_no_receiver_anything(database: Database
     about = "webhooks wait: not connected: the proxy 127.0.0.1:1: Connection refused"
     assert about in dispatcher.tally.notices
     assert "T0pSecret" not in str(dispatcher.tally.notices)
+    assert seed.get_webhook(database, id_).failing_since is None
+
+
+@pytest.mark.parametrize("status", [403, 502, 503])
+def test_a_proxy_that_lets_nobody_through_makes_nobody_fail(database: Database, anna: str, status: int) -> None:
+    """Each attempt failed, and is made again; but a proxy with wrong rules must not disable everybody's webhooks."""
+    id_ = webhook(database, anna, "https://93.184.216.34/T0pSecret")
+    owe(database, id_, anna)
+    with Scripted(lambda _: reply(status)) as proxy:
+        run(database, webhook_proxy=proxy.url)
+    [row] = seed.deliveries(database)
+    assert (row.attempt_count, row.delivered) == (1, False)
+    assert f"refused: HTTP {status}" in row.attempts
     assert seed.get_webhook(database, id_).failing_since is None
 
 

@@ -138,7 +138,7 @@ def test_it_is_checked_before_the_proxy_is_asked(tls: ssl.SSLContext, loops: Loo
 
 
 @pytest.mark.parametrize(
-    ("status", "fault", "times"), [(407, Fault.HOST, 1), (403, Fault.SETTINGS, 1), (502, Fault.ROUTE, 2)]
+    ("status", "fault", "times"), [(407, Fault.HOST, 1), (403, Fault.PROXY, 1), (502, Fault.PROXY, 2)]
 )
 def test_its_refusal_is_told_as_its_own(
     tls: ssl.SSLContext, loops: Loops, status: int, fault: Fault, times: int
@@ -152,6 +152,32 @@ def test_its_refusal_is_told_as_its_own(
     assert came[0].problem.endswith(f" refused: HTTP {status}")
     assert (came[0].status, came[0].fault, came[0].refused, calls) == (None, fault, False, 0)
     assert len(asked) == times
+
+
+@pytest.mark.parametrize(("status", "fault"), [(403, Fault.SETTINGS), (407, Fault.HOST), (503, Fault.ROUTE)])
+def test_one_that_lets_others_through_refuses_that_one(
+    tls: ssl.SSLContext, loops: Loops, status: int, fault: Fault
+) -> None:
+    """Then it is that receiver's trouble, as without a proxy; only what is refused to everybody is nobody's."""
+    said = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % status
+
+    async def main() -> list[HookAnswer]:
+        found = iter([PUBLIC, "93.184.216.35"])
+
+        async def resolve(host: str, port: int) -> Sequence[str]:
+            return [next(found)]
+
+        async with serving(ok, tls) as server, proxying(server.url, **{"93.184.216.35:443": said}) as proxy:
+            wire = HookWire(proxy=f"http://127.0.0.1:{proxy.port}", resolve=resolve)
+            urls = ["https://hooks.example/x", "https://other.example/x"]
+            try:
+                return [await wire.post(HookCall(url, "msg_1", b"{}", (bytes(24),), 0, 5)) for url in urls]
+            finally:
+                await wire.aclose()
+
+    first, second = run(main(), loops)
+    assert first.is_success
+    assert (second.status, second.fault) == (None, fault)
 
 
 @pytest.mark.parametrize(

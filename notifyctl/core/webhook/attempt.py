@@ -54,7 +54,8 @@ class HookReply:
     """What came of an attempt that began `at` (milliseconds since the epoch) and took `ms`.
 
     `status` is None where there was no answer; then `problem` says why, without more of the URL than its host.
-    `probe`: it was to find out whether a receiver that asked for less still does.
+    `probe`: it was to find out whether a receiver that asked for less still does. `counts` is False where it says
+    nothing of the receiver: a proxy on the way lets nobody through.
     """
 
     at: int
@@ -64,6 +65,7 @@ class HookReply:
     retry_after_ms: int | None = None
     problem: str | None = None
     probe: bool = False
+    counts: bool = True
 
     @property
     def is_success(self) -> bool:

@@ -39,6 +39,9 @@ class HookHealth:
         """Return what it is after these, in whatever order they came; `chance` (0 to 1) spreads the rest."""
         found = self
         for reply in sorted(replies, key=lambda each: each.at + each.ms):
+            if not reply.counts:
+                found = found.without_probe() if reply.probe else found
+                continue
             found = found._worked(reply, now) if reply.is_success else found._failed(reply, now, chance)
         return found
 
@@ -48,7 +51,10 @@ class HookHealth:
 
     def why_disabled(self, replies: Iterable[HookReply], now: int) -> str | None:
         """Return why a webhook of this health is to be disabled, after these replies; None where it is not."""
-        if any(reply.is_gone for reply in replies):
+        counting = [reply for reply in replies if reply.counts]
+        if not counting:
+            return None
+        if any(reply.is_gone for reply in counting):
             return "its receiver answered that it is gone (410)"
         if self.failing_since is None or self.failures_apart < LEAST_FAILURES or self.share(now) < 1:
             return None

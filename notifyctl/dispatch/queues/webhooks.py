@@ -239,7 +239,8 @@ async def _posted(wire: HookWire, delivery: Delivery, secrets: tuple[bytes, ...]
 
 def _reply(delivery: Delivery, answer: HookAnswer, at: int) -> HookReply:
     said: dict[str, Any] = {"body": answer.body or None, "retry_after_ms": answer.retry_after_ms}
-    return HookReply(at, answer.ms, answer.status, **said, problem=answer.problem, probe=delivery.probe)
+    said |= {"problem": answer.problem, "probe": delivery.probe, "counts": answer.fault is not Fault.PROXY}
+    return HookReply(at, answer.ms, answer.status, **said)
 
 
 def _now() -> int:

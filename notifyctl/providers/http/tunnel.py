@@ -21,18 +21,22 @@ from notifyctl.providers.http.dial import NotConnected, Straight, addresses
 HEAD_BYTES = 16_384
 UNKNOWN_HERE = 407
 """Whoever asks is not known to the proxy (RFC 9110, 15.5.8)."""
+TRUSTED_S = 3_600.0
+"""For how long after a tunnel was made a refusal is taken for one of that address, and not of everything."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
 class Tunnel:
     """Through a proxy, but straight to this machine. What the proxy refuses is told as its own.
 
-    A proxy that is not there or does not know us is a trouble of this machine, and no receiver's.
+    A proxy that is not there or does not know us is a trouble of this machine, and no receiver's. So is one that lets
+    nobody through.
     """
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self.name = f"connecting through the proxy {proxy}"
+        self._made_at: float | None = None
 
     async def plug(self, found: Sequence[str], port: int) -> socket.socket:
         """Ask for the addresses one after the other, while the proxy does not get through."""
@@ -54,14 +58,20 @@ class Tunnel:
             plug.close()
             raise
         if status is not None and 200 <= status < 300 and not rest:
+            self._made_at = asyncio.get_running_loop().time()
             return plug
         plug.close()
         if status is None or rest:
             raise NotConnected(f"the proxy {self._proxy} gave no answer of HTTP", Fault.HOST)
         told = f"the proxy {self._proxy} refused: HTTP {status}"
         if status >= 500:
-            raise _NotThrough(told, Fault.ROUTE)
-        raise NotConnected(told, Fault.HOST if status == UNKNOWN_HERE else Fault.SETTINGS)
+            raise _NotThrough(told, Fault.ROUTE if self._lets_through() else Fault.PROXY)
+        if status == UNKNOWN_HERE:
+            raise NotConnected(told, Fault.HOST)
+        raise NotConnected(told, Fault.SETTINGS if self._lets_through() else Fault.PROXY)
+
+    def _lets_through(self) -> bool:
+        return self._made_at is not None and asyncio.get_running_loop().time() - self._made_at < TRUSTED_S
 
     async def _to_proxy(self) -> socket.socket:
         host, port = self._proxy

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -91,9 +91,7 @@ def bare(result: Attempted) -> Attempted:
     if result.reply is None:
         return result
     said = result.reply
-    plain = HookReply(
-        said.at, said.ms, said.status, retry_after_ms=said.retry_after_ms, problem=_NO_TEXT, probe=said.probe
-    )
+    plain = replace(said, body=None, problem=_NO_TEXT)
     return Attempted(result.delivery._replace(attempts=None), plain)
 
 

@@ -113,3 +113,13 @@ def test_what_a_probe_says() -> None:
     assert slowed.after([answer(at, 404, probe=True)], at, 0.5).rests_until is None
     assert slowed.without_probe().rests_until is None
     assert slowed.without_probe().slowed == 1
+
+
+@given(lives)
+def test_what_says_nothing_of_a_receiver_disables_nobody(life: list[tuple[int, int | None]]) -> None:
+    """A proxy that lets nobody through: the health stays as it was, however long that lasts."""
+    failing = HookHealth(failing_since=1, failures_apart=LEAST_FAILURES, failure_counted_at=1)
+    for health in (HookHealth(), failing):
+        replies = [replace(each, status=None, counts=False) for each in lived(life)]
+        assert health.after(replies, 2 * LIMIT_MS, 0.5) == health
+        assert health.why_disabled(replies, 2 * LIMIT_MS) is None
