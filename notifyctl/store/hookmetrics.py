@@ -59,10 +59,9 @@ def paces(tx: Tx, since: int, until: int) -> Mapping[str, ReceiverPace]:
 
 
 def waiting(tx: Tx) -> Mapping[str, Backlog]:
-    """Return how much is still to be tried by webhook, and since when something did not arrive, tried again or not."""
-    queued = func.count(d.next_retry_at)
-    missing = select(d.webhook_id, queued, func.min(d.created_at)).where(~d.delivered).group_by(d.webhook_id)
-    return {row[0]: Backlog(row[1], row[2]) for row in tx.execute(missing)}
+    """Return what is still to be tried, by webhook."""
+    queued = select(d.webhook_id, func.count(), func.min(d.created_at)).where(d.next_retry_at.is_not(None))
+    return {row[0]: Backlog(row[1], row[2]) for row in tx.execute(queued.group_by(d.webhook_id))}
 
 
 def _within(since: int, until: int) -> tuple[ColumnElement[bool], ...]:

@@ -54,18 +54,6 @@ def show(cli: Cli, *args: str) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
-def test_since_when_a_disabled_one_misses_things(cli: Cli, database: Database, anna: str, now: int) -> None:
-    """What is not tried any more did not arrive either: the same as `webhooks list` says."""
-    hook = seed.webhook(database, anna, name="shop", is_active=False, disabled_at=now - MIN)
-    delivery(database, hook, now - 9 * HOUR, ended="disabled")
-    delivery(database, hook, now - 2 * HOUR, ended="given_up")
-    delivered(database, hook, now - 20 * HOUR, 5)
-    [listed] = cli.call("webhooks", "list", "-o", "json").ok().json()
-    row = show(cli)["shop"]
-    assert row["oldest_undelivered_at"] == listed["oldest_undelivered_at"] is not None
-    assert (row["waiting"], listed["undelivered"]) == (0, 2)
-
-
 def test_what_became_of_deliveries(cli: Cli, database: Database, anna: str, now: int) -> None:
     """Delivered, given up, not tried and waiting; half and 95 of 100 were there after so long, those aside
     that were sent again; since when one waits."""
