@@ -372,7 +372,7 @@ def test_requeue(database: Database, anna: str, notes: list[str]) -> None:
     [done] = owe(database, webhook, notes[4], created_at=NOW - 60, delivered=True, next_retry_at=None)
     [flying] = owe(database, webhook, notes[5], created_at=NOW - 1)
     take(database)
-    assert database.write(lambda tx: deliveries.requeue(tx.at(NOW), webhook, NOW - 1_000, 2)) == 3
+    assert database.write(lambda tx: deliveries.requeue(tx.at(NOW), webhook, NOW - 1_000, 500)) == 3
     for place, id_ in enumerate((failed, untried, waiting)):
         row = one(database, id_)
         assert (row.next_retry_at, row.is_replay, row.ended) == (NOW + place * 500, True, None)

@@ -194,4 +194,4 @@ def _owed(db: Database) -> tuple[str, str]:
 
 
 def _requeued(db: Database, webhook: str) -> int:
-    return db.write(lambda tx: deliveries.requeue(tx.at(NOW), webhook, NOW - DAY_MS, 2))
+    return db.write(lambda tx: deliveries.requeue(tx.at(NOW), webhook, NOW - DAY_MS, 500))

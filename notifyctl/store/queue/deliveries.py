@@ -120,14 +120,14 @@ def idle(of: Any, now: int) -> ColumnElement[bool]:
     return or_(of.lease_id.is_(None), of.next_retry_at <= now)
 
 
-def requeue(tx: Tx, webhook_id: str, since: int, rate: float, also: Sequence[str] = ()) -> int:
+def requeue(tx: Tx, webhook_id: str, since: int, interval_ms: float, also: Sequence[str] = ()) -> int:
     """Queue again what a webhook was not delivered of what happened since a moment, tried or not; return how many.
 
     `also` are the ids of some that happened before. They stand behind what is new, in the order in which they happened,
-    `rate` of them due in each second from now on, and their retries begin anew. What is under way is left alone.
+    each so long after the one before, and their retries begin anew. What is under way is left alone.
     """
     o = webhook_deliveries.alias("owed").c
-    place, step_us = func.row_number().over(order_by=(o.created_at, o.id)) - 1, max(1, round(1_000_000 / rate))
+    place, step_us = func.row_number().over(order_by=(o.created_at, o.id)) - 1, round(1_000 * interval_ms)
     owed = (
         select(o.id, place.label("place"))
         .where(o.webhook_id == webhook_id, ~o.delivered, or_(o.created_at >= since, tx.dialect.is_any(o.id, also)))

@@ -16,7 +16,6 @@ from notifyctl.store.schema.tables import webhook_deliveries
 
 LONGEST_WAIT_MS = 2 * LONGEST_WISH_MS
 """Longer than any wait between two attempts."""
-AT_ONCE_PER_S = 1_000_000.0
 
 d = webhook_deliveries.c
 
@@ -30,8 +29,7 @@ def owed(tx: Tx, webhook_id: str, since: int, interval_ms: float) -> int:
         d.webhook_id == webhook_id, ~d.delivered, d.created_at < since
     )
     tried = [row.id for row in tx.execute(before) if _was_on_its_way(row, since)]
-    rate = 1_000 / interval_ms if interval_ms else AT_ONCE_PER_S
-    return deliveries.requeue(tx, webhook_id, since, rate, tried)
+    return deliveries.requeue(tx, webhook_id, since, interval_ms, tried)
 
 
 def again(tx: Tx, wanted: Sequence[tuple[str, int]]) -> set[str]:
