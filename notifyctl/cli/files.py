@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from notifyctl.cli.streams import stdin_bytes
+from notifyctl.cli.stdin import stdin_bytes
 from notifyctl.config import contents, expanded
 from notifyctl.core.errors import UsageError
 

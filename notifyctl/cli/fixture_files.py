@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from notifyctl.cli.streams import stdin_bytes
+from notifyctl.cli.stdin import stdin_bytes
 from notifyctl.config import contents, expanded
 from notifyctl.core.errors import NotFound, UsageError
 from notifyctl.core.fixtures import text

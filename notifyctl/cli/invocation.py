@@ -13,7 +13,7 @@ import typer
 
 from notifyctl.cli.discreet import DiscreetOutput
 from notifyctl.cli.noun import GIVEN, REASON
-from notifyctl.cli.streams import stdin_is_terminal
+from notifyctl.cli.stdin import stdin_is_terminal
 from notifyctl.config import Settings, load
 from notifyctl.core.errors import NotAllowed, NotifyctlError, UsageError
 from notifyctl.core.scope import Scope

@@ -16,7 +16,7 @@ from notifyctl.cli.noun import Noun, SecretLeaf
 from notifyctl.cli.output import Field, FieldKind, iso
 from notifyctl.cli.prompt import hidden, kept, new_key
 from notifyctl.cli.selection import AT_ONCE
-from notifyctl.cli.streams import stdin_bytes, stdin_line
+from notifyctl.cli.stdin import stdin_bytes, stdin_line
 from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey, scope
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError

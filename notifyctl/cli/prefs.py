@@ -12,7 +12,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.streams import stdin_line
+from notifyctl.cli.stdin import stdin_line
 from notifyctl.cli.types import ChannelArgument, UserArgument
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from notifyctl.cli.streams import stdin_line
+from notifyctl.cli.stdin import stdin_line
 from notifyctl.config import contents, expanded, without_line_end
 from notifyctl.core.errors import Conflict, UsageError
 

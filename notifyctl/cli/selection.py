@@ -12,7 +12,7 @@ import typer
 from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import given
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
-from notifyctl.cli.streams import stdin_words
+from notifyctl.cli.stdin import stdin_words
 from notifyctl.core.errors import Conflict, NotifyctlError, PartlyDone, UsageError
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection

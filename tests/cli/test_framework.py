@@ -24,15 +24,10 @@ from notifyctl.config import load
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import users
-from tests.support import seed
 from tests.support.command import REPOSITORY, Cli
 from tests.support.terminal import on_terminal
 from tests.support.tree import LEAVES
 
-HEAVY = (
-    "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "httptools", "cryptography", "tabulate",
-    "minijinja", "css_inline", "selectolax", "babel", "yaml",
-)  # fmt: skip
 # Markup, terminal control, what looks like a number, NUL, right-to-left override, line ends, CSV and Markdown syntax.
 NASTY = '[/b]\x1b[31m\x9b5m\x00\u202e\u2028\t\r\nline,"two" | <b>`x`'
 NUMBERLIKE = "12345678"
@@ -60,54 +55,7 @@ def nasty_cli(sqlite_cli: Cli, sqlite_url: str) -> Cli:
     return sqlite_cli
 
 
-# Start-up and help
-
-
-@pytest.mark.parametrize("args", [["--help"], [], ["--version"], ["-h"]])
-def test_help_is_light(bare_cli: Cli, args: list[str]) -> None:
-    """Help imports nothing that takes long: the time of every command begins there."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "notifyctl", *args],
-        env=bare_cli.env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
-    assert "typer" in imported or args == ["--version"]
-    assert imported.isdisjoint(HEAVY)
-
-
-def test_completion_of_nouns_is_light(bare_cli: Cli) -> None:
-    """Completing a noun imports no noun."""
-    protocol = {"_NOTIFYCTL_COMPLETE": "complete_bash", "COMP_WORDS": "notifyctl me", "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "notifyctl"],
-        env=bare_cli.env | protocol, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip() == "metrics"
-    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
-    assert imported.isdisjoint(HEAVY)
-
-
-def test_send_imports_what_it_needs(sqlite_cli: Cli, sqlite_url: str) -> None:
-    """A submission on SQLite loads one adapter, and nothing that talks to a server, a network or a terminal."""
-    db = Database(sqlite_url)
-    seed.user(db)
-    for name in ("sendgrid", "twilio", "fcm", "smtp"):
-        seed.provider(db, name, config_json='{"from":"alerts@example.com"}')
-    db.close()
-    send = ("send", "anna", "--channel", "email", "--subject", "Hello", "--body", "It works", "-o", "id")
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "notifyctl", *send],
-        env=sqlite_cli.env, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
-    packages = {module.split(".")[0] for module in modules}
-    assert "sqlalchemy" in packages  # which imports asyncio
-    assert packages.isdisjoint(
-        {*HEAVY, "google", "phonenumbers", "email_validator", "uvloop"} - {"sqlalchemy", "asyncio"}
-    )
-    assert "sqlalchemy.dialects.postgresql" not in modules
-    adapters = {module.split(".")[2] for module in modules if module.startswith("notifyctl.providers.")}
-    assert adapters & {"sendgrid", "twilio", "fcm", "smtp"} == {"sendgrid"}
+# Help
 
 
 def test_bare_shows_the_first_steps(bare_cli: Cli) -> None:

@@ -559,7 +559,7 @@ def test_what_never_ends(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.exit_code == 2 and "/dev/zero: is larger" in done.stderr
     done = cli.call("send", "anna", "--channel", "sms", "--body-file", "/dev/zero")
     assert done.exit_code == 2 and "--body-file: /dev/zero: is larger" in done.stderr
-    monkeypatch.setattr("notifyctl.cli.streams.MOST_BYTES", len(EVENTS))
+    monkeypatch.setattr("notifyctl.cli.stdin.MOST_BYTES", len(EVENTS))
     assert cli.call("receipts", "ingest", "-", input=EVENTS).exit_code == 0
     assert cli.call("receipts", "ingest", "-", input=EVENTS + b" ").exit_code == 2
 

@@ -1,0 +1,84 @@
+"""What a command loads before it does anything: by name, since times are the machine's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from notifyctl.store.db.database import Database
+from tests.support import seed
+from tests.support.command import Cli
+
+HEAVY = {
+    "sqlalchemy", "alembic", "httpx", "asyncio", "psycopg", "rich", "aiohttp", "httptools", "cryptography", "tabulate",
+    "minijinja", "css_inline", "selectolax", "babel", "yaml",
+}  # fmt: skip
+UNCONFIGURED = {"platformdirs", "tomllib", "notifyctl.config"}
+"""What reads the configuration, which help is not asked for."""
+
+
+@pytest.fixture
+def sqlite_cli(sqlite_url: str, bare_cli: Cli) -> Cli:
+    """The command line on a SQLite database, for what does not depend on the database."""
+    bare_cli.env["NOTIFYCTL_DATABASE_URL"] = sqlite_url
+    return bare_cli
+
+
+def imported(cli: Cli, *args: str, env: dict[str, str] | None = None) -> set[str]:
+    """Run a command to its end; return the modules that it imported, with the packages they are of."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "notifyctl", *args],
+        env=cli.env | (env or {}), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    names = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    return names | {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("args", [["--help"], [], ["--version"], ["-h"]])
+def test_help_is_light(bare_cli: Cli, args: list[str]) -> None:
+    """Help imports nothing that takes long: the time of every command begins there."""
+    found = imported(bare_cli, *args)
+    assert "typer" in found or args == ["--version"]
+    assert found & (HEAVY | UNCONFIGURED) == set()
+
+
+def test_completion_of_nouns_is_light(bare_cli: Cli) -> None:
+    """Completing a noun imports no noun."""
+    protocol = {"_NOTIFYCTL_COMPLETE": "complete_bash", "COMP_WORDS": "notifyctl me", "COMP_CWORD": "1"}
+    assert imported(bare_cli, env=protocol) & HEAVY == set()
+
+
+def test_send_imports_what_it_needs(sqlite_cli: Cli, sqlite_url: str) -> None:
+    """A submission on SQLite loads one adapter, and nothing that talks to a server, a network or a terminal."""
+    db = Database(sqlite_url)
+    seed.user(db)
+    for name in ("sendgrid", "twilio", "fcm", "smtp"):
+        seed.provider(db, name, config_json='{"from":"alerts@example.com"}')
+    db.close()
+    send = ("send", "anna", "--channel", "email", "--subject", "Hello", "--body", "It works", "-o", "id")
+    found = imported(sqlite_cli, *send)
+    assert "sqlalchemy" in found  # which imports asyncio
+    others = {"google", "phonenumbers", "email_validator", "uvloop", "sqlalchemy.dialects.postgresql"}
+    assert found & ((HEAVY | others) - {"sqlalchemy", "asyncio"}) == set()
+    adapters = {f"notifyctl.providers.{name}" for name in ("sendgrid", "twilio", "fcm", "smtp")}
+    assert {name for name in adapters if any(each.startswith(name) for each in found)} == {
+        "notifyctl.providers.sendgrid"
+    }
+
+
+@pytest.mark.parametrize("args", [["--help"], ["users", "list"]])
+def test_no_garbage_is_looked_for_in_what_stays(sqlite_cli: Cli, args: list[str]) -> None:
+    """What was loaded is not walked through, neither meanwhile nor at the end; a command that runs has a collector."""
+    code = (
+        "import atexit, gc, sys; from notifyctl.__main__ import run\n"
+        "def tell():\n"
+        "    walks, looked_at = gc.get_stats()[2]['collections'], len(gc.get_objects())\n"
+        "    print(walks, looked_at < gc.get_freeze_count() / 100, gc.isenabled(), file=sys.stderr)\n"
+        "atexit.register(tell); run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], env=sqlite_cli.env, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split() == ["0", "True", str(args != ["--help"])]
