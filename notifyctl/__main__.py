@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -17,6 +18,7 @@ def run() -> None:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else it is ignored, and stays so
     if ours and os.getpid() != 1:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # until the command is loaded: `cli.app.load`
     from notifyctl.cli.app import run as run_app
 
     if ours:

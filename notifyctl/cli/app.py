@@ -167,6 +167,11 @@ def _run(argv: list[str]) -> int:
 
 
 def run() -> None:
-    """Run the command line of this process and end it."""
+    """Run the command line of this process and end it.
+
+    What is left then goes with the process: to look through it once more takes longer than many a command.
+    """
     open_streams()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    gc.freeze()
+    sys.exit(code)
