@@ -16,7 +16,7 @@ from notifyctl.store import standings, suppressions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
-from notifyctl.store.db.literals import array_literal
+from notifyctl.store.db.literals import array_literal, copy_lines
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import apply, deliveries, due_deliveries, take
 from notifyctl.store.queue.due_deliveries import DeliveryRequest
@@ -270,3 +270,29 @@ def test_numbers_and_flags_in_an_array_literal() -> None:
     assert array_literal([1, None, -2]) == "{1,NULL,-2}"
     assert array_literal([True, False]) == "{t,f}"
     assert array_literal([]) == "{}"
+
+
+values = st.tuples(texts, texts, st.none() | st.integers(-(2**63), 2**63 - 1), st.none() | st.booleans())
+
+
+@given(st.lists(values, min_size=1, max_size=6), st.integers(1, 3))
+def test_rows_survive_what_copy_reads(server: Database, rows: list[tuple[Any, ...]], times: int) -> None:
+    """Whatever they say, and whether all say the same: the server reads what was written, in its order."""
+    given_rows = [(place, *row) for place, row in enumerate(rows * times)]
+    with server.read() as tx:
+        cursor = tx.dialect.cursor(tx.conn)
+        cursor.execute("CREATE TEMPORARY TABLE t (place integer, a text, b text, c bigint, d boolean) ON COMMIT DROP")
+        with cursor.copy("COPY t FROM STDIN") as copy:
+            for lines in copy_lines(given_rows):
+                copy.write(lines)
+        found = cursor.execute("SELECT * FROM t ORDER BY place").fetchall()
+    assert found == given_rows
+
+
+def test_a_line_of_copy() -> None:
+    """As the server's documentation has the format: tabs between, NULL as \\N, a backslash before what means more."""
+    row = ("a\tb\\c\nd\r%s", None, 7, True, "\\N", "\\.")
+    line = b"a\\tb\\\\c\\nd\\r%s\t\\N\t7\tt\t\\\\N\t\\\\.\n"
+    assert b"".join(copy_lines([row])) == line
+    assert b"".join(copy_lines([row] * 1_200)) == line * 1_200
+    assert not [*copy_lines([])]

@@ -18,6 +18,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.queue.submit import MANY, submit
 from notifyctl.store.schema.tables import audit_logs, notifications, users
 from tests.support import seed
+from tests.support.roles import role
 
 SIZES = (MANY - 1, MANY, 3 * MANY)
 HOSTILE = [
@@ -153,3 +154,23 @@ def test_a_user_may_be_deleted_with_them(database: Database, anna: str) -> None:
     database.write(lambda tx: submit(tx, rows(anna, MANY)))
     database.write(lambda tx: tx.execute(delete(users).where(users.c.id == anna)))
     assert not stored(database)
+
+
+def test_what_is_new_needs_no_table_of_its_own(postgresql_url: str) -> None:
+    """New ones go straight in, as a bare COPY would: who may only insert needs no right to make tables."""
+    owner = Database(postgresql_url)
+    made = rows(seed.user(owner), 2 * MANY)
+    owner.close()
+    no_more = f"REVOKE TEMPORARY ON DATABASE {owner.url.database} FROM PUBLIC"
+    with role(postgresql_url, "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO {}", no_more) as url:
+        database = Database(url)
+        assert len(database.write(lambda tx: submit(tx, made))) == 2 * MANY
+        database.close()
+
+
+def test_a_repetition_within_one_call_is_stored_once(database: Database, anna: str) -> None:
+    """Of two rows with one key the first is stored; the others are none the worse for it."""
+    made = rows(anna, 2 * MANY)
+    twin = made[7]._replace(id=str(uuid.uuid4()), payload='{"v":1}')
+    assert database.write(lambda tx: submit(tx, [*made, twin])) == {row.id for row in made}
+    assert stored(database) == {row.id: row for row in made}

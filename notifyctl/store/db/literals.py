@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 Value = str | int | bool | None
 
@@ -13,6 +14,60 @@ def array_literal(values: Sequence[Value]) -> str:
     Source: PostgreSQL, 8.15.6, "Array Input and Output Syntax".
     """
     return "{" + ",".join([_element(value) for value in values]) + "}"
+
+
+def copy_lines(rows: Iterable[Sequence[Value]]) -> Iterator[bytes]:
+    """Yield rows as what COPY reads, in UTF-8, many lines at a time.
+
+    Source: PostgreSQL, COPY, "Text Format".
+    """
+    rest = iter(rows)
+    while some := [*islice(rest, _LINES_AT_ONCE)]:
+        yield "".join(_lines(some)).encode()
+
+
+_LINES_AT_ONCE = 500
+
+
+def _lines(rows: Sequence[Sequence[Value]]) -> list[str]:
+    """Return lines by a pattern that has what all the rows say alike: most columns of most rows."""
+    pattern, varying = list[str](), list[Sequence[Value]]()
+    for values in zip(*rows, strict=True):
+        first = values[0]
+        if values.count(first) == len(values):
+            pattern.append(_field(first).replace("%", "%%"))
+        else:
+            pattern.append("%s")
+            varying.append(_fields(values))
+    line = "\t".join(pattern) + "\n"
+    return [line % each for each in zip(*varying, strict=True)] if varying else [line % ()] * len(rows)
+
+
+def _fields(values: Sequence[Value]) -> Sequence[Value]:
+    kinds = set(map(type, values))
+    if kinds == _TEXT:
+        whole = "".join(values)  # type: ignore[arg-type]
+        return [*map(_field, values)] if _is_special(whole) else values
+    return values if kinds == _NUMBER else [*map(_field, values)]
+
+
+def _field(value: Value) -> str:
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        if not _is_special(value):
+            return value
+        return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    return str(value)
+
+
+def _is_special(text: str) -> bool:
+    return "\\" in text or "\t" in text or "\n" in text or "\r" in text
+
+
+_TEXT, _NUMBER = frozenset({str}), frozenset({int})
 
 
 def _element(value: Value) -> str:
