@@ -41,6 +41,8 @@ PORTION = 2_000
 PORTION_CHARS, CHUNK_CHARS = 1_000_000, 8_000_000
 """How long they may be together, in that, and in a transaction: so that memory does not grow with what rows say."""
 TRIES = 5
+LOOKED_FOR = 20
+"""Of so many portions behind a row that was there already it is asked which of their rows are there, too."""
 COLLECTED_EVERY = 16
 """After so many chunks cycles are looked for: there are hardly any, and looking costs a tenth of all."""
 
@@ -102,6 +104,8 @@ class Importer:
         self._watch = watch
         self._stopped = False
         self._settled = 0
+        # Without a look at the first it would be found out late, and for all at once, that a file comes again.
+        self._looks = 1
 
     def stop(self) -> None:
         """Let it end when what is being stored is stored; may be called from anywhere."""
@@ -150,7 +154,8 @@ class Importer:
             for portion in read:
                 fitting = list(map(self._order.fitting, portion))
                 drafts = [row.draft for row in fitting if isinstance(row, RowDraft)]
-                planning_it = planner.submit(plans, self._db, drafts, self._order)
+                self._looks -= 1
+                planning_it = planner.submit(plans, self._db, drafts, self._order, likely_new=self._looks < 0)
                 if before is not None:
                     yield before[0], before[1].result()
                 before = fitting, planning_it
@@ -189,6 +194,7 @@ class Importer:
     def _count(self, came_to: Former | NotifyctlError | BadRow, line: int, cells: Cells, identity: str) -> None:
         if isinstance(came_to, Former):
             self.tally.deduplicated += 1
+            self._looks = LOOKED_FOR
             return
         if isinstance(came_to, NotifyctlError):
             self.tally.refusal = self.tally.refusal or came_to.refusal
@@ -236,12 +242,14 @@ def times(
     return moments(first if last is None else max(first, last + round(interval_ms)), interval_ms)
 
 
-def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder) -> list[Planned]:
-    """Return what each draft comes to."""
+def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder, *, likely_new: bool = False) -> list[Planned]:
+    """Return what each draft comes to. Those that are `likely_new` are looked for when they are stored."""
     if order.times is not None:
         drafts = _spread(db, drafts, order.times, order.terms)
+    # Of a canary the first that are new go: which they are must be known before.
+    likely_new = likely_new and order.canary is None
     ids = _new_ids(len(drafts))
-    return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id))
+    return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id, likely_new=likely_new))
 
 
 def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[_RowPortion]:

@@ -64,20 +64,30 @@ S = TypeVar("S", bound=Storable)
 
 
 def plan_all(
-    tx: Tx, drafts: Sequence[Draft], ids: Sequence[str], terms: SubmissionTerms, batch_id: str | None = None
+    tx: Tx,
+    drafts: Sequence[Draft],
+    ids: Sequence[str],
+    terms: SubmissionTerms,
+    batch_id: str | None = None,
+    *,
+    likely_new: bool = False,
 ) -> list[Planned]:
     """Return what each draft comes to, in their order; `ids` are those of the rows to be, which are of that batch.
 
     Of two drafts with one key the first is the submission, the second repeats it or says something else. What a
-    template says is checked when it is rendered, not here.
+    template says is checked when it is rendered, not here. Of those that are `likely_new` nobody is asked whether they
+    were submitted before, but of the ones that would be refused: of the others whoever stores them finds out.
     """
     found = list[Planned]()
     first: dict[str, Former] = {}
     builders: dict[str, Builder] = {}
     loadable: dict[str, bool] = {}
+    unsure = list[tuple[int, SubmissionFacts]]()
     grant = tx.actor.grant
-    for draft, known, id_ in zip(drafts, submissions.known(tx, drafts, terms.policy), ids, strict=True):
+    facts = submissions.known(tx, drafts, terms.policy, likely_new=likely_new)
+    for draft, known, id_ in zip(drafts, facts, ids, strict=True):
         planned = plan(draft, known, id_, tx.now, grant, batch_id, loadable)
+        before = None
         if isinstance(planned, Plan):
             row = planned.row
             before = first.get(row.idempotency_key)
@@ -87,7 +97,11 @@ def plan_all(
                 planned = submission.repeated(draft, before, row.content_hash)
             if isinstance(planned, Plan):
                 first[row.idempotency_key] = Former(row.id, row.content_hash)
+        if likely_new and before is None and isinstance(planned, NotifyctlError):
+            unsure.append((len(found), known))
         found.append(planned)
+    for place, known in submissions.looked_back(tx, drafts, unsure):
+        found[place] = plan(drafts[place], known, ids[place], tx.now, grant, batch_id, loadable)
     return found
 
 

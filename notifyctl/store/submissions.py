@@ -31,10 +31,12 @@ from notifyctl.store.standings import Whom
 n = notifications.c
 
 
-def known(tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED) -> list[SubmissionFacts]:
-    """Return what is known of each draft, in their order."""
+def known(
+    tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED, *, likely_new: bool = False
+) -> list[SubmissionFacts]:
+    """Return what is known of each draft, in their order; of what is `likely_new` earlier submissions are not."""
     recipients = _recipients(tx, drafts)
-    keys = [_key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
+    keys = [None if likely_new else _key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
     named = _templates(tx, drafts)
@@ -51,6 +53,15 @@ def known(tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED) -> lis
         )
         for draft, who, key, topic, person in zip(drafts, recipients, keys, about, persons, strict=True)
     ]
+
+
+def looked_back(
+    tx: Tx, drafts: Sequence[Draft], unsure: Sequence[tuple[int, SubmissionFacts]]
+) -> list[tuple[int, SubmissionFacts]]:
+    """Return those of drafts (by place) that were submitted before, with that, among these that were `likely_new`."""
+    keys = {place: key for place, known in unsure if (key := _key(drafts[place], known.recipient)) is not None}
+    found = formers(tx, [*keys.values()])
+    return [(place, known._replace(former=found[keys[place]])) for place, known in unsure if keys.get(place) in found]
 
 
 def formers(tx: Tx, keys: Sequence[str]) -> dict[str, Former]:

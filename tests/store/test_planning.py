@@ -17,7 +17,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.submission import Draft, Former, Plan
 from notifyctl.services import planning, sending
 from notifyctl.services.planning import Planned, SubmissionTerms
-from notifyctl.store import batches
+from notifyctl.store import batches, submissions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import audit_logs, notifications
@@ -124,3 +124,36 @@ def test_what_another_stores_at_this_moment_is_found(database: Database, anna: s
     assert isinstance(second, NotifyctlError)
     assert "with other content" in second.message
     assert "'other'" in second.message
+
+
+def test_what_is_likely_new_comes_to_the_same(database: Database, anna: str) -> None:
+    """Nobody is asked whether it is there: storing finds out, and what would be refused is looked for after all."""
+    for key in ("before", "past", "other"):
+        sending.submit(database, mail(key), {})
+    late = mail("past")._replace(send_at=1)
+    asked = [mail("a"), mail("before"), late, mail("other", body=OTHER), mail("b")._replace(send_at=1), mail("a")]
+
+    def work(tx: Tx, *, likely_new: bool) -> list[object]:
+        new = [str(uuid.uuid4()) for _ in asked]
+        found = planning.plan_all(tx, asked, new, SubmissionTerms(), likely_new=likely_new)
+        stored = planning.store_all(tx, [each for each in found if isinstance(each, Plan)])
+        return [told(stored[each.row.id] if isinstance(each, Plan) else each) for each in found]
+
+    def told(became: Planned) -> object:
+        if isinstance(became, NotifyctlError):
+            return became.message
+        return "stored" if isinstance(became, Plan) else type(became)
+
+    rehearsed = database.rehearsal()
+    asking, taking = (rehearsed.write(lambda tx, new=new: work(tx, likely_new=new)) for new in (False, True))
+    assert asking == taking
+    assert [asking[each] for each in (0, 1, 2, 5)] == ["stored", Former, Former, Former]
+
+
+def test_what_is_likely_new_is_not_asked_for(database: Database, anna: str) -> None:
+    """Most rows of a file are: a look at the index for each would cost as much as half of its storing."""
+    sending.submit(database, mail("before"), {})
+    with database.read() as tx:
+        known, unknown = (submissions.known(tx, [mail("before")], likely_new=new)[0].former for new in (False, True))
+    assert known is not None
+    assert unknown is None
