@@ -53,6 +53,11 @@ class HookTally:
     failed: int = 0
     given_up: int = 0
 
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made and recorded."""
+        return self.delivered + self.failed + self.given_up
+
     def plus(self, more: HookTally) -> HookTally:
         """Return the sums."""
         return HookTally(*(getattr(self, name) + getattr(more, name) for name in _HOOK_COUNTS))

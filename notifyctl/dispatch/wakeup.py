@@ -17,6 +17,9 @@ BRIEF_S = 0.004
 LONG_S = 0.25
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 300.0
+BUSY = 500
+"""From so many attempts on, a run that ends by itself is long enough for statements to be prepared."""
+BUSY_LOOK_S = 0.1
 
 
 class Wakeup:
@@ -91,3 +94,18 @@ async def hear(threads: StoreThreads, own: str, heard: Callable[[str | None], Aw
             threads.db.connections.proven(False)  # the next connection may be to a pooler
         await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311
         wait = min(2 * wait, LONGEST_WAIT_S)
+
+
+async def prepare_when_busy(threads: StoreThreads, own: str, attempts: Callable[[], int]) -> None:
+    """Hear hints, and follow none, from when a run that ends by itself has made many `attempts`.
+
+    It looks until nothing is left anyway. But to parse and plan the statements of its claims anew each time costs the
+    server as much as to run them, and only who hears knows that it may prepare them.
+    """
+    while attempts() < BUSY:  # noqa: ASYNC110 - nobody says so of each attempt
+        await asyncio.sleep(BUSY_LOOK_S)
+    await hear(threads, own, _unheeded)
+
+
+async def _unheeded(_: str | None) -> None:
+    """Do nothing."""

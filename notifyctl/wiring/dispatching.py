@@ -39,7 +39,7 @@ from notifyctl.dispatch.run import Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.trailkeeping import SEAL_S, TrailKeeper
-from notifyctl.dispatch.wakeup import hear
+from notifyctl.dispatch.wakeup import hear, prepare_when_busy
 from notifyctl.dispatch.watching import LOOK_S, Watching
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
@@ -242,7 +242,7 @@ def _later(
 
 
 def _chores(db: Database, shared: _Shared, presence: Presence, lanes: NotificationLanes) -> list[Chore]:
-    threads, roster, run = shared.threads, shared.roster, shared.run
+    threads, roster, run, tally = shared.threads, shared.roster, shared.run, shared.tally
 
     async def heard(provider: str | None) -> None:
         if provider is not None and not lanes.has(provider) and roster.is_ours(provider):
@@ -263,6 +263,8 @@ def _chores(db: Database, shared: _Shared, presence: Presence, lanes: Notificati
         chores.append(lambda: regularly(ROLLUP_S, lambda: threads.apart(metrics.rollup)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(calls.drop_forgotten)))
-    if not run.once and db.dialect.hints:
+    if db.dialect.hints and run.once:
+        chores.append(lambda: prepare_when_busy(threads, presence.id, lambda: tally.attempts + tally.webhooks.attempts))
+    elif db.dialect.hints:
         chores.append(lambda: hear(threads, presence.id, heard))
     return chores

@@ -19,7 +19,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.sealing import parse_keys
 from notifyctl.core.submission import Draft
 from notifyctl.dispatch import dispatcher as dispatcher_module
-from notifyctl.dispatch import lane
+from notifyctl.dispatch import lane, wakeup
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.queues import notifications
@@ -238,12 +238,14 @@ def test_a_listener_that_is_cut_off_comes_back(quick: World, database: Database)
             sent(quick, quick.send("email"))
 
 
-def test_a_run_that_ends_by_itself_does_not_listen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--once` looks until nothing is left; a connection more would only cost."""
+@pytest.mark.parametrize("busy", [1, 0])
+def test_a_run_that_ends_by_itself_does_not_listen(world: World, monkeypatch: pytest.MonkeyPatch, busy: int) -> None:
+    """`--once` looks until nothing is left; a connection more would only cost, but where there is much to do."""
+    monkeypatch.setattr(wakeup, "BUSY", busy)
     listened = calls(monkeypatch, hints, "listener")
     id_ = world.send("email")
     world.dispatch()
-    assert (world.show(id_)["status"], listened) == ("sent", [])
+    assert (world.show(id_)["status"], len(listened)) == ("sent", 1 - busy)
 
 
 def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> None:
@@ -270,6 +272,31 @@ def test_where_hints_are_heard_statements_are_prepared(database_url: str) -> Non
     threads.close()
     database.close()
     assert (before, meanwhile > 0, database.connections.keep_sessions) == (0, True, False)
+
+
+def test_a_long_run_that_ends_by_itself_prepares_too(
+    world: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what it claims for the hundredth time nothing is parsed and planned once more; a short run hears nothing."""
+    monkeypatch.setattr(wakeup, "BUSY_LOOK_S", 0.001)
+    attempts, kept = [0], []
+    threads = StoreThreads(database)
+
+    async def story() -> None:
+        preparing = asyncio.create_task(wakeup.prepare_when_busy(threads, str(uuid.uuid4()), lambda: attempts[0]))
+        for number in (0, wakeup.BUSY - 1, wakeup.BUSY):
+            attempts[0] = number
+            async with asyncio.timeout(60):
+                while number == wakeup.BUSY and not database.connections.keep_sessions:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+            kept.append((database.connections.keep_sessions, len(listeners(database))))
+        preparing.cancel()
+        await asyncio.gather(preparing, return_exceptions=True)
+
+    asyncio.run(story())
+    threads.close()
+    assert kept == [(False, 0), (False, 0), (True, 1)]
 
 
 def prepared(tx: Tx) -> int:
