@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.rejecting import RejectedRows
 from notifyctl.core.errors import NotifyctlError, PartlyDone
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.rowfile.rows import RowForm
 from notifyctl.services import admission
 

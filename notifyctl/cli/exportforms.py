@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, BinaryIO
 
@@ -13,6 +12,7 @@ import orjson
 
 from notifyctl.cli.output import Field, FieldKind, escaped, iso, obeyed_by_none
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import lenient
 from notifyctl.core.spreadsheet import harmless
 

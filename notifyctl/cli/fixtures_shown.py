@@ -6,11 +6,11 @@ import difflib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.core.fixtures.changes import ChangeAction, FixtureChange
+from notifyctl.core.frozen import dataclass
 
 CHANGES = (
     Field("kind", title="KIND"),

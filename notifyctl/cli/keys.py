@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from notifyctl.cli.stdin import stdin_bytes, stdin_line
 from notifyctl.cli.types import Confirm, IfNotExists, SecretFile, UserArgument, duration
 from notifyctl.core import apikey, scope
 from notifyctl.core.errors import AnswerIsNo, NotifyctlError, PartlyDone, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.scope import ABOUT, OPEN, Scope
 from notifyctl.services import admission, keys
 from notifyctl.services.keys import NewKey, ReadyKey, Revocation, Wanted

@@ -7,7 +7,6 @@ the database holds nothing open while a slow reader reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -16,6 +15,7 @@ from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.output import PAGE, Field, Output
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 T = TypeVar("T")
 

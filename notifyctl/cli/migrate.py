@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from notifyctl.cli.noun import Noun, TextLeaf
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration
 from notifyctl.core.errors import SchemaMismatch, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.migration import SchemaStatus
 from notifyctl.core.scope import OPEN, Scope
 from notifyctl.services import migrations

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, islice
@@ -19,6 +19,7 @@ from typing import Any
 
 from notifyctl.cli.formats import as_yaml_text
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import shown
 from notifyctl.core.spreadsheet import harmless
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import write_secret
 from notifyctl.cli.types import Confirm, Yes
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.scope import OPEN, Scope
 from notifyctl.core.sealing import KEY_BYTES, format_key, no_keys
 from notifyctl.services import rotating

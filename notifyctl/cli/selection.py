@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Generic, TypeVar
 
 import typer
@@ -14,6 +14,7 @@ from notifyctl.cli.options import given
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.stdin import stdin_words
 from notifyctl.core.errors import Conflict, NotifyctlError, PartlyDone, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.services import bulk
 from notifyctl.services.bulk import Acted, Selection
 

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,7 @@ from notifyctl.cli.types import interval
 from notifyctl.core.batch import batch_name
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError, PartlyDone
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.rowfile.drafting import RowDefaults
 from notifyctl.core.rowfile.rows import BadRow, RowDraft, RowForm
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
+
+from notifyctl.core.frozen import dataclass
 
 GAP = 2
 NARROWEST = 8

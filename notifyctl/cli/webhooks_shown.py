@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from notifyctl.cli.output import Field, FieldKind, escaped, iso
 from notifyctl.cli.webhooks_deliveries import LISTED, as_row, listed
 from notifyctl.cli.webhooks_fields import FIELDS, WebhookArgument
 from notifyctl.core.audit.entry import AuditEntry
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.event import PREFIX, WebhookEvent
 from notifyctl.services import deliveries, hookchanges
 from notifyctl.services.deliveries import DeliveryReport

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Kind
 
 REST_MS = 60_000

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from notifyctl.core.frozen import dataclass
 
 RANDOM_BYTES = 32
 DEFAULT_ENVIRONMENT = "live"

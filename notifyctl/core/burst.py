@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from notifyctl.core.frozen import dataclass
 
 LEAST = 20
 """So few in an hour are never a burst."""

@@ -9,10 +9,10 @@ follows from it stands here as facts, and `store.queue.follow` does it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from notifyctl.core.audit.words import Action
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel, Status
 from notifyctl.core.suppression import Refusal
 

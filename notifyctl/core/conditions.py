@@ -7,12 +7,13 @@ long as its kind takes, and ends when it was not seen for as long; what comes of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
 from notifyctl.core.burst import Frequency
 from notifyctl.core.duration import show_ms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Hold
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.text import one_line

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from typing import Any
 
 from notifyctl.core import countries
 from notifyctl.core.allowed import ZonedHours
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import DAY_MS, MINUTE_MS, WEEKDAYS, clock, date_of, number_of, weekday
 from notifyctl.core.model import Channel
 from notifyctl.core.whereabouts import Whereabouts, ZoneOrigin

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 _WRITTEN = re.compile(r"(\d{1,18})_([0-9a-f-]{36})", re.ASCII)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from notifyctl.core.change import Row
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, metric_at
 
 

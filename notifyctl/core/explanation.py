@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, Wait
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State

@@ -7,13 +7,13 @@ each has its own reason; the claim, `send`'s warning and `explain` ask the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from notifyctl.core import contact, userlimit
 from notifyctl.core.allowed import ZonedHours, allowed_until, first_allowed, is_allowed, spread
 from notifyctl.core.audience import needs_address
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Category, Channel, Message, OnCap
 from notifyctl.core.policy import Policy

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from notifyctl.core import scope
 from notifyctl.core.errors import KeyNotAllowed, NotAllowed
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.refusal import RefusedFor
 from notifyctl.core.scope import Scope, Scopes
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from notifyctl.core import doubt
 from notifyctl.core.audit.words import Action
 from notifyctl.core.backoff import RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Blame, Kind, Outcome, describe
 
 WINDOW_MS = 30_000

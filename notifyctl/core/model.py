@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import Grant
 from notifyctl.core.scope import Scope, covers
 

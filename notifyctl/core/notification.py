@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import metric_at
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from notifyctl.core.contact import ContactWindows
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import date_of
 from notifyctl.core.model import OnCap
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+from notifyctl.core.frozen import dataclass
 
 STILL_S = 30.0
 """For how long a counter has to stand still before its dispatcher counts as lost."""

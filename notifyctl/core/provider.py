@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from notifyctl.core import senders
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Health, Hold
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Place

@@ -7,9 +7,9 @@ the one that says that the address is dead is kept: whoever told of the first ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.suppression import SuppressionCause
 
 FIRST_QUESTION_MS = 10_000

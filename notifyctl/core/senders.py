@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from notifyctl.core import json_codec
 from notifyctl.core.backoff import growing_ms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Message
 from notifyctl.core.outcome import Blame, Kind, Outcome
 

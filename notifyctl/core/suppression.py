@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from notifyctl.core import history
 from notifyctl.core.address import fold, meant
 from notifyctl.core.audience import copies, group
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.text import one_line
 

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from notifyctl.core import when
 from notifyctl.core.address import meant
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.spreadsheet import meant as meant_by
 from notifyctl.core.suppression import Refusal, SuppressionCause

@@ -6,7 +6,7 @@ The claim, `send`'s warning and `explain` ask the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
 from notifyctl.core import content, failover, history
@@ -15,6 +15,7 @@ from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Re
 from notifyctl.core.confirmation import LOST, confirmed, with_lost
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import Facts, Objection, Person, PutOff, Refuse, Suppress, Verdict, Wait, facts, gate
 from notifyctl.core.model import Category, Channel, Claim, Message, OnUnknown, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome

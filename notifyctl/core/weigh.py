@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 from notifyctl.core.address import fold
 from notifyctl.core.change import Acknowledge
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.receipt import UNKNOWN_GROUP, Arrival, DeliveryState, Receipt, Stage, settle
 from notifyctl.core.suppression import Refusal

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 EXAMPLE = "2030-10-25T09:00:00+01:00"
 LATEST_MS = 253_402_300_799_999

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from notifyctl.core import zones
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.zones import UNSET, Zone
 
 

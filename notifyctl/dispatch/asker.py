@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Kind
 from notifyctl.core.receipt import Arrival
 from notifyctl.core.text import one_line

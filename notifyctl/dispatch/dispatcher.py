@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.adopting import Adopting
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.chores import Chores

@@ -10,10 +10,10 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Generic
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.portioning import Portioning

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+
+from notifyctl.core.frozen import dataclass
 
 MARGIN_MS = 1_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Protocol
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.tally import Tally
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from notifyctl.core.audit.anchoring import AnchorTerms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.core.policy import Policy
 

@@ -13,10 +13,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Generic
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
+from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.notices import Say
 from notifyctl.dispatch.queues import Done
 from notifyctl.dispatch.storethreads import StoreThreads

@@ -16,12 +16,13 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, auto
 from typing import IO
 
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.notices import Notice, timed

@@ -9,9 +9,9 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.providers import shapes
 from notifyctl.providers.contract import InvalidMessage
 

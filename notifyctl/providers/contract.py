@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.receipt import Arrival

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault
 from notifyctl.core.text import clean
 from notifyctl.core.webhook.proxy import proxy as parsed_proxy

@@ -11,12 +11,13 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import formatdate
 from typing import cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponse, SMTPResponseException
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.providers.contract import Response
 from notifyctl.providers.smtp import greeting, lines
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.providers.fault import reason_of
 

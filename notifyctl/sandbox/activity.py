@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox.exchange import IncomingRequest, Reply, as_json, dig
 from notifyctl.sandbox.lists import ListedMail
 from notifyctl.sandbox.query import BadQuery, parse

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox.exchange import dig, parse_object
 from notifyctl.sandbox.inbox import Received
 

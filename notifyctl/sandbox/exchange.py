@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from notifyctl.core.frozen import dataclass
 
 LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 NGINX = """<html>\r

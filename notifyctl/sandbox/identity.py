@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from notifyctl.core.errors import Conflict
+from notifyctl.core.frozen import dataclass
 
 # The secrets of a server that delivers nothing.
 SENDGRID_KEY = "SG.sandbox.not-a-real-key"

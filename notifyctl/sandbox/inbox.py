@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox.exchange import IncomingRequest
 
 KEPT = 1_000

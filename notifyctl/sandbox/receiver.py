@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from aiohttp import web
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import shown
 from notifyctl.core.webhook.signing import ID, objection
 from notifyctl.sandbox.http import server

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
 from aiohttp import web
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox import damage, oneclick, pages, previews
 from notifyctl.sandbox.callbacks import Callbacks
 from notifyctl.sandbox.exchange import Handled, IncomingRequest, Reply, page

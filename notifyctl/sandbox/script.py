@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox.faults import PROVIDERS, Rule, parse_rule
 
 HINT = "write PROVIDER [RECIPIENT]: STEP STEP ..., such as `sendgrid: ok 503x2 hang ok*`; notifyctl sandbox --help"

@@ -8,11 +8,11 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from notifyctl.core.errors import Conflict
+from notifyctl.core.frozen import dataclass
 from notifyctl.sandbox import smtp
 from notifyctl.sandbox.http import server
 from notifyctl.sandbox.journal import Journal

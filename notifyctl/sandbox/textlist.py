@@ -7,10 +7,11 @@ message at its edge, so that pages neither repeat nor leave out one while others
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from notifyctl.core.frozen import dataclass
 
 PAGE_SIZE = 50
 LARGEST_PAGE = 1_000

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from random import Random
 from time import gmtime, strftime
 from typing import Any
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.segments import segments
 from notifyctl.sandbox import textlist
 from notifyctl.sandbox.callbacks import Callbacks

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy.exc import IntegrityError
 
@@ -22,6 +22,7 @@ from notifyctl.core.errors import (
     RateLimited,
     SchemaMismatch,
 )
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Actor
 from notifyctl.core.refusal import KeyRefusal, RefusedFor
 from notifyctl.core.scope import Scope

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from notifyctl.core import when
 from notifyctl.core.audit.anchoring import AnchorTerms
@@ -13,6 +13,7 @@ from notifyctl.core.audit.sealing import Anchor, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.when import Point
 from notifyctl.services.presence import Problem

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
 from notifyctl.core.audit.words import Action
 from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import release_refusal
 from notifyctl.services import notifications
 from notifyctl.services.bulk import Acted

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.store.selections import PAST, PERHAPS_SENT, Pick
 
 __all__ = ["PAST", "PERHAPS_SENT", "Acted", "Selection"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from notifyctl.core import names
 from notifyctl.core.category import CategoryKind
 from notifyctl.core.category import provider_group as group_id
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.store import adopting
 from notifyctl.store import categories as store
 from notifyctl.store.categories import CategoryRow, ListedCategory

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Kind
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring, holds_secret

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from notifyctl.core.errors import Conflict
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause, Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from notifyctl.core.address import meant, normalised
 from notifyctl.core.errors import Conflict, NotFound
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause, stated
 from notifyctl.services import suppressions

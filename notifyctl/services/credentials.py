@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from notifyctl.core.errors import NotAllowed, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.host import is_loopback
 from notifyctl.core.model import Actor
 from notifyctl.core.provider import SECRET_WIDTH, ProviderConfig

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 from notifyctl.core import when
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.event import EVERYTHING, subscription
 from notifyctl.core.webhook.standing import DeliveryStanding
 from notifyctl.core.webhook.target import host_of

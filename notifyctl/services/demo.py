@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 from random import Random
 
 from sqlalchemy import select
 
 from notifyctl.core import content
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.submission import Draft
 from notifyctl.services import contacts, sending, users

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from notifyctl.core import operate, when
@@ -14,6 +14,7 @@ from notifyctl.core.content import InvalidPayload, NewerPayload, parse
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.when import Point
 from notifyctl.services import bulk, planning

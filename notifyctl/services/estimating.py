@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Protocol
 
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import PutOff, Refuse, Suppress
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.notification import State

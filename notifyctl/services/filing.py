@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.template import frontmatter
 from notifyctl.core.template.frontmatter import TemplateFile
 from notifyctl.core.wording import Template, TemplateKind, Wording, template_name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.text import one_line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import encode
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.timeordered import ordered_id

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from notifyctl.core.batch import BatchHold, BatchSource
 from notifyctl.core.errors import CommitUnknown, Conflict, NotFound, NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.pace import moments
 from notifyctl.core.refusal import KeyRefusal
 from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft

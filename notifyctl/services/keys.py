@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from notifyctl.core import apikey, json_codec, names, scope
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import UNRESTRICTED, KeyTerms, Restrictions, require_within, stored
 from notifyctl.core.scope import Scopes
 from notifyctl.services.admission import unknown

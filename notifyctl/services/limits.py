@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from notifyctl.core import userlimit
 from notifyctl.core.amount import number_or_none
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.userlimit import LimitType
 from notifyctl.store import calls, standings, users

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from notifyctl.core import names
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.template.source import Source
 from notifyctl.core.wording import Template
 from notifyctl.services import inclusion, templates

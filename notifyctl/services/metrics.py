@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from notifyctl.core import when
 from notifyctl.core.errors import NotFound, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.when import Point
 from notifyctl.store import hours, metrics, notifications, providers

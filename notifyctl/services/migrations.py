@@ -5,9 +5,9 @@ Alembic and SQLAlchemy take most of a second to load. The functions load them, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sqlalchemy import ColumnElement
 
@@ -13,6 +13,7 @@ from notifyctl.core import attached, operate, when
 from notifyctl.core.address import meant
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import UNRESTRICTED
 from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Channel, Status

@@ -7,11 +7,12 @@ One submission is a plan of one; a file, a fixture and an application's call are
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol, TypeVar
 
 from notifyctl.core import submission
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import Grant, refusal, storage_refusal
 from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Message

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from notifyctl.core.duration import show_ms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.presence import Alive
 
 

@@ -6,12 +6,13 @@ import difflib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from notifyctl.core import content, unsubscribe
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Message, Subscription, TemplateRef
 from notifyctl.core.scope import Scope
 from notifyctl.core.template.source import UNSET, Source

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from notifyctl.core import senders
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.model import PROVIDER_NAME
 from notifyctl.core.provider import ProviderConfig

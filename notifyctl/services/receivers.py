@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from notifyctl.core import conditions as core
 from notifyctl.core.conditions import Condition, SeenCondition
 from notifyctl.core.duration import show_ms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.target import host_of
 from notifyctl.services import metrics
 from notifyctl.services.metrics import MetricsQuery

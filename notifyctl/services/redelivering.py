@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from operator import itemgetter
 
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.timeordered import ordered_id
 from notifyctl.core.webhook.event import PREFIX
 from notifyctl.core.webhook.standing import DeliveryStanding

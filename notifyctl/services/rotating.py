@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from notifyctl.core.errors import Conflict, NotAllowed, NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.presence import Alive
 from notifyctl.core.sealing import Keyring, kid_of
 from notifyctl.store import sealed as store

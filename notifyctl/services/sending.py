@@ -7,7 +7,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from notifyctl.core import submission
@@ -21,6 +21,7 @@ from notifyctl.core.errors import (
     NotifyctlError,
     TimedOut,
 )
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Status
 from notifyctl.core.notification import Notification
 from notifyctl.core.policy import UNCONFIGURED, Policy

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.conditions import KeptCondition
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.notification import WAITING, State
 from notifyctl.core.presence import Alive

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any, Final
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, template_name
 from notifyctl.services import inclusion

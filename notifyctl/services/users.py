@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from sqlalchemy.exc import IntegrityError
 
 from notifyctl.core import address, names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.store import attachments, contacts, early, metrics
 from notifyctl.store import users as store

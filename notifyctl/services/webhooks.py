@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Final
 
 from notifyctl.core import names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.event import subscription

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, update
@@ -12,6 +12,7 @@ from sqlalchemy import Select, and_, func, or_, select, update
 from notifyctl.core.batch import BatchHold, BatchSource, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound
+from notifyctl.core.frozen import dataclass
 from notifyctl.store import ids
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first

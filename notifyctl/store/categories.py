@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, delete, exists, func, insert, select, update
@@ -11,6 +11,7 @@ from sqlalchemy import Select, bindparam, delete, exists, func, insert, select, 
 from notifyctl.core.category import OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound
+from notifyctl.core.frozen import dataclass
 from notifyctl.store import ids
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, String, and_, delete, insert, literal, literal_column, null, select
 
 from notifyctl.core.address import fold
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import key
 from notifyctl.store import suppressions

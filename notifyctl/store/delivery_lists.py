@@ -6,12 +6,12 @@ Their ids sort by when they were written, so that the newest are found by the id
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, String, case, func, literal, or_, select
 
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.timeordered import earliest_id
 from notifyctl.core.webhook.attempt import DISABLED, GIVEN_UP
 from notifyctl.core.webhook.event import PREFIX

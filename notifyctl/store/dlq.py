@@ -7,7 +7,6 @@ pending again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +24,7 @@ from sqlalchemy import (
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.deadletter import DeadLetter
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.notification import Notification
 from notifyctl.core.suppression import key

@@ -10,13 +10,14 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from enum import Enum
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, delete, func, select, update
 
 from notifyctl.core.address import fold
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
 from notifyctl.core.receipt import Arrival, Receipt, Stage

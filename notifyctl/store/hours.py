@@ -11,7 +11,6 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from heapq import nlargest
 from itertools import pairwise
@@ -36,6 +35,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import metrics_dirty_hours, notification_metrics, notifications
 

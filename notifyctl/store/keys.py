@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +26,7 @@ from notifyctl.core import grant as grants
 from notifyctl.core import scope
 from notifyctl.core.apikey import ApiKey
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import Grant, KeyTerms
 from notifyctl.core.userlimit import LimitType
 from notifyctl.store.db.tx import Tx

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Any
@@ -31,6 +30,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.tx import Tx

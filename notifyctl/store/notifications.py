@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial, reduce
 from typing import Any
 
@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from notifyctl.core.content import ADDRESS_FIELD, FIELDS
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Status, metric_at
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.submission import New

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import time
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from sqlalchemy import Integer, literal_column, select
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import contact_points, users

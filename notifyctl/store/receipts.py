@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import String, select
@@ -12,6 +12,7 @@ from sqlalchemy import String, select
 from notifyctl.core.audience import copies, group, own_address
 from notifyctl.core.change import Confirm
 from notifyctl.core.confirmation import answer
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel, metric_at

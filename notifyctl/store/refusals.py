@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, delete, insert, select, update
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.refusal import KeyRefusal
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import api_keys, key_refusals, users

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select, update
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import stored as parsed
 from notifyctl.core.sealing import KID_CHARS, Place, kid_of
 from notifyctl.store import providers

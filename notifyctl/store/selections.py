@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Status
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue.states import still

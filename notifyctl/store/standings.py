@@ -9,7 +9,6 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import time
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import quiet
 from notifyctl.core.category import CategoryKind
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import Person
 from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Channel

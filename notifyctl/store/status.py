@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, case, cast, func, select
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Status
 from notifyctl.core.notification import State
 from notifyctl.core.presence import Alive

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, or_, select, update
@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.address import fold
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause, key
 from notifyctl.store.db.dialect import Dialect

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, delete, func, select, update
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Integer, Select, and_, delete, func, selec
 from notifyctl.core.content import canonical
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateState, Wording

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, bindparam, case, delete, func, insert, or_, select, update
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.store import ids
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, or_, select, update
 
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import encode, stored
 from notifyctl.core.webhook.webhook import Webhook
 from notifyctl.store import ids

@@ -10,10 +10,10 @@ import logging
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from notifyctl.config import outside_environment
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.policy import digest
 from notifyctl.core.sealing import Keyring
 from notifyctl.dispatch.adopting import Adopting

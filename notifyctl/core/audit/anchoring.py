@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from notifyctl.core.audit.sealing import Anchor
 from notifyctl.core.duration import parse_ms, show_ms
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 EVERY_MS = 3_600_000
 SHORTEST_MS = 1_000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from notifyctl.core.audit.words import ACTIONS, RESOURCES
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

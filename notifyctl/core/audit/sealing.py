@@ -15,9 +15,10 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
 
 FIELDS = (

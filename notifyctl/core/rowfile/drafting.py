@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from notifyctl.core import composition
 from notifyctl.core.errors import NotifyctlError, UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.rowfile import schema
 from notifyctl.core.rowfile.columns import VARIABLE, Columns, by_key, by_target, kept

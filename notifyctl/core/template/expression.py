@@ -6,9 +6,9 @@ ends the process where an expression is too long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.tokens import Word, at, tokens
 

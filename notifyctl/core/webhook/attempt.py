@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import encode, stored
 from notifyctl.core.text import one_line
 from notifyctl.core.webhook.schedule import is_given_up, wait_ms

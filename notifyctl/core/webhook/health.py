@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from notifyctl.core.duration import show_ms
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.attempt import HookReply
 from notifyctl.core.webhook.schedule import LONGEST_WISH_MS, SPREAD
 

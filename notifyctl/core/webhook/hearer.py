@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.standing import DeliveryStanding
 
 _FLIES, _TRIED, _WAITS = DeliveryStanding.IN_FLIGHT, DeliveryStanding.RETRYING, DeliveryStanding.WAITING

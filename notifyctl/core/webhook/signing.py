@@ -13,9 +13,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 
 SECRET_BYTES = 24
 PREFIX = "whsec_"

@@ -7,11 +7,11 @@ and a path is refused. Whether the host's addresses may be dialled is asked of e
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.reach import Address, is_loopback, is_public
 from notifyctl.core.webhook.webhook import LONGEST_URL
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from notifyctl.core import names
 from notifyctl.core.errors import UsageError
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.event import WebhookEvent, is_subscribed
 from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
 

@@ -6,9 +6,9 @@ All have the same lease, fence, budget and drain; what is taken and what an atte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.lease import Lease
 from notifyctl.store.db.tx import Tx
 

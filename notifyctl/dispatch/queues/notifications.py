@@ -8,13 +8,14 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from notifyctl.core import failover, history
 from notifyctl.core.change import Bury, Change, Release, Retry, Sent
 from notifyctl.core.decide import Attempt, decide
 from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import DatabaseUnavailable, NotAllowed
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Claim, OnUnknown
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.policy import Policy

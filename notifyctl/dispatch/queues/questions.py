@@ -10,13 +10,14 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 
 from notifyctl.core import answering
 from notifyctl.core.answering import Answering
 from notifyctl.core.errors import NotAllowed
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Kind
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.receipt import Arrival, next_question

@@ -11,13 +11,13 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notifyctl.core.errors import NotAllowed
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.webhook import keeping

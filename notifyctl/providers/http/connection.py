@@ -7,9 +7,9 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault
 from notifyctl.providers.contract import Response
 from notifyctl.providers.fault import fault_of, reason_of

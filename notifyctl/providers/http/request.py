@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, urlsplit
 
 from notifyctl import __version__
+from notifyctl.core.frozen import dataclass
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Connection, CursorResult, Executable, Table, insert, select
@@ -14,6 +14,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from notifyctl.core.audit.masking import masked, masked_text
 from notifyctl.core.audit.sealing import MacKey, row_mac
 from notifyctl.core.audit.words import Action, Resource
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Actor
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.functions import epoch_ms

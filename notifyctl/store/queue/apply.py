@@ -7,7 +7,7 @@ that a dispatcher that lost its lease cannot overwrite what happened since.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +34,7 @@ from notifyctl.core.change import (
     Sent,
     Wake,
 )
+from notifyctl.core.frozen import dataclass
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx

@@ -14,12 +14,13 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from sqlalchemy import select
 
 from notifyctl.core import clockstep, ratelimit, senders
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Release, Row
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
 from notifyctl.core.model import Channel, Claim, Message, OnUnknown

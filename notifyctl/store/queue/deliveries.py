@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.attempt import DISABLED, Delivery, HookReply, Settlement, settled
 from notifyctl.core.webhook.health import HookHealth
 from notifyctl.core.webhook.target import host_of

@@ -10,7 +10,6 @@ The claim is one statement on PostgreSQL; on SQLite, which has one writer, it is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -33,6 +32,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CTE, FromClause, Subquery
 from sqlalchemy.types import TypeEngine
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.webhook.attempt import Delivery
 from notifyctl.core.webhook.schedule import LONGEST_WISH_MS
 from notifyctl.store.db.dialect import ID, Dialect

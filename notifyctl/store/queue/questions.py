@@ -7,7 +7,6 @@ that is lost ends by itself. That nobody asks twice is not promised: a receipt t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import ratelimit
 from notifyctl.core.cursor import Cursor
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Status
 from notifyctl.store import providers
 from notifyctl.store.db.dialect import ID, Dialect

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from notifyctl.core import senders
 from notifyctl.core.change import Bury, Change, Retry, Sent
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Answer, News
 from notifyctl.core.model import Claim
 from notifyctl.core.outcome import Kind, Outcome

@@ -11,7 +11,6 @@ known without reading them. Those that are due and do not fit come back without 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -39,6 +38,7 @@ from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.batch import BatchHold
 from notifyctl.core.change import Subject
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due

@@ -5,11 +5,11 @@ A column that is not here would be lost with the key that sealed it: a test look
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Table
 
+from notifyctl.core.frozen import dataclass
 from notifyctl.core.provider import SERVICE_ACCOUNT
 from notifyctl.core.sealing import Place
 from notifyctl.store.schema.tables import notification_webhooks, provider_configs, signing_keys

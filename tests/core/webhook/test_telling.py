@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from notifyctl.core import change
 from notifyctl.core.change import Acknowledge, Cancel, Change, Defer, Row
 from notifyctl.core.model import Channel, Status
+from notifyctl.core.suppression import Refusal
 from notifyctl.core.webhook.event import WebhookEvent
 from notifyctl.core.webhook.telling import moment, tellings
 
 ROW = Row("n", None, "sendgrid", Channel.EMAIL, 1_000)
+PLAIN: dict[type[Any], st.SearchStrategy[Any]] = {str: st.text(max_size=400), int: st.integers(0, 2**53)}
 AFTER = {
     Status.PENDING: {WebhookEvent.REQUEUED},
     Status.SENT: {WebhookEvent.SENT},
@@ -32,16 +34,23 @@ def _kinds() -> list[type[Change]]:
 
 def _changes(kind: type[Change]) -> st.SearchStrategy[Change]:
     """Any change of a kind, about one notification."""
+    return _made(kind, of=st.just(ROW))
+
+
+def _made(kind: type[Any], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Any value of a dataclass; what is not `known` of it is anything of its type."""
     hints = get_type_hints(kind)
-    plain = {str: st.text(max_size=400), int: st.integers(0, 2**53)}
-    made = {each.name: st.from_type(hints[each.name]) for each in fields(kind) if each.name != "of"}
+    made = {each.name: st.from_type(hints[each.name]) for each in fields(kind)}
     for name in made:
-        for base, strategy in plain.items():
+        for base, strategy in PLAIN.items():
             if hints[name] is base:
                 made[name] = strategy
             elif hints[name] == base | None:
                 made[name] = st.none() | strategy
-    return st.builds(kind, of=st.just(ROW), **made)
+    return st.builds(kind, **made | known)
+
+
+st.register_type_strategy(Refusal, _made(Refusal))
 
 
 @pytest.mark.parametrize("kind", _kinds())
