@@ -30,7 +30,7 @@ def render(renderer: Renderer, source: Source, message: Message) -> Message:
             continue
         both = name in content and isinstance(value, Mapping) and isinstance(content[name], Mapping)
         content[name] = {**content[name], **value} if both else value
-    return message._replace(content=content, template=None)
+    return message.rendered(content)
 
 
 def _typed(source: Source, values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -38,6 +38,8 @@ def _typed(source: Source, values: Mapping[str, Any]) -> Mapping[str, Any]:
     found: list[Variable] | None = source.made.get("written")
     if found is None:
         found = source.made["written"] = [each for each in source.variables if each.type in _WRITTEN]
+    if not found:
+        return values
     read = {each.name: _read(values[each.name], each.type) for each in found if isinstance(values.get(each.name), str)}
     return {**values, **read} if read else values
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -82,18 +82,32 @@ class Unit:
         return rules.guarded(self.text, self.tree, self.key)
 
     @cached_property
-    def shortcut(self) -> Shortcut | None:
-        """How it is rendered without the engine, where that may be. Raises TemplateError as `tree` does."""
-        found = straight.shorthand(self)
-        return None if found is None else Shortcut(found)
+    def alone(self) -> Parts:
+        """It as all that is rendered."""
+        return Parts([self])
 
 
-@dataclass
-class Shortcut:
-    """A way around the engine: taken where it led to what the engine wrote when both were asked, the first time."""
+class Parts:
+    """Units that are rendered with the same values, each by the name of its part.
 
-    shorthand: straight.Shorthand
-    holds: bool | None = None
+    Those that can be are written without the engine, if that led to what the engine wrote when both were asked, the
+    first time: `holds` says it, None before.
+    """
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self.units = tuple(units)
+        self.holds: bool | None = None
+
+    @cached_property
+    def shorthand(self) -> straight.Shorthand | None:
+        """How some of them, or all, are rendered without the engine. Raises TemplateError as `Unit.tree` does."""
+        return straight.shorthand(self.units)
+
+    def at_once(self, values: TakenValues) -> dict[str, str] | None:
+        """Return what those say that are written without the engine; None where it has to be asked."""
+        if self.holds is False or not values.small or self.shorthand is None:
+            return None
+        return straight.run(self.shorthand, values)
 
 
 class Engine:
@@ -106,16 +120,20 @@ class Engine:
     def render(self, unit: Unit, values: Mapping[str, Any] | TakenValues) -> str:
         """Return what the unit says with these values, which are what JSON has. Raises TemplateError."""
         found = given(values)
-        shortcut = unit.shortcut
-        if shortcut is None or shortcut.holds is False or not found.small:
-            return self._bench().render(unit, found.taken)
-        text = straight.run(shortcut.shorthand, found)
-        if text is not None and shortcut.holds and len(text) * 4 <= OUTPUT_MAX:
-            return text
-        asked = self._bench().render(unit, found.taken)
-        if text is not None and shortcut.holds is None:
-            shortcut.holds = text == asked
-        return asked
+        return self.render_others(unit.alone, found, unit.alone.at_once(found))[unit.part]
+
+    def render_others(self, parts: Parts, values: TakenValues, written: dict[str, str] | None) -> dict[str, str]:
+        """Return what all parts say, with what was `written` without the engine where that holds."""
+        if written is None:
+            return {each.part: self._bench().render(each, values.taken) for each in parts.units}
+        sure = written if parts.holds else {}
+        found = {
+            each.part: sure[each.part] if each.part in sure else self._bench().render(each, values.taken)
+            for each in parts.units
+        }
+        if parts.holds is None:
+            parts.holds = written.items() <= found.items()
+        return found
 
     def check(self, unit: Unit) -> None:
         """Raise TemplateError unless the unit is written as a template is; nothing is rendered."""

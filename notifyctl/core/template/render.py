@@ -7,7 +7,7 @@ from typing import Any
 
 from notifyctl.core.model import Channel
 from notifyctl.core.template import html, language, plaintext
-from notifyctl.core.template.engine import Engine, Unit
+from notifyctl.core.template.engine import Engine, Parts, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, VariableType, unfit
 from notifyctl.core.template.values import TakenValues, given
@@ -35,10 +35,12 @@ class Renderer:
         """
         spoken = language.chosen(source, tag)
         taken = checked_values(source, values)
-        render = self._engine.render
-        with language.Speaking(spoken or "en"):
-            parts = {each.part: render(each, taken) for each in _units(source, spoken)}
-        return _FINISH[source.channel](source, parts)
+        parts = _parts(source, spoken)
+        said = parts.at_once(taken)
+        if said is None or not parts.holds or len(said) < len(parts.units):
+            with language.Speaking(spoken or "en"):
+                said = self._engine.render_others(parts, taken, said)
+        return _FINISH[source.channel](source, said)
 
     def render_part(self, source: Source, part: str, values: Mapping[str, Any], tag: str | None = None) -> str:
         """Return one part alone, as it is rendered. Raises TemplateError."""
@@ -59,12 +61,12 @@ class Renderer:
 
 def part_names(source: Source, tag: str | None) -> list[str]:
     """Return the names of the parts that say something in a language, one of the data as `data.key`."""
-    return [each.part for each in _units(source, tag)]
+    return [each.part for each in _parts(source, tag).units]
 
 
-def _units(source: Source, tag: str | None) -> list[Unit]:
+def _parts(source: Source, tag: str | None) -> Parts:
     """Return the parts that say something in a language, as the engine renders them."""
-    known: list[Unit] | None = source.made.get(("units", tag))
+    known: Parts | None = source.made.get(("parts", tag))
     if known is not None:
         return known
     names: list[str] = []
@@ -73,7 +75,7 @@ def _units(source: Source, tag: str | None) -> list[Unit]:
             names += [f"{name}.{key}" for key in text]
         elif text:
             names.append(name)
-    found = source.made["units", tag] = [unit(source, name, tag) for name in names]
+    found = source.made["parts", tag] = Parts(unit(source, name, tag) for name in names)
     return found
 
 
@@ -151,19 +153,22 @@ def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
     if "subject" in parts:
         content["subject"] = _one_line(source, parts["subject"])
     markup, text = parts.get("html", ""), parts.get("body", "")
-    if markup:
-        try:
-            markup = html.inline(markup)
-            text = text if text.strip() else plaintext.text(markup) or content.get("subject") or NO_TEXT
-        except TemplateError as error:
-            raise error.at(source.name, "html") from None
-        return {**content, "text": text, "html": markup}
-    return {**content, "text": text}
+    if not markup:
+        content["text"] = text
+        return content
+    try:
+        markup = html.inline(markup)
+        if not text or text.isspace():
+            text = plaintext.text(markup) or content.get("subject") or NO_TEXT
+    except TemplateError as error:
+        raise error.at(source.name, "html") from None
+    content["text"], content["html"] = text, markup
+    return content
 
 
 def _one_line(source: Source, subject: str) -> str:
     text = subject.strip()
-    if len(text.splitlines()) > 1:
+    if not text.isprintable() and len(text.splitlines()) > 1:  # no line end can be printed
         raise TemplateError("has more than one line", template=source.name, part="subject")
     if len(text) > SUBJECT_LONGEST:
         raise TemplateError(f"is longer than {SUBJECT_LONGEST} characters", template=source.name, part="subject")

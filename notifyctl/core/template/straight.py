@@ -1,64 +1,66 @@
 """Templates that print nothing but members of what they are given, rendered without the engine.
 
-Most are such, and handing values to the engine costs more than all else of a rendering. Each is written as a function
-of Python once; what that writes is what the engine writes, to the byte. Whatever is unusual about a template or its
-values is left to the engine, which knows what to print, or what is wrong and how to say it: a value that is missing or
-is printed as JSON, a condition that is more than members, and what is large in any way.
+Most are such, and handing values to the engine costs more than all else of a rendering. All parts of a notification
+are written as one function of Python once, in which what several of them print is looked up once; what that writes is
+what the engine writes, to the byte. Whatever is unusual about a template or its values is left to the engine, which
+knows what to print, or what is wrong and how to say it: a value that is missing or is printed as JSON, a condition that
+is more than members, and what is large in any way.
 
-Of a template there are but constants in that function: its texts and the names of members, as `repr` writes them.
+Of templates there are but constants in that function: their texts and the names of members, as `repr` writes them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notifyctl.core.template.expression import Construct, Node
 from notifyctl.core.template.grammar import Body, walk
 from notifyctl.core.template.rules import FUNCTIONS
-from notifyctl.core.template.values import TakenValues, printed
+from notifyctl.core.template.values import Escape, TakenValues, printed
 
 if TYPE_CHECKING:
     from notifyctl.core.template.engine import Unit
 
 NODES_MOST = 300
-"""How many statements and texts a template may have, with those of what it includes."""
+"""How many statements and texts a part may have, with those of what it includes."""
 STEPS_MOST = 10_000
-"""How many of them a rendering may come by: some ten of the engine's steps each, of which it allows far more."""
+"""How many of them a part may come by: some ten of the engine's steps each, of which it allows far more."""
 ROOM = 1_000_000
 """How many characters loops may write."""
+LONGEST = 250_000
+"""How many characters a part may have: with four bytes each they are as much as the engine allows."""
 _PATH_LONGEST = 6
 _INCLUDES_DEEPEST = 8
 _BLOCKS_DEEPEST = 10
 
-Shorthand = Callable[[Mapping[str, Any], bool], str]
-"""Writes a template with values, of which some may have to be escaped in HTML."""
+Shorthand = Callable[[Mapping[str, Any], Escape | None], dict[str, str]]
+"""Writes parts, by their names, with values; how HTML escapes them, None where nothing in them has to be."""
 
 
 class Unusual(Exception):
     """What the engine has to decide."""
 
 
-def shorthand(unit: Unit) -> Shorthand | None:
-    """Return how a template is rendered without the engine; None where it cannot be."""
+def shorthand(units: Sequence[Unit]) -> Shorthand | None:
+    """Return how parts are rendered without the engine: those that can be; None where none can."""
     author = _Author()
-    try:
-        said = _Template(unit, author, 0).whole(_Spot({}, None))
-    except Unusual:
+    said = [f"{unit.part!r}: {name}" for unit in units if (name := author.part(unit)) is not None]
+    if not said:
         return None
-    author.write(1, f"return {said}")
+    author.write(1, f"return {{{', '.join(said)}}}")
     space: dict[str, Any] = {"__builtins__": {}, **_KNOWN}
-    exec(compile("\n".join(author.lines), f"<{unit.part}>", "exec"), space)  # noqa: S102 - of constants, see above
+    exec(compile("\n".join(author.lines), "<parts>", "exec"), space)  # noqa: S102 - of constants, see above
     made: Shorthand = space["write"]
     return made
 
 
-def run(found: Shorthand, values: TakenValues) -> str | None:
+def run(found: Shorthand, values: TakenValues) -> dict[str, str] | None:
     """Return what it says with these values; None where the engine has to decide."""
     try:
-        return found(values.plain, not values.harmless)
+        return found(values.plain, values.escape)
     except (Unusual, KeyError, TypeError):  # what has no value, or no members
         return None
 
@@ -79,12 +81,31 @@ class _Spot(NamedTuple):
 
 
 class _Author:
-    """The function as it is written; `nodes` counts what it was made of."""
+    """The function as it is written; `nodes` counts what the part is made of at which it is.
+
+    `printed` is how it calls what was printed where every rendering comes by, by how that was looked up and escaped.
+    """
 
     def __init__(self) -> None:
-        self.lines = ["def write(given, unsafe):", f"    steps, room = {STEPS_MOST}, {ROOM}"]
+        self.lines = ["def write(given, escape):"]
         self.nodes = 0
+        self.printed: dict[tuple[str, bool], str] = {}
         self._names = 0
+
+    def part(self, unit: Unit) -> str | None:
+        """Write a part; return the name of what it says, None where the engine has to write it."""
+        length, printed, self.nodes = len(self.lines), dict(self.printed), 0
+        self.write(1, f"steps, room = {STEPS_MOST}, {ROOM}")
+        try:
+            said = _Template(unit, self, 0).whole(_Spot({}, None))
+        except Unusual:
+            del self.lines[length:]
+            self.printed = printed
+            return None
+        name = self.name()
+        self.write(1, f"{name} = {said}")
+        self.write(1, f"if len({name}) > {LONGEST}: raise Unusual")
+        return name
 
     def write(self, level: int, line: str) -> None:
         self.lines.append("    " * level + line)
@@ -141,19 +162,29 @@ class _Template:
             if node.kind is Construct.TEXT:
                 said.append(_text(unit.text, node).replace("{", "{{").replace("}", "}}"))
             elif node.kind is Construct.OUTPUT:
-                said.append(f"{{{self._printed(unit, _member(node.nodes[0], spot), spot)}}}")
+                value = _member(node.nodes[0], spot)
+                said.append(f"{{{self._printed(value, spot, escaped=unit.escaped)}}}")
             else:
                 said.append(f"{{{self._statement(unit, node, spot)}}}")
         return f"f{''.join(said)!r}"
 
-    def _printed(self, unit: Unit, value: str, spot: _Spot) -> str:
-        """Write how a value is printed: texts as they are, which nearly all are."""
-        write, name = self._author.write, self._author.name()
-        write(spot.level, f"{name} = {value}")
-        if unit.escaped:
-            write(spot.level, f"if unsafe or type({name}) is not str: {name} = escaped({name})")
+    def _printed(self, value: str, spot: _Spot, *, escaped: bool) -> str:
+        """Write how a value is printed, unless it was before: texts as they are, which nearly all are."""
+        author = self._author
+        known = author.printed.get((value, escaped))
+        if known is not None:
+            return known
+        if escaped:
+            plain = self._printed(value, spot, escaped=False)
+            name = author.name()
+            author.write(spot.level, f"{name} = {plain} if escape is None else escape({plain})")
         else:
-            write(spot.level, f"if type({name}) is not str: {name} = shown({name})")
+            name = author.name()
+            author.write(spot.level, f"{name} = {value}")
+            other = f"number({name}) if type({name}) is float else shown({name})"
+            author.write(spot.level, f"if type({name}) is not str: {name} = {other}")
+        if spot.level == 1:
+            author.printed[value, escaped] = name
         return name
 
     def _statement(self, unit: Unit, node: Node, spot: _Spot) -> str:
@@ -255,8 +286,6 @@ def _is_true(value: Any) -> bool:
 
 def _shown(value: Any) -> str:
     """Return what a value that is no text prints as. Raises Unusual for what is printed as JSON."""
-    if type(value) is float:
-        return _number(value)
     if type(value) is int and -_EXACT < value < _EXACT:
         return str(value)
     if value is None or type(value) is bool:
@@ -271,19 +300,12 @@ def _number(value: float) -> str:
     return printed(value)
 
 
-def _escaped(value: Any) -> str:
-    """Return what a value prints as in HTML."""
-    if type(value) is str:
-        return value.translate(_ESCAPES) if _special(value) else value
-    return _shown(value)
-
-
 _KNOWN: Mapping[str, Any] = {
-    **{each.__name__: each for each in (enumerate, len, list, str, tuple, type)},
+    **{each.__name__: each for each in (enumerate, float, len, list, str, tuple, type)},
     "Unusual": Unusual,
-    "escaped": _escaped,
     "is_true": _is_true,
     "join": "".join,
+    "number": _number,
     "shown": _shown,
 }
 
@@ -314,8 +336,6 @@ _COUNTS = {
 }
 _EXACT = 2**53  # what is larger, the engine may have as an integer where it was none
 _SOUND = frozenset({int, float, bool, str, list, tuple, dict})
-_special = re.compile("[<>&\"'/]").search
-_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
 _TAKING_AFTER = ("-}}", "-%}", "-#}")
 _TAKING_BEFORE = ("{{-", "{%-", "{#-")
 # What Unicode calls White_Space: Python's `strip` takes away more.

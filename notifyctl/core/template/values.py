@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from notifyctl.core import json_codec
 from notifyctl.core.template.failure import TemplateError
 
+Escape = Callable[[str], str]
+
 DEEPEST = 50
 """Levels of lists and objects that a value may have."""
 _LARGEST = 2**63
 _SMALL = 32 * 1024
 _HARMFUL = b"<>&'/\\"  # a backslash stands before a quote in JSON
+_special = re.compile("[<>&\"'/]").search
+_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
 _MACRO = {"name", "arguments", "caller"}  # what the engine says of one
 
 
@@ -67,20 +72,26 @@ class ObjectValue:
 class TakenValues:
     """The values of one notification, looked through once for all its parts. Raises TemplateError for unfit ones.
 
-    `plain` are they as `json` gives them; `small` says that they are few and short, `harmless` that nothing in them has
-    to be escaped in HTML.
+    `plain` are they as `json` gives them; `small` says that they are few and short, `escape` how HTML escapes the texts
+    among them, None where nothing in them has to be escaped.
     """
 
-    __slots__ = ("_taken", "harmless", "plain", "small")
+    __slots__ = ("_taken", "escape", "plain", "small")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.plain = values
+        self.escape: Escape | None
         self._taken: dict[str, Any] | None = None
         written = json_codec.at_once(values)
-        self.small = written is not None and len(written) <= _SMALL
-        self.harmless = written is not None and len(written.translate(None, _HARMFUL)) == len(written)
+        if written is None:
+            self.small, self.escape = False, escaped
+            _ = self.taken
+            return
+        self.small = len(written) <= _SMALL
+        harmful = len(written) - len(written.translate(None, _HARMFUL))
+        self.escape = None if not harmful else _with_slashes if harmful == written.count(b"/") else escaped
         # A null may have been no number; what opens often may be too deep.
-        if written is None or b"null" in written or written.count(b"{") + written.count(b"[") > DEEPEST:
+        if b"null" in written or written.count(b"{") + written.count(b"[") > DEEPEST:
             _ = self.taken
 
     @property
@@ -123,6 +134,15 @@ def printed(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == _MACRO:
         raise TemplateError("a macro cannot be printed")
     return value if isinstance(value, str) else as_json(value)
+
+
+def escaped(text: str) -> str:
+    """Return a text as HTML has it."""
+    return text.translate(_ESCAPES) if _special(text) else text
+
+
+def _with_slashes(text: str) -> str:
+    return text.replace("/", "&#x2f;")  # what a link has, and often nothing else
 
 
 def joined(values: Any, attribute: str | None = None) -> list[str]:

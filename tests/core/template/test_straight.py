@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.template import engine, straight
-from notifyctl.core.template.engine import Engine, Unit
+from notifyctl.core.template.engine import Engine, Parts, Unit
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.values import given as taken
 
@@ -81,39 +82,49 @@ _given = st.fixed_dictionaries(
 )
 
 
-def _unit(text: str, layout: str, other: str, *, escaped: bool) -> Unit:
-    includes = {"other": Unit("other", "body", other, escaped)}
-    includes["layout"] = Unit("layout", "body", layout, escaped, dict(includes))
-    return Unit("t", "body", text, escaped, includes)
+def _unit(text: str, layout: str, other: str, *, escaped: bool, part: str = "body") -> Unit:
+    includes = {"other": Unit("other", part, other, escaped)}
+    includes["layout"] = Unit("layout", part, layout, escaped, dict(includes))
+    return Unit("t", part, text, escaped, includes)
 
 
-def _both(unit: Unit, values: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return what is written without the engine and by it; None where it is left to the engine, or that refuses it."""
-    found = taken(values)
-    script = straight.shorthand(unit)
-    mine = None if script is None else straight.run(script, found)
+def _written(units: Sequence[Unit], values: dict[str, Any]) -> dict[str, str]:
+    """Return what parts say that are written without the engine; nothing where all is left to it."""
+    script = straight.shorthand(units)
+    return (None if script is None else straight.run(script, taken(values))) or {}
+
+
+def _asked(unit: Unit, values: dict[str, Any]) -> str | None:
+    """Return what the engine writes; None where it refuses that."""
     try:
-        return mine, ENGINE._bench().render(unit, found.taken)
+        return ENGINE._bench().render(unit, taken(values).taken)
     except TemplateError:
-        return mine, None
+        return None
 
 
 @settings(suppress_health_check=list(HealthCheck))
-@given(_bodies, _bodies, _bodies, st.booleans(), st.booleans(), _given)
+@given(_bodies, _bodies, _bodies, _bodies, st.booleans(), _given)
 def test_what_is_written_is_what_the_engine_writes(
-    text: str, layout: str, other: str, escaped: bool, extends: bool, values: dict[str, Any]
+    text: str, html: str, layout: str, other: str, extends: bool, values: dict[str, Any]
 ) -> None:
-    """Whatever it is made of and given: loops, conditions, layouts, blanks taken away, values of all kinds."""
-    unit = _unit(('{% extends "layout" %}' if extends else "") + text, layout, other, escaped=escaped)
+    """Whatever it is made of and given: loops, conditions, layouts, blanks taken away, values of all kinds.
+
+    In several parts together, of which one is escaped: each says what it does alone.
+    """
+    begin = '{% extends "layout" %}' if extends else ""
+    units = [
+        _unit(begin + text, layout, other, escaped=False),
+        _unit(begin + html, layout, other, escaped=True, part="html"),
+        _unit("{{ a }}{{ o.a }}", "", "", escaped=False, part="data.a"),
+    ]
     try:
-        ENGINE.check(unit)
+        for unit in units:
+            ENGINE.check(unit)
+        found = _written(units, values)
     except TemplateError:
-        return
-    try:
-        mine, asked = _both(unit, values)
-    except TemplateError:
-        return  # what is included is no template
-    assert mine in (None, asked)
+        return  # it is no template, or what is included is none
+    for unit in units:
+        assert found.get(unit.part) in (None, _asked(unit, values))
 
 
 @pytest.mark.parametrize(
@@ -137,9 +148,36 @@ def test_usual_templates_need_no_engine(text: str, escaped: bool) -> None:
         "f": 2.5,
         "gone_not": False,
     }
-    mine, asked = _both(unit, values)
-    assert mine is not None
-    assert mine == asked
+    assert _written([unit], values)["body"] == _asked(unit, values)
+
+
+@pytest.mark.parametrize("link", ["https://acme.example/o/1", "a?b=1&c=2", "'", '"', "<a>/", "\\", "\n", "none", "ä/"])
+def test_html_escapes_whatever_the_values_have(link: str) -> None:
+    """Slashes alone as in links, all else that HTML escapes, and nothing."""
+    parts = [
+        Unit("t", "body", "{{ o.a }} {{ n }} {{ name }}"),
+        Unit("t", "html", "{{ name }} {{ o.a }} {{ n }}", escaped=True),
+    ]
+    values = {"o": {"a": link}, "n": 1.5, "name": "Anna"}
+    written = _written(parts, values)
+    assert list(written) == ["body", "html"]
+    assert written == {each.part: _asked(each, values) for each in parts}
+
+
+def test_a_part_that_needs_the_engine_leaves_the_others_alone() -> None:
+    """What is looked up in it is not known to those after it, and it is written by the engine in its place."""
+    units = [
+        Unit("t", "subject", "{% if a %}{{ o.a }}{% endif %}{{ n }}{{ a|upper }}"),
+        Unit("t", "body", "{{ n }} {{ o.a }}"),
+        Unit("t", "html", "{% if a %}{{ o.a }}{% endif %}{{ o.a }} {{ n }}", escaped=True),
+    ]
+    parts, values = Parts(units), taken({"a": "x", "n": 1, "o": {"a": "<"}})
+    said = {"subject": "<1X", "body": "1 <", "html": "&lt;&lt; 1"}
+    for _ in range(3):
+        written = parts.at_once(values)
+        assert written == {name: said[name] for name in ("body", "html")}
+        rendered = ENGINE.render_others(parts, values, written)
+        assert list(rendered.items()) == list(said.items())
 
 
 @pytest.mark.parametrize(
@@ -164,9 +202,7 @@ def test_usual_templates_need_no_engine(text: str, escaped: bool) -> None:
 def test_what_is_unusual_or_large_is_left_to_the_engine(text: str, values: dict[str, Any]) -> None:
     """The engine says what is wrong, prints what is no text, and keeps to its bounds."""
     unit = Unit("t", "body", text)
-    script = straight.shorthand(unit)
-    found = taken(values)
-    assert script is None or not found.small or straight.run(script, found) is None
+    assert not taken(values).small or not _written([unit], values)
 
 
 def test_a_shortcut_is_taken_once_the_engine_wrote_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
