@@ -226,10 +226,16 @@ def anchor(ctx: typer.Context) -> None:
 
 
 @app.command(scope=Scope.AUDIT_WRITE, shows=_SEALED)
-def seal(ctx: typer.Context) -> None:
+def seal(
+    ctx: typer.Context,
+    lost: Annotated[
+        str | None,
+        typer.Option("--lost-key", metavar="KEY", help="Go on though this encryption key, which sealed last, is lost."),
+    ] = None,
+) -> None:
     """Seal what is committed and not sealed yet; a dispatcher does so by itself."""
     with invocation(ctx) as run:
-        done = service.seal_all(run.system.db, run.system.keyring)
+        done = service.seal_all(run.system.db, run.system.keyring, lost)
         told = f"{done.sealed:,} sealed; the chain ends at position {done.position:,}"
         run.out.record(done, _SEALED, id_name="position", told=told)
 
@@ -278,7 +284,8 @@ def _read(run: Invocation, name: str) -> list[Anchor]:
 
 def _document(verdict: TrailVerdict) -> dict[str, Any]:
     names = ("sealed", "unsealed", "without_mac", "purged", "last", "anchors", "anchored", "not_anchored", "not_sealed")
-    return {"whole": verdict.faults == 0, **{name: getattr(verdict, name) for name in names}}
+    said = {name: getattr(verdict, name) for name in (*names, "unverified")}
+    return {"whole": verdict.faults == 0, **said, "lacking": sorted(verdict.lacking)}
 
 
 def _told(verdict: TrailVerdict) -> list[str]:
@@ -288,6 +295,8 @@ def _told(verdict: TrailVerdict) -> list[str]:
         said.append(f"{verdict.unsealed:,} not sealed yet: notifyctl audit seal, or a dispatcher, does that")
     if verdict.without_mac:
         said.append(f"{verdict.without_mac:,} without a MAC of their own: written in SQL, or without an encryption key")
+    if unverified := service.unverified(verdict):
+        said.append(unverified)
     if verdict.not_anchored:
         covered = f"after position {verdict.anchored:,}" if verdict.anchored else "at all"
         said.append(f"{verdict.not_anchored:,} that no anchor covers {covered}: notifyctl audit anchor")

@@ -143,6 +143,11 @@ def format_key(kid: str, key: bytes) -> str:
     return f"{kid}:{base64.b64encode(key).decode()}"
 
 
+def is_kid(text: object) -> bool:
+    """Return whether something may be the id of a key."""
+    return isinstance(text, str) and _KID.fullmatch(text) is not None
+
+
 def kid_of(value: str | None) -> str | None:
     """Return the id of the key that sealed a stored value; None for one that is not sealed."""
     found = _ENVELOPE.fullmatch(value or "")

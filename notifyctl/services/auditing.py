@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from notifyctl.core import when
 from notifyctl.core.audit.anchoring import AnchorTerms
-from notifyctl.core.audit.chain import Chain, FindKey, Purged, Stored, TrailFinding, TrailVerdict
+from notifyctl.core.audit.chain import Chain, Purged, Stored, TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, checked_resource
-from notifyctl.core.audit.sealing import Anchor, mac_key_id, row_mac
+from notifyctl.core.audit.sealing import Anchor, KnownKeys, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound
@@ -18,6 +18,7 @@ from notifyctl.core.sealing import Keyring
 from notifyctl.core.when import Point
 from notifyctl.services.presence import Problem
 from notifyctl.store import audit, ids, trail, users
+from notifyctl.store.db.damaged import any_text
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import api_keys, audit_logs
@@ -94,9 +95,12 @@ def get(db: Database, text: str) -> AuditEntry:
 # The chain
 
 
-def seal_all(db: Database, keyring: Keyring) -> Sealed:
-    """Seal what is committed and not sealed yet, a portion at a time. Raises NotAllowed without the key it takes."""
-    total = trail.seal_all(db, keyring)
+def seal_all(db: Database, keyring: Keyring, lost: str | None = None) -> Sealed:
+    """Seal what is committed and not sealed yet, a portion at a time. Raises NotAllowed without the key it takes.
+
+    `lost`: the chain goes on without this key, whose seals nobody can verify any more.
+    """
+    total = trail.seal_all(db, keyring, lost=lost)
     with db.read() as tx:
         last = trail.head(tx)
     return Sealed(total, 0 if last is None else last.position)
@@ -129,34 +133,36 @@ def verify(
     """Look at the whole trail as it is at one moment; `tell` hears of each fault.
 
     `anchors` are those that were kept elsewhere; those that the database noted count as well. `bare` are terms whose
-    file has none: a fault where it had, or ought to. Raises NotAllowed where the trail was made by keys that are not
-    here.
+    file has none: a fault where it had, or ought to. Raises NotAllowed where rows were made by keys that are not
+    here, and nothing else is at fault, or there is no key at all.
     """
 
-    def work(tx: Tx) -> tuple[TrailVerdict, list[TrailFinding]]:
-        known = trail.known_keys(tx, keyring)
-        if not known.found and _is_keyed(tx):
-            raise NotAllowed("the audit trail is sealed by key, and there is no encryption key here", _KEYS_HINT)
-        if lacking := sorted(known.closed):
-            raise NotAllowed(
-                f"what authenticates rows of encryption key {', '.join(lacking)} does not open with the keys here",
-                _KEYS_HINT,
-            )
-        told = list[TrailFinding]()
-        chain = Chain(
-            known.get, _purges(tx, known.get), [*anchors, *trail.anchors(tx)], accepts_unsigned=accepts_unsigned
-        )
-        for link, stored in trail.sealed(tx):
-            told += chain.link(link, stored)
-        for stored in trail.loose(tx):
-            told += chain.loose(stored)
-        told += chain.end(_gone(tx, bare))
-        return chain.verdict, told
+    def work(tx: Tx) -> tuple[TrailVerdict, list[TrailFinding], bool]:
+        with any_text(tx):
+            known = trail.known_keys(tx, keyring)
+            own, purges = [*anchors, *trail.anchors(tx)], _purges(tx, known)
+            chain, told = Chain(known, purges, own, accepts_unsigned=accepts_unsigned), list[TrailFinding]()
+            for link, stored in trail.sealed(tx):
+                told += chain.link(link, stored)
+            for stored in trail.loose(tx):
+                told += chain.loose(stored)
+            told += chain.end(_gone(tx, bare))
+        return chain.verdict, told, not known.found
 
-    verdict, told = db.snapshot(work)
+    verdict, told, is_keyless = db.snapshot(work)
+    if verdict.unverified and (is_keyless or not told):
+        raise NotAllowed(unverified(verdict) or "", _KEYS_HINT)
     for each in told:
         tell(each)
     return verdict
+
+
+def unverified(verdict: TrailVerdict) -> str | None:
+    """Say of how many rows nobody can tell whether they are whole, and for want of which keys; None where of none."""
+    if not verdict.unverified:
+        return None
+    keys, rows = ", ".join(sorted(verdict.lacking)), "row" if verdict.unverified == 1 else "rows"
+    return f"{verdict.unverified:,} {rows} cannot be verified: made by encryption key {keys}, which is not here"
 
 
 def problems(tx: Tx, terms: AnchorTerms | None) -> list[Problem]:
@@ -225,11 +231,6 @@ def _key(tx: Tx, text: str) -> str:
         return ids.resolve(tx, audit_logs, text, "API key", "key_id")
 
 
-def _is_keyed(tx: Tx) -> bool:
-    last = trail.head(tx)
-    return (last is not None and last.key_id is not None) or audit.has_macs(tx)
-
-
 def _gone(tx: Tx, bare: AnchorTerms | None) -> str | None:
     """Return the file that lost its anchors: one was written there, or is overdue."""
     if bare is None or bare.file is None:
@@ -238,15 +239,16 @@ def _gone(tx: Tx, bare: AnchorTerms | None) -> str | None:
     return bare.file if had or _is_overdue(tx, "file", bare.every_ms) else None
 
 
-def _purges(tx: Tx, find: FindKey) -> list[Purged]:
-    """Return the purges on record: those whose record is what was written."""
+def _purges(tx: Tx, keys: KnownKeys) -> list[Purged]:
+    """Return the purges on record: those whose record is what was written, as far as anybody here can say."""
     last = trail.head(tx)
     is_keyed = last is not None and last.key_id is not None
-    return [purged for purged, record in trail.purges(tx) if _holds(record, find, is_keyed=is_keyed)]
+    return [purged for purged, record in trail.purges(tx) if _holds(record, keys, is_keyed=is_keyed)]
 
 
-def _holds(record: Stored, find: FindKey, *, is_keyed: bool) -> bool:
+def _holds(record: Stored, keys: KnownKeys, *, is_keyed: bool) -> bool:
     mac = record.row["mac"]
     if mac is None:
         return not is_keyed
-    return any(row_mac(key, record.row) == mac for key in find(mac_key_id(mac) or ""))
+    kid = mac_key_id(mac)
+    return kid is not None and (any(row_mac(key, record.row) == mac for key in keys.get(kid)) or keys.lacks(kid))

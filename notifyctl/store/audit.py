@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from notifyctl.core.audit.entry import AuditEntry, AuditFilter
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.json_codec import stored
+from notifyctl.store.db.damaged import any_text
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import audit_logs, audit_seals
@@ -53,11 +54,6 @@ def has_acted(tx: Tx, **by: str) -> bool:
     return tx.execute(select(a.id).where(*same).limit(1)).first() is not None
 
 
-def has_macs(tx: Tx) -> bool:
-    """Return whether any row was written with a key."""
-    return tx.execute(select(a.id).where(a.mac.is_not(None)).limit(1)).first() is not None
-
-
 def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
     names = ("user_id", "actor_id", "actor", "key_id", "action", "resource_type", "resource_id")
     same = [a[name] == value for name in names if (value := getattr(wanted, name)) is not None]
@@ -87,5 +83,6 @@ def _select() -> Select[Any]:
 
 
 def _many(tx: Tx, statement: Select[Any]) -> list[AuditEntry]:
-    rows = tx.execute(statement).mappings()
+    with any_text(tx):
+        rows = tx.execute(statement).mappings().all()
     return [AuditEntry(**{**row, "changes": stored(row["changes"], {})}) for row in rows]

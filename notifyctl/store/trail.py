@@ -6,13 +6,13 @@ The sealer takes rows that have no seal, whenever they were committed and whatev
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, exists, func, select
 
 from notifyctl.core.audit.chain import Purged, Stored
-from notifyctl.core.audit.sealing import FIELDS, Anchor, MacKey, Seal, derived, newest_key, seal
+from notifyctl.core.audit.sealing import FIELDS, Anchor, KnownKeys, MacKey, Seal, derived, newest_key, seal
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.json_codec import stored
 from notifyctl.core.sealing import Keyring, Place
@@ -41,26 +41,14 @@ class Kept(NamedTuple):
     created_at: int
 
 
-class KnownKeys(NamedTuple):
-    """Keys that authenticate, by the id of the encryption key.
-
-    `closed` are ids of those that were kept and are lacking: none here opens them.
-    """
-
-    found: Mapping[str, list[MacKey]]
-    closed: set[str]
-
-    def get(self, kid: str) -> Sequence[MacKey]:
-        """Return the keys that have an id."""
-        return self.found.get(kid, ())
-
-
-def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None) -> int:
+def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None, lost: str | None = None) -> int:
     """Seal what is committed and not sealed, a portion at a time; return how many. `latest_ms`: of those alone
     that are not that much older than the row that was sealed last.
 
-    Raises NotAllowed without a key where the chain is made by one.
+    Raises NotAllowed where what made the end of the chain is not here: who seals by another key in its place would make
+    what nobody can verify. But for the key `lost`: the chain goes on without it.
     """
+    db.consult(lambda tx: _require_successor(tx, keyring, lost))
     key, total = newest_key(keyring), 0
     if key is not None and not db.consult(lambda tx: keeps_keys(tx, keyring)):
         db.write(lambda tx: keep_keys(tx, keyring))
@@ -76,10 +64,7 @@ def seal_portion(tx: Tx, key: MacKey | None, latest_ms: int | None = None) -> in
     tx.serialize(_LOCK)
     last = head(tx)
     if key is None and last is not None and last.key_id is not None:
-        raise NotAllowed(
-            "the audit trail is sealed by key, and there is no encryption key here",
-            "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys",
-        )
+        raise _not_here(last.key_id, None)
     position, before = (0, "") if last is None else (last.position, last.value)
     made = list[Seal]()
     for found in tx.execute(_since(tx, _loose(*_FACTS), latest_ms).limit(PORTION)).all():
@@ -231,6 +216,33 @@ def known_keys(tx: Tx, keyring: Keyring) -> KnownKeys:
         if kept not in found.setdefault(kid, []):
             found[kid].append(kept)
     return KnownKeys(found, closed)
+
+
+def _require_successor(tx: Tx, keyring: Keyring, lost: str | None) -> None:
+    """Raise NotAllowed unless what made the end of the chain is here, or is the key `lost` and another is."""
+    last = head(tx)
+    if last is None or last.key_id is None or (last.key_id == lost and keyring.keys):
+        return
+    known = known_keys(tx, keyring)
+    if not known.get(last.key_id) or not _is_own(tx, keyring, last.key_id, known):
+        raise _not_here(last.key_id, next(iter(keyring.keys), None))
+
+
+def _is_own(tx: Tx, keyring: Keyring, kid: str, known: KnownKeys) -> bool:
+    """Return whether a key of an id is not just another one that has the same id: of those that were kept, one is."""
+    k = signing_keys.c
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(f"{_PURPOSE}{kid} "))).scalars())
+    return not kept or any(f"{_PURPOSE}{kid} {each.mark}" in kept for each in known.get(kid))
+
+
+def _not_here(kid: str, other: str | None) -> NotAllowed:
+    hint = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
+    if other is None:
+        return NotAllowed("the audit trail is sealed by key, and there is no encryption key here", hint)
+    return NotAllowed(
+        f"the audit trail is sealed by encryption key {kid}, which is not here",
+        f"{hint}; where it is lost, notifyctl audit seal --lost-key {kid} lets another one go on",
+    )
 
 
 def _to_keep(tx: Tx, keyring: Keyring) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ covers yet. Without any encryption key only anchors show that the chain was made
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from notifyctl.core.audit.sealing import (
     EMBEDDED,
     IN_SQL,
     Anchor,
+    KnownKeys,
     MacKey,
     Seal,
     body,
@@ -23,9 +24,6 @@ from notifyctl.core.audit.sealing import (
     mac_key_id,
     seal_value,
 )
-
-FindKey = Callable[[str], Sequence[MacKey]]
-"""Returns the keys that have an id: none where it is not known, several where it was used again."""
 
 
 class TrailFault(StrEnum):
@@ -67,6 +65,7 @@ class TrailVerdict:
     """What was looked at, in numbers: `anchored` is the last position that an anchor covers; 0: none.
 
     `not_sealed` are the rows that nothing authenticates yet: they have neither a seal nor a MAC of their own.
+    `unverified` rows were made by the keys `lacking`, of which nobody can say more.
     """
 
     sealed: int = 0
@@ -77,7 +76,9 @@ class TrailVerdict:
     anchors: int = 0
     anchored: int = 0
     faults: int = 0
+    unverified: int = 0
     not_sealed: list[str] = field(default_factory=list)
+    lacking: set[str] = field(default_factory=set)
 
     @property
     def not_anchored(self) -> int:
@@ -88,11 +89,12 @@ class TrailVerdict:
 class Chain:
     """Takes the seals in their order, each with its row, then the rows that have none; yields what is wrong.
 
-    `keys` find keys by their id. The trail was purged as `purges` say, and `anchors` are what is known of it elsewhere.
+    The trail was purged as `purges` say, and `anchors` are what is known of it elsewhere. What a key made that is not
+    here is counted, and no fault: nobody can say whether it is one.
     """
 
     def __init__(
-        self, keys: FindKey, purges: Iterable[Purged], anchors: Sequence[Anchor], *, accepts_unsigned: bool = False
+        self, keys: KnownKeys, purges: Iterable[Purged], anchors: Sequence[Anchor], *, accepts_unsigned: bool = False
     ) -> None:
         self.verdict = TrailVerdict(anchors=len(anchors))
         self._keys = keys
@@ -105,6 +107,7 @@ class Chain:
         self._before: tuple[str, ...] = ("",)
         self._is_keyed = self._is_signed = False
         self._accepts_unsigned = accepts_unsigned
+        self._is_unverified = False
 
     def link(self, found: Seal, stored: Stored | None) -> Iterator[TrailFinding]:
         """Look at the next seal and its row; None where that is gone."""
@@ -118,6 +121,7 @@ class Chain:
         """Look at a row that is not sealed yet."""
         self.verdict.unsealed += 1
         found = list(self._counted(self._own(None, stored, body(stored.row))))
+        self._count_unverified()
         if stored.row["mac"] is None and not found:
             self.verdict.not_sealed.append(shown(stored.row["id"]))
         yield from found
@@ -149,6 +153,7 @@ class Chain:
                 yield from own
             else:
                 yield from own or self._misfit(found, stored)
+        self._count_unverified()
         self._before = tuple(dict.fromkeys((found.value, *([expected] if expected else []))))
         yield from self._anchored(found)
 
@@ -180,16 +185,16 @@ class Chain:
 
         After a seal that is not what it should be, what it should be counts as well, so that one fault is found once.
         """
-        keys: Sequence[MacKey | None] = (None,) if found.key_id is None else self._keys(found.key_id)
-        if not keys:
-            return None, False
+        keys: Sequence[MacKey | None] = (None,) if found.key_id is None else self._keys.get(found.key_id)
         place = found.position
         made = [seal_value(key, place, each, mac, said, found.sealed_at) for key in keys for each in self._before]
         fitting = next((each for each in made if is_same(each, found.value)), None)
-        return fitting or next(iter(made), None), not made or fitting is not None
+        if fitting is None and found.key_id is not None and self._is_lacking(found.key_id):
+            return None, True
+        return fitting or next(iter(made), None), fitting is not None or (bool(keys) and not made)
 
     def _misfit(self, found: Seal, stored: Stored) -> Iterator[TrailFinding]:
-        if found.key_id is not None and not self._keys(found.key_id):
+        if found.key_id is not None and not self._keys.get(found.key_id):
             said = f"its seal names the key {found.key_id}, which nobody knows"
             yield TrailFinding(TrailFault.FORGED, found.position, shown(found.audit_id), said)
         elif stored.row["mac"] is None:
@@ -206,17 +211,29 @@ class Chain:
             yield from self._unsigned(position, row)
             return
         kid = mac_key_id(row["mac"])
-        keys = () if kid is None else self._keys(kid)
-        if not keys:
+        keys = () if kid is None else self._keys.get(kid)
+        if any(is_same(body_mac(key, said), row["mac"]) for key in keys) or (kid is not None and self._is_lacking(kid)):
+            self._is_signed = True
+        elif not keys:
             yield TrailFinding(
                 TrailFault.FORGED, position, shown(row["id"]), f"its MAC names the key {kid}, which nobody knows"
             )
-        elif not any(is_same(body_mac(key, said), row["mac"]) for key in keys):
+        else:
             yield TrailFinding(
                 TrailFault.CHANGED, position, shown(row["id"]), "it is not what was written: its MAC does not fit"
             )
-        else:
-            self._is_signed = True
+
+    def _is_lacking(self, kid: str) -> bool:
+        """Return whether a key is not here, and remember that this row was made by one."""
+        if not self._keys.lacks(kid):
+            return False
+        self.verdict.lacking.add(kid)
+        self._is_unverified = True
+        return True
+
+    def _count_unverified(self) -> None:
+        self.verdict.unverified += self._is_unverified
+        self._is_unverified = False
 
     def _user(self, position: int | None, stored: Stored) -> Iterator[TrailFinding]:
         # Outside of the MAC, because deleting a user makes it NULL; nothing else does.
@@ -262,4 +279,4 @@ def shown(id_: object) -> str:
 
 
 def _is_anchor(each: Anchor) -> bool:
-    return type(each.position) is int and isinstance(each.value, str) and type(each.at) is int
+    return type(each.position) is int and each.position > 0 and isinstance(each.value, str) and type(each.at) is int

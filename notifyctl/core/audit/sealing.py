@@ -14,12 +14,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, NamedTuple
 
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.sealing import Keyring
+from notifyctl.core.sealing import Keyring, is_kid
 
 FIELDS = (
     "id",
@@ -59,6 +59,24 @@ class MacKey:
     def digest(self, data: bytes) -> bytes:
         """Return the MAC of data."""
         return hmac.digest(self.secret, data, "sha256")
+
+
+class KnownKeys(NamedTuple):
+    """Keys that authenticate, by the id of the encryption key.
+
+    `closed` are ids of those that were kept and are lacking: none here opens them. Without any key here all are.
+    """
+
+    found: Mapping[str, list[MacKey]]
+    closed: set[str]
+
+    def get(self, kid: str) -> Sequence[MacKey]:
+        """Return the keys that have an id."""
+        return self.found.get(kid, ())
+
+    def lacks(self, kid: str) -> bool:
+        """Return whether there was a key of that id which is not here."""
+        return kid in self.closed or (not self.found and is_kid(kid))
 
 
 class Seal(NamedTuple):

@@ -10,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from notifyctl.core.audit.chain import Chain, Purged, Stored, TrailFault, TrailFinding
-from notifyctl.core.audit.sealing import FIELDS, Anchor, MacKey, Seal, derived, row_mac, seal
+from notifyctl.core.audit.sealing import FIELDS, Anchor, KnownKeys, MacKey, Seal, derived, row_mac, seal
 
 KEY = derived("k1", bytes(range(64)))
-KEYS = {"k1": [KEY]}
+KEYS = KnownKeys({"k1": [KEY]}, set())
 LENGTH = 6
 Link = tuple[Seal, Stored | None]
 
@@ -36,7 +36,7 @@ def _links(key: MacKey | None) -> list[Link]:
 
 
 def _found(links: Sequence[Link], anchors: Sequence[Anchor] = (), purges: Sequence[Purged] = ()) -> list[TrailFinding]:
-    chain, told = Chain(lambda kid: KEYS.get(kid, []), purges, anchors), list[TrailFinding]()
+    chain, told = Chain(KEYS, purges, anchors), list[TrailFinding]()
     for link, stored in sorted(links, key=lambda each: each[0].position):
         told += chain.link(link, stored)
     told += chain.end()
