@@ -82,12 +82,12 @@ class Unit:
         return rules.guarded(self.text, self.tree, self.key)
 
     @cached_property
-    def alone(self) -> Parts:
+    def alone(self) -> UnitSet:
         """It as all that is rendered."""
-        return Parts([self])
+        return UnitSet([self])
 
 
-class Parts:
+class UnitSet:
     """Units that are rendered with the same values, each by the name of its part.
 
     Those that can be are written without the engine, if that led to what the engine wrote when both were asked, the
@@ -122,7 +122,7 @@ class Engine:
         found = given(values)
         return self.render_others(unit.alone, found, unit.alone.at_once(found))[unit.part]
 
-    def render_others(self, parts: Parts, values: TakenValues, written: dict[str, str] | None) -> dict[str, str]:
+    def render_others(self, parts: UnitSet, values: TakenValues, written: dict[str, str] | None) -> dict[str, str]:
         """Return what all parts say, with what was `written` without the engine where that holds."""
         if written is None:
             return {each.part: self._bench().render(each, values.taken) for each in parts.units}

@@ -7,7 +7,7 @@ from typing import Any
 
 from notifyctl.core.model import Channel
 from notifyctl.core.template import html, language, plaintext
-from notifyctl.core.template.engine import Engine, Parts, Unit
+from notifyctl.core.template.engine import Engine, Unit, UnitSet
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, VariableType, unfit
 from notifyctl.core.template.values import TakenValues, given
@@ -64,9 +64,9 @@ def part_names(source: Source, tag: str | None) -> list[str]:
     return [each.part for each in _parts(source, tag).units]
 
 
-def _parts(source: Source, tag: str | None) -> Parts:
+def _parts(source: Source, tag: str | None) -> UnitSet:
     """Return the parts that say something in a language, as the engine renders them."""
-    known: Parts | None = source.made.get(("parts", tag))
+    known: UnitSet | None = source.made.get(("parts", tag))
     if known is not None:
         return known
     names: list[str] = []
@@ -75,7 +75,7 @@ def _parts(source: Source, tag: str | None) -> Parts:
             names += [f"{name}.{key}" for key in text]
         elif text:
             names.append(name)
-    found = source.made["parts", tag] = Parts(unit(source, name, tag) for name in names)
+    found = source.made["parts", tag] = UnitSet(unit(source, name, tag) for name in names)
     return found
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.template import engine, straight
-from notifyctl.core.template.engine import Engine, Parts, Unit
+from notifyctl.core.template.engine import Engine, Unit, UnitSet
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.values import given as taken
 
@@ -171,7 +171,7 @@ def test_a_part_that_needs_the_engine_leaves_the_others_alone() -> None:
         Unit("t", "body", "{{ n }} {{ o.a }}"),
         Unit("t", "html", "{% if a %}{{ o.a }}{% endif %}{{ o.a }} {{ n }}", escaped=True),
     ]
-    parts, values = Parts(units), taken({"a": "x", "n": 1, "o": {"a": "<"}})
+    parts, values = UnitSet(units), taken({"a": "x", "n": 1, "o": {"a": "<"}})
     said = {"subject": "<1X", "body": "1 <", "html": "&lt;&lt; 1"}
     for _ in range(3):
         written = parts.at_once(values)
