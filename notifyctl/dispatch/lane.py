@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic
 
@@ -24,6 +25,8 @@ from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.dispatch.wakeup import Wakeup
 
 GATHER_S = 0.005
+NEWS_S = 0.025
+"""How long a look that would find nothing of what is known here waits: for others may have made something."""
 SPARED_S = 0.05
 STUCK_S = 0.5
 WATCH_S = 0.5
@@ -84,6 +87,7 @@ class Lane(Generic[Item, Done]):
     def hint(self, *, own: bool = False) -> None:
         """Take note that there may be something to take: the wait for the next look ends; `own`: for this lane only."""
         self._wakeup.ring(own=own)
+        self._freed.set()
 
     def settled(self, number: int) -> None:
         """Take note that so many results were recorded."""
@@ -107,6 +111,7 @@ class Lane(Generic[Item, Done]):
                 await self._all_ended()
                 return
             self._wakeup.look()
+            self.queue.looks()
             portion, lease = await self._take(room)
             self._wakeup.looked(in_vain=portion.in_vain)
             self.queue.noted(portion)
@@ -185,16 +190,24 @@ class Lane(Generic[Item, Done]):
     async def _room(self) -> int:
         """Return how many places to fill: all that are free when half of them are, or when that takes too long.
 
-        A claim of a few costs nearly as much as one of many.
+        A claim of a few costs nearly as much as one of many, and one of none half as much.
         """
         most = self._portioning.most
         half = min((self.queue.places() + 1) // 2, most)
         await self._until_free(1)
-        if self._free() < half:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S):
-                    await self._until_free(half)
+        await self._worthwhile(GATHER_S, lambda: self._free() >= half and self.queue.takes_many())
+        await self._worthwhile(NEWS_S, self.queue.has_more)
         return min(self._free(), most)
+
+    async def _worthwhile(self, seconds: float, is_enough: Callable[[], bool]) -> None:
+        """Wait until a look is worth what it costs, at most that long, or until told to stop."""
+        if is_enough():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not (is_enough() or self._stopping.is_set()):
+                    self._freed.clear()
+                    await self._freed.wait()
 
     def _free(self) -> int:
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave

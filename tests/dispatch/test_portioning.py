@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
+import pytest
+
+from notifyctl.dispatch import lane
 from notifyctl.dispatch.budget import Budget
 from notifyctl.dispatch.lane import GATHER_S, Lane, LaneOptions
 from notifyctl.dispatch.lease import Lease
@@ -69,6 +73,15 @@ class Slow:
     def release(self, item: int) -> int:
         return item
 
+    def takes_many(self) -> bool:
+        return True
+
+    def has_more(self) -> bool:
+        return True
+
+    def looks(self) -> None:
+        pass
+
     def gave_back(self) -> bool:
         return False
 
@@ -99,6 +112,38 @@ class Shrinking(Slow):
         return item
 
 
+class Told(Slow):
+    """A queue that finds one thing at each look, and knows what is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = True
+
+    def take(self, tx: Tx, room: int) -> Portion[int]:
+        self.rooms.append(room)
+        return Portion(range(1), now=tx.now, lease_ms=60_000, deadline_ms=100)
+
+    def has_more(self) -> bool:
+        return self.made
+
+    def looks(self) -> None:
+        self.made = False
+
+
+def test_a_lane_does_not_look_for_what_nobody_made(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look in vain costs half as much as one that finds much. What is made meanwhile is looked for at once."""
+    monkeypatch.setattr(lane, "NEWS_S", 3_600.0)
+    queue, made = Told(), []
+
+    def make(works: Lane[int, int]) -> None:
+        made.append(len(queue.rooms))
+        queue.made = True
+        works.hint(own=True)
+
+    assert len(rooms(database, queue, make)) == len(made) + 1
+    assert made == [1, 2]
+
+
 def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
     """What took long to take may not all be begun in time: half as many the next time."""
     assert rooms(database, Slow())[:3] == [64, 32, 16]
@@ -109,23 +154,26 @@ def test_a_lane_never_takes_less_than_nothing(database: Database) -> None:
     assert min(rooms(database, Shrinking())) >= 1
 
 
-def rooms(database: Database, queue: Slow) -> list[int]:
-    """Return for how much a lane had room at its first looks."""
+def rooms(database: Database, queue: Slow, make: Callable[[Lane[int, int]], None] = lambda _: None) -> list[int]:
+    """Return for how much a lane had room at its first looks; `make` is called after each of those."""
     notices = Notices(Tally(), lambda _: None)
 
     async def work() -> None:
         threads, counts = StoreThreads(database), ProviderTally()
         settling = Settling(lambda tx, batch: None, lambda each: each, None, lambda batch: None, lambda *_: None)
         recorder = Recorder(threads, settling, notices.say)
-        lane = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts)
+        works = Lane(queue, LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts)
         recording = asyncio.create_task(recorder.run())
-        lane_run = asyncio.create_task(lane.run())
-        while len(queue.rooms) < 3 and not lane_run.done():
-            lane.settled(lane.unrecorded)
+        running, looks = asyncio.create_task(works.run()), 0
+        while len(queue.rooms) < 3 and not running.done():
+            works.settled(works.unrecorded)
             await asyncio.sleep(0.01)
-        lane.stop()
-        await lane_run
-        await lane.drain(time.monotonic())
+            if len(queue.rooms) > looks and len(queue.rooms) < 3:
+                looks = len(queue.rooms)
+                make(works)
+        works.stop()
+        await running
+        await works.drain(time.monotonic())
         recorder.finish()
         await recording
         threads.close()

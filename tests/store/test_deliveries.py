@@ -132,6 +132,19 @@ def test_each_receiver_has_its_share(database: Database, anna: str, notes: list[
     assert found == {busy: 3, full: 4}
 
 
+def test_a_claim_says_of_whom_more_is_due(database: Database, anna: str, notes: list[str]) -> None:
+    """On the last one of each receiver's that has more than there was room for, and on no other."""
+    more, just, fewer, later = (seed.webhook(database, anna) for _ in range(4))
+    for webhook, count in ((more, 4), (just, 3), (fewer, 2), (later, 3)):
+        for note in notes[:count]:
+            owe(database, webhook, note)
+    owe(database, later, notes[3], next_retry_at=NOW + 1)
+    told = [(each.webhook_id, bool(each.more)) for each in take(database, usual=3)]
+    assert {webhook_id for webhook_id, is_more in told if is_more} == {more}
+    assert Counter(told) == {(more, True): 1, (more, False): 2, (just, False): 3, (fewer, False): 2, (later, False): 3}
+    assert [bool(each.more) for each in take(database, usual=3)] == [False]
+
+
 def test_what_is_new_goes_before_what_was_queued_again(database: Database, anna: str, notes: list[str]) -> None:
     """However long that has been due."""
     webhook = seed.webhook(database, anna)

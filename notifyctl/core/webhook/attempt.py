@@ -22,7 +22,8 @@ class Delivery(NamedTuple):
     """A delivery that was claimed, with what is needed of its webhook. Times are milliseconds since the epoch.
 
     `attempt` counts from 1, `due_at` is when it was due, `attempts` are the past ones as they are stored. Where the
-    receiver asked for less the last time (`slowed`), this one is a probe. A tuple: one for each attempt.
+    receiver asked for less the last time (`slowed`), this one is a probe. `more`: it is the last one that was taken of
+    its receiver's, for which more is due. A tuple: one for each attempt.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Delivery(NamedTuple):
     slowed: int
     lease_id: str
     lease_ms: int
+    more: int
 
     @property
     def probe(self) -> bool:

@@ -18,13 +18,17 @@ FIRST_REST_MS, LONGEST_REST_MS = 100, 10_000
 
 @dataclass(slots=True)
 class Share:
-    """One receiver's share. Times are milliseconds of any one clock. Not frozen: every call is noted."""
+    """One receiver's share. Times are milliseconds of any one clock. Not frozen: every call is noted.
+
+    `has_more`: when it was looked last, more was due than there was room for.
+    """
 
     most: int = FIRST
     in_flight: int = 0
     misses: int = 0
     missed_at: int = -1
     rests_until: int = 0
+    has_more: bool = False
 
     def room(self, now: int) -> int:
         """Return how many calls may begin now."""

@@ -55,6 +55,15 @@ class Queue(Protocol[Item, Done_co]):
     def places(self) -> int:
         """Return how many items may be worked on at once."""
 
+    def takes_many(self) -> bool:
+        """Return whether a look now may take about as many as one a moment later: it costs the same."""
+
+    def has_more(self) -> bool:
+        """Return whether a look may find anything, as far as is known here: others may have made something."""
+
+    def looks(self) -> None:
+        """Take note that a look begins: it may miss what is made from here on."""
+
     def take(self, tx: Tx, room: int) -> Portion[Item]:
         """Lease at most `room` items that are due. Runs in a thread of the store's."""
 

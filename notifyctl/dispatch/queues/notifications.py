@@ -100,6 +100,17 @@ class Notifications:
         most = self._around.host.most(self.provider, most)
         return most if self._ceiling is None else min(most, self._ceiling)
 
+    def takes_many(self) -> bool:
+        """Return True: how many is a matter of the places."""
+        return True
+
+    def has_more(self) -> bool:
+        """Return True: only a look tells."""
+        return True
+
+    def looks(self) -> None:
+        """Nothing is known that a look would make stale."""
+
     def take(self, tx: Tx, room: int) -> Portion[Claim]:
         """Claim what is due; nothing while this host is in trouble.
 

@@ -135,6 +135,17 @@ class Questions:
         self._began = time.monotonic() if self._began is None else self._began
         return self._terms.longest_s - (time.monotonic() - self._began)
 
+    def takes_many(self) -> bool:
+        """Return True: how many is a matter of the places."""
+        return True
+
+    def has_more(self) -> bool:
+        """Return True: only a look tells."""
+        return True
+
+    def looks(self) -> None:
+        """Nothing is known that a look would make stale."""
+
     def take(self, tx: Tx, room: int) -> Portion[Question]:
         """Claim what is due, and permits to ask."""
         config, adapter = self._terms.config(self.provider), traceable(self.provider)

@@ -81,6 +81,7 @@ class Webhooks:
         self._told: dict[str, str] = {}
         self._wire: HookWire | None = None
         self._new_by = 0
+        self._made = True
         # Each delivery brings them sealed, and they are nearly always the same.
         self._opened = lru_cache(OPENED)(partial(keeping.opened, terms.keyring))
 
@@ -91,6 +92,20 @@ class Webhooks:
     def made(self, moment: int) -> None:
         """Take note that what this run sent made deliveries at a moment: they belong to it, too."""
         self._new_by = max(self._new_by, moment)
+        self._made = True
+
+    def takes_many(self) -> bool:
+        """Return whether somebody who is called now may be told of as many things as are under way, or nobody is."""
+        busy = [each for each in self._shares.values() if each.in_flight]
+        return not busy or any(2 * each.in_flight <= each.most for each in busy)
+
+    def has_more(self) -> bool:
+        """Return whether there is something new, or there was more than somebody had room for, who has room by now."""
+        return self._made or any(each.has_more and each.in_flight < each.most for each in self._shares.values())
+
+    def looks(self) -> None:
+        """Take note that a look begins."""
+        self._made = False
 
     def take(self, tx: Tx, room: int) -> Portion[Sequence[Delivery]]:
         """Claim what is due. No receiver gets more than half of the places that are free."""
@@ -115,12 +130,19 @@ class Webhooks:
             lease_ms=min((each.lease_ms for each in found), default=0),
             wait_ms=min(rests) if rests and self._terms.run.once else None,
             crowded=self._terms.run.once and any(share.in_flight for _, share in shares),
+            detail=len(found) >= room,
         )
 
     def noted(self, portion: Portion[Sequence[Delivery]]) -> None:
-        """Take note of the calls that begin now; who is not called and as everybody is forgotten."""
+        """Take note of the calls that begin and of who has more; who is not called and as everybody is forgotten."""
         for item in portion.items:
             self._share(item[0].webhook_id).began()
+        called = {item[0].webhook_id for item in portion.items}
+        more = {each.webhook_id for item in portion.items for each in item if each.more}
+        for id_, share in self._shares.items():
+            if id_ in called or not share.in_flight:  # of one that has no room nothing new is known
+                share.has_more = id_ in more
+        self._made = self._made or bool(portion.detail)
         if portion.in_vain:
             self._shares = {id_: each for id_, each in self._shares.items() if each != Share()}
 

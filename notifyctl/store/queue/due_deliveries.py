@@ -84,7 +84,7 @@ class DeliveryRequest:
             "new_by": new,
             "far": now + FAR_MS,
             "usual": self.usual,
-            "widest": max([self.usual, *self.room.values()]),
+            "widest": max([self.usual, *self.room.values()]) + 1,
             "most": self.most,
             "least_ms": self.lease_ms,
             "new_lease": self.lease_id,
@@ -206,12 +206,14 @@ def _ranked(dialect: Dialect, receivers: CTE) -> Subquery:
     """Return what is due of the receivers, locked, with its place in the order of its receiver's."""
     every = union_all(*(_first(dialect, receivers, is_replay=value) for value in (False, True))).cte("found")
     order = (every.c.is_replay, every.c.due_at, every.c.created_at, every.c.id)
-    place = func.row_number().over(partition_by=every.c.webhook_id, order_by=order).label("place")
-    return select(every, place).subquery("ranked")
+    place = func.row_number().over(partition_by=every.c.webhook_id, order_by=order)
+    following = func.lead(literal_column("1", Integer)).over(partition_by=every.c.webhook_id, order_by=order)
+    more = case((and_(place == every.c.share, following.is_not(None)), 1), else_=0)
+    return select(every, place.label("place"), more.label("more")).subquery("ranked")
 
 
 def _first(dialect: Dialect, receivers: CTE, *, is_replay: bool) -> Select[Any]:
-    """Return what is due of each receiver, the earliest first, as much as it has room for or a little more."""
+    """Return what is due of each receiver, the earliest first: one more than it has room for, or some."""
     x = webhook_deliveries.alias("x")
     own = (x.c.webhook_id == receivers.c.webhook_id, x.c.is_replay if is_replay else ~x.c.is_replay)
     where = (*own, _is_due(x.c), _may_go(x.c, x))
@@ -219,7 +221,7 @@ def _first(dialect: Dialect, receivers: CTE, *, is_replay: bool) -> Select[Any]:
     # written. Who sorts that would sort all that a bulk act made, at each claim.
     order = x.c.next_retry_at
     if dialect.laterals:
-        earliest = select(x).where(*where).order_by(order).limit(receivers.c.share)
+        earliest = select(x).where(*where).order_by(order).limit(receivers.c.share + 1)
         due: Any = dialect.skip_locked(earliest, x).lateral("due")
         joined = receivers.join(due, true())
     else:
@@ -238,7 +240,7 @@ def _columns(due: Any, receivers: CTE) -> Iterator[ColumnElement[Any]]:
         "due_at": due.next_retry_at,
         "lease_id": bindparam("new_lease", type_=ID),
     }
-    for name in Delivery._fields:
+    for name in Delivery._fields[:-1]:  # the last one only the whole tells
         given = values[name] if name in values else receivers.c.get(name)
         yield (due[name] if given is None else given).label(name)
 
