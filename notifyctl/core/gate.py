@@ -159,6 +159,17 @@ def gate(facts: Facts) -> Verdict:
     return None
 
 
+def is_free(person: Person, now: int) -> bool:
+    """Return whether nothing that is for somebody is stopped at that moment by what is known, or counted.
+
+    So rules need not be asked for each notification. Of marketing an address may be where nobody is written to now.
+    """
+    if person.marketing or person.group or person.cap is not None or person.limit is not None:
+        return False
+    anything = Facts(now, None, False, None, None, person)
+    return all(check(anything, person) is None for _, check in PERSONAL)
+
+
 def contact_rules(facts: Facts, person: Person) -> tuple[ZonedHours, ...]:
     """Return what must be open for marketing; nothing for anything else."""
     windows = person.policy.contact_windows

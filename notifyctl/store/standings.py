@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    case,
     delete,
     exists,
     func,
@@ -40,6 +41,7 @@ from notifyctl.core.whereabouts import whereabouts
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.states import anybody_wishes, is_limited
 from notifyctl.store.schema.tables import (
     cap_usage,
     categories,
@@ -210,6 +212,16 @@ _ID: Mapping[str, TypeEngine[Any]] = {"id": ID}
 _DAY: Mapping[str, TypeEngine[Any]] = {"user_id": ID, "channel": String(20), "began": BigInteger()}
 
 
+def standing_if_any(
+    dialect: Dialect, user_id: ColumnElement[str], channel: ColumnElement[str], category: ColumnElement[str]
+) -> ColumnElement[str]:
+    """Return what `standing` does, NULL where there is nothing; of who has but wishes, as nearly all, these alone."""
+    p = notification_preferences.c
+    wishes = select(dialect.json_array(*_WISHES)).where(p.user_id == user_id, p.channel == channel).scalar_subquery()
+    more = or_(category.is_not(None), is_limited(user_id))
+    return case((more, standing(dialect, user_id, channel, category)), (anybody_wishes(), wishes))
+
+
 def standing(
     dialect: Dialect, user_id: ColumnElement[str], channel: ColumnElement[str], category: ColumnElement[str]
 ) -> ColumnElement[str]:
@@ -225,14 +237,14 @@ def standing(
         .outerjoin(categories, c.name == category)
         .outerjoin(user_limits, and_(u.user_id == user_id, u.limit_type == LimitType.NOTIFICATION.value))
     )
-    wishes = (p.enabled, p.frequency_cap, p.quiet_hours_start, p.quiet_hours_end, p.timezone)
-    told = dialect.json_array(*wishes, c.kind, c.provider_group, left, u.per_minute)
+    told = dialect.json_array(*_WISHES, c.kind, c.provider_group, left, u.per_minute)
     return select(told).select_from(joined).scalar_subquery()
 
 
 def person(channel: str, category: str | None, told: str | None, policy: Policy) -> Person:
     """Return what rules know of somebody of whom `standing` told that; None where nothing was asked for."""
-    enabled, cap, start, end, timezone, kind, group, left, limit = _NOTHING if told is None else json.loads(told)
+    said: list[Any] = [] if told is None else json.loads(told)
+    enabled, cap, start, end, timezone, kind, group, left, limit = (said + _NOTHING)[: len(_NOTHING)]
     return Person(
         channel=Channel(channel),
         where=whereabouts(timezone, policy.default_timezone),
@@ -252,7 +264,9 @@ def _time(written: str | None) -> time | None:
     return None if written is None else time.fromisoformat(written)
 
 
-_NOTHING = (None,) * 9
+_p = notification_preferences.c
+_WISHES = (_p.enabled, _p.frequency_cap, _p.quiet_hours_start, _p.quiet_hours_end, _p.timezone)
+_NOTHING: list[Any] = [None] * 9
 
 
 def _standing(dialect: Dialect) -> Select[Any]:

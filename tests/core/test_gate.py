@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from notifyctl.core import contact, quiet, userlimit
 from notifyctl.core.allowed import SPREAD_MS
-from notifyctl.core.gate import Facts, GateName, Person, PutOff, Refuse, Suppress, Wait, gate
+from notifyctl.core.gate import Facts, GateName, Person, PutOff, Refuse, Suppress, Wait, gate, is_free
 from notifyctl.core.model import Category, Channel, OnCap
 from notifyctl.core.policy import Policy
 from notifyctl.core.quiet import Quiet
@@ -320,3 +320,38 @@ def test_a_gate_that_does_not_concern_a_notification_is_not_asked() -> None:
     steps = {each.gate: each.finding for each in walk(asked(somebody(critical=True, cap=1, quiet=NIGHT)))}
     skipped = {name for name, finding in steps.items() if finding is GateAnswer.NOT_ASKED}
     assert skipped == {GateName.CONTACT, GateName.QUIET_HOURS, GateName.CAP}
+
+
+whoever = st.builds(
+    somebody,
+    enabled=st.booleans(),
+    quiet=st.none() | st.just(NIGHT),
+    cap=st.none() | st.integers(0, 2),
+    used=st.integers(0, 2),
+    category=st.just("offers"),
+    marketing=st.booleans(),
+    left=st.booleans(),
+    limit=st.none() | st.integers(1, 2),
+    group=st.sampled_from(["", "7"]),
+    where=st.sampled_from([NEW_YORK, UNSET]),
+    policy=st.sampled_from([Policy(), Policy(contact_windows=US)]),
+)
+
+
+@given(whoever, facts, st.sampled_from([NOON, MIDNIGHT]), st.booleans())
+def test_who_is_free_gets_whatever_somebody_without_rules_gets(
+    person: Person, about: Facts, now: int, critical: bool
+) -> None:
+    """Then nothing of the notification, its address or its end, makes a rule matter."""
+    moved = about._replace(now=now, expires_at=None if about.expires_at is None else now + about.expires_at - 50)
+    if is_free(person, now):
+        assert gate(moved._replace(person=person._replace(critical=critical))) == gate(moved)
+        assert (person.cap, person.limit, person.group, person.marketing) == (None, None, "", False)
+
+
+def test_wishes_that_let_all_pass_now_leave_somebody_free() -> None:
+    """In the day of somebody with quiet hours at night; not then, nor where anything is counted or left."""
+    assert is_free(somebody(quiet=NIGHT), NOON)
+    assert not is_free(somebody(quiet=NIGHT), MIDNIGHT)
+    for rule in ({"enabled": False}, {"left": True}, {"marketing": True}, {"cap": 9}, {"limit": 9}, {"group": "7"}):
+        assert not is_free(somebody(**rule), NOON)

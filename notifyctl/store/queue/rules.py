@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import update
 
 from notifyctl.core.change import Cancel, Change, Defer
-from notifyctl.core.gate import Person
+from notifyctl.core.gate import Person, is_free
 from notifyctl.core.model import Channel, Claim, Message, Subscription
 from notifyctl.core.policy import Policy
 from notifyctl.core.triage import Due, Reading
@@ -26,7 +26,8 @@ _n = notifications.c
 class Rules:
     """What is known when a claim begins to judge, and grows with what it takes.
 
-    Most people's rules let most notifications pass and count nothing: those are judged by what the claim itself read.
+    Most people's rules let most notifications pass and count nothing: that is seen once for all who have the same, by
+    what the claim itself read.
     Who has something counted, and whom something is kept from, is asked of again under a lock (`hold`): nobody else
     counts for them meanwhile, and a rule that is loosened meanwhile wakes what was put off before.
     """
@@ -34,7 +35,7 @@ class Rules:
     def __init__(self, now: int, policy: Policy, due: Sequence[Due]) -> None:
         self._now = now
         self._policy = policy
-        self._persons = _persons(due, policy)
+        self._persons = _persons(due, policy, now)
         self._held: Standings | None = None
         self._used: Counter[Day] = Counter()
         self._sent: Counter[str] = Counter()
@@ -46,7 +47,7 @@ class Rules:
         return reading if person is None or not isinstance(reading, Message) else person.addressed(reading)
 
     def person(self, row: Due) -> Person | None:
-        """Return what there is to know of a row's user; None where there is nothing."""
+        """Return what there is to know of a row's user; None where nothing of that matters now."""
         person = self._persons.get(row.id)
         if person is None:
             return None
@@ -114,15 +115,20 @@ def _whom(row: Due) -> Whom:
     return Whom(row.user_id, row.message_type, row.category)
 
 
-def _persons(due: Sequence[Due], policy: Policy) -> dict[str, Person]:
-    """Return what the claim read of the people of its rows, by the rows' ids; one for all of whom it is the same."""
-    made: dict[tuple[str, str | None, str | None], Person] = {}
+def _persons(due: Sequence[Due], policy: Policy, now: int) -> dict[str, Person]:
+    """Return what the claim read of the people of its rows, by the rows' ids; one for all of whom it is the same.
+
+    Who is free of all rules now is not among them.
+    """
+    made: dict[tuple[str, str | None, str | None], Person | None] = {}
     found: dict[str, Person] = {}
     for row in due:
         if row.standing is None and policy.notification_limit is None:
             continue
         key = (row.message_type, row.category, row.standing)
         if key not in made:
-            made[key] = standings.person(*key, policy)
-        found[row.id] = made[key]
+            read = standings.person(*key, policy)
+            made[key] = None if is_free(read, now) else read
+        if (person := made[key]) is not None:
+            found[row.id] = person
     return found

@@ -92,12 +92,20 @@ def stuck(now: int, age_ms: int) -> ColumnElement[bool]:
 
 def is_ruled(user_id: ColumnElement[str], channel: ColumnElement[str]) -> ColumnElement[bool]:
     """Return whether a user has a wish or a limit. Where nobody has one, nobody's is looked for."""
-    p, limit = notification_preferences.c, user_limits.c
-    anybody = exists(select(literal_column("1")).select_from(notification_preferences))
-    somebody = exists(select(literal_column("1")).select_from(user_limits))
+    p = notification_preferences.c
     wishes = exists(select(literal_column("1")).where(p.user_id == user_id, p.channel == channel))
-    limited = exists(select(literal_column("1")).where(limit.user_id == user_id))
-    return or_(and_(anybody, wishes), and_(somebody, limited))
+    return or_(and_(anybody_wishes(), wishes), is_limited(user_id))
+
+
+def anybody_wishes() -> ColumnElement[bool]:
+    """Return whether there is somebody who has a wish."""
+    return exists(select(literal_column("1")).select_from(notification_preferences))
+
+
+def is_limited(user_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return whether a user has a limit. Where nobody has one, nobody's is looked for."""
+    somebody = exists(select(literal_column("1")).select_from(user_limits))
+    return and_(somebody, exists(select(literal_column("1")).where(user_limits.c.user_id == user_id)))
 
 
 def paused(now: int | ColumnElement[int]) -> ColumnElement[bool]:

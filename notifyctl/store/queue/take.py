@@ -49,7 +49,7 @@ from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.providers import is_polled
-from notifyctl.store.queue.states import IN_QUEUE, is_ruled, paused
+from notifyctl.store.queue.states import IN_QUEUE, paused
 from notifyctl.store.schema.tables import (
     batches,
     dispatchers,
@@ -59,7 +59,7 @@ from notifyctl.store.schema.tables import (
     provider_states,
     users,
 )
-from notifyctl.store.standings import standing
+from notifyctl.store.standings import standing_if_any
 
 LEASE_MARGIN_MS = 5_000
 LONGEST_DEADLINE_S = 300
@@ -332,13 +332,12 @@ def _fits(due: CTE) -> ColumnElement[bool]:
 def _rows(dialect: Dialect, addressed: CTE) -> list[ColumnElement[Any]]:
     """Return the columns of `Due`."""
     a, t, b = addressed.c, notification_templates.c, batches.c
-    ruled = or_(a.category.is_not(None), is_ruled(a.user_id, a.message_type))
     disabled = select(~t.is_active).where(t.id == a.template_id).scalar_subquery()
     paused_whole = select(b.hold == BatchHold.PAUSED.value).where(b.id == a.batch_id).scalar_subquery()
     values: dict[str, ColumnElement[Any]] = {
         "payload": case((a.fits, a.payload)),
         "suppression": _suppression(addressed),
-        "standing": case((ruled, standing(dialect, a.user_id, a.message_type, a.category))),
+        "standing": standing_if_any(dialect, a.user_id, a.message_type, a.category),
         "template_held": case((a.template_id.is_not(None), disabled)),
         "batch_held": case((a.batch_id.is_not(None), paused_whole)),
     }
