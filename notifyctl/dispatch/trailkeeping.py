@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import subprocess
-import syslog
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from notifyctl.core.audit.anchoring import AnchorTerms, line
 from notifyctl.core.audit.sealing import Anchor
 from notifyctl.core.errors import NotAllowed, NotifyctlError
 from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch import syslogging
 from notifyctl.dispatch.commands import tell_command
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store import trail
@@ -33,8 +33,12 @@ FULL_EVERY = 30
 LATEST_MS = 2 * 3_600_000
 PATIENCE_S = 10.0
 """How long a place may take to keep an anchor."""
+ENDING_S = 1.0
+"""How much longer that is waited for: a command that takes too long is ended, which takes a moment."""
 LAST_S = 5.0
 """How long a run with `once` takes at its end for the trail."""
+LAST_PATIENCE_S = 3.0
+"""How long a place may take then: what it started has to be ended before the run is, and to be told."""
 
 
 class TrailKeeper:
@@ -56,6 +60,7 @@ class TrailKeeper:
         self._turns = 0
         self._troubles: dict[str, str] = {}
         self._busy: set[str] = set()
+        self._patience_s = PATIENCE_S
 
     async def tend(self) -> None:
         """Seal what is not sealed, and anchor where that is due."""
@@ -73,6 +78,7 @@ class TrailKeeper:
         """Do so once, within bounds: what a run with `once` leaves to nobody. All rows are looked at as often as else:
         runs know nothing of each other, and so it is by chance."""
         self._turns = random.randrange(FULL_EVERY)  # noqa: S311
+        self._patience_s = LAST_PATIENCE_S
         try:
             await asyncio.wait_for(self.tend(), LAST_S)
         except (NotifyctlError, TimeoutError):
@@ -108,9 +114,9 @@ class TrailKeeper:
         keeping = asyncio.ensure_future(self._threads.apart(lambda _: self._kept(place, made)))
         keeping.add_done_callback(lambda done: self._free(place, done))
         try:
-            await asyncio.wait_for(asyncio.shield(keeping), PATIENCE_S)
-        except TimeoutError:
-            self._trouble(place, f"the {place} for anchors of the audit trail took more than {PATIENCE_S:g} s")
+            await asyncio.wait_for(asyncio.shield(keeping), self._patience_s + ENDING_S)
+        except (TimeoutError, subprocess.TimeoutExpired):
+            self._trouble(place, f"the {place} for anchors of the audit trail took more than {self._patience_s:g} s")
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             self._trouble(place, f"the {place} for anchors of the audit trail: {_words(error)}")
         else:
@@ -127,9 +133,9 @@ class TrailKeeper:
         if place == "file":
             append(Path(self._terms.file or ""), said)
         elif place == "command":
-            tell_command(self._terms.command, said, self._environment, PATIENCE_S)
+            tell_command(self._terms.command, said, self._environment, self._patience_s)
         else:
-            syslog.syslog(syslog.LOG_NOTICE | syslog.LOG_AUTH, f"notifyctl: {said}")
+            syslogging.note(said, self._patience_s)
 
     def _trouble(self, what: str, words: str) -> None:
         """Say a trouble once, as long as it stays the same."""
