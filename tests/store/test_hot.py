@@ -18,7 +18,7 @@ from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.literals import array_literal, copy_lines
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import apply, deliveries, due_deliveries, take
+from notifyctl.store.queue import apply, deliveries, due_deliveries, outbox, take
 from notifyctl.store.queue.due_deliveries import DeliveryRequest
 from notifyctl.store.schema.tables import (
     contact_points,
@@ -129,6 +129,10 @@ def _deliveries_are_written_the_same(filled: Database) -> None:
     assert _both(filled, deliveries._RELEASING, given, sorted) == [flying]
     given = bind("v", deliveries._HELD, [(flying, LEASE, NOW + 9)])
     assert _both(filled, deliveries._HOLDING, given, sorted) == [flying]
+    ids = _ids(filled)
+    given = bind("v", outbox._KEY, [(id_,) for id_ in ids])
+    assert [each.id for each in _both(filled, outbox._LISTENING, given, sorted)] == [HOOK]
+    assert [each.id for each in _both(filled, outbox._TOLD, given, lambda rows: sorted(rows, key=repr))] == sorted(ids)
 
 
 @pytest.mark.parametrize("kind", apply.KINDS, ids=lambda kind: kind.__name__)

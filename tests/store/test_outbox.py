@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 
 from notifyctl.core.change import Cancel, Row
 from notifyctl.core.model import Channel
+from notifyctl.core.webhook.event import WebhookEvent
+from notifyctl.core.webhook.telling import CREATED, Telling
 from notifyctl.store import webhooks
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import outbox
 from notifyctl.store.queue.apply import apply
 from tests.support import seed
 
@@ -46,6 +50,25 @@ def test_who_listens_is_told(database: Database) -> None:
         assert (row.notification_id, row.event_type) == (id_, "notification.cancelled")
         assert (row.attempt_count, row.next_retry_at, row.created_at) == (0, NOW, NOW)
         assert (row.delivered, row.ended) == (False, None)
+
+
+def test_several_at_once(database: Database) -> None:
+    """Each webhook is told of its own user's and once of each, also where it is told of everybody's as well."""
+    users = [seed.user(database, name) for name in ("anna", "bert", "cleo")]
+    own = {user: seed.webhook(database, user) for user in users[:2]}
+    wide = seed.webhook(database, users[0], all_users=True)
+    notes = {user: seed.pending(database, user, count=2) for user in users}
+
+    def work(tx: Tx) -> int:
+        said = [(id_, CREATED) for ids in notes.values() for id_ in ids]
+        return outbox.put(tx.at(NOW), [*said, (said[0][0], Telling(WebhookEvent.REQUEUED, {}))])
+
+    assert database.write(work) == 12
+    told = Counter((row.webhook_id, row.notification_id) for row in seed.deliveries(database))
+    first = notes[users[0]][0]
+    expected = Counter({(hook, id_): 1 for user, hook in own.items() for id_ in notes[user]})
+    expected += Counter({(wide, id_): 1 for ids in notes.values() for id_ in ids})
+    assert told == expected + Counter({(own[users[0]], first): 1, (wide, first): 1})
 
 
 def test_the_body(database: Database) -> None:

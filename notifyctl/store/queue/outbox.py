@@ -7,7 +7,7 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -56,10 +56,18 @@ def put(tx: Tx, said: Sequence[tuple[str, Telling]]) -> int:
     """Write what webhooks are told, in this order, of the notifications with these ids; return how many rows."""
     if not said:
         return 0
-    listening: dict[str, list[_Listener]] = {}
-    for each in tx.rows(_LISTENING, tx.dialect.bind("v", _KEY, [(id_,) for id_ in {id_: None for id_, _ in said}])):
-        listening.setdefault(each.told.id, []).append(each)
-    rows = [row for id_, telling in said for row in _rows(tx.now, telling, listening.get(id_, ()))]
+    those = tx.dialect.bind("v", _KEY, [(id_,) for id_ in {id_: None for id_, _ in said}])
+    listeners = tx.rows(_LISTENING, those)
+    if not listeners:
+        return 0
+    told = {each.id: each for each in tx.rows(_TOLD, those)}
+    own, others = _sorted(listeners)
+    rows = list[tuple[Any, ...]]()
+    for id_, telling in said:
+        if (tidings := told.get(id_)) is not None:
+            whose = tidings.user_id
+            hear = [*own.get(whose, ()), *[each for each in others if each.user_id != whose]]
+            rows += _rows(tx.now, telling, tidings, hear)
     if len(rows) >= MANY:
         tx.insert_many(webhook_deliveries, tuple(_ROW), rows, d.id.name)
     elif rows:
@@ -68,22 +76,32 @@ def put(tx: Tx, said: Sequence[tuple[str, Telling]]) -> int:
 
 
 class _Listener(NamedTuple):
-    """A webhook that is told of a notification's events, of those in `events`."""
+    """A webhook that is told of its user's notifications, or of everybody's, and of the events in `events`."""
 
-    webhook_id: str
+    id: str
+    user_id: str
+    all_users: bool
     events: str
     is_active: bool
-    told: Tidings
 
 
-def _rows(now: int, telling: Telling, listeners: Iterable[_Listener]) -> Iterable[tuple[Any, ...]]:
+def _sorted(listeners: Iterable[_Listener]) -> tuple[dict[str, list[_Listener]], list[_Listener]]:
+    """Return them by their users, and those that are told of everybody's; one that is both was found twice."""
+    own: dict[str, list[_Listener]] = {}
+    once = list({each.id: each for each in listeners}.values())
+    for each in once:
+        own.setdefault(each.user_id, []).append(each)
+    return own, [each for each in once if each.all_users]
+
+
+def _rows(now: int, telling: Telling, told: Tidings, listeners: Iterable[_Listener]) -> Iterator[tuple[Any, ...]]:
     written = None
     for each in listeners:
         if is_subscribed(_events(each.events), telling.event):
             # The notification is the same for all of them.
-            written = written or body(telling, each.told, now)
+            written = written or body(telling, told, now)
             due, ended = (now, None) if each.is_active else (None, DISABLED)
-            yield ordered_id(now), each.webhook_id, each.told.id, telling.event.value, written, 0, now, due, ended
+            yield ordered_id(now), each.id, told.id, telling.event.value, written, 0, now, due, ended
 
 
 @lru_cache(maxsize=256)
@@ -93,17 +111,21 @@ def _events(text: str) -> tuple[str, ...]:
 
 def _listening(dialect: Dialect) -> Select[Any]:
     v = dialect.rowset("v", _KEY)
-    columns = (w.id, w.events, w.is_active, *(n[name] for name in Tidings._fields))
-    of_user = select(*columns).select_from(v.join(notifications, n.id == v.c.id))
-    own = of_user.join(notification_webhooks, w.user_id == n.user_id)
-    others = of_user.join(notification_webhooks, w.all_users).where(w.user_id != n.user_id)
+    columns = select(*(w[name] for name in _Listener._fields))
+    users = select(n.user_id).select_from(v.join(notifications, n.id == v.c.id))
+    own, others = columns.where(w.user_id.in_(users)), columns.where(w.all_users)
     # Who deletes one meanwhile is waited for, as inserting the rows would, which then would refer to what is gone.
     locked = (select(dialect.lock_key(each, notification_webhooks).subquery()) for each in (own, others))
     return select(union_all(*locked).subquery("listening"))
 
 
+def _telling(dialect: Dialect) -> Select[Any]:
+    v = dialect.rowset("v", _KEY)
+    return select(*(n[name] for name in Tidings._fields)).select_from(v.join(notifications, n.id == v.c.id))
+
+
 def _listener(row: Sequence[Any]) -> _Listener:
-    return _Listener(row[0], row[1], bool(row[2]), Tidings._make(row[3:]))
+    return _Listener(row[0], row[1], bool(row[2]), row[3], bool(row[4]))
 
 
 def _putting(dialect: Dialect) -> ReturningInsert[Any]:
@@ -124,5 +146,6 @@ _ROW: dict[str, TypeEngine[Any]] = {
     "ended": String(20),
 }
 _LISTENING = Hot(_listening, _listener)
+_TOLD: Hot[Tidings] = Hot(_telling, Tidings._make)
 _PUTTING = only(_putting)
 _ANYBODY = only(lambda _: select(anybody()))
