@@ -16,7 +16,9 @@ def ordered_id(now: int) -> str:
     Of one moment, those that this process makes later sort later, up to as many as its counter of 12 bits has.
     """
     value = (now & (1 << 48) - 1) << 80 | 0x7 << 76 | (next(_COUNT) & 0xFFF) << 64
-    return str(uuid.UUID(int=value | 0b10 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)))
+    # Not by uuid.UUID, which takes three times as long.
+    text = f"{value | 0b10 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS):032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def earliest_id(at: int) -> str:

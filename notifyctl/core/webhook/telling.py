@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from notifyctl.core.change import (
@@ -28,7 +29,14 @@ VERSION = 1
 LONGEST_DETAIL = 300
 LAST_MOMENT = 253_402_300_799_999
 """The end of the year 9999, after which RFC 3339 has no more (5.6: four digits)."""
+MOMENTS = 64
+"""Of so many the text is kept: what one transaction tells of happened at one moment."""
 _DEFERRAL = "policy"
+_NAMES = (
+    *("notification_id", "user_id", "channel", "provider", "status", "attempts"),
+    *("category", "template_id", "template_version", "batch_id"),
+)
+"""What the fields of `Tidings` are called in the body."""
 
 
 class Telling(NamedTuple):
@@ -67,24 +75,13 @@ def body(telling: Telling, of: Tidings, at: int) -> str:
 
     Its form is Standard Webhooks' (type, timestamp, data); what is not known is left out.
     """
-    data = {
-        "notification_id": of.id,
-        "user_id": of.user_id,
-        "channel": of.message_type,
-        "provider": of.provider,
-        "status": of.status,
-        "attempts": of.attempt_count,
-        "category": of.category,
-        "template_id": of.template_id,
-        "template_version": of.template_version,
-        "batch_id": of.batch_id,
-        **telling.more,
-    }
-    known = {name: value for name, value in data.items() if value is not None}
+    known = {name: value for name, value in zip(_NAMES, of, strict=True) if value is not None}
+    known |= {name: value for name, value in telling.more.items() if value is not None}
     whole = {"type": telling.event.value, "timestamp": moment(at), "version": VERSION, "data": known}
     return encode(whole).decode()
 
 
+@lru_cache(MOMENTS)
 def moment(at: int) -> str:
     """Return milliseconds since the epoch as RFC 3339 in UTC; what is after its last year is its last moment."""
     at = min(at, LAST_MOMENT)

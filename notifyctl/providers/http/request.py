@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, urlsplit
@@ -14,6 +15,8 @@ from notifyctl.core.frozen import dataclass
 DEFAULT_PORTS = {"http": 80, "https": 443}
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 LONG_BYTES = 256 * 1024
+NAMES = 256
+"""Of so many headers it is known whether their names may be sent."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -98,6 +101,12 @@ def _authority(origin: Origin) -> str:
 
 
 def _line(name: str, value: str) -> str:
-    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value) or name.lower() in _FRAMING:
+    # Printable characters of ASCII need no look at each: all that a value may have besides is the tab.
+    if not _is_name(name) or not ((value.isascii() and value.isprintable()) or _VALUE.fullmatch(value)):
         raise ValueError("an impossible header")
     return f"{name}: {value.strip()}"
+
+
+@lru_cache(NAMES)
+def _is_name(name: str) -> bool:
+    return _TOKEN.fullmatch(name) is not None and name.lower() not in _FRAMING
