@@ -21,6 +21,13 @@ FilesRead = Iterable[tuple[Path, Mapping[str, Any]]]
 
 _HERE_NAMES = frozenset({"", "localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 _PORT = "5432"
+_VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "user": "PGUSER",
+}
 
 
 class _Demand(NamedTuple):
@@ -97,25 +104,33 @@ def _file(url: URL) -> tuple[int, int] | str:
     return found.st_dev, found.st_ino
 
 
-def _servers(url: URL, env: Mapping[str, str]) -> set[tuple[str, str, int | str, str]]:
-    """Return service, host, port and database of each server; what the URL does not say, libpq's environment does.
+def _servers(url: URL, env: Mapping[str, str]) -> set[tuple[str, int | str, str]]:
+    """Return host, port and database of each server; what the URL does not say, a service or the environment does.
 
     A list names several, and what is given by name and by address has both. Source: PostgreSQL, 32.1.1.3 (several
-    hosts), 32.1.2 (host, hostaddr, port) and 32.15 (environment variables).
+    hosts), 32.1.2 (host, hostaddr, port), 32.15 (environment variables) and 32.17 (service file).
     """
-    hosts = _said(url, "host", url.host, env.get("PGHOST")).split(",")
-    addresses = _said(url, "hostaddr", None, env.get("PGHOSTADDR")).split(",")
-    ports = (_said(url, "port", str(url.port or ""), env.get("PGPORT")) or _PORT).split(",")
     service = _said(url, "service", None, env.get("PGSERVICE"))
-    database = _said(url, "dbname", url.database, env.get("PGDATABASE")) or url.username or ""
+    other = _defaults(service) if service else {word: env.get(name, "") for word, name in _VARIABLES.items()}
+    hosts = _said(url, "host", url.host, other.get("host")).split(",")
+    addresses = _said(url, "hostaddr", None, other.get("hostaddr")).split(",")
+    ports = (_said(url, "port", str(url.port or ""), other.get("port")) or _PORT).split(",")
+    database = _said(url, "dbname", url.database, other.get("dbname"))
+    database = database or _said(url, "user", url.username, other.get("user")) or _defaults("").get("user", "")
     found = set()
     for at in range(max(len(hosts), len(addresses))):
         host, own_port = _parted(_nth(hosts, at))
         address = _nth(addresses, at)
         port = _number(own_port or (ports[0] if len(ports) == 1 else _nth(ports, at)) or _PORT)
         for name in {host, address} - {""} or {""}:
-            found.add((service, _server_name(name), port, database))
+            found.add((_server_name(name), port, database))
     return found
+
+
+def _defaults(service: str) -> Mapping[str, str]:
+    from notifyctl.store.db.services import defaults
+
+    return defaults(service)
 
 
 def _nth(values: list[str], at: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,57 @@ def test_this_machine_has_many_names(other: str) -> None:
     away = [(Path("f"), {"require_api_key": True, "database_url": "postgresql://10.0.0.7:6432/notify"})]
     assert demanded_by(other, away, {}) is None
     assert demanded_by("postgresql://db9/notify?port=6432", away, {"PGHOSTADDR": "10.0.0.7"}) == "f"
+
+
+SERVICES = """
+[prod]
+host=db1
+dbname=notify
+[by_address]
+hostaddr=10.0.0.7
+port=6432
+dbname=notify
+[elsewhere]
+host=db2
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ("postgresql:///?service=prod", True),
+        ("postgresql://somebody@/notify?service=prod", True),
+        ("postgresql:///other?service=prod", False),
+        ("postgresql://db2/?service=prod", False),
+        ("postgresql:///notify?service=elsewhere", False),
+        ("postgresql:///?service=by_address", False),
+        ("postgresql:///?service=unheard_of", False),
+    ],
+)
+def test_a_service_is_what_its_file_says(
+    other: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL, 32.17: its parameters stand for those that the URL does not give, before the environment's."""
+    (tmp_path / "services").write_text(SERVICES)
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGHOST", "db9")
+    demand = [(Path("f"), {"require_api_key": True, "database_url": PG})]
+    assert demanded_by(other, demand, os.environ) == ("f" if same else None)
+    assert "PGSERVICE" not in os.environ
+    if other == "postgresql:///?service=prod":  # who demands may say it so as well, and the environment, too
+        by_service = [(Path("f"), {"require_api_key": True, "database_url": other})]
+        assert demanded_by(PG, by_service, os.environ) == "f"
+        monkeypatch.setenv("PGSERVICE", "prod")
+        assert demanded_by("postgresql://", demand, os.environ) == "f"
+
+
+def test_a_database_that_is_not_named_is_its_user_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As libpq has it: the one who is named, by the URL or the environment, or else who runs this."""
+    demand = [(Path("f"), {"require_api_key": True, "database_url": PG})]
+    for url in ("postgresql://notify@db1", "postgresql://db1/?user=notify"):
+        assert demanded_by(url, demand, {}) == "f"
+    assert demanded_by("postgresql://db1", demand, {"PGUSER": "notify"}) == "f"
+    assert demanded_by("postgresql://db1", demand, {}) is None
+    mine = pwd.getpwuid(os.getuid()).pw_name
+    demand = [(Path("f"), {"require_api_key": True, "database_url": f"postgresql://db1/{mine}"})]
+    assert demanded_by("postgresql://db1", demand, {}) == "f"
