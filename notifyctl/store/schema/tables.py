@@ -6,12 +6,9 @@ needs beside them: added columns are marked `# added`, added tables stand at the
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     CHAR,
     BigInteger,
-    CheckConstraint,
     Column,
     Date,
     Index,
@@ -307,16 +304,3 @@ metrics_dirty_hours = Table(
     row_id(),
     Column("hour_start", BigInteger, nullable=False),
 )
-
-
-def _check_lengths_on_sqlite() -> None:
-    """SQLite ignores the length of a type; a CHECK keeps what PostgreSQL would keep."""
-    for table in metadata.tables.values():
-        for col in table.columns:
-            length: Any = getattr(col.type, "length", None)
-            if isinstance(length, int):
-                rule = CheckConstraint(f"length({col.name}) <= {length}", name=f"{col.name}_length")
-                table.append_constraint(rule.ddl_if(dialect="sqlite"))
-
-
-_check_lengths_on_sqlite()
