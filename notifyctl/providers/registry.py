@@ -16,6 +16,13 @@ from notifyctl.providers.contract import Adapter
 GROUP = "notifyctl.providers"
 
 _MEMBERS = ("check", "build", "read")
+_OWN = {
+    "fcm": "notifyctl.providers.fcm:Fcm",
+    "sendgrid": "notifyctl.providers.sendgrid:SendGrid",
+    "smtp": "notifyctl.providers.smtp:Smtp",
+    "twilio": "notifyctl.providers.twilio:Twilio",
+}
+"""The entry points of this package: who asks for one of them need not look through all that is installed."""
 
 
 class BrokenProvider(NotifyctlError):
@@ -31,6 +38,8 @@ def names() -> list[str]:
 
 def get(name: str) -> Adapter:
     """Return the adapter called `name`; raise NotFound when there is none, BrokenProvider when it cannot be loaded."""
+    if name in _OWN:
+        return _load(EntryPoint(name, _OWN[name], GROUP))
     found = _entry_points().get(name)
     if found is None:
         raise NotFound(f"no provider is called {name!r}", f"installed are: {', '.join(names()) or 'none'}")

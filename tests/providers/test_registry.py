@@ -56,6 +56,7 @@ def third_party(tmp_path: Path) -> Path:
 def test_own_providers() -> None:
     """The entry points of the installed package are those of the project file, so none is forgotten."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][registry.GROUP]
+    assert declared == registry._OWN
     assert set(declared) <= set(registry.names())
     for name in declared:
         assert registry.get(name).name == name
@@ -99,6 +100,15 @@ def test_third_party(third_party: Path) -> None:
     assert broken.split() == ["absent", "crashes", "other_name"]
     assert crashes == "provider 'crashes' (crashes:Provider) cannot be loaded: RuntimeError: no licence"
     assert "is no adapter of that name" in other
+
+
+def test_own_providers_are_not_searched_for() -> None:
+    """Reading what every installed package offers takes longer than a statement, and most commands need ours only."""
+    code = (
+        "from notifyctl.providers import registry as r; r.entry_points = None\n"
+        "print(*(r.get(name).name for name in ('fcm', 'sendgrid', 'smtp', 'twilio')))"
+    )
+    assert python(code).split() == ["fcm", "sendgrid", "smtp", "twilio"]
 
 
 def test_own_entry_points_win() -> None:
