@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -106,6 +105,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    import tomllib  # there is a file
+
     try:
         return tomllib.loads(contents(path).decode())
     except OSError as error:
