@@ -78,9 +78,9 @@ def _hot(dialect: Dialect) -> dict[str, tuple[Hot[Any], Mapping[str, Any]]]:
     """Return every hot statement of the store with parameters for it."""
     asked = WANTED.parameters(dialect)
     return {
-        "usual": (take._USUAL, asked),
-        "usual, limited": (take._USUAL, {**asked, "of_provider": "smtp"}),
-        "usual, unknown": (take._USUAL, {**asked, "of_provider": "nobody"}),
+        "usual": (take.USUAL, asked),
+        "usual, limited": (take.USUAL, {**asked, "of_provider": "smtp"}),
+        "usual, unknown": (take.USUAL, {**asked, "of_provider": "nobody"}),
         "own": (take._OWN, asked),
         "failing over": (take._FAILING_OVER, asked),
         "deliveries due": (due_deliveries._CLAIMING, OWED.parameters(dialect, NOW)),

@@ -60,6 +60,10 @@ class Hot(Generic[R]):
             found = self._compiled[dialect] = _compile(self.build(dialect), target)
         return found
 
+    def is_compiled(self, dialect: Dialect) -> bool:
+        """Return whether it was run before on such a database."""
+        return dialect in self._compiled
+
 
 def only(build: Callable[[Dialect], Rows]) -> Hot[Any]:
     """Return a statement with one column, whose rows are its values."""

@@ -32,7 +32,7 @@ from notifyctl.store import early, providers, receipts, standings, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
-from notifyctl.store.queue import parked, take
+from notifyctl.store.queue import idle, parked, take
 from notifyctl.store.queue.apply import apply
 from notifyctl.store.queue.rules import Rules
 from notifyctl.store.queue.states import IN_QUEUE
@@ -124,10 +124,17 @@ def claim(tx: Tx, order: ClaimRequest) -> Batch:
     """Take at most `order.limit` notifications that are due."""
     if order.unheard:
         _give_back(tx, order)
-    batch = _claimed(tx, order, order.lease_id)
+    batch = Batch(tx.now) if _is_idle(tx, order) else _claimed(tx, order, order.lease_id)
     if batch.claims or not order.undecided:
         return batch
     return replace(batch, unproven=take.held_by(tx, order.provider, _moment(tx, order), order.undecided))
+
+
+def _is_idle(tx: Tx, order: ClaimRequest) -> bool:
+    """Return whether a run that ends has nothing to claim, where that is quicker asked than claimed."""
+    if order.due_by is None or order.stands_in_for or take.USUAL.is_compiled(tx.dialect):
+        return False
+    return idle.nothing_is_due(tx, order.provider, _moment(tx, order))
 
 
 def _claimed(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:

@@ -38,6 +38,7 @@ from notifyctl.core.webhook.schedule import LONGEST_WISH_MS
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue import idle
 from notifyctl.store.queue.take import LEASE_MARGIN_MS
 from notifyctl.store.schema.tables import notification_webhooks, webhook_deliveries
 
@@ -97,6 +98,8 @@ def claim(tx: Tx, wanted: DeliveryRequest) -> list[Delivery]:
 
     Of a receiver that asked for less one is taken, and until that is recorded nobody takes another.
     """
+    if wanted.due_by is not None and not _CLAIMING.is_compiled(tx.dialect) and idle.nothing_is_owed(tx):
+        return []
     given = wanted.parameters(tx.dialect, tx.now)
     found = tx.rows(_CLAIMING, given)
     if not found:

@@ -138,7 +138,7 @@ class Taken:
 
 def usual(tx: Tx, wanted: LeaseRequest) -> Taken | None:
     """Lease what is due; None where the provider has to be looked at more closely."""
-    rows = tx.rows(_USUAL, wanted.parameters(tx.dialect))
+    rows = tx.rows(USUAL, wanted.parameters(tx.dialect))
     if not rows or not rows[0][_IS_USUAL]:
         return None
     _, timeout, version, config_json, began, failures, doubt_at = rows[0][:_FACTS]
@@ -389,7 +389,7 @@ def _usual(dialect: Dialect) -> Select[Any]:
     return joined.add_cte(leased.where(n.id == addressed.c.id, addressed.c.fits).cte("leased"))
 
 
-_USUAL: Hot[Any] = Hot(_usual, lambda row: row)
+USUAL: Hot[Any] = Hot(_usual, lambda row: row)
 _OWN: Hot[Any] = Hot(partial(_picking, over=False), lambda row: row)
 _FAILING_OVER: Hot[Any] = Hot(partial(_picking, over=True), lambda row: row)
 _LEASING = only(partial(_leasing, over=False))
