@@ -130,9 +130,15 @@ def _assembled(
         raise UsageError(f"--html-file: {channel} has no HTML", "--body-file F")
     if attachments and channel is not Channel.EMAIL:
         raise UsageError(f"--attach: {channel} has no attachments", _MEDIA_HINT.get(channel))
-    names = (_SUBJECT.get(channel, "subject"), _BODY[channel], "html", ADDRESS_FIELD[channel])
-    given: tuple[Any, ...] = (subject, body, html, to)
-    payload: dict[str, Any] = {key: value for key, value in zip(names, given, strict=True) if value is not None}
+    payload: dict[str, Any] = {}
+    if subject is not None:
+        payload[_SUBJECT[channel]] = subject
+    if body is not None:
+        payload[_BODY[channel]] = body
+    if html is not None:
+        payload["html"] = html
+    if to is not None:
+        payload[ADDRESS_FIELD[channel]] = to
     if attachments:
         payload["attachments"] = list(attachments)
     if data:
@@ -227,21 +233,33 @@ def content_hash(
     provider: str | None = None,
     template: str | None = None,
     category: str | None = None,
+    written: str | None = None,
 ) -> str:
     """Return what tells a repeated submission from another one: SHA-256 over user, channel, category and content.
 
-    The address counts where the content names one, `provider` only where it was asked for, of a template its name
-    (and the variables, which the content has); times, retries, and the versions of payload and template do not count.
+    It is that of their canonical JSON. The address counts where the content names one, `provider` only where it was
+    asked for, of a template its name (and the variables, which the content has); times, retries, and the versions of
+    payload and template do not count. `written` is the content as canonical JSON, for who has it.
     """
-    said = {key: value for key, value in content.items() if key != "v"}
-    facts: dict[str, Any] = {"user": user_id, "channel": channel.value, "content": said}
-    if provider is not None:
-        facts["provider"] = provider
+    said = _without_version(content, canonical(content) if written is None else written)
+    # In the order of the names.
+    before = "" if category is None else f'"category":{json_codec.quoted(category)},'
+    behind = "" if provider is None else f'"provider":{json_codec.quoted(provider)},'
     if template is not None:
-        facts["template"] = template
-    if category is not None:
-        facts["category"] = category
-    return hashlib.sha256(canonical(facts).encode()).hexdigest()
+        behind += f'"template":{json_codec.quoted(template)},'
+    whose = json_codec.quoted(user_id)
+    text = f'{{{before}"channel":"{channel}","content":{said},{behind}"user":{whose}}}'
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_VERSION_LAST = f',"v":{PAYLOAD_VERSION}}}'
+"""How the canonical JSON of most contents ends; nothing within one looks like that: it is its last pair."""
+
+
+def _without_version(content: Mapping[str, Any], written: str) -> str:
+    if written.endswith(_VERSION_LAST):
+        return written[: -len(_VERSION_LAST)] + "}"
+    return canonical({key: value for key, value in content.items() if key != "v"})
 
 
 def idempotency_key(user_id: str, key: str) -> str:

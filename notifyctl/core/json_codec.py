@@ -37,7 +37,6 @@ _ESCAPED_NUL = rb"\u0000"
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Made once: `json.dumps` with arguments makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_QUOTED = json.encoder.encode_basestring
 _SORTED = _NOTHING_BUT_JSON | orjson.OPT_SORT_KEYS
 
 
@@ -154,6 +153,10 @@ def canonical(value: Any) -> str:
     return _written(value)
 
 
+quoted: Callable[[str], str] = json.encoder.encode_basestring
+"""Returns a text as canonical JSON."""
+
+
 def is_text(value: Any) -> bool:
     """Return whether a value is surely stored as it is: one can write it, it has no U+0000, and it is not too deep."""
     try:
@@ -167,11 +170,11 @@ def is_text(value: Any) -> bool:
 
 def _written(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ",".join([f"{_QUOTED(key)}:{_written(value[key])}" for key in sorted(value)]) + "}"
+        return "{" + ",".join([f"{quoted(key)}:{_written(value[key])}" for key in sorted(value)]) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_written, value)) + "]"
     if isinstance(value, str):
-        return _QUOTED(value)
+        return quoted(value)
     if isinstance(value, float | int) and not isinstance(value, bool):
         return value.written if isinstance(value, Exact) else _number(value)
     return _ENCODER.encode(value)
@@ -200,6 +203,8 @@ def _is_sure(value: Any) -> bool:
     """Return whether there is nothing in it that orjson would write in another way: all but numbers with a point."""
     if type(value) not in _NESTS:
         return type(value) in _SURE
+    if type(value) is dict and _SURE.issuperset(map(type, value.values())):
+        return True
     for each in value.values() if type(value) is dict else value:
         kind = type(each)
         if kind not in _SURE and (kind not in _NESTS or not _is_sure(each)):

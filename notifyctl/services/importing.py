@@ -362,7 +362,8 @@ def _store(db: Database, order: ImportOrder, chunk: Sequence[_Ready]) -> _Stored
                 raise
             gone |= found
             continue
-        return [(each, gone.get(each.row.id) or became[each.row.id]) for each in chunk]
+        became |= gone
+        return [(each, became[each.row.id]) for each in chunk]
     raise Conflict("the users of these rows are being deleted", "repeat the command")
 
 

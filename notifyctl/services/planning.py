@@ -119,7 +119,7 @@ def plan(
 
     What the key that acts (its `grant`) may not submit is refused before anything is said of it.
     """
-    if isinstance(known.recipient, Recipient):
+    if grant is not None and isinstance(known.recipient, Recipient):
         barred = refusal(grant, known.recipient.id, draft.payload)
         if barred is not None:
             return barred
@@ -206,11 +206,11 @@ def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlErr
     require_storing(tx)
     made_of = {each.template.id for each in plans if each.template is not None}
     there = templates.keep(tx, sorted(made_of)) if made_of else set()
-    found: dict[str, S | Former | NotifyctlError] = {}
-    for each in plans:
-        gone = each.template is not None and each.template.id not in there
-        found[each.row.id] = _template_gone(each) if gone else each
-    wanted = [each for each in plans if found[each.row.id] is each]
+    found: dict[str, S | Former | NotifyctlError] = {each.row.id: each for each in plans}
+    wanted = [each for each in plans if each.template is None or each.template.id in there]
+    if len(wanted) < len(plans):
+        gone = (each for each in plans if each.template is not None and each.template.id not in there)
+        found |= {each.row.id: _template_gone(each) for each in gone}
     files = {digest: content for each in wanted for digest, content in each.files.items()}
     stored = queue.submit(tx, [each.row for each in wanted], files)
     late = [each for each in wanted if each.row.id not in stored]
@@ -267,9 +267,10 @@ def _template_gone(planned: Storable) -> Conflict:
 
 def _with_channels(known: SubmissionFacts, draft: Draft) -> SubmissionFacts:
     """Let the adapters say of which channel a provider is, where nobody has written it down yet."""
-    if None not in [each.channel for each in known.providers]:
-        return known
-    return known._replace(providers=[_with_channel(each, draft) for each in known.providers])
+    for each in known.providers:
+        if each.channel is None:
+            return known._replace(providers=[_with_channel(other, draft) for other in known.providers])
+    return known
 
 
 def _with_channel(config: ProviderConfig, draft: Draft) -> ProviderConfig:

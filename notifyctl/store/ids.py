@@ -11,6 +11,7 @@ from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 
 PREFIX_MIN = 8
+_DIGITS = frozenset("0123456789abcdef")
 SHOWN_CANDIDATES = 5
 SHOWN_CHARS = 80
 
@@ -33,8 +34,8 @@ def bounds(text: str) -> tuple[str, str] | None:
     orders them alike.
     """
     digits = text.strip().lower()
-    if not digits or any(
-        char != place and not (place == "x" and char in "0123456789abcdef")
+    if digits[:1] not in _DIGITS or any(
+        char != place and not (place == "x" and char in _DIGITS)
         for char, place in zip(digits, _TEMPLATE + "?" * len(digits), strict=False)
     ):
         return None

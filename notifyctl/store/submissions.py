@@ -40,7 +40,8 @@ def known(
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
     named = _templates(tx, drafts)
-    meant = [_category(draft, named) for draft in drafts]
+    theirs = {ref: each.category for ref, each in named.items() if isinstance(each, Template)}
+    meant = [draft.category or theirs.get(draft.template) for draft in drafts]
     groups = categories.groups(tx, [name for name in meant if name is not None])
     about = [name if name is None or name in groups else categories.missing(name) for name in meant]
     of_groups = [groups.get(name or "", "") for name in meant]
@@ -82,11 +83,6 @@ def _templates(tx: Tx, drafts: Sequence[Draft]) -> dict[str | None, Template | N
         return {}
     named = templates.by_name(tx, [ref for ref in wanted if ref.isprintable()])
     return {ref: named[ref] if ref in named else _by_id(tx, ref) for ref in wanted}
-
-
-def _category(draft: Draft, named: Mapping[str | None, Template | NotifyctlError]) -> str | None:
-    template = named.get(draft.template)
-    return draft.category or (template.category if isinstance(template, Template) else None)
 
 
 def _persons(
@@ -146,35 +142,35 @@ def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[
     return asked(to._replace(group=group) if group else to, who.address)
 
 
-class _Ref(NamedTuple):
-    """Who is meant on which channel; `own` is an address that goes before the user's."""
-
-    user: str
-    channel: Channel
-    own: str | None
+_Ref = tuple[str, Channel, str | None]
+"""Who is meant on which channel, and an address that goes before the user's."""
 
 
 def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:
-    refs = [_Ref(draft.user, draft.channel, own_address(draft.channel, draft.payload)) for draft in drafts]
-    places = {ref: place for place, ref in enumerate(dict.fromkeys(refs))}  # who is meant often is asked for once
-    by_place: dict[int, list[Recipient]] = {}
+    places: dict[_Ref, int] = {}  # who is meant often is asked for once
+    asking = [
+        places.setdefault((draft.user, draft.channel, own_address(draft.channel, draft.payload)), len(places))
+        for draft in drafts
+    ]
+    by_place: list[list[Recipient]] = [[] for _ in places]
     for each in _found(tx, [asked for ref, place in places.items() if (asked := _asked(place, ref))]):
-        by_place.setdefault(each.place, []).append(each.recipient)
-    who = {ref: _meant(ref.user, by_place.get(place, [])) for ref, place in places.items()}
-    return [who[ref] for ref in refs]
+        by_place[each.place].append(each.recipient)
+    who = [_meant(ref[0], found) for ref, found in zip(places, by_place, strict=True)]
+    return [who[place] for place in asking]
 
 
 def _meant(ref: str, found: Sequence[Recipient]) -> Recipient | NotifyctlError:
-    return people.unclear(ref, [each.id for each in found]) or found[0]
+    return found[0] if len(found) == 1 else people.unclear(ref, [each.id for each in found]) or found[0]
 
 
 def _asked(place: int, ref: _Ref) -> tuple[Any, ...] | None:
     """Return the row of the question after users; None where the reference can be nobody's."""
-    text = ref.user.strip()
+    user, channel, own = ref
+    text = user.strip()
     if not text.isprintable():  # neither a name nor an address; a NUL could not even be asked for
         return None
     low, high = (ids.bounds(text) if len(text) >= ids.PREFIX_MIN else None) or ("", "")
-    return place, text, people.with_plain_domain(text), low, high, ref.channel.value, ref.own
+    return place, text, people.with_plain_domain(text), low, high, str(channel), own
 
 
 def _found(tx: Tx, asked: Sequence[tuple[Any, ...]]) -> list[_Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -119,6 +120,37 @@ def test_hash_tells_contents_apart(made: tuple[Channel, dict[str, Any]], one: st
     with_one, with_other = ({**payload, "body": text} for text in (one, other))
     same = content.content_hash(USER, channel, with_one) == content.content_hash(USER, channel, with_other)
     assert same == (one == other)
+
+
+_NAMES = st.sampled_from(["v", "text", "variables", 'x","v', "a"])
+_SAID = st.recursive(
+    st.integers(0, 2) | st.text('ab"\\é\n', max_size=3) | st.sampled_from([',"v":1}', True, None]),
+    lambda each: st.dictionaries(_NAMES, each, max_size=3) | st.lists(each, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(_NAMES, _SAID, max_size=4),
+    st.none() | st.just('the "other"'),
+    st.none() | st.just("t\n"),
+    st.none() | st.just("é"),
+)
+def test_hash_is_that_of_the_canonical_json(
+    said: dict[str, Any], provider: str | None, template: str | None, category: str | None
+) -> None:
+    """SHA-256 over what is said as one JSON object, without the payload's own version, wherever else a "v" stands."""
+    more = {"provider": provider, "template": template, "category": category}
+    facts = {
+        "user": USER,
+        "channel": "push",
+        "content": {name: value for name, value in said.items() if name != "v"},
+        **{name: value for name, value in more.items() if value is not None},
+    }
+    documented = sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode())
+    for written in (None, content.canonical(said)):
+        found = content.content_hash(USER, Channel.PUSH, said, provider, template, category, written)
+        assert found == documented.hexdigest()
 
 
 def test_hash_counts_the_address() -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,28 @@ def _written(folder: Path, name: str, data: bytes) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for the examples of a property, which share a file."""
     return tmp_path_factory.mktemp("rows")
+
+
+_RFC_CELL = r'(?:"(?:[^"]|"")*"|[^",]*)'
+
+
+@given(st.text(st.sampled_from('ab ,"'), min_size=1, max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_line_with_quotes_is_what_the_grammar_says(folder: Path, line: str) -> None:
+    """RFC 4180, 2: a quoted cell is quoted as a whole, and a quote in it is doubled; anything else is refused."""
+    is_csv = re.fullmatch(f"{_RFC_CELL}(?:,{_RFC_CELL})*", line) is not None
+    cells = re.findall(f"(?:^|,)({_RFC_CELL})", line)
+    meant = [each[1:-1].replace('""', '"') if each.startswith('"') else each for each in cells]
+    header = ",".join(f"c{place}" for place in range(len(meant)))
+    path = _written(folder, "line.csv", f"{header}\n{line}\n".encode())
+    try:
+        _, [row] = _read(path)
+    except UsageError as error:
+        assert not is_csv and "never closed" in error.message
+        return
+    assert isinstance(row, FileRow) == is_csv, row
+    if is_csv:
+        assert row.cells == meant
 
 
 @given(

@@ -99,9 +99,9 @@ class Drafter:
         own, before = said.pop("key", None), said.pop(ROW, None)
         key = own or before or self._key(said)
         try:
-            if not isinstance(key, str):
-                raise UsageError(f"key: is {described(key)}, not text")
-            return RowDraft(line, key, self._draft(said, composition.stated_key(key, "key")), cells)
+            if own or before:
+                _require_key(key)
+            return RowDraft(line, key, self._draft(said, key), cells)
         except NotifyctlError as error:
             return BadRow(line, _reason(error), cells, str(key))
 
@@ -163,6 +163,8 @@ class Drafter:
                 except UsageError as error:
                     raise UsageError(_named(name, error.message)) from None
         variables = [each for each in said if each.startswith(VARIABLE)] if self._variables is None else self._variables
+        if not variables:
+            return {}
         return {
             name[len(VARIABLE) :].removesuffix(":"): self._variable(name, said[name])
             for name in variables
@@ -183,6 +185,13 @@ def _require(targets: Sequence[str | None], defaults: RowDefaults) -> None:
     for name, known, remedy in (("user", defaults.user, ""), ("channel", defaults.channel, "--channel C, or ")):
         if name not in targets and known is None:
             raise UsageError(f"the header: no column is {name}", f"{remedy}--map COLUMN={name}")
+
+
+def _require_key(given: Any) -> None:
+    """Raise UsageError for a key of a row's own that is none."""
+    if not isinstance(given, str):
+        raise UsageError(f"key: is {described(given)}, not text")
+    composition.stated_key(given, "key")
 
 
 def _reason(error: NotifyctlError) -> str:

@@ -43,10 +43,14 @@ class CsvRows:
         while line := lines.next():
             if line in _BLANK:
                 continue
-            if len(line) > LONGEST or b'"' in line or b"\r" in line[:-2] or b"\0" in line:
+            if len(line) > LONGEST or b"\r" in line[:-2] or b"\0" in line:
                 row = self._taken(line)
-            else:
+            elif b'"' not in line:
                 row = FileRow(lines.number, lines.text(line.rstrip(b"\r\n")).split(delimiter))
+            elif (cells := _plainly_quoted(lines.text(line.rstrip(b"\r\n")), delimiter)) is not None:
+                row = FileRow(lines.number, cells)
+            else:
+                row = self._taken(line)
             if isinstance(row, FileRow) and len(row.cells) != width:
                 row = BadRow(row.line, _ragged(len(row.cells), width), row.cells)
             yield row
@@ -162,6 +166,21 @@ class _Record:
         """Take note that a quote opens or closes in this line."""
         self.quoted = not self.quoted
         self.opened = number
+
+
+def _plainly_quoted(text: str, delimiter: str) -> list[str] | None:
+    """Return the cells of a line each of whose quotes surrounds a whole cell, as nearly all do; None for others."""
+    cells: list[str] = []
+    is_quoted = True
+    for piece in f"{delimiter}{text}{delimiter}".split('"'):
+        is_quoted = not is_quoted
+        if is_quoted:
+            cells.append(piece)
+        elif piece != delimiter:
+            if len(piece) < 2 or not (piece[0] == piece[-1] == delimiter):
+                return None
+            cells += piece[1:-1].split(delimiter)
+    return None if is_quoted else cells  # what is open goes on in the next line
 
 
 def _ragged(found: int, wanted: int) -> str:

@@ -13,6 +13,10 @@ def array_literal(values: Sequence[Value]) -> str:
 
     Source: PostgreSQL, 8.15.6, "Array Input and Output Syntax".
     """
+    if set(map(type, values)) == _TEXT:
+        together = '","'.join(values)  # type: ignore[arg-type]
+        if "\\" not in together and together.count('"') == 2 * (len(values) - 1):
+            return f'{{"{together}"}}'
     return "{" + ",".join([_element(value) for value in values]) + "}"
 
 
@@ -45,19 +49,22 @@ def _lines(rows: Sequence[Sequence[Value]]) -> list[str]:
 
 def _fields(values: Sequence[Value]) -> Sequence[Value]:
     kinds = set(map(type, values))
+    if kinds == _NUMBER:
+        return values
     if kinds == _TEXT:
-        whole = "".join(values)  # type: ignore[arg-type]
-        return [*map(_field, values)] if _is_special(whole) else values
-    return values if kinds == _NUMBER else [*map(_field, values)]
+        together = "\0".join(values)  # type: ignore[arg-type]
+        if not _is_special(together):
+            return values
+        if together.count("\0") == len(values) - 1:  # the server refuses any other
+            return _escaped(together).split("\0")
+    return [*map(_field, values)]
 
 
 def _field(value: Value) -> str:
     if value is None:
         return "\\N"
     if isinstance(value, str):
-        if not _is_special(value):
-            return value
-        return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+        return _escaped(value) if _is_special(value) else value
     if isinstance(value, bool):
         return "t" if value else "f"
     return str(value)
@@ -65,6 +72,10 @@ def _field(value: Value) -> str:
 
 def _is_special(text: str) -> bool:
     return "\\" in text or "\t" in text or "\n" in text or "\r" in text
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 _TEXT, _NUMBER = frozenset({str}), frozenset({int})

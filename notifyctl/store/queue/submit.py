@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -20,7 +20,8 @@ from notifyctl.store.queue.outbox import anybody, is_anybody
 from notifyctl.store.schema.tables import notifications
 
 _COLUMNS = tuple(name for name in New._fields if name not in NO_COLUMNS)
-_VALUES = attrgetter(*_COLUMNS)
+_VALUES = itemgetter(*(place for place, name in enumerate(New._fields) if name not in NO_COLUMNS))
+_KEY = attrgetter(notifications.c.idempotency_key.name)
 
 n = notifications.c
 
@@ -38,10 +39,11 @@ def submit(tx: Tx, rows: Sequence[New], files: Mapping[str, str] | None = None) 
     if not rows:
         return set()
     # In the order of the key, so that two that insert the same keys wait for each other one way only.
-    ordered = sorted(rows, key=lambda row: row.idempotency_key)
+    ordered = sorted(rows, key=_KEY)
     inserted, is_heard = _insert_few(tx, ordered) if len(rows) < MANY else _insert_many(tx, ordered)
-    _attach(tx, [row for row in rows if row.id in inserted and row.files], files or {})
-    follow_new(tx, [row for row in rows if row.id in inserted], is_heard=is_heard)
+    new = rows if len(inserted) == len(rows) else [row for row in rows if row.id in inserted]
+    _attach(tx, [row for row in new if row.files], files or {})
+    follow_new(tx, new, is_heard=is_heard)
     return inserted
 
 
