@@ -153,3 +153,25 @@ def test_a_dispatcher_with_an_api_key_asks_for_no_more(urls: dict[str, str], bar
     assert row["last_used_at"] is not None
     with psycopg.connect(urls["dispatch"]) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute("UPDATE api_keys SET scopes = NULL")
+    bare_cli.call("keys", "revoke", row["id"]).ok()
+    assert bare_cli.call("dispatch", "--once", env=acting).exit_code == 4
+    (refused,) = bare_cli.call("keys", "show", row["id"], "-o", "json").ok().json()["refusals"]
+    assert refused["reason"] == "revoked"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE users SET email = 'x@example.net'",
+        "UPDATE users SET username = 'x'",
+        "UPDATE contact_points SET address = 'x@example.net'",
+        "UPDATE provider_configs SET config_json = '{}'",
+        "UPDATE provider_configs SET api_key = NULL",
+        "UPDATE template_versions SET body = 'x'",
+        "UPDATE api_keys SET restrictions = NULL",
+    ],
+)
+def test_who_dispatches_turns_no_mail_elsewhere(urls: dict[str, str], change: str) -> None:
+    """It locks users and reads providers; whose address is what, and through whom mail goes, others say."""
+    with psycopg.connect(urls["dispatch"]) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute(change)

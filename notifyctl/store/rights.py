@@ -8,6 +8,8 @@ from __future__ import annotations
 from notifyctl.core.errors import NotAllowed
 from notifyctl.store.db.tx import Tx
 
+_TOLD = 3
+
 DISPATCHING = {
     "adopted_policy": ("SELECT", "INSERT", "UPDATE"),
     "alembic_version": ("SELECT",),
@@ -33,23 +35,26 @@ DISPATCHING = {
     "notification_templates": ("SELECT",),
     "notification_webhooks": ("SELECT", "UPDATE"),
     "notifications": ("SELECT", "UPDATE"),
-    "provider_configs": ("SELECT", "UPDATE"),
+    "provider_configs": ("SELECT",),
     "provider_states": ("SELECT", "INSERT", "UPDATE"),
     "rate_limits": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "signing_keys": ("SELECT", "INSERT"),
     "suppressions": ("SELECT", "INSERT", "UPDATE"),
     "template_versions": ("SELECT",),
     "user_limits": ("SELECT",),
-    "users": ("SELECT", "UPDATE"),
+    "users": ("SELECT",),
     "webhook_deliveries": ("SELECT", "INSERT", "UPDATE"),
 }
 """What dispatching does with each table. Some of its UPDATEs are what locking rows takes."""
 
-ADMITTED = {"api_keys": ("SELECT",)}
-NOTING = {"api_keys": ("last_used_at",)}
-"""What a dispatcher that acts for an API key needs besides: to look at the key, and to change that column of it."""
+LOCKING = {"users": ("created_at",)}
+"""Where locking rows is all that dispatching would change: what lets it do that, and reach nobody else's address."""
 
 _ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+ADMITTED = {"api_keys": ("SELECT",), "key_refusals": _ALL}
+NOTING = {"api_keys": ("last_used_at",)}
+"""What a dispatcher that acts for an API key needs besides: to look at it, to change that column, to note a refusal."""
+
 OPERATING = {
     "adopted_policy": ("SELECT",),
     "alembic_version": ("SELECT",),
@@ -168,9 +173,12 @@ SUBMITTING = {"notifyctl_submit": ("EXECUTE",), "notifyctl_submit_many": ("EXECU
 
 def require_dispatching(tx: Tx) -> None:
     """Raise NotAllowed naming what a dispatcher would lack, and what grants it."""
-    lacking = tx.dialect.lacking(tx.conn, DISPATCHING)
+    lacking = tx.dialect.lacking(tx.conn, DISPATCHING, LOCKING)
     if lacking:
+        some, more = ", ".join(lacking[:_TOLD]), len(lacking) - _TOLD
         raise NotAllowed(
-            f"a dispatcher also needs {', '.join(lacking)}",
-            f"{'; '.join(f'GRANT {each} TO its role' for each in lacking)}",
+            f"a dispatcher also needs {some}" + (f" and {more:,} more rights" if more > 0 else ""),
+            "connect as a member of notifyctl_dispatch, as notifyctl migrate roles --print makes it"
+            if more > 0
+            else f"{'; '.join(f'GRANT {each} TO its role' for each in lacking)}",
         )

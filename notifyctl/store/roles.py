@@ -13,7 +13,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.store.db.dialect import POSTGRESQL
 from notifyctl.store.db.literals import array_literal
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.rights import ADMITTED, DISPATCHING, NOTING, OPERATING, READING, SUBMITTING
+from notifyctl.store.rights import ADMITTED, DISPATCHING, LOCKING, NOTING, OPERATING, READING, SUBMITTING
 from notifyctl.store.schema import functions
 from notifyctl.store.schema.columns import metadata
 
@@ -45,7 +45,7 @@ class Role:
 OWNER = Role("owner", "owns the tables and migrates them; nothing that runs has it")
 ROLES = (
     OWNER,
-    Role("dispatch", "runs dispatchers", {**DISPATCHING, **ADMITTED}, changing=NOTING),
+    Role("dispatch", "runs dispatchers", {**DISPATCHING, **ADMITTED}, changing={**NOTING, **LOCKING}),
     Role("submit", "submits by the functions, and can do nothing else", functions=SUBMITTING),
     Role("operate", "runs the commands but for migrate and dispatch", OPERATING),
     Role("read", "reads what tells nothing of people, messages and secrets", columns=READING),
@@ -176,7 +176,9 @@ def _problems(conn: Connection, role: Role, name: str) -> list[str]:
         return [f"does not own {row[0]}" for row in rows]
     table, column, function = _differing(conn, role, name)
     owned = conn.execute(_OWNED, {"tables": array_literal(TABLES), "name": name})
-    return [*(f"owns {row[0]}" for row in owned), *table, *column, *function]
+    whole = {f"{each}." for each in table}
+    parts = [each for each in column if f"{each.rpartition('.')[0]}." not in whole]  # said of the table already
+    return [*(f"owns {row[0]}" for row in owned), *table, *parts, *function]
 
 
 def _differing(conn: Connection, role: Role, name: str) -> tuple[list[str], list[str], list[str]]:

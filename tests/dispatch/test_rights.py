@@ -27,6 +27,8 @@ def role(postgresql_url: str) -> Iterator[str]:
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
         for table, needed in rights.DISPATCHING.items():
             conn.execute(f"GRANT {', '.join(needed)} ON {table} TO {name}")
+        for table, columns in rights.LOCKING.items():
+            conn.execute(f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {name}")
         yield name
         conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(name)))
 
@@ -86,6 +88,25 @@ def test_what_is_missing_is_named_before_anything_is_sent(
                 conn.execute(f"GRANT {right} ON {table} TO {role}")
                 assert done.exit_code == 4, (table, right, done.stderr)
                 assert f"{right} ON {table}" in done.stderr or f"table {table}" in done.stderr
+        for table, columns in rights.LOCKING.items():
+            conn.execute(f"REVOKE UPDATE ({columns[0]}) ON {table} FROM {role}")
+            done = restricted.call("dispatch", "--once")
+            conn.execute(f"GRANT UPDATE ({columns[0]}) ON {table} TO {role}")
+            assert (done.exit_code, f"UPDATE ({columns[0]}) ON {table}" in done.stderr) == (4, True), done
     assert stub.requests() == []
     restricted.call("dispatch", "--once").ok()
     assert len(stub.requests()) == 1
+
+
+def test_who_lacks_much_is_told_of_the_role(owner: Cli, postgresql_url: str, stub: Stub) -> None:
+    """Not each right, which fills screens, but some, how many more, and whom to connect as."""
+    name = f"bare_{make_url(postgresql_url).database}"
+    with psycopg.connect(postgresql_url, autocommit=True) as conn:
+        quoted = sql.Identifier(name)
+        conn.execute(sql.SQL("CREATE ROLE {0} LOGIN; GRANT SELECT ON alembic_version TO {0}").format(quoted))
+        done = _as(owner, postgresql_url, name).call("dispatch", "--once")
+        conn.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(quoted))
+    assert done.exit_code == 4
+    assert "notifyctl_dispatch" in done.stderr and "migrate roles --print" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) <= 160
+    assert stub.requests() == []

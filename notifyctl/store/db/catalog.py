@@ -6,8 +6,10 @@ from sqlalchemy import text
 
 # A table that is not there is no matter of rights.
 LACKING = text(
-    "SELECT t, r FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS asked(t, r)"
-    " WHERE NOT coalesce(has_table_privilege(to_regclass(t)::oid, r), true) ORDER BY t, r"
+    "SELECT t, CASE WHEN c = '' THEN r ELSE r || ' (' || c || ')' END"
+    " FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[]), CAST(:columns AS text[])) AS asked(t, r, c)"
+    " WHERE NOT coalesce(CASE WHEN c = '' THEN has_table_privilege(to_regclass(t)::oid, r)"
+    " ELSE has_column_privilege(to_regclass(t)::oid, c, r) END, true) ORDER BY t, r"
 )
 
 OWNER = text(

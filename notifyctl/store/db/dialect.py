@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ID = CHAR(36)
 UTF8 = "UTF8"
 IDLE_TRANSACTION_MS = 15_000
+Rights = Mapping[str, Sequence[str]]
+"""Verbs, or columns, by table."""
 
 
 class Dialect(ABC):
@@ -154,8 +156,8 @@ class Dialect(ABC):
         """Return in which encoding texts are stored, as PostgreSQL names it."""
 
     @abstractmethod
-    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
-        """Return which of these rights on tables nobody may use who is connected as we are, such as "INSERT ON t"."""
+    def lacking(self, conn: Connection, rights: Rights, changing: Rights) -> list[str]:
+        """Return which rights on tables, and to change columns, we have not: "INSERT ON t", "UPDATE (c) ON t"."""
 
     @abstractmethod
     def dangling(self, conn: Connection) -> list[str]:
@@ -260,10 +262,11 @@ class _PostgreSQL(Dialect):
     def encoding(self, conn: Connection) -> str:
         return str(conn.exec_driver_sql("SHOW server_encoding").scalar_one())
 
-    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
-        asked = [(table, right) for table, some in rights.items() for right in some]
-        tables, verbs = (array_literal(each) for each in zip(*asked, strict=True))
-        found = conn.execute(LACKING, {"tables": tables, "rights": verbs})
+    def lacking(self, conn: Connection, rights: Rights, changing: Rights) -> list[str]:
+        asked = [(table, right, "") for table, some in rights.items() for right in some]
+        asked += [(table, "UPDATE", column) for table, some in changing.items() for column in some]
+        tables, verbs, columns = (array_literal(each) for each in zip(*asked, strict=True))
+        found = conn.execute(LACKING, {"tables": tables, "rights": verbs, "columns": columns})
         return [f"{right} ON {table}" for table, right in found]
 
     def dangling(self, conn: Connection) -> list[str]:
@@ -361,7 +364,7 @@ class _SQLite(Dialect):
     def encoding(self, conn: Connection) -> str:
         return UTF8  # or UTF-16, which nobody can tell by what comes back
 
-    def lacking(self, conn: Connection, rights: Mapping[str, Sequence[str]]) -> list[str]:
+    def lacking(self, conn: Connection, rights: Rights, changing: Rights) -> list[str]:
         return []  # who may write the file may write each of its tables
 
     def dangling(self, conn: Connection) -> list[str]:
