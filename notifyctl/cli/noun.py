@@ -7,6 +7,8 @@ needs for it, or OPEN. Global options may stand before the noun and after the ve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -82,10 +84,10 @@ def _reason(
 
 
 def _reasons() -> list[Any]:
-    params, _, _ = get_params_convertors_ctx_param_name_from_function(_reason)
+    params = params_of(_reason)
     for param in params:
         param.expose_value, param.callback = False, _remember_reason
-    return list(params)
+    return params
 
 
 def _remember_reason(ctx: Any, param: Any, value: str | None) -> str | None:
@@ -116,14 +118,25 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _global_params(command: Any, *, hidden: bool) -> list[Any]:
-    params, _, _ = get_params_convertors_ctx_param_name_from_function(_globals)
+    params = params_of(_globals)
     for param in params:
         param.expose_value = False
         param.callback = _remember
         param.hidden = hidden and param.name != "output"
         if param.name == "output":
             param.help = f"One of {', '.join(_formats(command))}."
-    return list(params)
+    return params
+
+
+def params_of(function: Callable[..., Any]) -> list[Any]:
+    """Return the parameters that a function declares, for one command to have as its own."""
+    return [copy(param) for param in _declared_by(function)]
+
+
+@cache
+def _declared_by(function: Callable[..., Any]) -> Sequence[Any]:
+    # Once: each verb has them, and to read them of the signature takes longer than most verbs do.
+    return get_params_convertors_ctx_param_name_from_function(function)[0]
 
 
 def _beside(own: Sequence[Any], params: Sequence[Any]) -> Sequence[Any]:

@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import typer
-from typer.main import get_params_convertors_ctx_param_name_from_function
 
-from notifyctl.cli.noun import Leaf
+from notifyctl.cli.noun import Leaf, params_of
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -58,11 +57,11 @@ def one_of(kind: type[E]) -> Callable[[str], E]:
 
 
 def _params(declaration: Callable[..., None]) -> list[Any]:
-    params, _, _ = get_params_convertors_ctx_param_name_from_function(declaration)
+    params = params_of(declaration)
     for param in params:
         param.expose_value = False
         param.callback = _remember
-    return list(params)
+    return params
 
 
 def _remember(ctx: Any, param: Any, value: Any) -> Any:

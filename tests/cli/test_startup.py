@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from notifyctl.cli import noun
+from notifyctl.cli.app import load
 from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli
@@ -82,3 +86,25 @@ def test_no_garbage_is_looked_for_in_what_stays(sqlite_cli: Cli, args: list[str]
         [sys.executable, "-c", code, *args], env=sqlite_cli.env, capture_output=True, text=True, check=True
     )
     assert done.stderr.split() == ["0", "True", str(args != ["--help"])]
+
+
+def test_options_that_verbs_share_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read a declaration takes a millisecond; each verb has copies, in which it may change what is its own."""
+    read: list[str] = []
+    typers = noun.get_params_convertors_ctx_param_name_from_function
+    monkeypatch.setattr(
+        noun,
+        "get_params_convertors_ctx_param_name_from_function",
+        lambda function: (read.append(f"{function.__module__}.{function.__qualname__}"), typers(function))[1],
+    )
+    noun._declared_by.cache_clear()
+    params = [param for each in ("users", "notifications") for param in _params(load(each))]
+    assert "notifyctl.cli.noun._globals" in read
+    assert len(read) == len(set(read))
+    assert len(params) == len({id(param) for param in params})
+
+
+def _params(command: Any) -> Iterator[Any]:
+    yield from command.params
+    for verb in getattr(command, "commands", {}).values():
+        yield from _params(verb)
