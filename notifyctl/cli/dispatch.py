@@ -27,6 +27,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
 from notifyctl.core.size import parse_bytes
 from notifyctl.dispatch.dispatcher import Dispatcher
+from notifyctl.dispatch.memory import look_for_garbage_less_often
 from notifyctl.dispatch.notices import Notice, timed
 from notifyctl.dispatch.options import ChangeCommand, DispatchOptions
 from notifyctl.dispatch.tally import Tally
@@ -262,6 +263,7 @@ def _run(
 
     if journal is not None:
         journal.inform(f"started: {processes} {'process' if processes == 1 else 'processes'}, {_place(run)}")
+    look_for_garbage_less_often()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main())
     if journal is not None:

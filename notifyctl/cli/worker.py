@@ -22,6 +22,7 @@ from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.private import without_rows
 from notifyctl.core.scope import Scope
 from notifyctl.dispatch.dispatcher import Dispatcher
+from notifyctl.dispatch.memory import look_for_garbage_less_often
 from notifyctl.dispatch.notices import Notice
 from notifyctl.dispatch.supervisor import Farewell, WorkerOrder, packed, received
 from notifyctl.wiring import System, make_dispatcher
@@ -80,6 +81,7 @@ def _work(order: WorkerOrder, parent: _Parent) -> Farewell:
     settings = Settings(order.database_url, log_format=order.log_format, log_level=order.log_level)
     configure(settings, lambda: order.keyring, debug=order.debug, verbose=order.verbose)
     gc.freeze()  # the modules are never garbage
+    look_for_garbage_less_often()
     system = System(settings, Scope.DISPATCH_RUN)
     dispatcher = make_dispatcher(
         system.unchecked, order.keyring, order.options, operator=order.operator, notify=parent.tell

@@ -1,11 +1,24 @@
-"""Memory that goes back to the system."""
+"""Memory of a process that sends: what goes back to the system, and how often garbage is looked for."""
 
 from __future__ import annotations
 
+import gc
 from functools import cache
 
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 _LARGE_BYTES = 1 << 20
+YOUNG = 5_000
+"""How many objects may have been made, and not be gone, before those that are garbage are looked for."""
+
+
+def look_for_garbage_less_often() -> None:
+    """Let what is in flight live without being looked through.
+
+    Claims, messages and results are gone when they are done with, of themselves, and never garbage. There are more of
+    them at once than Python takes for a sign of garbage: it would look through them all for each few dozen.
+    """
+    _, *older = gc.get_threshold()
+    gc.set_threshold(YOUNG, *older)
 
 
 @cache
