@@ -256,19 +256,34 @@ def test_what_was_no_object_is_refused_until_it_is_corrected() -> None:
     assert again.identity == bad.identity
 
 
-@given(st.lists(st.integers(0, 40), max_size=300), st.integers(2, 9))
-def test_ordinals_are_exact_however_little_is_kept(values: list[int], pending: int) -> None:
-    """Counted in a file behind a filter, they are what they would be when counted in memory."""
+@given(st.lists(st.integers(0, 40), max_size=300), st.integers(2, 9), st.integers(0, 40), st.integers(0, 9))
+def test_ordinals_are_exact_however_little_is_kept(values: list[int], pending: int, searches: int, alike: int) -> None:
+    """Counted in a file behind a filter, or by an index, they are what they would be when counted in memory."""
     import notifyctl.services.rowfiles.ordinals as module
 
     seen: Counter[int] = Counter()
-    before, module._PENDING = module._PENDING, pending
+    limits = {"_PENDING": pending, "_SEARCHES": searches, "_ALIKE": alike, "_STEP": 2 * module.BYTES}
     ordinals = module.Ordinals()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in limits.items():
+            patch.setattr(module, name, value)
         for each in values:
             seen[each] += 1
             # The first eight bytes alike for several: the filter alone would take one for the other.
             assert ordinals.next((each % 5).to_bytes(8, "little") + each.to_bytes(8, "little")) == seen[each]
-    finally:
-        module._PENDING = before
-        ordinals.close()
+    ordinals.close()
+
+
+def test_a_digest_is_found_as_a_whole() -> None:
+    """Not where the end of one and the beginning of the next look like it."""
+    import notifyctl.services.rowfiles.ordinals as module
+
+    ordinals = module.Ordinals()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PENDING", 2)
+        half = b"\0\0\0\1\0\0\0\0"  # the filter takes it for another one without bits
+        one, other, across = bytes(8) + half, bytes(16), half + bytes(8)
+        assert [ordinals.next(each) for each in (one, other)] == [1, 1]
+        assert ordinals.next(across) == 1
+        assert [ordinals.next(each) for each in (across, one, other, across)] == [2, 2, 2, 3]
+    ordinals.close()
