@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ from sqlalchemy import func, select, text
 
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import audit_seals, signing_keys
+from notifyctl.store.schema.tables import audit_logs, audit_seals, signing_keys
 from tests.support.command import Cli, Result
 
 KEY = format_key("k1", bytes(range(64)))
@@ -136,3 +138,25 @@ def test_an_anchor_of_no_place_is_a_fault(cli: Cli, database: Database, position
     cli.call("audit", "anchor").ok()
     database.write(lambda tx: tx.execute(text(f"UPDATE audit_anchors SET position = {position}")))
     assert [each["fault"] for each in _verified(cli, 7)["faults"]] == ["forged"]
+
+
+def test_what_was_purged_is_held_against_its_anchor(cli: Cli, database: Database) -> None:
+    """The record of a purge says what it ended with: an anchor of that place has to say the same. Nothing that is gone
+    is counted as not covered."""
+    _made(cli, "anna", "omar", keys=None)
+    anchor = cli.call("audit", "anchor").ok().stdout
+    place = json.loads(anchor)["position"]
+    with database.read() as tx:
+        last = tx.execute(select(func.max(audit_logs.c.created_at))).scalar_one()
+    while database.moment() <= last + 1_000:
+        time.sleep(0.05)
+    cli.call("users", "create", "lena", "--email", "lena@example.org").ok()
+    assert cli.call("audit", "purge", "--older-than", "1s", "--yes", "-o", "json").ok().json()["through"] == place
+    kept = cli.call("audit", "verify", "--anchors", "-", "-o", "json", input=anchor).ok().json()
+    assert (kept["purged"], kept["anchored"]) == (place, place) and kept["not_anchored"] == kept["last"] - place
+    other = anchor.replace(json.loads(anchor)["seal"], "0" * 64)
+    database.write(lambda tx: tx.execute(text("DELETE FROM audit_anchors")))
+    unknown = cli.call("audit", "verify", "-o", "json").ok().json()
+    assert (unknown["anchored"], unknown["not_anchored"]) == (0, unknown["last"] - place)
+    done = cli.call("audit", "verify", "--anchors", "-", "-o", "json", input=other)
+    assert [each["fault"] for each in done.json()["faults"]] == ["replaced"]

@@ -83,7 +83,7 @@ class TrailVerdict:
     @property
     def not_anchored(self) -> int:
         """How many sealed rows no anchor covers yet."""
-        return max(0, self.last - self.anchored)
+        return self.last - max(self.anchored, self.purged)
 
 
 class Chain:
@@ -155,7 +155,7 @@ class Chain:
                 yield from own or self._misfit(found, stored)
         self._count_unverified()
         self._before = tuple(dict.fromkeys((found.value, *([expected] if expected else []))))
-        yield from self._anchored(found)
+        yield from self._anchored(found.position, found.value, shown(found.audit_id))
 
     def _gap(self, position: int) -> Iterator[TrailFinding]:
         last = self.verdict.last
@@ -163,6 +163,7 @@ class Chain:
             return
         if last == 0 and (purged := self._purges.get(position - 1)) is not None:
             self.verdict.purged, self._before = position - 1, (purged,)
+            yield from self._anchored(position - 1, purged, None)
             return
         which = f"position {last + 1}" if position == last + 2 else f"positions {last + 1} to {position - 1}"
         recorded = "" if last else "; no purge that is on record left it so"
@@ -251,13 +252,13 @@ class Chain:
             said = "it has no MAC though rows before it have: not written by notifyctl, or without the encryption key"
             yield TrailFinding(TrailFault.FORGED, position, shown(row["id"]), said)
 
-    def _anchored(self, found: Seal) -> Iterator[TrailFinding]:
-        for each in self._by_position.get(found.position, ()):
-            if each.value == found.value:
-                self.verdict.anchored = found.position
+    def _anchored(self, position: int, seal: str, audit_id: str | None) -> Iterator[TrailFinding]:
+        for each in self._by_position.get(position, ()):
+            if each.value == seal:
+                self.verdict.anchored = position
             else:
                 said = "an anchor has another seal: the chain was made anew"
-                yield TrailFinding(TrailFault.REPLACED, found.position, shown(found.audit_id), said)
+                yield TrailFinding(TrailFault.REPLACED, position, audit_id, said)
 
     def _ended(self, gone: str | None) -> Iterator[TrailFinding]:
         if gone is not None:
