@@ -129,3 +129,18 @@ def test_templates_of_a_label_are_pruned_includers_first(cli: Cli) -> None:
     gone = changes(apply(cli, "users: []", "--label", "ci", "--prune", "--yes", "-o", "json"))
     assert len(gone) == 5
     assert cli.call("templates", "list", "-o", "json").ok().json() == []
+
+
+SHORT = "templates:\n  - {name: hi, channel: sms, body: b}\n"
+
+
+def test_who_makes_a_template_need_not_stand_in_the_file(cli: Cli) -> None:
+    """`--by` says it, else the profile's operator, else the key's user; with none of them one thing is wrong."""
+    cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    refused = apply(cli, SHORT)
+    assert refused.exit_code == 2 and "1 thing is wrong" in refused.stderr and "UNSAID" not in refused.stderr, refused
+    key = cli.call("keys", "create", "anna", "--name", "ci", "-o", "secret").ok().stdout.strip()
+    cli.call("fixtures", "apply", "-f", "-", input=SHORT, env={"NOTIFYCTL_API_KEY": key}).ok()
+    apply(cli, SHORT.replace("hi", "ho"), "--by", "anna").ok()
+    [first, second] = cli.call("templates", "list", "-o", "json").ok().json()
+    assert first["created_by"] == second["created_by"] is not None
