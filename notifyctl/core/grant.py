@@ -133,11 +133,10 @@ def storage_refusal(grant: Grant | None) -> NotAllowed | None:
     return _restricted(grant, "may submit with --dry-run only", "add --dry-run; nothing was stored")
 
 
-def release_refusal(grant: Grant | None) -> NotAllowed | None:
-    """Return that the key may not let go what is held, whoever submitted it; None where it may, and without a key."""
-    if grant is None or grant.restrictions == UNRESTRICTED:
-        return None
-    return _restricted(grant, "is restricted, and may not let go what others submitted", "")
+def require_release(grant: Grant | None) -> None:
+    """Raise NotAllowed where the key may not let go what is held, whoever submitted it."""
+    if grant is not None and grant.restrictions != UNRESTRICTED:
+        raise _restricted(grant, "is restricted, and may not let go what others submitted", "")
 
 
 def _restricted(grant: Grant, what: str, hint: str) -> KeyNotAllowed:

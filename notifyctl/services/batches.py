@@ -10,7 +10,7 @@ from notifyctl.core.audit.words import Action
 from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.grant import release_refusal
+from notifyctl.core.grant import require_release
 from notifyctl.services import notifications
 from notifyctl.services.bulk import Acted
 from notifyctl.services.presence import Problem
@@ -92,8 +92,7 @@ def resume(db: Database, ref: str) -> BatchReport:
     """
 
     def work(tx: Tx) -> BatchReport:
-        if barred := release_refusal(tx.actor.grant):
-            raise barred
+        require_release(tx.actor.grant)
         row = store.lock(tx, ref)
         _become(tx, row, None, "resume")
         parked.come_back(tx)  # the first of them; dispatchers do the others

@@ -8,6 +8,7 @@ from typing import Any
 
 from notifyctl.core.errors import Conflict
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_release
 from notifyctl.core.health import Cause, Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
@@ -75,9 +76,14 @@ def with_health(tx: Tx, config: ProviderConfig, health: Health) -> ProviderConfi
 
 
 def switch(tx: Tx, old: ProviderConfig, *, active: bool) -> ProviderConfig:
-    """Let a provider that is locked be used again, or take it out of use."""
+    """Let a provider that is locked be used again, or take it out of use.
+
+    Raises NotAllowed for a restricted key that would let go what waits.
+    """
     if old.is_active == active:
         return old
+    if active:
+        require_release(tx.actor.grant)
     new = replace(old, is_active=active, updated_at=tx.now)
     store.replace(tx, new)
     if active:

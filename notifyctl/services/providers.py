@@ -10,6 +10,7 @@ from notifyctl.core import senders
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import NotFound, NotifyctlError, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_release
 from notifyctl.core.health import Cause, Health, Hold
 from notifyctl.core.model import PROVIDER_NAME
 from notifyctl.core.provider import ProviderConfig
@@ -166,7 +167,10 @@ def pause(db: Database, ref: str, reason: str, for_ms: int | None) -> Provider:
 
 
 def resume(db: Database, ref: str) -> tuple[Provider, list[str]]:
-    """End a provider's pause; return it and what was cleared: a pause, a breaker, a throttle. Raises NotFound."""
+    """End a provider's pause; return it and what was cleared: a pause, a breaker, a throttle. Raises NotFound.
+
+    Raises NotAllowed for a restricted key that would let go what waits.
+    """
 
     def work(tx: Tx) -> tuple[Provider, list[str]]:
         config = _locked(tx, ref)
@@ -174,6 +178,7 @@ def resume(db: Database, ref: str) -> tuple[Provider, list[str]]:
         cleared = list(_cleared(health, tx.now))
         resumed = configuring.with_health(tx, config, health.resumed()) if cleared else config
         if cleared:
+            require_release(tx.actor.grant)
             hints.give(tx, [config.provider_name])
             why = health.pause_reason if health.is_paused(tx.now) else ", ".join(cleared)
             tx.audit("resume", "provider", [(config.id, {"reason": why, "cleared": cleared})])

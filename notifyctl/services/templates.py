@@ -10,6 +10,7 @@ from typing import Any, Final
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_release
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, template_name
 from notifyctl.services import inclusion
@@ -348,10 +349,15 @@ def _earlier(template: Template, versions: Sequence[VersionRow], number: int | N
 
 
 def switch(tx: Tx, found: Template, *, active: bool) -> Template:
-    """Let a template be used again, or take it out of use."""
+    """Let a template be used again, or take it out of use.
+
+    Raises NotAllowed for a restricted key that would let go what waits.
+    """
     template = store.lock(tx, found.id)
     if template.is_active == active:
         return template
+    if active:
+        require_release(tx.actor.grant)
     store.change(tx, template.id, is_active=active)
     if active:
         parked.come_back(tx)  # the first of them; dispatchers do the others

@@ -210,6 +210,37 @@ def test_a_batch_is_let_go_by_nobody_who_is_restricted(cli: Cli, restriction: tu
     cli.call("batches", "resume", "spring").ok()
 
 
+RESTRICTED = pytest.mark.parametrize("restriction", [("--only-to", "anna"), ("--dry-run-only",)])
+
+
+@RESTRICTED
+def test_a_provider_is_let_go_by_nobody_who_is_restricted(cli: Cli, restriction: tuple[str, ...]) -> None:
+    """What waits for it is anybody's; to hold it is for anybody."""
+    secret = key(cli, *restriction)
+    acting(cli, secret, "providers", "pause", "twilio", "--reason", "r").ok()
+    refused(acting(cli, secret, "providers", "resume", "twilio"), "is restricted")
+    cli.call("providers", "resume", "twilio").ok()
+    acting(cli, secret, "providers", "resume", "twilio").ok()  # which changes nothing
+    acting(cli, secret, "providers", "disable", "twilio").ok()
+    refused(acting(cli, secret, "providers", "enable", "twilio"), "is restricted")
+    assert cli.call("providers", "show", "twilio", "-o", "json").ok().json()["is_active"] is False
+    cli.call("providers", "enable", "twilio").ok()
+
+
+@RESTRICTED
+def test_a_template_is_let_go_by_nobody_who_is_restricted(cli: Cli, restriction: tuple[str, ...]) -> None:
+    """While it is disabled what is made from it waits, whoever submitted that; a fixture is no other way."""
+    secret = key(cli, *restriction)
+    cli.call("templates", "create", "hi", "--channel", "sms", "--body", "b", "--by", "anna").ok()
+    acting(cli, secret, "templates", "disable", "hi").ok()
+    refused(acting(cli, secret, "templates", "enable", "hi"), "is restricted")
+    (cli.home / "f.yaml").write_text("templates:\n  - {name: hi, channel: sms, body: b, enabled: true}\n")
+    by_file = acting(cli, secret, "fixtures", "apply", "-f", "f.yaml")
+    assert by_file.exit_code == 4 and "is restricted" in by_file.stderr, by_file
+    cli.call("templates", "enable", "hi").ok()
+    acting(cli, secret, "fixtures", "apply", "-f", "f.yaml").ok()
+
+
 def test_for_show_only(cli: Cli, database: Database, people: dict[str, str], showing: str) -> None:
     """With --dry-run every road says what it would do; without, nothing is stored."""
     ids = ended(database, people)
