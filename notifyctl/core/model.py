@@ -98,8 +98,8 @@ class Message(NamedTuple):
 
     def rendered(self, content: Mapping[str, Any]) -> Message:
         """Return it with its text, as `_replace` would in several times as long."""
-        left = (self.subscription, self.one_click, self.group)
-        return Message(self.notification_id, self.channel, self.to, content, self.attempt, None, *left)
+        id_, channel, to, _, attempt, _, subscription, one_click, group = self
+        return Message(id_, channel, to, content, attempt, None, subscription, one_click, group)
 
 
 class Claim(NamedTuple):

@@ -14,6 +14,7 @@ from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
 from notifyctl.core.model import Category, Message, Subscription, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.source import Source
 from notifyctl.core.text import one_line
 from notifyctl.core.unsubscribe import VARIABLE, with_link
 from notifyctl.dispatch.files import Files
@@ -115,7 +116,8 @@ class Sender:
                 return linked
             message = linked
         if message.template is not None:
-            rendered = await self._rendered(message, message.template, end - seconds)
+            source = self._templates.kept(message.template) or await self._source(message.template, end - seconds)
+            rendered = source if isinstance(source, Outcome) else self._rendered(source, message)
             if isinstance(rendered, Outcome):
                 return rendered
             message = rendered
@@ -156,17 +158,24 @@ class Sender:
         except asyncio.CancelledError:  # at shutdown: nothing was sent
             raise DatabaseUnavailable("broken off before the key that signs was read") from None
 
-    async def _rendered(self, message: Message, template: TemplateRef, end: float) -> Message | Outcome:
+    def _rendered(self, source: Source, message: Message) -> Message | Outcome:
         """Return the message with its text, or that its template has none for it."""
         try:
-            source = self._templates.kept(template)
-            if source is None:
-                async with asyncio.timeout(end - time.monotonic()):
-                    source = await self._templates.read(template)
             return self._templates.render(source, message)
         except TemplateError as error:
             lacks_link = error.variable == VARIABLE and message.subscription is not None and not message.one_click
             return _unrendered(f"{error.message}; the profile names no {VARIABLE}" if lacks_link else error.message)
+        except Exception as error:  # of the engine: what it cannot render now, it cannot render later
+            log.exception("rendering notification %s failed", message.notification_id)
+            return _unrendered(f"it could not be rendered: {type(error).__name__}")
+
+    async def _source(self, template: TemplateRef, end: float) -> Source | Outcome:
+        """Return what a message is rendered from, or that there is none."""
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                return await self._templates.read(template)
+        except TemplateError as error:
+            return _unrendered(error.message)
         except NotifyctlError as error:  # the database is away, or something is wrong with it
             why = one_line(f"its template could not be read: {error.message}")
             return Outcome(Kind.TRANSIENT, why, asked=False, counts=False)
@@ -174,9 +183,9 @@ class Sender:
             raise DatabaseUnavailable("a template could not be read in time") from None
         except asyncio.CancelledError:  # at shutdown: nothing was sent
             raise DatabaseUnavailable("broken off before a template was read") from None
-        except Exception as error:  # of the engine: what it cannot render now, it cannot render later
-            log.exception("rendering notification %s failed", message.notification_id)
-            return _unrendered(f"it could not be rendered: {type(error).__name__}")
+        except Exception as error:  # of what is stored: what nobody can read now, nobody can read later
+            log.exception("reading version %s of template %s failed", template.version, template.id)
+            return _unrendered(f"its template could not be read: {type(error).__name__}")
 
     async def _built_with_files(self, build: Builder, message: Message, end: float) -> Request | Outcome:
         """Build a mail's request; what is read for it is let go of before it is sent."""

@@ -10,7 +10,7 @@ from notifyctl.core.template import html, language, plaintext
 from notifyctl.core.template.engine import Engine, Unit, UnitSet
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, VariableType, unfit
-from notifyctl.core.template.values import TakenValues, given
+from notifyctl.core.template.values import TakenValues
 
 NO_TEXT = "(no text)"
 """What stands beside HTML that says nothing, not even its subject: a mail's part is never empty."""
@@ -40,7 +40,7 @@ class Renderer:
         if said is None or not parts.holds or len(said) < len(parts.units):
             with language.Speaking(spoken or "en"):
                 said = self._engine.render_others(parts, taken, said)
-        return _FINISH[source.channel](source, said)
+        return _mail(source, said) if source.channel is Channel.EMAIL else _FINISH[source.channel](source, said)
 
     def render_part(self, source: Source, part: str, values: Mapping[str, Any], tag: str | None = None) -> str:
         """Return one part alone, as it is rendered. Raises TemplateError."""
@@ -82,7 +82,7 @@ def _parts(source: Source, tag: str | None) -> UnitSet:
 def checked_values(source: Source, values: Mapping[str, Any]) -> TakenValues:
     """Return what `supplied` does, as the engine takes it. Raises TemplateError."""
     try:
-        return given(supplied(source, values))
+        return TakenValues(supplied(source, values))
     except TemplateError as error:
         raise error.at(source.name, "") from None
 
@@ -185,4 +185,4 @@ def _push(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
     return {**content, "data": data} if data else content
 
 
-_FINISH = {Channel.EMAIL: _mail, Channel.SMS: _sms, Channel.PUSH: _push}
+_FINISH = {Channel.SMS: _sms, Channel.PUSH: _push}

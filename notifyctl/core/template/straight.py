@@ -213,7 +213,6 @@ class _Template:
         author.write(level, f"if type({items}) is not list and type({items}) is not tuple: raise Unusual")
         author.write(level, f"{said} = []")
         before = len(author.lines)
-        author.write(level, f"for {count}, {item} in enumerate({items}):")
         nodes = author.nodes
         inner = spot.within()._replace(items={**spot.items, node.names[0]: item}, loop=(count, items))
         author.write(level + 1, f"{each} = {self._sequence(unit, node.bodies[0], inner)}")
@@ -221,7 +220,9 @@ class _Template:
         author.write(level + 1, "if room < 0: raise Unusual")
         author.write(level + 1, f"{said}.append({each})")
         spent = f"steps -= len({items}) * {1 + author.nodes - nodes}"
-        author.lines[before:before] = ["    " * level + spent, "    " * level + "if steps < 0: raise Unusual"]
+        is_counted = any(re.search(rf"\b{count}\b", line) for line in author.lines[before:])
+        turns = f"for {count}, {item} in enumerate({items}):" if is_counted else f"for {item} in {items}:"
+        author.lines[before:before] = ["    " * level + each for each in (spent, "if steps < 0: raise Unusual", turns)]
         author.write(level, f"{said} = join({said})")
         if node.bodies[1]:
             author.write(level, f"if not {items}:")
