@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.core.frozen import dataclass
@@ -29,11 +29,13 @@ from notifyctl.dispatch.run import LAST_RECORDS_S, Run
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import Tally
 from notifyctl.dispatch.trailkeeping import TrailKeeper
-from notifyctl.dispatch.watching import Watching
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import rights
 from notifyctl.store.db.tx import Tx
+
+if TYPE_CHECKING:
+    from notifyctl.dispatch.watching import Watching
 
 T = TypeVar("T")
 

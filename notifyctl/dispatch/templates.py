@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from notifyctl.core.model import Message, TemplateRef
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.source import Source
 from notifyctl.dispatch.storethreads import StoreThreads
-from notifyctl.store import template_sources
-from notifyctl.store.templates import VersionKey
+
+if TYPE_CHECKING:
+    from notifyctl.core.template.source import Source
+    from notifyctl.store.templates import VersionKey
 
 KEPT = 500
 """How many versions are kept: they never change."""
@@ -37,6 +39,8 @@ class Templates:
 
     async def read(self, wanted: TemplateRef) -> Source:
         """Return what is rendered. Raises TemplateError where it is gone."""
+        from notifyctl.store import template_sources  # with the first template
+
         key = (wanted.id, wanted.version)
         async with self._turn:  # of many that want it at once, one reads
             if key in self._kept:

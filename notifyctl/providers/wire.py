@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
-from notifyctl.providers.http.client import HttpClient
-from notifyctl.providers.http.dial import Resolve, addresses
 from notifyctl.providers.inflate import BODY_BYTES as BODY_BYTES
 
 if TYPE_CHECKING:
+    from notifyctl.providers.http.client import HttpClient
+    from notifyctl.providers.http.dial import Resolve
     from notifyctl.providers.mailwire import MailWire
 
 
@@ -30,11 +30,12 @@ REACH_SECONDS = 5.0
 class Wire:
     """Pools of connections. Make it in the event loop that uses it; `aclose` it at the end.
 
-    `resolve` says which addresses of a host are dialled, for HTTP.
+    `resolve` says which addresses of a host are dialled, for HTTP; None: all that the system finds.
     """
 
-    def __init__(self, resolve: Resolve = addresses) -> None:
-        self._http = HttpClient(resolve)
+    def __init__(self, resolve: Resolve | None = None) -> None:
+        self._resolve = resolve
+        self._http: HttpClient | None = None
         self._mail: MailWire | None = None
         self._closed = False
 
@@ -49,14 +50,22 @@ class Wire:
             return Failure(FailureKind.UNSENT, "the connections are closed already", Fault.HOST)
         if request.url.startswith("smtp"):
             return await self._mail_wire().send(request, timeout_s)
-        return await self._http.send(request, timeout_s)
+        return await (self._http or self._http_client()).send(request, timeout_s)
 
     async def aclose(self) -> None:
         """Close every connection; requests still under way fail, as AMBIGUOUS where they were written."""
         self._closed = True
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
         if self._mail is not None:
             await self._mail.aclose()
+
+    def _http_client(self) -> HttpClient:
+        from notifyctl.providers.http.client import HttpClient  # with the first request: a run may have none
+        from notifyctl.providers.http.dial import addresses
+
+        self._http = HttpClient(self._resolve or addresses)
+        return self._http
 
     def _mail_wire(self) -> MailWire:
         from notifyctl.providers.mailwire import MailWire  # few have a mail server, and its engine is slow to load

@@ -13,7 +13,7 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
-from notifyctl.store import attachments, contacts, early, metrics
+from notifyctl.store import contacts
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -163,6 +163,8 @@ def remove(tx: Tx, user_id: str) -> RemovedUser:
 
 
 def _remove(tx: Tx, plan: Removal) -> RemovedUser:
+    from notifyctl.store import attachments, early, metrics  # loaded where somebody goes
+
     user, gone = plan.user, _gone(plan)
     changes = {
         "username": [user.username, None],

@@ -40,7 +40,6 @@ from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.dispatch.tally import ProviderTally, Tally
 from notifyctl.dispatch.trailkeeping import SEAL_S, TrailKeeper
 from notifyctl.dispatch.wakeup import hear, prepare_when_busy
-from notifyctl.dispatch.watching import LOOK_S, Watching
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
@@ -49,6 +48,7 @@ from notifyctl.store.queue import parked
 from notifyctl.store.queue.record import AttemptResult, hold, record
 
 if TYPE_CHECKING:
+    from notifyctl.dispatch.watching import Watching
     from notifyctl.providers.hookwire import HookWire
 
 log = logging.getLogger(__name__)
@@ -226,7 +226,11 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
 def _watching(shared: _Shared) -> Watching | None:
     """Return who tells people what begins and ends, where they want it."""
     command = shared.options.on_change
-    return None if command is None else Watching(shared.threads, command, shared.notices.say)
+    if command is None:
+        return None
+    from notifyctl.dispatch.watching import Watching  # loaded where somebody is to be told
+
+    return Watching(shared.threads, command, shared.notices.say)
 
 
 def _later(
@@ -237,6 +241,8 @@ def _later(
     if not run.once:
         looking.append(lambda: regularly(SEAL_S, trail.tend))
     if watching is not None:  # a run with `once` also looks at its end
+        from notifyctl.dispatch.watching import LOOK_S
+
         looking.append(lambda: regularly(LOOK_S, watching.look, at_once=not run.once))
     return looking
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,28 @@ def test_send_imports_what_it_needs(sqlite_cli: Cli, sqlite_url: str) -> None:
     assert {name for name in adapters if any(each.startswith(name) for each in found)} == {
         "notifyctl.providers.sendgrid"
     }
+
+
+UNASKED = {
+    "notifyctl.store.schema.physical", "notifyctl.core.template.source", "notifyctl.store.template_sources",
+    "email_validator", "notifyctl.dispatch.watching", "notifyctl.providers.http.client", "notifyctl.providers.mailwire",
+    "notifyctl.providers.hookwire", "tomllib", "httptools", "phonenumbers", "google", "sqlalchemy.dialects.postgresql",
+    *HEAVY - {"sqlalchemy", "asyncio", "cryptography"},
+}  # fmt: skip
+
+
+def test_a_run_with_nothing_due_imports_no_way_out(sqlite_cli: Cli) -> None:
+    """What sends, renders and tells is loaded with the first notification, template or condition; keys are tried."""
+    keys = {"NOTIFYCTL_ENCRYPTION_KEYS": f"k1:{base64.b64encode(bytes(64)).decode()}"}
+    sets = ("--set", "from=alerts@example.com")
+    sqlite_cli.run("providers", "add", "sendgrid", "--api-key", "-", *sets, input="SG.x", env=keys).ok()
+    assert imported(sqlite_cli, "dispatch", "--once", env=keys) & UNASKED == set()
+
+
+def test_a_list_imports_what_it_needs(sqlite_cli: Cli) -> None:
+    """A read on SQLite."""
+    of_removal = {"notifyctl.store.early", "notifyctl.store.attachments", "notifyctl.store.metrics"}
+    assert imported(sqlite_cli, "users", "list") & (UNASKED | of_removal | {"cryptography", "uvloop"}) == set()
 
 
 @pytest.mark.parametrize("args", [["--help"], ["users", "list"]])
