@@ -66,7 +66,11 @@ MORE = (
     ("dlq", "retry", "--all", "--yes"),
     ("metrics", "rollup"),
     ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--attach", "file.txt"),
+    ("secrets", "encrypt-addresses", "--yes"),
+    ("users", "contacts", "add", "anna", "sms", "+14155552346"),
+    ("users", "contacts", "suppress", "anna", "sms", "+14155552346", "--reason", "r"),
     ("secrets", "rotate"),
+    ("secrets", "decrypt-addresses", "--yes"),
     ("secrets", "status"),
     ("users", "delete", "anna", "--cancel-pending", "--yes"),
 )

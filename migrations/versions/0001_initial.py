@@ -37,6 +37,7 @@ TABLES = (
     "audit_anchors",
     "contact_points",
     "suppressions",
+    "address_lookups",
     "attachments",
     "attachment_pieces",
     "notification_attachments",
@@ -99,6 +100,7 @@ def upgrade() -> None:
     _audit_anchors()
     _contact_points()
     _suppressions()
+    _address_lookups()
     _attachments()
     _attachment_pieces()
     _notification_attachments()
@@ -174,7 +176,7 @@ def _notifications() -> None:
         sa.Column("receipt_due_at", sa.BigInteger),
         sa.Column("fails_over", sa.Boolean, nullable=False, server_default=sa.true()),
         sa.Column("attached_bytes", sa.Integer),
-        sa.Column("sent_to", sa.String(1024)),
+        sa.Column("sent_to", sa.String(1500)),
         sa.Column("parked_at", sa.BigInteger),
         sa.Column("template_id", ID),
         sa.Column("template_version", sa.Integer),
@@ -581,14 +583,15 @@ def _contact_points() -> None:
         sa.Column("id", ID, nullable=False),
         sa.Column("user_id", ID, nullable=False),
         sa.Column("channel", sa.String(20), nullable=False),
-        sa.Column("address", sa.String(1024), nullable=False),
+        sa.Column("address", sa.String(1500), nullable=False),
         sa.Column("folded", sa.String(1024)),
+        sa.Column("folded_before", sa.String(1024)),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
         _foreign_key("contact_points", "user_id", "users.id"),
         _one_of("contact_points", "channel", "email", "sms", "push"),
     )
     op.create_index("idx_contact_user_channel", "contact_points", ["user_id", "channel", "address"], unique=True)
-    op.create_index("idx_contact_address", "contact_points", ["address"])
+    op.create_index("idx_contact_folded", "contact_points", ["folded"])
 
 
 def _suppressions() -> None:
@@ -596,8 +599,9 @@ def _suppressions() -> None:
         "suppressions",
         sa.Column("id", ID, nullable=False),
         sa.Column("channel", sa.String(20), nullable=False),
-        sa.Column("address", sa.String(1024), nullable=False),
-        sa.Column("written", sa.String(1024)),
+        sa.Column("address", sa.String(1500), nullable=False),
+        sa.Column("address_before", sa.String(1024)),
+        sa.Column("written", sa.String(1500)),
         sa.Column("cause", sa.String(20), nullable=False, server_default="operator"),
         sa.Column("group_id", sa.String(64), nullable=False, server_default=sa.text("''")),
         sa.Column("reason", sa.Text, nullable=False),
@@ -609,6 +613,25 @@ def _suppressions() -> None:
     )
     op.create_index("idx_suppression_address", "suppressions", ["channel", "address", "cause", "group_id"], unique=True)
     op.create_index("idx_suppression_created", "suppressions", ["created_at", "id"])
+    before = sa.text("address_before IS NOT NULL")
+    op.create_index(
+        "idx_suppression_before",
+        "suppressions",
+        ["channel", "address_before"],
+        postgresql_where=before,
+        sqlite_where=before,
+    )
+
+
+def _address_lookups() -> None:
+    _create(
+        "address_lookups",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("secret", sa.Text),
+        sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
+    )
+    op.create_index("idx_address_lookup_generation", "address_lookups", ["generation"], unique=True)
 
 
 def _attachments() -> None:

@@ -130,6 +130,8 @@ EXAMPLES = {
     "secrets generate-key": "notifyctl secrets generate-key --save",
     "secrets status": "notifyctl secrets status",
     "secrets rotate": "notifyctl secrets rotate --activate k2",
+    "secrets encrypt-addresses": "notifyctl secrets encrypt-addresses --yes",
+    "secrets decrypt-addresses": "notifyctl secrets decrypt-addresses --yes",
     "sandbox": "notifyctl sandbox --port 8025 --inject twilio=503:0.2",
     "demo": "notifyctl demo",
     "config show": "notifyctl config show --origin",

@@ -17,11 +17,12 @@ from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.scope import OPEN, Scope
 from notifyctl.core.sealing import KEY_BYTES, format_key, no_keys
-from notifyctl.services import rotating
+from notifyctl.services import atrest, rotating
+from notifyctl.services.atrest import Moved
 from notifyctl.services.rotating import KeyUse
 from notifyctl.wiring import keysfile
 
-app = Noun("Encryption keys for the providers' credentials.")
+app = Noun("Encryption keys for credentials and addresses.")
 
 _USES = (
     Field("kid", title="KEY"),
@@ -43,6 +44,14 @@ class _KeyLeaf(TextLeaf):
     """Prints a key and nothing else, also where it is asked for as a secret."""
 
     formats: tuple[str, ...] = ("plain", SECRET)
+
+
+_MOVED = (
+    Field("encrypted", FieldKind.BOOL, "ENCRYPTED"),
+    Field("contact_points", FieldKind.NUMBER, "CONTACT POINTS"),
+    Field("suppressions", FieldKind.NUMBER, "SUPPRESSIONS"),
+    Field("notifications", FieldKind.NUMBER, "NOTIFICATIONS"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +191,11 @@ def _re_encrypt(run: Invocation) -> None:
         raise no_keys()
     kid = next(iter(keyring.keys))
     rotating.require_readers(db, kid, run.out.say)
+    found_anew = atrest.renew(db, keyring, run.out.say)
     done = rotating.reseal(db, keyring, run.out.say)
-    step = _Rotated("re-encrypt", kid, done.resealed, done.changed_meanwhile, len(done.failed))
-    told = f"{done.resealed:,} values sealed anew with key {kid}"
+    resealed = done.resealed + found_anew.contact_points + found_anew.suppressions
+    step = _Rotated("re-encrypt", kid, resealed, done.changed_meanwhile, len(done.failed))
+    told = f"{resealed:,} values sealed anew with key {kid}"
     run.out.record(step, _STEP, id_name="kid", told=told)
     rotating.raise_for(done)
     if others := [each for each in keyring.keys if each != kid]:
@@ -211,3 +222,41 @@ def _forget(run: Invocation, kid: str, *, yes: bool, confirm: str | None) -> Non
     rotating.note(db, "delete", kid)
     told = f"key {kid} is forgotten; bring the file to every host"
     run.out.record(_Rotated("forget", kid), _STEP, id_name="kid", told=told)
+
+
+@app.command("encrypt-addresses", scope=Scope.SECRETS_WRITE, shows=_MOVED)
+def encrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = None) -> None:
+    """Store people's addresses sealed from now on, and those that are there, in batches.
+
+    Of contact points, suppressions, and where notifications went; a keyed hash finds them. While others work; killed,
+    it goes on where it was. The e-mail address of a user itself, and what messages say, stay as they are.
+    """
+    with invocation(ctx) as run:
+        db, keyring = run.system.db, run.system.keyring
+        points, refused = atrest.counts(db)
+        run.confirm(
+            f"Encrypt the addresses of {points:,} contact points and {refused:,} suppressions? Each host needs the"
+            " encryption keys then.",
+            yes=yes,
+            confirm=confirm,
+        )
+        done = atrest.encrypt(db, keyring, run.out.say)
+        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are encrypted: {_moved(done)}")
+        run.out.say("what was in clear may be in free pages and in backups yet: VACUUM (FULL), and replace backups")
+
+
+@app.command("decrypt-addresses", scope=Scope.SECRETS_WRITE, shows=_MOVED)
+def decrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = None) -> None:
+    """Store people's addresses in clear again, in batches; killed, it goes on where it was."""
+    with invocation(ctx) as run:
+        db, keyring = run.system.db, run.system.keyring
+        run.confirm("Store all addresses in clear again?", yes=yes, confirm=confirm)
+        done = atrest.decrypt(db, keyring, run.out.say)
+        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are in clear: {_moved(done)}")
+
+
+def _moved(done: Moved) -> str:
+    return (
+        f"{done.contact_points:,} contact points, {done.suppressions:,} suppressions and {done.notifications:,}"
+        " notifications written anew"
+    )

@@ -28,6 +28,7 @@ _SURELY_SHORT = 60
 _FOR_THE_EYE = re.compile(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
 _ENDING = re.compile(r"[\s.]+\Z")  # blanks and dots, in whatever order they stand there
+_OURS = re.compile(r"v1\.[a-z0-9]{1,6}\.|#[0-9]+\.")  # what is sealed (`core.sealing`), and what finds it
 _DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 
 
@@ -117,6 +118,10 @@ def push_token(address: str) -> str:
     if len(text) > TOKEN_MAX:
         raise UsageError(f"the push token has {len(text)} characters, at most {TOKEN_MAX} are stored")
     _refuse_outline(text)
+    if _OURS.match(text):
+        raise UsageError(
+            "the push token begins as what notifyctl seals and hashes does", "no service gives out such a one"
+        )
     if not text.isprintable() or any(char.isspace() for char in text):
         raise UsageError("the push token has a blank or a control character in it")
     return text

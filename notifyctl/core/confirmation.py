@@ -32,7 +32,7 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
         if row.provider != provider or (row.leased_until or 0) > now:
             return None
         past = with_lost(
-            row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now, row.own
+            row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now, row.noted
         )
         return confirmed(row, arrival, provider, past, row.last_attempted, now)
     kind = _KINDS.get(row.status)

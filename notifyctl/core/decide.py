@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from notifyctl.core import history
+from notifyctl.core import atrest, history
 from notifyctl.core.backoff import backoff_ms, growing_ms
 from notifyctl.core.change import Bury, Change, Retry, Sent
 from notifyctl.core.mailbox import bare_address
@@ -41,6 +42,8 @@ def decide(
 
     `others_go`: the sender that is configured reaches others, so that a refusal of it is about this message.
     """
+    if attempt.claim.veiled:
+        outcome = _veiled(outcome, attempt.claim.message.to or "")
     if outcome.kind is Kind.ACCEPTED:
         return _sent(attempt, outcome)
     if outcome.kind in (Kind.PERMANENT, Kind.RECIPIENT):
@@ -54,6 +57,21 @@ def decide(
     if others_go and outcome.is_doubtful and outcome.blames is not Blame.TARGET:
         return _bury(attempt, outcome, outcome.category)
     return _tried(attempt, outcome, chance, on_unknown)
+
+
+def _veiled(outcome: Outcome, address: str) -> Outcome:
+    """Return the outcome without the address in what the provider said: it is sealed where it is stored."""
+
+    def without(text: str) -> str:
+        return atrest.without(address, text)
+
+    return replace(
+        outcome,
+        message=without(outcome.message),
+        code=outcome.code and without(outcome.code),
+        response=outcome.response and without(outcome.response),
+        refusals=tuple(replace(each, reason=without(each.reason)) for each in outcome.refusals),
+    )
 
 
 def _tried(attempt: Attempt, outcome: Outcome, chance: float, on_unknown: OnUnknown) -> Change:
@@ -141,7 +159,8 @@ def _short(text: str | None, limit: int) -> str | None:
 def entry_of(attempt: Attempt, outcome: Outcome, wait_ms: int | None) -> dict[str, Any]:
     """Return the attempt as `retry_history` keeps it."""
     claim = attempt.claim
-    return _entry(claim.attempt, claim.provider, attempt.began_at, attempt.ended_at, outcome, wait_ms, claim.message.to)
+    address = None if claim.veiled else claim.message.to
+    return _entry(claim.attempt, claim.provider, attempt.began_at, attempt.ended_at, outcome, wait_ms, address)
 
 
 def entry_of_lost(

@@ -37,7 +37,7 @@ def append(history: str | None, entry: dict[str, Any]) -> str:
         }
     else:
         entries.append(entry)
-    return _written(_kept(entries))
+    return written(_kept(entries))
 
 
 def plain(history: str | None) -> str:
@@ -76,7 +76,8 @@ def _kept(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*kept, last]
 
 
-def _written(entries: list[dict[str, Any]]) -> str:
+def written(entries: list[dict[str, Any]]) -> str:
+    """Return entries as they are stored."""
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False)
     # Half a surrogate pair, which somebody else stored, is no character: only escaped can it be written again.
     return json.dumps(entries, separators=(",", ":")) if _HALF.search(text) else text

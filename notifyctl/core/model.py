@@ -114,6 +114,7 @@ class Claim(NamedTuple):
     `watched`: the provider failed within the current window, and what does not fail is counted too. `polled`: the
     provider is asked later what became of it. `weight`: how many bytes it has with its files, where those are many.
     `counted`: the claim counted it for its user's cap, which is taken back unless it may have gone out.
+    `veiled`: the address is sealed where it is stored, and is written down nowhere else.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Claim(NamedTuple):
     polled: bool = False
     weight: int = 0
     counted: bool = False
+    veiled: bool = False
 
 
 def metric_at(created_at: int, send_at: int | None) -> int:

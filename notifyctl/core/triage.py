@@ -37,7 +37,8 @@ class Due(NamedTuple):
     not be written to. `weight` is how many bytes it has with its files, where those are many, `language` the user's.
     `counted_at` is when it was counted for its user's cap; `standing` what is stored of the user for it, where it has a
     category, or the user a wish or a limit; `template_held`: its template is disabled, `batch_held`: its batch is
-    paused. Times are milliseconds since the epoch. A tuple: one is made of every row.
+    paused; `keyed`: addresses are sealed here, or were until now. Times are milliseconds since the epoch. A tuple: one
+    is made of every row.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Due(NamedTuple):
     template_held: bool | None = None
     batch_id: str | None = None
     batch_held: bool | None = None
+    keyed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Counts:
 class Addressee:
     """A notification that receipts are about. `own` is its recipient, `copies` are cc and bcc, folded.
 
+    `veiled`: the recipient's address is sealed where it is stored, and is written down nowhere else.
     Times are milliseconds since the epoch.
     """
 
@@ -59,6 +60,12 @@ class Addressee:
     last_attempted: int | None = None
     retry_history: str | None = None
     group: str = ""
+    veiled: bool = False
+
+    @property
+    def noted(self) -> str | None:
+        """The recipient as attempts note it."""
+        return None if self.veiled else self.own
 
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""

@@ -86,11 +86,18 @@ def ensure(db: Database, ref: str, channel: Channel, address: str) -> AddedConta
 
 
 def remove(db: Database, ref: str, channel: Channel, address: str) -> ContactPoint:
-    """Remove an address from a user and return it; its suppression stays. Raises NotFound, Conflict for the own one."""
-    normal = normalised(channel, address)
+    """Remove an address from a user and return it; its suppression stays. Raises NotFound, Conflict for the own one.
+
+    One that is sealed and does not open is meant by its id.
+    """
 
     def work(tx: Tx) -> ContactPoint:
         user = users.lock(tx, users.find(tx, ref).id)
+        damaged = next((each for each in contacts.listed(tx, user) if each.id == address.strip()), None)
+        if damaged is not None and contacts.remove_damaged(tx, user.id, channel, damaged.id or ""):
+            _tell_removed(tx, [ContactRow(damaged.id or "", user.id, channel.value, damaged.address)])
+            return replace(damaged, used=False)
+        normal = normalised(channel, address)
         found = [point for point in contacts.listed(tx, user) if _is(point, channel, normal)]
         row_id = contacts.remove(tx, user.id, channel, normal)
         if row_id is None or not found:

@@ -158,7 +158,7 @@ def select_cancelled(db: Database, query: NotificationQuery) -> Selection:
     n = notifications.c
     mine = [n.status == Status.CANCELLED.value, n.error_message == operate.BY_OPERATOR]
     with db.read() as tx:
-        return _cancelled(tx, [*store.conditions(asked.filter, asked.now), *mine])
+        return _cancelled(tx, [*store.conditions(tx, asked.filter, asked.now), *mine])
 
 
 def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
@@ -300,8 +300,8 @@ def _resolved(tx: Tx, texts: Sequence[str]) -> dict[str, str | NotifyctlError]:
 
 def _select(db: Database, query: NotificationQuery, *, ended: bool) -> Selection:
     asked = ask(db, query)
-    narrowed = [*store.conditions(asked.filter, asked.now), ~PENDING if ended else PENDING]
     with db.read() as tx:
+        narrowed = [*store.conditions(tx, asked.filter, asked.now), ~PENDING if ended else PENDING]
         found = selections.of_notifications(tx, narrowed, state_expression(asked.now))
     return bulk.selection(found, "state")
 

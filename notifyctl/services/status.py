@@ -18,7 +18,7 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.providers import registry
 from notifyctl.providers.unseal import open_credentials
-from notifyctl.services import auditing, bursts, credentials, keywatch, presence, receivers
+from notifyctl.services import atrest, auditing, bursts, credentials, keywatch, presence, receivers
 from notifyctl.services.presence import Problem
 from notifyctl.services.receivers import ReceiversLately
 from notifyctl.store import conditions, providers
@@ -124,7 +124,7 @@ def _read(
     now, alive, waiting, letters = tx.now, store.alive(tx), store.waiting(tx), store.dead_letters(tx)
     configs = sorted(providers.listed(tx), key=lambda config: (-config.priority, config.provider_name))
     day, hour = store.last_day(tx), store.last_hour(tx)
-    noted = [*bursts.problems(tx), *auditing.problems(tx, anchors), *keywatch.problems(tx)]
+    noted = [*bursts.problems(tx), *auditing.problems(tx, anchors), *keywatch.problems(tx), *atrest.problems(tx)]
     vanished, after, told = store.vanished(tx), store.afterwards(tx), receivers.lately(tx)
     lines = _lines(configs, hour, waiting, urls, now)
     pending = {state: _in_state(waiting, state) for state in WAITING}

@@ -4,18 +4,19 @@ The newest contact point of the channel that is not suppressed; for e-mail the u
 contact points. When all are suppressed one of them is returned all the same, so that the gate can say why.
 
 Addresses are compared folded (`core.address.fold`). A database folds only plain ASCII: others have their folded form
-stored beside them, or are looked up by themselves (`suppressions.reasons`).
+stored beside them, or are looked up by themselves (`suppressions.reasons`). So are all where addresses are sealed
+(`are_sealed`): what is stored beside a contact point, and with a suppression, is a hash then.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Integer, ScalarSelect, and_, case, exists, func, literal_column, or_, select
 
 from notifyctl.core.model import Channel
 from notifyctl.store.db.functions import folded
-from notifyctl.store.schema.tables import contact_points, suppressions
+from notifyctl.store.schema.tables import address_lookups, contact_points, suppressions
 
 
 def best_address(
@@ -39,9 +40,22 @@ def reason_of(channel: ColumnElement[str], address: ColumnElement[str]) -> Scala
     return of_it.order_by(s.created_at, s.id).limit(1).scalar_subquery()
 
 
+def are_sealed() -> ScalarSelect[Any]:
+    """Return 1 where addresses are sealed, or were until now; else NULL. Of a statement it is found once."""
+    return select(literal_column("1", Integer)).select_from(address_lookups).limit(1).scalar_subquery()
+
+
 def _newest(user_id: ColumnElement[str], channel: ColumnElement[str], *, suppressed: bool) -> ScalarSelect[Any]:
     point = contact_points.alias()
-    dead = exists().where(suppresses(point.c.channel, func.coalesce(point.c.folded, folded(point.c.address))))
+    p, s = point.c, suppressions.c
+    found_by = func.coalesce(p.folded, folded(p.address))
+    # Of two rows one may be written anew already: then they meet in the way before.
+    moved = (s.channel == p.channel, s.address_before == found_by, s.group_id == "", s.lifted_at.is_(None))
+    dead = or_(
+        exists().where(suppresses(p.channel, found_by)),
+        and_(p.folded_before.is_not(None), exists().where(suppresses(p.channel, p.folded_before))),
+        exists().where(*moved),
+    )
     return (
         select(point.c.address)
         .where(point.c.user_id == user_id, point.c.channel == channel, dead if suppressed else ~dead)

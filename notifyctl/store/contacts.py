@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, String, and_, delete, insert, literal, literal_column, null, select
 
-from notifyctl.core.address import fold
+from notifyctl.core.atrest import AddressLookups
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import key
-from notifyctl.store import suppressions
+from notifyctl.store import lookups, suppressions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
@@ -55,7 +55,11 @@ def listed(tx: Tx, user: User) -> list[ContactPoint]:
 
 def add(tx: Tx, user: User, row_id: str, channel: Channel, address: str) -> bool:
     """Add an address; return False when the user has it already."""
-    statement = tx.dialect.insert(contact_points).values(_row(tx, ContactRow(row_id, user.id, channel.value, address)))
+    known = lookups.to_write(tx)
+    if tx.execute(select(contact_points.c.id).where(_theirs(tx, known, user.id, channel, address))).first() is not None:
+        return False
+    new = ContactRow(row_id, user.id, channel.value, address)
+    statement = tx.dialect.insert(contact_points).values(_row(tx, known, new))
     return tx.execute(statement.on_conflict_do_nothing().returning(contact_points.c.id)).first() is not None
 
 
@@ -72,20 +76,21 @@ def of_users(tx: Tx, user_ids: Iterable[str]) -> list[ContactRow]:
     """Return all addresses that were added to these users."""
     c = contact_points.c
     found = select(c.id, c.user_id, c.channel, c.address).where(tx.dialect.is_any(c.user_id, list(user_ids)))
-    return [ContactRow(*row) for row in tx.execute(found)]
+    return _opened(tx, found)
 
 
 def by_ids(tx: Tx, ids: Iterable[str]) -> list[ContactRow]:
     """Return the added addresses with these ids."""
     c = contact_points.c
     found = select(c.id, c.user_id, c.channel, c.address).where(tx.dialect.is_any(c.id, list(ids)))
-    return [ContactRow(*row) for row in tx.execute(found)]
+    return _opened(tx, found)
 
 
 def add_all(tx: Tx, new: Sequence[ContactRow]) -> None:
     """Add addresses. Raises IntegrityError where one is there."""
     if new:
-        tx.execute(insert(contact_points), [_row(tx, each) for each in new])
+        known = lookups.to_write(tx)
+        tx.execute(insert(contact_points), [_row(tx, known, each) for each in new])
 
 
 def remove_all(tx: Tx, ids: Sequence[str]) -> None:
@@ -95,15 +100,35 @@ def remove_all(tx: Tx, ids: Sequence[str]) -> None:
 
 def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
     """Remove an address and return its id; None when the user had no such one. A suppression of it stays."""
+    theirs = _theirs(tx, lookups.to_write(tx), user_id, channel, address)
+    return tx.execute(delete(contact_points).where(theirs).returning(contact_points.c.id)).scalar()
+
+
+def remove_damaged(tx: Tx, user_id: str, channel: Channel, row_id: str) -> bool:
+    """Remove the contact point with that id, whose address does not open; return whether there is such a one."""
     c = contact_points.c
-    theirs = and_(c.user_id == user_id, c.channel == channel.value, c.address == address)
-    return tx.execute(delete(contact_points).where(theirs).returning(c.id)).scalar()
+    same = (c.id == row_id, c.user_id == user_id, c.channel == channel.value)
+    address = tx.execute(select(c.address).where(*same)).scalar()
+    if address is None or lookups.shown(tx, user_id, channel.value, address) != lookups.CLOSED:
+        return False
+    tx.execute(delete(contact_points).where(*same))
+    return True
 
 
-def _row(tx: Tx, new: ContactRow) -> dict[str, Any]:
-    channel = Channel(new.channel)
-    is_plain = new.address.isascii() and channel is Channel.EMAIL
-    return {**new._asdict(), "folded": None if is_plain else fold(channel, new.address), "created_at": tx.now}
+def _theirs(tx: Tx, known: AddressLookups, user_id: str, channel: Channel, address: str) -> ColumnElement[bool]:
+    c, forms = contact_points.c, lookups.forms(tx, known, user_id, channel.value, address)
+    return and_(c.user_id == user_id, c.channel == channel.value, c.address.in_(forms))
+
+
+def _row(tx: Tx, known: AddressLookups, new: ContactRow) -> dict[str, Any]:
+    stored = lookups.stored(tx, known, new.user_id, new.channel, new.address)
+    found_by = lookups.folded(known, Channel(new.channel), new.address)
+    return {**new._asdict(), "address": stored, **found_by, "created_at": tx.now}
+
+
+def _opened(tx: Tx, statement: Select[Any]) -> list[ContactRow]:
+    rows = (ContactRow(*row) for row in tx.execute(statement))
+    return [row._replace(address=lookups.shown(tx, row.user_id, row.channel, row.address)) for row in rows]
 
 
 def _added(user: User) -> Select[Any]:
@@ -141,18 +166,18 @@ def _facts(
 
 
 def _of(tx: Tx, user: User, statement: Select[Any]) -> list[ContactPoint]:
-    found = list(tx.execute(statement))
-    holding = suppressions.holding(tx, [key(Channel(row.channel), row.address) for row in found])
-    return [_point(user, row, holding.get(key(Channel(row.channel), row.address))) for row in found]
+    found = [(row, lookups.shown(tx, user.id, row.channel, row.address)) for row in tx.execute(statement)]
+    holding = suppressions.holding(tx, [key(Channel(row.channel), address) for row, address in found])
+    return [_point(user, row, address, holding.get(key(Channel(row.channel), address))) for row, address in found]
 
 
-def _point(user: User, row: Any, suppression: Suppression | None) -> ContactPoint:
+def _point(user: User, row: Any, address: str, suppression: Suppression | None) -> ContactPoint:
     return ContactPoint(
         id=row.id,
         user_id=user.id,
         username=user.username,
         channel=row.channel,
-        address=row.address,
+        address=address,
         source=row.source,
         used=bool(row.best) and suppression is None,
         suppressed=suppression is not None,

@@ -28,8 +28,8 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.notification import Notification
 from notifyctl.core.suppression import key
+from notifyctl.store import lookups, suppressions
 from notifyctl.store import notifications as notifications_of
-from notifyctl.store import suppressions
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.functions import octets
@@ -167,18 +167,19 @@ def suppressed(tx: Tx, targets: Iterable[Target]) -> list[SuppressedAddress]:
     asked = tx.dialect.rowset("asked", {"user_id": ID, "channel": String(20), "address": String(1024)}, rows)
     goes_to = func.coalesce(asked.c.address, best_address(asked.c.user_id, asked.c.channel, users.c.email))
     found = (
-        select(users.c.username, asked.c.channel, goes_to.label("address"))
+        select(users.c.username, asked.c.channel, goes_to.label("address"), users.c.id.label("user_id"))
         .join_from(asked, users, users.c.id == asked.c.user_id)
         .subquery("found")
     )
     f = found.c
-    statement = select(f.username, f.channel, f.address).where(f.address.is_not(None)).distinct()
-    those = list(tx.execute(statement.order_by(f.username, f.channel, f.address)))
-    holding = suppressions.holding(tx, [key(Channel(row.channel), row.address) for row in those])
+    statement = select(f.username, f.channel, f.address, f.user_id).where(f.address.is_not(None)).distinct()
+    found_at = tx.execute(statement).all()
+    those = sorted({(row[0], row[1], lookups.shown(tx, row.user_id, row.channel, row.address)) for row in found_at})
+    holding = suppressions.holding(tx, [key(Channel(channel), address) for _, channel, address in those])
     return [
-        SuppressedAddress(*row, why.reason)
-        for row in those
-        if (why := holding.get(key(Channel(row.channel), row.address))) is not None
+        SuppressedAddress(name, channel, address, why.reason)
+        for name, channel, address in those
+        if (why := holding.get(key(Channel(channel), address))) is not None
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -29,6 +29,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Status, metric_at
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.submission import New
+from notifyctl.store import lookups
 from notifyctl.store.db.functions import octets
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
@@ -111,7 +112,7 @@ class LockedNotification:
 def get(tx: Tx, ids: Sequence[str]) -> dict[str, Notification]:
     """Return the notifications with these ids, by id; those that do not exist are left out."""
     found = tx.execute(_select(tx.now).where(tx.dialect.is_any(n.id, ids)))
-    return {row.id: Notification(*row) for row in found}
+    return {row.id: _opened(tx, row) for row in found}
 
 
 def begun(row: New, username: str, *, held: bool, template: str | None = None) -> Notification:
@@ -135,15 +136,15 @@ def page(tx: Tx, wanted: NotificationFilter, after: Cursor | None, limit: int) -
     """Return at most `limit` of those wanted after the cursor, newest first; without payloads, which may be large."""
     # The cursor comes before the conditions: SQLite begins at the first upper bound that it meets.
     listed = _select(tx.now, _LISTED)
-    statement = newest_first(listed, _created_at(wanted), n.id, after, limit).where(*conditions(wanted, tx.now))
+    statement = newest_first(listed, _created_at(wanted), n.id, after, limit).where(*conditions(tx, wanted, tx.now))
     if not _is_in_order(wanted):
         statement = _newest_of_each_status(statement, limit)
-    return [Notification(*row) for row in tx.execute(statement)]
+    return [_opened(tx, row) for row in tx.execute(statement)]
 
 
 def stream(tx: Tx, wanted: NotificationFilter) -> RowStream[Notification]:
     """Yield all of those wanted, newest first, with their payloads."""
-    ordered = select(n.id, octets(n.payload)).where(*conditions(wanted, tx.now))
+    ordered = select(n.id, octets(n.payload)).where(*conditions(tx, wanted, tx.now))
     return streamed(tx, ordered.order_by(n.created_at.desc(), n.id.desc()), partial(_in_order, tx))
 
 
@@ -154,7 +155,9 @@ def _in_order(tx: Tx, ids: Sequence[str]) -> Iterator[Notification]:
 
 def count(tx: Tx, wanted: NotificationFilter) -> int:
     """Return how many match."""
-    return tx.execute(select(func.count()).select_from(notifications).where(*conditions(wanted, tx.now))).scalar_one()
+    return tx.execute(
+        select(func.count()).select_from(notifications).where(*conditions(tx, wanted, tx.now))
+    ).scalar_one()
 
 
 def any_of_provider(tx: Tx, provider: str) -> bool:
@@ -162,7 +165,7 @@ def any_of_provider(tx: Tx, provider: str) -> bool:
     return bool(tx.execute(select(exists().where(n.provider == provider))).scalar())
 
 
-def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]]:
+def conditions(tx: Tx, wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]]:
     """Return the filter as conditions on `notifications`."""
     found: list[ColumnElement[bool]] = []
     if wanted.status is not None:
@@ -188,7 +191,7 @@ def conditions(wanted: NotificationFilter, now: int) -> list[ColumnElement[bool]
     if wanted.stuck_ms is not None:
         found.append(stuck(now, wanted.stuck_ms))
     if wanted.address is not None:
-        found.append(_went_to(wanted.address))
+        found.append(_went_to(wanted.address, lookups.sealed(tx, wanted.address)))
     if wanted.contains is not None:
         found.append(_mentions(wanted.contains))
     return found
@@ -209,10 +212,20 @@ def lock(tx: Tx, ids: Sequence[str]) -> dict[str, LockedNotification]:
     """Return those that exist, by id, locked until the transaction ends."""
     columns = [_SENT_TO if field.name == "sent_to" else n[field.name] for field in fields(LockedNotification)]
     statement = select(*columns).where(tx.dialect.is_any(n.id, ids)).order_by(n.id)
-    return {row.id: LockedNotification(*row) for row in tx.execute(tx.dialect.lock_row(statement))}
+    found = (LockedNotification(*row) for row in tx.execute(tx.dialect.lock_row(statement)))
+    # It is only noted with an attempt that was lost, where nothing stands that is sealed elsewhere.
+    return {row.id: replace(row, sent_to=None) if lookups.is_sealed(row.sent_to) else row for row in found}
 
 
 # Helpers
+
+
+def _opened(tx: Tx, row: Sequence[Any]) -> Notification:
+    found = Notification(*row)
+    if not lookups.is_sealed(found.sent_to):
+        return found
+    return replace(found, sent_to=lookups.shown(tx, found.user_id, found.message_type, found.sent_to or ""))
+
 
 _FIELD_NAMES = sorted({f'"{name}":' for names in FIELDS.values() for name in names})
 _DUE = case((PENDING, n.due_at)).label("due_at")
@@ -266,8 +279,11 @@ def _created_at(wanted: NotificationFilter) -> ColumnElement[int]:
     return cast(n.created_at, BigInteger) if few else n.created_at
 
 
-def _went_to(address: str) -> ColumnElement[bool]:
-    """Return whether it went there, or names the address itself; not whether somebody has it today."""
+def _went_to(address: str, sealed: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether it went there, or names the address itself; not whether somebody has it today.
+
+    `sealed` is as what the address is stored of those who have it, where addresses are sealed.
+    """
     is_mail = "@" in address  # no mail server tells cases apart
     fold: Callable[[ColumnElement[str]], ColumnElement[str]] = func.lower if is_mail else _as_it_is
     address = address.lower() if is_mail else address
@@ -275,7 +291,8 @@ def _went_to(address: str) -> ColumnElement[bool]:
     named = (
         and_(n.message_type == channel.value, _says(payload, ADDRESS_FIELD[channel], address)) for channel in Channel
     )
-    last = and_(~_names_somebody(), sent_to == address, n.attempt_count > 0)
+    same = or_(sent_to == address, n.sent_to.in_(sealed)) if sealed else sent_to == address
+    last = and_(~_names_somebody(), same, n.attempt_count > 0)
     return or_(*named, last, _says(history, "address", address), _copied_to(payload, address))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Integer, literal_column, select
 
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
+from notifyctl.store import lookups
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import contact_points, users
 from notifyctl.store.streams import RowStream, streamed
@@ -46,7 +47,7 @@ def _reachable(tx: Tx, ids: Sequence[str]) -> Iterator[Reachable]:
     c, u, points = contact_points.c, users.c, defaultdict[tuple[str, str], list[str]](list)
     theirs = select(c.user_id, c.channel, c.address).where(tx.dialect.is_any(c.user_id, ids))
     for user_id, channel, address in tx.execute(theirs.order_by(c.created_at.desc(), c.id.desc())):
-        points[user_id, channel].append(address)
+        points[user_id, channel].append(lookups.shown(tx, user_id, channel, address))
     asked = select(u.id, u.username, u.email, u.language, u.created_at, u.updated_at)
     found = {row.id: row for row in tx.execute(asked.where(tx.dialect.is_any(u.id, ids)))}
     for id_ in ids:

@@ -19,7 +19,7 @@ from notifyctl.core.model import Channel, metric_at
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt
 from notifyctl.core.suppression import key, shown
 from notifyctl.core.weigh import Addressee, Counts, Weighed, reason_to_pause, weigh
-from notifyctl.store import early, providers
+from notifyctl.store import early, lookups, providers
 from notifyctl.store.addresses import best_address
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.early import EarlyReceipt
@@ -170,12 +170,13 @@ def _rows(tx: Tx, ids: Sequence[str]) -> dict[str, Addressee]:
     own = {row[0]: row[1] for row in tx.execute(contacts)}
     # In the order of their ids: two that write the same ones wait for each other one way only.
     statement = select(notifications).where(of_them).order_by(n.id)
-    return {row.id: _row(row, own.get(row.id)) for row in tx.execute(tx.dialect.lock_row(statement))}
+    return {row.id: _row(tx, row, own.get(row.id)) for row in tx.execute(tx.dialect.lock_row(statement))}
 
 
-def _row(row: Any, contact: str | None) -> Addressee:
+def _row(tx: Tx, row: Any, contact: str | None) -> Addressee:
     channel = Channel(row.message_type)
     content: Mapping[str, Any] = stored(row.payload, {})
+    named, went_to = own_address(channel, content), row.sent_to or contact
     return Addressee(
         id=row.id,
         lease_id=row.lease_id,
@@ -186,7 +187,8 @@ def _row(row: Any, contact: str | None) -> Addressee:
         metric_at=metric_at(row.created_at, row.send_at),
         known=DeliveryState(row.delivered_at, row.bounced_at, row.receipt),
         receipt_due_at=row.receipt_due_at,
-        own=own_address(channel, content) or row.sent_to or contact,
+        own=named or lookups.opened_or_none(tx, row.user_id, channel.value, went_to),
+        veiled=named is None and lookups.is_sealed(went_to),
         copies=frozenset(_copies(content)) if channel is Channel.EMAIL else frozenset(),
         group=group(content),
         leased_until=row.leased_until,

@@ -11,6 +11,7 @@ from notifyctl.store.db.tx import Tx
 _TOLD = 3
 
 DISPATCHING = {
+    "address_lookups": ("SELECT",),
     "adopted_policy": ("SELECT", "INSERT", "UPDATE"),
     "alembic_version": ("SELECT",),
     "attachment_pieces": ("SELECT",),
@@ -56,6 +57,7 @@ NOTING = {"api_keys": ("last_used_at",)}
 """What a dispatcher that acts for an API key needs besides: to look at it, to change that column, to note a refusal."""
 
 OPERATING = {
+    "address_lookups": _ALL,
     "adopted_policy": ("SELECT",),
     "alembic_version": ("SELECT",),
     "api_keys": _ALL,
@@ -96,6 +98,7 @@ OPERATING = {
 """What an operator's commands do with each table, but for migrating and dispatching."""
 
 READING = {
+    "address_lookups": ("id", "generation", "created_at"),
     "adopted_policy": ("id", "digest", "adopted_at", "woken_to"),
     "alembic_version": ("version_num",),
     "api_keys": ("id", "user_id", "scopes", "is_active", "expires_at", "last_used_at", "created_at"),

@@ -23,6 +23,7 @@ class SealedValue:
 
     of: SealedColumn
     row_id: str
+    bound_to: str
     stored: str
     label: str = ""
 
@@ -36,7 +37,7 @@ class SealedValue:
     @property
     def place(self) -> Place:
         """What it is bound to."""
-        return self.of.place(self.row_id)
+        return self.of.place(self.bound_to)
 
     def holding(self, sealed: str) -> str:
         """Return what the column holds with another sealed value, everything else as it is written there."""
@@ -51,8 +52,9 @@ def counts(tx: Tx, of: SealedColumn) -> dict[str | None, int]:
             kid = kid_of(value.sealed)
             found[kid] = found.get(kid, 0) + 1
         return found
-    each = select(_kid(of.column).label("kid")).where(of.column.is_not(None)).subquery()
-    rows = tx.execute(select(each.c.kid, func.count()).group_by(each.c.kid))
+    each = select(sealing_kid(of.column).label("kid")).where(of.column.is_not(None)).subquery()
+    counted = select(each.c.kid, func.count()).group_by(each.c.kid)
+    rows = tx.execute(counted.where(each.c.kid.is_not(None)) if of.may_be_clear else counted)
     return {row[0]: row[1] for row in rows}
 
 
@@ -61,10 +63,11 @@ def portion(tx: Tx, of: SealedColumn, other_than: Collection[str], after: str, l
     if of.member is not None:
         found = [each for each in _members(tx, of) if each.row_id > after and kid_of(each.sealed) not in other_than]
         return sorted(found, key=lambda each: each.row_id)[:limit]
-    id_, kid_column = of.table.c.id, _kid(of.column)
+    id_, kid_column = of.table.c.id, sealing_kid(of.column)
+    is_one = kid_column.is_not(None) if of.may_be_clear else of.column.is_not(None)
     statement = (
-        select(id_, of.column, of.known_by)
-        .where(of.column.is_not(None), kid_column.not_in(other_than), id_ > after)
+        select(id_, of.bound_to, of.column, of.known_by)
+        .where(is_one, kid_column.not_in(other_than), id_ > after)
         .order_by(id_)
         .limit(limit)
     )
@@ -89,15 +92,15 @@ def exchange(tx: Tx, changes: Sequence[tuple[SealedValue, str]]) -> int:
 
 def _members(tx: Tx, of: SealedColumn) -> list[SealedValue]:
     """Return the values that stand in JSON objects; of such columns there are few rows."""
-    rows = tx.execute(select(of.table.c.id, of.column, of.known_by).where(of.column.is_not(None)))
-    return [SealedValue(of, *row) for row in rows if isinstance(_object(row[1]).get(of.member or ""), str)]
+    rows = tx.execute(select(of.table.c.id, of.bound_to, of.column, of.known_by).where(of.column.is_not(None)))
+    return [SealedValue(of, *row) for row in rows if isinstance(_object(row[2]).get(of.member or ""), str)]
 
 
 def _object(text: str) -> dict[str, Any]:
     return parsed(text, {})
 
 
-def _kid(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def sealing_kid(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the id of the key that sealed a value."""
     begins, rest = func.substr(column, 1, len(_BEGINNING)), len(_BEGINNING) + 1
     ends = [

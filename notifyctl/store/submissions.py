@@ -9,6 +9,7 @@ from sqlalchemy import CTE, FromClause, Integer, Select, String, Text, and_, bin
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core import content
+from notifyctl.core.atrest import PLAIN, AddressLookups
 from notifyctl.core.audience import message, own_address
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.gate import Person
@@ -17,9 +18,9 @@ from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.submission import Draft, Former, Recipient, SubmissionFacts
 from notifyctl.core.suppression import AddressKey, asked, asks_none
 from notifyctl.core.wording import Template
-from notifyctl.store import categories, ids, providers, standings, suppressions, templates
+from notifyctl.store import categories, ids, lookups, providers, standings, suppressions, templates
 from notifyctl.store import users as people
-from notifyctl.store.addresses import best_address, reason_of
+from notifyctl.store.addresses import are_sealed, best_address, reason_of
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.functions import folded
 from notifyctl.store.db.hot import Hot
@@ -35,7 +36,7 @@ def known(
     tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED, *, likely_new: bool = False
 ) -> list[SubmissionFacts]:
     """Return what is known of each draft, in their order; of what is `likely_new` earlier submissions are not."""
-    recipients = _recipients(tx, drafts)
+    recipients, found_by = _recipients(tx, drafts)
     keys = [None if likely_new else _key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
     before = formers(tx, [key for key in keys if key is not None])
     configs = providers.by_preference(tx)
@@ -45,8 +46,9 @@ def known(
     groups = categories.groups(tx, [name for name in meant if name is not None])
     about = [name if name is None or name in groups else categories.missing(name) for name in meant]
     of_groups = [groups.get(name or "", "") for name in meant]
-    wanted = [each for row in zip(drafts, recipients, of_groups, strict=True) for each in _further(*row)]
-    suppressed = suppressions.reasons(tx, wanted)
+    rows = zip(drafts, recipients, of_groups, strict=True)
+    wanted = [each for row in rows for each in _further(*row, among_plain=found_by.are_plain)]
+    suppressed = suppressions.reasons(tx, wanted, found_by)
     persons = _persons(tx, list(zip(drafts, recipients, about, strict=True)), policy)
     return [
         SubmissionFacts(
@@ -124,9 +126,11 @@ def _by_id(tx: Tx, ref: str) -> Template | NotifyctlError:
 
 
 class _Found(NamedTuple):
-    """A user that the draft `place` may mean."""
+    """A user that the draft `place` may mean, on its channel; `keyed`: addresses are sealed here, or were until now."""
 
     place: int
+    channel: str
+    keyed: int | None
     recipient: Recipient
 
 
@@ -134,29 +138,42 @@ def _key(draft: Draft, who: Recipient | NotifyctlError) -> str | None:
     return content.idempotency_key(who.id, draft.key) if isinstance(who, Recipient) else None
 
 
-def _further(draft: Draft, who: Recipient | NotifyctlError, group: str) -> list[AddressKey]:
-    """Return which addresses of a draft are still to be looked up; `group` is its category's group of mails."""
-    if not isinstance(who, Recipient) or (not group and asks_none(draft.payload, who.address)):
+def _further(draft: Draft, who: Recipient | NotifyctlError, group: str, *, among_plain: bool) -> list[AddressKey]:
+    """Return which addresses of a draft are still to be looked up; `group` is its category's group of mails.
+
+    `among_plain`: addresses are not sealed, and the user's own was looked up.
+    """
+    if not isinstance(who, Recipient) or (among_plain and not group and asks_none(draft.payload, who.address)):
         return []
     to = message("", draft.channel, draft.payload, who.address)
-    return asked(to._replace(group=group) if group else to, who.address)
+    return asked(to._replace(group=group) if group else to, who.address if among_plain else None)
 
 
 _Ref = tuple[str, Channel, str | None]
 """Who is meant on which channel, and an address that goes before the user's."""
 
 
-def _recipients(tx: Tx, drafts: Sequence[Draft]) -> list[Recipient | NotifyctlError]:
+def _recipients(tx: Tx, drafts: Sequence[Draft]) -> tuple[list[Recipient | NotifyctlError], AddressLookups]:
+    """Return the recipients, and how addresses are found."""
     places: dict[_Ref, int] = {}  # who is meant often is asked for once
     asking = [
         places.setdefault((draft.user, draft.channel, own_address(draft.channel, draft.payload)), len(places))
         for draft in drafts
     ]
     by_place: list[list[Recipient]] = [[] for _ in places]
-    for each in _found(tx, [asked for ref, place in places.items() if (asked := _asked(place, ref))]):
-        by_place[each.place].append(each.recipient)
-    who = [_meant(ref[0], found) for ref, found in zip(places, by_place, strict=True)]
-    return [who[place] for place in asking]
+    found = _found(tx, [asked for ref, place in places.items() if (asked := _asked(place, ref))])
+    found_by = lookups.read(tx) if found and found[0].keyed else PLAIN
+    for each in found:
+        by_place[each.place].append(_opened(tx, each))
+    who = [_meant(ref[0], among) for ref, among in zip(places, by_place, strict=True)]
+    return [who[place] for place in asking], found_by
+
+
+def _opened(tx: Tx, found: _Found) -> Recipient:
+    who = found.recipient
+    if not lookups.is_sealed(who.address):
+        return who
+    return who._replace(address=lookups.opened_or_none(tx, who.id, found.channel, who.address))
 
 
 def _meant(ref: str, found: Sequence[Recipient]) -> Recipient | NotifyctlError:
@@ -204,7 +221,8 @@ def _recipients_of(dialect: Dialect) -> Select[Any]:
     found = select(*meant.c, address).cte("found").prefix_with("MATERIALIZED")
     reason = reason_of(found.c.channel, folded(found.c.address))
     ruled = is_ruled(found.c.id, found.c.channel).label("ruled")
-    return select(found.c.place, found.c.id, found.c.username, found.c.address, reason, found.c.language, ruled)
+    who = (found.c.id, found.c.username, found.c.address, reason, found.c.language, ruled)
+    return select(found.c.place, found.c.channel, are_sealed(), *who)
 
 
 def _meant_users(given: FromClause) -> CTE:
@@ -227,5 +245,5 @@ def _formers_of(dialect: Dialect) -> Select[Any]:
     return select(n.idempotency_key, n.id, n.content_hash).where(n.idempotency_key == v.c.key)
 
 
-_RECIPIENTS = Hot(_recipients_of, lambda row: _Found(row[0], Recipient(*row[1:])))
+_RECIPIENTS = Hot(_recipients_of, lambda row: _Found(row[0], row[1], row[2], Recipient(*row[3:])))
 _FORMERS: Hot[tuple[str, str, str]] = Hot(_formers_of, tuple)

@@ -15,13 +15,16 @@ from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, 
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.address import fold
+from notifyctl.core.atrest import PLAIN, AddressLookups
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause, key
+from notifyctl.store import lookups
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.lookups import SuppressedAs
 from notifyctl.store.page import newest_first
 from notifyctl.store.schema.tables import suppressions
 from notifyctl.store.streams import ASKED, RowStream
@@ -91,9 +94,10 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     """
     if not said:
         return NOTHING_LEARNED
-    last = _last_words(said, tx.now)
-    new = _add(tx, [each for each in last if not each.refusal.lifts])
-    gone = _lift(tx, [each for each in last if each.refusal.lifts])
+    last, known = _last_words(said, tx.now), lookups.to_write(tx)
+    lookups.suppress_anew(tx, known, _found_before(tx, known, last))
+    new = _add(tx, known, [each for each in last if not each.refusal.lifts])
+    gone = _lift(tx, known, [each for each in last if each.refusal.lifts])
     tx.audit("suppress", "suppression", [(id_, _facts(each)) for id_, each in new])
     tx.audit("unsuppress", "suppression", [(id_, _facts(each)) for id_, each in gone])
     return Learned(_addresses(new), _addresses(gone))
@@ -111,65 +115,88 @@ def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
 
 def of_address(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
     """Return what holds of an address, however it is written; what was said first comes first."""
-    same = (s.channel == channel.value) & (s.address == key(channel, address).folded)
-    return _many(tx, _select().where(same, _HOLDS).order_by(s.created_at, s.id))
+    forms = lookups.read(tx).forms(key(channel, address))
+    return _many(tx, _select().where(s.channel == channel.value, s.address.in_(forms), _HOLDS).order_by(*_OLDEST))
 
 
-def reasons(tx: Tx, keys: Iterable[AddressKey]) -> Reasons:
-    """Return why these addresses are suppressed, those that are; one statement, and none for no address."""
-    wanted = sorted(set(keys))
+def reasons(tx: Tx, keys: Iterable[AddressKey], known: AddressLookups = PLAIN) -> Reasons:
+    """Return why these addresses are suppressed, those that are; one statement, and none for no address.
+
+    `known` says how they are found.
+    """
+    wanted = _by_form(keys, known)
     if not wanted:
         return {}
     found: dict[AddressKey, dict[str, str]] = {}
-    for channel, folded, group, reason in tx.rows(_REASONS, tx.dialect.bind("v", _KEYS, wanted)):
-        found.setdefault(AddressKey(channel, folded), {}).setdefault(group, reason)
+    for channel, form, group, reason in tx.rows(_REASONS, tx.dialect.bind("v", _KEYS, sorted(wanted))):
+        found.setdefault(wanted[channel, form], {}).setdefault(group, reason)
     return found
 
 
 def holding(tx: Tx, keys: Iterable[AddressKey]) -> dict[AddressKey, Suppression]:
     """Return what was said first of these addresses, of those to which nothing at all is sent."""
-    wanted = sorted(set(keys))
+    asked = set(keys)
+    wanted = _by_form(asked, lookups.read(tx)) if asked else {}
     if not wanted:
         return {}
-    v = tx.dialect.rowset("v", _KEYS, wanted)
+    v = tx.dialect.rowset("v", _KEYS, sorted(wanted))
     same = (s.channel == v.c.channel) & (s.address == v.c.folded) & _HOLDS & (s.group_id == "")
-    found = tx.execute(_select(s.address).join_from(suppressions, v, same).order_by(s.created_at, s.id))
     first: dict[AddressKey, Suppression] = {}
-    for row in found:
-        first.setdefault(AddressKey(row.channel, row[-1]), Suppression(*row[:-1]))
+    for row in tx.execute(_select(s.address).join_from(suppressions, v, same).order_by(*_OLDEST)):
+        first.setdefault(wanted[row.channel, row[-1]], _read(tx, row[:-1]))
     return first
 
 
 def everything_of(tx: Tx, keys: Iterable[AddressKey] | None) -> list[tuple[str, Suppression]]:
     """Return all that holds of these addresses, or of any, each with its address as it is compared."""
-    found = _select(s.address.label("folded")).where(_HOLDS)
+    found = _select().where(_HOLDS)
     if keys is not None:
-        v = tx.dialect.rowset("v", _KEYS, sorted(set(keys)))
+        v = tx.dialect.rowset("v", _KEYS, sorted(_by_form(keys, lookups.read(tx))))
         found = found.join_from(suppressions, v, (s.channel == v.c.channel) & (s.address == v.c.folded))
-    return [(row[-1], Suppression(*row[:-1])) for row in tx.execute(found)]
+    return [(fold(Channel(each.channel), each.address), each) for each in _many(tx, found)]
 
 
 def page(tx: Tx, wanted: SuppressionFilter, after: Cursor | None, limit: int | None) -> list[Suppression]:
     """Return those that a filter matches and that hold, newest first."""
-    return _many(tx, newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, after, limit))
+    return _many(tx, newest_first(_select().where(*_conditions(tx, wanted)), s.created_at, s.id, after, limit))
 
 
 def stream(tx: Tx, wanted: SuppressionFilter) -> RowStream[Suppression]:
     """Yield all that a filter matches and that hold, newest first."""
-    rest = newest_first(_select().where(*_conditions(wanted)), s.created_at, s.id, None, None)
+    rest = newest_first(_select().where(*_conditions(tx, wanted)), s.created_at, s.id, None, None)
     with tx.execute(rest.execution_options(yield_per=ASKED)) as found:
         for row in found:
-            yield Suppression(*row)
+            yield _read(tx, row)
 
 
 def count(tx: Tx, wanted: SuppressionFilter) -> int:
     """Return how many `page` would give."""
-    return tx.execute(select(func.count()).select_from(suppressions).where(*_conditions(wanted))).scalar_one()
+    return tx.execute(select(func.count()).select_from(suppressions).where(*_conditions(tx, wanted))).scalar_one()
 
 
 # Helpers
 
 _HOLDS = s.lifted_at.is_(None)
+_OLDEST = (s.created_at, s.id)
+
+
+def _by_form(keys: Iterable[AddressKey], known: AddressLookups) -> dict[tuple[str, str], AddressKey]:
+    """Return addresses by channel and what each may be found by."""
+    return {(each.channel, form): each for each in keys for form in known.forms(each)}
+
+
+def _found_before(tx: Tx, known: AddressLookups, said: Sequence[AddressNews]) -> list[SuppressedAs]:
+    """Return the rows of these addresses that are found in the way before only."""
+    if known.before is None:
+        return []
+    keys = [key(each.channel, each.refusal.address) for each in said]
+    addresses = {
+        (each.channel, known.before.form(each)): word.refusal.address for each, word in zip(keys, said, strict=True)
+    }
+    v = tx.dialect.rowset("v", _KEYS, sorted(addresses))
+    same = (s.channel == v.c.channel) & (s.address == v.c.folded)
+    rows = (SuppressedAs(*row) for row in tx.execute(lookups.SUPPRESSED_AS.join_from(suppressions, v, same)))
+    return [row._replace(address=addresses[row.channel, row.found_by]) for row in rows]
 
 
 def _last_words(said: Sequence[AddressNews], now: int) -> list[AddressNews]:
@@ -194,26 +221,28 @@ def _place(said: AddressNews) -> tuple[str, str, str, str]:
     return said.channel.value, fold(said.channel, refusal.address), refusal.cause.value, refusal.group[:_GROUP_CHARS]
 
 
-def _add(tx: Tx, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
+def _add(tx: Tx, known: AddressLookups, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
     """Suppress addresses; return those that were not suppressed for that cause before, each with its row's id."""
     written: list[tuple[str, AddressNews]] = []
+    # What is sealed is bound to its row: there the address stays as it was written first.
+    columns = ("reason", "notification_id") if known.now.hashes else ("written", "reason", "notification_id")
     for rows in _portions(said):
-        statement = tx.dialect.insert(suppressions).values([_row(each) for each in rows])
-        new = {name: getattr(statement.excluded, name) for name in ("written", "reason", "notification_id")}
+        statement = tx.dialect.insert(suppressions).values([_row(tx, known, each) for each in rows])
+        new = {name: getattr(statement.excluded, name) for name in columns}
         statement = statement.on_conflict_do_update(
             index_elements=[s.channel, s.address, s.cause, s.group_id],
             set_={**new, "created_at": statement.excluded.created_at, "lifted_at": null()},
             where=and_(s.lifted_at.is_not(None), statement.excluded.created_at >= s.lifted_at),
         )
-        written += _written(tx, statement, rows)
+        written += _written(tx, known, statement, rows)
     return written
 
 
-def _lift(tx: Tx, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
+def _lift(tx: Tx, known: AddressLookups, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
     """Take back what was said before; return what held until now. What was never said is noted as taken back."""
     written: list[tuple[str, AddressNews]] = []
     for rows in _portions(said):
-        made = [{**_row(each), "lifted_at": each.refusal.at} for each in rows]
+        made = [{**_row(tx, known, each), "lifted_at": each.refusal.at} for each in rows]
         statement = tx.dialect.insert(suppressions).values(made)
         statement = statement.on_conflict_do_update(
             index_elements=[s.channel, s.address, s.cause, s.group_id],
@@ -221,27 +250,34 @@ def _lift(tx: Tx, said: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
             where=and_(_HOLDS, s.created_at <= statement.excluded.lifted_at),
         )
         ours = {row["id"] for row in made}
-        written += [each for each in _written(tx, statement, rows) if each[0] not in ours]
+        written += [each for each in _written(tx, known, statement, rows) if each[0] not in ours]
     return written
 
 
-def _written(tx: Tx, statement: Insert, rows: Sequence[AddressNews]) -> list[tuple[str, AddressNews]]:
-    by_place = {_place(each): each for each in rows}
+def _written(
+    tx: Tx, known: AddressLookups, statement: Insert, rows: Sequence[AddressNews]
+) -> list[tuple[str, AddressNews]]:
+    by_place = {_place_of_row(known, each): each for each in rows}
     done = tx.execute(statement.returning(s.id, s.channel, s.address, s.cause, s.group_id))
     return [(row[0], by_place[row[1], row[2], row[3], row[4]]) for row in done]
+
+
+def _place_of_row(known: AddressLookups, said: AddressNews) -> tuple[str, str, str, str]:
+    channel, folded, cause, group = _place(said)
+    return channel, known.now.form(AddressKey(channel, folded)), cause, group
 
 
 def _portions(said: Sequence[AddressNews]) -> Iterator[Sequence[AddressNews]]:
     return (said[start : start + AT_ONCE] for start in range(0, len(said), AT_ONCE))
 
 
-def _row(said: AddressNews) -> dict[str, Any]:
-    channel, folded, cause, group = _place(said)
+def _row(tx: Tx, known: AddressLookups, said: AddressNews) -> dict[str, Any]:
+    channel, _, cause, group = _place(said)
+    id_ = str(uuid.uuid4())
     return {
-        "id": str(uuid.uuid4()),
+        "id": id_,
         "channel": channel,
-        "address": folded,
-        "written": None if said.refusal.address == folded else said.refusal.address,
+        **lookups.suppressed(tx, known, SuppressedAs(id_, channel, said.refusal.address)),
         "cause": cause,
         "group_id": group,
         "reason": said.refusal.reason,
@@ -262,15 +298,14 @@ def _addresses(done: Sequence[tuple[str, AddressNews]]) -> int:
     return len({_place(each)[:2] for _, each in done})
 
 
-def _conditions(wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
+def _conditions(tx: Tx, wanted: SuppressionFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [_HOLDS]
     if wanted.channel is not None:
         found.append(s.channel == wanted.channel.value)
     if wanted.address is not None:
-        channels = list(Channel) if wanted.channel is None else [wanted.channel]
-        found.append(
-            or_(*[and_(s.channel == each.value, s.address == key(each, wanted.address).folded) for each in channels])
-        )
+        channels, known = list(Channel) if wanted.channel is None else [wanted.channel], lookups.read(tx)
+        forms = {each: known.forms(key(each, wanted.address)) for each in channels}
+        found.append(or_(*[and_(s.channel == each.value, s.address.in_(forms[each])) for each in channels]))
     if wanted.reason is not None:
         found.append(_is_reason(wanted.reason))
     if wanted.group is not None:
@@ -303,7 +338,13 @@ def _select(*more: ColumnElement[Any]) -> Select[Any]:
 
 
 def _many(tx: Tx, statement: Select[Any]) -> list[Suppression]:
-    return [Suppression(*row) for row in tx.execute(statement)]
+    return [_read(tx, row) for row in tx.execute(statement)]
+
+
+def _read(tx: Tx, row: Sequence[Any]) -> Suppression:
+    found = Suppression(*row)
+    address = lookups.shown_of_suppression(tx, found.id, found.address)
+    return found if address == found.address else replace(found, address=address)
 
 
 def _reasons(dialect: Dialect) -> Select[Any]:

@@ -60,7 +60,7 @@ class System:
         """The database before anybody was asked who they are: for its name, and for what does not connect."""
         if not self.settings.database_url:
             raise UsageError("there is no home folder to keep a database in", "NOTIFYCTL_DATABASE_URL names one")
-        return Database(self.settings.database_url)
+        return Database(self.settings.database_url).opening(lambda: self.keyring)
 
     def admitted(self, founds: Founds | None = None) -> Database:
         """Return the database, at whatever revision it is, for an actor who may use it.
@@ -139,7 +139,7 @@ def make_dispatcher(
     """
     from notifyctl.wiring.dispatching import assemble
 
-    own = db.acting_for(operator or Actor()).authenticating(lambda: newest_key(keyring))
+    own = db.acting_for(operator or Actor()).authenticating(lambda: newest_key(keyring)).opening(lambda: keyring)
     return assemble(own.answering_within(ANSWER_S), keyring, options, notify)
 
 

@@ -285,6 +285,10 @@ STORY: tuple[Step, ...] = (
     Step("secrets rotate", lambda story: ("--activate", _added(story)), elsewhere=True),
     Step("secrets rotate", ("--re-encrypt",)),
     same("secrets rotate", ("--re-encrypt",)),
+    Step("secrets encrypt-addresses", ("--yes",)),
+    same("secrets encrypt-addresses", ("--yes",)),
+    Step("secrets decrypt-addresses", ("--yes",)),
+    same("secrets decrypt-addresses", ("--yes",)),
     Step("users delete", ("omar", "--yes", "--cancel-pending")),
     same("users delete", ("omar", "--yes"), codes=(3,)),
 )

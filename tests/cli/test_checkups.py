@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -211,7 +212,7 @@ def test_each_has_its_time_and_no_more(on_sqlite: Providers) -> None:
     for name in ("sendgrid", "fcm"):
         assert rows[name]["result"] == "unreachable"
         assert rows[name]["duration_ms"] >= 900
-    assert "within 1 s" in rows["sendgrid"]["problem"]
+    assert re.search(r"within (1|0\.\d+) s$", rows["sendgrid"]["problem"])  # what is left of it when the call begins
     assert "no access token" in rows["fcm"]["problem"]
     assert rows["twilio"]["ok"]
 

@@ -14,12 +14,14 @@ import pytest
 from sqlalchemy import select, update
 
 import notifyctl
+from notifyctl.core.atrest import place
 from notifyctl.core.errors import NotAllowed
+from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Keyring, Place, kid_of
 from notifyctl.core.unsubscribe import PURPOSE
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET
-from notifyctl.services import rotating
+from notifyctl.services import atrest, contacts, rotating
 from notifyctl.store import providers, sealed, signing, trail
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -41,6 +43,8 @@ MAKERS = {
     "core/webhook/keeping.py": {"notification_webhooks.secret_key", "notification_webhooks.previous_secret"},
     "store/signing.py": {"signing_keys.secret"},
     "store/trail.py": {"signing_keys.secret"},
+    "core/atrest.py": {"contact_points.address", "notifications.sent_to"},
+    "store/lookups.py": {"address_lookups.secret", "suppressions.written"},
     "store/schema/sealed.py": set(),
 }
 """The modules that say where a sealed value stands, and which columns those are."""
@@ -61,8 +65,18 @@ def sealing(cli: Cli, database: Database) -> Database:
     places = keeping.place(id_), keeping.place(id_, PREVIOUS_SECRET)
     secret, previous = (keeping.sealed(ring, bytes([n]) * 24, place) for n, place in enumerate(places))
     seed.webhook(database, user, id=id_, secret_key=secret, previous_secret=previous)
+    _seal_addresses(database.opening(lambda: ring), ring, user)
     assert cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] == KEYS
     return database
+
+
+def _seal_addresses(database: Database, ring: Keyring, user: str) -> None:
+    """One of each kind: a contact point, a suppression, and where a notification went."""
+    contacts.add(database, "anna", Channel.SMS, "+14155552345")
+    contacts.suppress(database, "anna", Channel.SMS, "+14155552345", "asked")
+    atrest.encrypt(database, ring, _silent)
+    sent_to = ring.seal("+14155552345", place(user, "sms"))
+    seed.pending(database, user, "twilio", message_type="sms", sent_to=sent_to)
 
 
 def _columns_that_look_sealed(database: Database) -> set[str]:
@@ -96,13 +110,13 @@ def test_who_says_where_a_sealed_value_stands_is_known() -> None:
 
 def test_everything_is_sealed_anew_and_opens(sealing: Database) -> None:
     """Each value opens to what it was, with the new key alone; a second time there is nothing to do."""
-    before = _opened(sealing, BOTH)
+    before, many = _opened(sealing, BOTH), _count(sealing)
     done = rotating.reseal(sealing, BOTH, _silent)
-    assert (done.resealed, done.changed_meanwhile, done.failed) == (len(before), 0, [])
+    assert (done.resealed, done.changed_meanwhile, done.failed) == (many, 0, [])
     assert _opened(sealing, Keyring({"k2": NEW})) == before
     assert rotating.reseal(sealing, BOTH, _silent).resealed == 0
     (use,) = rotating.uses(sealing, Keyring({"k2": NEW}))
-    assert (use.kid, use.role, use.rows) == ("k2", "seals", len(before))
+    assert (use.kid, use.role, use.rows) == ("k2", "seals", many)
 
 
 def test_a_row_that_changed_meanwhile_keeps_what_it_was_given(sealing: Database) -> None:
@@ -144,7 +158,7 @@ def test_who_changes_a_provider_meanwhile_brings_no_old_value_back(sealing: Data
     finally:
         other.close()
     with sealing.read() as tx:
-        assert [set(sealed.counts(tx, of)) for of in SEALED] == [{"k2"}] * len(SEALED)
+        assert {of.name: set(sealed.counts(tx, of)) for of in SEALED} == {of.name: {"k2"} for of in SEALED}
         config = providers.get(tx, "sendgrid")
     assert config is not None and config.priority == 7
 
@@ -173,10 +187,10 @@ def test_a_row_copied_onto_another_is_refused(sealing: Database, of: SealedColum
     """Each registered column: what was sealed for one row opens in no other; a rotation names it and goes on."""
     with sealing.read() as tx:
         value = sealed.portion(tx, of, (), "", 1)[0]
-    for elsewhere in (of.place(str(uuid.uuid4())), Place(of.table.name, value.row_id, "another")):
+    for elsewhere in (of.place(str(uuid.uuid4())), Place(of.table.name, value.bound_to, "another")):
         with pytest.raises(NotAllowed, match="does not open"):
             BOTH.open_bytes(value.sealed, elsewhere)
-    other = BOTH.seal_bytes(b"another's", of.place(str(uuid.uuid4())))
+    other = Keyring({"k1": OLD}).seal_bytes(b"another's", of.place(str(uuid.uuid4())))
     moved = update(of.table).where(of.table.c.id == value.row_id).values({of.column.name: value.holding(other)})
     sealing.write(lambda tx: tx.execute(moved))
     old = Keyring({"k9": THIRD, **BOTH.keys})

@@ -20,13 +20,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable, NotifyctlError, SchemaMismatch, UsageError
 from notifyctl.core.model import Actor
+from notifyctl.core.sealing import Keyring
 from notifyctl.store.db import engines, urls
 from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
 from notifyctl.store.db.failures import is_lost, is_worth_repeating, translated
 from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.hot import as_sqlalchemy
 from notifyctl.store.db.pooled import Pooled
-from notifyctl.store.db.tx import FindMacKey, Tx
+from notifyctl.store.db.tx import FindKeyring, FindMacKey, Tx
 from notifyctl.store.schema.version import SCHEMA_VERSION
 
 T = TypeVar("T")
@@ -78,6 +79,7 @@ class Database:
         self._stores = True
         self._statement_s = STATEMENT_S
         self.mac_key: FindMacKey = lambda: None
+        self.keyring: FindKeyring = lambda: Keyring({})
         try:
             self._engine = engines.sqlite(self.url) if self.path else engines.postgresql(self.url, pool_size)
         except (ArgumentError, ValueError) as error:
@@ -94,6 +96,12 @@ class Database:
         """Return the same database, in whose audit trail rows are authenticated with a key."""
         other = copy(self)
         other.mac_key = mac_key
+        return other
+
+    def opening(self, keyring: FindKeyring) -> Database:
+        """Return the same database, in which addresses are sealed and opened with these keys."""
+        other = copy(self)
+        other.keyring = keyring
         return other
 
     def rehearsal(self) -> Database:
@@ -227,7 +235,7 @@ class Database:
             raise as_sqlalchemy(conn, "BEGIN", error) from error
         finally:
             cursor.close()
-        return Tx(conn, self.dialect, now, self.actor, self.mac_key, self._stores)
+        return Tx(conn, self.dialect, now, self.actor, self.mac_key, self._stores, self.keyring)
 
     def _commit(self, conn: Connection) -> None:
         try:

@@ -140,6 +140,10 @@ class Dialect(ABC):
         """Let one transaction at a time pass this point for `name`; released when the transaction ends."""
 
     @abstractmethod
+    def share(self, conn: Connection, name: str) -> None:
+        """Keep `serialize` for `name` waiting until this transaction ends; any number may share."""
+
+    @abstractmethod
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         """Give up waiting for a lock after that time, in this transaction."""
 
@@ -247,6 +251,9 @@ class _PostgreSQL(Dialect):
         # A transaction-level lock: session locks leak through PgBouncer in transaction mode.
         conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
+    def share(self, conn: Connection, name: str) -> None:
+        conn.execute(select(func.pg_advisory_xact_lock_shared(func.hashtextextended(name, 0))))
+
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:
         conn.execute(select(func.set_config("lock_timeout", str(timeout_ms), True)))  # True: SET LOCAL
 
@@ -350,6 +357,9 @@ class _SQLite(Dialect):
         conn.connection.cursor().execute("PRAGMA foreign_keys = OFF")
 
     def serialize(self, conn: Connection, name: str) -> None:
+        """One writer at a time already."""
+
+    def share(self, conn: Connection, name: str) -> None:
         """One writer at a time already."""
 
     def limit_lock_wait(self, conn: Connection, timeout_ms: int) -> None:

@@ -16,6 +16,7 @@ from notifyctl.core.audit.sealing import MacKey, row_mac
 from notifyctl.core.audit.words import Action, Resource
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Actor
+from notifyctl.core.sealing import Keyring
 from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.functions import epoch_ms
 from notifyctl.store.db.hot import Hot, as_sqlalchemy, fetch
@@ -32,6 +33,9 @@ Changed = Sequence[tuple[str | None, Mapping[str, Any]]]
 FindMacKey = Callable[[], MacKey | None]
 """Returns the key by which audit rows are authenticated; None where there is none."""
 
+FindKeyring = Callable[[], Keyring]
+"""Returns the encryption keys. Raises a NotifyctlError where they cannot be read."""
+
 
 _AUDITING = insert(audit_logs)
 
@@ -41,7 +45,8 @@ class Tx:
     """A transaction of `actor`'s. `now` is the moment that decides what is due, in milliseconds since the epoch.
 
     Where there is a server it is its clock at the transaction's beginning. `mac_key` is asked when a row is audited.
-    `stores`: what it does is committed when it has ended, and it is no rehearsal.
+    `stores`: what it does is committed when it has ended, and it is no rehearsal. `keyring` opens sealed addresses;
+    None on a connection that is somebody else's: there they stay sealed.
     """
 
     conn: Connection
@@ -50,6 +55,7 @@ class Tx:
     actor: Actor
     mac_key: FindMacKey = field(default=lambda: None)
     stores: bool = True
+    keyring: FindKeyring | None = None
 
     @overload
     def execute(

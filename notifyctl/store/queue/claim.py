@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from notifyctl.core import clockstep, ratelimit, senders
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Release, Row
+from notifyctl.core.content import InvalidPayload
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
@@ -34,6 +35,7 @@ from notifyctl.store.early import EarlyReceipt
 from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue import idle, parked, take
 from notifyctl.store.queue.apply import apply
+from notifyctl.store.queue.opening import Opened, opened
 from notifyctl.store.queue.rules import Rules
 from notifyctl.store.queue.states import IN_QUEUE
 from notifyctl.store.queue.take import MOST_BYTES, LeaseRequest, Taken
@@ -274,7 +276,7 @@ def _batch(tx: Tx, taken: Taken, terms: Terms, *, held: Hold | None = None, spar
     rules = Rules(tx.now, terms.policy, taken.due)
     answers = {(each.arrival.notification_id, each.provider): each for each in told}
     _park_others(tx, taken.due)
-    claims, changes = _triaged(tx, taken.due, terms, answers, rules)
+    claims, changes = _triaged(tx, opened(tx, taken.due), terms, answers, rules)
     rules.write(tx)
     take.leave(tx, [each.of for each in changes if each.of.provider != terms.provider])
     is_heard = bool(changes) and apply(tx, changes).is_heard
@@ -315,31 +317,43 @@ def _park_others(tx: Tx, due: Sequence[Due]) -> None:
 
 
 def _triaged(
-    tx: Tx, due: Sequence[Due], terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt], rules: Rules
+    tx: Tx, found: Opened, terms: Terms, told: Mapping[tuple[str | None, str], EarlyReceipt], rules: Rules
 ) -> tuple[list[Claim], list[Change]]:
-    readings = [read(row) if row.category is None else rules.addressed(row, read(row)) for row in due]
-    results = _judged(tx, due, readings, terms, told, rules)
+    readings = [read(row) if row.category is None else rules.addressed(row, read(row)) for row in found.due]
+    if found.closed:
+        readings = [_closed(found, *each) for each in zip(found.due, readings, strict=True)]
+    results = _judged(tx, found, readings, terms, told, rules)
     claims, changes = list[Claim](), list[Change]()
-    for row, result in zip(due, results, strict=True):
+    for row, result in zip(found.due, results, strict=True):
         if not isinstance(result, Claim):
             changes.append(result)
             continue
+        if row.id in found.sealed and result.message.to == row.address:
+            result = result._replace(veiled=True)
         claims.append(result)
         if (past := remembered(result, row)) is not None:
             changes.append(past)
     return claims, changes
 
 
+def _closed(found: Opened, row: Due, reading: Reading) -> Reading:
+    """Return that a message cannot be read where it would go to an address that does not open."""
+    why = found.closed.get(row.id)
+    if why is None or not isinstance(reading, Message) or reading.to is not None:
+        return reading
+    return InvalidPayload(why)
+
+
 def _judged(
     tx: Tx,
-    due: Sequence[Due],
+    found: Opened,
     readings: Sequence[Reading],
     terms: Terms,
     told: Mapping[tuple[str | None, str], EarlyReceipt],
     rules: Rules,
 ) -> list[Claim | Change]:
     """Judge each row once; where it counts for somebody, or is not to be sent, again when nobody changes the rules."""
-    known = _known(tx, due, readings)
+    due, known = found.due, _known(tx, found, readings)
 
     def judge(row: Due, reading: Reading) -> Claim | Change:
         if told and (said := told.get((row.id, row.provider))) is not None:
@@ -360,10 +374,11 @@ def _stops(row: Due, reading: Reading, known: Reasons) -> Stops:
     return stops(reading, row.address, row.suppression, known) if isinstance(reading, Message) else NOTHING
 
 
-def _known(tx: Tx, due: Sequence[Due], readings: Sequence[Reading]) -> Reasons:
+def _known(tx: Tx, found: Opened, readings: Sequence[Reading]) -> Reasons:
     """Return why addresses are suppressed that the claim's own statement did not look up."""
     wanted: list[AddressKey] = []
-    for row, reading in zip(due, readings, strict=True):
+    for row, reading in zip(found.due, readings, strict=True):
         if isinstance(reading, Message):
-            wanted += asked(reading, row.address)
-    return suppressions.reasons(tx, wanted)
+            # Where addresses are sealed a statement finds none of them by itself.
+            wanted += asked(reading, row.address if found.known.are_plain else None)
+    return suppressions.reasons(tx, wanted, found.known)

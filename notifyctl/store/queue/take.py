@@ -42,7 +42,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Health
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.triage import Due
-from notifyctl.store.addresses import best_address, reason_of
+from notifyctl.store.addresses import are_sealed, best_address, reason_of
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.functions import folded, octets
 from notifyctl.store.db.hot import Hot, only
@@ -208,7 +208,7 @@ def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, ove
         tx.rows(_TAKING_OVER if over else _LEASING, given)
 
 
-_KEY: dict[str, TypeEngine[Any]] = {"id": ID, "address": String(1024)}
+_KEY: dict[str, TypeEngine[Any]] = {"id": ID, "address": String(1500)}
 _LEASE = {"id": ID, "fence": ID}
 _LOST = {"id": ID}
 
@@ -340,6 +340,7 @@ def _rows(dialect: Dialect, addressed: CTE) -> list[ColumnElement[Any]]:
         "standing": standing_if_any(dialect, a.user_id, a.message_type, a.category),
         "template_held": case((a.template_id.is_not(None), disabled)),
         "batch_held": case((a.batch_id.is_not(None), paused_whole)),
+        "keyed": are_sealed(),
     }
     return [values[name].label(name) if name in values else a[name] for name in Due._fields]
 

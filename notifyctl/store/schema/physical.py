@@ -10,7 +10,13 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, text
 
-from notifyctl.store.schema.tables import metadata, notification_webhooks, notifications, webhook_deliveries
+from notifyctl.store.schema.tables import (
+    metadata,
+    notification_webhooks,
+    notifications,
+    suppressions,
+    webhook_deliveries,
+)
 
 _QUEUED = text("status || '' = 'pending' AND parked_at IS NULL")  # see states.IN_QUEUE
 _KNOWN = text("provider_message_id IS NOT NULL")
@@ -23,6 +29,7 @@ _TEMPLATED = text("template_id IS NOT NULL")
 _DEFERRED = text("deferred_by IS NOT NULL")
 _QUEUED_DELIVERY = text("next_retry_at IS NOT NULL")
 _OF_EVERYBODY = text("all_users")
+_FOUND_BEFORE = text("address_before IS NOT NULL")
 
 DUE = Index(
     "idx_notifications_due",
@@ -99,6 +106,13 @@ ALL_USERS = Index(
     notification_webhooks.c.all_users,
     postgresql_where=_OF_EVERYBODY,
     sqlite_where=_OF_EVERYBODY,
+)
+FOUND_BEFORE = Index(
+    "idx_suppression_before",
+    suppressions.c.channel,
+    suppressions.c.address_before,
+    postgresql_where=_FOUND_BEFORE,
+    sqlite_where=_FOUND_BEFORE,
 )
 
 # Over half of each page stays free for the versions that claims write, which then touch no index. And what is rewritten

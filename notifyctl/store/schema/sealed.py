@@ -7,24 +7,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, ColumnElement, Table
 
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.provider import SERVICE_ACCOUNT
 from notifyctl.core.sealing import Place
-from notifyctl.store.schema.tables import notification_webhooks, provider_configs, signing_keys
+from notifyctl.store.schema.tables import (
+    address_lookups,
+    contact_points,
+    notification_webhooks,
+    notifications,
+    provider_configs,
+    signing_keys,
+    suppressions,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
     """A column whose values are sealed to the id of their row; `known_by` says to people which row that is.
 
-    `member`: the column holds a JSON object, of which only this member is sealed.
+    `member`: the column holds a JSON object, of which only this member is sealed. `owner` is what a value is bound to
+    where that is not its row, `home` the column that it is a copy of. `may_be_clear`: only some values are sealed.
     """
 
     column: Column[Any]
     known_by: Column[Any]
     member: str | None = None
+    owner: ColumnElement[str] | None = None
+    home: Column[Any] | None = None
+    may_be_clear: bool = False
 
     @property
     def table(self) -> Table:
@@ -49,11 +61,18 @@ class SealedColumn:
         found: int | None = getattr(self.column.type, "length", None)
         return found
 
-    def place(self, row_id: str) -> Place:
-        """Return what the value of a row is bound to."""
-        return Place(self.table.name, row_id, self.column.name)
+    @property
+    def bound_to(self) -> ColumnElement[str]:
+        """What a value is bound to: its row's id, or its owner."""
+        return self.table.c.id if self.owner is None else self.owner
+
+    def place(self, bound_to: str) -> Place:
+        """Return the place of a value."""
+        home = self.column if self.home is None else self.home
+        return Place(home.table.name, bound_to, home.name)
 
 
+_c, _n = contact_points.c, notifications.c
 _PROVIDER = provider_configs.c.provider_name
 SEALED = (
     SealedColumn(provider_configs.c.api_key, _PROVIDER),
@@ -62,4 +81,8 @@ SEALED = (
     SealedColumn(signing_keys.c.secret, signing_keys.c.purpose),
     SealedColumn(notification_webhooks.c.secret_key, notification_webhooks.c.name),
     SealedColumn(notification_webhooks.c.previous_secret, notification_webhooks.c.name),
+    SealedColumn(address_lookups.c.secret, address_lookups.c.generation),
+    SealedColumn(_c.address, _c.id, owner=_c.user_id + "/" + _c.channel, may_be_clear=True),
+    SealedColumn(suppressions.c.written, suppressions.c.id, may_be_clear=True),
+    SealedColumn(_n.sent_to, _n.id, owner=_n.user_id + "/" + _n.message_type, home=_c.address, may_be_clear=True),
 )

@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.functions import epoch_ms
+from notifyctl.store.schema.addresses import address_lookups as address_lookups
 from notifyctl.store.schema.addresses import contact_points as contact_points
 from notifyctl.store.schema.addresses import suppressions as suppressions
 from notifyctl.store.schema.auditing import audit_anchors as audit_anchors
@@ -97,7 +98,7 @@ notifications = Table(
     Column("receipt_due_at", BigInteger),  # added: when to ask the provider what became of it; NULL: not at all
     flag("fails_over", default=True),  # added: another provider may take it
     Column("attached_bytes", Integer),  # added: how large its files are, together; NULL without any
-    Column("sent_to", String(1024)),  # added: the user's address that the last claim took; in no index
+    Column("sent_to", String(1500)),  # added: the user's address that the last claim took; in no index
     Column("parked_at", BigInteger),  # added: since when template or batch hold it back; then it is not in the queue
     Column("template_id", ID),  # added: what it is rendered from; no foreign key: history outlives a template
     Column(

@@ -1,0 +1,189 @@
+"""Addresses at rest: from in clear to sealed and back, and from one hash to another, while others work.
+
+Each way of finding addresses stands beside the one before until no row is left that only that one finds. What is
+written meanwhile is written for both; killed anywhere and called again it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from notifyctl.core.atrest import AddressLookups
+from notifyctl.core.errors import Conflict, NotAllowed, NotifyctlError
+from notifyctl.core.frozen import dataclass
+from notifyctl.core.sealing import Keyring, no_keys
+from notifyctl.services import rotating
+from notifyctl.services.presence import Problem
+from notifyctl.services.rotating import Tell
+from notifyctl.store import lookups, moving
+from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+
+BATCH = 500
+
+
+@dataclass(slots=True)
+class Moved:
+    """How addresses are stored now (`encrypted`), and how many rows were written for that."""
+
+    encrypted: bool
+    contact_points: int = 0
+    suppressions: int = 0
+    notifications: int = 0
+
+
+def found(db: Database) -> AddressLookups:
+    """Return how addresses are found. Raises NotAllowed where the encryption key for that is not here."""
+    with db.read() as tx:
+        return lookups.read(tx)
+
+
+def counts(db: Database) -> tuple[int, int]:
+    """Return how many contact points and suppressions there are."""
+    with db.read() as tx:
+        return moving.counts(tx)
+
+
+def encrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
+    """Store addresses sealed from now on, and those that are there. Raises Conflict while the contrary is under way."""
+    if not keyring.keys:
+        raise no_keys()
+    rotating.require_readers(db, next(iter(keyring.keys)), tell)
+    known = found(db)
+    if known.before is not None and not known.now.hashes:
+        raise Conflict("addresses are being decrypted", "notifyctl secrets decrypt-addresses goes on with that")
+    if not known.now.hashes:
+        db.write(lambda tx: _begin(tx, keyring, hashing=True))
+    return _moved(db, tell)
+
+
+def decrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
+    """Store addresses in clear again. Raises Conflict while the contrary is under way."""
+    known = found(db)
+    if known.now.hashes:
+        if known.before is not None:
+            raise Conflict("addresses are being encrypted", "notifyctl secrets encrypt-addresses goes on with that")
+        db.write(lambda tx: _begin(tx, keyring, hashing=False))
+    return _moved(db, tell)
+
+
+def renew(db: Database, keyring: Keyring, tell: Tell) -> Moved:
+    """Let another hash find addresses where an older encryption key kept the one of now, and they are sealed."""
+    known = found(db)
+    if not known.now.hashes:
+        return Moved(encrypted=False)
+    with db.read() as tx:
+        kept_by = lookups.sealed_by(tx)
+    if known.before is None and kept_by != next(iter(keyring.keys)):
+        db.write(lambda tx: lookups.begin(tx, keyring, hashing=True))
+    return _found_anew(db, tell)
+
+
+def problems(tx: Tx) -> list[Problem]:
+    """Return why sealed addresses cannot be read here, or that they are sealed in part."""
+    try:
+        known = lookups.read(tx)
+    except NotifyctlError as error:
+        return [Problem("addresses", error.message, error.hint or "")]
+    if known.before is None:
+        return []
+    step = "rotate --re-encrypt" if known.before.hashes and known.now.hashes else "encrypt-addresses"
+    step = step if known.now.hashes else "decrypt-addresses"
+    return [Problem("addresses", "some are stored anew, some are not yet", f"notifyctl secrets {step} goes on with it")]
+
+
+def _begin(tx: Tx, keyring: Keyring, *, hashing: bool) -> None:
+    lookups.begin(tx, keyring, hashing=hashing)
+    tx.audit("encrypt" if hashing else "decrypt", "contact_point", [(None, {"addresses": "all"})])
+
+
+def _moved(db: Database, tell: Tell) -> Moved:
+    done = _found_anew(db, tell)
+    done.notifications = _portions(db, _notifications, "notifications", tell)
+    return done
+
+
+def _found_anew(db: Database, tell: Tell) -> Moved:
+    """Write what is not found in the way of now, then give up the way before."""
+    known = found(db)
+    done = Moved(known.now.hashes)
+    while True:
+        points = _portions(db, _points, "contact points", tell)
+        refusals = _portions(db, _suppressions, "suppressions", tell)
+        done.contact_points, done.suppressions = done.contact_points + points, done.suppressions + refusals
+        if db.write(_finished):
+            break
+        if not points and not refusals:
+            _raise_damaged(db)
+    while db.write(lambda tx: moving.forget_before(tx, BATCH)):
+        pass
+    return done
+
+
+def _raise_damaged(db: Database) -> None:
+    """Raise NotAllowed, naming rows whose address does not open: nothing else is left, and they keep it from ending."""
+    with db.read() as tx:
+        left = moving.damaged(tx, lookups.read(tx), BATCH)
+    if not left:
+        return  # somebody wrote one meanwhile
+    many = "1 address does" if len(left) == 1 else f"{len(left):,} addresses do"
+    error = NotAllowed(
+        f"{many} not open: damaged, or copied from another row",
+        "notifyctl users contacts remove USER CHANNEL ID removes such a contact point; a suppression is removed in SQL",
+    )
+    error.problems = [(f"{table} {id_}", {"table": table, "id": id_}) for table, id_ in left[: rotating.NAMED]]
+    raise error
+
+
+def _finished(tx: Tx) -> bool:
+    lookups.serialize(tx)
+    known = lookups.read(tx)
+    if known.before is None:
+        return True
+    if moving.are_left(tx, known):
+        return False
+    lookups.finish(tx)
+    return True
+
+
+class _MovedPortion(NamedTuple):
+    """Rows that were looked at: the last one's id, how many there were, and how many were written."""
+
+    last: str
+    seen: int
+    changed: int
+
+
+def _portions(db: Database, write: Callable[[str, Tx], _MovedPortion], what: str, tell: Tell) -> int:
+    """Write all rows, a portion by a transaction; return how many were written."""
+    after, total = "", 0
+    while True:
+        done = db.write(partial(write, after))
+        total += done.changed
+        if done.seen < BATCH:
+            return total
+        after = done.last
+        tell(f"{what}: {total:,}")
+
+
+def _points(after: str, tx: Tx) -> _MovedPortion:
+    known = lookups.to_write(tx)
+    rows = moving.points(tx, known, after, BATCH)
+    return _portion(rows, moving.write_points(tx, known, rows))
+
+
+def _suppressions(after: str, tx: Tx) -> _MovedPortion:
+    known = lookups.to_write(tx)
+    rows = moving.refusals(tx, known, after, BATCH)
+    return _portion(rows, lookups.suppress_anew(tx, known, rows))
+
+
+def _notifications(after: str, tx: Tx) -> _MovedPortion:
+    rows = moving.sent(tx, after, BATCH)
+    return _portion(rows, moving.write_sent(tx, lookups.read(tx), rows))
+
+
+def _portion(rows: Sequence[Any], changed: int) -> _MovedPortion:
+    return _MovedPortion(rows[-1].id if rows else "", len(rows), changed)

@@ -1,0 +1,193 @@
+"""Writing the addresses that are stored anew: sealed or in clear, and found by another hash; in portions.
+
+A row is only changed where it still holds what was read of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
+
+from notifyctl.core import history
+from notifyctl.core.atrest import AddressLookups, without
+from notifyctl.core.audience import own_address
+from notifyctl.core.json_codec import stored
+from notifyctl.core.model import Channel
+from notifyctl.store import lookups
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.lookups import SuppressedAs
+from notifyctl.store.schema.tables import contact_points, notification_dlq, notifications, suppressions, users
+from notifyctl.store.sealed import sealing_kid
+
+_p, _s, _n, _d = contact_points.c, suppressions.c, notifications.c, notification_dlq.c
+
+
+class PointAs(NamedTuple):
+    """A contact point, with its address as it is stored."""
+
+    id: str
+    user_id: str
+    channel: str
+    address: str
+
+
+class SentAs(NamedTuple):
+    """A notification whose last attempt went to an address, as that is stored."""
+
+    id: str
+    user_id: str
+    channel: str
+    sent_to: str
+    email: str
+    payload: str
+    retry_history: str | None
+    error_message: str | None
+    provider_response: str | None
+
+    @property
+    def said(self) -> dict[str, str | None]:
+        """The columns that may name the address."""
+        return {name: getattr(self, name) for name in ("sent_to", *_TOLD)}
+
+
+_TOLD = ("retry_history", "error_message", "provider_response")
+
+
+def points(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[PointAs]:
+    """Return contact points that are not found in the way of now, of ids after that one, by their ids."""
+    found = select(_p.id, _p.user_id, _p.channel, _p.address).where(_is_old_point(known), _p.id > after)
+    return [PointAs(*row) for row in tx.execute(found.order_by(_p.id).limit(limit))]
+
+
+def write_points(tx: Tx, known: AddressLookups, rows: Sequence[PointAs]) -> int:
+    """Write contact points as they are found now, but for those that were damaged; return how many."""
+    changed = 0
+    for row in rows:
+        address = lookups.shown(tx, row.user_id, row.channel, row.address)
+        if address == lookups.CLOSED:
+            continue
+        new = lookups.folded(known, Channel(row.channel), address)
+        new["address"] = lookups.stored(tx, known, row.user_id, row.channel, address)
+        unchanged = (_p.id == row.id, _p.address == row.address)
+        changed += tx.execute(update(contact_points).where(*unchanged).values(new)).rowcount
+    return changed
+
+
+def refusals(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[SuppressedAs]:
+    """Return suppressions that are not found in the way of now, of ids after that one, by their ids."""
+    found = lookups.SUPPRESSED_AS.where(_is_old_suppression(known), _s.id > after)
+    return lookups.suppressed_as(tx, found.order_by(_s.id).limit(limit))
+
+
+def damaged(tx: Tx, known: AddressLookups, limit: int) -> list[tuple[str, str]]:
+    """Return rows whose address does not open (table, id), among the first that are not found in the way of now."""
+    of_people = points(tx, known, "", limit)
+    told = [
+        ("contact_points", row.id)
+        for row in of_people
+        if lookups.shown(tx, row.user_id, row.channel, row.address) == lookups.CLOSED
+    ]
+    refused = refusals(tx, known, "", limit)
+    return told + [("suppressions", row.id) for row in refused if row.address == lookups.CLOSED]
+
+
+def are_left(tx: Tx, known: AddressLookups) -> bool:
+    """Return whether an address is not found in the way of now."""
+    old = (select(_p.id).where(_is_old_point(known)), select(_s.id).where(_is_old_suppression(known)))
+    return any(tx.execute(each.limit(1)).first() is not None for each in old)
+
+
+def forget_before(tx: Tx, limit: int) -> int:
+    """Take from rows what they were found by before, where only one way is left; return how many."""
+    changed = 0
+    for table, before in ((contact_points, _p.folded_before), (suppressions, _s.address_before)):
+        some = select(table.c.id).where(before.is_not(None)).limit(limit)
+        changed += tx.execute(update(table).where(table.c.id.in_(some)).values({before.name: None})).rowcount
+    return changed
+
+
+def sent(tx: Tx, after: str, limit: int) -> list[SentAs]:
+    """Return notifications that went to an address, of ids after that one, by their ids."""
+    found: Select[Any] = (
+        select(_n.id, _n.user_id, _n.message_type, _n.sent_to, users.c.email, _n.payload, *(_n[name] for name in _TOLD))
+        .join_from(notifications, users, users.c.id == _n.user_id)
+        .where(_n.sent_to.is_not(None), _n.id > after)
+    )
+    return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
+
+
+def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
+    """Write where notifications went as addresses are stored now; return how many.
+
+    Sealed, what is told of them names only what the message names itself, and the user's own e-mail address.
+    """
+    changed = 0
+    for row in rows:
+        new = _sent(tx, known, row)
+        if new != row.said:
+            same = [_n[name].is_not_distinct_from(value) for name, value in row.said.items()]
+            changed += tx.execute(update(notifications).where(_n.id == row.id, *same).values(new)).rowcount
+            _write_letter(tx, known, row)
+    return changed
+
+
+def counts(tx: Tx) -> tuple[int, int]:
+    """Return how many contact points and suppressions there are."""
+    many = [tx.execute(select(func.count()).select_from(each)).scalar_one() for each in (contact_points, suppressions)]
+    return many[0], many[1]
+
+
+def _is_old_point(known: AddressLookups) -> ColumnElement[bool]:
+    found_by = func.coalesce(_p.folded, "")
+    if known.now.hashes:
+        return or_(sealing_kid(_p.address).is_(None), ~_begins(found_by, known.now.beginning))
+    return sealing_kid(_p.address).is_not(None)
+
+
+def _is_old_suppression(known: AddressLookups) -> ColumnElement[bool]:
+    if known.now.hashes:
+        return ~_begins(_s.address, known.now.beginning)
+    return sealing_kid(func.coalesce(_s.written, "")).is_not(None)
+
+
+def _begins(text: ColumnElement[str], beginning: str) -> ColumnElement[bool]:
+    return func.substr(text, 1, len(beginning)) == beginning
+
+
+def _sent(tx: Tx, known: AddressLookups, row: SentAs) -> dict[str, str | None]:
+    address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
+    if address == lookups.CLOSED:
+        return row.said
+    if not known.now.hashes:
+        return {**row.said, "sent_to": address}
+    told = {name: _told(row, address, getattr(row, name)) for name in _TOLD}
+    is_own = row.channel == Channel.EMAIL and address == row.email
+    sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address)
+    return {**told, "sent_to": sealed, "retry_history": _without_addresses(row, told["retry_history"])}
+
+
+def _write_letter(tx: Tx, known: AddressLookups, row: SentAs) -> None:
+    if not known.now.hashes:
+        return
+    address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
+    for letter in tx.execute(select(_d.id, _d.retry_history, _d.failure_reason).where(_d.notification_id == row.id)):
+        past = _without_addresses(row, _told(row, address, letter.retry_history))
+        new = {"retry_history": past, "failure_reason": _told(row, address, letter.failure_reason)}
+        tx.execute(update(notification_dlq).where(_d.id == letter.id).values(new))
+
+
+def _told(row: SentAs, address: str, text: str | None) -> str | None:
+    """Return what was told of a notification without an address that is sealed now."""
+    kept = (row.email, own_address(Channel(row.channel), stored(row.payload, {})))
+    return text if text is None or address in kept else without(address, text)
+
+
+def _without_addresses(row: SentAs, past: str | None) -> str | None:
+    if past is None:
+        return None
+    kept = {row.email, own_address(Channel(row.channel), stored(row.payload, {})), None}
+    entries = history.parse(past)
+    hidden = [{**each, "address": None} if each.get("address") not in kept else each for each in entries]
+    return past if hidden == entries else history.written(hidden)

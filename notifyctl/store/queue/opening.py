@@ -1,0 +1,42 @@
+"""Opening the addresses of what was leased, where they are sealed; elsewhere nothing is asked and nothing done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+
+from notifyctl.core.atrest import PLAIN, AddressLookups
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.frozen import dataclass
+from notifyctl.core.triage import Due
+from notifyctl.store import lookups
+from notifyctl.store.db.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Rows with their addresses as people write them. `known` says how suppressions are found.
+
+    `closed` says of rows, by their ids, why their address did not open; `sealed` are those whose address was sealed.
+    Of an earlier claim's address nothing is kept that was sealed.
+    """
+
+    due: Sequence[Due]
+    known: AddressLookups = PLAIN
+    closed: Mapping[str, str] = field(default_factory=dict)
+    sealed: frozenset[str] = frozenset()
+
+
+def opened(tx: Tx, due: Sequence[Due]) -> Opened:
+    """Open the addresses of rows. Raises NotAllowed where the encryption keys for that are not here."""
+    if not due or not due[0].keyed:
+        return Opened(due)
+    known, closed, rows = lookups.read(tx), dict[str, str](), list[Due]()
+    for row in due:
+        address = row.address
+        try:
+            address = None if address is None else lookups.opened(tx, row.user_id, row.message_type, address)
+        except NotAllowed as error:
+            address, closed[row.id] = None, error.message
+        rows.append(row._replace(address=address, sent_to=None if lookups.is_sealed(row.sent_to) else row.sent_to))
+    return Opened(rows, known, closed, frozenset(row.id for row in due if lookups.is_sealed(row.address)))
