@@ -19,7 +19,7 @@ from notifyctl.core.model import MAX_RETRIES as MAX_RETRIES
 from notifyctl.core.model import MOST_RETRIES as MOST_RETRIES
 from notifyctl.core.model import Category, Channel, Message, Subscription, TemplateRef
 from notifyctl.core.provider import ProviderConfig
-from notifyctl.core.suppression import LeftOut, Reasons, stops
+from notifyctl.core.suppression import LeftOut, Reasons, Stops, stops
 from notifyctl.core.wording import Template, TemplateKind
 
 
@@ -137,10 +137,10 @@ class New(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A row to insert, with its provider and its recipient. `objection` is what will stop it when it is due.
+    """A row to insert, with its provider and its recipient. What will stop it is judged where somebody asks.
 
-    `key` is the idempotency key as it was given, `left_out` are the copies that will not be sent, `files` the contents
-    that the row's payload refers to, by digest.
+    `key` is the idempotency key as it was given, `known` what was stored when it was planned, `files` the contents that
+    the row's payload refers to, by digest.
     """
 
     key: str
@@ -148,10 +148,25 @@ class Plan(NamedTuple):
     recipient: Recipient
     provider: ProviderConfig
     message: Message
-    objection: Verdict
-    left_out: Sequence[LeftOut] = ()
+    known: SubmissionFacts
     files: Mapping[str, str] = MappingProxyType({})
     template: Template | None = None
+
+    @property
+    def objection(self) -> Verdict:
+        """What will stop it when it is due."""
+        row = self.row
+        return gate(facts(self.message, row.expires_at, self._stops.to, row.due_at, self.known.person))
+
+    @property
+    def left_out(self) -> Sequence[LeftOut]:
+        """The copies that will not be sent."""
+        return self._stops.left_out
+
+    @property
+    def _stops(self) -> Stops:
+        who = self.recipient
+        return stops(self.message, who.address, who.suppression, self.known.suppressed)
 
     @property
     def unaddressed(self) -> Conflict | None:
@@ -219,9 +234,7 @@ def plan(
     to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
         to = to._replace(subscription=Subscription(who.id, known.person.category or "", now))
-    against = stops(to, who.address, who.suppression, known.suppressed)
-    verdict = gate(facts(to, row.expires_at, against.to, row.due_at, known.person))
-    return Plan(draft.key, row, who, provider, to, verdict, against.left_out, files, template)
+    return Plan(draft.key, row, who, provider, to, known, files, template)
 
 
 def repeated(draft: Draft, former: Former, digest: str) -> Former | NotifyctlError:
