@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -107,13 +107,36 @@ class Preparing(Protocol):
         """
 
 
+@runtime_checkable
+class Judging(Preparing, Protocol):
+    """What a `Preparing` adapter may offer besides: to see in little time that a usual message can be built."""
+
+    def judge(self, credentials: Credentials) -> Callable[[Message], object]:
+        """Return what is true of messages that can surely be built with these credentials; else nothing is decided."""
+
+
 def builder(adapter: Adapter, credentials: Credentials) -> Builder:
     """Return how `adapter` builds with these credentials; a class that overrides `build` alone has the last word."""
-    owners = (owner for owner in type(adapter).__mro__ if {"build", "builder"} & vars(owner).keys())
-    owner = next(owners, None)
-    if isinstance(adapter, Preparing) and owner is not None and "builder" in vars(owner):
+    if isinstance(adapter, Preparing) and "builder" in _last_word(adapter):
         return adapter.builder(credentials)
     return lambda message: adapter.build(message, credentials)
+
+
+def checker(adapter: Adapter, credentials: Credentials) -> Callable[[Message], object]:
+    """Return what raises InvalidMessage where the builder would, and is mostly quicker.
+
+    Whoever overrides how messages are built has the last word on this, too.
+    """
+    build = builder(adapter, credentials)
+    if not (isinstance(adapter, Judging) and "judge" in _last_word(adapter)):
+        return build
+    is_sure = adapter.judge(credentials)
+    return lambda message: is_sure(message) or build(message)
+
+
+def _last_word(adapter: Adapter) -> Container[str]:
+    """Return what the class has of its own that says how messages are built."""
+    return next((vars(owner) for owner in type(adapter).__mro__ if {"build", "builder"} & vars(owner).keys()), {})
 
 
 @runtime_checkable

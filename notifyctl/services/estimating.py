@@ -19,7 +19,6 @@ from notifyctl.core.segments import segments
 from notifyctl.core.submission import Former, Plan, other_content
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
-from notifyctl.providers.contract import Builder
 from notifyctl.services import importing, planning, previews
 from notifyctl.services.importing import DraftedRows, ImportOrder, RowTally
 from notifyctl.services.planning import Planned
@@ -78,7 +77,7 @@ class _Estimating:
         self._found = Estimate()
         self._outflows: dict[str, Outflow] = {}
         self._sources: dict[tuple[str, int], Source | None] = {}
-        self._builders: dict[str, Builder] = {}
+        self._checkers: planning.Checkers = {}
 
     def run(self, rows: DraftedRows) -> Estimate:
         """Look at all rows."""
@@ -157,7 +156,7 @@ class _Estimating:
             message = previews.rendered(source, previews.linked(planned.message, previews.SOMEWHERE))
         except NotifyctlError as error:
             return planned.message, error
-        return message, planning.refused(planned, message, self._order.terms, self._builders)
+        return message, planning.refused(planned, message, self._order.terms, self._checkers)
 
     def _source(self, key: tuple[str, int]) -> Source | None:
         if key not in self._sources:

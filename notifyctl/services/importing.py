@@ -140,7 +140,7 @@ class Importer:
                 yield chunk
                 chunk, size = [], 0
             ready = self._ready(portion, planned)
-            size += sum(len(each.row.payload) + len(each.cells) for each in ready)
+            size += sum([len(each.row.payload) + len(each.cells) for each in ready])
             chunk += ready
             if size >= CHUNK_CHARS:
                 yield chunk

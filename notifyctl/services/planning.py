@@ -6,7 +6,7 @@ One submission is a plan of one; a file, a fixture and an application's call are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Protocol, TypeVar
 
@@ -21,13 +21,15 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, Former, New, NoProvider, Plan, Recipient, SubmissionFacts
 from notifyctl.core.wording import Template
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Adapter, Builder, Credentials, InvalidMessage, Request, builder
+from notifyctl.providers.contract import Adapter, Credentials, InvalidMessage, Request, checker
 from notifyctl.providers.registry import BrokenProvider
 from notifyctl.services import previews
 from notifyctl.store import submissions, templates
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import submit as queue
 
+Checkers = dict[str, Callable[[Message], object]]
+"""By the name of a provider what raises InvalidMessage for what it would not take."""
 Planned = Plan | Former | NotifyctlError
 """What a draft comes to: a row to insert, the notification that said the same before, or why it is refused."""
 
@@ -81,7 +83,7 @@ def plan_all(
     """
     found = list[Planned]()
     first: dict[str, Former] = {}
-    builders: dict[str, Builder] = {}
+    checkers: Checkers = {}
     loadable: dict[str, bool] = {}
     unsure = list[tuple[int, SubmissionFacts]]()
     grant = tx.actor.grant
@@ -93,7 +95,7 @@ def plan_all(
             row = planned.row
             before = first.get(row.idempotency_key)
             if before is None:
-                planned = checked(planned, terms, builders)
+                planned = checked(planned, terms, checkers)
             else:
                 planned = submission.repeated(draft, before, row.content_hash)
             if isinstance(planned, Plan):
@@ -139,10 +141,10 @@ def plan(
     return planned
 
 
-def checked(planned: Plan, terms: SubmissionTerms, builders: dict[str, Builder] | None = None) -> Plan | NotifyctlError:
+def checked(planned: Plan, terms: SubmissionTerms, checkers: Checkers | None = None) -> Plan | NotifyctlError:
     """Return the plan, or that the provider's API would refuse what it says; that of a template is not known yet.
 
-    No secret is needed to know that: a host that only submits has no keys. `builders` keeps what was made for a
+    No secret is needed to know that: a host that only submits has no keys. `checkers` keeps what was made for a
     provider, for the others of one transaction.
     """
     if planned.template is not None:
@@ -151,11 +153,11 @@ def checked(planned: Plan, terms: SubmissionTerms, builders: dict[str, Builder] 
         message = previews.linked(planned.message, terms.unsubscribe_url)
     except UsageError as error:
         return error
-    return refused(planned, message, terms, builders) or planned
+    return refused(planned, message, terms, checkers) or planned
 
 
 def refused(
-    planned: Plan, message: Message, terms: SubmissionTerms, builders: dict[str, Builder] | None = None
+    planned: Plan, message: Message, terms: SubmissionTerms, checkers: Checkers | None = None
 ) -> NotifyctlError | None:
     """Return that the provider's API would refuse the plan's message, as it is by now; None where nothing goes there.
 
@@ -164,13 +166,13 @@ def refused(
     if planned.unaddressed is not None:
         return None
     name = planned.provider.provider_name
-    build = None if builders is None else builders.get(name)
+    check = None if checkers is None else checkers.get(name)
     try:
-        if build is None:
-            build = _builder(planned.provider, terms)
-            if builders is not None:
-                builders[name] = build
-        build(message)
+        if check is None:
+            check = _checker(planned.provider, terms)
+            if checkers is not None:
+                checkers[name] = check
+        check(message)
     except InvalidMessage as error:
         return _would_refuse(name, error)
     except NotifyctlError as error:
@@ -178,11 +180,11 @@ def refused(
     return None
 
 
-def _builder(provider: ProviderConfig, terms: SubmissionTerms) -> Builder:
+def _checker(provider: ProviderConfig, terms: SubmissionTerms) -> Callable[[Message], object]:
     settings = dict(provider.config)
     if provider.provider_name in terms.urls:
         settings["base_url"] = terms.urls[provider.provider_name]
-    return builder(registry.get(provider.provider_name), Credentials(api_key="", config=settings))
+    return checker(registry.get(provider.provider_name), Credentials(api_key="", config=settings))
 
 
 def _would_refuse(name: str, error: InvalidMessage) -> UsageError:
@@ -211,7 +213,7 @@ def store_all(tx: Tx, plans: Sequence[S]) -> dict[str, S | Former | NotifyctlErr
     if len(wanted) < len(plans):
         gone = (each for each in plans if each.template is not None and each.template.id not in there)
         found |= {each.row.id: _template_gone(each) for each in gone}
-    files = {digest: content for each in wanted for digest, content in each.files.items()}
+    files = {digest: content for each in wanted if each.files for digest, content in each.files.items()}
     stored = queue.submit(tx, [each.row for each in wanted], files)
     late = [each for each in wanted if each.row.id not in stored]
     former = submissions.formers(tx, [each.row.idempotency_key for each in late])

@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from notifyctl.core.model import Message
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.providers import registry
-from notifyctl.providers.contract import Builder, Credentials, InvalidMessage, Preparing, Response, builder
+from notifyctl.providers.contract import (
+    Builder,
+    Credentials,
+    InvalidMessage,
+    Preparing,
+    Response,
+    builder,
+    checker,
+)
 from notifyctl.providers.fcm import plain as push
 from notifyctl.providers.sendgrid import plain as mail
 from notifyctl.providers.sendgrid.mail import MAX_BYTES
@@ -131,6 +139,24 @@ def test_the_short_way_leads_where_the_long_one_does(name: str, data: st.DataObj
         assert built(build, message) == built(lambda each: adapter.build(each, credentials), message)
 
 
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_what_is_taken_can_be_built(name: str, data: st.DataObject) -> None:
+    """Looked at before it is stored, a message is refused for what its request would be refused for, and no other."""
+    adapter, credentials = registry.get(name), data.draw(st.sampled_from(SETTINGS[name]))
+    check = checker(adapter, credentials)
+    for message in data.draw(st.lists(messages(name), min_size=1, max_size=4)):
+        refusals = list[str]()
+        for look in (check, lambda each: adapter.build(each, credentials)):
+            try:
+                look(message)
+                refusals.append("")
+            except InvalidMessage as refused:
+                refusals.append(str(refused))
+        assert refusals[0] == refusals[1]
+
+
 SHORT = [
     ("sendgrid", {"v": 1, "subject": "Grüße 👍", "text": "Hello!\n"}),
     ("sendgrid", {"v": 1, "to": "b@example.com", "subject": "Hello", "html": "<p>", "from": "A <a@b.example>"}),
@@ -235,6 +261,8 @@ def test_whoever_overrides_build_is_asked() -> None:
     assert isinstance(Second(), Preparing)
     with pytest.raises(InvalidMessage, match="there are no templates here"):
         builder(Second(), credentials)(message)
+    with pytest.raises(InvalidMessage, match="there are no templates here"):
+        checker(Second(), credentials)(message)
     assert builder(Twice(), credentials)(message).method == "TWICE"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Outcome
@@ -66,6 +66,10 @@ class SendGrid:
         """Return what `build` is with these credentials, quick where a mail is a usual one."""
         url, headers, quickly = self._url(credentials), _headers(credentials), plain.encoder(credentials)
         return lambda message: Request("POST", url, headers, quickly(message) or encoded(message, credentials))
+
+    def judge(self, credentials: Credentials) -> Callable[[Message], object]:
+        """Return what is true of usual messages that can be built."""
+        return plain.encoder(credentials)
 
     def read(self, response: Response) -> Outcome:
         """Return what the answer means; a 202 counts even without its `X-Message-Id`."""
