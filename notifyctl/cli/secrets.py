@@ -235,14 +235,14 @@ def encrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = N
         db, keyring = run.system.db, run.system.keyring
         points, refused = atrest.counts(db)
         run.confirm(
-            f"Encrypt the addresses of {points:,} contact points and {refused:,} suppressions? Each host needs the"
-            " encryption keys then.",
+            f"Encrypt {points + refused:,} addresses (contact points {points:,}, suppressions {refused:,})?\n"
+            "Each host needs the encryption keys then.",
             yes=yes,
             confirm=confirm,
         )
         done = atrest.encrypt(db, keyring, run.out.say)
-        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are encrypted: {_moved(done)}")
-        run.out.say("what was in clear may be in free pages and in backups yet: VACUUM (FULL), and replace backups")
+        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are encrypted; {_moved(done)}")
+        run.out.say("in free pages and backups they are in clear yet: VACUUM (FULL), and replace backups")
 
 
 @app.command("decrypt-addresses", scope=Scope.SECRETS_WRITE, shows=_MOVED)
@@ -252,11 +252,11 @@ def decrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = N
         db, keyring = run.system.db, run.system.keyring
         run.confirm("Store all addresses in clear again?", yes=yes, confirm=confirm)
         done = atrest.decrypt(db, keyring, run.out.say)
-        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are in clear: {_moved(done)}")
+        run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are in clear; {_moved(done)}")
 
 
 def _moved(done: Moved) -> str:
-    return (
-        f"{done.contact_points:,} contact points, {done.suppressions:,} suppressions and {done.notifications:,}"
-        " notifications written anew"
+    rows = (("contact points", done.contact_points), ("suppressions", done.suppressions))
+    return "written anew: " + ", ".join(
+        f"{what} {count:,}" for what, count in (*rows, ("notifications", done.notifications))
     )
