@@ -7,14 +7,13 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notifyctl.core.content import InvalidPayload
 from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError
 from notifyctl.core.model import Category, Message, Subscription, TemplateRef
 from notifyctl.core.outcome import Kind, Outcome
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.source import Source
 from notifyctl.core.text import one_line
 from notifyctl.core.unsubscribe import VARIABLE, with_link
 from notifyctl.dispatch.files import Files
@@ -32,6 +31,9 @@ from notifyctl.providers.contract import (
 )
 from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire, outcome_of
+
+if TYPE_CHECKING:
+    from notifyctl.core.template.source import Source
 
 log = logging.getLogger(__name__)
 
