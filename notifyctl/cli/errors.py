@@ -13,12 +13,13 @@ import typer
 
 from notifyctl.cli.streams import OutputCutShort, StdoutFailed
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.patterns import pattern
 from notifyctl.core.private import without_rows
 
 INTERRUPTED = 130
 READER_GONE = 141
 
-_RAW = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no text
+_RAW = pattern("[\ud800-\udfff]")  # what Python makes of bytes that are no text
 
 _UsageError = typer.BadParameter.__base__  # Typer exports only the subclass
 

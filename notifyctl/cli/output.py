@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from notifyctl.cli.formats import as_yaml_text
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import shown
+from notifyctl.core.patterns import pattern
 from notifyctl.core.spreadsheet import harmless
 
 SHORT_ID = 8
@@ -29,9 +29,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 PAGE = 50
 # Control characters, those that change the direction of text, and halves of surrogate pairs, which no encoding has.
 _UNSAFE = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL = re.compile(rf"[\x00-\x1f{_UNSAFE}]")
-_UNSAFE_IN_JSON = re.compile(rf"[{_UNSAFE}]")
-_MARKDOWN = re.compile(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_CONTROL = pattern(rf"[\x00-\x1f{_UNSAFE}]")
+_UNSAFE_IN_JSON = pattern(rf"[{_UNSAFE}]")
+_MARKDOWN = pattern(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 class FieldKind(StrEnum):

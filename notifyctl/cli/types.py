@@ -10,10 +10,11 @@ import typer
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.patterns import pattern
 from notifyctl.core.size import parse_bytes
 from notifyctl.core.when import Point, point
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", re.ASCII)
+_RATE = pattern(r"(\d+(?:\.\d+)?)(?:/(s|m|h))?", re.ASCII)
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from notifyctl.core.errors import UsageError
 from notifyctl.core.mailbox import bare_address
 from notifyctl.core.model import Channel
+from notifyctl.core.patterns import pattern
 
 if TYPE_CHECKING:
     from email_validator import ValidatedEmail
@@ -20,16 +21,16 @@ _HIDDEN_HINT = "addresses are shown in full to an API key with the scope users:r
 
 _EMAIL_MAX = 254
 # A local part that is nobody's to judge (RFC 5322, 3.2.3), in lower case: some names are the same in any.
-_PLAIN_EMAIL = re.compile(r"((?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([a-z0-9.-]+)")
+_PLAIN_EMAIL = pattern(r"((?=.{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@([a-z0-9.-]+)")
 
 # A domain that is nobody's to judge either: to load who judges takes longer than most commands have to do.
-_SURELY_DOMAIN = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?:com|org|net|info|[a-z][a-z])")
+_SURELY_DOMAIN = pattern(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+(?:com|org|net|info|[a-z][a-z])")
 _SURELY_SHORT = 60
-_FOR_THE_EYE = re.compile(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
-_ENDING = re.compile(r"[\s.]+\Z")  # blanks and dots, in whatever order they stand there
-_OURS = re.compile(r"v1\.[a-z0-9]{1,6}\.|#[0-9]+\.")  # what is sealed (`core.sealing`), and what finds it
-_DIALLED = re.compile(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
+_FOR_THE_EYE = pattern(r"\(0\)|[^0-9+]")  # (0) is dialled without the country code alone
+_DOTS = pattern("[.\u3002\uff0e\uff61]")  # IDNA takes each for a dot (RFC 3490, 3.1)
+_ENDING = pattern(r"[\s.]+\Z")  # blanks and dots, in whatever order they stand there
+_OURS = pattern(r"v1\.[a-z0-9]{1,6}\.|#[0-9]+\.")  # what is sealed (`core.sealing`), and what finds it
+_DIALLED = pattern(r"\+[0-9][0-9 ()./\u00a0-]*", re.ASCII)
 
 
 def normalised(channel: Channel, address: str) -> str:

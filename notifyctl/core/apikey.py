@@ -12,6 +12,7 @@ import zlib
 from dataclasses import field
 
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 
 RANDOM_BYTES = 32
 DEFAULT_ENVIRONMENT = "live"
@@ -21,7 +22,7 @@ _BODY = 43  # 62 ** 43 > 2 ** 256
 _CHECK = 6  # 62 ** 6 > 2 ** 32
 _SHOWN = 4
 _ENVIRONMENT_MAX = 16
-_WRITTEN = re.compile(
+_WRITTEN = pattern(
     rf"nctl_(?P<environment>[a-z0-9]{{1,{_ENVIRONMENT_MAX}}})_[0-9A-Za-z]{{{_BODY}}}(?P<check>[0-9A-Za-z]{{{_CHECK}}})",
     re.ASCII,
 )

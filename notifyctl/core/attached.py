@@ -8,13 +8,14 @@ is needed.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from notifyctl.core.patterns import pattern
+
 FIELD = "attachments"
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = pattern(r"[0-9a-f]{64}")
 _STEP = 1 << 20
 
 

@@ -16,6 +16,7 @@ from notifyctl.core.allowed import ZonedHours
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import DAY_MS, MINUTE_MS, WEEKDAYS, clock, date_of, number_of, weekday
 from notifyctl.core.model import Channel
+from notifyctl.core.patterns import pattern
 from notifyctl.core.whereabouts import Whereabouts, ZoneOrigin
 
 ANYBODY = "*"
@@ -26,7 +27,7 @@ NEVER = "never"
 Span = tuple[int, int]
 """Milliseconds from the midnight that begins the window's day, [start, end); over midnight the end is beyond it."""
 
-_ITEM = re.compile(r"(?:([a-z]{3})(?:-([a-z]{3}))?\s+)?(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
+_ITEM = pattern(r"(?:([a-z]{3})(?:-([a-z]{3}))?\s+)?(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
 _EXAMPLE = "windows are like mon-sat 09:00-21:00, sun 12:00-21:00"
 
 

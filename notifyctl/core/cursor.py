@@ -6,8 +6,9 @@ import re
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 
-_WRITTEN = re.compile(r"(\d{1,18})_([0-9a-f-]{36})", re.ASCII)
+_WRITTEN = pattern(r"(\d{1,18})_([0-9a-f-]{36})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.patterns import pattern
 
 # Longer than anything meant, and `now` plus this is still a date that can be shown.
 MAX_MS = 36_525 * 86_400_000
-_WRITTEN = re.compile(r"(\d+(\.\d+)?(ms|s|m|h|d|w))+", re.ASCII)
-_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_WRITTEN = pattern(r"(\d+(\.\d+)?(ms|s|m|h|d|w))+", re.ASCII)
+_SECONDS = pattern(r"\d+(\.\d+)?", re.ASCII)
 
 
 def parse_ms(text: str) -> int:

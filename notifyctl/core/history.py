@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from notifyctl.core import json_codec
+from notifyctl.core.patterns import pattern
 
 KEPT_ENTRIES = 50
-_HALF = re.compile("[\ud800-\udfff]")
+_HALF = pattern("[\ud800-\udfff]")
 _SAME = ("attempt", "provider", "outcome", "code", "http_status")
 _COSTING_NO_ATTEMPT = ("throttled", "config")
 

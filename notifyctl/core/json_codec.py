@@ -8,12 +8,13 @@ be so, `json` decides.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
+
+from notifyctl.core.patterns import pattern
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ _LONG_INTEGER = b"0" * 19
 _SURELY_NOT_DEEP = 100
 _SURELY_A_FLOAT = 308
 _NO_FLOAT = 2**1024 - 2**970  # rounds to infinity (IEEE 754)
-_NULL = re.compile(rb"null(?:$|[,}\]])")
+_NULL = pattern(rb"null(?:$|[,}\]])")
 _ALIKE = bytes.maketrans(b"123456789[", b"000000000{")
 _ESCAPED_NUL = rb"\u0000"
 _NOTHING_BUT_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME

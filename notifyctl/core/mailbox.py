@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_TOKEN = re.compile(
+_CONTROL = pattern(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TOKEN = pattern(
     r"""(?P<blank>\ +)
       | "(?P<quoted>(?:[^"\\]|\\.)*)"
       | (?P<literal>\[[^\[\]\\\ ]*\])
@@ -21,10 +22,10 @@ _TOKEN = re.compile(
       | (?P<special>[<>\[\]:;@,.(])""",
     re.VERBOSE,
 )
-_PAIR = re.compile(r"\\(.)")
-_IN_COMMENT = re.compile(r"[^()\\]+|\\.|[()]")
-_NEEDS_PAIR = re.compile(r'(["\\])')
-_WRITTEN = re.compile(r'[ <"(\\]')
+_PAIR = pattern(r"\\(.)")
+_IN_COMMENT = pattern(r"[^()\\]+|\\.|[()]")
+_NEEDS_PAIR = pattern(r'(["\\])')
+_WRITTEN = pattern(r'[ <"(\\]')
 
 
 class NoMailbox(ValueError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import Grant
+from notifyctl.core.patterns import pattern
 from notifyctl.core.scope import Scope, covers
 
 PAYLOAD_VERSION = 1
@@ -16,7 +16,7 @@ MAX_RETRIES = 5
 """How many attempts follow the first, where nothing is said."""
 MOST_RETRIES = 1_000
 """How many may be asked for."""
-PROVIDER_NAME = re.compile(r"^[a-z][a-z0-9_]{0,19}$")
+PROVIDER_NAME = pattern(r"^[a-z][a-z0-9_]{0,19}$")
 
 
 class Channel(StrEnum):

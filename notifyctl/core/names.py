@@ -6,13 +6,14 @@ import re
 import unicodedata
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.patterns import pattern
 
 NAME_MAX = 100
 LANGUAGE_MAX = 35
 
-_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
-_CATEGORY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,49}", re.ASCII)
-_LANGUAGE = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*", re.IGNORECASE | re.ASCII)
+_UUID = pattern(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+_CATEGORY = pattern(r"[a-z0-9][a-z0-9_.-]{0,49}", re.ASCII)
+_LANGUAGE = pattern(r"[a-z]{2,8}(-[a-z0-9]{1,8})*", re.IGNORECASE | re.ASCII)
 
 
 def username(text: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from notifyctl.core.patterns import pattern
+
 _INFO = b"notifyctl addresses in logs 1"
 _DIGITS = 12
 
 # First what is no address though it looks like one: the name by which a URL logs in. Then mail, phones, and tokens of
 # devices, which are long words; ids and digests are shorter.
-_ADDRESS = re.compile(
+_ADDRESS = pattern(
     r"(?P<login>\b[a-z][a-z0-9+.\-]*://[^\s/@]*@)"
     r"|[^\s<>\"(),:;\[\]{}=|/\\]+@[^\s<>\"'(),:;\[\]{}=|/\\]*[^\s<>\"'(),:;\[\]{}=|/\\.]"
     r"|\+\d[\d ().\-]{5,}\d"
@@ -19,7 +21,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 # What a database adds to an error: whole rows, and what is in them.
-_ROW = re.compile(r"(?:\n|\\n)(?:DETAIL|CONTEXT): .*?(?=(?:\n|\\n)(?:HINT|CONTEXT|DETAIL|\[SQL)|$)", re.DOTALL)
+_ROW = pattern(r"(?:\n|\\n)(?:DETAIL|CONTEXT): .*?(?=(?:\n|\\n)(?:HINT|CONTEXT|DETAIL|\[SQL)|$)", re.DOTALL)
 
 
 def derived(encryption_key: bytes) -> bytes:

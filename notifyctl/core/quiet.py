@@ -8,8 +8,9 @@ from datetime import time
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import DAY_MS, MINUTE_MS, clock
+from notifyctl.core.patterns import pattern
 
-_WRITTEN = re.compile(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
+_WRITTEN = pattern(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
 _HINT = "quiet hours are like 22:00-07:00"
 
 

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 KEY_BYTES = 64
 KID_CHARS = 6
-_KID = re.compile(rf"[a-z0-9]{{1,{KID_CHARS}}}")
-_ENVELOPE = re.compile(rf"v1\.([a-z0-9]{{1,{KID_CHARS}}})\.[A-Za-z0-9_-]{{22,}}")
-_SEALED_NOTHING = re.compile(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
+_KID = pattern(rf"[a-z0-9]{{1,{KID_CHARS}}}")
+_ENVELOPE = pattern(rf"v1\.([a-z0-9]{{1,{KID_CHARS}}})\.[A-Za-z0-9_-]{{22,}}")
+_SEALED_NOTHING = pattern(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
 
 
 @dataclass(frozen=True, slots=True)

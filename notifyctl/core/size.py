@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.patterns import pattern
 
 MOST_BYTES = 1 << 50
-_WRITTEN = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
+_WRITTEN = pattern(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 

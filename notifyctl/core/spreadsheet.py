@@ -6,10 +6,10 @@ reading takes away one, and each text comes back as it was.
 
 from __future__ import annotations
 
-import re
+from notifyctl.core.patterns import pattern
 
-_RUNS = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-_KEPT_FROM_IT = re.compile(r"'+[=+\-@\t\r\n＝＋－＠]")
+_RUNS = pattern(r"'*[=+\-@\t\r\n＝＋－＠]")
+_KEPT_FROM_IT = pattern(r"'+[=+\-@\t\r\n＝＋－＠]")
 
 
 def harmless(text: str) -> str:

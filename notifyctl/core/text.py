@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from notifyctl.core.patterns import pattern
 
 STORED_RESPONSE_BYTES = 2_048
 STORED_MESSAGE_CHARS = 300
 
 _ASCII_CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = pattern(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def clean(text: str, limit_bytes: int = STORED_RESPONSE_BYTES) -> str:

@@ -19,6 +19,7 @@ from notifyctl.core.content import VARIABLES, InvalidPayload
 from notifyctl.core.errors import AnswerIsNo, UsageError
 from notifyctl.core.host import is_loopback
 from notifyctl.core.model import Message, Subscription
+from notifyctl.core.patterns import pattern
 
 PURPOSE = "unsubscribe"
 """What the key that signs these tokens is for."""
@@ -32,8 +33,8 @@ ONE_CLICK = "List-Unsubscribe=One-Click"
 VALID_MS = 365 * 24 * 60 * 60 * 1_000
 MOST_URL_CHARS = 400  # with a token, and its name, a header has to fit on a line (RFC 5322, 2.1.1)
 
-_TOKEN = re.compile(r"v1\.(?P<key>[a-z0-9-]{8})\.(?P<what>[A-Za-z0-9_-]{1,400})\.[A-Za-z0-9_-]{43}", re.ASCII)
-_IN_A_LINK = re.compile(r"[!#-;=?-Z\[\]_a-z~]+", re.ASCII)  # RFC 3986, 2, with %: nothing that ends a <...>
+_TOKEN = pattern(r"v1\.(?P<key>[a-z0-9-]{8})\.(?P<what>[A-Za-z0-9_-]{1,400})\.[A-Za-z0-9_-]{43}", re.ASCII)
+_IN_A_LINK = pattern(r"[!#-;=?-Z\[\]_a-z~]+", re.ASCII)  # RFC 3986, 2, with %: nothing that ends a <...>
 _PREVIEW = "-preview"  # where a key's id would be, of which none has a hyphen there
 
 

@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 
 EXAMPLE = "2030-10-25T09:00:00+01:00"
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, the last that ISO 8601 writes with four digits."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?([Zz]|[+-]\d{2}(:?\d{2})?)?")
-_LOCAL = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
-_ZONED = re.compile(r"([Zz]|[+-]\d{2}(:?\d{2})?)$")
+_MOMENT = pattern(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?([Zz]|[+-]\d{2}(:?\d{2})?)?")
+_LOCAL = pattern(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
+_ZONED = pattern(r"([Zz]|[+-]\d{2}(:?\d{2})?)$")
 _MILLISECOND = timedelta(milliseconds=1)
 
 

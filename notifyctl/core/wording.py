@@ -14,15 +14,16 @@ from notifyctl.core.content import canonical
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
+from notifyctl.core.patterns import pattern
 
 NAME_MAX = 100
 SUBJECT_MAX = 255
 TEXT_MAX = 1_000_000
 """How many characters a part may have: more would never be rendered."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*", re.ASCII)
+_UUID = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_VARIABLE = pattern(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class TemplateKind(StrEnum):

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.patterns import pattern
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -24,7 +25,7 @@ UNSET = "UTC"
 EXPLICIT_UTC = "Etc/UTC"
 
 _NO_PLACES = ("Factory", "localtime", "posixrules")
-_FIXED = re.compile(r"(Etc/)?(GMT|UTC)[+-]\d+", re.IGNORECASE)
+_FIXED = pattern(r"(Etc/)?(GMT|UTC)[+-]\d+", re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _STEP_MS = 7 * 86_400_000

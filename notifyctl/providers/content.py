@@ -6,13 +6,13 @@ The readers raise InvalidMessage with the field's name; they never change what a
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from notifyctl.core import json_codec
 from notifyctl.core.mailbox import Mailbox, NoMailbox, parse
+from notifyctl.core.patterns import pattern
 from notifyctl.providers.contract import Credentials, InvalidMessage
 
 ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle brackets
@@ -20,9 +20,9 @@ ADDRESS_CHARS = 254  # RFC 5321, 4.5.3.1.3: a path of 256 octets with its angle 
 BASE_URL_HELP = "another address than the provider's own: the sandbox, a proxy"
 RECEIPTS_HELP = "poll: the dispatcher asks what became of messages"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
-_TOKEN68 = re.compile(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
+_CONTROL = pattern(r"[\x00-\x1f\x7f]")
+_BLANK = pattern(r"[\s\x00-\x1f\x7f]")
+_TOKEN68 = pattern(r"[!-~]+")  # visible ASCII: what may stand in a header without being encoded
 
 
 def text(content: Mapping[str, Any], field: str) -> str | None:

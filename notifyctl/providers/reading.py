@@ -15,6 +15,7 @@ from typing import Any
 from notifyctl.core import json_codec
 from notifyctl.core.model import Category
 from notifyctl.core.outcome import Blame, Kind, Outcome
+from notifyctl.core.patterns import pattern
 from notifyctl.core.suppression import Refusal, SuppressionCause
 from notifyctl.core.text import clean, one_line
 from notifyctl.providers.contract import Response
@@ -25,9 +26,9 @@ ID_CHARS = 255
 _MARKS: Mapping[bytes, str] = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 LONGEST_WAIT_MS = 366 * 24 * 3_600_000
 """What is made of a longer wait, however many digits it has; policy clamps it further."""
-_SECONDS = re.compile(r"[0-9]+")
-_FAR_YEAR = re.compile(r"[A-Za-z]{3},? \d{1,2} [A-Za-z]{3} [1-9]\d{4,} \d\d:\d\d:\d\d GMT", re.ASCII)
-_EPOCH = re.compile(r"[0-9]{10}")
+_SECONDS = pattern(r"[0-9]+")
+_FAR_YEAR = pattern(r"[A-Za-z]{3},? \d{1,2} [A-Za-z]{3} [1-9]\d{4,} \d\d:\d\d:\d\d GMT", re.ASCII)
+_EPOCH = pattern(r"[0-9]{10}")
 
 
 def json_object(body: bytes) -> dict[str, Any]:

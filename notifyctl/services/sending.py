@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
 import uuid
@@ -24,6 +23,7 @@ from notifyctl.core.errors import (
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Status
 from notifyctl.core.notification import Notification
+from notifyctl.core.patterns import pattern
 from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
@@ -44,7 +44,7 @@ FIRST_POLL_S = 0.05
 LONGEST_ANSWER_S = 5.0
 LONGEST_POLL_S = 1.0
 HIDDEN = "***"
-_SERVER = re.compile(r"[^:/?#]*://[^/?#]*")
+_SERVER = pattern(r"[^:/?#]*://[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,6 +15,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel, metric_at
+from notifyctl.core.patterns import pattern
 from notifyctl.core.receipt import Arrival, DeliveryState, Receipt
 from notifyctl.core.suppression import key, shown
 from notifyctl.core.weigh import Addressee, Counts, Weighed, reason_to_pause, weigh
@@ -30,7 +30,7 @@ from notifyctl.store.suppressions import AddressNews
 
 n = notifications.c
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 Found = list[tuple[Arrival, Addressee | None]]

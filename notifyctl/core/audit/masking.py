@@ -10,36 +10,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notifyctl.core.patterns import pattern
+
 HIDDEN = "***"
 CHANGED = "changed"
 
 ADDRESSES = frozenset(
     ("address", "email", "written", "to", "cc", "bcc", "reply_to", "sent_to", "from", "phone", "token", "fid")
 )
-_SECRET = re.compile(r"secret|password|passphrase|private|credential|api_?key$|service_account|signature|authorization")
+_SECRET = pattern(r"secret|password|passphrase|private|credential|api_?key$|service_account|signature|authorization")
 _BODIES = frozenset(
     ("body", "text", "html", "subject", "title", "payload", "content", "template_data", "image", "data")
 )
 
 # Whatever stands around an @, as no address can be told from other words by less.
 # A quoted person and a domain that is an address: RFC 5321, 4.1.2; quotes are escaped where JSON stands in a text.
-_MAIL = re.compile(
+_MAIL = pattern(
     r"""(?:"(?![,:\]}\\])(?:[^"\n]|\\"){1,64}"|[^\s<>"'(),:;\[\]{}=|/]+)"""
     r"""@(?:\[[^\]\s]{2,60}\]|[^\s<>"'(),:;\[\]{}=|/]+)"""
 )
-_PHONE = re.compile(r"\+\d[\d ().\-]{5,}\d|(?<![\w.\-])\d{10,15}(?![\w\-])")
+_PHONE = pattern(r"\+\d[\d ().\-]{5,}\d|(?<![\w.\-])\d{10,15}(?![\w\-])")
 # As people write them at home: an area in parentheses, a leading zero, or three parts as in North America.
-_AT_HOME = re.compile(
+_AT_HOME = pattern(
     r"\(0?\d{1,5}\)[ \-./]{0,2}\d{2,8}(?:[ \-./]\d{2,8}){0,4}(?![\w\-:])"
     r"|(?<![\w.\-:/])0[1-9]\d{0,4}(?: ?[ \-./] ?\d{2,8}){1,5}(?![\w\-:])"
     r"|(?<![\w.\-:/])(?:1[ .\-])?[2-9]\d{2}([ .\-])[2-9]\d{2}\1\d{4}(?![\w\-:])"
 )
 _FEWEST_AT_HOME = 9
 """What has fewer digits is as likely a date."""
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-_QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
+_LOGIN = pattern(r"(?<=://)[^/@\s]+@")
+_QUERY = pattern(r"(://[^\s?#]*)\?[^\s#]*")
 # Not what is shown of an API key, which has four characters behind its environment.
-_KEY = re.compile(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]{5,}|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
+_KEY = pattern(r"nctl_[A-Za-z0-9]+_[A-Za-z0-9]{5,}|whsec_[A-Za-z0-9+/=_-]+|SG\.[\w-]{6,}\.[\w-]{6,}")
 _LEGIBLE = 3
 """From so many characters on the first one may be shown."""
 _TOKEN = 20

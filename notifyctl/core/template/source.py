@@ -14,6 +14,7 @@ from typing import Any
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
+from notifyctl.core.patterns import pattern
 
 
 class VariableType(StrEnum):
@@ -126,8 +127,8 @@ def described(value: Any) -> str:
     return "an array" if isinstance(value, (list, tuple)) else type(value).__name__
 
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_DATE = re.compile(
+_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_DATE = pattern(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
 )
 _FIELDS = ("name", "type", "default", "example")

@@ -12,19 +12,20 @@ from typing import NoReturn
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 from notifyctl.core.webhook.reach import Address, is_loopback, is_public
 from notifyctl.core.webhook.webhook import LONGEST_URL
 
 PORTS = frozenset({443, 8443})
-_URL = re.compile(
+_URL = pattern(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]%]+)(?P<port>:[0-9]{1,5})?"
     r"(?P<rest>(/[!$&-;=@-Z_a-z~%]*)?(\?[!$&-;=?@-Z_a-z~%/]*)?)",
     re.IGNORECASE,
 )
 _UNREADABLE = "(no host)"
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_NUMBER = re.compile(r"([0-9]+|0x[0-9a-f]*)")
-_QUAD = re.compile(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
+_LABEL = pattern(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = pattern(r"([0-9]+|0x[0-9a-f]*)")
+_QUAD = pattern(r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.outcome import Blame, Kind, Outcome
+from notifyctl.core.patterns import pattern
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Response
 
@@ -43,11 +44,11 @@ _REFUSED: Mapping[str, str] = {
     "reply_to": "where answers go is refused: set another address as reply_to",
 }
 _CREDITS = "the plan's mails are used up: they go out when the plan begins anew or is upgraded"
-_NO_CREDITS = re.compile(r"\bcredits\b", re.IGNORECASE)
-_NO_SENDER = re.compile(r"sender identity", re.IGNORECASE)
-_SETTING = re.compile(r"(from|reply_to)(?:_list)?(?![a-z_])")
-_TO_FIELD = re.compile(r"personalizations\.\d+\.to\b")
-_BAD_ADDRESS = re.compile(r"valid (e-?mail )?address|invalid.*address", re.IGNORECASE)
+_NO_CREDITS = pattern(r"\bcredits\b", re.IGNORECASE)
+_NO_SENDER = pattern(r"sender identity", re.IGNORECASE)
+_SETTING = pattern(r"(from|reply_to)(?:_list)?(?![a-z_])")
+_TO_FIELD = pattern(r"personalizations\.\d+\.to\b")
+_BAD_ADDRESS = pattern(r"valid (e-?mail )?address|invalid.*address", re.IGNORECASE)
 
 
 def read(response: Response) -> Outcome:

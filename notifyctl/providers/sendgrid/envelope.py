@@ -5,12 +5,12 @@ Source: twilio.com/docs/sendgrid/for-developers/sending-email/personalizations a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from notifyctl.core.mailbox import Mailbox
 from notifyctl.core.model import Message
+from notifyctl.core.patterns import pattern
 from notifyctl.providers import content as fields
 from notifyctl.providers.contract import InvalidMessage
 
@@ -22,8 +22,8 @@ RESERVED_HEADERS = frozenset(
         *("to", "from", "subject", "reply-to", "cc", "bcc"),
     }
 )
-_DELIMITER = re.compile(r"[,;]")
-_HEADER_NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, 3.6.8
+_DELIMITER = pattern(r"[,;]")
+_HEADER_NAME = pattern(r"[!-9;-~]+")  # RFC 5322, 3.6.8
 
 
 def envelope(message: Message) -> dict[str, Any]:

@@ -9,7 +9,6 @@ query by X-Message-Id.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from notifyctl.core.outcome import Kind
+from notifyctl.core.patterns import pattern
 from notifyctl.core.receipt import Arrival, Receipt, Stage
 from notifyctl.core.text import one_line
 from notifyctl.providers import content as fields
@@ -34,8 +34,8 @@ _STAGES: Mapping[str, Stage] = {
     "delivered": Stage.DELIVERED,
     "not_delivered": Stage.BOUNCED,
 }
-_ID = re.compile(r"[A-Za-z0-9_-]+")
-_FULL_ID = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9._-]+")
+_ID = pattern(r"[A-Za-z0-9_-]+")
+_FULL_ID = pattern(r"[A-Za-z0-9_-]+\.[A-Za-z0-9._-]+")
 _REFUSED = (401, 403)
 
 

@@ -6,10 +6,10 @@ SendGrid's description of the Email Activity API (names of events there, hard an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from notifyctl.core.patterns import pattern
 from notifyctl.core.receipt import UNKNOWN_GROUP, Receipt, Stage
 from notifyctl.core.suppression import SuppressionCause
 from notifyctl.core.text import one_line
@@ -51,7 +51,7 @@ _DROPPED: Mapping[str, SuppressionCause] = {
 _DEAD_TYPES = frozenset({"bounce", "hard"})
 # The receiver's mood of the moment, unless it says that there is no such address; so does one that names no type.
 _DOUBTFUL_TYPES = frozenset({"blocked", "soft", ""})
-_HARD = re.compile(r"\b5\.1\.\d")
+_HARD = pattern(r"\b5\.1\.\d")
 
 
 def receipt(event: Event) -> Receipt | None:

@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from notifyctl.core.patterns import pattern
 from notifyctl.core.receipt import Arrival, Receipt
 from notifyctl.providers import reading
 from notifyctl.providers.contract import Call, Credentials, MalformedCall, Unread, Unsigned
@@ -23,7 +24,7 @@ TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
 PUBLIC_KEY = "webhook_public_key"
 
 _NO_ARRAY = "it is no JSON array, as SendGrid posts it"
-_SECONDS = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
+_SECONDS = pattern(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def read(body: bytes) -> list[Arrival | Unread]:

@@ -5,7 +5,6 @@ IntegrityError alone passes through, because what it means is the caller's to sa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +19,7 @@ from notifyctl.core.errors import (
     SchemaMismatch,
     UsageError,
 )
+from notifyctl.core.patterns import pattern
 from notifyctl.store.db.urls import URL_HINT
 
 _ROLLED_BACK = ("40001", "40P01")
@@ -42,7 +42,7 @@ _SQLITE_UNAVAILABLE = (
     "malformed",
 )
 _SEARCH_PATH = "ALTER ROLE ... SET search_path = public, or the schema that is meant; then notifyctl migrate up"
-_NO_DATABASE = re.compile(r'database "(.+)" does not exist')
+_NO_DATABASE = pattern(r'database "(.+)" does not exist')
 _UTF8 = "createdb -E UTF8 -T template0 NAME"
 _REFUSALS = (
     ('" does not exist', "name a role that the server knows: createuser NAME, or postgresql://ROLE@host/name"),
@@ -60,7 +60,7 @@ _REFUSALS = (
 )
 """What makes a server refuse a connection until somebody changes something: to repeat it is of no use."""
 # psycopg's words, and libpq's: 'connection is bad: invalid sslmode value: "x"'.
-_WRONG_OPTION = re.compile(r"invalid connection option|bad value for|connection is bad: invalid \w+ (value|number): ")
+_WRONG_OPTION = pattern(r"invalid connection option|bad value for|connection is bad: invalid \w+ (value|number): ")
 
 
 def is_worth_repeating(error: DBAPIError) -> bool:

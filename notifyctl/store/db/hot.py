@@ -20,6 +20,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert, ReturningUpdate
 
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.patterns import pattern
 from notifyctl.store.db.dialect import Dialect
 
 R = TypeVar("R")
@@ -27,7 +28,7 @@ R = TypeVar("R")
 Rows = Select[Any] | ReturningUpdate[Any] | ReturningInsert[Any] | ReturningDelete[Any]
 
 
-_NAMED = re.compile(r"%\((\w+)\)s|%%")
+_NAMED = pattern(r"%\((\w+)\)s|%%")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from notifyctl.core.errors import UsageError
+from notifyctl.core.patterns import pattern
 
-_SQLITE = re.compile(
+_SQLITE = pattern(
     r"sqlite(?:\+pysqlite)?:///(?P<path>.*?)(?:\?(?P<options>(?:mode=ro|timeout=[\d.]+)(?:&(?:mode=ro|timeout=[\d.]+))*))?",
     re.S,
 )
 """A path is taken as it stands, whatever a URL would make of its `?`, `%` and `#`; only our own options may follow."""
 
-_LIBPQ = re.compile(r"^postgres(?=://)")
+_LIBPQ = pattern(r"^postgres(?=://)")
 """What libpq takes as well, and hosts hand out."""
 
 URL_HINT = "sqlite:///path or postgresql://host/name"
