@@ -332,13 +332,14 @@ def _fits(due: CTE) -> ColumnElement[bool]:
 def _rows(dialect: Dialect, addressed: CTE) -> list[ColumnElement[Any]]:
     """Return the columns of `Due`."""
     a, t, b = addressed.c, notification_templates.c, batches.c
+    some_disabled = exists(select(literal_column("1")).where(~t.is_active))  # where none is, none is looked for
     disabled = select(~t.is_active).where(t.id == a.template_id).scalar_subquery()
     paused_whole = select(b.hold == BatchHold.PAUSED.value).where(b.id == a.batch_id).scalar_subquery()
     values: dict[str, ColumnElement[Any]] = {
         "payload": case((a.fits, a.payload)),
         "suppression": _suppression(addressed),
         "standing": standing_if_any(dialect, a.user_id, a.message_type, a.category),
-        "template_held": case((a.template_id.is_not(None), disabled)),
+        "template_held": case((and_(a.template_id.is_not(None), some_disabled), disabled)),
         "batch_held": case((a.batch_id.is_not(None), paused_whole)),
         "keyed": are_sealed(),
     }
