@@ -47,6 +47,7 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
             (f"{what} a notification, beside 700,000 notifications to beside 10,000", _growth(cost))
             for what, cost in costs.items()
         ),
+        *facts.get("templates", {}).items(),
         *((STARTS[each["name"]], each["ratio"]) for each in facts["startup"]),
     ]
 
