@@ -572,6 +572,7 @@ def _audit_anchors() -> None:
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("seal", sa.CHAR(64), nullable=False),
         sa.Column("kept_in", sa.String(20), nullable=False),
+        sa.Column("host", sa.String(255)),
         sa.Column("created_at", sa.BigInteger, nullable=False, server_default=_now_ms()),
     )
     op.create_index("idx_audit_anchor_created", "audit_anchors", ["created_at"])

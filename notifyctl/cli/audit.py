@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,6 @@ from notifyctl.cli.options import given, taking
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.types import Confirm, Yes, duration, parse_since, parse_until
 from notifyctl.core.audit import anchoring
-from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.audit.chain import TrailFinding, TrailVerdict
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.audit.sealing import Anchor
@@ -192,9 +192,9 @@ def verify(
     """
     with invocation(ctx) as run:
         found = list[TrailFinding]()
-        known, bare = _anchors(run, anchors or [])
+        known, kept = _anchors(run, anchors or [])
         db, keyring = run.system.db, run.system.keyring
-        verdict = service.verify(db, keyring, known, found.append, bare, accepts_unsigned=accepts_unsigned)
+        verdict = service.verify(db, keyring, known, found.append, kept, accepts_unsigned=accepts_unsigned)
         if run.out.form in ("json", "yaml") and run.out.fields is None:
             run.out.document({**_document(verdict), "faults": [each._asdict() for each in found]})
         else:
@@ -264,18 +264,15 @@ def _changes(entry: AuditEntry) -> str:
     return json.dumps(entry.changes, ensure_ascii=False)
 
 
-def _anchors(run: Invocation, named: list[str]) -> tuple[list[Anchor], AnchorTerms | None]:
-    """Return the anchors of the files that are named, else those in the file of the profile.
-
-    And the profile's terms, where its file is not there or has none.
-    """
+def _anchors(run: Invocation, named: list[str]) -> tuple[list[Anchor], service.KeptFile | None]:
+    """Return the anchors of the files that are named, else those in the file of the profile, which is told as well."""
     terms = run.settings.audit_anchor
-    if not named and terms is not None and terms.file is not None:
-        found = _read(run, terms.file) if Path(terms.file).exists() else []
-        if not found:
-            run.out.say(f"there are no anchors in {terms.file}")
-        return found, None if found else terms
-    return [each for name in named for each in _read(run, name)], None
+    if named or terms is None or terms.file is None:
+        return [each for name in named for each in _read(run, name)], None
+    found = _read(run, terms.file) if Path(terms.file).exists() else []
+    if not found:
+        run.out.say(f"there are no anchors in {terms.file}")
+    return found, service.KeptFile(terms.file, terms.every_ms, socket.gethostname())
 
 
 def _read(run: Invocation, name: str) -> list[Anchor]:

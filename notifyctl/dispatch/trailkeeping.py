@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import random
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -120,7 +121,7 @@ class TrailKeeper:
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             self._trouble(place, f"the {place} for anchors of the audit trail: {_words(error)}")
         else:
-            await self._threads.write(lambda tx: trail.note_anchor(tx, made, place))
+            await self._threads.write(lambda tx: trail.note_anchor(tx, made, place, socket.gethostname()))
             self._trouble(place, "")
 
     def _free(self, place: str, done: asyncio.Future[None]) -> None:

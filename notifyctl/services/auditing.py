@@ -49,6 +49,15 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFile:
+    """The file that a profile names for anchors, how often they are written there, and the host that looks at it."""
+
+    path: str
+    every_ms: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeReport:
     """How many rows were removed, and up to which position of the chain."""
 
@@ -126,15 +135,15 @@ def verify(
     keyring: Keyring,
     anchors: Sequence[Anchor],
     tell: Callable[[TrailFinding], None],
-    bare: AnchorTerms | None = None,
+    kept: KeptFile | None = None,
     *,
     accepts_unsigned: bool = False,
 ) -> TrailVerdict:
     """Look at the whole trail as it is at one moment; `tell` hears of each fault.
 
-    `anchors` are those that were kept elsewhere; those that the database noted count as well. `bare` are terms whose
-    file has none: a fault where it had, or ought to. Raises NotAllowed where rows were made by keys that are not
-    here, and nothing else is at fault, or there is no key at all.
+    `anchors` are those that were kept elsewhere; those that the database noted count as well. Where they are those of
+    the profile's file, `kept`, it is a fault that it lost the last one, or has none though it ought to. Raises
+    NotAllowed where rows were made by keys that are not here, and nothing else is at fault, or there is no key at all.
     """
 
     def work(tx: Tx) -> tuple[TrailVerdict, list[TrailFinding], bool]:
@@ -146,7 +155,7 @@ def verify(
                 told += chain.link(link, stored)
             for stored in trail.loose(tx):
                 told += chain.loose(stored)
-            told += chain.end(_gone(tx, bare))
+            told += chain.end(None if kept is None else _gone(tx, kept, anchors))
         return chain.verdict, told, not known.found
 
     verdict, told, is_keyless = db.snapshot(work)
@@ -231,12 +240,12 @@ def _key(tx: Tx, text: str) -> str:
         return ids.resolve(tx, audit_logs, text, "API key", "key_id")
 
 
-def _gone(tx: Tx, bare: AnchorTerms | None) -> str | None:
-    """Return the file that lost its anchors: one was written there, or is overdue."""
-    if bare is None or bare.file is None:
-        return None
-    had = trail.last_anchor(tx, "file") is not None
-    return bare.file if had or _is_overdue(tx, "file", bare.every_ms) else None
+def _gone(tx: Tx, kept: KeptFile, found: Sequence[Anchor]) -> str | None:
+    """Return the file where it lost what this host wrote there last, or has nothing though something is overdue."""
+    last = trail.last_anchor(tx, "file", kept.host)
+    if last is not None:
+        return None if last.position in {each.position for each in found} else kept.path
+    return kept.path if not found and _is_overdue(tx, "file", kept.every_ms) else None
 
 
 def _purges(tx: Tx, keys: KnownKeys) -> list[Purged]:

@@ -25,6 +25,7 @@ FETCHED = 2_000
 LOOKED_BACK_MS = 24 * 3_600_000
 _LOCK = "notifyctl audit seal"
 _PURPOSE = "audit "
+_HOST_CHARS = 255
 
 a, s = audit_logs.c, audit_seals.c
 _NAMES = (*FIELDS, "mac", "user_id")
@@ -141,10 +142,10 @@ def purge(tx: Tx, before: int) -> tuple[int, Seal] | None:
     return count, last
 
 
-def note_anchor(tx: Tx, anchor: Anchor, kept_in: str) -> None:
-    """Note that an anchor was written somewhere."""
+def note_anchor(tx: Tx, anchor: Anchor, kept_in: str, host: str | None = None) -> None:
+    """Note that an anchor was written somewhere, by a host."""
     row = {"id": str(uuid.uuid4()), "position": anchor.position, "seal": anchor.value, "kept_in": kept_in}
-    tx.execute(audit_anchors.insert(), [{**row, "created_at": anchor.at}])
+    tx.execute(audit_anchors.insert(), [{**row, "host": host and host[:_HOST_CHARS], "created_at": anchor.at}])
 
 
 def anchors(tx: Tx) -> list[Anchor]:
@@ -153,13 +154,17 @@ def anchors(tx: Tx) -> list[Anchor]:
     return [Anchor(*row) for row in tx.execute(select(c.position, c.seal, c.created_at).order_by(c.position))]
 
 
-def last_anchor(tx: Tx, place: str) -> Kept | None:
+def last_anchor(tx: Tx, place: str, host: str | None = None) -> Kept | None:
     """Return the anchor at a place that a profile names that covers most; of several, the one that was written last.
+
+    With `host` of those that it wrote.
 
     The clock may have been put back since it was written: what is covered is not for it to say.
     """
     c = audit_anchors.c
     latest = select(c.position, c.seal, c.kept_in, c.created_at).where(c.kept_in == place)
+    if host is not None:
+        latest = latest.where(c.host == host[:_HOST_CHARS])
     row = tx.execute(latest.order_by(c.position.desc(), c.created_at.desc()).limit(1)).first()
     return None if row is None else Kept(*row)
 

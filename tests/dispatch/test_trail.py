@@ -229,3 +229,44 @@ def test_a_file_that_lost_its_anchors_is_a_fault(
     database.write(lambda tx: tx.execute(audit_seals.update().values(sealed_at=1)))
     done = cli.call("audit", "verify", "-o", "json")
     assert str(file) in done.json()["faults"][-1]["message"], done
+
+
+def test_a_file_that_lost_its_end_is_a_fault(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """Whoever takes the last anchors away takes away what covers the latest rows. What is kept of older ones may be
+    elsewhere, as after a rotation of logs; and the order of lines says nothing."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1s"')
+    for name in ("b", "c", "d"):
+        cli.call("dispatch", "--once").ok()
+        cli.call("users", "create", f"user-{name}", "--email", f"{name}@example.org").ok()
+        last = _noted(database)[-1]
+        while _last_noted(database) + 1_000 > database.moment():
+            time.sleep(0.05)
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) == 3 and last[0] == "file"
+    for kept, code in ((lines, 0), (lines[::-1], 0), (lines[1:], 0), (lines[2:], 0), (lines[:2], 7), (lines[:1], 7)):
+        file.write_text("".join(kept))
+        done = cli.call("audit", "verify", "-o", "json")
+        assert done.exit_code == code, (kept, done)
+        assert code == 0 or [each["fault"] for each in done.json()["faults"]] == ["removed"]
+
+
+def test_a_file_of_another_host_is_missed_by_nobody(cli: Cli, database: Database, tmp_path: Path) -> None:
+    """Each host has files of its own: an operator's has none where a dispatcher's has. As long as that one writes."""
+    file = tmp_path / "anchors"
+    _configured(cli, f'file = "{file}", every = "1h"')
+    cli.call("dispatch", "--once").ok()
+    file.unlink()
+    database.write(lambda tx: tx.execute(audit_anchors.update().values(host="db1.example.org")))
+    done = cli.call("audit", "verify").ok()
+    assert f"there are no anchors in {file}" in done.stderr
+    cli.call("users", "create", "omar", "--email", "omar@example.org").ok()
+    cli.call("audit", "seal").ok()
+    database.write(lambda tx: tx.execute(audit_seals.update().values(sealed_at=1)))
+    faults = cli.call("audit", "verify", "-o", "json").json()["faults"]
+    assert str(file) in faults[-1]["message"], faults
+
+
+def _last_noted(database: Database) -> int:
+    with database.read() as tx:
+        return int(tx.execute(select(func.max(audit_anchors.c.created_at))).scalar_one())

@@ -48,6 +48,7 @@ audit_anchors = Table(
     Column("position", BigInteger, nullable=False),
     Column("seal", CHAR(64), nullable=False),
     Column("kept_in", String(20), nullable=False),  # where it went: stdout, file, command, syslog
+    Column("host", String(255)),  # whose file it is: each host may have its own
     now_by_default("created_at"),
     Index("idx_audit_anchor_created", "created_at"),
 )
