@@ -118,7 +118,7 @@ def _filters(
             "--resource",
             metavar="TYPE[/ID]",
             autocompletion=_completed_resources,
-            help="Done to such a thing, or to this one.",
+            help="Done to such a thing, or to this one: by id, or name.",
         ),
     ] = None,
     since: Annotated[

@@ -12,7 +12,7 @@ from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, 
 from notifyctl.core.audit.sealing import Anchor, KnownKeys, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.duration import show_ms
-from notifyctl.core.errors import Conflict, NotAllowed, NotFound
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.when import Point
@@ -77,7 +77,7 @@ def filter_of(db: Database, query: AuditQuery) -> AuditFilter:
             key_id=None if query.key is None else _key(tx, query.key),
             action=None if query.action is None else checked_action(query.action),
             resource_type=kind,
-            resource_id=None if id_ is None else ids.resolve(tx, audit_logs, id_, kind or "", "resource_id"),
+            resource_id=None if id_ is None else _resource(tx, kind or "", id_),
             since=when.at(query.since, tx.now),
             until=when.at(query.until, tx.now),
         )
@@ -231,6 +231,37 @@ def _actor(tx: Tx, ref: str) -> AuditFilter:
         if audit.has_acted(tx, actor=ref):
             return AuditFilter(actor=ref)
         raise
+
+
+def _resource(tx: Tx, kind: str, ref: str) -> str:
+    """Return the id of a thing: as the trail has it, also where it is gone, or as people call it where it is there."""
+    try:
+        return ids.resolve(tx, audit_logs, ref, kind, "resource_id")
+    except (NotFound, UsageError) as error:
+        try:
+            found = _called(tx, kind, ref)
+        except NotFound:
+            raise error from None
+        if found is None:
+            raise
+        return found
+
+
+def _called(tx: Tx, kind: str, ref: str) -> str | None:
+    """Return the id of the thing that people call so; None for what has no name. Raises NotFound."""
+    from notifyctl.store import batches, categories, providers, templates, webhooks  # not for who asks for no name
+
+    if kind == "provider":
+        provider = providers.get(tx, ref)
+        return None if provider is None else provider.id
+    named: dict[str, Callable[[], str]] = {
+        "batch": lambda: batches.find(tx, ref).id,
+        "category": lambda: categories.find(tx, ref).id,
+        "template": lambda: templates.find(tx, ref).id,
+        "user": lambda: users.find(tx, ref).id,
+        "webhook": lambda: webhooks.find(tx, ref).webhook.id,
+    }
+    return named[kind]() if kind in named else None
 
 
 def _key(tx: Tx, text: str) -> str:
