@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.json_codec import canonical
 from notifyctl.core.rowfile.rows import LONGEST, BadRow, FileRow, RowForm
+from notifyctl.services.rowfiles import checking
 from notifyctl.services.rowfiles.opening import opened
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12) | st.sampled_from(
@@ -79,6 +80,29 @@ def test_a_line_with_quotes_is_what_the_grammar_says(folder: Path, line: str) ->
     assert isinstance(row, FileRow) == is_csv, row
     if is_csv:
         assert row.cells == meant
+
+
+@given(st.text(st.sampled_from('a,"\n\r\0'), max_size=40), st.integers(1, 9), st.booleans())
+@example('"",""b,"c\n",x\n', 4, False)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+def test_no_quote_is_open_behind_the_first_row(folder: Path, text: str, step: int, ends: bool) -> None:
+    """Whatever stands there, in whatever portions it is read: what breaks the file is known before a row is given."""
+    written = (f"a,b\n{text}\n" if ends else f"a,b\n{text}").replace("\n", "\r\n" if step % 2 else "\n")
+    path = _written(folder, "quotes.csv", written.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checking, "_STEP", step)
+        try:
+            with opened(str(path)) as file:
+                rows = file.rows
+                while True:
+                    try:
+                        next(rows)
+                    except StopIteration:
+                        return
+                    except UsageError as error:
+                        pytest.fail(f"it is told when rows were given: {error.message}")
+        except UsageError as error:
+            assert "never closed" in error.message
 
 
 @given(

@@ -21,12 +21,12 @@ def check(stream: io.BufferedReader[Any], name: str, *, quoted: bool, delimiter:
 
     With `quoted` a quote that is never closed is named by its line, too.
     """
-    text, has_quotes = _Decoding(name), False
+    text, quotes = _Decoding(name), _Quotes(delimiter)
     while chunk := stream.read(_STEP):
         text.decode(chunk)
-        has_quotes = has_quotes or b'"' in chunk
+        quotes.see(chunk)
     text.decode(b"")
-    if not (quoted and has_quotes):
+    if not quoted or not quotes.any or (quotes.surround_cells and text.longest <= LONGEST):
         return
     stream.seek(0)
     if text.longest > LONGEST or not _is_sound(stream, delimiter):
@@ -46,6 +46,43 @@ def _is_sound(stream: io.BufferedReader[Any], delimiter: str) -> bool:
     finally:
         lines.detach()
     return True
+
+
+class _Quotes:
+    """Sees whether each quote begins or ends a whole cell, as nearly all do: then each is closed, and none is parsed.
+
+    It looks at the ends of what stands between them. A carriage return in the middle of a line ends a row for the
+    parser of the rows, and NUL may: what is with them, it has to say.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        apart = delimiter.encode()
+        self.any = False
+        # Nothing stands behind a quote that is doubled, and behind the last one.
+        self._behind, self._before = {apart, b"\n", b"\r", b""}, {apart, b"\n", b""}
+        self._rest = b"\n"
+        self._is_outside = True
+        self._surround, self._returns = True, 0
+
+    @property
+    def surround_cells(self) -> bool:
+        """Whether all do, of what was seen; False where it is not certain."""
+        return self._surround and self._is_outside and self._rest[:1] in self._behind and not self._returns
+
+    def see(self, chunk: bytes) -> None:
+        """Go on with the next part."""
+        self.any = self.any or b'"' in chunk
+        if not self._surround:
+            return
+        if b"\r" in chunk or self._rest.endswith(b"\r"):
+            self._returns += chunk.count(b"\r") - (self._rest[-1:] + chunk).count(b"\r\n")
+        between = (self._rest + chunk).split(b'"')
+        last = between.pop()
+        outside = between[not self._is_outside :: 2]
+        self._is_outside = self._is_outside != bool(len(between) % 2)
+        begins, ends = {each[:1] for each in outside}, {each[-1:] for each in outside}
+        self._surround = begins <= self._behind and ends <= self._before and b"\0" not in chunk
+        self._rest = last if len(last) < 2 else last[:1] + last[-1:]
 
 
 class _Decoding:
