@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifyctl.core import frozen
+from notifyctl.core.sealing import Place
 
 T = TypeVar("T")
 Decorator = Callable[..., Callable[[type[Any]], type[Any]]]
@@ -33,9 +34,12 @@ def _declared(dataclass: Decorator) -> tuple[type[Any], ...]:
         secret: str | None = dataclasses.field(default=None, repr=False)
         found: list[T] = dataclasses.field(default_factory=list, compare=False)
         _set: int = 3
+        shared: ClassVar[str] = "of the class"
 
     @dataclass(frozen=True, slots=True)
     class Further(Plain[int]):
+        """Another."""
+
         more: tuple[int, ...] = ()
         counted: int = dataclasses.field(init=False, compare=False)
 
@@ -84,6 +88,12 @@ def _outcome(act: Callable[[], Any]) -> tuple[str, Any]:
         return type(error).__name__, ""
 
 
+def _matched(kind: Any, value: Any) -> Any:
+    match value:
+        case kind(name, secret):
+            return name, secret
+
+
 @pytest.mark.parametrize(("at", "said"), [(0, values), (1, further)])
 @given(data=st.data())
 def test_a_value_is_as_the_standard_ones(at: int, said: st.SearchStrategy[dict[str, Any]], data: st.DataObject) -> None:
@@ -117,7 +127,12 @@ def test_a_value_is_as_the_standard_ones(at: int, said: st.SearchStrategy[dict[s
         lambda kinds: (kinds[3](), kinds[3]() == kinds[3](), hash(kinds[3]()) == hash(kinds[3]())),
         lambda kinds: kinds[0]("a").__dict__,
         lambda kinds: [(kind.__match_args__, kind.__slots__, kind.__doc__ and kind.__doc__[:3]) for kind in kinds[:2]],
-        lambda kinds: [field.name for field in dataclasses.fields(kinds[1])],
+        lambda kinds: [(field.name, field.type, field.default) for field in dataclasses.fields(kinds[1])],
+        lambda kinds: (kinds[0].shared, kinds[1]("a").shared, kinds[0].name),
+        lambda kinds: _matched(kinds[0], kinds[1]("a", "b")),
+        lambda kinds: _matched(kinds[0], kinds[0]("a", "b")),
+        lambda kinds: [dataclasses.is_dataclass(kind) for kind in kinds],
+        lambda kinds: dataclasses.fields(type("Under", (kinds[1],), {})("a"))[-1].name,
     ],
 )  # fmt: skip
 def test_the_edges_are_as_the_standard_ones(act: Callable[[tuple[type[Any], ...]], Any]) -> None:
@@ -139,6 +154,18 @@ def test_a_class_compiles_nothing_before_its_first_value() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1"]
+
+
+def test_a_value_that_comes_from_another_process_is_whole() -> None:
+    """Where nobody made one before: it is compared, hashed and shown as any other."""
+    sent = [pickle.dumps(Place("t", "1", "x")), pickle.dumps(Place("t", "1", "x")), pickle.dumps(Place("t", "2", "x"))]
+    code = (
+        "import pickle, sys; from notifyctl.core.frozen import dataclass\n"
+        f"one, same, other = map(pickle.loads, {sent!r})\n"
+        "print(one == same, hash(one) == hash(same), one == other, repr(one))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"True True False {Place('t', '1', 'x')!r}\n"
 
 
 def test_every_frozen_class_is_one() -> None:
