@@ -144,6 +144,10 @@ class DatabaseUnavailable(NotifyctlError):
     default_hint = "nothing was changed; repeat when the database is back"
 
 
+class LockNotGranted(DatabaseUnavailable):
+    """Somebody else held for too long what was to be locked; nothing was changed."""
+
+
 class DatabaseReadOnly(DatabaseUnavailable):
     """The database takes no writes: a standby, or a file that may only be read."""
 

@@ -6,12 +6,13 @@ written meanwhile is written for both; killed anywhere and called again it goes 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from notifyctl.core.atrest import AddressLookups
-from notifyctl.core.errors import Conflict, NotAllowed, NotifyctlError
+from notifyctl.core.errors import Conflict, LockNotGranted, NotAllowed, NotifyctlError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring, no_keys
 from notifyctl.services import rotating
@@ -22,6 +23,8 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 
 BATCH = 500
+PAUSE_S = 1.0
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -51,21 +54,19 @@ def encrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
     if not keyring.keys:
         raise no_keys()
     rotating.require_readers(db, next(iter(keyring.keys)), tell)
-    known = found(db)
-    if known.before is not None and not known.now.hashes:
-        raise Conflict("addresses are being decrypted", "notifyctl secrets decrypt-addresses goes on with that")
-    if not known.now.hashes:
-        db.write(lambda tx: _begin(tx, keyring, hashing=True))
+    while not (known := found(db)).now.hashes:
+        if known.before is not None:
+            raise Conflict("addresses are being decrypted", "notifyctl secrets decrypt-addresses goes on with that")
+        _alone(db, partial(_begin, keyring, known, hashing=True), tell)
     return _moved(db, tell)
 
 
 def decrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
     """Store addresses in clear again. Raises Conflict while the contrary is under way."""
-    known = found(db)
-    if known.now.hashes:
+    while (known := found(db)).now.hashes:
         if known.before is not None:
-            raise Conflict("addresses are being encrypted", "notifyctl secrets encrypt-addresses goes on with that")
-        db.write(lambda tx: _begin(tx, keyring, hashing=False))
+            raise Conflict("addresses are being encrypted", _going_on(known))
+        _alone(db, partial(_begin, keyring, known, hashing=False), tell)
     return _moved(db, tell)
 
 
@@ -77,7 +78,7 @@ def renew(db: Database, keyring: Keyring, tell: Tell) -> Moved:
     with db.read() as tx:
         kept_by = lookups.sealed_by(tx)
     if known.before is None and kept_by != next(iter(keyring.keys)):
-        db.write(lambda tx: lookups.begin(tx, keyring, hashing=True))
+        _alone(db, lambda tx: lookups.begin(tx, keyring, known, hashing=True), tell)
     return _found_anew(db, tell)
 
 
@@ -89,14 +90,35 @@ def problems(tx: Tx) -> list[Problem]:
         return [Problem("addresses", error.message, error.hint or "")]
     if known.before is None:
         return []
-    step = "rotate --re-encrypt" if known.before.hashes and known.now.hashes else "encrypt-addresses"
-    step = step if known.now.hashes else "decrypt-addresses"
-    return [Problem("addresses", "some are stored anew, some are not yet", f"notifyctl secrets {step} goes on with it")]
+    return [Problem("addresses", "some are stored anew, some are not yet", _going_on(known))]
 
 
-def _begin(tx: Tx, keyring: Keyring, *, hashing: bool) -> None:
-    lookups.begin(tx, keyring, hashing=hashing)
-    tx.audit("encrypt" if hashing else "decrypt", "contact_point", [(None, {"addresses": "all"})])
+def _going_on(known: AddressLookups) -> str:
+    rotates = known.now.hashes and known.before is not None and known.before.hashes
+    step = "rotate --re-encrypt" if rotates else "encrypt-addresses" if known.now.hashes else "decrypt-addresses"
+    return f"notifyctl secrets {step} goes on with that"
+
+
+def _begin(keyring: Keyring, seen: AddressLookups, tx: Tx, *, hashing: bool) -> None:
+    if lookups.begin(tx, keyring, seen, hashing=hashing):
+        tx.audit("encrypt" if hashing else "decrypt", "contact_point", [(None, {"addresses": "all"})])
+
+
+def _alone(db: Database, work: Callable[[Tx], T], tell: Tell) -> T:
+    """Run what lets nobody write addresses meanwhile, when nobody does; return what it returns.
+
+    It is asked for again and again: a long transaction of others, as of an import, is not to keep dispatchers waiting
+    behind this one.
+    """
+    told = False
+    while True:
+        try:
+            return db.write(work)
+        except LockNotGranted:
+            if not told:
+                tell("waiting for somebody who is writing addresses")
+            told = True
+            time.sleep(PAUSE_S)
 
 
 def _moved(db: Database, tell: Tell) -> Moved:
@@ -113,7 +135,7 @@ def _found_anew(db: Database, tell: Tell) -> Moved:
         points = _portions(db, _points, "contact points", tell)
         refusals = _portions(db, _suppressions, "suppressions", tell)
         done.contact_points, done.suppressions = done.contact_points + points, done.suppressions + refusals
-        if db.write(_finished):
+        if _alone(db, _finished, tell):
             break
         if not points and not refusals:
             _raise_damaged(db)

@@ -23,6 +23,7 @@ from notifyctl.store.schema.tables import address_lookups, contact_points, suppr
 ADDRESS_WIDTH = 1500
 CLOSED = "(does not open)"
 """What stands where the address of a row was damaged, or is another row's."""
+WAIT_MS = 500
 _LOCK = "notifyctl addresses"
 _l, _p, _s = address_lookups.c, contact_points.c, suppressions.c
 
@@ -46,9 +47,15 @@ def to_write(tx: Tx) -> AddressLookups:
     return read(tx)
 
 
-def begin(tx: Tx, keyring: Keyring, *, hashing: bool) -> None:
-    """Let addresses be found in another way from now on, beside the one before; nobody writes any meanwhile."""
-    tx.serialize(_LOCK)
+def begin(tx: Tx, keyring: Keyring, seen: AddressLookups, *, hashing: bool) -> bool:
+    """Let addresses be found in another way from now on, beside the one before; nobody writes any meanwhile.
+
+    Where they are no longer found as was `seen`, another began: then nothing is done, and False returned. There are
+    never more than two ways, as there is nothing that a third one finds.
+    """
+    serialize(tx)
+    if read(tx) != seen or seen.before is not None:
+        return False
     latest = tx.execute(select(_l.generation).order_by(_l.generation.desc()).limit(1)).scalar()
     made = [(0, None), (1, _secret())] if latest is None else [(latest + 1, _secret() if hashing else None)]
     for generation, secret in made:
@@ -56,6 +63,7 @@ def begin(tx: Tx, keyring: Keyring, *, hashing: bool) -> None:
         sealed = None if secret is None else keyring.seal_bytes(secret, _place(id_))
         row = {"id": id_, "generation": generation, "secret": sealed, "created_at": tx.now}
         tx.execute(insert(address_lookups).values(row))
+    return True
 
 
 def finish(tx: Tx) -> None:
@@ -66,7 +74,11 @@ def finish(tx: Tx) -> None:
 
 
 def serialize(tx: Tx) -> None:
-    """Let nobody write addresses until the transaction ends."""
+    """Let nobody write addresses until the transaction ends.
+
+    Raises LockNotGranted where somebody does for a while: all who come after whoever waits for them wait as well.
+    """
+    tx.dialect.limit_lock_wait(tx.conn, WAIT_MS)
     tx.serialize(_LOCK)
 
 

@@ -119,7 +119,7 @@ def test_what_a_provider_says_of_an_address_is_stored_without_it(peopled: World,
 
 def _begun(db: Database, ring: Keyring) -> None:
     """Nothing but that it began."""
-    db.write(lambda tx: lookups.begin(tx, ring, hashing=True))
+    db.write(lambda tx: lookups.begin(tx, ring, lookups.read(tx), hashing=True))
 
 
 def _points_moved(db: Database, ring: Keyring) -> None:
@@ -148,7 +148,7 @@ def _other_half_rotated(db: Database, ring: Keyring) -> None:
 
 def _half_opened(db: Database, ring: Keyring) -> None:
     _sealed(db, ring)
-    db.write(lambda tx: lookups.begin(tx, ring, hashing=False))
+    db.write(lambda tx: lookups.begin(tx, ring, lookups.read(tx), hashing=False))
     atrest._portions(db, atrest._points, "", _silent)
 
 

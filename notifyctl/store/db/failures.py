@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from notifyctl.core.errors import (
     DatabaseReadOnly,
     DatabaseUnavailable,
+    LockNotGranted,
     NotAllowed,
     NotifyctlError,
     SchemaMismatch,
@@ -133,7 +134,7 @@ def _meaning_of_postgresql(label: str, error: DBAPIError, words: str) -> Notifyc
     if state == _NO_RIGHT:
         return NotAllowed(message, "connect as a role that may do this")
     if state == _LOCK_TIMEOUT:
-        return DatabaseUnavailable(
+        return LockNotGranted(
             f"{label}: somebody else uses a table; its lock was not granted in time",
             "nothing was changed; repeat later, or with a longer lock timeout",
         )
