@@ -593,6 +593,8 @@ def _contact_points() -> None:
     )
     op.create_index("idx_contact_user_channel", "contact_points", ["user_id", "channel", "address"], unique=True)
     op.create_index("idx_contact_folded", "contact_points", ["folded"])
+    before = sa.text("folded_before IS NOT NULL")
+    op.create_index("idx_contact_before", "contact_points", ["id"], postgresql_where=before, sqlite_where=before)
 
 
 def _suppressions() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
-from typing import NamedTuple
-from urllib.parse import quote
+from collections.abc import Collection
+from functools import reduce
+from typing import Any, NamedTuple
 
-from notifyctl.core.mailbox import bare_address
+from notifyctl.core import history
 from notifyctl.core.sealing import Place
+from notifyctl.core.spelling import without
 from notifyctl.core.suppression import AddressKey
 
 BEGINNING = "#"
@@ -53,6 +54,11 @@ class AddressLookups(NamedTuple):
     before: AddressLookup | None = None
 
     @property
+    def are_being_sealed(self) -> bool:
+        """Whether some are sealed and some may not be yet."""
+        return self.now.hashes and self.before is not None and not self.before.hashes
+
+    @property
     def are_plain(self) -> bool:
         """Whether all addresses are as people write them."""
         return not self.now.hashes and self.before is None
@@ -75,12 +81,16 @@ def place(user_id: str, channel: str) -> Place:
     return Place("contact_points", f"{user_id}/{channel}", "address")
 
 
-def without(address: str, text: str) -> str:
-    """Return what somebody said of an address without it, however it is spelled there."""
-    spellings = {address, bare_address(address), quote(address), address.lstrip("+")} - {""}
-    longest_first = sorted(spellings, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest_first)), HIDDEN, text, flags=re.IGNORECASE)
+def without_those(past: str | None, kept: Collection[str | None] = ()) -> str | None:
+    """Return stored attempts without the addresses to which they went, but for those that are `kept`."""
+    entries = history.parse(past)
+    gone = {each["address"] for each in entries if isinstance(each.get("address"), str)}.difference(kept)
+    if not gone:
+        return past
+    return history.written([{name: _less(gone, value) for name, value in each.items()} for each in entries])
 
 
-HIDDEN = "(address)"
-"""What stands in texts where a sealed address was named."""
+def _less(gone: Collection[str], value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return None if value in gone else reduce(lambda text, address: without(address, text), gone, value)

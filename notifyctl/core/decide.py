@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from notifyctl.core import atrest, history
+from notifyctl.core import history, spelling
 from notifyctl.core.backoff import backoff_ms, growing_ms
 from notifyctl.core.change import Bury, Change, Retry, Sent
 from notifyctl.core.mailbox import bare_address
@@ -63,7 +63,7 @@ def _veiled(outcome: Outcome, address: str) -> Outcome:
     """Return the outcome without the address in what the provider said: it is sealed where it is stored."""
 
     def without(text: str) -> str:
-        return atrest.without(address, text)
+        return spelling.without(address, text)
 
     return replace(
         outcome,

@@ -24,6 +24,7 @@ from notifyctl.store.db.tx import Tx
 
 BATCH = 500
 PAUSE_S = 1.0
+LOOK_S = 0.2
 T = TypeVar("T")
 
 
@@ -58,7 +59,7 @@ def encrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
         if known.before is not None:
             raise Conflict("addresses are being decrypted", "notifyctl secrets decrypt-addresses goes on with that")
         _alone(db, partial(_begin, keyring, known, hashing=True), tell)
-    return _moved(db, tell)
+    return _found_anew(db, tell, Moved(known.now.hashes))
 
 
 def decrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
@@ -67,19 +68,23 @@ def decrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
         if known.before is not None:
             raise Conflict("addresses are being encrypted", _going_on(known))
         _alone(db, partial(_begin, keyring, known, hashing=False), tell)
-    return _moved(db, tell)
+    return _found_anew(db, tell, Moved(known.now.hashes))
 
 
 def renew(db: Database, keyring: Keyring, tell: Tell) -> Moved:
     """Let another hash find addresses where an older encryption key kept the one of now, and they are sealed."""
     known = found(db)
-    if not known.now.hashes:
-        return Moved(encrypted=False)
+    done = Moved(known.now.hashes)
+    if not done.encrypted:
+        return done
+    if known.before is not None:  # somebody was killed
+        _found_anew(db, tell, done, told=known.are_being_sealed)
+        known = found(db)
     with db.read() as tx:
         kept_by = lookups.sealed_by(tx)
-    if known.before is None and kept_by != next(iter(keyring.keys)):
+    if kept_by != next(iter(keyring.keys)):
         _alone(db, lambda tx: lookups.begin(tx, keyring, known, hashing=True), tell)
-    return _found_anew(db, tell)
+    return _found_anew(db, tell, done, told=False)
 
 
 def problems(tx: Tx) -> list[Problem]:
@@ -89,7 +94,9 @@ def problems(tx: Tx) -> list[Problem]:
     except NotifyctlError as error:
         return [Problem("addresses", error.message, error.hint or "")]
     if known.before is None:
-        return []
+        # In clear they are of no harm, and those who never sealed any have none.
+        is_left = known.now.hashes and moving.is_found_before(tx)
+        return [Problem("addresses", "some can still be found as before", _going_on(known))] if is_left else []
     return [Problem("addresses", "some are stored anew, some are not yet", _going_on(known))]
 
 
@@ -121,20 +128,18 @@ def _alone(db: Database, work: Callable[[Tx], T], tell: Tell) -> T:
             time.sleep(PAUSE_S)
 
 
-def _moved(db: Database, tell: Tell) -> Moved:
-    done = _found_anew(db, tell)
-    done.notifications = _portions(db, _notifications, "notifications", tell)
-    return done
+def _found_anew(db: Database, tell: Tell, done: Moved, *, told: bool = True) -> Moved:
+    """Write what is not found in the way of now, then give up the way before; count it.
 
-
-def _found_anew(db: Database, tell: Tell) -> Moved:
-    """Write what is not found in the way of now, then give up the way before."""
-    known = found(db)
-    done = Moved(known.now.hashes)
+    `told`: also what is told of notifications, first, so that whoever is killed does not leave that behind unsaid.
+    """
     while True:
         points = _portions(db, _points, "contact points", tell)
         refusals = _portions(db, _suppressions, "suppressions", tell)
         done.contact_points, done.suppressions = done.contact_points + points, done.suppressions + refusals
+        if told:
+            _await_settled(db, tell)
+            done.notifications += _portions(db, _notifications, "notifications", tell)
         if _alone(db, _finished, tell):
             break
         if not points and not refusals:
@@ -142,6 +147,20 @@ def _found_anew(db: Database, tell: Tell) -> Moved:
     while db.write(lambda tx: moving.forget_before(tx, BATCH)):
         pass
     return done
+
+
+def _await_settled(db: Database, tell: Tell) -> None:
+    """Wait until nothing is on its way to an address in clear: what comes of that is written from memory.
+
+    Whoever begins meanwhile knows that addresses are being sealed.
+    """
+    left, said = db.consult(lambda tx: moving.on_their_way(tx) if lookups.read(tx).are_being_sealed else []), 0
+    while left:
+        if said != len(left):
+            said = len(left)
+            tell(f"waiting for what comes of {said:,} {'message' if said == 1 else 'messages'} on their way")
+        time.sleep(LOOK_S)
+        left = db.consult(lambda tx: moving.on_their_way(tx, left))  # noqa: B023 - called at once
 
 
 def _raise_damaged(db: Database) -> None:

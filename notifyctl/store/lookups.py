@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, func, insert, select, update
 
-from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place, without
+from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Keyring, Place, kid_of, no_keys
+from notifyctl.core.spelling import without
 from notifyctl.core.suppression import key
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import address_lookups, contact_points, suppressions

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
-from notifyctl.core import history
-from notifyctl.core.atrest import AddressLookups, without
+from notifyctl.core.atrest import AddressLookups, without_those
 from notifyctl.core.audience import own_address
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
+from notifyctl.core.spelling import without
 from notifyctl.store import lookups
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.lookups import SuppressedAs
@@ -99,6 +99,12 @@ def are_left(tx: Tx, known: AddressLookups) -> bool:
     return any(tx.execute(each.limit(1)).first() is not None for each in old)
 
 
+def is_found_before(tx: Tx) -> bool:
+    """Return whether a row has what it was found by before."""
+    rows = (select(_p.id).where(_p.folded_before.is_not(None)), select(_s.id).where(_s.address_before.is_not(None)))
+    return any(tx.execute(each.limit(1)).first() is not None for each in rows)
+
+
 def forget_before(tx: Tx, limit: int) -> int:
     """Take from rows what they were found by before, where only one way is left; return how many."""
     changed = 0
@@ -116,6 +122,15 @@ def sent(tx: Tx, after: str, limit: int) -> list[SentAs]:
         .where(_n.sent_to.is_not(None), _n.id > after)
     )
     return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
+
+
+def on_their_way(tx: Tx, among: Sequence[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """Return notifications that somebody sends now, each with its lease: those of `among` that are not settled yet."""
+    leased: Select[Any] = select(_n.id, _n.lease_id).where(_n.leased_until > tx.now)
+    if among is not None:
+        leased = leased.where(tx.dialect.is_any(_n.id, [id_ for id_, _ in among]))
+    found = [(row.id, row.lease_id) for row in tx.execute(leased)]
+    return found if among is None else [each for each in found if each in set(among)]
 
 
 def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
@@ -162,10 +177,10 @@ def _sent(tx: Tx, known: AddressLookups, row: SentAs) -> dict[str, str | None]:
         return row.said
     if not known.now.hashes:
         return {**row.said, "sent_to": address}
-    told = {name: _told(row, address, getattr(row, name)) for name in _TOLD}
+    told = {name: _told(row, address, getattr(row, name)) for name in ("error_message", "provider_response")}
     is_own = row.channel == Channel.EMAIL and address == row.email
     sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address)
-    return {**told, "sent_to": sealed, "retry_history": _without_addresses(row, told["retry_history"])}
+    return {**told, "sent_to": sealed, "retry_history": without_those(row.retry_history, _kept(row))}
 
 
 def _write_letter(tx: Tx, known: AddressLookups, row: SentAs) -> None:
@@ -173,21 +188,16 @@ def _write_letter(tx: Tx, known: AddressLookups, row: SentAs) -> None:
         return
     address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
     for letter in tx.execute(select(_d.id, _d.retry_history, _d.failure_reason).where(_d.notification_id == row.id)):
-        past = _without_addresses(row, _told(row, address, letter.retry_history))
+        past = without_those(letter.retry_history, _kept(row))
         new = {"retry_history": past, "failure_reason": _told(row, address, letter.failure_reason)}
         tx.execute(update(notification_dlq).where(_d.id == letter.id).values(new))
 
 
 def _told(row: SentAs, address: str, text: str | None) -> str | None:
     """Return what was told of a notification without an address that is sealed now."""
-    kept = (row.email, own_address(Channel(row.channel), stored(row.payload, {})))
-    return text if text is None or address in kept else without(address, text)
+    return text if text is None or address in _kept(row) else without(address, text)
 
 
-def _without_addresses(row: SentAs, past: str | None) -> str | None:
-    if past is None:
-        return None
-    kept = {row.email, own_address(Channel(row.channel), stored(row.payload, {})), None}
-    entries = history.parse(past)
-    hidden = [{**each, "address": None} if each.get("address") not in kept else each for each in entries]
-    return past if hidden == entries else history.written(hidden)
+def _kept(row: SentAs) -> tuple[str | None, ...]:
+    """Return the addresses that are not sealed: the user's own, and what the message names itself."""
+    return row.email, own_address(Channel(row.channel), stored(row.payload, {}))

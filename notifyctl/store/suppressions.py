@@ -19,6 +19,7 @@ from notifyctl.core.atrest import PLAIN, AddressLookups
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
+from notifyctl.core.spelling import without
 from notifyctl.core.suppression import AddressKey, Reasons, Refusal, SuppressionCause, key
 from notifyctl.store import lookups
 from notifyctl.store.db.dialect import Dialect
@@ -94,7 +95,10 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     """
     if not said:
         return NOTHING_LEARNED
-    last, known = _last_words(said, tx.now), lookups.to_write(tx)
+    known = lookups.to_write(tx)
+    last = _last_words(said, tx.now)
+    if known.now.hashes:
+        last = [_veiled(each) for each in last]
     lookups.suppress_anew(tx, known, _found_before(tx, known, last))
     new = _add(tx, known, [each for each in last if not each.refusal.lifts])
     gone = _lift(tx, known, [each for each in last if each.refusal.lifts])
@@ -214,6 +218,12 @@ def _dated(said: AddressNews, now: int) -> AddressNews:
     refusal = said.refusal
     at = now if refusal.at is None else min(refusal.at, now)
     return said._replace(refusal=replace(refusal, at=at, address=refusal.address.strip()[:_ADDRESS_CHARS]))
+
+
+def _veiled(said: AddressNews) -> AddressNews:
+    """Return the same without the address in its reason, where it would be stored in clear."""
+    reason = without(said.refusal.address, said.refusal.reason)
+    return said._replace(refusal=replace(said.refusal, reason=reason))
 
 
 def _place(said: AddressNews) -> tuple[str, str, str, str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -17,11 +20,12 @@ from notifyctl.services import atrest
 from notifyctl.services.atrest import Moved
 from notifyctl.store import lookups, suppressions
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import address_lookups
+from notifyctl.store.schema.tables import address_lookups, notifications
+from notifyctl.store.schema.tables import suppressions as suppressed
 from notifyctl.store.suppressions import AddressNews
-from tests.dispatch.test_addresses_at_rest import OTHER, _opening, _silent, _stored
+from tests.dispatch.test_addresses_at_rest import NUMBER, OTHER, _everything, _opening, _silent, _stored
 from tests.dispatch.test_addresses_at_rest import peopled as peopled
-from tests.support.world import KEYS, World
+from tests.support.world import KEYS, World, stop
 
 
 @pytest.mark.parametrize("command", [atrest.encrypt, atrest.decrypt, atrest.renew])
@@ -75,3 +79,72 @@ def test_a_long_transaction_keeps_nobody_waiting_but_who_begins(postgresql_url: 
             assert [row[1][:3] for row in _stored(db)[1]] == ["#1."]
     finally:
         database.close()
+
+
+def test_what_is_on_its_way_is_waited_for(make_world: Callable[..., World], database: Database) -> None:
+    """Its claim knew the address in clear: what the provider says then is written after all others were sealed."""
+    world = make_world("--latency", "1500ms")
+    world.ok("users", "create", "carl", "--email", "carl@example.org")
+    world.ok("users", "contacts", "add", "carl", "sms", "+1 500 555 0009")  # "not a mobile number", the API answers
+    id_ = world.send("sms", user="carl")
+    sending = world.cli.start("dispatch", "--once")
+    n = notifications.c
+    while not database.consult(lambda tx: tx.execute(select(n.id).where(n.lease_id.is_not(None))).all()):
+        time.sleep(0.02)
+    done = world.ok("secrets", "encrypt-addresses", "--yes")
+    assert "waiting for what comes of 1 message" in done.stderr
+    assert stop(sending)[0] == 0
+    said = _everything(database)
+    assert "5005550009" not in said and "(address)" in said
+    assert world.show(id_)["status"] == "failed"
+
+
+def test_killed_anywhere_nothing_in_clear_is_left_unsaid(
+    peopled: World, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After whichever transaction it ended: where an address stands in clear, `status` says that it goes on."""
+    peopled.send("sms")
+    peopled.dispatch()
+    db, ring = _opening(database)
+    real, stop_after, done = type(db)._commit, 0, False
+    unsaid: list[int] = []
+
+    class _Killed(BaseException):
+        """As `kill -9`: nothing after it happens."""
+
+    while not done:
+        left, stop_after = stop_after, stop_after + 1
+
+        def commit(self: Database, conn: Any) -> None:
+            nonlocal left
+            if left == 0:
+                raise _Killed
+            left -= 1
+            real(self, conn)
+
+        with monkeypatch.context() as patched, suppress(_Killed):
+            patched.setattr(type(db), "_commit", commit)
+            atrest.encrypt(db, ring, _silent)
+            done = True
+        with db.read() as tx:
+            begun, told = not lookups.read(tx).are_plain, atrest.problems(tx)
+        if begun and not told and NUMBER[1:] in _everything(database):
+            unsaid.append(stop_after)
+    assert unsaid == [] and not told and stop_after > 6
+
+
+@pytest.mark.parametrize("first", ["encrypt-addresses", None])
+def test_a_reason_that_names_the_address_does_not_keep_it(
+    peopled: World, database: Database, first: str | None
+) -> None:
+    """Whoever says it, and in whichever spelling; in the audit trail too, once they are sealed."""
+    if first:
+        peopled.ok("secrets", first, "--yes")
+    reason = "the owner of +1 (415) 555-2345, tel:%2B14155552345, asked"
+    peopled.ok("users", "contacts", "suppress", "anna", "sms", NUMBER, "--reason", reason)
+    if not first:
+        peopled.ok("secrets", "encrypt-addresses", "--yes")
+    s = suppressed.c
+    said = database.consult(lambda tx: tx.execute(select(s.reason)).scalars().all())
+    assert "the owner of (address), tel:(address), asked" in said
+    assert not first or not any(each in _everything(database) for each in (NUMBER[1:], "555-2345"))

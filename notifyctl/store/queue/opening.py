@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
-from notifyctl.core.atrest import PLAIN, AddressLookups
+from notifyctl.core.atrest import PLAIN, AddressLookups, without_those
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.triage import Due
@@ -17,8 +17,8 @@ from notifyctl.store.db.tx import Tx
 class Opened:
     """Rows with their addresses as people write them. `known` says how suppressions are found.
 
-    `closed` says of rows, by their ids, why their address did not open; `sealed` are those whose address was sealed.
-    Of an earlier claim's address nothing is kept that was sealed.
+    `closed` says of rows, by their ids, why their address did not open; `sealed` are those whose address is sealed, or
+    may be from now on. Of an earlier claim's address nothing is kept that was sealed.
     """
 
     due: Sequence[Due]
@@ -32,11 +32,15 @@ def opened(tx: Tx, due: Sequence[Due]) -> Opened:
     if not due or not due[0].keyed:
         return Opened(due)
     known, closed, rows = lookups.read(tx), dict[str, str](), list[Due]()
+    moves = known.are_being_sealed
     for row in due:
         address = row.address
         try:
             address = None if address is None else lookups.opened(tx, row.user_id, row.message_type, address)
         except NotAllowed as error:
             address, closed[row.id] = None, error.message
-        rows.append(row._replace(address=address, sent_to=None if lookups.is_sealed(row.sent_to) else row.sent_to))
-    return Opened(rows, known, closed, frozenset(row.id for row in due if lookups.is_sealed(row.address)))
+        sent_to = None if moves or lookups.is_sealed(row.sent_to) else row.sent_to
+        # What is written from this claim's memory was perhaps taken out of the row by then.
+        past = without_those(row.retry_history) if moves else row.retry_history
+        rows.append(row._replace(address=address, sent_to=sent_to, retry_history=past))
+    return Opened(rows, known, closed, frozenset(row.id for row in due if moves or lookups.is_sealed(row.address)))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, text
 
 from notifyctl.store.schema.tables import (
+    contact_points,
     metadata,
     notification_webhooks,
     notifications,
@@ -29,6 +30,7 @@ _TEMPLATED = text("template_id IS NOT NULL")
 _DEFERRED = text("deferred_by IS NOT NULL")
 _QUEUED_DELIVERY = text("next_retry_at IS NOT NULL")
 _OF_EVERYBODY = text("all_users")
+_POINT_BEFORE = text("folded_before IS NOT NULL")
 _FOUND_BEFORE = text("address_before IS NOT NULL")
 
 DUE = Index(
@@ -106,6 +108,13 @@ ALL_USERS = Index(
     notification_webhooks.c.all_users,
     postgresql_where=_OF_EVERYBODY,
     sqlite_where=_OF_EVERYBODY,
+)
+# By their ids, which are short: nobody looks for a contact point by what it was found by before.
+POINT_FOUND_BEFORE = Index(
+    "idx_contact_before",
+    contact_points.c.id,
+    postgresql_where=_POINT_BEFORE,
+    sqlite_where=_POINT_BEFORE,
 )
 FOUND_BEFORE = Index(
     "idx_suppression_before",
