@@ -137,8 +137,7 @@ def _sent(place: Place, provider: Stub, prepared: Sequence[Prepare]) -> Run:
         ground.fill(url, count)
         for prepare in prepared:
             prepare(place, url)
-        with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute("VACUUM ANALYZE")
+        _lay_out(url)
         done = runs.send(place, place.ours, url, provider, Order(IN_FLIGHT))
         if left := ground.left(url):
             raise RuntimeError(f"{left} of {count} are left unsent")
@@ -166,9 +165,15 @@ def _prefer(_: Place, url: str) -> None:
     _execute(url, _PREFER)
 
 
+def _lay_out(url: str) -> None:
+    """Let the rows lie as if they had been submitted so: a change of all leaves them where there is no room beside."""
+    for statement in ("VACUUM (FULL) notifications", "VACUUM ANALYZE", "CHECKPOINT"):
+        _execute(url, statement)
+
+
 def _execute(url: str, statement: LiteralString, *values: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(statement, values)
+        conn.execute(statement, values or None)
 
 
 def _create(place: Place, url: str, name: str, parts: Parts, *more: str) -> None:
