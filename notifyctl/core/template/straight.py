@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from notifyctl.core.template.expression import Construct, Node
 from notifyctl.core.template.grammar import Body, walk
 from notifyctl.core.template.rules import FUNCTIONS
-from notifyctl.core.template.values import Escape, TakenValues, printed
+from notifyctl.core.template.values import Escape, TakenValues, number, printed
 
 if TYPE_CHECKING:
     from notifyctl.core.template.engine import Unit
@@ -298,7 +298,7 @@ def _shown(value: Any) -> str:
 def _number(value: float) -> str:
     if abs(value) >= _EXACT:
         raise Unusual
-    return printed(value)
+    return number(value)
 
 
 _KNOWN: Mapping[str, Any] = {

@@ -175,12 +175,12 @@ def unfit(value: Any, defined: bool | None) -> str | None:
 
 def number(value: float) -> str:
     """Return a number with the fewest digits that read back as the same one, without an exponent: `2` for `2.0`."""
+    text = repr(value)
+    if "e" not in text and text[-1].isdigit():  # as nearly all
+        return text.removesuffix(".0") if value else "0"
     if not math.isfinite(value):
         raise TemplateError("a number is too large, or no number")
-    if value.is_integer():
-        return format(Decimal(repr(value)), ".0f") if value else "0"
-    text = repr(value)
-    return text if "e" not in text else format(Decimal(text), "f")
+    return format(Decimal(text), ".0f" if value.is_integer() else "f")
 
 
 def _given(value: Any, name: str, depth: int) -> Any:
