@@ -178,7 +178,9 @@ def _problems(conn: Connection, role: Role, name: str) -> list[str]:
     owned = conn.execute(_OWNED, {"tables": array_literal(TABLES), "name": name})
     whole = {f"{each}." for each in table}
     parts = [each for each in column if f"{each.rpartition('.')[0]}." not in whole]  # said of the table already
-    return [*(f"owns {row[0]}" for row in owned), *table, *parts, *function]
+    members = conn.execute(_OF_MEMBERS, {"tables": array_literal(TABLES), "name": name})
+    theirs = [f"its member {member} {has} of its own: REVOKE that" for member, has in members]
+    return [*(f"owns {row[0]}" for row in owned), *table, *parts, *function, *theirs]
 
 
 def _differing(conn: Connection, role: Role, name: str) -> tuple[list[str], list[str], list[str]]:
@@ -228,6 +230,19 @@ _OWNED = text(
     " WHERE c.oid = ANY (SELECT to_regclass(t) FROM unnest(CAST(:tables AS text[])) AS u(t)) AND r.rolname = :name"
     " ORDER BY 1"
 )
+_OF_MEMBERS = text(
+    "WITH there AS (SELECT c.oid, c.relname, c.relowner, c.relacl FROM pg_class c"
+    " WHERE c.oid = ANY (SELECT to_regclass(t) FROM unnest(CAST(:tables AS text[])) AS u(t))),"
+    " given AS (SELECT a.grantee, 'has ' || a.privilege_type || ' ON ' || relname AS has"
+    " FROM there, aclexplode(relacl) a WHERE a.grantee <> relowner UNION ALL"
+    " SELECT a.grantee, 'has ' || a.privilege_type || ' ON ' || relname || '.' || c.attname"
+    " FROM there JOIN pg_attribute c ON c.attrelid = there.oid, aclexplode(c.attacl) a WHERE a.grantee <> relowner"
+    " UNION ALL SELECT relowner, 'owns ' || relname FROM there)"
+    " SELECT m.rolname, has FROM given JOIN pg_roles m ON m.oid = grantee JOIN pg_roles r ON r.rolname = :name"
+    " WHERE NOT m.rolsuper AND m.oid <> r.oid AND pg_has_role(m.oid, r.oid, 'MEMBER')"
+    " AND coalesce(shobj_description(m.oid, 'pg_authid'), '') NOT LIKE 'notifyctl %:%' ORDER BY 1, 2"
+)
+"""What those who are in a role were given beside it."""
 _TABLE_RIGHTS = (
     "SELECT v || ' ON ' || t, w FROM unnest(CAST(:a0 AS text[]), CAST(:a1 AS text[]), CAST(:wanted AS bool[]))"
     " AS u(t, v, w) WHERE coalesce(has_table_privilege(:name, to_regclass(t)::oid, v), w) <> w"

@@ -277,3 +277,24 @@ def test_sqlite_has_no_roles(bare_cli: Cli, sqlite_url: str) -> None:
     bare_cli.env["NOTIFYCTL_DATABASE_URL"] = sqlite_url
     assert bare_cli.call("migrate", "roles", "-o", "json").ok().json() == []
     assert "rights of roles" not in bare_cli.call("migrate", "up").ok().stderr
+
+
+def test_what_a_member_has_beside_its_role_is_said(owner_cli: Cli, urls: dict[str, str], postgresql_url: str) -> None:
+    """A role of the least rights is worth nothing where a login has more: the SQL takes nothing from logins, so that
+    `migrate roles` says who has what."""
+    login = make_url(urls["operate"]).username
+    for change, back, said in (
+        ("GRANT DELETE ON audit_logs TO {}", "REVOKE DELETE ON audit_logs FROM {}", "has DELETE ON audit_logs"),
+        ("GRANT UPDATE (mac) ON audit_logs TO {}", "REVOKE ALL ON audit_logs FROM {}", "has UPDATE ON audit_logs.mac"),
+        ("ALTER TABLE batches OWNER TO {}", "ALTER TABLE batches OWNER TO CURRENT_USER", "owns batches"),
+    ):
+        with psycopg.connect(postgresql_url, autocommit=True) as conn:
+            conn.execute(change.format(login).encode())
+        listed = owner_cli.call("migrate", "roles", "-o", "json")
+        problems = {each["kind"]: each["problems"] for each in listed.json()}
+        assert listed.exit_code == 8
+        assert problems["operate"] == [f"its member {login} {said} of its own: REVOKE that"], problems
+        assert problems["read"] == problems["dispatch"] == []
+        with psycopg.connect(postgresql_url, autocommit=True) as conn:
+            conn.execute(back.format(login).encode())
+    assert owner_cli.call("migrate", "roles", "-o", "json").json()[1]["problems"] == []
