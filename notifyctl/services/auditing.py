@@ -171,7 +171,8 @@ def unverified(verdict: TrailVerdict) -> str | None:
     if not verdict.unverified:
         return None
     keys, rows = ", ".join(sorted(verdict.lacking)), "row" if verdict.unverified == 1 else "rows"
-    return f"{verdict.unverified:,} {rows} cannot be verified: made by encryption key {keys}, which is not here"
+    said = f"what authenticates rows of encryption key {keys} does not open with the keys here"
+    return f"{verdict.unverified:,} {rows} cannot be verified: {said}"
 
 
 def problems(tx: Tx, terms: AnchorTerms | None) -> list[Problem]:
