@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg import Cursor, sql
@@ -14,7 +14,7 @@ STAGED = sql.Identifier("pg_temp", "notifyctl_staged")
 
 
 def copied(
-    cursor: Cursor[Any], table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]], unique: str
+    cursor: Cursor[Any], table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]], unique: str
 ) -> int:
     """Insert rows whose value of `unique` is not there yet, in one transaction; return how many.
 
@@ -24,31 +24,30 @@ def copied(
     """
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     into = {"into": sql.Identifier(table), "names": names}
-    lines = [*copy_lines(rows)]
     with cursor:
         cursor.execute(_BEGIN)
         try:
-            count = _copy(cursor, into, lines)
+            count = _copy(cursor, into, rows)
         except UniqueViolation:
             cursor.execute(_TAKE_BACK)
-            count = _staged(cursor, {**into, "staged": STAGED, "unique": sql.Identifier(unique)}, lines)
+            count = _staged(cursor, {**into, "staged": STAGED, "unique": sql.Identifier(unique)}, rows)
         cursor.execute(_END)
     return count
 
 
-def _staged(cursor: Cursor[Any], made: Mapping[str, sql.Composable], lines: Sequence[bytes]) -> int:
+def _staged(cursor: Cursor[Any], made: Mapping[str, sql.Composable], rows: Sequence[Sequence[Value]]) -> int:
     cursor.execute(_MAKE.format(**made))
-    _copy(cursor, {**made, "into": STAGED}, lines)
+    _copy(cursor, {**made, "into": STAGED}, rows)
     cursor.execute(_INSERT.format(**made))
     count = cursor.rowcount
     cursor.execute(_DROP.format(**made))  # there may be more to insert
     return count
 
 
-def _copy(cursor: Cursor[Any], made: Mapping[str, sql.Composable], lines: Sequence[bytes]) -> int:
+def _copy(cursor: Cursor[Any], made: Mapping[str, sql.Composable], rows: Sequence[Sequence[Value]]) -> int:
     with cursor.copy(_COPY.format(**made)) as copy:
-        for some in lines:
-            copy.write(some)
+        for lines in copy_lines(rows):
+            copy.write(lines)
     return cursor.rowcount
 
 

@@ -84,7 +84,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def insert_many(
-        self, conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str
+        self, conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], unique: str
     ) -> int:
         """Insert very many rows, but for those whose value of `unique` is there already; return how many."""
 
@@ -206,7 +206,7 @@ class _PostgreSQL(Dialect):
         return {f"{name}_{key}": array_literal(values) for key, values in zip(types, columns, strict=True)}
 
     def insert_many(
-        self, conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str
+        self, conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], unique: str
     ) -> int:
         from notifyctl.store.db.copying import copied  # loads psycopg
 
@@ -324,7 +324,7 @@ class _SQLite(Dialect):
         return {name: json.dumps([list(row) for row in rows])}
 
     def insert_many(
-        self, conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str
+        self, conn: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], unique: str
     ) -> int:
         into, marks = f"{table.name} ({', '.join(columns)})", ", ".join("?" * len(columns))
         statement = f"INSERT INTO {into} VALUES ({marks}) ON CONFLICT ({unique}) DO NOTHING"  # noqa: S608 - names

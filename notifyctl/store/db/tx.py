@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, TypeVar, TypeVarTuple, overload
 
@@ -75,7 +75,7 @@ class Tx:
         """Run a statement of the dispatch loop below SQLAlchemy and return its rows."""
         return fetch(self.conn, self.dialect, statement, parameters)
 
-    def insert_many(self, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], unique: str) -> int:
+    def insert_many(self, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]], unique: str) -> int:
         """Insert very many rows, but for those whose value of `unique` is there already; return how many.
 
         Below SQLAlchemy: values go to the driver as they are.

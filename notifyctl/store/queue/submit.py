@@ -55,7 +55,7 @@ def _insert_few(tx: Tx, rows: Sequence[New]) -> tuple[set[str], bool]:
 
 
 def _insert_many(tx: Tx, rows: Sequence[New]) -> tuple[set[str], bool]:
-    count = tx.insert_many(notifications, _COLUMNS, map(_VALUES, rows), n.idempotency_key.name)
+    count = tx.insert_many(notifications, _COLUMNS, [*map(_VALUES, rows)], n.idempotency_key.name)
     ids = [row.id for row in rows]
     # Mostly all are new, and nobody has to be asked which.
     new = set(ids) if count == len(ids) else set(tx.rows(_THERE, tx.dialect.bind("v", _ID, [(id_,) for id_ in ids])))
