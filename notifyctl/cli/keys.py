@@ -13,6 +13,7 @@ import typer
 from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, SecretLeaf
+from notifyctl.cli.once import refuse_losing
 from notifyctl.cli.output import Field, FieldKind, iso
 from notifyctl.cli.prompt import hidden, kept, new_key
 from notifyctl.cli.selection import AT_ONCE
@@ -125,7 +126,7 @@ def create(
     active key of that name is left as it is, and not shown.
     """
     with invocation(ctx) as run:
-        _refuse_losing_it(run, secret_file)
+        refuse_losing(run, "key", secret_file)
         wanted = Wanted(tuple(dict.fromkeys(scopes)) if scopes else None, only_to or None, dry_run_only, expires_in)
         db, key = run.system.opened(admission.founds_key), new_key(run)
         present = keys.active(db, user, name, wanted) if if_not_exists else None
@@ -195,7 +196,7 @@ def rotate(
 ) -> None:
     """Replace an API key by a new one with the same user and name; without --overlap the old one ends at once."""
     with invocation(ctx) as run:
-        _refuse_losing_it(run, secret_file)
+        refuse_losing(run, "key", secret_file)
         _refuse_key(key_id)
         db, key = run.system.db, new_key(run)
         with kept(secret_file, key.secret):
@@ -241,11 +242,6 @@ def _briefly(row: _CoveredCommands) -> str:
 
 def _covered(wanted: Scope, leaves: Sequence[tuple[str, Any]]) -> list[str]:
     return [path for path, command in leaves if command.scope in scope.covered(wanted)]
-
-
-def _refuse_losing_it(run: Invocation, secret_file: str | None) -> None:
-    if run.out.form == "id" and secret_file is None:
-        raise UsageError("-o id would lose the key, which is shown only once", "add --secret-file F")
 
 
 def _hand_over(run: Invocation, made: NewKey, secret_file: str | None) -> None:

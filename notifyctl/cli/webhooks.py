@@ -11,6 +11,7 @@ from notifyctl.cli import listing, selection, webhooks_changed, webhooks_deliver
 from notifyctl.cli.hooks_receiving import CHECKED, HEARD, ListenLeaf, listen, verify
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import SECRET, Noun, SecretLeaf
+from notifyctl.cli.once import refuse_losing
 from notifyctl.cli.prompt import kept
 from notifyctl.cli.types import IfNotExists, SecretFile, UserArgument
 from notifyctl.cli.webhooks_fields import (
@@ -25,7 +26,6 @@ from notifyctl.cli.webhooks_fields import (
     fields,
     hand_over,
     own_secret,
-    refuse_losing_secret,
     split,
     url_of,
 )
@@ -60,7 +60,8 @@ def create(
     """
     with invocation(ctx) as run:
         where, given = url_of(url), own_secret(secret)
-        refuse_losing_secret(run, secret_file, is_new=given is None)
+        if given is None:
+            refuse_losing(run, "secret", secret_file)
         db, keyring, loopback = run.system.db, run.system.keyring, run.settings.webhook_loopback
         setup = Setup(where, split(events), name, all_users or None, retries, timeout)
         found = webhooks.present(db, keyring, user, setup, given, loopback=loopback) if if_not_exists else None

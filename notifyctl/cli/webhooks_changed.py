@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import invocation
+from notifyctl.cli.once import refuse_losing
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.prompt import kept
 from notifyctl.cli.types import Confirm, SecretFile, Yes, duration, interval
@@ -19,7 +20,6 @@ from notifyctl.cli.webhooks_fields import (
     WebhookArgument,
     hand_over,
     own_secret,
-    refuse_losing_secret,
     split,
     url_of,
 )
@@ -146,7 +146,8 @@ def rotate_secret(
     """
     with invocation(ctx) as run:
         given = own_secret(secret)
-        refuse_losing_secret(run, secret_file, is_new=given is None)
+        if given is None:
+            refuse_losing(run, "secret", secret_file)
         db, keyring, new = run.system.db, run.system.keyring, given or webhooks.new_secret()
         with kept(secret_file, secret_text(new)):
             lasts = GRACE_MS if grace is None else grace

@@ -12,7 +12,6 @@ from notifyctl.cli.noun import SECRET
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.core.duration import age
-from notifyctl.core.errors import UsageError
 from notifyctl.core.webhook.event import EVERYTHING, PREFIX, WebhookEvent
 from notifyctl.core.webhook.schedule import LONGEST_TIMEOUT_S, MOST_RETRIES, RETRIES, TIMEOUT_S
 from notifyctl.core.webhook.signing import secret_of
@@ -109,12 +108,6 @@ def url_of(text: str) -> str:
 def split(events: list[str]) -> list[str]:
     """Return the events of options, each of which may name several."""
     return [name for each in events for name in each.split(",")]
-
-
-def refuse_losing_secret(run: Invocation, secret_file: str | None, *, is_new: bool) -> None:
-    """Raise UsageError where a new secret would be shown to nobody."""
-    if is_new and run.out.form == "id" and secret_file is None:
-        raise UsageError("-o id would lose the secret, which is shown only once", "add --secret-file F")
 
 
 def hand_over(

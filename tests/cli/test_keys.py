@@ -273,3 +273,22 @@ def test_lists_are_by_user(cli: Cli, database: Database) -> None:
     assert _keys(cli, "list", "--user", "anna", "-o", "id").ok().stdout.split() == [made["id"]]
     assert _keys(cli, "list", "--user", "bert", "-o", "json").ok().json() == []
     assert _keys(cli, "list", "--user", "nobody").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "how", [("-o", "id"), ("--fields", "id"), ("-o", "json", "--fields", "id,prefix"), ("-o", "csv", "--fields", "id")]
+)
+def test_no_key_is_made_that_nobody_sees(cli: Cli, how: tuple[str, ...]) -> None:
+    """It is shown once: a form in which it has no place is refused before anything is made, or writes it to a file."""
+    made = _made(cli)
+    for words in (("create", "anna", "--name", "other"), ("rotate", made["id"])):
+        refused = _keys(cli, *words, *how)
+        assert refused.exit_code == 2 and "shown only once" in refused.stderr, refused
+    hook = ("webhooks", "create", "anna", "https://hooks.example.org/x", "--event", "sent")
+    assert cli.call(*hook, *how).exit_code == 2
+    assert [each["state"] for each in _keys(cli, "list", "-o", "json").ok().json()] == ["active"]
+    assert cli.call("webhooks", "list", "-o", "json").ok().json() == []
+    _keys(cli, "create", "anna", "--name", "other", *how, "--secret-file", "f").ok()
+    assert (cli.home / "f").read_text().startswith("nctl_")
+    shown = _keys(cli, "create", "anna", "--name", "third", "-o", "json", "--fields", "key").ok().json()
+    assert _acting(cli, shown["key"]).exit_code == 0
