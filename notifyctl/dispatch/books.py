@@ -28,7 +28,7 @@ _BECAME = {"bury": "dead", "retry": "to be retried", "release": "given back"}
 class Books:
     """Takes note of results that were recorded; `settled` is told of how many of a provider's.
 
-    `heard` is told of the moments at which webhooks may have been told.
+    `heard` is told of each batch, and of the moment at which webhooks may have been told of it, if any.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Books:
         notices: Notices,
         news: asyncio.Event,
         settled: Callable[[str, int], None],
-        heard: Callable[[int], None],
+        heard: Callable[[int | None], None],
     ) -> None:
         self._tally = tally
         self._notices = notices
@@ -47,8 +47,7 @@ class Books:
 
     def note(self, results: Sequence[AttemptResult], recorded: Recorded) -> None:
         """Take note of a batch."""
-        if recorded.heard_at is not None:
-            self._heard(recorded.heard_at)
+        self._heard(recorded.heard_at)
         for each in recorded.told:
             self._notices.say(f"{each.provider} {each.text}", each.good)
             self._news.set()

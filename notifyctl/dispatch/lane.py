@@ -25,7 +25,7 @@ from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.dispatch.wakeup import Wakeup
 
 GATHER_S = 0.005
-NEWS_S = 0.025
+NEWS_S = 0.1
 """How long a look that would find nothing of what is known here waits: for others may have made something."""
 SPARED_S = 0.05
 STUCK_S = 0.5
@@ -69,6 +69,7 @@ class Lane(Generic[Item, Done]):
         self._budget = budget
         self._tally = tally
         self._workers: set[asyncio.Task[None]] = set()
+        self._given: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[tuple[Item, Lease]]] = []
         self._over = False
         self._freed = asyncio.Event()
@@ -88,6 +89,15 @@ class Lane(Generic[Item, Done]):
         """Take note that there may be something to take: the wait for the next look ends; `own`: for this lane only."""
         self._wakeup.ring(own=own)
         self._freed.set()
+
+    def give(self, portion: Portion[Item], lease: Lease) -> None:
+        """Work on what was taken without a look; one may begin now."""
+        self._freed.set()
+        if portion.items:
+            self._tally.in_flight += len(portion.items)
+            task = asyncio.create_task(self._start(portion, lease))
+            self._given.add(task)
+            task.add_done_callback(self._given.discard)
 
     def settled(self, number: int) -> None:
         """Take note that so many results were recorded."""
@@ -209,6 +219,12 @@ class Lane(Generic[Item, Done]):
                     self._freed.clear()
                     await self._freed.wait()
 
+    @property
+    def room(self) -> int:
+        """How many items may be taken without a look; less than one, where none may."""
+        none = self._over or self._stopping.is_set() or self._recorder.is_stuck
+        return 0 if none else min(self._free(), self._portioning.most)
+
     def _free(self) -> int:
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave
         # unknown stays bounded: where as many results wait as calls may be in flight, nothing more is taken.
@@ -251,7 +267,10 @@ class Lane(Generic[Item, Done]):
 
     async def _begin(self, portion: Portion[Item], lease: Lease) -> None:
         self._tally.in_flight += len(portion.items)
-        if not await self.queue.ready(portion):
+        await self._start(portion, lease)
+
+    async def _start(self, portion: Portion[Item], lease: Lease) -> None:
+        if self._over or not await self.queue.ready(portion):
             for item in portion.items:
                 self._ended(self.queue.release(item))
             return

@@ -9,7 +9,8 @@ from typing import Generic
 from notifyctl.core.model import Claim
 from notifyctl.core.webhook.attempt import Delivery
 from notifyctl.dispatch.lane import Lane
-from notifyctl.dispatch.queues import Done, Item
+from notifyctl.dispatch.lease import Lease
+from notifyctl.dispatch.queues import Done, Item, Portion
 from notifyctl.dispatch.queues.webhooks import NAME, HookResults
 from notifyctl.dispatch.roster import Roster
 from notifyctl.store.queue.claim import StandIn
@@ -146,6 +147,17 @@ class HookLanes(Lanes[Sequence[Delivery], HookResults]):
             self._again = True
             self._lanes[NAME][0].hint(own=True)
             self.open()
+
+    @property
+    def room(self) -> int:
+        """How many items the lane may be given; less than one, where none."""
+        return self._lanes[NAME][0].room if NAME in self._lanes else 0
+
+    def give(self, portion: Portion[Sequence[Delivery]], lease: Lease) -> None:
+        """Let the lane deliver what was taken without a look; with `once` it is not over before that is."""
+        self._lanes[NAME][0].give(portion, lease)
+        self._again = True
+        self.open()
 
     def stop(self) -> None:
         """Let the lane take nothing more."""

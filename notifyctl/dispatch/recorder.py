@@ -39,7 +39,7 @@ class Settling(Generic[Done]):
     `settle` writes some and returns what is to be known of it; `bare` returns one without its texts, which cannot fail
     for the reason for which it failed with them. `hold` writes that those which could not be recorded are still ours,
     so that nobody does them again; without it they are left for later. `freed` gives the places of some in flight back,
-    `note` takes note of what was recorded.
+    `note` takes note of what was recorded. `begins` is called before each transaction.
     """
 
     settle: Callable[[Tx, Sequence[Done]], Any]
@@ -47,6 +47,7 @@ class Settling(Generic[Done]):
     hold: Callable[[Tx, Sequence[Done]], None] | None
     freed: Callable[[Sequence[Done]], None]
     note: Callable[[Sequence[Done], Any], None]
+    begins: Callable[[], None] = lambda: None
 
 
 class Recorder(Generic[Done]):
@@ -178,6 +179,7 @@ class Recorder(Generic[Done]):
 
         wait = 0.05
         while True:
+            self._settling.begins()
             try:
                 return await self._threads.write(work)
             except (DatabaseUnavailable, CommitUnknown):

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from notifyctl.config import outside_environment
@@ -44,8 +44,9 @@ from notifyctl.providers.oauth import TokenSource
 from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import parked
-from notifyctl.store.queue.record import AttemptResult, hold, record
+from notifyctl.store.queue.record import AttemptResult, Recorded, hold, record
 
 if TYPE_CHECKING:
     from notifyctl.dispatch.watching import Watching
@@ -83,7 +84,7 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     telling = _telling(shared, presence.id, keyring, room)
-    lanes, recorder = _sending(shared, presence, budget, telling.heard)
+    lanes, recorder = _sending(shared, presence, budget, telling)
     asking, asked = _asking(shared)
     early, watching = EarlyReceipts(threads, notices.say), _watching(shared)
     trail = TrailKeeper(threads, keyring, options.anchors, outside_environment(), notices.say)
@@ -129,9 +130,9 @@ class _Shared:
 
 
 def _sending(
-    shared: _Shared, presence: Presence, budget: Budget, heard: Callable[[int], None]
+    shared: _Shared, presence: Presence, budget: Budget, telling: _Telling
 ) -> tuple[NotificationLanes, Recorder[AttemptResult]]:
-    """Return the lanes that send, and the recorder of their results; `heard` learns when webhooks may be told."""
+    """Return the lanes that send, and the recorder of their results; `telling` learns when webhooks may be told."""
     options, roster, tally, notices = shared.options, shared.roster, shared.tally, shared.notices
     lease_ms = int(options.lease_s * 1_000)
     bounds = (options.concurrency, options.bytes_in_flight)
@@ -148,13 +149,14 @@ def _sending(
 
     def make_lane(provider: str) -> NotificationLane:
         counts = tally.of(provider)
-        around = Surroundings(lanes.stand_ins, shared.news.set, refused, heard, host)
+        around = Surroundings(lanes.stand_ins, shared.news.set, refused, telling.heard, host)
         queue = Notifications(provider, claim_terms, roster, around, counts)
         return Lane(queue, lane_terms, shared.threads, recorder, budget, counts)
 
     lanes = NotificationLanes(roster, make_lane, once=options.once)
-    books = Books(tally, notices, shared.news, lanes.settled, heard)
-    recorder = Recorder(shared.threads, Settling(record, notifications.bare, hold, books.free, books.note), notices.say)
+    books = Books(tally, notices, shared.news, lanes.settled, telling.recorded)
+    settling = Settling(telling.record, notifications.bare, hold, books.free, books.note, telling.begins)
+    recorder = Recorder(shared.threads, settling, notices.say)
     return lanes, recorder
 
 
@@ -197,6 +199,22 @@ class _Telling:
         """Take note that at a moment there were webhooks that may have been told of something."""
         self.queue.made(moment)
         self.lanes.hint()
+
+    def begins(self) -> None:
+        """Offer to take at once what webhooks are told of the next batch."""
+        self.queue.offer(self.lanes.room)
+
+    def record(self, tx: Tx, results: Sequence[AttemptResult]) -> Recorded:
+        """Write a batch of results, and of what webhooks are told let the offer have what it takes."""
+        return record(tx.offering(self.queue.offered), results)
+
+    def recorded(self, moment: int | None) -> None:
+        """Take what the offer has; at that moment, if any, there were webhooks that may have been told of a batch."""
+        given = self.queue.handed()
+        if given is not None:
+            self.lanes.give(*given)
+        if moment is not None and (given is None or self.queue.has_more()):
+            self.heard(moment)
 
 
 def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -> _Telling:

@@ -105,7 +105,10 @@ HOOK_POINTS = (
 
 
 class Stopper:
-    """Sends this process a signal when it is at a point for the n-th time; claims without rows do not count."""
+    """Sends this process a signal when it is at a point for the n-th time; claims without rows do not count.
+
+    Deliveries are also owed to this process from when it has taken them as it recorded, without a claim.
+    """
 
     def __init__(self, point: str, times: int, how: str) -> None:
         self._point, self._left, self._signal = point, times, getattr(signal, f"SIG{how}")
@@ -135,16 +138,19 @@ class Stopper:
         @functools.wraps(work)
         def run(tx: Tx, *args: Any) -> Any:
             self.at(f"{name}.begun")
+            if tx.offer is not None:
+                self.at("owed.begun")
             result = work(tx, *args)
             took = result.claims if name == "claim" else result
-            self._doing.what = name if name in ("record", "told") or took else None
+            handed = ("owed",) if tx.offer is not None and tx.offer.taken else ()
+            self._doing.what = (name, *handed) if name in ("record", "told") or took else ()
             return result
 
         return run
 
     def _committing(self, commit: Callable[..., None]) -> Callable[..., None]:
         def run(db: Database, conn: Connection) -> None:
-            if what := getattr(self._doing, "what", None):
+            for what in getattr(self._doing, "what", ()):
                 self.at(f"{what}.written")
             commit(db, conn)
 
@@ -152,11 +158,11 @@ class Stopper:
 
     def _written(self, write: Callable[..., Any]) -> Callable[..., Any]:
         def run(db: Database, work: Callable[[Connection], Any]) -> Any:
-            self._doing.what = None
+            self._doing.what = ()
             if getattr(work, "__qualname__", "").startswith("Recorder."):
                 self.at("record.ready")
             result = write(db, work)
-            if what := self._doing.what:
+            for what in self._doing.what:
                 self.at(f"{what}.committed")
             return result
 

@@ -18,7 +18,7 @@ from notifyctl.store.db.dialect import SQLITE, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.literals import array_literal, copy_lines
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import apply, deliveries, due_deliveries, outbox, take
+from notifyctl.store.queue import apply, deliveries, due_deliveries, handing, outbox, take
 from notifyctl.store.queue.due_deliveries import DeliveryRequest
 from notifyctl.store.schema.tables import (
     contact_points,
@@ -133,6 +133,11 @@ def _deliveries_are_written_the_same(filled: Database) -> None:
     given = bind("v", outbox._KEY, [(id_,) for id_ in ids])
     assert [each.id for each in _both(filled, outbox._LISTENING, given, sorted)] == [HOOK]
     assert [each.id for each in _both(filled, outbox._TOLD, given, lambda rows: sorted(rows, key=repr))] == sorted(ids)
+    given = bind(
+        "v", handing._NEW, [(f"{each}" * 36, HOOK, id_, "x", '"ä%"', NOW, 9) for each, id_ in enumerate(ids, 3)]
+    )
+    written = _both(filled, handing._HANDING, {**given, "new_lease": LEASE, "holder": ME}, sorted)
+    assert [is_leased for _, is_leased in written].count(False) == 1
 
 
 @pytest.mark.parametrize("kind", apply.KINDS, ids=lambda kind: kind.__name__)

@@ -20,11 +20,13 @@ FIRST_REST_MS, LONGEST_REST_MS = 100, 10_000
 class Share:
     """One receiver's share. Times are milliseconds of any one clock. Not frozen: every call is noted.
 
-    `has_more`: when it was looked last, more was due than there was room for.
+    `in_flight` are those that were taken, `calls` those of them that have their turn. `has_more`: at the last look more
+    was due than there was room for.
     """
 
     most: int = FIRST
     in_flight: int = 0
+    calls: int = 0
     misses: int = 0
     missed_at: int = -1
     rests_until: int = 0
@@ -33,6 +35,14 @@ class Share:
     def room(self, now: int) -> int:
         """Return how many calls may begin now."""
         return 0 if self.rests(now) else max(0, self.most - self.in_flight)
+
+    def spare(self, now: int) -> int:
+        """Return how many may be taken, of which some may wait here for their turn: none, where others wait elsewhere.
+
+        As many again as may be called at once wait here, if it has answered well: they do not wait long.
+        """
+        waiting = self.most if self.most > FIRST else 0
+        return 0 if self.has_more or self.rests(now) else max(0, self.most + waiting - self.in_flight)
 
     def rests(self, now: int) -> bool:
         """Return whether nothing is to begin now."""

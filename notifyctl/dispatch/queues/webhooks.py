@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
@@ -22,6 +23,7 @@ from notifyctl.core.outcome import Fault
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.attempt import Delivery, HookReply
+from notifyctl.core.webhook.offer import Offer
 from notifyctl.core.webhook.share import FIRST, Share
 from notifyctl.core.webhook.target import host_of
 from notifyctl.dispatch.lease import Lease
@@ -82,6 +84,9 @@ class Webhooks:
         self._wire: HookWire | None = None
         self._new_by = 0
         self._made = True
+        self._hears = False
+        self.offered: Offer | None = None
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
         # Each delivery brings them sealed, and they are nearly always the same.
         self._opened = lru_cache(OPENED)(partial(keeping.opened, terms.keyring))
 
@@ -92,7 +97,7 @@ class Webhooks:
     def made(self, moment: int) -> None:
         """Take note that what this run sent made deliveries at a moment: they belong to it, too."""
         self._new_by = max(self._new_by, moment)
-        self._made = True
+        self._made = self._hears = True
 
     def takes_many(self) -> bool:
         """Return whether somebody who is called now may be told of as many things as are under way, or nobody is."""
@@ -106,6 +111,34 @@ class Webhooks:
     def looks(self) -> None:
         """Take note that a look begins."""
         self._made = False
+
+    def offer(self, places: int) -> None:
+        """Offer to take at once what the next transaction makes, for at most so many items.
+
+        Of a receiver that answers well more than it may be called for at once: they wait here until it is their turn.
+        Nothing of one for which more is known to wait elsewhere: what happened first goes first.
+        """
+        self.offered = None
+        if self._hears and places > 0:
+            now, terms = _now(), self._terms
+            half = max(1, places // 2)
+            rooms = {id_: min(each.spare(now), half) for id_, each in self._shares.items()}
+            usual = min(FIRST, half)
+            lease_id = str(uuid.uuid4())
+            self.offered = Offer(terms.holder, lease_id, terms.lease_ms, usual, rooms, places, time.monotonic())
+
+    def handed(self) -> tuple[Portion[Sequence[Delivery]], Lease] | None:
+        """End the offer, and return what was taken; None where there was none."""
+        offer, self.offered = self.offered, None
+        if offer is None:
+            return None
+        self._made = self._made or offer.left
+        items = _items(offer.taken)
+        for item in items:
+            self._share(item[0].webhook_id).began()
+        now = max((each.created_at for each in offer.taken), default=0)
+        lease_ms = min((each.lease_ms for each in offer.taken), default=0)
+        return Portion(items, now=now, lease_ms=lease_ms), Lease(now, offer.began, lease_ms)
 
     def take(self, tx: Tx, room: int) -> Portion[Sequence[Delivery]]:
         """Claim what is due. No receiver gets more than half of the places that are free."""
@@ -154,6 +187,10 @@ class Webhooks:
     async def attempt(self, item: Sequence[Delivery], lease: Lease) -> HookResults:
         """Deliver one after another; what there is no time for any more is given back."""
         results = list[Attempted]()
+        try:
+            await self._turn(item[0].webhook_id)
+        except asyncio.CancelledError:
+            return self.release(item)
         for delivery in item:
             own = Lease(lease.now, lease.began, delivery.lease_ms, delivery.timeout_seconds * 1_000)
             try:
@@ -163,6 +200,7 @@ class Webhooks:
             results.append(Attempted(delivery, reply))
         rest = (Attempted(delivery, None) for delivery in item[len(results) :])
         self._share(item[0].webhook_id).ended()
+        self._over(item[0].webhook_id)
         return HookResults((*results, *rest))
 
     def release(self, item: Sequence[Delivery]) -> HookResults:
@@ -182,6 +220,33 @@ class Webhooks:
         """Close the way out."""
         if self._wire is not None:
             await self._wire.aclose()
+
+    async def _turn(self, webhook_id: str) -> None:
+        """Wait until a receiver may be called once more: more of its deliveries may have been taken than that."""
+        share, waiting = self._share(webhook_id), self._turns.get(webhook_id)
+        if share.calls < share.most and not waiting:
+            share.calls += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.setdefault(webhook_id, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it had come
+                self._over(webhook_id)
+            raise
+
+    def _over(self, webhook_id: str) -> None:
+        """Take note that a turn is over, and let those who wait have theirs."""
+        share, waiting = self._share(webhook_id), self._turns.get(webhook_id)
+        share.calls -= 1
+        while waiting and share.calls < share.most:
+            turn = waiting.popleft()
+            if not turn.done():
+                share.calls += 1
+                turn.set_result(None)
+        if not waiting:
+            self._turns.pop(webhook_id, None)
 
     async def _tried(self, delivery: Delivery, lease: Lease) -> HookReply | None:
         """Make one attempt; None where it was not begun."""

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, overload
 
 from sqlalchemy import Connection, CursorResult, Executable, Table, insert, select
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -21,6 +21,9 @@ from notifyctl.store.db.dialect import Dialect
 from notifyctl.store.db.functions import epoch_ms
 from notifyctl.store.db.hot import Hot, as_sqlalchemy, fetch
 from notifyctl.store.schema.tables import audit_logs
+
+if TYPE_CHECKING:
+    from notifyctl.core.webhook.offer import Offer
 
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
@@ -46,7 +49,8 @@ class Tx:
 
     Where there is a server it is its clock at the transaction's beginning. `mac_key` is asked when a row is audited.
     `stores`: what it does is committed when it has ended, and it is no rehearsal. `keyring` opens sealed addresses;
-    None on a connection that is somebody else's: there they stay sealed.
+    None on a connection that is somebody else's: there they stay sealed. `offer`: what of the deliveries that it makes
+    whoever runs it takes at once.
     """
 
     conn: Connection
@@ -56,6 +60,7 @@ class Tx:
     mac_key: FindMacKey = field(default=lambda: None)
     stores: bool = True
     keyring: FindKeyring | None = None
+    offer: Offer | None = None
 
     @overload
     def execute(
@@ -102,6 +107,13 @@ class Tx:
     def notify(self, channel: str, payloads: Sequence[str]) -> None:
         """Tell those who listen to a channel each of the payloads, when the transaction commits."""
         self.dialect.notify(self.conn, channel, payloads)
+
+    def offering(self, offer: Offer | None) -> Tx:
+        """Return the same transaction, of whose deliveries somebody takes some at once; None: nobody."""
+        if offer is None:
+            return self
+        offer.begin()
+        return replace(self, offer=offer)
 
     def at(self, moment: int) -> Tx:
         """Return the same transaction, seen from another moment (milliseconds since the epoch)."""

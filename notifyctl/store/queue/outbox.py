@@ -7,9 +7,10 @@ asked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -33,6 +34,7 @@ from notifyctl.core.webhook.telling import Telling, Tidings, body
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot, only
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.queue.handing import NewDelivery, Subscriber, hand
 from notifyctl.store.schema.tables import notification_webhooks, notifications, webhook_deliveries
 
 DISABLED = "disabled"
@@ -62,46 +64,63 @@ def put(tx: Tx, said: Sequence[tuple[str, Telling]]) -> int:
         return 0
     told = {each.id: each for each in tx.rows(_TOLD, those)}
     own, others = _sorted(listeners)
-    rows = list[tuple[Any, ...]]()
+    events = list[NewDelivery]()
     for id_, telling in said:
         if (tidings := told.get(id_)) is not None:
             whose = tidings.user_id
             hear = [*own.get(whose, ()), *[each for each in others if each.user_id != whose]]
-            rows += _rows(tx.now, telling, tidings, hear)
-    if len(rows) >= MANY:
-        tx.insert_many(webhook_deliveries, tuple(_ROW), rows, d.id.name)
-    elif rows:
-        tx.rows(_PUTTING, tx.dialect.bind("v", _ROW, rows))
-    return len(rows)
+            events += _of(tx.now, telling, tidings, hear)
+    _write(tx, _kept(tx, events))
+    return len(events)
 
 
-class _Listener(NamedTuple):
-    """A webhook that is told of its user's notifications, or of everybody's, and of the events in `events`."""
-
-    id: str
-    user_id: str
-    all_users: bool
-    events: str
-    is_active: bool
-
-
-def _sorted(listeners: Iterable[_Listener]) -> tuple[dict[str, list[_Listener]], list[_Listener]]:
+def _sorted(listeners: Iterable[Subscriber]) -> tuple[dict[str, list[Subscriber]], list[Subscriber]]:
     """Return them by their users, and those that are told of everybody's; one that is both was found twice."""
-    own: dict[str, list[_Listener]] = {}
+    own: dict[str, list[Subscriber]] = {}
     once = list({each.id: each for each in listeners}.values())
     for each in once:
         own.setdefault(each.user_id, []).append(each)
     return own, [each for each in once if each.all_users]
 
 
-def _rows(now: int, telling: Telling, told: Tidings, listeners: Iterable[_Listener]) -> Iterator[tuple[Any, ...]]:
+def _of(now: int, telling: Telling, told: Tidings, listeners: Iterable[Subscriber]) -> Iterator[NewDelivery]:
     written = None
     for each in listeners:
         if is_subscribed(_events(each.events), telling.event):
             # The notification is the same for all of them.
             written = written or body(telling, told, now)
-            due, ended = (now, None) if each.is_active else (None, DISABLED)
-            yield ordered_id(now), each.id, told.id, telling.event.value, written, 0, now, due, ended
+            yield NewDelivery(ordered_id(now), each, told.id, telling.event.value, written)
+
+
+def _kept(tx: Tx, events: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
+    """Let whoever made an offer have what it takes of these; return the others."""
+    offer = tx.offer
+    if offer is None:
+        return events
+    several = Counter((each.webhook.id, each.notification_id) for each in events)
+    taken, kept = list[NewDelivery](), list[NewDelivery]()
+    for each in events:
+        # Of two that happen at once the second waits for the first.
+        alone = several[each.webhook.id, each.notification_id] == 1
+        fits = alone and each.webhook.may_be_called(tx.now) and offer.takes(each.webhook.id)
+        (taken if fits else kept).append(each)
+    if taken:
+        hand(tx, offer, taken)
+    offer.left = offer.left or any(each.webhook.is_active for each in kept)
+    return kept
+
+
+def _write(tx: Tx, events: Sequence[NewDelivery]) -> None:
+    rows = [_row(each, tx.now) for each in events]
+    if len(rows) >= MANY:
+        tx.insert_many(webhook_deliveries, tuple(_ROW), rows, d.id.name)
+    elif rows:
+        tx.rows(_PUTTING, tx.dialect.bind("v", _ROW, rows))
+
+
+def _row(event: NewDelivery, now: int) -> tuple[Any, ...]:
+    due, ended = (now, None) if event.webhook.is_active else (None, DISABLED)
+    return event.id, event.webhook.id, *event[2:], 0, now, due, ended
 
 
 @lru_cache(maxsize=256)
@@ -111,7 +130,7 @@ def _events(text: str) -> tuple[str, ...]:
 
 def _listening(dialect: Dialect) -> Select[Any]:
     v = dialect.rowset("v", _KEY)
-    columns = select(*(w[name] for name in _Listener._fields))
+    columns = select(*(w[name] for name in Subscriber._fields))
     users = select(n.user_id).select_from(v.join(notifications, n.id == v.c.id))
     own, others = columns.where(w.user_id.in_(users)), columns.where(w.all_users)
     # Who deletes one meanwhile is waited for, as inserting the rows would, which then would refer to what is gone.
@@ -124,8 +143,8 @@ def _telling(dialect: Dialect) -> Select[Any]:
     return select(*(n[name] for name in Tidings._fields)).select_from(v.join(notifications, n.id == v.c.id))
 
 
-def _listener(row: Sequence[Any]) -> _Listener:
-    return _Listener(row[0], row[1], bool(row[2]), row[3], bool(row[4]))
+def _listener(row: Sequence[Any]) -> Subscriber:
+    return Subscriber(row[0], row[1], bool(row[2]), row[3], bool(row[4]), *row[5:])
 
 
 def _putting(dialect: Dialect) -> ReturningInsert[Any]:
