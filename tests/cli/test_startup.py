@@ -95,6 +95,16 @@ def test_a_list_imports_what_it_needs(sqlite_cli: Cli) -> None:
     assert imported(sqlite_cli, "users", "list") & (UNASKED | of_removal | {"cryptography", "uvloop"}) == set()
 
 
+def test_fixtures_that_change_nothing_import_what_they_need(sqlite_cli: Cli) -> None:
+    """The step that each run of CI takes; templates and YAML are what it is about."""
+    (sqlite_cli.home / "people.yaml").write_text("users:\n- {username: anna, email: anna@example.org}\n")
+    apply = ("fixtures", "apply", "-f", str(sqlite_cli.home / "people.yaml"))
+    sqlite_cli.run(*apply).ok()
+    of_templates = {"notifyctl.core.template.source", "notifyctl.store.template_sources"}
+    unasked = UNASKED - of_templates - {"yaml"} | {"cryptography", "uvloop"}
+    assert imported(sqlite_cli, *apply) & unasked == set()
+
+
 @pytest.mark.parametrize("args", [["--help"], ["users", "list"]])
 def test_no_garbage_is_looked_for_in_what_stays(sqlite_cli: Cli, args: list[str]) -> None:
     """What was loaded is not walked through, neither meanwhile nor at the end; a command that runs has a collector."""
