@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, String, Text, delete, func, insert, select, update
+from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place
 from notifyctl.core.errors import NotAllowed
@@ -18,6 +19,7 @@ from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Keyring, Place, kid_of, no_keys
 from notifyctl.core.spelling import without
 from notifyctl.core.suppression import key
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import address_lookups, contact_points, suppressions
 
@@ -191,15 +193,24 @@ def suppressed_as(tx: Tx, statement: Select[Any]) -> list[SuppressedAs]:
 
 def suppress_anew(tx: Tx, known: AddressLookups, rows: Sequence[SuppressedAs]) -> int:
     """Write addresses of suppressions as they are found now, where nobody else did meanwhile; return how many."""
-    changed = 0
+    written = []
     for row in sorted(row for row in rows if row.address != CLOSED):
-        unchanged, new = (_s.id == row.id, _s.address == row.found_by), suppressed(tx, known, row)
-        if known.now.hashes:
-            new["reason"] = without(row.address, row.reason)
-        changed += tx.execute(update(suppressions).where(*unchanged).values(new)).rowcount
-    return changed
+        reason = without(row.address, row.reason) if known.now.hashes else row.reason
+        written.append((row.id, row.found_by, *suppressed(tx, known, row).values(), reason))
+    v = tx.dialect.rowset("v", _SUPPRESSED, written)
+    new = {name: v.c[name] for name in _SUPPRESSED if name not in ("id", "was")}
+    unchanged = (_s.id == v.c.id, _s.address == v.c.was)
+    return tx.execute(update(suppressions).where(*unchanged).values(new)).rowcount if written else 0
 
 
+_SUPPRESSED: dict[str, TypeEngine[Any]] = {
+    "id": ID,
+    "was": String(1500),
+    "address": String(1500),
+    "address_before": String(1024),
+    "written": String(1500),
+    "reason": Text(),
+}
 SUPPRESSED_AS = select(_s.id, _s.channel, func.coalesce(_s.written, _s.address), _s.address, _s.reason)
 _SHORT = 1_024
 

@@ -5,10 +5,11 @@ A row is only changed where it still holds what was read of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, Text, func, or_, select, update
+from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.atrest import AddressLookups, without_those
 from notifyctl.core.audience import own_address
@@ -16,6 +17,7 @@ from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
 from notifyctl.core.spelling import without
 from notifyctl.store import lookups
+from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.lookups import SuppressedAs
 from notifyctl.store.schema.tables import contact_points, notification_dlq, notifications, suppressions, users
@@ -49,10 +51,23 @@ class SentAs(NamedTuple):
     @property
     def said(self) -> dict[str, str | None]:
         """The columns that may name the address."""
-        return {name: getattr(self, name) for name in ("sent_to", *_TOLD)}
+        return {name: getattr(self, name) for name in _SAID}
 
 
 _TOLD = ("retry_history", "error_message", "provider_response")
+_SAID = ("sent_to", *_TOLD)
+_POINT: dict[str, TypeEngine[Any]] = {
+    "id": ID,
+    "was": String(1500),
+    "address": String(1500),
+    "folded": String(1024),
+    "folded_before": String(1024),
+}
+_SENT: dict[str, TypeEngine[Any]] = {
+    "id": ID,
+    **{f"{name}_was": Text() for name in _SAID},
+    **{name: Text() for name in _SAID},
+}
 
 
 def points(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[PointAs]:
@@ -63,16 +78,17 @@ def points(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[PointA
 
 def write_points(tx: Tx, known: AddressLookups, rows: Sequence[PointAs]) -> int:
     """Write contact points as they are found now, but for those that were damaged; return how many."""
-    changed = 0
-    for row in rows:
+    written = []
+    for row in sorted(rows):
         address = lookups.shown(tx, row.user_id, row.channel, row.address)
-        if address == lookups.CLOSED:
-            continue
-        new = lookups.folded(known, Channel(row.channel), address)
-        new["address"] = lookups.stored(tx, known, row.user_id, row.channel, address)
-        unchanged = (_p.id == row.id, _p.address == row.address)
-        changed += tx.execute(update(contact_points).where(*unchanged).values(new)).rowcount
-    return changed
+        if address != lookups.CLOSED:
+            found_by = lookups.folded(known, Channel(row.channel), address)
+            stored_as = lookups.stored(tx, known, row.user_id, row.channel, address)
+            written.append((row.id, row.address, stored_as, *found_by.values()))
+    v = tx.dialect.rowset("v", _POINT, written)
+    new = {name: v.c[name] for name in _POINT if name not in ("id", "was")}
+    unchanged = (_p.id == v.c.id, _p.address == v.c.was)
+    return tx.execute(update(contact_points).where(*unchanged).values(new)).rowcount if written else 0
 
 
 def refusals(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[SuppressedAs]:
@@ -138,13 +154,16 @@ def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
 
     Sealed, what is told of them names only what the message names itself, and the user's own e-mail address.
     """
-    changed = 0
-    for row in rows:
-        new = _sent(tx, known, row)
-        if new != row.said:
-            same = [_n[name].is_not_distinct_from(value) for name, value in row.said.items()]
-            changed += tx.execute(update(notifications).where(_n.id == row.id, *same).values(new)).rowcount
-            _write_letter(tx, known, row)
+    new = [(row, said) for row in rows if (said := _sent(tx, known, row)) != row.said]
+    if not new:
+        return 0
+    written = [(row.id, *(row.said[name] for name in _SAID), *(said[name] for name in _SAID)) for row, said in new]
+    v = tx.dialect.rowset("v", _SENT, written)
+    unchanged = [_n[name].is_not_distinct_from(v.c[f"{name}_was"]) for name in _SAID]
+    values = {name: v.c[name] for name in _SAID}
+    changed = tx.execute(update(notifications).where(_n.id == v.c.id, *unchanged).values(values)).rowcount
+    if known.now.hashes:
+        _write_letters(tx, {row.id: row for row, _ in new})
     return changed
 
 
@@ -180,14 +199,14 @@ def _sent(tx: Tx, known: AddressLookups, row: SentAs) -> dict[str, str | None]:
     told = {name: _told(row, address, getattr(row, name)) for name in ("error_message", "provider_response")}
     is_own = row.channel == Channel.EMAIL and address == row.email
     sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address)
-    return {**told, "sent_to": sealed, "retry_history": without_those(row.retry_history, _kept(row))}
+    return {"sent_to": sealed, "retry_history": without_those(row.retry_history, _kept(row)), **told}
 
 
-def _write_letter(tx: Tx, known: AddressLookups, row: SentAs) -> None:
-    if not known.now.hashes:
-        return
-    address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
-    for letter in tx.execute(select(_d.id, _d.retry_history, _d.failure_reason).where(_d.notification_id == row.id)):
+def _write_letters(tx: Tx, of: Mapping[str, SentAs]) -> None:
+    letters = select(_d.id, _d.notification_id, _d.retry_history, _d.failure_reason)
+    for letter in tx.execute(letters.where(tx.dialect.is_any(_d.notification_id, list(of)))).all():
+        row = of[letter.notification_id]
+        address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
         past = without_those(letter.retry_history, _kept(row))
         new = {"retry_history": past, "failure_reason": _told(row, address, letter.failure_reason)}
         tx.execute(update(notification_dlq).where(_d.id == letter.id).values(new))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, or_, select, union_all, update
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.address import fold
@@ -109,6 +109,7 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
 
 def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
     """Let an address be written to again, whatever was said of it, with audit rows; return what held until now."""
+    lookups.to_write(tx)  # none of them is moved meanwhile
     found = of_address(tx, channel, address)
     for each in found:
         tx.execute(update(suppressions).where(s.id == each.id).values(lifted_at=tx.now))
@@ -358,10 +359,19 @@ def _read(tx: Tx, row: Sequence[Any]) -> Suppression:
 
 
 def _reasons(dialect: Dialect) -> Select[Any]:
-    v = dialect.rowset("v", _KEYS)
-    same = (s.channel == v.c.channel) & (s.address == v.c.folded) & _HOLDS
-    found = select(s.channel, s.address, s.group_id, s.reason).join_from(v, suppressions, same)
-    return found.order_by(s.created_at, s.id)
+    # What was moved since somebody looked how addresses are found is found as before. Apart: PostgreSQL joins many only
+    # where it compares one column.
+    v, each = dialect.rowset("v", _KEYS), (s.created_at, s.id, s.channel)
+    ways = [
+        select(*each, v.c.folded, s.group_id, s.reason).join_from(
+            v, suppressions, (s.channel == v.c.channel) & (way == v.c.folded) & _HOLDS
+        )
+        for way in (s.address, s.address_before)
+    ]
+    found = union_all(*ways).subquery("found")
+    return select(found.c.channel, found.c.folded, found.c.group_id, found.c.reason).order_by(
+        found.c.created_at, found.c.id
+    )
 
 
 _REASONS: Hot[tuple[str, str, str, str]] = Hot(_reasons, tuple)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, insert, select
 
 from notifyctl.core.atrest import AddressLookups
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import parse_keys
-from notifyctl.core.suppression import Refusal, SuppressionCause
+from notifyctl.core.suppression import Refusal, SuppressionCause, key
 from notifyctl.services import atrest
 from notifyctl.services.atrest import Moved
 from notifyctl.store import lookups, suppressions
+from notifyctl.store.contacts import ContactRow, add_all
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import address_lookups, notifications
+from notifyctl.store.schema.tables import address_lookups, notifications, users
 from notifyctl.store.schema.tables import suppressions as suppressed
 from notifyctl.store.suppressions import AddressNews
 from tests.dispatch.test_addresses_at_rest import NUMBER, OTHER, _everything, _opening, _silent, _stored
@@ -148,3 +150,34 @@ def test_a_reason_that_names_the_address_does_not_keep_it(
     said = database.consult(lambda tx: tx.execute(select(s.reason)).scalars().all())
     assert "the owner of (address), tel:(address), asked" in said
     assert not first or not any(each in _everything(database) for each in (NUMBER[1:], "555-2345"))
+
+
+def test_many_are_written_by_few_statements(database: Database) -> None:
+    """A portion is one statement: with a round trip for each, hundreds of thousands took minutes."""
+    db, ring = _opening(database)
+    numbers, id_ = [f"+4477009{number:05}" for number in range(40)], str(uuid.uuid4())
+    told = [AddressNews(Channel.SMS, Refusal(each, SuppressionCause.OPERATOR, "asked")) for each in numbers]
+    rows = [ContactRow(str(uuid.uuid4()), id_, "sms", each) for each in numbers]
+    who = {"id": id_, "username": "anna", "email": "anna@example.org"}
+    db.write(lambda tx: tx.execute(insert(users).values(who)))
+    db.write(lambda tx: add_all(tx, rows))
+    db.write(lambda tx: suppressions.learn(tx, told))
+    said: list[str] = []
+    event.listen(db._engine, "before_cursor_execute", lambda *args: said.append(args[2]))
+    done = atrest.encrypt(db, ring, _silent)
+    assert (done.contact_points, done.suppressions) == (40, 40)
+    assert len([each for each in said if each.startswith("UPDATE")]) <= 8
+
+
+def test_who_looked_before_it_began_finds_what_was_moved_since(database: Database) -> None:
+    """A claim asks how addresses are found, then which are suppressed: what is moved between is not written to."""
+    db, ring = _opening(database)
+    said, of_it = AddressNews(Channel.SMS, Refusal(OTHER, SuppressionCause.OPERATOR, "asked")), key(Channel.SMS, OTHER)
+    db.write(lambda tx: suppressions.learn(tx, [said]))
+    for _ in range(2):  # to hashes, then to others
+        looked = atrest.found(db)
+        db.write(lambda tx: lookups.begin(tx, ring, looked, hashing=True))  # noqa: B023 - called at once
+        atrest._portions(db, atrest._suppressions, "", _silent)
+        with db.read() as tx:
+            assert suppressions.reasons(tx, [of_it], looked) == {of_it: {"": "asked"}}
+        atrest.encrypt(db, ring, _silent)
