@@ -1,6 +1,6 @@
 """Goal 10: what webhooks cost: dispatch with one subscriber to all events, beside the same without.
 
-It is twice the HTTP, and four times the rows that are written. With a subscriber a run is over when it has been told of
+It is twice the HTTP, and twice the rows that are written. With a subscriber a run is over when it has been told of
 the last notification, by the rows' own `delivered_at`.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -142,6 +143,37 @@ def test_a_lane_does_not_look_for_what_nobody_made(database: Database, monkeypat
 
     assert len(rooms(database, queue, make)) == len(made) + 1
     assert made == [1, 2]
+
+
+def test_a_lane_that_is_over_gives_back_what_it_is_given(database: Database) -> None:
+    """What its process took without a look, as it ended: nobody else has to wait for the lease."""
+    notices, recorded = Notices(Tally(), lambda _: None), list[int]()
+
+    class Over(Told):
+        def release(self, item: int) -> int:
+            return -item
+
+        async def attempt(self, item: int, lease: Lease) -> int:
+            raise AssertionError("it is over")
+
+    async def work() -> tuple[int, int]:
+        threads, counts = StoreThreads(database), ProviderTally()
+        settling = Settling(lambda tx, batch: None, lambda each: each, None, lambda batch: None, lambda *_: None)
+        recorder = Recorder(threads, replace(settling, settle=lambda tx, batch: recorded.extend(batch)), notices.say)
+        works = Lane(Over(), LaneOptions(True, 1.0, 128), threads, recorder, Budget(), counts)
+        before = works.room
+        works.stop()
+        await works.drain(time.monotonic())
+        works.give(Portion([7], now=1, lease_ms=60_000), Lease(1, time.monotonic(), 60_000))
+        await asyncio.sleep(0)
+        recorder.finish()
+        await recorder.run()
+        threads.close()
+        assert counts.in_flight == 0
+        return before, works.room
+
+    assert asyncio.run(work()) == (64, 0)
+    assert recorded == [-7]
 
 
 def test_a_lane_takes_less_after_a_slow_look(database: Database) -> None:
