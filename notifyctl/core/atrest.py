@@ -83,11 +83,16 @@ def place(user_id: str, channel: str) -> Place:
 
 def without_those(past: str | None, kept: Collection[str | None] = ()) -> str | None:
     """Return stored attempts without the addresses to which they went, but for those that are `kept`."""
-    entries = history.parse(past)
-    gone = {each["address"] for each in entries if isinstance(each.get("address"), str)}.difference(kept)
+    gone = went_to(past).difference(kept)
     if not gone:
         return past
+    entries = history.parse(past)
     return history.written([{name: _less(gone, value) for name, value in each.items()} for each in entries])
+
+
+def went_to(past: str | None) -> set[str]:
+    """Return the addresses to which stored attempts went."""
+    return {each["address"] for each in history.parse(past) if isinstance(each.get("address"), str)}
 
 
 def _less(gone: Collection[str], value: Any) -> Any:

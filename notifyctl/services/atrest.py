@@ -23,6 +23,8 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 
 BATCH = 500
+TOLD_OF = 20 * BATCH
+"""After how many rows it is said how far it is."""
 PAUSE_S = 1.0
 LOOK_S = 0.2
 T = TypeVar("T")
@@ -199,14 +201,15 @@ class _MovedPortion(NamedTuple):
 
 def _portions(db: Database, write: Callable[[str, Tx], _MovedPortion], what: str, tell: Tell) -> int:
     """Write all rows, a portion by a transaction; return how many were written."""
-    after, total = "", 0
+    after, seen, total = "", 0, 0
     while True:
         done = db.write(partial(write, after))
-        total += done.changed
+        seen, total = seen + done.seen, total + done.changed
         if done.seen < BATCH:
             return total
         after = done.last
-        tell(f"{what}: {total:,}")
+        if seen % TOLD_OF == 0:
+            tell(f"{what}: {seen:,} looked at, {total:,} written anew")
 
 
 def _points(after: str, tx: Tx) -> _MovedPortion:

@@ -5,13 +5,14 @@ A row is only changed where it still holds what was read of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, String, Text, func, or_, select, update
 from sqlalchemy.types import TypeEngine
 
-from notifyctl.core.atrest import AddressLookups, without_those
+from notifyctl.core.atrest import AddressLookups, went_to, without_those
 from notifyctl.core.audience import own_address
 from notifyctl.core.json_codec import stored
 from notifyctl.core.model import Channel
@@ -36,12 +37,12 @@ class PointAs(NamedTuple):
 
 
 class SentAs(NamedTuple):
-    """A notification whose last attempt went to an address, as that is stored."""
+    """A notification with the address of its last attempt as that is stored; None where the user had none by then."""
 
     id: str
     user_id: str
     channel: str
-    sent_to: str
+    sent_to: str | None
     email: str
     payload: str
     retry_history: str | None
@@ -131,11 +132,11 @@ def forget_before(tx: Tx, limit: int) -> int:
 
 
 def sent(tx: Tx, after: str, limit: int) -> list[SentAs]:
-    """Return notifications that went to an address, of ids after that one, by their ids."""
+    """Return notifications that went to an address, or tried to, of ids after that one, by their ids."""
     found: Select[Any] = (
         select(_n.id, _n.user_id, _n.message_type, _n.sent_to, users.c.email, _n.payload, *(_n[name] for name in _TOLD))
         .join_from(notifications, users, users.c.id == _n.user_id)
-        .where(_n.sent_to.is_not(None), _n.id > after)
+        .where(or_(_n.sent_to.is_not(None), _n.retry_history.is_not(None)), _n.id > after)
     )
     return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
 
@@ -191,14 +192,15 @@ def _begins(text: ColumnElement[str], beginning: str) -> ColumnElement[bool]:
 
 
 def _sent(tx: Tx, known: AddressLookups, row: SentAs) -> dict[str, str | None]:
-    address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
+    address = None if row.sent_to is None else lookups.shown(tx, row.user_id, row.channel, row.sent_to)
     if address == lookups.CLOSED:
         return row.said
     if not known.now.hashes:
         return {**row.said, "sent_to": address}
-    told = {name: _told(row, address, getattr(row, name)) for name in ("error_message", "provider_response")}
-    is_own = row.channel == Channel.EMAIL and address == row.email
-    sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address)
+    gone = _gone(row, address)
+    told = {name: _without_all(gone, getattr(row, name)) for name in ("error_message", "provider_response")}
+    is_own = address is None or (row.channel == Channel.EMAIL and address == row.email)
+    sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address or "")
     return {"sent_to": sealed, "retry_history": without_those(row.retry_history, _kept(row)), **told}
 
 
@@ -206,15 +208,19 @@ def _write_letters(tx: Tx, of: Mapping[str, SentAs]) -> None:
     letters = select(_d.id, _d.notification_id, _d.retry_history, _d.failure_reason)
     for letter in tx.execute(letters.where(tx.dialect.is_any(_d.notification_id, list(of)))).all():
         row = of[letter.notification_id]
-        address = lookups.shown(tx, row.user_id, row.channel, row.sent_to)
+        gone = _gone(row, lookups.opened_or_none(tx, row.user_id, row.channel, row.sent_to))
         past = without_those(letter.retry_history, _kept(row))
-        new = {"retry_history": past, "failure_reason": _told(row, address, letter.failure_reason)}
+        new = {"retry_history": past, "failure_reason": _without_all(gone, letter.failure_reason)}
         tx.execute(update(notification_dlq).where(_d.id == letter.id).values(new))
 
 
-def _told(row: SentAs, address: str, text: str | None) -> str | None:
-    """Return what was told of a notification without an address that is sealed now."""
-    return text if text is None or address in _kept(row) else without(address, text)
+def _gone(row: SentAs, address: str | None) -> set[str]:
+    """Return the addresses that are sealed now and may be named by what was told of a notification."""
+    return {each for each in (address, *went_to(row.retry_history)) if each is not None}.difference(_kept(row))
+
+
+def _without_all(gone: Collection[str], text: str | None) -> str | None:
+    return text and reduce(lambda said, address: without(address, said), gone, text)
 
 
 def _kept(row: SentAs) -> tuple[str | None, ...]:

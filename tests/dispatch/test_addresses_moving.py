@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import event, insert, select, update
 
 from notifyctl.core.atrest import AddressLookups
 from notifyctl.core.model import Channel
@@ -181,3 +181,19 @@ def test_who_looked_before_it_began_finds_what_was_moved_since(database: Databas
         with db.read() as tx:
             assert suppressions.reasons(tx, [of_it], looked) == {of_it: {"": "asked"}}
         atrest.encrypt(db, ring, _silent)
+
+
+def test_an_address_that_was_tried_and_is_gone_is_sealed_with_the_rest(
+    make_world: Callable[..., World], database: Database
+) -> None:
+    """It was removed after an attempt that failed, and the next one had nowhere to go: only the history names it."""
+    world = make_world("--inject", "twilio=503")
+    id_ = world.send("sms", "--max-retries", "3")
+    world.dispatch()
+    world.ok("users", "contacts", "remove", "anna", "sms", NUMBER)
+    n = notifications.c
+    database.write(lambda tx: tx.execute(update(notifications).where(n.id == id_).values(due_at=tx.now)))
+    world.dispatch()
+    assert world.show(id_)["status"] == "failed" and NUMBER in _everything(database)
+    world.ok("secrets", "encrypt-addresses", "--yes")
+    assert NUMBER[1:] not in _everything(database)
