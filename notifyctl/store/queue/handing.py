@@ -114,9 +114,10 @@ def _handing(dialect: Dialect) -> ReturningInsert[Any]:
     same = (
         e.c.webhook_id == v.c.webhook_id,
         e.c.notification_id == v.c.notification_id,
-        e.c.next_retry_at.is_not(None),
+        func.coalesce(e.c.next_retry_at, 0) != 0,
     )
-    # Looked up for each row by its notification, once: an EXISTS would become a join with all that is owed.
+    # Looked up for each row by its notification, once: an EXISTS would become a join with all that is owed, and by
+    # IS NOT NULL the index of what is owed would do, which where a receiver was away is all that it missed.
     owed = select(literal_column("1", Integer)).select_from(e).where(*same).limit(1).correlate(v).scalar_subquery()
     those = select(v, func.coalesce(owed, 0).label("waits")).cte("those").prefix_with("MATERIALIZED").c
     is_free = those.waits == 0
