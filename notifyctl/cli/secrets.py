@@ -191,11 +191,9 @@ def _re_encrypt(run: Invocation) -> None:
         raise no_keys()
     kid = next(iter(keyring.keys))
     rotating.require_readers(db, kid, run.out.say)
-    found_anew = atrest.renew(db, keyring, run.out.say)
-    done = rotating.reseal(db, keyring, run.out.say)
-    resealed = done.resealed + found_anew.contact_points + found_anew.suppressions
-    step = _Rotated("re-encrypt", kid, resealed, done.changed_meanwhile, len(done.failed))
-    told = f"{resealed:,} values sealed anew with key {kid}"
+    done = atrest.rotate(db, keyring, run.out.say)
+    step = _Rotated("re-encrypt", kid, done.resealed, done.changed_meanwhile, len(done.failed))
+    told = f"{done.resealed:,} values sealed anew with key {kid}"
     run.out.record(step, _STEP, id_name="kid", told=told)
     rotating.raise_for(done)
     if others := [each for each in keyring.keys if each != kid]:

@@ -17,7 +17,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring, no_keys
 from notifyctl.services import rotating
 from notifyctl.services.presence import Problem
-from notifyctl.services.rotating import Tell
+from notifyctl.services.rotating import Resealed, Tell
 from notifyctl.store import lookups, moving
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -87,6 +87,20 @@ def renew(db: Database, keyring: Keyring, tell: Tell) -> Moved:
     if kept_by != next(iter(keyring.keys)):
         _alone(db, lambda tx: lookups.begin(tx, keyring, known, hashing=True), tell)
     return _found_anew(db, tell, done, told=False)
+
+
+def rotate(db: Database, keyring: Keyring, tell: Tell) -> Resealed:
+    """Let another hash find addresses, and seal everything anew: an address that does not open stops nothing else."""
+    moved, closed = Moved(encrypted=False), None
+    try:
+        moved = renew(db, keyring, tell)
+    except NotAllowed as error:
+        closed = error
+    done = rotating.reseal(db, keyring, tell)
+    done.resealed += moved.contact_points + moved.suppressions
+    if closed is not None and not done.failed:
+        raise closed
+    return done
 
 
 def problems(tx: Tx) -> list[Problem]:
@@ -172,10 +186,7 @@ def _raise_damaged(db: Database) -> None:
     if not left:
         return  # somebody wrote one meanwhile
     many = "1 address does" if len(left) == 1 else f"{len(left):,} addresses do"
-    error = NotAllowed(
-        f"{many} not open: damaged, or copied from another row",
-        "notifyctl users contacts remove USER CHANNEL ID removes such a contact point; a suppression is removed in SQL",
-    )
+    error = NotAllowed(f"{many} not open", rotating.OF_ADDRESSES)
     error.problems = [(f"{table} {id_}", {"table": table, "id": id_}) for table, id_ in left[: rotating.NAMED]]
     raise error
 

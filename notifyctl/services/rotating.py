@@ -29,6 +29,12 @@ PATIENCE_S = 35.0
 """How long dispatchers are waited for: they say every five seconds which keys they have, and one that was killed counts
 as living for half a minute."""
 NAMED = 20
+OF_ADDRESSES = (
+    "damaged, or copied from another row: notifyctl users contacts remove USER CHANNEL ID removes a contact point;"
+    " notifyctl suppressions add CHANNEL ADDRESS writes a suppression anew, which goes on holding; of a notification,"
+    " in SQL, UPDATE notifications SET sent_to = NULL WHERE id = 'ID'"
+)
+"""What is to be done about addresses that do not open."""
 LOOK_S = 0.5
 
 Tell = Callable[[str], None]
@@ -199,15 +205,18 @@ def raise_for(done: Resealed) -> None:
     if not done.failed:
         return
     count = len(done.failed)
-    many = "1 value does" if count == 1 else f"{count:,} values do"
-    error = NotAllowed(f"{many} not open, and stay as they are", done.failed[0][1].hint)
+    many = "1 value does not open, and stays as it is"
+    many = many if count == 1 else f"{count:,} values do not open, and stay as they are"
+    credentials = (why.hint for value, why in done.failed if not value.of.may_be_clear)
+    error = NotAllowed(many, next(credentials, OF_ADDRESSES))
     error.problems = [_problem(value, why) for value, why in done.failed[:NAMED]]
     raise error
 
 
 def _problem(value: SealedValue, why: NotifyctlError | None = None) -> tuple[str, dict[str, Any]]:
     row = {"table": value.of.table.name, "column": value.of.column.name, "id": value.row_id, "name": value.label}
-    return f"{value.label}: {value.place if why is None else why.message}", row
+    name = value.label if value.of.home is None else f"{value.of.name} of {value.label}"
+    return f"{name}: {value.place if why is None else why.message}", row
 
 
 def _values(db: Database, keys: Mapping[str, bytes]) -> list[SealedValue]:

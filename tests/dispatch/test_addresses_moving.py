@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import address_lookups, notifications, users
 from notifyctl.store.schema.tables import suppressions as suppressed
 from notifyctl.store.suppressions import AddressNews
-from tests.dispatch.test_addresses_at_rest import NUMBER, OTHER, _everything, _opening, _silent, _stored
+from tests.dispatch.test_addresses_at_rest import FILE, NUMBER, OTHER, REFUSED, _everything, _opening, _silent, _stored
 from tests.dispatch.test_addresses_at_rest import peopled as peopled
 from tests.support.world import KEYS, World, stop
 
@@ -197,3 +198,37 @@ def test_an_address_that_was_tried_and_is_gone_is_sealed_with_the_rest(
     assert world.show(id_)["status"] == "failed" and NUMBER in _everything(database)
     world.ok("secrets", "encrypt-addresses", "--yes")
     assert NUMBER[1:] not in _everything(database)
+
+
+def test_an_address_that_does_not_open_stops_nothing_else_and_can_be_mended(
+    peopled: World, database: Database, tmp_path: Path
+) -> None:
+    """Credentials are sealed by the new key all the same; then each row that is named is mended as the hint says."""
+    file = tmp_path / "keys"
+    file.write_text(KEYS + "\n")
+    file.chmod(0o600)
+    del peopled.cli.env["NOTIFYCTL_ENCRYPTION_KEYS"]
+    peopled.cli.env[FILE] = str(file)
+    id_ = peopled.send("sms")
+    peopled.dispatch()
+    peopled.ok("secrets", "encrypt-addresses", "--yes")
+    n, s, damaged = notifications.c, suppressed.c, "v1.k1." + "A" * 40
+    database.write(lambda tx: tx.execute(update(notifications).where(n.id == id_).values(sent_to=damaged)))
+    database.write(lambda tx: tx.execute(update(suppressed).where(s.channel == "sms").values(written=damaged)))
+    peopled.ok("secrets", "generate-key", "--add")
+    peopled.ok("secrets", "rotate", "--activate", "k2")
+    refused = peopled.cli.call("secrets", "rotate", "--re-encrypt")
+    assert (refused.exit_code, f"notifications.sent_to of {id_}" in refused.stderr) == (4, True)
+    assert "2 values do not open, and stay as they are" in refused.stderr
+    assert "suppressions add CHANNEL ADDRESS" in refused.stderr and "credential again" not in refused.stderr
+    uses = peopled.cli.call("secrets", "status", "-o", "json").json()
+    assert {name for each in uses if each["kid"] == "k1" for name in each["columns"]} == {
+        "suppressions.written",
+        "notifications.sent_to",
+    }
+    assert any(each["suppressed"] for each in peopled.ok("users", "contacts", "list", "anna", "-o", "json").json())
+    assert peopled.cli.call("suppressions", "add", "sms", REFUSED, "--reason", "asked").exit_code == 5  # it holds
+    database.write(lambda tx: tx.execute(update(notifications).where(n.id == id_).values(sent_to=None)))
+    peopled.ok("secrets", "rotate", "--re-encrypt")
+    peopled.ok("secrets", "rotate", "--forget", "k1", "--yes")
+    assert REFUSED in peopled.ok("suppressions", "list").stdout
