@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from notifyctl.core.outcome import Fault, Kind, Outcome
 from notifyctl.core.text import one_line
 from notifyctl.providers.contract import Failure, FailureKind, Request, Response
+from notifyctl.providers.fault import fault_of, reason_of
 from notifyctl.providers.inflate import BODY_BYTES as BODY_BYTES
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ class Wire:
         """
         if self._closed:
             return Failure(FailureKind.UNSENT, "the connections are closed already", Fault.HOST)
-        if request.url.startswith("smtp"):
-            return await self._mail_wire().send(request, timeout_s)
-        return await (self._http or self._http_client()).send(request, timeout_s)
+        try:
+            way = self._mail_wire() if request.url.startswith("smtp") else self._http or self._http_client()
+        except OSError as error:  # it is loaded with the first request, and there is no file left for that
+            reason = f"{urlsplit(request.url).hostname}: not connected: {reason_of(error)}"
+            return Failure(FailureKind.UNSENT, reason, fault_of(error))
+        return await way.send(request, timeout_s)
 
     async def aclose(self) -> None:
         """Close every connection; requests still under way fail, as AMBIGUOUS where they were written."""

@@ -32,7 +32,7 @@ NAMED = 20
 OF_ADDRESSES = (
     "damaged, or copied from another row: notifyctl users contacts remove USER CHANNEL ID removes a contact point;"
     " notifyctl suppressions add CHANNEL ADDRESS writes a suppression anew, which goes on holding; of a notification,"
-    " in SQL, UPDATE notifications SET sent_to = NULL WHERE id = 'ID'"
+    " its sent_to is set to NULL in SQL"
 )
 """What is to be done about addresses that do not open."""
 LOOK_S = 0.5

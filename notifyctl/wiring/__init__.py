@@ -137,8 +137,10 @@ def make_dispatcher(
 
     What it does by itself is nobody's but the `operator`'s who started it: users can be deleted while it runs.
     """
-    from notifyctl.wiring.dispatching import assemble
+    from notifyctl.wiring.dispatching import assemble, load_all
 
+    if not options.once:
+        load_all()
     own = db.acting_for(operator or Actor()).authenticating(lambda: newest_key(keyring)).opening(lambda: keyring)
     return assemble(own.answering_within(ANSWER_S), keyring, options, notify)
 

@@ -73,6 +73,24 @@ SWEEP_S = 600.0
 """How often files are looked for that nothing refers to any more: others may have deleted notifications."""
 
 
+WAKING = (
+    "notifyctl.core.rendering",
+    "notifyctl.core.template.render",
+    "notifyctl.dispatch.watching",
+    "notifyctl.providers.hookwire",
+    "notifyctl.providers.http.client",
+    "notifyctl.store.template_sources",
+)
+"""What a run with `once` loads when it first needs it. Who runs on loads it at the beginning: later there may be no
+file left to open, or another version's files."""
+
+
+def load_all() -> None:
+    """Load what is loaded later otherwise."""
+    for name in WAKING:
+        __import__(name)
+
+
 def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: Callable[[Notice], None]) -> Dispatcher:
     """Return a dispatcher over a database; `notify` says what people should know."""
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()

@@ -89,6 +89,13 @@ def test_a_run_with_nothing_due_imports_no_way_out(sqlite_cli: Cli) -> None:
     assert imported(sqlite_cli, "dispatch", "--once", env=keys) & UNASKED == set()
 
 
+def test_who_runs_on_has_all_loaded_before_it_is_needed(sqlite_cli: Cli) -> None:
+    """Later there may be no file left to open, and what is upgraded under it is another version's."""
+    ways = {"notifyctl.core.template.render", "notifyctl.store.template_sources"}
+    ways |= {"notifyctl.providers.http.client", "notifyctl.providers.hookwire", "notifyctl.dispatch.watching"}
+    assert ways - imported(sqlite_cli, "dispatch", "--max-time", "100ms") == set()
+
+
 def test_a_list_imports_what_it_needs(sqlite_cli: Cli) -> None:
     """A read on SQLite."""
     of_removal = {"notifyctl.store.early", "notifyctl.store.attachments", "notifyctl.store.metrics"}
