@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_URL = re.compile(r"http://(?P<host>\[[0-9A-Fa-f:]+\]|[0-9A-Za-z_.-]+)(:(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE)
+_URL = re.compile(
+    r"http://(?P<host>\[[0-9A-Fa-f:]+\]|[0-9A-Za-z_.-]+)(:(?P<port>[0-9]{1,5}))?/?", re.ASCII | re.IGNORECASE
+)
 USUAL_PORT = 3128
 
 

@@ -20,7 +20,7 @@ PORTS = frozenset({443, 8443})
 _URL = pattern(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]%]+)(?P<port>:[0-9]{1,5})?"
     r"(?P<rest>(/[!$&-;=@-Z_a-z~%]*)?(\?[!$&-;=?@-Z_a-z~%/]*)?)",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 _UNREADABLE = "(no host)"
 _LABEL = pattern(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")

@@ -63,6 +63,8 @@ BAD = (
         "https://example.org/é",
         "https://ex[a]/",
     ),
+    # Letters that are "s" and "k" to who compares them without case.
+    *("httpſ://example.org/", "HTTPſ://127.0.0.1/", "https://example.org/ſ", "https://example.org/?\u212a=1"),
 )
 
 
