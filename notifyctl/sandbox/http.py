@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Return whether a record is of a defect here: what is no HTTP is the caller's, and was answered so."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    """Return whether a record is of a defect here: what is no HTTP is the caller's, and so is that it went."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], (HttpProcessingError, ConnectionError))
 
 
 _log.addFilter(_is_ours)

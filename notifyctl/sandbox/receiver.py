@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
@@ -103,8 +104,9 @@ class _Desk:
             self._stopped.set()
             return web.Response(status=500)
         answer = web.Response(status=heard.status)
-        await answer.prepare(request)
-        await answer.write_eof()
+        with suppress(ConnectionError):  # who called may not wait for it
+            await answer.prepare(request)
+            await answer.write_eof()
         if self._count == self._how.count:  # only now: the last one is answered, too
             self._stopped.set()
         return answer

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -99,6 +100,7 @@ def test_what_is_wrong_is_said(
     ("kept", "says"),
     [
         (BODY + b"\n", "without the newline at the body's end"),
+        (b"\xef\xbb\xbf" + BODY, "without the mark (BOM) at the body's beginning"),
         (json.dumps(json.loads(BODY)).encode(), "of another body with the same JSON"),
         (json.dumps(json.loads(BODY), ensure_ascii=False, indent=2).encode(), "of another body with the same JSON"),
     ],
@@ -130,6 +132,34 @@ def test_files_that_are_none(hand: Cli) -> None:
     for wrong in (("--headers", "missing", "--body", "old"), ("--headers", "old", "--body", "missing")):
         done = hand.run("webhooks", "verify", *wrong, "--secret", "@old")
         assert done.exit_code == 2 and ("missing" in done.stderr or "is no header" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (b'{"webhook-id": "msg_1", "webhook-timestamp": ', "headers: it is no JSON"),
+        (b"[" * 100_000, "headers: it is no JSON"),
+        (b"[]", "as JSON, headers are an object"),
+        (b"\xffwebhook-id: msg_1\n", "headers: it is no text in UTF-8"),
+        ("webhook-id".encode("utf-16")[:-1], "headers: it is no text in UTF-8"),
+        (b"webhook-id msg_1\n", "headers, line 1: it is no header"),
+    ],
+)
+def test_headers_that_are_damaged(hand: Cli, kept: bytes, says: str) -> None:
+    """They are no answer to whether the call is to be believed: exit 2, and what is wrong with the file."""
+    (hand.home / "headers").write_bytes(kept)
+    (hand.home / "body").write_bytes(BODY)
+    done = hand.run("webhooks", "verify", "--headers", "headers", "--body", "body", "--secret", "@old")
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_headers_as_powershell_keeps_them(hand: Cli) -> None:
+    """Its `>` writes UTF-16 with a mark."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in signed(bytes([1]) * 24).items())
+    (hand.home / "headers").write_bytes(lines.encode("utf-16"))
+    (hand.home / "body").write_bytes(BODY)
+    hand.run("webhooks", "verify", "--headers", "headers", "--body", "body", "--secret", "@old", *AT).ok()
 
 
 # listen
@@ -218,6 +248,23 @@ def test_a_request_that_is_no_http(hand: Cli, head: bytes) -> None:
         _, stderr = process.communicate(timeout=20)
     assert process.returncode == 0
     assert stderr.splitlines()[-1] == "0 events received"
+    assert "Traceback" not in stderr and "Error handling" not in stderr
+
+
+def test_callers_that_do_not_wait_for_an_answer(hand: Cli) -> None:
+    """They were heard, count as any, and are no defect here: with `--count` the last one ends it, too."""
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    with listening(hand, "--count", "3") as (process, url):
+        host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
+        for sent in (request % 9, (request + b"{}") % 2, (request + b"{}") % 2, (request + b"{}") % 2):
+            plug = socket.create_connection((host, int(port)), 20)
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it is reset, not closed
+            plug.sendall(sent)
+            plug.close()
+        stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert len(stdout.splitlines()) == 3
+    assert stderr.splitlines()[-1] == "3 events received"
     assert "Traceback" not in stderr and "Error handling" not in stderr
 
 

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import hmac
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 
 from notifyctl.core.errors import UsageError
@@ -116,6 +117,7 @@ def _objection_to_signature(
 
 def _mistaken(body: bytes) -> Iterator[tuple[bytes, str]]:
     yield body.rstrip(b"\r\n"), "without the newline at the body's end"
+    yield body.removeprefix(BOM_UTF8), "without the mark (BOM) at the body's beginning"
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
