@@ -17,7 +17,7 @@ from notifyctl.cli.selection import read_ids
 from notifyctl.core import when
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import UsageError
-from notifyctl.core.explanation import Explanation
+from notifyctl.core.explanation import Carrier, Explanation
 from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict
 from notifyctl.core.model import Channel
 from notifyctl.core.walk import GateAnswer
@@ -39,6 +39,7 @@ SHOWN = (
     Field("gates", FieldKind.JSON),
     Field("provider", title="PROVIDER"),
     Field("hold"),
+    Field("stand_in"),
     Field("attempt_count", FieldKind.NUMBER),
     Field("max_retries", FieldKind.NUMBER),
     Field("twins", FieldKind.JSON),
@@ -85,7 +86,7 @@ def explain(
         else:
             asked = list(ids or ())
             several = len(asked) > 1 or asked == ["-"]
-            _show(run, explaining.explain(db, read_ids(asked), policy), several=several)
+            _show(run, explaining.explain(db, read_ids(asked), policy, run.settings.on_unknown), several=several)
 
 
 def _supposed(
@@ -129,6 +130,7 @@ def _row(found: Explanation) -> SimpleNamespace:
         gates=[_gate(each) for each in found.gates],
         provider=found.carrier.name,
         hold=found.carrier.hold,
+        stand_in=found.carrier.stand_in,
         attempt_count=found.attempt_count,
         max_retries=found.max_retries,
         twins=list(found.twins),
@@ -170,9 +172,9 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
         yield ""
         for step in found.gates:
             yield from _lines(f"{_SIGNS[step.finding]} {step.gate.value}", step.words)
-        hold = found.carrier.hold if found.carrier.name else "none delivers on this channel"
-        sign = _SIGNS[GateAnswer.OK if hold is None else GateAnswer.OBJECTS]
-        yield from _lines(f"{sign} provider", " ".join(each for each in (found.carrier.name, hold or "ok") if each))
+        sign = _SIGNS[GateAnswer.OK if found.carrier.sends else GateAnswer.OBJECTS]
+        label = "provider" if found.carrier.remedy is None else "hold"  # what holds it is not the provider
+        yield from _lines(f"{sign} {label}", _provider(found.carrier))
     yield ""
     if found.id is not None:
         twins = ", ".join(each[:SHORT_ID] for each in found.twins) or "none"
@@ -185,6 +187,15 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
     if found.gates and not found.dispatched:
         yield from _lines("dispatch", "no dispatcher is running: notifyctl dispatch")
     yield f"{'time zones':<{_NAME}}  tzdata {found.tzdata}"
+
+
+def _provider(carrier: Carrier) -> str:
+    if carrier.name is None:
+        return "none delivers on this channel"
+    if carrier.remedy is not None:
+        return str(carrier.hold)
+    instead = f"; {carrier.stand_in} stands in" if carrier.stand_in else ""
+    return f"{carrier.name} {carrier.hold or 'ok'}{instead}"
 
 
 def _next(run: Invocation, found: Explanation) -> str:

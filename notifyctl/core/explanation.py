@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.gate import PutOff, Refuse, Suppress, Verdict, Wait
-from notifyctl.core.model import Channel, Status
+from notifyctl.core.gate import GateName, PutOff, Refuse, Suppress, Verdict, Wait
+from notifyctl.core.model import Category, Channel, OnUnknown, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.walk import GateStep
 from notifyctl.core.webhook.hearer import Hearer
+
+_LATER = (State.SCHEDULED, State.RETRYING, State.DEFERRED)
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
     """The provider that would deliver it. `hold` is why it sends nothing now; None where it does.
 
-    Where it is not the provider's hold, `remedy` is the command that ends it.
+    Where it is not the provider's hold, `remedy` is the command that ends it. `stand_in` is who delivers instead.
     """
 
     name: str | None
     hold: str | None = None
     until: int | None = None
     remedy: str | None = None
+    stand_in: str | None = None
+
+    @property
+    def sends(self) -> bool:
+        """Whether it goes out when its time has come, as things are."""
+        return self.name is not None and (self.hold is None or self.stand_in is not None)
+
+    @property
+    def sender(self) -> str | None:
+        """Who it goes by."""
+        return self.stand_in or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +76,73 @@ class Explanation:
     told: tuple[Hearer, ...] = ()
 
 
-def next_of_supposed(username: str, channel: Channel, verdict: Verdict, carrier: Carrier) -> Next:
+def next_of_supposed(username: str, channel: Channel, objecting: GateStep | None, carrier: Carrier) -> Next:
     """Return what would become of a notification that does not exist."""
-    return _objection(username, channel, verdict, "it would be") or _carried(carrier)
+    return _objection(username, channel, objecting, "it would be") or _carried(carrier)
 
 
-def next_of(row: Notification, verdict: Verdict, carrier: Carrier) -> Next:
-    """Return what becomes of a notification; `verdict` is the gate's, for what is pending."""
+def next_of(
+    row: Notification,
+    objecting: GateStep | None,
+    carrier: Carrier,
+    problem: InvalidPayload | NewerPayload | None = None,
+    on_unknown: OnUnknown = OnUnknown.RETRY,
+) -> Next:
+    """Return what becomes of a notification.
+
+    `objecting` is the first gate that does, `problem` why its content cannot be read, `on_unknown` what the
+    configuration says of those whose dispatcher is gone.
+    """
     if row.status != Status.PENDING:
         return _ended(row)
     if row.state == State.IN_FLIGHT:
         return Next("its attempt is being made, until the lease ends at the latest", row.leased_until)
+    if row.state == State.UNKNOWN and (lost := _lost(row, on_unknown)) is not None:
+        return _dead(Category.OUTCOME_UNKNOWN, lost)
     if carrier.remedy is not None:
         return _carried(carrier)
-    if row.state == State.RETRYING:
-        return Next(f"another attempt by {carrier.name}", row.due_at, _now(row))
-    if isinstance(verdict, PutOff) and row.state == State.DEFERRED:
+    if problem is not None:
+        return _unreadable(problem, row.due_at if row.state in _LATER else None)
+    return _pending(row, objecting, carrier)
+
+
+def _pending(row: Notification, objecting: GateStep | None, carrier: Carrier) -> Next:
+    verdict = None if objecting is None else objecting.verdict
+    if row.state == State.DEFERRED and not isinstance(verdict, (Suppress, Refuse)):
+        return _judged_again(row, verdict)
+    objection = _objection(row.username, Channel(row.message_type), objecting, "it will be")
+    if row.state not in _LATER:
+        return objection or _carried(carrier)
+    if objection is not None:  # what is put off has its moment, what ends does so when it is looked at
+        return replace(objection, at=objection.at or row.due_at)
+    made = "another attempt" if row.state == State.RETRYING else "sent"
+    by = f"{made} by {carrier.sender}{'' if carrier.sends else f', which is now {carrier.hold}'}"
+    return Next(by, row.due_at, _now(row))
+
+
+def _lost(row: Notification, on_unknown: OnUnknown) -> str | None:
+    """Return why it is not tried again, its dispatcher being gone; None where it is."""
+    if on_unknown is OnUnknown.HOLD:
+        return "nobody knows whether it was sent (on_unknown = hold)"
+    return "nobody knows whether its last attempt was taken" if row.attempt_count > row.max_retries else None
+
+
+def _unreadable(problem: InvalidPayload | NewerPayload, at: int | None) -> Next:
+    if isinstance(problem, NewerPayload):
+        return Next(f"left to a newer dispatcher: {problem}", at)
+    return _dead(Category.INVALID_PAYLOAD, str(problem), at)
+
+
+def _dead(category: Category, reason: str, at: int | None = None) -> Next:
+    return Next(f"it will be a dead letter ({category}): {reason}", at)
+
+
+def _judged_again(row: Notification, verdict: Verdict) -> Next:
+    if isinstance(verdict, PutOff):
         return Next(f"judged again: {verdict.reason}", row.due_at, _way_around(row, verdict.wait))
-    objection = _objection(row.username, Channel(row.message_type), verdict, "it will be")
-    if objection is not None:
-        return objection
-    if row.state == State.SCHEDULED:
-        return Next(f"sent by {carrier.name}", row.due_at, _now(row))
-    return _carried(carrier)
+    wait = row.deferred_by or ""
+    remedy = _way_around(row, Wait(wait)) if wait in tuple(Wait) else None
+    return Next(f"judged again; it was put off: {row.error_message or wait}", row.due_at, remedy)
 
 
 def _ended(row: Notification) -> Next:
@@ -97,16 +157,26 @@ def _ended(row: Notification) -> Next:
     return Next(f"nothing, cancelled: {why}", None, f"notifyctl notifications {again} {row.id[:8]}")
 
 
-def _objection(username: str, channel: Channel, verdict: Verdict, will_be: str) -> Next | None:
-    match verdict:
+def _objection(username: str, channel: Channel, objecting: GateStep | None, will_be: str) -> Next | None:
+    match None if objecting is None else objecting.verdict:
         case PutOff(until, reason):
             return Next(f"{will_be} put off: {reason}", until)
         case Suppress(reason):
-            return Next(f"{will_be} cancelled: {reason}", None, f"notifyctl prefs show {username}")
+            return Next(f"{will_be} cancelled: {reason}", None, _shown_by(username, objecting))
         case Refuse(category, reason):
             hint = f"notifyctl users contacts add {username} {channel} ADDRESS"
             return Next(f"{will_be} a dead letter ({category}): {reason}", None, hint)
     return None
+
+
+def _shown_by(username: str, objecting: GateStep | None) -> str | None:
+    """Return the command that shows what stands against a notification for good."""
+    gate = None if objecting is None else objecting.gate
+    if gate is GateName.EXPIRY:
+        return None
+    return (
+        f"notifyctl users contacts list {username}" if gate is GateName.ADDRESS else f"notifyctl prefs show {username}"
+    )
 
 
 def _carried(carrier: Carrier) -> Next:
@@ -114,15 +184,22 @@ def _carried(carrier: Carrier) -> Next:
         return Next("nothing: no provider delivers on this channel", None, "notifyctl providers list")
     if carrier.remedy is not None:
         return Next(f"it waits: {carrier.hold}", carrier.until, carrier.remedy)
-    if carrier.hold is not None:
-        words = f"it waits for {carrier.name}: {carrier.hold}"
-        return Next(words, carrier.until, f"notifyctl providers show {carrier.name}")
-    return Next(f"sent by {carrier.name}, now")
+    if carrier.sends:
+        return Next(f"sent by {carrier.sender}, now")
+    words = f"it waits for {carrier.name}: {carrier.hold}"
+    return Next(words, carrier.until, f"notifyctl providers show {carrier.name}")
 
 
-def _way_around(row: Notification, wait: Wait) -> str:
-    return _now(row, critical=wait in (Wait.QUIET_HOURS, Wait.CAP))
+def _way_around(row: Notification, wait: Wait) -> str | None:
+    match wait:
+        case Wait.QUIET_HOURS | Wait.CAP:
+            return f"{_now(row)} --critical"
+        case Wait.LIMIT:
+            return f"notifyctl limits show {row.username}"
+        case Wait.SENDER:
+            return f"notifyctl providers show {row.provider}"
+    return None
 
 
-def _now(row: Notification, *, critical: bool = False) -> str:
-    return f"notifyctl notifications reschedule {row.id[:8]} --at now{' --critical' if critical else ''}"
+def _now(row: Notification) -> str:
+    return f"notifyctl notifications reschedule {row.id[:8]} --at now"

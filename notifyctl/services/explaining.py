@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from notifyctl.core import content, zones
+from notifyctl.core import content, failover, senders, zones
 from notifyctl.core.allowed import first_allowed
 from notifyctl.core.audience import message
+from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import Carrier, Explanation, next_of, next_of_supposed
 from notifyctl.core.gate import Facts, Person, all_rules, facts
-from notifyctl.core.model import Channel, Status
+from notifyctl.core.model import Channel, Message, OnUnknown, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import stops
+from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
 from notifyctl.services import hearing
 from notifyctl.services.notifications import meant_by
-from notifyctl.store import categories, standings, status, submissions, templates
+from notifyctl.store import batches, categories, standings, status, submissions, templates
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -42,12 +45,14 @@ class Supposed(NamedTuple):
     critical: bool = False
 
 
-def explain(db: Database, ids: Sequence[str], policy: Policy) -> list[Explanation]:
+def explain(
+    db: Database, ids: Sequence[str], policy: Policy, on_unknown: Mapping[Channel, OnUnknown]
+) -> list[Explanation]:
     """Explain notifications. Raises NotFound, UsageError for an id."""
     with db.read() as tx:
         found = meant_by(tx, ids)
         told = hearing.hearers(tx, [row.id for row in found])
-        return [_of_row(tx, row, policy, told.get(row.id, ())) for row in found]
+        return [_of_row(tx, row, policy, on_unknown, told.get(row.id, ())) for row in found]
 
 
 def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
@@ -63,7 +68,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
         steps = walk(_facts(known, asked.channel, {}, None, at, person))
-        carrier = _carrier(_preferred(known.providers, asked.channel), at)
+        carrier = _stood_in_for(_carrier(_preferred(known.providers, asked.channel), at), known, asked.channel, at)
         return Explanation(
             id=None,
             user_id=who.id,
@@ -78,7 +83,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
             attempt_count=0,
             max_retries=0,
             twins=(),
-            next=next_of_supposed(who.username, asked.channel, _verdict(steps), carrier),
+            next=next_of_supposed(who.username, asked.channel, _objecting(steps), carrier),
             dispatched=bool(status.alive(tx)),
             tzdata=zones.version(),
         )
@@ -103,20 +108,20 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
 # Helpers
 
 
-def _of_row(tx: Tx, row: Notification, policy: Policy, told: Sequence[Hearer]) -> Explanation:
-    at = row.due_at if row.state == State.SCHEDULED and row.due_at is not None else tx.now
+def _of_row(
+    tx: Tx, row: Notification, policy: Policy, on_unknown: Mapping[Channel, OnUnknown], told: Sequence[Hearer]
+) -> Explanation:
+    at = row.due_at if row.state in (State.SCHEDULED, State.RETRYING) and row.due_at is not None else tx.now
     channel = Channel(row.message_type)
-    said = _content(row, channel)
+    said, problem = _content(row, channel)
     known = _known(tx, row.user_id, channel, said, row.category)
     steps: tuple[GateStep, ...] = ()
-    if row.status == Status.PENDING:
+    if row.status == Status.PENDING and problem is None:
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
         steps = walk(_facts(known, channel, said, row.expires_at, at, person))
-    config = next((each for each in known.providers if each.provider_name == row.provider), None)
-    carrier = Carrier(row.provider, "it is not configured") if config is None else _carrier(config, tx.now)
-    carrier = _held(tx, row) or carrier
+    carrier = _holding_back(tx, row) or _carrier_of(row, known, said, tx.now)
     return Explanation(
         id=row.id,
         user_id=row.user_id,
@@ -131,20 +136,56 @@ def _of_row(tx: Tx, row: Notification, policy: Policy, told: Sequence[Hearer]) -
         attempt_count=row.attempt_count,
         max_retries=row.max_retries,
         twins=tuple(store.twins(tx, row)),
-        next=next_of(row, _verdict(steps), carrier),
+        next=next_of(row, _objecting(steps), carrier, problem, on_unknown.get(channel, OnUnknown.RETRY)),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
         told=tuple(told),
     )
 
 
-def _held(tx: Tx, row: Notification) -> Carrier | None:
-    """Return that its template holds it back, which is looked at before all else."""
-    if row.status != Status.PENDING or row.template_id is None or not templates.held(tx, [row.template_id]):
+def _holding_back(tx: Tx, row: Notification) -> Carrier | None:
+    """Return that its template or its batch holds it back, which is looked at before all else."""
+    if row.status != Status.PENDING:
+        return None
+    if row.template_id is not None and templates.held(tx, [row.template_id]):
+        why, remedy = f"template {row.template} is disabled", f"notifyctl templates enable {row.template}"
+        return Carrier(row.provider, why, None, remedy)
+    batch = None if row.batch_id is None else batches.holding_back(tx, row.id)
+    if batch is None:
         return None
     return Carrier(
-        row.provider, f"template {row.template} is disabled", None, f"notifyctl templates enable {row.template}"
+        row.provider, f"batch {batch.shown} is {_HELD_AS[batch.state]}", None, f"notifyctl batches resume {batch.shown}"
     )
+
+
+_HELD_AS = {
+    BatchState.PAUSED: "paused",
+    BatchState.CANARY: "a canary: only its first are let go",
+    BatchState.CANCELLED: "cancelled",
+}
+
+
+def _carrier_of(row: Notification, known: SubmissionFacts, said: Mapping[str, Any], now: int) -> Carrier:
+    config = next((each for each in known.providers if each.provider_name == row.provider), None)
+    if config is None:
+        return Carrier(row.provider, "it is not configured")
+    carrier, channel = _carrier(config, now), Channel(row.message_type)
+    if carrier.hold is None:
+        return _sender_held(config, message(row.id, channel, said, None), now) or carrier
+    return _stood_in_for(carrier, known, channel, now) if row.fails_over else carrier
+
+
+def _sender_held(config: ProviderConfig, mail: Message, now: int) -> Carrier | None:
+    """Return that the sender of a message is left alone for now, where it is."""
+    until = senders.Gate(senders.parse(config.health.held_senders), now, 0).waits_until(mail)
+    return None if until is None else Carrier(config.provider_name, SENDER_HELD, until)
+
+
+def _stood_in_for(carrier: Carrier, known: SubmissionFacts, channel: Channel, now: int) -> Carrier:
+    """Return who delivers, where another one of the channel stands in for a provider that fails."""
+    preferred = [(each.provider_name, each.fails(now)) for each in known.providers if _delivers(each, channel)]
+    best = [who for who, failing in failover.stand_ins(preferred).items() if carrier.name in failing]
+    return replace(carrier, stand_in=best[0]) if best else carrier
 
 
 def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any], category: str | None) -> SubmissionFacts:
@@ -152,11 +193,12 @@ def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any], categor
     return known
 
 
-def _content(row: Notification, channel: Channel) -> Mapping[str, Any]:
+def _content(row: Notification, channel: Channel) -> tuple[Mapping[str, Any], InvalidPayload | NewerPayload | None]:
+    """Return what it says; nothing, and why, where that cannot be read."""
     try:
-        return content.parse(row.payload, channel)
-    except (InvalidPayload, NewerPayload):
-        return {}
+        return content.parse(row.payload, channel), None
+    except (InvalidPayload, NewerPayload) as problem:
+        return {}, problem
 
 
 def _facts(
@@ -176,12 +218,16 @@ def _facts(
     return facts(to, expires_at, against.to, at, person)
 
 
-def _verdict(steps: Sequence[GateStep]) -> Any:
-    return next((each.verdict for each in steps if each.verdict is not None), None)
+def _objecting(steps: Sequence[GateStep]) -> GateStep | None:
+    return next((each for each in steps if each.verdict is not None), None)
 
 
 def _preferred(providers: Sequence[ProviderConfig], channel: Channel) -> ProviderConfig | None:
-    return next((each for each in providers if each.is_active and each.channel is channel), None)
+    return next((each for each in providers if _delivers(each, channel)), None)
+
+
+def _delivers(provider: ProviderConfig, channel: Channel) -> bool:
+    return provider.is_active and provider.channel is channel
 
 
 def _carrier(config: ProviderConfig | None, now: int) -> Carrier:

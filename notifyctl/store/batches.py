@@ -114,6 +114,13 @@ def let_go(tx: Tx, batch_id: str, most: int) -> int:
     return tx.execute(select(func.count()).select_from(some)).scalar_one()
 
 
+def holding_back(tx: Tx, notification_id: str) -> BatchRow | None:
+    """Return the batch that holds a notification back; None where none does."""
+    holds = or_(b.hold == BatchHold.PAUSED.value, and_(b.hold.is_not(None), n.parked_at.is_not(None)))
+    row = tx.execute(_select().join(notifications, n.batch_id == b.id).where(n.id == notification_id, holds)).first()
+    return None if row is None else BatchRow(*row)
+
+
 def last_time(tx: Tx, batch_id: str) -> int | None:
     """Return the latest time that one of a batch is for, in milliseconds; None where none has one."""
     return tx.execute(select(func.max(n.send_at)).where(n.batch_id == batch_id)).scalar()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +191,125 @@ def test_a_resent_copy_keeps_what_it_is_about(cli: Cli, database: Database, anna
     copy = cli.call("notifications", "resend", sent, "-o", "json").ok().json()
     rows = cli.call("notifications", "list", "--status", "pending", "-o", "json").ok().json()
     assert [(row["category"], row["is_critical"]) for row in rows] == [("news", True)], copy
+
+
+LATER = 2_000_000_000_000
+"""A moment long after all of these tests, in milliseconds since the epoch."""
+
+
+def later_claimed(database: Database) -> list[str]:
+    """Claim as a dispatcher would at that moment."""
+    asked = ClaimRequest("sendgrid", ME, 100, 65_000)
+    return [each.id for each in database.write(lambda tx: claim(tx.at(LATER), asked)).claims]
+
+
+@pytest.mark.parametrize("state", ["retrying", "scheduled"])
+def test_what_is_to_be_cancelled_at_its_time_is_not_said_to_be_sent_then(
+    cli: Cli, database: Database, anna: str, state: str
+) -> None:
+    """A retry is judged like any other claim: that another attempt comes would be a lie."""
+    times = {"due_at": LATER, **({"send_at": LATER} if state == "scheduled" else {})}
+    (id_,) = seed.pending(database, anna, **times)
+    before = explained(cli, id_)
+    assert (before["state"], before["verdict"]) == (state, "send")
+    assert ("another attempt by" if state == "retrying" else "sent by") in before["next"]
+    cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    said = explained(cli, id_)
+    assert (said["state"], said["verdict"]) == (state, "cancel")
+    assert said["next"] == "it will be cancelled: the user has disabled email"
+    assert said["next_at"] == said["judged_at"] == "2033-05-18T03:33:20.000Z"
+    assert later_claimed(database) == []
+    assert seed.notification(database, id_).status == "cancelled"
+
+
+def test_a_retry_is_judged_by_the_hours_at_its_time(cli: Cli, database: Database, anna: str) -> None:
+    """Quiet hours now say nothing of an attempt that is due when they are over, and the other way round."""
+    cli.call("prefs", "set", "anna", "email", "--quiet", "03:00-04:00", "--timezone", "UTC").ok()
+    (in_quiet,) = seed.pending(database, anna, due_at=LATER)  # 03:33:20 UTC
+    said = explained(cli, in_quiet)
+    assert (said["state"], said["verdict"], said["next_at"]) == ("retrying", "defer", "2033-05-18T04:00:00.000Z")
+    cli.call("prefs", "set", "anna", "email", "--quiet", "04:00-05:00").ok()
+    assert explained(cli, in_quiet)["next"] == "another attempt by sendgrid"
+
+
+def test_a_deferral_that_no_rule_explains_now_names_its_own_reason_and_time(
+    cli: Cli, database: Database, anna: str
+) -> None:
+    """A limit whose window went by, a sender whose queue is full, a spread: it goes at its time, and not now."""
+    why = {"error_message": "the queue of its sender is full at the provider", "deferred_by": "sender"}
+    (id_,) = seed.pending(database, anna, due_at=LATER, **why)
+    said = explained(cli, id_)
+    assert (said["state"], said["next_at"]) == ("deferred", "2033-05-18T03:33:20.000Z")
+    assert "the queue of its sender is full" in said["next"]
+    assert claimed(database) == []
+
+
+@pytest.mark.parametrize("hold", ["paused", "canary"])
+def test_a_batch_that_holds_it_is_named(cli: Cli, database: Database, anna: str, hold: str, tmp_path: Path) -> None:
+    """A paused batch's notifications do not go out, nor what is behind a canary; resuming it is the remedy."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("user,channel,subject,body\nanna,email,s,1\nanna,email,s,2\n")
+    more = ("--canary", "1") if hold == "canary" else ()
+    cli.call("send", "-f", str(rows), "--batch", "spring", *more, env=KEYS).ok()
+    if hold == "paused":
+        cli.call("batches", "pause", "spring").ok()
+    ids = [each["id"] for each in cli.call("notifications", "list", "--batch", "spring", "-o", "json").ok().json()]
+    said = explained(cli, *ids)
+    waiting = [each["id"] for each in said if each["next"].startswith("it waits: batch spring is")]
+    assert {each["remedy"] for each in said if each["id"] in waiting} == {"notifyctl batches resume spring"}
+    assert sorted(waiting + claimed(database)) == sorted(ids)
+    assert len(waiting) == (2 if hold == "paused" else 1)
+    shown = cli.call("notifications", "explain", waiting[0], "-o", "table").ok().stdout
+    assert "✗ hold          batch spring is" in shown
+
+
+def test_who_stands_in_for_a_provider_that_fails_is_named(cli: Cli, database: Database, anna: str) -> None:
+    """The dispatcher sends by another one, so it does not wait; what insists on its provider does."""
+    seed.provider(database, "smtp", config_json=json.dumps({"host": "127.0.0.1", "from": "a@example.org"}), priority=-1)
+    database.write(lambda tx: providers.pause(tx, "sendgrid", "key revoked"))
+    (free,) = seed.pending(database, anna)
+    (bound,) = seed.pending(database, anna, fails_over=False)
+    said = explained(cli, free)
+    assert (said["state"], said["stand_in"], said["next"]) == ("due", "smtp", "sent by smtp, now")
+    assert "key revoked" in said["hold"]
+    waits = explained(cli, bound)
+    assert (waits["state"], waits["stand_in"]) == ("held", None)
+    assert waits["next"].startswith("it waits for sendgrid: paused")
+    supposed = explained(cli, "--user", "anna", "--channel", "email")
+    assert (supposed["stand_in"], supposed["next"]) == ("smtp", "sent by smtp, now")
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ('{"v": 2, "subject": "s", "text": "t"}', "left to a newer dispatcher"),
+        ("[]", "it will be a dead letter (invalid_payload)"),
+    ],
+)
+def test_what_cannot_be_read_is_not_said_to_be_sent(
+    cli: Cli, database: Database, anna: str, payload: str, words: str
+) -> None:
+    """A payload of a newer version is left alone, one that is none becomes a dead letter."""
+    (id_,) = seed.pending(database, anna, payload=payload)
+    said = explained(cli, id_)
+    assert said["next"].startswith(words)
+    assert (said["verdict"], said["gates"]) == (None, [])
+    assert claimed(database) == []
+    row = seed.notification(database, id_)
+    assert row.status == ("pending" if "newer" in words else "failed")
+
+
+@pytest.mark.parametrize("case", ["retry", "hold", "last"])
+def test_of_an_unknown_outcome_it_says_what_the_configuration_makes_of_it(
+    cli: Cli, database: Database, anna: str, case: str, tmp_path: Path
+) -> None:
+    """Sent again, or a dead letter where the profile says so, or where no attempt is left."""
+    config = tmp_path / "config.toml"
+    config.write_text('profile = "p"\n[profiles.p.policy]\non_unknown = { email = "hold" }\n')
+    lost = {"lease_id": ME, "leased_until": 2, "last_attempted": 1, "attempt_count": 6 if case == "last" else 1}
+    (id_,) = seed.pending(database, anna, max_retries=5, **lost)
+    chosen = ("--config", str(config)) if case == "hold" else ()
+    said = explained(cli, id_, *chosen)
+    assert said["state"] == "unknown"
+    expected = "sent by sendgrid, now" if case == "retry" else "it will be a dead letter (outcome_unknown)"
+    assert said["next"].startswith(expected)
