@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from hashlib import sha256
 from typing import Protocol
 
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.gate import PutOff, Refuse, Suppress
+from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, Wait
+from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.notification import State
 from notifyctl.core.pace import Outflow
@@ -19,6 +20,7 @@ from notifyctl.core.segments import segments
 from notifyctl.core.submission import Former, Plan, other_content
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
+from notifyctl.core.userlimit import SLOTS
 from notifyctl.services import importing, planning, previews
 from notifyctl.services.importing import DraftedRows, ImportOrder, RowTally
 from notifyctl.services.planning import Planned
@@ -119,21 +121,44 @@ class _Estimating:
         message, problem = self._said(planned)
         if problem is not None and not isinstance(problem, TemplateError):
             return problem
-        found, verdict = self._found, planned.objection
+        found = self._found
         found.accepted += 1
-        match problem or verdict:
-            case TemplateError(message=why):
-                importing.count(found.dead, f"{Category.TEMPLATE_ERROR}: {why}")
+        match self._verdict(planned):
             case Suppress(reason):
                 importing.count(found.suppressed, reason.partition(": ")[0])
             case Refuse(category, reason):
                 importing.count(found.dead, f"{category}: {reason}")
+            case _ if problem is not None:  # put off or not: that is what it will end as
+                importing.count(found.dead, f"{Category.TEMPLATE_ERROR}: {problem.message}")
             case PutOff(until, wait=wait):
                 importing.count(found.deferred, wait.replace("_", " "))
                 self._goes(planned, message, until)
             case _:
                 self._goes(planned, message, planned.row.due_at)
         return planned
+
+    def _verdict(self, planned: Plan) -> Verdict:
+        """Return what would stop it, after the file's rows before it: they count against caps and limits as well."""
+        person, row = planned.known.person, planned.row
+        verdict = planned.objection
+        if person is None or verdict is not None:
+            return verdict
+        if person.cap is not None and person.counts:
+            day = local_day(person.where.zone, row.due_at).number
+            earlier = self._earlier(row.user_id, row.message_type, day)
+            person = person._replace(used=person.used + earlier)
+            verdict = _judged(planned, person)
+        limit = person.limit
+        if limit is not None and verdict is None:
+            second = row.due_at // 1_000
+            earlier = self._earlier(row.user_id, second // (SLOTS + 1))
+            person = person._replace(slots=(*person.slots, (second, earlier)))
+            verdict = _later(_judged(planned, person), earlier, limit)
+        return verdict
+
+    def _earlier(self, *what: object) -> int:
+        """Return how many rows before this one count as this one does."""
+        return self._look.same.next(sha256(repr(what).encode()).digest()[:16]) - 1
 
     def _goes(self, planned: Plan, message: Message, due_at: int) -> None:
         """Count what would be sent."""
@@ -172,3 +197,15 @@ class _Estimating:
                 self._outflows[each.provider].add(now, each.count)
         self._found.providers = {name: flow.ends_at(now) for name, flow in sorted(self._outflows.items())}
         self._found.last_at = max(self._found.providers.values(), default=None)
+
+
+def _judged(planned: Plan, person: Person) -> Verdict:
+    return planned._replace(known=planned.known._replace(person=person)).objection
+
+
+def _later(verdict: Verdict, earlier: int, limit: int) -> Verdict:
+    """Return what the user's limit makes of a row: each window's length takes no more than that."""
+    if not isinstance(verdict, PutOff) or verdict.wait is not Wait.LIMIT:
+        return verdict
+    windows = max(0, earlier // max(limit, 1) - 1)
+    return replace(verdict, until=verdict.until + windows * (SLOTS + 1) * 1_000)
