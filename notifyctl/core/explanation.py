@@ -10,8 +10,12 @@ from notifyctl.core.gate import GateName, PutOff, Refuse, Suppress, Verdict, Wai
 from notifyctl.core.model import Category, Channel, OnUnknown, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
+from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.walk import GateStep
 from notifyctl.core.webhook.hearer import Hearer
+
+NotSent = InvalidPayload | NewerPayload | TemplateError
+"""Why a notification cannot be sent as it is: what it says cannot be read, or not be rendered."""
 
 _LATER = (State.SCHEDULED, State.RETRYING, State.DEFERRED)
 
@@ -85,12 +89,12 @@ def next_of(
     row: Notification,
     objecting: GateStep | None,
     carrier: Carrier,
-    problem: InvalidPayload | NewerPayload | None = None,
+    problem: NotSent | None = None,
     on_unknown: OnUnknown = OnUnknown.RETRY,
 ) -> Next:
     """Return what becomes of a notification.
 
-    `objecting` is the first gate that does, `problem` why its content cannot be read, `on_unknown` what the
+    `objecting` is the first gate that does, `problem` why its content cannot be read or rendered, `on_unknown` what the
     configuration says of those whose dispatcher is gone.
     """
     if row.status != Status.PENDING:
@@ -101,9 +105,10 @@ def next_of(
         return _dead(Category.OUTCOME_UNKNOWN, lost)
     if carrier.remedy is not None:
         return _carried(carrier)
-    if problem is not None:
-        return _unreadable(problem, row.due_at if row.state in _LATER else None)
-    return _pending(row, objecting, carrier)
+    at = row.due_at if row.state in _LATER else None
+    if isinstance(problem, TemplateError):  # it is rendered when no gate objects
+        return _pending(row, objecting, carrier) if objecting is not None else _not_rendered(row, problem, at)
+    return _pending(row, objecting, carrier) if problem is None else _unreadable(problem, at)
 
 
 def _pending(row: Notification, objecting: GateStep | None, carrier: Carrier) -> Next:
@@ -133,8 +138,13 @@ def _unreadable(problem: InvalidPayload | NewerPayload, at: int | None) -> Next:
     return _dead(Category.INVALID_PAYLOAD, str(problem), at)
 
 
-def _dead(category: Category, reason: str, at: int | None = None) -> Next:
-    return Next(f"it will be a dead letter ({category}): {reason}", at)
+def _not_rendered(row: Notification, problem: TemplateError, at: int | None) -> Next:
+    shown = f"notifyctl templates preview {row.template} --from-notification {row.id[:8]}"
+    return _dead(Category.TEMPLATE_ERROR, problem.message, at, shown)
+
+
+def _dead(category: Category, reason: str, at: int | None = None, remedy: str | None = None) -> Next:
+    return Next(f"it will be a dead letter ({category}): {reason}", at, remedy)
 
 
 def _judged_again(row: Notification, verdict: Verdict) -> Next:

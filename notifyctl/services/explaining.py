@@ -12,20 +12,21 @@ from notifyctl.core.audience import message
 from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
-from notifyctl.core.explanation import Carrier, Explanation, next_of, next_of_supposed
+from notifyctl.core.explanation import Carrier, Explanation, NotSent, next_of, next_of_supposed
 from notifyctl.core.gate import Facts, Person, all_rules, facts
-from notifyctl.core.model import Channel, Message, OnUnknown, Status
+from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import stops
+from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
-from notifyctl.services import hearing
+from notifyctl.services import hearing, previews
 from notifyctl.services.notifications import meant_by
-from notifyctl.store import batches, categories, standings, status, submissions, templates
+from notifyctl.store import batches, categories, standings, status, submissions, template_sources, templates
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -113,14 +114,16 @@ def _of_row(
 ) -> Explanation:
     at = row.due_at if row.state in (State.SCHEDULED, State.RETRYING) and row.due_at is not None else tx.now
     channel = Channel(row.message_type)
-    said, problem = _content(row, channel)
+    said, unread = _content(row, channel)
     known = _known(tx, row.user_id, channel, said, row.category)
     steps: tuple[GateStep, ...] = ()
-    if row.status == Status.PENDING and problem is None:
+    problem: NotSent | None = unread
+    if row.status == Status.PENDING and unread is None:
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
         steps = walk(_facts(known, channel, said, row.expires_at, at, person))
+        problem = _template_error(tx, row, said, known, is_marketing=person is not None and person.marketing)
     carrier = _holding_back(tx, row) or _carrier_of(row, known, said, tx.now)
     return Explanation(
         id=row.id,
@@ -141,6 +144,27 @@ def _of_row(
         tzdata=zones.version(),
         told=tuple(told),
     )
+
+
+def _template_error(
+    tx: Tx, row: Notification, said: Mapping[str, Any], known: SubmissionFacts, *, is_marketing: bool
+) -> TemplateError | None:
+    """Return why its template cannot be rendered with what it says; None where it can."""
+    who = known.recipient
+    if row.template_id is None or isinstance(who, NotifyctlError):
+        return None
+    key = (row.template_id, row.template_version or 0)
+    source, channel = template_sources.source(tx, key), Channel(row.message_type)
+    if source is None:
+        return None
+    mail = message(row.id, channel, said, who.address, template=TemplateRef(*key, who.language))
+    if is_marketing and channel is Channel.EMAIL:
+        mail = mail._replace(subscription=Subscription(row.user_id, row.category or "", tx.now))
+    try:
+        previews.rendered(source, previews.linked(mail, previews.SOMEWHERE))
+    except TemplateError as error:
+        return error
+    return None
 
 
 def _holding_back(tx: Tx, row: Notification) -> Carrier | None:

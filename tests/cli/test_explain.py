@@ -208,7 +208,7 @@ def test_what_is_to_be_cancelled_at_its_time_is_not_said_to_be_sent_then(
     cli: Cli, database: Database, anna: str, state: str
 ) -> None:
     """A retry is judged like any other claim: that another attempt comes would be a lie."""
-    times = {"due_at": LATER, **({"send_at": LATER} if state == "scheduled" else {})}
+    times: dict[str, Any] = {"due_at": LATER, **({"send_at": LATER} if state == "scheduled" else {})}
     (id_,) = seed.pending(database, anna, **times)
     before = explained(cli, id_)
     assert (before["state"], before["verdict"]) == (state, "send")
@@ -236,7 +236,7 @@ def test_a_deferral_that_no_rule_explains_now_names_its_own_reason_and_time(
     cli: Cli, database: Database, anna: str
 ) -> None:
     """A limit whose window went by, a sender whose queue is full, a spread: it goes at its time, and not now."""
-    why = {"error_message": "the queue of its sender is full at the provider", "deferred_by": "sender"}
+    why: dict[str, Any] = {"error_message": "the queue of its sender is full at the provider", "deferred_by": "sender"}
     (id_,) = seed.pending(database, anna, due_at=LATER, **why)
     said = explained(cli, id_)
     assert (said["state"], said["next_at"]) == ("deferred", "2033-05-18T03:33:20.000Z")
@@ -306,10 +306,31 @@ def test_of_an_unknown_outcome_it_says_what_the_configuration_makes_of_it(
     """Sent again, or a dead letter where the profile says so, or where no attempt is left."""
     config = tmp_path / "config.toml"
     config.write_text('profile = "p"\n[profiles.p.policy]\non_unknown = { email = "hold" }\n')
-    lost = {"lease_id": ME, "leased_until": 2, "last_attempted": 1, "attempt_count": 6 if case == "last" else 1}
+    lost: dict[str, Any] = {
+        "lease_id": ME,
+        "leased_until": 2,
+        "last_attempted": 1,
+        "attempt_count": 6 if case == "last" else 1,
+    }
     (id_,) = seed.pending(database, anna, max_retries=5, **lost)
     chosen = ("--config", str(config)) if case == "hold" else ()
     said = explained(cli, id_, *chosen)
     assert said["state"] == "unknown"
     expected = "sent by sendgrid, now" if case == "retry" else "it will be a dead letter (outcome_unknown)"
     assert said["next"].startswith(expected)
+
+
+def test_a_template_that_cannot_be_rendered_is_told_before_it_is_tried(cli: Cli, database: Database, anna: str) -> None:
+    """As `send` warns, and as the attempt then fails; where a rule objects, nothing is rendered."""
+    made = ("templates", "create", "bill", "--channel", "email", "--by", "anna", "--subject", "s")
+    cli.call(*made, "--body", "{{ amount }}").ok()
+    plain = ("send", "anna", "--channel", "email", "--template", "bill", "-o", "json")
+    id_ = cli.call(*plain, env=KEYS).ok().json()["id"]
+    said = explained(cli, id_)
+    assert said["verdict"] == "send"
+    assert said["next"].startswith("it will be a dead letter (template_error): bill body, line 1, column 4: amount")
+    assert said["remedy"] == f"notifyctl templates preview bill --from-notification {id_[:8]}"
+    whole = cli.call(*plain, "--var", "amount=3", env=KEYS).ok().json()["id"]
+    assert explained(cli, whole)["next"] == "sent by sendgrid, now"
+    cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    assert explained(cli, id_)["next"].startswith("it will be cancelled")
