@@ -37,7 +37,7 @@ def _typed(source: Source, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values; a number or a truth value that was written as text, as on a command line, as what it is."""
     found: list[Variable] | None = source.made.get("written")
     if found is None:
-        found = source.made["written"] = [each for each in source.variables if each.type in _WRITTEN]
+        found = source.made["written"] = [each for each in source.every_variable.values() if each.type in _WRITTEN]
     if not found:
         return values
     read = {each.name: _read(values[each.name], each.type) for each in found if isinstance(values.get(each.name), str)}

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from notifyctl.core import names
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.model import Channel
 from notifyctl.core.template.source import Source
-from notifyctl.core.wording import Template
+from notifyctl.core.wording import Template, TemplateKind
 from notifyctl.services import inclusion, templates
 from notifyctl.store import templates as store
 from notifyctl.store.db.database import Database
@@ -77,7 +78,16 @@ def _findings(
     if isinstance(source, NotifyctlError):
         return [LintFinding(template.name, number, ERROR, None, None, source.message)]
     remarks = linter.lint(source, Renderer(), languages)
-    return [
+    found = [
         LintFinding(template.name, number, each.severity.value, each.part or None, each.line, each.message)
         for each in remarks
     ]
+    if _lacks_a_subject(template, source):
+        found.append(
+            LintFinding(template.name, number, "warning", "subject", None, "is missing: SendGrid refuses that")
+        )
+    return found
+
+
+def _lacks_a_subject(template: Template, source: Source) -> bool:
+    return template.channel is Channel.EMAIL and template.kind == TemplateKind.MESSAGE and "subject" not in source.parts

@@ -195,7 +195,7 @@ def _rendered(
     if given.notification is None:
         examples = {
             each.name: each.example
-            for each in source.variables
+            for each in source.every_variable.values()
             if each.name not in given.variables and each.default is UNSET and each.example is not UNSET
         }
         values = {**examples, **message.content[content.VARIABLES]}

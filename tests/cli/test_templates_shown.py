@@ -144,3 +144,27 @@ def test_a_preview_of_marketing_has_a_link_that_acts_for_nobody(welcome: Cli) ->
     assert "template_error" not in sent.stderr
     plain = ("send", "anna", "--channel", "email", "--category", "news", "--subject", "s", "--body", "b", "--dry-run")
     assert "List-Unsubscribe-Post" in welcome.call(*plain, "--config", "c.toml").ok().stdout
+
+
+@pytest.mark.parametrize("kind", ["message", "partial"])
+def test_mail_without_a_subject_is_remarked(cli: Cli, database: Database, kind: str) -> None:
+    """SendGrid refuses it, when it is too late; a partial has none."""
+    seed.user(database)
+    cli.call("templates", "create", "bare", "--channel", "email", "--kind", kind, "--body", "b", *BY).ok()
+    found = cli.call("templates", "lint", "bare", "-o", "json").ok().json()
+    assert [(each["part"], each["severity"]) for each in found] == (
+        [("subject", "warning")] if kind == "message" else []
+    )
+
+
+def test_what_is_included_declares_for_whoever_includes_it(cli: Cli, database: Database) -> None:
+    """Its examples are shown by `preview`, and a number that was written as text on a command line is one there too."""
+    seed.user(database)
+    seed.provider(database, config_json=json.dumps({"from": "a@example.org"}))
+    declared = json.dumps([{"name": "sum", "type": "number", "example": 7}])
+    part = ("templates", "create", "total", "--channel", "email", "--kind", "partial", *BY, "--variables", declared)
+    cli.call(*part, "--body", "{{ sum + 1 }}").ok()
+    mail = ("templates", "create", "bill", "--channel", "email", *BY, "--subject", "s")
+    cli.call(*mail, "--body", '{% include "total" %}').ok()
+    assert cli.call("templates", "preview", "bill", "--part", "text").ok().stdout == "8"
+    assert cli.call("templates", "preview", "bill", "--part", "text", "--var", "sum=12").ok().stdout == "13"

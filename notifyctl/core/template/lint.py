@@ -50,16 +50,8 @@ def lint(source: Source, renderer: Renderer, languages: Iterable[str] = ()) -> t
 
 def examples(source: Source) -> dict[str, Any]:
     """Return an example of each variable that has one, else its default."""
-    found = {each.name: each.default for each in declared(source).values() if each.default is not UNSET}
-    return found | {each.name: each.example for each in declared(source).values() if each.example is not UNSET}
-
-
-def declared(source: Source) -> dict[str, Variable]:
-    """Return the variables of a template and of what it includes, by name; its own count first."""
-    found: dict[str, Variable] = {}
-    for each in source.includes.values():
-        found |= declared(each)
-    return found | {each.name: each for each in source.variables}
+    found = {each.name: each.default for each in source.every_variable.values() if each.default is not UNSET}
+    return found | {each.name: each.example for each in source.every_variable.values() if each.example is not UNSET}
 
 
 def _parts(source: Source) -> Iterator[tuple[str, str | None, Unit]]:
@@ -93,7 +85,7 @@ def _uses(part: Unit) -> list[tuple[Use, Unit]]:
 
 
 def _variables(source: Source) -> Iterator[Remark]:
-    known, used = declared(source), set[str]()
+    known, used = source.every_variable, set[str]()
     for label, _, part in _parts(source):
         said: set[str] = set()
         for use, where in _uses(part):
@@ -104,7 +96,8 @@ def _variables(source: Source) -> Iterator[Remark]:
             said.add(str(use))
             line, _ = position(where.text, use.place)
             inside = "" if where is part else f" (in {where.template})"
-            fails = use.path[0] not in known and not use.optional  # whoever goes by the declarations does not give it
+            # Values have no methods, and whoever goes by the declarations gives nothing else.
+            fails = use.called or (use.path[0] not in known and not use.optional)
             yield Remark(
                 Severity.ERROR if fails else Severity.WARNING,
                 label,
@@ -123,6 +116,8 @@ def _undeclared(use: Use, known: Mapping[str, Variable]) -> str | None:
         return None
     if name not in known:
         return f"{name} is not declared"
+    if use.called:
+        return f"{use}() is called, and values have no methods: {name}|upper, and not {name}.upper()"
     variable = known[name]
     example = variable.example if variable.example is not UNSET else variable.default
     if example in (UNSET, None) or use.optional or _is_there(example, use.path[1:]):

@@ -117,16 +117,10 @@ def _particular(source: Source) -> list[Variable]:
     """Return the variables of which more is declared than the name."""
     known: list[Variable] | None = source.made.get("particular")
     if known is None:
-        every = _declared(source)
+        every = source.every_variable.values()
         known = [each for each in every if each.type is not VariableType.ANY or each.default is not UNSET]
         source.made["particular"] = known
     return known
-
-
-def _declared(source: Source) -> list[Variable]:
-    """Return its variables and, where it does not declare them itself, those of what it includes."""
-    found = {variable.name: variable for each in source.includes.values() for variable in _declared(each)}
-    return list({**found, **{variable.name: variable for variable in source.variables}}.values())
 
 
 def _check(source: Source, variable: Variable, value: Any) -> None:

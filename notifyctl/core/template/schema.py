@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notifyctl.core.template.lint import declared
 from notifyctl.core.template.source import UNSET, Source, Variable, VariableType
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -13,7 +12,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(source: Source) -> dict[str, Any]:
     """Return the schema of the object of variables; what has no default is required, what is not declared allowed."""
-    variables = declared(source)
+    variables = source.every_variable
     return {
         "$schema": DIALECT,
         "title": source.name,

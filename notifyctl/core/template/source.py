@@ -74,6 +74,14 @@ class Source:
         """What was made of it, for those who make that."""
         return {}
 
+    @cached_property
+    def every_variable(self) -> Mapping[str, Variable]:
+        """Its variables and, where it does not declare them itself, those of what it includes, by name."""
+        found: dict[str, Variable] = {}
+        for each in self.includes.values():
+            found |= each.every_variable
+        return found | {each.name: each for each in self.variables}
+
     def in_language(self, tag: str | None) -> Mapping[str, Any]:
         """Return the parts in the language of that tag, which is one of `variants` or the template's own."""
         variant = self.variants.get(tag or "", {})

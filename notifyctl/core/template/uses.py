@@ -16,11 +16,12 @@ Path = tuple[str, ...]
 
 
 class Use(NamedTuple):
-    """A value that is taken at a place of the source; `optional` where it may be missing there."""
+    """A value that is taken at a place of the source; `optional` where it may be missing, `called` like a method."""
 
     path: Path
     place: int
     optional: bool
+    called: bool = False
 
     def __str__(self) -> str:
         """Write the path as a template does, an item of a list as `[]`."""
@@ -94,17 +95,18 @@ class _Walk:
         for node in nodes:
             self._value(node, scope)
 
-    def _value(self, node: Node, scope: _Scope, *, optional: bool = False) -> Path | None:
+    def _value(self, node: Node, scope: _Scope, *, optional: bool = False, called: bool = False) -> Path | None:
         """Note what an expression takes; return the path if it is one."""
         path = self._path(node, scope)
         if path is not None:
-            self._found.append(Use(path, node.start, optional))
+            self._found.append(Use(path, node.start, optional, called))
             self._values(tuple(_indexes(node)), scope)
             return path
         for number, each in enumerate(node.nodes):
-            if number == 0 and node.kind is Construct.CALL and each.kind is Construct.NAME:
+            called = number == 0 and node.kind is Construct.CALL
+            if called and each.kind is Construct.NAME:
                 continue
-            self._value(each, scope, optional=number == 0 and _may_be_missing(node))
+            self._value(each, scope, optional=number == 0 and _may_be_missing(node), called=called)
         return None
 
     def _path(self, node: Node, scope: _Scope) -> Path | None:

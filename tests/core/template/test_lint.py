@@ -169,3 +169,15 @@ def test_marketing_has_a_link_to_unsubscribe() -> None:
         Remark(Severity.ERROR, "body", None, "is marketing and has no link to unsubscribe: {{ unsubscribe_url }}"),
     )
     assert lint(Source("t", Channel.EMAIL, {"body": "text"}, category="orders"), Renderer()) == ()
+
+
+@pytest.mark.parametrize("call", ["name.upper()", "order.total.round(2)", "items[0].title.strip()", "name.x()|upper"])
+def test_a_method_that_no_value_has_is_an_error(call: str) -> None:
+    """Sending fails whatever is given: values are JSON's. A macro's module and the loop have something to call."""
+    declared = ["name", "order", "items"]
+    body = f"{{{{ name }}}}{{{{ order }}}}{{{{ items }}}}\n{{{{ {call} }}}}"
+    (found,) = remarks(sms(body, declared))
+    assert found.startswith("error body:2 ")
+    assert "values have no methods" in found
+    fine = "{% for i in items %}{{ loop.cycle('a', 'b') }}{{ name }}{{ order }}{{ i }}{% endfor %}"
+    assert remarks(sms(fine, declared)) == []
