@@ -140,8 +140,8 @@ def _means(run: Invocation, by: str | None, *, dry: bool) -> Any:
     from notifyctl.services.fixtures.shelf import Means
 
     who = run.maker(by)
-    secrets, loopback = FixtureSecrets(partial(new_key, run), dry=dry), run.settings.webhook_loopback
-    return Means(who, secrets, lambda: run.system.keyring, lambda: _terms(run), loopback)
+    secrets = FixtureSecrets(partial(new_key, run), dry=dry)
+    return Means(who, secrets, lambda: run.system.keyring, lambda: _terms(run), lambda: run.settings.webhook_reach)
 
 
 def _terms(run: Invocation) -> Any:

@@ -62,15 +62,15 @@ def create(
         where, given = url_of(url), own_secret(secret)
         if given is None:
             refuse_losing(run, "secret", secret_file)
-        db, keyring, loopback = run.system.db, run.system.keyring, run.settings.webhook_loopback
+        db, keyring, reach = run.system.db, run.system.keyring, run.settings.webhook_reach
         setup = Setup(where, split(events), name, all_users or None, retries, timeout)
-        found = webhooks.present(db, keyring, user, setup, given, loopback=loopback) if if_not_exists else None
+        found = webhooks.present(db, keyring, user, setup, given, reach) if if_not_exists else None
         if found is not None:
             _leave(run, found)
             return
         new = given or webhooks.new_secret()
         with kept(secret_file, secret_text(new)):
-            made = webhooks.create(db, keyring, user, setup, new, is_new=given is None, loopback=loopback)
+            made = webhooks.create(db, keyring, user, setup, new, reach, is_new=given is None)
         did = f"webhook {made.name} of {made.username} to {made.host} created"
         hand_over(run, made, did, CREATED, secret_file)
 

@@ -63,7 +63,7 @@ def update(
     with invocation(ctx) as run:
         where, heard = None if url is None else url_of(url), None if events is None else split(events)
         setup = Setup(where, heard, name, all_users, retries, timeout)
-        done = hookchanges.update(run.system.db, webhook, setup, loopback=run.settings.webhook_loopback)
+        done = hookchanges.update(run.system.db, webhook, setup, run.settings.webhook_reach)
         run.out.record(done, FIELDS, told=_in_words(done, "updated"))
         if where is not None and done.undelivered:
             run.out.say(f"{done.undelivered:,} did not arrive yet: {_to_redeliver(done)}")

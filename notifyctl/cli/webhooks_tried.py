@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -38,10 +39,12 @@ def test(ctx: typer.Context, webhook: WebhookArgument) -> None:
     """
     with invocation(ctx) as run:
         from notifyctl.services import hooktests
+        from notifyctl.wiring.hooks import hook_wire
 
         settings, system = run.settings, run.system
-        loopback, proxy = settings.webhook_loopback, settings.webhook_proxy
-        done = hooktests.test(system.db, system.keyring, webhook, loopback=loopback, proxy=proxy)
+        proxy, login_file = settings.webhook_proxy, settings.webhook_proxy_login_file
+        way_out = partial(hook_wire, settings.webhook_reach, proxy, login_file)
+        done = hooktests.test(system.db, system.keyring, webhook, way_out)
         if run.out.form == "table" and run.out.fields is None:
             _show(run, done)
         else:

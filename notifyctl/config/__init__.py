@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from notifyctl.core.audit.anchoring import AnchorTerms
     from notifyctl.core.contact import CountryRules
     from notifyctl.core.policy import Policy
+    from notifyctl.core.webhook.target import HookReach
 
 HANDED_OVER = (Path("/run/secrets"), Path("/run/credentials"))
 """Where Docker and systemd put what is secret before a service; systemd says it in CREDENTIALS_DIRECTORY, too."""
@@ -61,7 +62,9 @@ class Settings:
     unsubscribe_url: str | None = None
     on_change: tuple[str, ...] | None = None
     webhook_loopback: bool = False
+    webhook_ports: tuple[int, ...] | None = None
     webhook_proxy: str | None = None
+    webhook_proxy_login_file: Path | None = None
     audit_anchor: AnchorTerms | None = None
     dispatch: Mapping[str, Any] = field(default_factory=dict)
     log_format: str = "text"
@@ -80,6 +83,14 @@ class Settings:
             contact_windows=self.contact_windows,
             notification_limit=self.notification_limit,
         )
+
+    @property
+    def webhook_reach(self) -> HookReach:
+        """What is configured about where webhooks may go."""
+        from notifyctl.core.webhook.target import PORTS, HookReach  # few commands ask
+
+        ports = PORTS if self.webhook_ports is None else frozenset(self.webhook_ports)
+        return HookReach(self.webhook_loopback, ports)
 
 
 def shown_database_url(url: str) -> str:
@@ -151,8 +162,9 @@ def _merge(values: dict[str, Any], origins: dict[str, str], key: str, value: Any
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
-    if "encryption_keys_file" in values:
-        values["encryption_keys_file"] = expanded(values["encryption_keys_file"])
+    for key in ("encryption_keys_file", "webhook_proxy_login_file"):
+        if key in values:
+            values[key] = expanded(values[key])
     return {key: MappingProxyType(value) if isinstance(value, dict) else value for key, value in values.items()}
 
 
@@ -278,6 +290,18 @@ def read_keys(settings: Settings) -> tuple[str, str]:
         return settings.encryption_keys, ENVIRONMENT["encryption_keys"] if origin == "environment" else origin
     path = keys_file(settings)
     return ("", "no keys file") if path is None else (read_keys_file(path), str(path))
+
+
+def read_login(path: Path) -> str:
+    """Return the `NAME:PASSWORD` in a file. Raises NotAllowed for one that others can read, and for none."""
+    try:
+        require_private(path)
+        login = without_line_end(contents(path).decode())
+    except (OSError, UnicodeError) as error:
+        raise NotAllowed(f"{path}: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}") from error
+    if ":" not in login or not login.isprintable():
+        raise NotAllowed(f"{path}: is no line NAME:PASSWORD")
+    return login
 
 
 def keys_file(settings: Settings) -> Path | None:

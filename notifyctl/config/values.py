@@ -37,17 +37,22 @@ _POLICY = (
 )
 _OTHERS = ("operator", "audit_anchor", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
 _COMMANDS = ("on_change",)
-_WEBHOOKS = ("webhook_loopback", "webhook_proxy")
+_WEBHOOKS = ("webhook_loopback", "webhook_ports", "webhook_proxy", "webhook_proxy_login_file")
 _SETTINGS = (*ENVIRONMENT, *_OTHERS, *_COMMANDS, *_WEBHOOKS, *_POLICY)
+_TEXTS = (
+    *("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"),
+    "webhook_proxy_login_file",
+)
+_FLAGS = ("protected", "require_api_key", "cap_counts_transactional", "webhook_loopback")
 _WORDS = {str: "text", bool: "true or false", dict: "a table"}
 
 
 def checked(key: str, value: Any, origin: str) -> Any:
     """Return a setting's value; raise UsageError, which names where it is from, for one that cannot be meant."""
     try:
-        if key in ("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"):
+        if key in _TEXTS:
             return _typed(value, str)
-        if key in ("protected", "require_api_key", "cap_counts_transactional", "webhook_loopback"):
+        if key in _FLAGS:
             return _typed(value, bool)
         if key == "provider_urls":
             return _provider_urls(_typed(value, dict), origin)
@@ -67,6 +72,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _unsubscribe_url(_typed(value, str))
         if key == "audit_anchor":
             return _audit_anchor(_typed(value, dict))
+        if key == "webhook_ports":
+            return _ports(value)
         if key == "webhook_proxy":
             return _proxy(_typed(value, str))
         if key == "on_change":
@@ -128,6 +135,12 @@ def _unsubscribe_url(url: str) -> str:
     from notifyctl.core.unsubscribe import checked_url  # loaded where it is configured
 
     return checked_url(url)
+
+
+def _ports(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(each) is int and 0 < each < 65_536 for each in value):
+        raise ValueError(f"is a list of ports, such as [443, 8443, 9443], not {value!r}")
+    return tuple(sorted(set(value)))
 
 
 def _proxy(url: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from pathlib import Path
 
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.core.policy import Policy
+from notifyctl.core.webhook.target import HookReach
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,9 @@ class DispatchOptions:
 
     Times are seconds. `limit` bounds the attempts of the whole run. With `once` the run ends when nothing that was due
     at its start can be sent any more; `due_by` (milliseconds since the epoch) is the start of a run of which this
-    dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about. With
-    `webhook_loopback` webhooks may be on this machine, by a `webhook_proxy` all others are called. `anchors` say where
-    the ends of the audit trail are kept, `on_change` tells people what begins and ends.
+    dispatcher does only a part. `unsubscribe_url` is where people leave what a mail of marketing is about. Webhooks
+    may be at `webhook_reach`; by a `webhook_proxy`, which knows us by what is in a file, all but this machine are
+    called. `anchors` say where the ends of the audit trail are kept, `on_change` tells people what begins and ends.
     """
 
     once: bool = False
@@ -47,7 +49,8 @@ class DispatchOptions:
     policy: Policy = field(default_factory=Policy)
     provider_urls: Mapping[str, str] = field(default_factory=dict)
     unsubscribe_url: str | None = None
-    webhook_loopback: bool = False
+    webhook_reach: HookReach = HookReach()
     webhook_proxy: str | None = None
+    webhook_proxy_login_file: Path | None = None
     anchors: AnchorTerms = field(default_factory=AnchorTerms)
     on_change: ChangeCommand | None = None

@@ -23,12 +23,12 @@ from notifyctl.core.webhook.proxy import proxy as parsed_proxy
 from notifyctl.core.webhook.reach import is_loopback, parsed
 from notifyctl.core.webhook.recital import without_path
 from notifyctl.core.webhook.signing import headers
-from notifyctl.core.webhook.target import Receiver, is_here, may_dial, target
+from notifyctl.core.webhook.target import PORTS, Receiver, is_here, may_dial, target
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.http.client import HttpClient
 from notifyctl.providers.http.dial import NotConnected, Resolve
 from notifyctl.providers.http.lookup import Lookups
-from notifyctl.providers.http.tunnel import Tunnel
+from notifyctl.providers.http.tunnel import Login, Tunnel
 from notifyctl.providers.reading import retry_after_ms
 
 RECEIVERS = 1_024
@@ -79,16 +79,25 @@ _NAMED = {"Content-Type": "application/json"}
 class HookWire:
     """Connections to receivers. Make it in the event loop that uses it; `aclose` it at the end.
 
-    With `loopback` this machine may be called, by http too. Through a `proxy` (`http://HOST:PORT`) everything else is;
-    names are resolved and checked here all the same. Raises ValueError for a proxy that is none.
+    With `loopback` this machine may be called, by http too; of others only these `ports`. Through a `proxy`
+    (`http://HOST:PORT`) everything else is; names are resolved and checked here all the same, and `login` says as whom
+    the proxy knows us. Raises ValueError for a proxy that is none.
     """
 
-    def __init__(self, *, loopback: bool = False, proxy: str | None = None, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        loopback: bool = False,
+        ports: frozenset[int] = PORTS,
+        proxy: str | None = None,
+        login: Login | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
         self._loopback = loopback
         self._resolve = resolve or Lookups().addresses
-        way = None if proxy is None else Tunnel(parsed_proxy(proxy))
+        way = None if proxy is None else Tunnel(parsed_proxy(proxy), login)
         self._http = HttpClient(self._checked, way, OLDEST_S)
-        self._target = lru_cache(RECEIVERS)(partial(target, loopback=loopback))
+        self._target = lru_cache(RECEIVERS)(partial(target, loopback=loopback, ports=ports))
 
     async def post(self, call: HookCall) -> HookAnswer:
         """Make one attempt; whatever comes of it is an answer. Only being cancelled raises."""

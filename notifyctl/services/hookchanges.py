@@ -15,7 +15,7 @@ from notifyctl.core.text import one_line
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.health import HookHealth
 from notifyctl.core.webhook.signing import secret_text
-from notifyctl.core.webhook.target import host_of
+from notifyctl.core.webhook.target import HookReach, host_of
 from notifyctl.core.webhook.webhook import PREVIOUS_SECRET, SECRET, Webhook
 from notifyctl.services.webhooks import WHAT, Setup, WebhookReport, called, report
 from notifyctl.store import audit, users
@@ -49,13 +49,13 @@ class EnabledWebhook(WebhookReport):
     queued: int
 
 
-def update(db: Database, ref: str, setup: Setup, *, loopback: bool) -> WebhookReport:
+def update(db: Database, ref: str, setup: Setup, reach: HookReach) -> WebhookReport:
     """Change what is given. Of another URL's receiver nothing is known yet: whatever was counted begins anew.
 
     Of one that is disabled it stays, since it says from when on to send again, until it is enabled.
     Raises NotFound, UsageError for what cannot be meant, Conflict for the name of another one of the user's.
     """
-    given = setup.columns(loopback=loopback)
+    given = setup.columns(reach)
     if not given:
         raise UsageError("nothing to change was given", "notifyctl webhooks update --help")
 

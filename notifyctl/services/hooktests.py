@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import encode
@@ -42,7 +42,7 @@ class HookTest:
     response_body: str
 
 
-def test(db: Database, keyring: Keyring, ref: str, *, loopback: bool, proxy: str | None) -> HookTest:
+def test(db: Database, keyring: Keyring, ref: str, way_out: Callable[[], HookWire]) -> HookTest:
     """Send a signed test event, once, and return what came of it; one that is disabled is tested as well.
 
     Raises NotFound, UsageError where several are meant, NotAllowed for a secret that does not open.
@@ -56,7 +56,7 @@ def test(db: Database, keyring: Keyring, ref: str, *, loopback: bool, proxy: str
         return webhook, called, call
 
     webhook, called, call = db.write(begin)
-    answer = asyncio.run(_posted(call, loopback=loopback, proxy=proxy))
+    answer = asyncio.run(_posted(call, way_out))
     return HookTest(
         id=call.webhook_id,
         webhook_id=webhook.id,
@@ -79,8 +79,8 @@ def _call(webhook: Webhook, secrets: tuple[bytes, ...], now: int) -> HookCall:
     return HookCall(webhook.url, ordered_id(now), body, secrets, now // 1_000, webhook.timeout_seconds)
 
 
-async def _posted(call: HookCall, *, loopback: bool, proxy: str | None) -> HookAnswer:
-    wire = HookWire(loopback=loopback, proxy=proxy)
+async def _posted(call: HookCall, way_out: Callable[[], HookWire]) -> HookAnswer:
+    wire = way_out()
     try:
         return await wire.post(call)
     finally:

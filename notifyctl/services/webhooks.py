@@ -17,7 +17,7 @@ from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.event import subscription
 from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
 from notifyctl.core.webhook.signing import SECRET_BYTES, secret_text
-from notifyctl.core.webhook.target import host_of, target
+from notifyctl.core.webhook.target import HookReach, host_of
 from notifyctl.core.webhook.webhook import Webhook, webhook_name
 from notifyctl.store import users
 from notifyctl.store import webhooks as store
@@ -80,10 +80,10 @@ class Setup:
     retry_count: int | None = None
     timeout_seconds: int | None = None
 
-    def columns(self, *, loopback: bool) -> dict[str, Any]:
+    def columns(self, reach: HookReach) -> dict[str, Any]:
         """Return what is given, as it is stored. Raises UsageError for what cannot be meant."""
         if self.url is not None:
-            target(self.url, loopback=loopback)
+            reach.target(self.url)
         given = {
             **asdict(self),
             "name": None if self.name is None else webhook_name(self.name),
@@ -98,14 +98,14 @@ def new_secret() -> bytes:
 
 
 def create(
-    db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes, *, is_new: bool, loopback: bool
+    db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes, reach: HookReach, *, is_new: bool
 ) -> NewWebhook:
     """Store a new webhook of a user's; `is_new`: nobody knows its secret yet.
 
     Raises UsageError for what cannot be meant, NotFound for the user, Conflict where the user has one of that name,
     NotAllowed without an encryption key.
     """
-    given = _given(setup, loopback=loopback)
+    given = _given(setup, reach)
     values = _USUAL | given
     id_ = str(uuid.uuid4())
     sealed = keeping.sealed(keyring, secret, keeping.place(id_))
@@ -130,13 +130,13 @@ def put(tx: Tx, made: Webhook) -> bool:
 
 
 def present(
-    db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes | None, *, loopback: bool
+    db: Database, keyring: Keyring, ref: str, setup: Setup, secret: bytes | None, reach: HookReach
 ) -> NewWebhook | None:
     """Return the webhook that `create` would make, where it is there and says the same; None where there is none.
 
     Raises as `create`, Conflict where it says something else.
     """
-    given = _given(setup, loopback=loopback)
+    given = _given(setup, reach)
     with db.read() as tx:
         user = users.find(tx, ref)
         found = store.named(tx, user.id, given["name"])
@@ -178,10 +178,10 @@ def called(owned: OwnedWebhook) -> str:
     return f"{owned.username}/{owned.webhook.name}"
 
 
-def _given(setup: Setup, *, loopback: bool) -> dict[str, Any]:
+def _given(setup: Setup, reach: HookReach) -> dict[str, Any]:
     """Return the columns of a webhook that is to be made; it is called after its host where nothing is said."""
-    given = setup.columns(loopback=loopback)
-    return {"name": target(given["url"], loopback=loopback).host[: names.NAME_MAX], **given}
+    given = setup.columns(reach)
+    return {"name": reach.target(given["url"]).host[: names.NAME_MAX], **given}
 
 
 def _taken(username: str, name: str, how: str) -> Conflict:

@@ -240,9 +240,9 @@ def _telling(shared: _Shared, holder: str, keyring: Keyring, connections: int) -
     options, notices = shared.options, shared.notices
 
     def way_out() -> HookWire:
-        from notifyctl.providers.hookwire import HookWire  # loaded with the first delivery
+        from notifyctl.wiring.hooks import hook_wire  # loaded with the first delivery
 
-        return HookWire(loopback=options.webhook_loopback, proxy=options.webhook_proxy)
+        return hook_wire(options.webhook_reach, options.webhook_proxy, options.webhook_proxy_login_file)
 
     places = max(1, min(webhooks.PLACES, connections // 4))
     lease_ms = int(options.lease_s * 1_000)

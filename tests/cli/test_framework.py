@@ -413,6 +413,8 @@ POLICY = """
 default_timezone = "UTC"
 unsubscribe_url = "https://example.org/u"
 webhook_proxy = "http://Proxy.Internal"
+webhook_proxy_login_file = "~/proxy"
+webhook_ports = [9443, 443]
 [profiles.prod.policy]
 on_cap = "cancel"
 cap_counts_transactional = false
@@ -443,6 +445,7 @@ def test_the_policy_is_shown_as_it_may_be_written(bare_cli: Cli) -> None:
     )
     assert found["unsubscribe_url"] == "https://example.org/u"
     assert (found["webhook_proxy"], found["webhook_loopback"]) == ("http://proxy.internal:3128", False)
+    assert (found["webhook_ports"], found["webhook_proxy_login_file"]) == ([443, 9443], str(bare_cli.home / "proxy"))
     policy = load(config=str(path), profile="prod", env={}).policy
     assert (policy.on_cap, policy.cap_counts_transactional, policy.default_timezone) == ("cancel", False, "Etc/UTC")
     assert {country: each.table() for country, each in policy.contact_windows.items()} == {
@@ -498,6 +501,12 @@ def test_a_nearer_file_stands_above_farther_keys(bare_cli: Cli) -> None:
         ("[profiles.prod]\nunsubscribe_url = 5", "unsubscribe_url: is not text"),
         ("webhook_loopback = 1", "webhook_loopback: is not true or false"),
         ("webhook_proxy = 'proxy:3128'", "webhook_proxy: is no http://HOST:PORT"),
+        ("webhook_ports = 8443", "webhook_ports: is a list of ports"),
+        ("webhook_ports = []", "webhook_ports: is a list of ports"),
+        ("webhook_ports = [0]", "webhook_ports: is a list of ports"),
+        ("webhook_ports = [true]", "webhook_ports: is a list of ports"),
+        ("webhook_ports = ['443']", "webhook_ports: is a list of ports"),
+        ("webhook_proxy_login_file = 1", "webhook_proxy_login_file: "),
         ("webhook_proxy = 'https://proxy:3128'", "webhook_proxy: is no http://HOST:PORT"),
         ("webhook_proxy = 'http://proxy:0'", "webhook_proxy: is no http://HOST:PORT"),
         ("[profiles.prod]\nwebhook_proxy = 'http://a:b@proxy'", "webhook_proxy: is no http://HOST:PORT"),

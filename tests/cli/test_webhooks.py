@@ -191,6 +191,18 @@ def test_urls_that_are_none(cli: Cli, url: str) -> None:
     assert hooks(cli, "list", "-o", "json").ok().json() == []
 
 
+def test_other_ports_where_the_profile_names_them(cli: Cli) -> None:
+    """A receiver may stand at any port that the operator allows; the error says how."""
+    url = "https://hooks.example.org:9443/x"
+    refused = hooks(cli, "create", "anna", url, "--event", "sent")
+    assert (refused.exit_code, "webhook_ports" in refused.stderr) == (2, True)
+    (cli.home / "ports.toml").write_text("webhook_ports = [443, 9443]\n")
+    cli.env["NOTIFYCTL_CONFIG"] = str(cli.home / "ports.toml")
+    hooks(cli, "create", "anna", url, "--event", "sent").ok()
+    assert hooks(cli, "update", "hooks.example.org", "--url", f"{url}/y").ok()
+    assert hooks(cli, "update", "hooks.example.org", "--url", "https://hooks.example.org:8443/").exit_code == 2
+
+
 def test_who_is_not_there_and_what_has_no_key(cli: Cli) -> None:
     """An unknown user is not found; without an encryption key no secret can be kept."""
     assert hooks(cli, "create", "nobody", URL, "--event", "sent").exit_code == 3

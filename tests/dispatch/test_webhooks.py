@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from notifyctl.core.sealing import parse_keys
+from notifyctl.core.webhook.target import HookReach
 from notifyctl.dispatch.dispatcher import Dispatcher
 from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.store.db.database import Database
@@ -34,7 +35,7 @@ def receivers() -> Iterator[Receivers]:
 def run(db: Database, **options: Any) -> Dispatcher:
     """Run a dispatcher with `once` to its end."""
     said: list[str] = []
-    given = DispatchOptions(once=True, webhook_loopback=True, **options)
+    given = DispatchOptions(once=True, webhook_reach=HookReach(loopback=True), **options)
     dispatcher = make_dispatcher(db, RING, given, notify=lambda notice: said.append(notice.text))
     asyncio.run(dispatcher.run())
     dispatcher.tally.notices.extend(said)

@@ -8,11 +8,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
 
+from notifyctl.config import read_login
 from notifyctl.core.outcome import Fault
 from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
 from notifyctl.providers.http.dial import Resolve
@@ -34,12 +36,16 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
 
 @dataclass
 class Proxy:
-    """A proxy that leads everywhere to one port here; `asked` is what it was asked for, `answers` are said instead."""
+    """A proxy that leads everywhere to one port here; `asked` is what it was asked for, `answers` are said instead.
+
+    `known` is who may ask, as the header says it; without it nobody says who asks.
+    """
 
     port: int = 0
     behind: int = 0
     asked: list[str] = field(default_factory=list)
     answers: dict[str, bytes] = field(default_factory=dict)
+    known: str = ""
 
 
 @asynccontextmanager
@@ -52,9 +58,13 @@ async def proxying(behind: str, **answers: bytes) -> AsyncIterator[Proxy]:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             whom = head.split(" ")[1]
-            assert head == f"CONNECT {whom} HTTP/1.1\r\nHost: {whom}\r\n\r\n"
+            start, _, who = head.removesuffix("\r\n").partition(f"\r\nHost: {whom}\r\n")
+            assert start == f"CONNECT {whom} HTTP/1.1"
+            assert proxy.known or not who
             proxy.asked.append(whom)
-            if (said := proxy.answers.get(whom, proxy.answers.get("any"))) is not None:
+            said = proxy.answers.get(whom, proxy.answers.get("any"))
+            said = said if who == proxy.known else b"HTTP/1.1 407 X\r\nContent-Length: 0\r\n\r\n"
+            if said is not None:
                 writer.write(said)
                 await writer.drain()
                 await reader.read()
@@ -178,6 +188,34 @@ def test_one_that_lets_others_through_refuses_that_one(
     first, second = run(main(), loops)
     assert first.is_success
     assert (second.status, second.fault) == (None, fault)
+
+
+def test_one_that_asks_who_calls(tls: ssl.SSLContext, loops: Loops, tmp_path: Path) -> None:
+    """It is told what is in the file (RFC 7617), and what is in it by then where that was changed."""
+    file = tmp_path / "login"
+
+    async def main() -> list[HookAnswer]:
+        async with serving(ok, tls) as server, proxying(server.url) as proxy:
+            proxy.known = "Proxy-Authorization: Basic bm90aWZ5Y3RsOmdyw7zDnzpl\r\n"
+            resolve, way = to(PUBLIC), f"http://127.0.0.1:{proxy.port}"
+            wire = HookWire(proxy=way, login=partial(read_login, file), resolve=resolve)
+            call = HookCall("https://hooks.example/x", "msg_1", b"{}", (bytes(24),), 0, 5)
+            came = [await wire.post(call)]
+            try:
+                for text in ("notifyctl:gone\n", "no colon\n", "notifyctl:grüß:e\n"):
+                    file.write_text(text)
+                    file.chmod(0o600)
+                    came.append(await wire.post(call))
+                return came
+            finally:
+                await wire.aclose()
+
+    missing, wrong, none, right = run(main(), loops)
+    assert right.is_success
+    assert [each.fault for each in (missing, wrong, none)] == [Fault.HOST] * 3
+    assert (missing.problem or "").endswith(f"{file}: No such file or directory")
+    assert (wrong.problem or "").endswith("refused: HTTP 407")
+    assert (none.problem or "").endswith(f"{file}: is no line NAME:PASSWORD")
 
 
 @pytest.mark.parametrize(

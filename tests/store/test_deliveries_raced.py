@@ -14,6 +14,7 @@ from sqlalchemy import update
 from notifyctl.core.change import Cancel, Row
 from notifyctl.core.model import Channel
 from notifyctl.core.webhook.attempt import HookReply
+from notifyctl.core.webhook.target import HookReach
 from notifyctl.services import hookchanges
 from notifyctl.services.webhooks import Setup
 from notifyctl.store.db.database import Database
@@ -42,7 +43,7 @@ def moved(database: Database, anna: str, count: int = 1, **values: Any) -> tuple
     for note in seed.pending(database, anna, count=count):
         owe(database, webhook, note)
     taken = take(database)
-    hookchanges.update(database, webhook, Setup(url=NEW), loopback=False)
+    hookchanges.update(database, webhook, Setup(url=NEW), HookReach())
     return webhook, taken
 
 

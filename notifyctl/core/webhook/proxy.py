@@ -25,7 +25,8 @@ def proxy(text: str) -> Proxy:
     """Return what `http://HOST:PORT` says. Raises ValueError, which repeats nothing: it may hold a password."""
     found = _URL.fullmatch(text.strip())
     if found is None or not 0 < int(found["port"] or USUAL_PORT) < 65_536:
-        raise ValueError("is no http://HOST:PORT, without user, password and path")
+        says = "webhook_proxy_login_file names a file with NAME:PASSWORD"
+        raise ValueError(f"is no http://HOST:PORT, without user, password and path: {says}")
     return Proxy(found["host"].strip("[]").lower(), int(found["port"] or USUAL_PORT))
 
 

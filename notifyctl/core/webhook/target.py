@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv6Address
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
@@ -51,7 +51,18 @@ class Receiver:
         return f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
 
 
-def target(text: str, *, loopback: bool = False) -> Receiver:
+class HookReach(NamedTuple):
+    """Where webhooks may go: this machine, by http too and at any port; of anybody else these ports."""
+
+    loopback: bool = False
+    ports: frozenset[int] = PORTS
+
+    def target(self, text: str) -> Receiver:
+        """Return what a URL says. Raises UsageError for what is none or must not be one."""
+        return target(text, loopback=self.loopback, ports=self.ports)
+
+
+def target(text: str, *, loopback: bool = False, ports: frozenset[int] = PORTS) -> Receiver:
     """Return what a URL says. With `loopback` this machine may be named, by http too, and at any port.
 
     Raises UsageError for what is none or must not be one; the URL is not repeated, but for its host.
@@ -67,8 +78,9 @@ def target(text: str, *, loopback: bool = False) -> Receiver:
     here = loopback and is_here(name, address)
     if scheme != "https" and not here:
         _refuse("is not https", "http is for loopback, in a profile with webhook_loopback = true")
-    if not here and port not in PORTS:
-        _refuse(f"names port {port}", f"allowed are {', '.join(map(str, sorted(PORTS)))}")
+    if not here and port not in ports:
+        allowed = ", ".join(map(str, sorted(ports)))
+        _refuse(f"names port {port}", f"allowed are {allowed}; others where the profile's webhook_ports names them")
     if not 0 < port < 65_536:
         _refuse(f"names port {port}", "1 to 65535")
     if address is not None and not here and not is_public(address):

@@ -7,11 +7,13 @@ nothing.
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.outcome import Fault
 from notifyctl.core.webhook.proxy import Proxy, authority
 from notifyctl.core.webhook.reach import is_loopback, parsed
@@ -26,6 +28,10 @@ TRUSTED_S = 3_600.0
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
+Login = Callable[[], str]
+"""Returns `NAME:PASSWORD`. Raises NotifyctlError, which says why it is not known."""
+
+
 class Tunnel:
     """Through a proxy, but straight to this machine. What the proxy refuses is told as its own.
 
@@ -33,8 +39,9 @@ class Tunnel:
     nobody through.
     """
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, login: Login | None = None) -> None:
         self._proxy = proxy
+        self._login = login
         self.name = f"connecting through the proxy {proxy}"
         self._made_at: float | None = None
 
@@ -50,7 +57,10 @@ class Tunnel:
     async def _through(self, address: str, port: int) -> socket.socket:
         plug = await self._to_proxy()
         try:
-            status, rest = await _connect(plug, authority(address, port))
+            status, rest = await _connect(plug, authority(address, port), self._known_as())
+        except NotifyctlError as error:
+            plug.close()
+            raise NotConnected(f"the proxy {self._proxy}: {error.message}", Fault.HOST) from error
         except OSError as error:
             plug.close()
             raise NotConnected(f"the proxy {self._proxy}: {reason_of(error)}", Fault.HOST) from error
@@ -70,6 +80,12 @@ class Tunnel:
             raise NotConnected(told, Fault.HOST)
         raise NotConnected(told, Fault.SETTINGS if self._lets_through() else Fault.PROXY)
 
+    def _known_as(self) -> str:
+        """Return the header that says who asks (RFC 7617), where anybody does."""
+        if self._login is None:
+            return ""
+        return f"Proxy-Authorization: Basic {base64.b64encode(self._login().encode()).decode()}\r\n"
+
     def _lets_through(self) -> bool:
         return self._made_at is not None and asyncio.get_running_loop().time() - self._made_at < TRUSTED_S
 
@@ -85,10 +101,13 @@ class _NotThrough(NotConnected):
     """The proxy did not reach that address."""
 
 
-async def _connect(plug: socket.socket, whom: str) -> tuple[int | None, bytes]:
-    """Ask for a tunnel; return the status, None for what is no answer, and what came after the answer's head."""
+async def _connect(plug: socket.socket, whom: str, known_as: str) -> tuple[int | None, bytes]:
+    """Ask for a tunnel, with a line of who asks.
+
+    Return the status, None for what is no answer, and what came after the answer's head.
+    """
     loop = asyncio.get_running_loop()
-    await loop.sock_sendall(plug, f"CONNECT {whom} HTTP/1.1\r\nHost: {whom}\r\n\r\n".encode())
+    await loop.sock_sendall(plug, f"CONNECT {whom} HTTP/1.1\r\nHost: {whom}\r\n{known_as}\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head and len(head) < HEAD_BYTES:
         part = await loop.sock_recv(plug, 4_096)

@@ -104,6 +104,15 @@ def test_loopback_allows_nothing_else(text: str) -> None:
         target(text, loopback=True)
 
 
+def test_other_ports_where_a_profile_names_them() -> None:
+    """Then those, and no others; of this machine it is as it was."""
+    ports = frozenset({443, 9443})
+    assert target("https://example.org:9443/", ports=ports).port == 9443
+    for text in ("https://example.org:8443/", "https://127.0.0.1:9443/", "http://example.org:9443/"):
+        with pytest.raises(UsageError):
+            target(text, ports=ports)
+
+
 @given(st.text(max_size=60))
 def test_it_never_fails_otherwise(text: str) -> None:
     """Any text is a URL or is refused with a reason."""
