@@ -72,12 +72,8 @@ def checked(key: str, value: Any, origin: str) -> Any:
             return _unsubscribe_url(_typed(value, str))
         if key == "audit_anchor":
             return _audit_anchor(_typed(value, dict))
-        if key == "webhook_ports":
-            return _ports(value)
-        if key == "webhook_proxy":
-            return _proxy(_typed(value, str))
-        if key == "on_change":
-            return _words(value)
+        if key in ("webhook_ports", "webhook_proxy", "on_change"):
+            return {"webhook_ports": _ports, "webhook_proxy": _proxy, "on_change": _words}[key](value)
         if key == "log_format":
             return _one_of(value, ("text", "json"))
         if key == "log_level":
@@ -143,10 +139,10 @@ def _ports(value: Any) -> tuple[int, ...]:
     return tuple(sorted(set(value)))
 
 
-def _proxy(url: str) -> str:
+def _proxy(url: Any) -> str:
     from notifyctl.core.webhook.proxy import proxy  # loaded where it is configured
 
-    return f"http://{proxy(url)}"
+    return f"http://{proxy(_typed(url, str))}"
 
 
 def _audit_anchor(table: Mapping[str, Any]) -> AnchorTerms:
