@@ -34,7 +34,7 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
         past = with_lost(
             row.retry_history, row.attempt_count, provider, row.last_attempted or row.sent_at, now, row.noted
         )
-        return confirmed(row, arrival, provider, past, row.last_attempted, now)
+        return confirmed(row, row.heard(arrival), provider, past, row.last_attempted, now)
     kind = _KINDS.get(row.status)
     if kind is None:
         return None
@@ -44,7 +44,7 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
         return None
     began = doubtful[-1].get("began_at")
     at = began if isinstance(began, int) else row.last_attempted
-    return confirmed(row, arrival, provider, row.retry_history, at, now, kind=kind)
+    return confirmed(row, row.heard(arrival), provider, row.retry_history, at, now, kind=kind)
 
 
 def with_lost(past: str | None, attempt: int, provider: str, began_at: int, now: int, address: str | None) -> str:

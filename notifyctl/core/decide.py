@@ -30,6 +30,27 @@ class Attempt(NamedTuple):
         return self.claim.attempt - 1
 
 
+def veiled(claim: Claim, outcome: Outcome) -> Outcome:
+    """Return what a provider said without the claim's address, where that is sealed where it is stored.
+
+    Of all that comes of an answer, as of a provider's pause, nothing is to know more than this.
+    """
+    if not claim.veiled:
+        return outcome
+    address = claim.message.to or ""
+
+    def without(text: str) -> str:
+        return spelling.without(address, text)
+
+    return replace(
+        outcome,
+        message=without(outcome.message),
+        code=outcome.code and without(outcome.code),
+        response=outcome.response and without(outcome.response),
+        refusals=tuple(replace(each, reason=without(each.reason)) for each in outcome.refusals),
+    )
+
+
 def decide(
     attempt: Attempt,
     outcome: Outcome,
@@ -42,8 +63,6 @@ def decide(
 
     `others_go`: the sender that is configured reaches others, so that a refusal of it is about this message.
     """
-    if attempt.claim.veiled:
-        outcome = _veiled(outcome, attempt.claim.message.to or "")
     if outcome.kind is Kind.ACCEPTED:
         return _sent(attempt, outcome)
     if outcome.kind in (Kind.PERMANENT, Kind.RECIPIENT):
@@ -57,21 +76,6 @@ def decide(
     if others_go and outcome.is_doubtful and outcome.blames is not Blame.TARGET:
         return _bury(attempt, outcome, outcome.category)
     return _tried(attempt, outcome, chance, on_unknown)
-
-
-def _veiled(outcome: Outcome, address: str) -> Outcome:
-    """Return the outcome without the address in what the provider said: it is sealed where it is stored."""
-
-    def without(text: str) -> str:
-        return spelling.without(address, text)
-
-    return replace(
-        outcome,
-        message=without(outcome.message),
-        code=outcome.code and without(outcome.code),
-        response=outcome.response and without(outcome.response),
-        refusals=tuple(replace(each, reason=without(each.reason)) for each in outcome.refusals),
-    )
 
 
 def _tried(attempt: Attempt, outcome: Outcome, chance: float, on_unknown: OnUnknown) -> Change:

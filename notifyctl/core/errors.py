@@ -7,6 +7,7 @@ Each class owns its exit code, its machine-readable code and, where one serves a
     ├── UsageError                 2  usage
     ├── NotFound                   3  not_found
     ├── NotAllowed                 4  not_allowed
+    │   ├── EncryptionKeyAway      4  not_allowed
     │   └── KeyNotAllowed          4  not_allowed
     ├── Conflict                   5  conflict
     ├── PartlyDone                 6  partly_done
@@ -78,6 +79,10 @@ class NotAllowed(NotifyctlError):
 
     exit_code = 4
     code = "not_allowed"
+
+
+class EncryptionKeyAway(NotAllowed):
+    """What is sealed needs an encryption key that is not on this host."""
 
 
 class KeyNotAllowed(NotAllowed):

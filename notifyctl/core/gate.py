@@ -45,6 +45,7 @@ class Wait(StrEnum):
     LIMIT = "limit"
     SENDER = "sender"
     NEWER_PAYLOAD = "newer_payload"
+    KEY = "encryption_key"
 
 
 class Person(NamedTuple):

@@ -7,8 +7,11 @@ the one that says that the address is dead is kept: whoever told of the first ma
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
+from functools import reduce
 
+from notifyctl.core import spelling
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.suppression import SuppressionCause
 
@@ -61,6 +64,15 @@ class Receipt:
         happened = now if self.at is None else self.at
         return self.pause is not None and changed_at <= sent_at and now - happened <= FRESH_MS
 
+    def without(self, address: str | None) -> Receipt:
+        """Return the same with neither that address nor its own in its words."""
+        gone = [each for each in (address, self.address) if each]
+
+        def left(words: str) -> str:
+            return reduce(lambda text, each: spelling.without(each, text), gone, words)
+
+        return replace(self, text=left(self.text), pause=self.pause and left(self.pause))
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -74,6 +86,10 @@ class Arrival:
     notification_id: str | None = None
     provider_message_id: str | None = None
     attempt: int | None = None
+
+    def without(self, address: str | None) -> Arrival:
+        """Return the same with neither that address nor its own in the words of its receipt."""
+        return self if self.receipt is None else replace(self, receipt=self.receipt.without(address))
 
 
 @dataclass(frozen=True, slots=True)

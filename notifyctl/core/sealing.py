@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from notifyctl.core.errors import NotAllowed, UsageError
+from notifyctl.core.errors import EncryptionKeyAway, NotAllowed, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.patterns import pattern
 
@@ -78,7 +78,7 @@ class Keyring:
         return f"v1.{kid}.{_encoded(_cipher(key).encrypt(secret, [place.associated_data()]))}"
 
     def open(self, sealed: str, place: Place) -> str:
-        """Return the secret. Raises NotAllowed, naming the row, when no key opens it, or it belongs elsewhere."""
+        """Return the secret. Raises NotAllowed, naming the row, where it does not open; EncryptionKeyAway for a key."""
         try:
             return self.open_bytes(sealed, place).decode()
         except UnicodeDecodeError as error:
@@ -94,7 +94,7 @@ class Keyring:
             raise NotAllowed(f"{place} is not a sealed value", "enter the credential again")
         key = self.find(kid)
         if key is None:
-            raise NotAllowed(f"{place} needs encryption key {kid!r}, which is not here", _KEYS_HINT)
+            raise EncryptionKeyAway(f"{place} needs encryption key {kid!r}, which is not here", _KEYS_HINT)
         try:
             return _cipher(key).decrypt(_decoded(body), [place.associated_data()])
         except (InvalidTag, binascii.Error, ValueError) as error:

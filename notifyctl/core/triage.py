@@ -25,6 +25,7 @@ from notifyctl.core.suppression import Stops, noted, without
 
 SENDER_HELD = "the queue of its sender is full at the provider"
 NEWER_PAYLOAD_WAIT_MS = 5 * 60_000
+KEY_WAIT_MS = 60_000
 
 _CHANNELS = {each.value: each for each in Channel}
 _LOST = Outcome(Kind.UNKNOWN, LOST)
@@ -95,7 +96,11 @@ class Terms:
     waits_until: Callable[[Message], int | None] | None = None
 
 
-Reading = Message | InvalidPayload | NewerPayload
+class SealedElsewhere(Exception):
+    """Its address is sealed with a key that is not on this host: left alone for one that has it."""
+
+
+Reading = Message | InvalidPayload | NewerPayload | SealedElsewhere
 """A payload that was read: what is to be delivered, or why it could not be."""
 
 
@@ -220,9 +225,11 @@ def _objected(due: Due, verdict: Objection, terms: Terms) -> Change:
             return _buried(due, category, reason, terms)
 
 
-def _unreadable(due: Due, problem: InvalidPayload | NewerPayload, terms: Terms) -> Change:
+def _unreadable(due: Due, problem: InvalidPayload | NewerPayload | SealedElsewhere, terms: Terms) -> Change:
     if isinstance(problem, NewerPayload):
         return _deferred(due, terms.now + NEWER_PAYLOAD_WAIT_MS, str(problem), terms, Wait.NEWER_PAYLOAD)
+    if isinstance(problem, SealedElsewhere):
+        return _deferred(due, terms.now + KEY_WAIT_MS, str(problem), terms, Wait.KEY)
     return _buried(due, Category.INVALID_PAYLOAD, str(problem), terms)
 
 

@@ -67,6 +67,10 @@ class Addressee:
         """The recipient as attempts note it."""
         return None if self.veiled else self.own
 
+    def heard(self, arrival: Arrival) -> Arrival:
+        """Return what may be written down of a receipt."""
+        return arrival.without(self.own) if self.veiled else arrival
+
     def is_copy(self, address: str | None) -> bool:
         """Return whether that is somebody else than whom the notification is for."""
         if address is None or not self.copies:
@@ -122,7 +126,8 @@ def weigh(
                 _refuse(weighed, arrival.receipt, row)
             if row is not None:
                 continue
-        _weigh_one(weighed, arrival.receipt, row, provider, now)
+        heard = arrival if row is None else row.heard(arrival)
+        _weigh_one(weighed, heard.receipt, row, provider, now)
     return weighed
 
 

@@ -214,7 +214,10 @@ def _portions(db: Database, write: Callable[[str, Tx], _MovedPortion], what: str
     """Write all rows, a portion by a transaction; return how many were written."""
     after, seen, total = "", 0, 0
     while True:
-        done = db.write(partial(write, after))
+        try:
+            done = db.write(partial(write, after))
+        except moving.Crossed:
+            continue
         seen, total = seen + done.seen, total + done.changed
         if done.seen < BATCH:
             return total

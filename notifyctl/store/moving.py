@@ -27,6 +27,10 @@ from notifyctl.store.sealed import sealing_kid
 _p, _s, _n, _d = contact_points.c, suppressions.c, notifications.c, notification_dlq.c
 
 
+class Crossed(Exception):
+    """Somebody wrote one of the notifications meanwhile, such as a receipt: what was read of it is to be read again."""
+
+
 class PointAs(NamedTuple):
     """A contact point, with its address as it is stored."""
 
@@ -48,6 +52,7 @@ class SentAs(NamedTuple):
     retry_history: str | None
     error_message: str | None
     provider_response: str | None
+    receipt: str | None
 
     @property
     def said(self) -> dict[str, str | None]:
@@ -55,7 +60,8 @@ class SentAs(NamedTuple):
         return {name: getattr(self, name) for name in _SAID}
 
 
-_TOLD = ("retry_history", "error_message", "provider_response")
+_WORDS = ("error_message", "provider_response", "receipt")
+_TOLD = ("retry_history", *_WORDS)
 _SAID = ("sent_to", *_TOLD)
 _POINT: dict[str, TypeEngine[Any]] = {
     "id": ID,
@@ -151,7 +157,7 @@ def on_their_way(tx: Tx, among: Sequence[tuple[str, str]] | None = None) -> list
 
 
 def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
-    """Write where notifications went as addresses are stored now; return how many.
+    """Write where notifications went as addresses are stored now; return how many. Raises Crossed: see there.
 
     Sealed, what is told of them names only what the message names itself, and the user's own e-mail address.
     """
@@ -163,6 +169,8 @@ def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
     unchanged = [_n[name].is_not_distinct_from(v.c[f"{name}_was"]) for name in _SAID]
     values = {name: v.c[name] for name in _SAID}
     changed = tx.execute(update(notifications).where(_n.id == v.c.id, *unchanged).values(values)).rowcount
+    if changed < len(new):
+        raise Crossed
     if known.now.hashes:
         _write_letters(tx, {row.id: row for row, _ in new})
     return changed
@@ -198,7 +206,7 @@ def _sent(tx: Tx, known: AddressLookups, row: SentAs) -> dict[str, str | None]:
     if not known.now.hashes:
         return {**row.said, "sent_to": address}
     gone = _gone(row, address)
-    told = {name: _without_all(gone, getattr(row, name)) for name in ("error_message", "provider_response")}
+    told = {name: _without_all(gone, getattr(row, name)) for name in _WORDS}
     is_own = address is None or (row.channel == Channel.EMAIL and address == row.email)
     sealed = address if is_own else lookups.stored(tx, known, row.user_id, row.channel, address or "")
     return {"sent_to": sealed, "retry_history": without_those(row.retry_history, _kept(row)), **told}

@@ -12,7 +12,7 @@ from dataclasses import field, replace
 
 from notifyctl.core import failover, history
 from notifyctl.core.change import Bury, Change, Release, Retry, Sent
-from notifyctl.core.decide import Attempt, decide
+from notifyctl.core.decide import Attempt, decide, veiled
 from notifyctl.core.doubt import Evidence
 from notifyctl.core.errors import DatabaseUnavailable, NotAllowed
 from notifyctl.core.frozen import dataclass
@@ -195,7 +195,8 @@ class Notifications:
             return self.release(item)
         said: Outcome | None = None
         try:
-            outcome = said = await self._senders[item.version].deliver(item.message, deadline_s, end)
+            answer = await self._senders[item.version].deliver(item.message, deadline_s, end)
+            outcome = said = veiled(item, answer)
         except DatabaseUnavailable:
             self._gave_back = True
             return self.release(item)

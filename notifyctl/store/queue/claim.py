@@ -20,7 +20,6 @@ from sqlalchemy import select
 
 from notifyctl.core import clockstep, ratelimit, senders
 from notifyctl.core.change import Bury, Cancel, Change, Confirm, Defer, Park, Release, Row
-from notifyctl.core.content import InvalidPayload
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.gate import Facts, Verdict, gate
 from notifyctl.core.health import Hold
@@ -339,9 +338,7 @@ def _triaged(
 def _closed(found: Opened, row: Due, reading: Reading) -> Reading:
     """Return that a message cannot be read where it would go to an address that does not open."""
     why = found.closed.get(row.id)
-    if why is None or not isinstance(reading, Message) or reading.to is not None:
-        return reading
-    return InvalidPayload(why)
+    return reading if why is None or not isinstance(reading, Message) or reading.to is not None else why
 
 
 def _judged(
@@ -357,7 +354,8 @@ def _judged(
 
     def judge(row: Due, reading: Reading) -> Claim | Change:
         if told and (said := told.get((row.id, row.provider))) is not None:
-            return answered(row, said.arrival, terms)
+            heard = said.arrival.without(row.address) if row.id in found.sealed else said.arrival
+            return answered(row, heard, terms)
         result = triage(row, reading, _stops(row, reading, known), terms, rules.person(row))
         return rules.taken(row, result) if isinstance(result, Claim) else result
 
