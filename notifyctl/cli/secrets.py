@@ -123,8 +123,7 @@ def status(ctx: typer.Context) -> None:
         db, keyring = run.system.db, run.system.keyring
         found = rotating.uses(db, keyring)
         run.out.records(found, _USES, id_name="kid")
-        rotating.require_all(db, keyring)
-        run.out.say(_advice(found))
+        run.out.say(rotating.require_all(db, keyring) or _advice(found))
 
 
 def _advice(found: list[KeyUse]) -> str:

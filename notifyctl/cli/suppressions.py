@@ -154,10 +154,11 @@ def add(
     """Write to an address no more, whoever has it; an opt-out (--cause opt_out) is lifted only after asking."""
     with invocation(ctx) as run:
         added = service.add(run.system.db, channel, address, reason, cause, group)
-        if not added.created and not if_not_exists:
+        if not added.created and not added.mended and not if_not_exists:
             hint = f"notifyctl suppressions show {added.address}"
             raise Conflict(f"{added.address} is suppressed already: {added.reason}", hint)
-        did = "suppressed" if added.created else "is suppressed already"
+        kept = "is suppressed as before, and written anew" if added.mended else "is suppressed already"
+        did = "suppressed" if added.created else kept
         run.out.record(added, _ADDED, told=f"{added.channel} {added.address} {did}: {added.id}")
 
 

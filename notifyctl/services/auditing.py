@@ -12,7 +12,7 @@ from notifyctl.core.audit.entry import AuditEntry, AuditFilter, checked_action, 
 from notifyctl.core.audit.sealing import Anchor, KnownKeys, mac_key_id, row_mac
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.duration import show_ms
-from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
+from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.when import Point
@@ -25,6 +25,8 @@ from notifyctl.store.schema.tables import api_keys, audit_logs
 
 OVERDUE = 2
 """So many times the interval of a profile without an anchor is no chance."""
+UNSEALED_MS = 3_600_000
+"""A dispatcher that has the key seals within seconds; while none runs nobody does."""
 _KEYS_HINT = "NOTIFYCTL_ENCRYPTION_KEYS_FILE names the file with the encryption keys"
 
 
@@ -176,10 +178,26 @@ def unverified(verdict: TrailVerdict) -> str | None:
 
 
 def problems(tx: Tx, terms: AnchorTerms | None) -> list[Problem]:
-    """Return whether an anchor that a dispatcher was to write is overdue: something was done that none covers."""
-    if terms is None:
-        return []
-    return [_overdue(tx, place) for place in terms.places if _is_overdue(tx, place, terms.every_ms)]
+    """Return whether an anchor that a dispatcher was to write is overdue: something was done that none covers.
+
+    And whether nobody seals: with the keys that are here nobody can, and something has waited for long.
+    """
+    places = [] if terms is None else terms.places
+    every_ms = 0 if terms is None else terms.every_ms
+    return [*_unsealed(tx), *(_overdue(tx, place) for place in places if _is_overdue(tx, place, every_ms))]
+
+
+def _unsealed(tx: Tx) -> list[Problem]:
+    try:
+        keyring = None if tx.keyring is None else tx.keyring()
+        if keyring is not None:
+            trail.require_successor(tx, keyring)
+    except NotifyctlError as error:
+        since = trail.unsealed_since(tx)
+        if since is not None and tx.now - since > UNSEALED_MS:
+            said = f"the audit trail has not been sealed for {show_ms(tx.now - since)}: {error.message}"
+            return [Problem("audit_unsealed", said, error.hint or "")]
+    return []
 
 
 def _is_overdue(tx: Tx, place: str, every_ms: int) -> bool:

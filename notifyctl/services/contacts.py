@@ -88,15 +88,15 @@ def ensure(db: Database, ref: str, channel: Channel, address: str) -> AddedConta
 def remove(db: Database, ref: str, channel: Channel, address: str) -> ContactPoint:
     """Remove an address from a user and return it; its suppression stays. Raises NotFound, Conflict for the own one.
 
-    One that is sealed and does not open is meant by its id.
+    One that is sealed and does not open is meant by its id: it was damaged, or its key is lost.
     """
 
     def work(tx: Tx) -> ContactPoint:
         user = users.lock(tx, users.find(tx, ref).id)
-        damaged = next((each for each in contacts.listed(tx, user) if each.id == address.strip()), None)
-        if damaged is not None and contacts.remove_damaged(tx, user.id, channel, damaged.id or ""):
-            _tell_removed(tx, [ContactRow(damaged.id or "", user.id, channel.value, damaged.address)])
-            return replace(damaged, used=False)
+        closed = contacts.closed(tx, user, channel, address.strip())
+        if closed is not None:
+            take(tx, [ContactRow(closed.id or "", user.id, channel.value, closed.address)])
+            return replace(closed, used=False)
         normal = normalised(channel, address)
         found = [point for point in contacts.listed(tx, user) if _is(point, channel, normal)]
         row_id = contacts.remove(tx, user.id, channel, normal)
@@ -151,7 +151,9 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
     normal, why = meant(channel, address), stated(reason)
 
     def work(tx: Tx) -> ContactSuppression:
-        user, holding = users.find(tx, ref), store.of_address(tx, channel, normal)
+        user = users.find(tx, ref)
+        store.mend(tx, channel, normal)
+        holding = store.of_address(tx, channel, normal)
         holding = [each for each in holding if not each.group_id]
         stored = holding[0] if holding else suppressions.suppress(tx, channel, Refusal(normal, _BY_HAND, why))
         return _suppressed(stored, normal, theirs=_has(tx, user, channel, normal), created=not holding)

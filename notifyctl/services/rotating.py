@@ -21,6 +21,7 @@ from notifyctl.store import status, trail
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.sealed import SEALED, SealedColumn
+from notifyctl.store.schema.tables import address_lookups, notification_webhooks, provider_configs, signing_keys
 from notifyctl.store.sealed import SealedValue
 
 BATCH = 200
@@ -29,11 +30,11 @@ PATIENCE_S = 35.0
 """How long dispatchers are waited for: they say every five seconds which keys they have, and one that was killed counts
 as living for half a minute."""
 NAMED = 20
-OF_ADDRESSES = (
-    "damaged, or copied from another row: notifyctl users contacts remove USER CHANNEL ID removes a contact point;"
-    " notifyctl suppressions add CHANNEL ADDRESS writes a suppression anew, which goes on holding; of a notification,"
-    " its sent_to is set to NULL in SQL"
+_ONE_BY_ONE = (
+    "notifyctl users contacts remove USER CHANNEL ID removes a contact point; notifyctl suppressions add CHANNEL"
+    " ADDRESS writes a suppression anew, which goes on holding; of a notification, its sent_to is set to NULL in SQL"
 )
+OF_ADDRESSES = f"damaged, or copied from another row: {_ONE_BY_ONE}"
 """What is to be done about addresses that do not open."""
 LOOK_S = 0.5
 
@@ -88,13 +89,34 @@ def _use(kid: str | None, here: list[str], columns: Mapping[str, int], alive: li
     return KeyUse(kid, "not sealed" if kid is None else role, sum(columns.values()), columns, holders)
 
 
-def require_all(db: Database, keyring: Keyring) -> None:
-    """Raise NotAllowed, naming rows, where values need a key that is not here."""
+def require_all(db: Database, keyring: Keyring) -> str:
+    """Raise NotAllowed, naming rows, where values need a key that is not here.
+
+    But what authenticated the audit trail, where that goes on with another key: then return that its rows cannot be
+    verified any more.
+    """
     lost = _values(db, keyring.keys)
     with db.read() as tx:
-        closed = _closed(tx, keyring)
-    if lost or closed:
-        raise _lost(db, keyring, [*lost, *closed], _by_key(closed))
+        closed, goes_on = _closed(tx, keyring), _goes_on(tx, keyring)
+    missing = [*lost, *closed]
+    if not missing:
+        return ""
+    if goes_on and all(map(_is_of_trail, missing)):
+        names = ", ".join(sorted({each.label for each in missing}))
+        return f"rows of the audit trail cannot be verified any more: its keys that are lost ({names}) made them"
+    raise _lost(db, keyring, missing, _by_key(closed))
+
+
+def _goes_on(tx: Tx, keyring: Keyring) -> bool:
+    try:
+        trail.require_successor(tx, keyring)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _is_of_trail(value: SealedValue) -> bool:
+    return value.of.table is signing_keys and value.label.startswith(trail.PURPOSE)
 
 
 def _lost(
@@ -104,12 +126,29 @@ def _lost(
         many = {kid: sum(each.values()) for kid, each in _counted(tx).items() if kid and kid not in keyring.keys}
     many |= {kid: sum(each.values()) for kid, each in closed.items()}
     which = ", ".join(f"{kid} ({count:,} {'value' if count == 1 else 'values'})" for kid, count in sorted(many.items()))
+    remedies = "; ".join(dict.fromkeys(map(_remedy, lost)))
     error = NotAllowed(
         f"encryption keys are not here that values are sealed with: {which}",
-        "put them into the keys file, last; if they are lost, enter the credentials of these rows again",
+        f"put them into the keys file, last; if they are lost, {remedies}",
     )
     error.problems = [_problem(each) for each in lost[:NAMED]]
     return error
+
+
+def _remedy(value: SealedValue) -> str:
+    """Return what is to be done about a value whose key is lost."""
+    table = value.of.table
+    if table is provider_configs:
+        return "enter the credentials of these rows again (notifyctl providers update NAME --api-key -)"
+    if table is notification_webhooks:
+        return "notifyctl webhooks rotate-secret makes another one"
+    if _is_of_trail(value):
+        return f"notifyctl audit seal --lost-key {kid_of(value.sealed)} lets the audit trail go on"
+    if table is signing_keys:
+        return f"delete the row of signing_keys for {value.label} in SQL: links that it signed end"
+    if table is address_lookups:
+        return "no address that is sealed can be found any more: docs/secrets.md says how to begin anew"
+    return _ONE_BY_ONE
 
 
 def require_readers(db: Database, kid: str, tell: Tell) -> None:

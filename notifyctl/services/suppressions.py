@@ -26,9 +26,10 @@ AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class AddedSuppression(Suppression):
-    """What holds of an address, and whether that is new."""
+    """What holds of an address, and whether that is new; `mended`: it was there, and did not open."""
 
     created: bool
+    mended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,15 @@ def add(
 
 
 def suppress(tx: Tx, channel: Channel, refusal: Refusal) -> AddedSuppression:
-    """Suppress an address, and return what holds of it: of what was said before, the first, else what is said now."""
+    """Suppress an address, and return what holds of it: of what was said before, the first, else what is said now.
+
+    What was said before and does not open is written anew.
+    """
+    mended = store.mend(tx, channel, refusal.address) > 0
     created = store.learn(tx, [AddressNews(channel, refusal)]).suppressed > 0
     holding = store.of_address(tx, channel, refusal.address)
     mine = next(each for each in holding if each.cause == refusal.cause and each.group_id == refusal.group)
-    return AddedSuppression(**asdict(mine), created=created)
+    return AddedSuppression(**asdict(mine), created=created, mended=mended)
 
 
 def lift(db: Database, channel: Channel, address: str) -> list[Suppression]:

@@ -104,15 +104,13 @@ def remove(tx: Tx, user_id: str, channel: Channel, address: str) -> str | None:
     return tx.execute(delete(contact_points).where(theirs).returning(contact_points.c.id)).scalar()
 
 
-def remove_damaged(tx: Tx, user_id: str, channel: Channel, row_id: str) -> bool:
-    """Remove the contact point with that id, whose address does not open; return whether there is such a one."""
-    c = contact_points.c
-    same = (c.id == row_id, c.user_id == user_id, c.channel == channel.value)
-    address = tx.execute(select(c.address).where(*same)).scalar()
-    if address is None or lookups.shown(tx, user_id, channel.value, address) != lookups.CLOSED:
-        return False
-    tx.execute(delete(contact_points).where(*same))
-    return True
+def closed(tx: Tx, user: User, channel: Channel, row_id: str) -> ContactPoint | None:
+    """Return the user's contact point with that id where its address does not open, as it was damaged or for a key."""
+    found = {(row.id, row.channel): row for row in tx.execute(_added(user))}
+    row = found.get((row_id, channel.value))
+    if row is None or lookups.opens(tx, user.id, row.channel, row.address):
+        return None
+    return _point(user, row, lookups.CLOSED, None)
 
 
 def _theirs(tx: Tx, known: AddressLookups, user_id: str, channel: Channel, address: str) -> ColumnElement[bool]:

@@ -14,7 +14,7 @@ from sqlalchemy import Select, String, Text, delete, func, insert, select, updat
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place
-from notifyctl.core.errors import NotAllowed
+from notifyctl.core.errors import EncryptionKeyAway, NotAllowed
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Keyring, Place, kid_of, no_keys
 from notifyctl.core.spelling import without
@@ -130,16 +130,33 @@ def shown_of_suppression(tx: Tx, id_: str, address: str) -> str:
     return (_opened_or_none(tx, address, _written(id_)) or CLOSED) if is_sealed(address) else address
 
 
-def sealed(tx: Tx, address: str) -> list[str]:
-    """Return as what an address is stored of those who have it, by any of the keys, where addresses are sealed."""
+def opens(tx: Tx, user_id: str, channel: str, address: str) -> bool:
+    """Return whether a user's stored address opens here."""
+    return not is_sealed(address) or _opens(tx, address, place(user_id, channel))
+
+
+def suppression_opens(tx: Tx, row: SuppressedAs) -> bool:
+    """Return whether the address of a suppression, as it is stored, opens here."""
+    return not is_sealed(row.address) or _opens(tx, row.address, _written(row.id))
+
+
+def sealed(tx: Tx, address: str, user_id: str | None = None) -> list[str]:
+    """Return as what an address is stored of those who have it, and of that user, where addresses are sealed.
+
+    By any of the keys.
+    """
     known = read(tx)
     if known.are_plain:
         return []
     keys, found = _keyring(tx).keys, list[str]()
     for channel in Channel:
         has = _p.folded.in_(known.forms(key(channel, address)))
-        for row in tx.execute(select(_p.user_id, _p.address).where(_p.channel == channel.value, has)):
-            plain, where = shown(tx, row.user_id, channel.value, row.address), place(row.user_id, channel.value)
+        rows = tx.execute(select(_p.user_id, _p.address).where(_p.channel == channel.value, has)).all()
+        theirs = {(row.user_id, shown(tx, row.user_id, channel.value, row.address)) for row in rows}
+        if user_id is not None:
+            theirs |= {(user_id, address), (user_id, address.lower() if "@" in address else address)}
+        for owner, plain in sorted(theirs):
+            where = place(owner, channel.value)
             found += [Keyring({kid: value}).seal(plain, where) for kid, value in keys.items()]
     return found
 
@@ -220,18 +237,24 @@ def _written(id_: str) -> Place:
 
 
 def _opened_or_none(tx: Tx, address: str, where: Place) -> str | None:
-    """Return a sealed address; None where it was damaged. Raises NotAllowed where its key is not here."""
+    """Return a sealed address; None where it was damaged. Raises EncryptionKeyAway where its key is not here."""
     try:
         return _opened(tx, address, where)
+    except EncryptionKeyAway:
+        raise
     except NotAllowed:
-        kid = kid_of(address)
-        if kid is None or tx.keyring is None or tx.keyring().find(kid) is None:
-            raise
         return None
 
 
 def _opened(tx: Tx, address: str, where: Place) -> str:
     return address if tx.keyring is None else tx.keyring().open(address, where)
+
+
+def _opens(tx: Tx, address: str, where: Place) -> bool:
+    try:
+        return _opened_or_none(tx, address, where) is not None
+    except EncryptionKeyAway:
+        return False
 
 
 def _keyring(tx: Tx) -> Keyring:

@@ -191,7 +191,7 @@ def conditions(tx: Tx, wanted: NotificationFilter, now: int) -> list[ColumnEleme
     if wanted.stuck_ms is not None:
         found.append(stuck(now, wanted.stuck_ms))
     if wanted.address is not None:
-        found.append(_went_to(wanted.address, lookups.sealed(tx, wanted.address)))
+        found.append(_went_to(wanted.address, lookups.sealed(tx, wanted.address, wanted.user_id)))
     if wanted.contains is not None:
         found.append(_mentions(wanted.contains))
     return found
@@ -282,7 +282,7 @@ def _created_at(wanted: NotificationFilter) -> ColumnElement[int]:
 def _went_to(address: str, sealed: Sequence[str]) -> ColumnElement[bool]:
     """Return whether it went there, or names the address itself; not whether somebody has it today.
 
-    `sealed` is as what the address is stored of those who have it, where addresses are sealed.
+    `sealed` is as what the address is stored of those who may have had it, where addresses are sealed.
     """
     is_mail = "@" in address  # no mail server tells cases apart
     fold: Callable[[ColumnElement[str]], ColumnElement[str]] = func.lower if is_mail else _as_it_is

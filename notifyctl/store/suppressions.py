@@ -107,6 +107,15 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     return Learned(_addresses(new), _addresses(gone))
 
 
+def mend(tx: Tx, channel: Channel, address: str) -> int:
+    """Write an address's suppressions anew that do not open here; return how many. They hold as before."""
+    known = lookups.to_write(tx)
+    found = lookups.SUPPRESSED_AS.where(s.channel == channel.value, s.address.in_(known.forms(key(channel, address))))
+    rows = (SuppressedAs(*row) for row in tx.execute(found).all())
+    closed = [row._replace(address=address) for row in rows if not lookups.suppression_opens(tx, row)]
+    return lookups.suppress_anew(tx, known, closed)
+
+
 def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
     """Let an address be written to again, whatever was said of it, with audit rows; return what held until now."""
     lookups.to_write(tx)  # none of them is moved meanwhile

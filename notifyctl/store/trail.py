@@ -24,7 +24,7 @@ PORTION = 1_000
 FETCHED = 2_000
 LOOKED_BACK_MS = 24 * 3_600_000
 _LOCK = "notifyctl audit seal"
-_PURPOSE = "audit "
+PURPOSE = "audit "
 _HOST_CHARS = 255
 
 a, s = audit_logs.c, audit_seals.c
@@ -49,7 +49,7 @@ def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None, lost:
     Raises NotAllowed where what made the end of the chain is not here: who seals by another key in its place would make
     what nobody can verify. But for the key `lost`: the chain goes on without it.
     """
-    db.consult(lambda tx: _require_successor(tx, keyring, lost))
+    db.consult(lambda tx: require_successor(tx, keyring, lost))
     key, total = newest_key(keyring), 0
     if key is not None and not db.consult(lambda tx: keeps_keys(tx, keyring)):
         db.write(lambda tx: keep_keys(tx, keyring))
@@ -58,6 +58,16 @@ def seal_all(db: Database, keyring: Keyring, latest_ms: int | None = None, lost:
     while (number := db.write(lambda tx: seal_portion(tx, key, latest_ms))) > 0:
         total += number
     return total
+
+
+def require_successor(tx: Tx, keyring: Keyring, lost: str | None = None) -> None:
+    """Raise NotAllowed unless what made the end of the chain is here, or is the key `lost` and another is."""
+    last = head(tx)
+    if last is None or last.key_id is None or (last.key_id == lost and keyring.keys):
+        return
+    known = known_keys(tx, keyring)
+    if not known.get(last.key_id) or not _is_own(tx, keyring, last.key_id, known):
+        raise _not_here(last.key_id, next(iter(keyring.keys), None))
 
 
 def seal_portion(tx: Tx, key: MacKey | None, latest_ms: int | None = None) -> int:
@@ -169,6 +179,12 @@ def last_anchor(tx: Tx, place: str, host: str | None = None) -> Kept | None:
     return None if row is None else Kept(*row)
 
 
+def unsealed_since(tx: Tx) -> int | None:
+    """Return since when there is a row that is not sealed (milliseconds), among the latest."""
+    found: int | None = tx.execute(_since(tx, _loose(a.created_at), LOOKED_BACK_MS).limit(1)).scalar()
+    return found
+
+
 def uncovered_since(tx: Tx, place: str) -> int | None:
     """Return since when there is something that no anchor at a place covers (milliseconds)."""
     last, end = last_anchor(tx, place), head(tx)
@@ -176,8 +192,7 @@ def uncovered_since(tx: Tx, place: str) -> int | None:
     sealed_at = None
     if end is not None and end.position > covered:
         sealed_at = tx.execute(select(s.sealed_at).where(s.position == covered + 1)).scalar() or end.sealed_at
-    oldest = tx.execute(_since(tx, _loose(a.created_at), LOOKED_BACK_MS).limit(1)).scalar()
-    return min((each for each in (sealed_at, oldest) if each is not None), default=None)
+    return min((each for each in (sealed_at, unsealed_since(tx)) if each is not None), default=None)
 
 
 # Keys
@@ -208,10 +223,10 @@ def known_keys(tx: Tx, keyring: Keyring) -> KnownKeys:
     """
     found = {kid: [derived(kid, key)] for kid, key in keyring.keys.items()}
     closed = set[str]()
-    here = {f"{_PURPOSE}{key.id} {key.mark}" for [key] in found.values()}
+    here = {f"{PURPOSE}{key.id} {key.mark}" for [key] in found.values()}
     k = signing_keys.c
-    for row in tx.execute(select(k.id, k.purpose, k.secret).where(k.purpose.startswith(_PURPOSE))):
-        kid = row.purpose.removeprefix(_PURPOSE).partition(" ")[0]
+    for row in tx.execute(select(k.id, k.purpose, k.secret).where(k.purpose.startswith(PURPOSE))):
+        kid = row.purpose.removeprefix(PURPOSE).partition(" ")[0]
         try:
             kept = MacKey(kid, bytes.fromhex(keyring.open(row.secret, _place(row.id))))
         except (NotAllowed, ValueError):
@@ -223,21 +238,11 @@ def known_keys(tx: Tx, keyring: Keyring) -> KnownKeys:
     return KnownKeys(found, closed)
 
 
-def _require_successor(tx: Tx, keyring: Keyring, lost: str | None) -> None:
-    """Raise NotAllowed unless what made the end of the chain is here, or is the key `lost` and another is."""
-    last = head(tx)
-    if last is None or last.key_id is None or (last.key_id == lost and keyring.keys):
-        return
-    known = known_keys(tx, keyring)
-    if not known.get(last.key_id) or not _is_own(tx, keyring, last.key_id, known):
-        raise _not_here(last.key_id, next(iter(keyring.keys), None))
-
-
 def _is_own(tx: Tx, keyring: Keyring, kid: str, known: KnownKeys) -> bool:
     """Return whether a key of an id is not just another one that has the same id: of those that were kept, one is."""
     k = signing_keys.c
-    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(f"{_PURPOSE}{kid} "))).scalars())
-    return not kept or any(f"{_PURPOSE}{kid} {each.mark}" in kept for each in known.get(kid))
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(f"{PURPOSE}{kid} "))).scalars())
+    return not kept or any(f"{PURPOSE}{kid} {each.mark}" in kept for each in known.get(kid))
 
 
 def _not_here(kid: str, other: str | None) -> NotAllowed:
@@ -253,9 +258,9 @@ def _not_here(kid: str, other: str | None) -> NotAllowed:
 def _to_keep(tx: Tx, keyring: Keyring) -> dict[str, bytes]:
     """Return what is not kept yet of a keyring, by the purpose that it is to be kept under: `audit KID MARK`."""
     k = signing_keys.c
-    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(_PURPOSE))).scalars())
+    kept = set(tx.execute(select(k.purpose).where(k.purpose.startswith(PURPOSE))).scalars())
     own = [derived(*each) for each in keyring.keys.items()]
-    return {name: key.secret for key in own if (name := f"{_PURPOSE}{key.id} {key.mark}") not in kept}
+    return {name: key.secret for key in own if (name := f"{PURPOSE}{key.id} {key.mark}") not in kept}
 
 
 def _place(id_: str) -> Place:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
@@ -103,6 +103,37 @@ def test_a_trail_without_keys_knows_what_is_none(
     cli.call("audit", "seal").ok()
     fault = tamper(cli, database)
     assert fault in [each["fault"] for each in _verified(cli, 7)["faults"]]
+
+
+def test_status_says_that_nobody_here_can_seal(cli: Cli, database: Database) -> None:
+    """Where each host has the wrong keys, nothing else would say so to whoever only looks at `status`."""
+    _made(cli, "anna", keys=KEY)
+    cli.call("audit", "seal").ok()
+    _made(cli, "omar", keys=OTHER)
+    shown = cli.call("status").ok().stdout
+    assert "has not been sealed" not in shown  # another host may do so any second
+    database.write(lambda tx: tx.execute(update(audit_logs).values(created_at=audit_logs.c.created_at - 2 * 3_600_000)))
+    shown = cli.call("status", "-o", "json").ok().json()
+    (problem,) = (each for each in shown["problems"] if each["code"] == "audit_unsealed")
+    assert "for 2h" in problem["message"] and "encryption key k1" in problem["message"]
+    assert "audit seal --lost-key k1" in problem["hint"]
+    cli.call("audit", "seal", "--lost-key", "k1").ok()
+    assert "has not been sealed" not in cli.call("status").ok().stdout
+
+
+def test_a_lost_key_of_the_trail_is_no_lack_once_it_was_given_up(cli: Cli) -> None:
+    """Exit 4 with the way to go on, until somebody went it; from then on it is said, and nothing is left to do."""
+    _made(cli, "anna", keys=KEY)
+    cli.call("audit", "seal").ok()
+    _made(cli, keys=OTHER)
+    told = cli.call("secrets", "status")
+    assert told.exit_code == 4 and "notifyctl audit seal --lost-key k1" in told.stderr, told
+    assert "credential" not in told.stderr
+    cli.call("audit", "seal", "--lost-key", "k1").ok()
+    cli.call("users", "create", "omar", "--email", "omar@example.org").ok()
+    cli.call("audit", "seal").ok()
+    told = cli.call("secrets", "status")
+    assert told.exit_code == 0 and "cannot be verified any more" in told.stderr, told
 
 
 def test_a_lost_key_may_be_named_only_where_another_is_here(cli: Cli, database: Database) -> None:
