@@ -85,7 +85,9 @@ def set_(
         run.out.record(done, _CHANGED, told=f"{done.channel} of {done.username}: {_in_words(done)}")
         _say_woken(run, done.woken)
         if (hours := explaining.never_reached(run.system.db, done.user_id, channel, run.settings.policy)) is not None:
-            run.out.say(f"warning: no marketing can ever reach {done.username} on {channel}: no moment is in {hours}")
+            run.out.say(
+                f"warning: no marketing can ever reach {done.username} on {channel}: no moment keeps to {hours}"
+            )
 
 
 @app.command(scope=Scope.PREFS_WRITE, shows=_CHANGED)

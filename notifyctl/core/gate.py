@@ -6,7 +6,7 @@ each has its own reason; the claim, `send`'s warning and `explain` ask the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -250,8 +250,7 @@ def _put_off(facts: Facts, person: Person, wait: Wait, reason: str, at: int) -> 
     rules = all_rules(facts, person)
     until = first_allowed(rules, at)
     if until is None:
-        hours = " and ".join(dict.fromkeys(_said(each) for each in rules))
-        return Suppress(f"there is no allowed moment within a year: {hours}")
+        return Suppress(f"there is no allowed moment within a year: {in_words(rules)}")
     expires_at = facts.expires_at
     if expires_at is not None and until >= expires_at:
         early = f"it would expire at {written(expires_at)}, before it may be sent at {written(until)}"
@@ -261,8 +260,22 @@ def _put_off(facts: Facts, person: Person, wait: Wait, reason: str, at: int) -> 
     return PutOff(until, reason, wait, end if expires_at is None else min(end, expires_at), by_policy)
 
 
-def _said(rule: ZonedHours) -> str:
-    return f"{'quiet hours' if isinstance(rule.hours, Quiet) else 'contact window'} {rule.hours} {rule.zone.name}"
+def in_words(rules: Iterable[ZonedHours]) -> str:
+    """Return what has to be open together, each with its zones: `quiet hours 22:00-07:00 in Europe/London`."""
+    zones: dict[str, list[str]] = {}
+    for zone, hours in rules:
+        zones.setdefault(f"{'quiet hours' if isinstance(hours, Quiet) else 'contact window'} {hours}", []).append(
+            zone.name
+        )
+    return " and ".join(f"{what} in {_few(dict.fromkeys(names))}" for what, names in zones.items())
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return names of zones, of which a country may have dozens."""
+    first, *others = names
+    if len(others) <= 1:
+        return " and in ".join((first, *others))
+    return f"{first} and in {len(others)} other zones"
 
 
 CHECKS: tuple[tuple[GateName, Check], ...] = ((GateName.EXPIRY, _not_expired), (GateName.ADDRESS, _address))

@@ -13,7 +13,7 @@ from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import Carrier, Explanation, NotSent, next_of, next_of_supposed
-from notifyctl.core.gate import Facts, Person, all_rules, facts
+from notifyctl.core.gate import Facts, Person, all_rules, facts, in_words
 from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
@@ -103,7 +103,7 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
         rules = all_rules(_facts(known, channel, {}, None, tx.now, person), person)
         if first_allowed(rules, tx.now) is not None:
             return None
-        return " and ".join(dict.fromkeys(f"{each.hours} {each.zone.name}" for each in rules))
+        return in_words(rules)
 
 
 # Helpers

@@ -153,6 +153,18 @@ def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, databas
     assert {row["id"] for row in listed} == {others[2], others[3]}
 
 
+def test_why_nobody_in_a_country_of_many_zones_can_be_reached_is_said_in_a_line(cli: Cli, tmp_path: Path) -> None:
+    """Ten hours in each of Russia's zones are no moment for all of them: that is said once, not once for each."""
+    config = tmp_path / "config.toml"
+    config.write_text('[policy.contact_windows]\nRU = { sms = "10:00-20:00" }\n')
+    cli.call("users", "contacts", "add", "anna", "sms", "+79161234567").ok()
+    cli.call("categories", "create", "news", "--kind", "marketing").ok()
+    what = ("notifications", "explain", "--user", "anna", "--channel", "sms", "--category", "news", "-o", "json")
+    reason = cli.call(*what, env={"NOTIFYCTL_CONFIG": str(config)}).ok().json()["reason"]
+    assert reason.count("10:00-20:00") == 1
+    assert reason.endswith("other zones")
+
+
 def test_who_can_never_be_reached_is_told_at_once(cli: Cli, tmp_path: Path) -> None:
     """Quiet hours that cover the whole contact window: no marketing is put off from day to day for ever."""
     config = tmp_path / "config.toml"

@@ -138,8 +138,8 @@ def test_never_allowed_is_cancelled_and_says_why() -> None:
         verdict = gate(asked(person, now))
         assert isinstance(verdict, Suppress)
         assert verdict.reason.startswith("there is no allowed moment within a year: ")
-        assert "quiet hours 07:00-22:00 America/New_York" in verdict.reason
-        assert "contact window 08:00-21:00 America/New_York" in verdict.reason
+        assert "quiet hours 07:00-22:00 in America/New_York" in verdict.reason
+        assert "contact window 08:00-21:00 in America/New_York" in verdict.reason
 
 
 def test_the_cap_defers_to_after_midnight() -> None:
