@@ -395,7 +395,7 @@ DECLARE
     former_id text;
     former_digest text;
 BEGIN
-    IF given_key IS NOT NULL AND given_key !~ '[^[:space:]]' THEN
+    IF {schema}.notifyctl_trimmed(given_key) = '' THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'key: it is empty', 'leave it out, or give what tells this submission from others');
     ELSIF retries NOT BETWEEN 0 AND 1000 THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'max_retries: from 0 to 1000', 'leave it out, and it is 5');
@@ -552,6 +552,7 @@ DECLARE
     batch text;
     item record;
     stored record;
+    keys bytea[] := '{}';
     ids text[] := '{}';
     repeats boolean[] := '{}';
     rung boolean := false;
@@ -570,12 +571,14 @@ BEGIN
         LOOP
             place := item.place;
             PERFORM {schema}.notifyctl_require_arguments(item.said);
+            keys[place] := sha256(convert_to({schema}.notifyctl_user(item.said ->> 'user'), 'UTF8') || decode('00', 'hex')
+                                  || convert_to(item.said ->> 'key', 'UTF8'));
         END LOOP;
         -- In one order, so that two who submit the same wait for each other one way only.
         FOR item IN
-            SELECT e.value AS said, e.place FROM jsonb_array_elements(submissions) WITH ORDINALITY AS e(value, place)
-             ORDER BY sha256(convert_to({schema}.notifyctl_user(e.value ->> 'user'), 'UTF8') || decode('00', 'hex')
-                             || convert_to(e.value ->> 'key', 'UTF8')), e.place
+            SELECT e.value AS said, e.place
+              FROM unnest(keys) WITH ORDINALITY AS k(key, place) JOIN jsonb_array_elements(submissions) WITH ORDINALITY AS e(value, place) USING (place)
+             ORDER BY k.key, e.place
         LOOP
             place := item.place;
             stored := {schema}.notifyctl_store(
@@ -588,8 +591,13 @@ BEGIN
             repeats[place] := stored.known;
             rung := rung OR stored.due;
         END LOOP;
-    EXCEPTION WHEN SQLSTATE 'NC002' OR SQLSTATE 'NC003' OR SQLSTATE 'NC005' THEN
+    EXCEPTION WHEN SQLSTATE 'NC002' OR SQLSTATE 'NC003' OR SQLSTATE 'NC005' OR invalid_text_representation
+        OR invalid_datetime_format OR datetime_field_overflow OR numeric_value_out_of_range THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+        IF NOT starts_with(state, 'NC') THEN
+            state := 'NC002';
+            hint := 'send_at is a moment with its offset, delay and expires_in are intervals, max_retries is a number, critical true or false';
+        END IF;
         PERFORM {schema}.notifyctl_refuse(state, CASE WHEN batch IS NULL THEN message ELSE 'submission ' || place || ': ' || message END, hint);
     END;
     IF batch IS NOT NULL AND false = ANY (repeats) THEN
@@ -616,6 +624,13 @@ BEGIN
     SELECT string_agg(k, ', ' ORDER BY k COLLATE "C") INTO unknown FROM jsonb_object_keys(said) AS k WHERE k <> ALL (names);
     IF unknown IS NOT NULL THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'there is no argument ' || unknown, 'there are ' || array_to_string(names, ', '));
+    END IF;
+    SELECT min(e.key COLLATE "C") INTO unknown FROM jsonb_each(said) AS e
+     WHERE e.key NOT IN ('content', 'variables')
+       AND (jsonb_typeof(e.value) IN ('object', 'array') OR jsonb_typeof(e.value) = 'boolean' AND e.key <> 'critical');
+    IF unknown IS NOT NULL THEN
+        PERFORM {schema}.notifyctl_refuse('NC002', unknown || ': is ' || CASE jsonb_typeof(said -> unknown)
+            WHEN 'boolean' THEN 'a boolean' WHEN 'array' THEN 'an array' ELSE 'an object' END, 'only content and variables are objects, and only critical is a boolean');
     ELSIF said ->> 'send_at' !~ '(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$' THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'send_at: ' || quote_literal(left(said ->> 'send_at', 80)) || ' has no offset, so it names no moment', 'like 2030-10-25T09:00:00+01:00');
     END IF;

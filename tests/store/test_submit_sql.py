@@ -545,14 +545,27 @@ def test_one_and_none_are_no_batch(db: Database, conn: psycopg.Connection[Any]) 
         ([{}, {"kee": "a"}], "submission 2: there is no argument kee"),
         ([{"send_at": "2030-01-01T00:00:00"}, {}], "submission 1: send_at"),
         ([{"key": "a"}, {"key": "a", "content": {"text": "y"}}], "submission 2: the idempotency key 'a'"),
+        ([{"user": "nobody"}, {}, {}], "submission 1: there is no user"),
+        ([{}, {"user": None}, {}], "submission 2: there is no user NULL"),
+        ([{}, {"key": "\u00a0"}], "submission 2: key: it is empty"),
+        ([{}, {"key": {"order": 1}}], "submission 2: key: is an object"),
+        ([{}, {"template": ["a"]}], "submission 2: template: is an array"),
+        ([{}, {"delay": True}], "submission 2: delay: is a boolean"),
+        ([{"delay": "soon"}, {}], "submission 1: invalid input syntax for type interval"),
+        ([{"send_at": "2030-13-01T00:00:00Z"}, {}], "submission 1: date/time field value out of range"),
+        ([{}, {"max_retries": 1.5}], "submission 2: invalid input syntax for type integer"),
+        ([{}, {"max_retries": 10**20}], 'submission 2: value "100000000000000000000" is out of range'),
+        ([{}, {"critical": "perhaps"}], "submission 2: invalid input syntax for type boolean"),
     ],
 )
 def test_one_that_is_refused_refuses_all(
     db: Database, conn: psycopg.Connection[Any], given: list[dict[str, Any]], said: str
 ) -> None:
     """Which one it is, is said."""
-    with pytest.raises(psycopg.Error, match=re.escape(said)), conn.transaction():
+    with pytest.raises(psycopg.Error, match=re.escape(said)) as refused, conn.transaction():
         many(conn, *given)
+    assert refused.value.sqlstate in ("NC002", "NC003", "NC005")
+    assert refused.value.diag.message_hint
     conn.commit()
     with db.read() as tx:
         assert tx.execute(select(notifications.c.id)).all() == []
