@@ -34,7 +34,10 @@ def chosen(source: Source, tag: str | None) -> str | None:
 
 
 def best(tag: str, offered: list[str]) -> str | None:
-    """Return which of the languages on offer suits a reader of `tag` best, None if none does."""
+    """Return which of the languages on offer suits a reader of `tag` best, None if none does.
+
+    Of several that are as near it is that of most who speak it: `fr` finds `fr-FR` before `fr-CA`.
+    """
     wanted = tag.lower()
     for each in offered:
         if each.lower() == wanted:
@@ -43,8 +46,9 @@ def best(tag: str, offered: list[str]) -> str | None:
     for ancestor in _line(tag):
         related = [(line.index(ancestor), each) for each, line in lines.items() if ancestor in line]
         if related:
-            return min(related, key=lambda found: found[0])[1]
+            return min(related, key=lambda found: (found[0], not _is_usual(found[1])))[1]
     own = _language(tag)
+    offered = sorted(offered, key=lambda each: not _is_usual(each))
     return next((each for each in offered if _language(each) == own), None)
 
 
@@ -123,6 +127,16 @@ def _line(tag: str) -> tuple[str, ...]:
         if unusual and unusual not in now:
             break
     return tuple(found)
+
+
+@lru_cache(maxsize=10_000)
+def _is_usual(tag: str) -> bool:
+    """Whether a language is meant as in the country where most speak it: `pt-BR` for `pt`, `fr-FR` for `fr`."""
+    from babel.core import get_global
+
+    language, _, region = _parts(tag)
+    likely = str(get_global("likely_subtags").get(language) or language)
+    return region in ("", likely.rpartition("_")[2])
 
 
 def _script(full: str) -> str:
