@@ -37,6 +37,7 @@ SHOWN = (
     Field("reason"),
     Field("until", FieldKind.TIME),
     Field("gates", FieldKind.JSON),
+    Field("left_out", FieldKind.JSON),
     Field("provider", title="PROVIDER"),
     Field("hold"),
     Field("stand_in"),
@@ -128,6 +129,7 @@ def _row(found: Explanation) -> SimpleNamespace:
         reason=None if verdict is None else verdict.reason,
         until=verdict.until if isinstance(verdict, PutOff) else None,
         gates=[_gate(each) for each in found.gates],
+        left_out=[each._asdict() for each in found.left_out],
         provider=found.carrier.name,
         hold=found.carrier.hold,
         stand_in=found.carrier.stand_in,
@@ -179,6 +181,8 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
     if found.id is not None:
         twins = ", ".join(each[:SHORT_ID] for each in found.twins) or "none"
         yield from _lines("attempts", f"{found.attempt_count} of {found.max_retries + 1}; twins: {twins}")
+    for copy in found.left_out:
+        yield from _lines("left out", f"{copy.field} {copy.address}: {copy.reason}")
     for one in found.told:
         yield from _lines("webhook", f"{one.webhook} ({one.host}) {hearers.words(run, one)}")
     yield from _lines("next", _next(run, found))

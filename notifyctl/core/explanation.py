@@ -10,6 +10,7 @@ from notifyctl.core.gate import GateName, PutOff, Refuse, Suppress, Verdict, Wai
 from notifyctl.core.model import Category, Channel, OnUnknown, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
+from notifyctl.core.suppression import LeftOut
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.walk import GateStep
 from notifyctl.core.webhook.hearer import Hearer
@@ -58,7 +59,8 @@ class Explanation:
     """One notification explained; `id` is None for one that does not exist. Times are milliseconds since the epoch.
 
     `gates` were walked at the moment `at`; they are empty for what has ended. `twins` say the same to the same user
-    within a day, `told` are the webhooks that heard of it. `tzdata` is the edition of the time zones that was used.
+    within a day, `told` are the webhooks that heard of it, `left_out` copies that would not be sent. `tzdata` is the
+    edition of the time zones that was used.
     """
 
     id: str | None
@@ -78,6 +80,7 @@ class Explanation:
     dispatched: bool
     tzdata: str
     told: tuple[Hearer, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def next_of_supposed(username: str, channel: Channel, objecting: GateStep | None, carrier: Carrier) -> Next:

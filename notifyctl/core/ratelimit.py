@@ -27,6 +27,13 @@ def take(next_permit_us: int, now_ms: int, per_minute: int, wanted: int) -> tupl
     return taken, start + taken * interval
 
 
+def next_at(next_permit_us: int, now_ms: int, per_minute: int | None) -> int | None:
+    """Return when, in milliseconds, the next request may begin; None where one may now, or there is no limit."""
+    if not per_minute or take(next_permit_us, now_ms, per_minute, 1)[0]:
+        return None
+    return -(-next_permit_us // 1_000)
+
+
 def bounded(next_permit_us: int, now_ms: int, per_minute: int) -> int:
     """Return the stored moment, or the farthest possible one where it lies a minute beyond that.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from notifyctl.core import content, failover, senders, zones
+from notifyctl.core import content, failover, ratelimit, senders, zones
 from notifyctl.core.allowed import first_allowed
 from notifyctl.core.audience import message
 from notifyctl.core.batch import BatchState
@@ -19,7 +19,7 @@ from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
-from notifyctl.core.suppression import stops
+from notifyctl.core.suppression import LeftOut, Stops, stops
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
@@ -118,11 +118,13 @@ def _of_row(
     known = _known(tx, row.user_id, channel, said, row.category)
     steps: tuple[GateStep, ...] = ()
     problem: NotSent | None = unread
+    left_out: Sequence[LeftOut] = ()
     if row.status == Status.PENDING and unread is None:
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
         steps = walk(_facts(known, channel, said, row.expires_at, at, person))
+        left_out = _against(known, channel, said, person)[1].left_out
         problem = _template_error(tx, row, said, known, is_marketing=person is not None and person.marketing)
     carrier = _holding_back(tx, row) or _carrier_of(row, known, said, tx.now)
     return Explanation(
@@ -143,6 +145,7 @@ def _of_row(
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
         told=tuple(told),
+        left_out=tuple(left_out),
     )
 
 
@@ -233,13 +236,20 @@ def _facts(
     at: int,
     person: Person | None,
 ) -> Facts:
+    mail, against = _against(known, channel, said, person)
+    return facts(mail, expires_at, against.to, at, person)
+
+
+def _against(
+    known: SubmissionFacts, channel: Channel, said: Mapping[str, Any], person: Person | None
+) -> tuple[Message, Stops]:
+    """Return what is to be delivered, and what stands against its addresses."""
     who = known.recipient
     if isinstance(who, NotifyctlError):
         raise who
-    to = message("", channel, said, who.address)
-    to = to if person is None else person.addressed(to)
-    against = stops(to, who.address, who.suppression, known.suppressed)
-    return facts(to, expires_at, against.to, at, person)
+    mail = message("", channel, said, who.address)
+    mail = mail if person is None else person.addressed(mail)
+    return mail, stops(mail, who.address, who.suppression, known.suppressed)
 
 
 def _objecting(steps: Sequence[GateStep]) -> GateStep | None:
@@ -259,6 +269,8 @@ def _carrier(config: ProviderConfig | None, now: int) -> Carrier:
         return Carrier(None)
     hold = config.hold(now)
     if hold is None:
-        return Carrier(config.provider_name)
+        next_at = ratelimit.next_at(config.next_permit_us, now, config.rate_limit)
+        why = None if next_at is None else f"its limit of {config.rate_limit} a minute is reached"
+        return Carrier(config.provider_name, why, next_at)
     why = f"{hold}: {config.health.pause_reason}" if config.health.pause_reason else str(hold)
     return Carrier(config.provider_name, why, config.health.paused_until)

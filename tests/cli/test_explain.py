@@ -334,3 +334,29 @@ def test_a_template_that_cannot_be_rendered_is_told_before_it_is_tried(cli: Cli,
     assert explained(cli, whole)["next"] == "sent by sendgrid, now"
     cli.call("prefs", "set", "anna", "email", "--disable").ok()
     assert explained(cli, id_)["next"].startswith("it will be cancelled")
+
+
+def test_copies_that_are_suppressed_are_named(cli: Cli, database: Database, anna: str) -> None:
+    """Whoever asks why a reader of a copy got nothing finds it here, before and not only after the attempt."""
+    cli.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked by phone").ok()
+    (id_,) = seed.pending(
+        database, anna, payload=json.dumps({"v": 1, "subject": "s", "text": "t", "cc": ["Bob <Bob@example.org>"]})
+    )
+    said = explained(cli, id_)
+    assert (said["verdict"], len(said["left_out"])) == ("send", 1)
+    assert "bob@example.org" in said["left_out"][0]["address"].lower()
+    assert "asked by phone" in said["left_out"][0]["reason"]
+    assert "left out" in cli.call("notifications", "explain", id_, "-o", "table").ok().stdout
+
+
+def test_a_provider_at_its_limit_a_minute_sends_nothing_now(cli: Cli, database: Database, anna: str) -> None:
+    """A limit that is used up holds what is due, for as long as the next permit takes."""
+    cli.call("providers", "update", "sendgrid", "--rate-limit", "1", env=KEYS).ok()
+    first, second = seed.pending(database, anna, count=2)
+    (gone,) = claimed(database)
+    waits = second if gone == first else first
+    said = explained(cli, waits)
+    assert said["hold"] == "its limit of 1 a minute is reached"
+    assert said["next"].startswith("it waits for sendgrid")
+    assert said["next_at"] > said["judged_at"]
+    assert claimed(database) == []

@@ -117,7 +117,7 @@ def _undeclared(use: Use, known: Mapping[str, Variable]) -> str | None:
     if name not in known:
         return f"{name} is not declared"
     if use.called:
-        return f"{use}() is called, and values have no methods: {name}|upper, and not {name}.upper()"
+        return f"{use}(): values have no methods; write {name}|upper"
     variable = known[name]
     example = variable.example if variable.example is not UNSET else variable.default
     if example in (UNSET, None) or use.optional or _is_there(example, use.path[1:]):
