@@ -592,7 +592,7 @@ BEGIN
             rung := rung OR stored.due;
         END LOOP;
     EXCEPTION WHEN SQLSTATE 'NC002' OR SQLSTATE 'NC003' OR SQLSTATE 'NC005' OR invalid_text_representation
-        OR invalid_datetime_format OR datetime_field_overflow OR numeric_value_out_of_range THEN
+        OR invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow OR numeric_value_out_of_range THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
         IF NOT starts_with(state, 'NC') THEN
             state := 'NC002';
@@ -631,7 +631,7 @@ BEGIN
     IF unknown IS NOT NULL THEN
         PERFORM {schema}.notifyctl_refuse('NC002', unknown || ': is ' || CASE jsonb_typeof(said -> unknown)
             WHEN 'boolean' THEN 'a boolean' WHEN 'array' THEN 'an array' ELSE 'an object' END, 'only content and variables are objects, and only critical is a boolean');
-    ELSIF said ->> 'send_at' !~ '(Z|z|[+-][0-9]{2}(:?[0-9]{2})?)$' THEN
+    ELSIF said ->> 'send_at' !~ '(Z|z|[+-][0-9]{2}(:?[0-9]{2}){0,2})$' THEN
         PERFORM {schema}.notifyctl_refuse('NC002', 'send_at: ' || quote_literal(left(said ->> 'send_at', 80)) || ' has no offset, so it names no moment', 'like 2030-10-25T09:00:00+01:00');
     END IF;
 END

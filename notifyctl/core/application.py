@@ -62,7 +62,8 @@ def require_plain(submission: Submission) -> None:
     """Raise UsageError for what cannot be meant, whatever the database says."""
     for name, (kind, said) in _KINDS.items():
         value = getattr(submission, name)
-        if not isinstance(value, kind) and (value is not None or name in _NEEDED):
+        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if not fits and (value is not None or name in _NEEDED):
             raise UsageError(f"{name}: must be {said}, not {type(value).__qualname__}")
     for name in ("content", "variables"):
         content.require_writable(getattr(submission, name) or {})
@@ -75,10 +76,17 @@ def require_plain(submission: Submission) -> None:
 
 
 def at_place(error: NotifyctlError, place: int, of: int) -> NotifyctlError:
-    """Return an error with the place, from 1 on, of the submission that it is about, where there are several."""
-    return error if of == 1 else type(error)(f"submission {place}: {error.message}", error.hint)
+    """Return an error with the place, from 1 on, of the submission that it is about, where there are several.
+
+    What the command line says of its options is said of arguments.
+    """
+    option, behind, rest = error.message.partition(": ")
+    message = f"{_ARGUMENTS[option]}: {rest}" if behind and option in _ARGUMENTS else error.message
+    hint = None if (error.hint or "").startswith("--") else error.hint
+    return type(error)(message if of == 1 else f"submission {place}: {message}", hint)
 
 
+_ARGUMENTS = {"--at": "send_at", "--in": "delay", "--expires-in": "expires_in", "--data": "content"}
 _KINDS: Mapping[str, tuple[type, str]] = {
     **dict.fromkeys(("user", "channel", "key", "template", "category", "provider"), (str, "text")),
     **dict.fromkeys(("content", "variables"), (Mapping, "an object, a mapping of names")),

@@ -15,6 +15,7 @@ from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.notification import State
 from notifyctl.core.pace import Outflow
+from notifyctl.core.rowfile.drafting import reason_of
 from notifyctl.core.rowfile.rows import BadRow, RowDraft
 from notifyctl.core.segments import segments
 from notifyctl.core.submission import Former, Plan, other_content
@@ -96,7 +97,7 @@ class _Estimating:
                     found.deduplicated += 1
                 elif isinstance(came_to, NotifyctlError):
                     found.refusal = found.refusal or came_to.refusal
-                    came_to = BadRow(row.line, came_to.message, row.cells, row.identity)
+                    came_to = BadRow(row.line, reason_of(came_to), row.cells, row.identity)
                 if isinstance(came_to, BadRow):
                     found.reject(came_to.reason)
                     self._tell(came_to)

@@ -27,6 +27,7 @@ from notifyctl.core.errors import CommitUnknown, Conflict, NotFound, NotifyctlEr
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.pace import moments
 from notifyctl.core.refusal import KeyRefusal
+from notifyctl.core.rowfile.drafting import reason_of
 from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft
 from notifyctl.core.submission import Draft, Former, New, Plan
 from notifyctl.core.wording import Template
@@ -199,7 +200,7 @@ class Importer:
             return
         if isinstance(came_to, NotifyctlError):
             self.tally.refusal = self.tally.refusal or came_to.refusal
-            came_to = BadRow(line, came_to.message, cells, identity)
+            came_to = BadRow(line, reason_of(came_to), cells, identity)
         self.tally.reject(came_to.reason)
         self._tell(came_to)
 

@@ -125,6 +125,15 @@ def test_rejected_rows_are_corrected_and_sent_again(
     assert stored(database) == ["Hi", "Hi", "It works", "No subject"]
 
 
+def test_a_reason_names_columns(cli: Cli, write: Callable[..., str], tmp_path: Path) -> None:
+    """A row has no options: what the command line says of `--at` is said of the column."""
+    text = "user,channel,subject,body,at\nanna,email,Hello,Hi,2020-01-01T00:00:00Z\n"
+    for more in ((), ("--dry-run",)):
+        sent(cli, "-f", write(text), "--rejects", str(tmp_path / "bad.csv"), *more, code=6)
+        [row] = csv.DictReader((tmp_path / "bad.csv").read_text().splitlines())
+        assert row["_reason"].startswith("at: 2020-01-01T00:00:00Z is past")
+
+
 def test_options_hold_for_rows_that_do_not_say(cli: Cli, database: Database, write: Callable[..., str]) -> None:
     """Beside -f they are defaults, a row's own word wins; a column may be called anything."""
     text = "who,note,body,provider\nanna,x,One,\nomar,y,Two,sendgrid\n"

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +231,11 @@ def test_the_same_submission_by_send_is_recognised(people: Database, conn: Any) 
         ({"key": " "}, "UsageError", "key"),
         ({"key": "used"}, "Conflict", "was used for notification"),
         ({"send_at": datetime(2030, 1, 1)}, "UsageError", "offset"),
-        ({"send_at": datetime(2020, 1, 1, tzinfo=UTC)}, "UsageError", "past"),
+        ({"send_at": datetime(2020, 1, 1, tzinfo=UTC)}, "UsageError", "^send_at: 2020-01-01T00:00:00Z is past"),
         ({"delay": timedelta(-1)}, "UsageError", "delay"),
+        ({"delay": timedelta.max}, "UsageError", "^(delay: that is after the year 9999|interval field value)"),
+        ({"content": {"text": "x", "v": 2}}, "UsageError", "^content: v is 1"),
+        ({"content": {"x": 1}}, "UsageError", "^content: email has no x"),
         ({"expires_in": timedelta(0)}, "UsageError", "expires_in"),
         ({"max_retries": 1_001}, "UsageError", "max_retries"),
         ({"variables": {"a": 1}}, "UsageError", "variables"),
@@ -242,6 +245,7 @@ def test_the_same_submission_by_send_is_recognised(people: Database, conn: Any) 
         ({"send_at": 1_893_553_445_678}, "UsageError", "send_at: must be a datetime"),
         ({"delay": 60}, "UsageError", "delay: must be a timedelta"),
         ({"max_retries": None}, "UsageError", "max_retries: must be a number"),
+        ({"max_retries": True}, "UsageError", "max_retries: must be a number, not bool"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -255,6 +259,16 @@ def test_refusals(common: str, given: dict[str, Any], error: str, said: str) -> 
             notifyctl.submit(conn, wrong)
         conn.commit()  # what is refused is not half there
         assert conn.execute("SELECT count(*) FROM notifications").fetchone() == (1,)
+        conn.rollback()
+
+
+def test_an_offset_of_seconds(common: str) -> None:
+    """A moment is one with any offset that Python has."""
+    at = datetime(2040, 1, 1, tzinfo=timezone(timedelta(hours=1, seconds=8)))
+    with by_driver(common) as conn, notifyctl.locked(conn):
+        made = notifyctl.submit(conn, notifyctl.Submission("anna", "email", MAIL, send_at=at))
+        found = conn.execute(f"SELECT send_at FROM notifications WHERE id = '{made.id}'").fetchone()
+        assert found == (int(at.timestamp()) * 1_000,)
         conn.rollback()
 
 

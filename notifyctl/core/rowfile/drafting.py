@@ -103,7 +103,7 @@ class Drafter:
                 _require_key(key)
             return RowDraft(line, key, self._draft(said, key), cells)
         except NotifyctlError as error:
-            return BadRow(line, _reason(error), cells, str(key))
+            return BadRow(line, reason_of(error), cells, str(key))
 
     def _key(self, said: Any) -> str:
         if self._batch is None:
@@ -194,7 +194,7 @@ def _require_key(given: Any) -> None:
     composition.stated_key(given, "key")
 
 
-def _reason(error: NotifyctlError) -> str:
+def reason_of(error: NotifyctlError) -> str:
     """Return a message whose options are columns here."""
     return error.message.removeprefix("--").replace("html-file", "html", 1)
 
