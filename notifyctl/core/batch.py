@@ -38,8 +38,9 @@ class BatchState(StrEnum):
 def batch_name(text: str) -> str:
     """Return a batch's name as it is stored. Raises UsageError."""
     name = text.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UsageError(f"--batch {text!r} is no name of a batch", f"1 to {LONGEST_NAME} printable characters")
+    if not name or len(name) > LONGEST_NAME or not name.isprintable() or name.startswith("-"):
+        hint = f"1 to {LONGEST_NAME} printable characters, the first no -"
+        raise UsageError(f"--batch {text!r} is no name of a batch", hint)
     return name
 
 

@@ -80,10 +80,17 @@ def opened(tx: Tx, name: str | None, source: BatchSource, hold: BatchHold | None
 
 
 def seed(tx: Tx, ref: str | None, source: BatchSource) -> tuple[BatchRow, bool]:
-    """Return the batch of that name or whole id, or one that is yet to be made, and whether it is there."""
-    row = None if ref is None else tx.execute(_select().where(or_(b.name == ref, b.id == ref))).first()
-    made = BatchRow(str(uuid.uuid4()), ref, source.value, None, None, None, tx.now, tx.now)
-    return (made, False) if row is None else (BatchRow(*row), True)
+    """Return the batch of that name, id or unique beginning of one, or one to be made, and whether it is there.
+
+    A whole id that none has is that of one of which nothing was stored. Raises UsageError for a beginning of several.
+    """
+    row = None if ref is None else _meant(tx, ref)
+    if row is not None:
+        return row, True
+    low, high = (ref and ids.bounds(ref)) or (None, "")
+    whole = low if low == high else None
+    made = (whole or str(uuid.uuid4()), None if whole else ref)
+    return BatchRow(*made, source.value, None, None, None, tx.now, tx.now), False
 
 
 def joined(tx: Tx, wanted: BatchRow, hold: BatchHold | None = None) -> BatchRow:
@@ -106,6 +113,16 @@ def joined(tx: Tx, wanted: BatchRow, hold: BatchHold | None = None) -> BatchRow:
 def is_cancelled(row: BatchRow) -> Conflict:
     """Return that nothing can be added to a batch, nor done with it."""
     return Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {row.shown} takes that back")
+
+
+def _meant(tx: Tx, ref: str) -> BatchRow | None:
+    row = tx.execute(_select().where(b.name == ref)).first()
+    if row is None and len(ref) >= ids.PREFIX_MIN and ids.bounds(ref):
+        try:
+            row = tx.execute(_select().where(b.id == ids.resolve(tx, batches, ref, "batch"))).first()
+        except NotFound:  # a name may look so: a date does
+            return None
+    return None if row is None else BatchRow(*row)
 
 
 def let_go(tx: Tx, batch_id: str, most: int) -> int:

@@ -91,6 +91,26 @@ def test_the_same_file_again_adds_nothing(cli: Cli, database: Database, write: C
     assert len(stored(database)) == 8
 
 
+def test_a_batch_is_meant_by_the_beginning_of_its_id(cli: Cli, write: Callable[..., str]) -> None:
+    """As everywhere: what a table shows of it names it, and makes no other one in which all would be there twice."""
+    path = write(GOOD)
+    first = sent(cli, "-f", path)
+    again = sent(cli, "-f", path, "--batch", first["batch"][:8])
+    assert (again["batch"], *counts(again)) == (first["batch"], 0, 3, 0)
+    named = sent(cli, "-f", path, "--batch", "20261130")
+    assert (named["batch_name"], *counts(named)) == ("20261130", 3, 0, 0)
+
+
+def test_a_batch_of_which_nothing_was_stored_has_its_id(cli: Cli, write: Callable[..., str], tmp_path: Path) -> None:
+    """What is corrected is sent under the id that was told with the rejected rows."""
+    bad = str(tmp_path / "bad.csv")
+    result = cli.call("send", "-f", write(HEADER + "nobody,email,Hello,Hi\n"), "--rejects", bad)
+    told = result.stderr.split("--batch ")[1][:36]
+    corrected = Path(bad).read_text().replace(",nobody,", ",anna,")
+    record = sent(cli, "-f", write(corrected, "good.csv"), "--batch", told)
+    assert (record["batch"], record["batch_name"], *counts(record)) == (told, None, 1, 0, 0)
+
+
 def test_a_key_of_its_own_is_the_rows_identity(cli: Cli, database: Database, write: Callable[..., str]) -> None:
     """Whatever the batch: as `send --idempotency-key` has it, and with other content it is refused."""
     cli.call("send", "anna", "--channel", "email", "--subject", "A", "--body", "B", "--idempotency-key", "k1").ok()
@@ -163,6 +183,11 @@ def test_rows_come_on_stdin(cli: Cli, database: Database) -> None:
         (("-f", "F", "--attach", "F"), "--attach and -f"),
         (("-f", "F", "--rate", "fast"), "'fast' is no rate"),
         (("-f", "F", "--batch", " "), "no name of a batch"),
+        (("-f", "F", "--batch", "-x"), "no name of a batch"),
+        (("-f", "F", "--rejects", ""), "names no file"),
+        (("-f", "F", "--rejects", "-"), "names no file"),
+        (("-f", "F", "--delimiter", ""), "is no delimiter"),
+        (("-f", ""), "in which form it is"),
         (("-f", "F", "--map", "nothing=user"), "there is no column 'nothing'"),
         (("-f", "/nowhere/x.csv"), "No such file"),
         (("anna", "--channel", "email", "--body", "x", "--batch", "b"), "--batch goes with -f"),

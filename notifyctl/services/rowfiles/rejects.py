@@ -126,6 +126,8 @@ class _CsvEnds:
 
 
 def _place(path: str) -> Path:
+    if path in ("", "-"):
+        raise UsageError(f"--rejects: {path!r} names no file", "it is written beside what is told on stdout")
     try:
         place = Path(path).expanduser()
         return place.parent.resolve() / place.name
