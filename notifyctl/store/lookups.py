@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, String, Text, delete, func, insert, select, update
+from sqlalchemy import Select, String, Text, delete, func, insert, or_, select, update
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place
@@ -150,7 +150,10 @@ def sealed(tx: Tx, address: str, user_id: str | None = None) -> list[str]:
         return []
     keys, found = _keyring(tx).keys, list[str]()
     for channel in Channel:
-        has = _p.folded.in_(known.forms(key(channel, address)))
+        ways = known.forms(key(channel, address))
+        has = _p.folded.in_(ways)
+        if known.before is not None:  # mail that is in clear again has nothing else beside it
+            has = or_(has, _p.folded_before.in_(ways))
         rows = tx.execute(select(_p.user_id, _p.address).where(_p.channel == channel.value, has)).all()
         theirs = {(row.user_id, shown(tx, row.user_id, channel.value, row.address)) for row in rows}
         if user_id is not None:

@@ -11,6 +11,7 @@ from sqlalchemy import String, select
 from notifyctl.core.audience import copies, group, own_address
 from notifyctl.core.change import Confirm
 from notifyctl.core.confirmation import answer
+from notifyctl.core.errors import EncryptionKeyAway
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.health import Cause
 from notifyctl.core.json_codec import stored
@@ -187,7 +188,7 @@ def _row(tx: Tx, row: Any, contact: str | None) -> Addressee:
         metric_at=metric_at(row.created_at, row.send_at),
         known=DeliveryState(row.delivered_at, row.bounced_at, row.receipt),
         receipt_due_at=row.receipt_due_at,
-        own=named or lookups.opened_or_none(tx, row.user_id, channel.value, went_to),
+        own=named or _opened(tx, row.user_id, channel.value, went_to),
         veiled=named is None and lookups.is_sealed(went_to),
         copies=frozenset(_copies(content)) if channel is Channel.EMAIL else frozenset(),
         group=group(content),
@@ -196,6 +197,15 @@ def _row(tx: Tx, row: Any, contact: str | None) -> Addressee:
         last_attempted=row.last_attempted,
         retry_history=row.retry_history,
     )
+
+
+def _opened(tx: Tx, user_id: str, channel: str, address: str | None) -> str | None:
+    """Return where a notification went. Where that does not open here, what its receipt says of an address has to do:
+    it would else keep all others waiting that came with it."""
+    try:
+        return lookups.opened_or_none(tx, user_id, channel, address)
+    except EncryptionKeyAway:
+        return None
 
 
 def _copies(content: Mapping[str, Any]) -> Iterable[str]:

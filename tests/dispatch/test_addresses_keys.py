@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import update
 
+from notifyctl.core.sealing import parse_keys
+from notifyctl.store import lookups, moving
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import suppressions
 from tests.support.world import KEYS, World
@@ -43,6 +46,22 @@ def test_a_key_that_only_other_hosts_have_ends_nothing(ahead: World) -> None:
     assert "needs encryption key 'k2'" in shown["error_message"]
     _with_both(ahead, "notifications", "reschedule", sent["id"], "--at", "now")
     assert _with_both(ahead, "dispatch", "--once")["accepted"] == 1
+
+
+def test_receipts_are_taken_whatever_key_is_lacking(ahead: World) -> None:
+    """Of a message whose address does not open here, and of all others that come with it; what is dead is suppressed."""
+    sent = _with_both(ahead, "send", "bob", "--channel", "sms", "--body", "hello")["id"], ahead.send("sms")
+    assert _with_both(ahead, "dispatch", "--once")["accepted"] == 2
+    shown = {each: _with_both(ahead, "notifications", "show", each) for each in sent}
+    forms = [
+        {"MessageSid": shown[sent[0]]["provider_message_id"], "To": NUMBER, "MessageStatus": "undelivered"},
+        {"MessageSid": shown[sent[1]]["provider_message_id"], "To": "+14155552345", "MessageStatus": "delivered"},
+    ]
+    posted = "\n".join(urlencode({**form, "ErrorCode": "30005"}) for form in forms)
+    taken = ahead.ok("receipts", "ingest", "-", "--provider", "twilio", "-o", "json", input=posted).json()
+    assert (taken["bounced"], taken["delivered"], taken["suppressed"]) == (1, 1, 1)
+    (point,) = _with_both(ahead, "users", "contacts", "list", "bob", "--channel", "sms")
+    assert (point["address"], point["suppressed"]) == (NUMBER, True)
 
 
 def test_what_only_a_lost_key_opens_is_removed_by_its_id(ahead: World) -> None:
@@ -96,3 +115,19 @@ def test_what_went_to_an_address_that_is_gone_is_found_with_its_user(world: Worl
         assert world.ok(*found).stdout.split() == [ids[channel]]
         world.ok("users", "contacts", "remove", "anna", channel, address)
         assert world.ok(*found).stdout.split() == [ids[channel]]
+
+
+@pytest.mark.parametrize("hashing", [True, False])
+def test_what_went_somewhere_is_found_while_addresses_move(world: World, database: Database, *, hashing: bool) -> None:
+    """Begun, and the contact points are written anew already: where it went stands as before."""
+    address, ring = "bob.at.home@example.net", parse_keys(KEYS, "test")
+    world.ok("users", "create", "bob", "--email", "bob@example.org")
+    world.ok("users", "contacts", "add", "bob", "email", address)
+    if not hashing:
+        world.ok("secrets", "encrypt-addresses", "--yes")
+    id_ = world.send("email", user="bob")
+    world.dispatch()
+    db = database.opening(lambda: ring)
+    db.write(lambda tx: lookups.begin(tx, ring, lookups.read(tx), hashing=hashing))
+    db.write(lambda tx: moving.write_points(tx, known := lookups.to_write(tx), moving.points(tx, known, "", 100)))
+    assert world.ok("notifications", "list", "--address", address, "--since", "1h", "-o", "id").stdout.split() == [id_]
