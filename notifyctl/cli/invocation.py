@@ -103,6 +103,7 @@ class Invocation:
         if not self.may_ask:
             agree = f"--confirm {name}" if self.settings.protected else "--yes"
             agree += "" if count is None or self.settings.protected else f", or --expect {count}"
+            question = question.replace("\n", " ")
             raise UsageError(f"{question} Nobody is here to say yes", f"repeat it with {agree}")
         self.out.say(question)
         answer = self._ask(f"type {typed} to go on: " if typed else "go on? [y/N] ")

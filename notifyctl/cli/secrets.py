@@ -222,7 +222,15 @@ def _forget(run: Invocation, kid: str, *, yes: bool, confirm: str | None) -> Non
 
 
 @app.command("encrypt-addresses", scope=Scope.SECRETS_WRITE, shows=_MOVED)
-def encrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = None) -> None:
+def encrypt_addresses(
+    ctx: typer.Context,
+    lost: Annotated[
+        list[str] | None,
+        typer.Option("--lost-key", metavar="KEY", help="Go on without this key: give up what only it opens."),
+    ] = None,
+    yes: Yes = False,
+    confirm: Confirm = None,
+) -> None:
     """Store people's addresses sealed from now on, and those that are there, in batches.
 
     Of contact points, suppressions, and where notifications went; a keyed hash finds them. While others work; killed,
@@ -230,16 +238,27 @@ def encrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = N
     """
     with invocation(ctx) as run:
         db, keyring = run.system.db, run.system.keyring
-        points, refused = atrest.counts(db)
-        run.confirm(
-            f"Encrypt {points + refused:,} addresses (contact points {points:,}, suppressions {refused:,})?\n"
-            "Each host needs the encryption keys then.",
-            yes=yes,
-            confirm=confirm,
-        )
+        question = _to_give_up(run, lost) if lost else _to_encrypt(run)
+        run.confirm(question, yes=yes, confirm=confirm)
+        if lost:
+            gone = atrest.give_up(db, keyring, lost, run.out.say)
+            run.out.say(f"given up: contact points {gone.contact_points:,}, suppressions {gone.suppressions:,}")
         done = atrest.encrypt(db, keyring, run.out.say)
         run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are encrypted; {_moved(done)}")
         run.out.say("in free pages and backups they are in clear yet: VACUUM (FULL), and replace backups")
+
+
+def _to_encrypt(run: Invocation) -> str:
+    points, refused = atrest.counts(run.system.db)
+    many = f"{points + refused:,} addresses (contact points {points:,}, suppressions {refused:,})"
+    return f"Encrypt {many}?\nEach host needs the encryption keys then."
+
+
+def _to_give_up(run: Invocation, lost: list[str]) -> str:
+    gone, names = atrest.losses(run.system.db, run.system.keyring, lost), ", ".join(lost)
+    points = f"{gone.contact_points:,} contact points are removed"
+    refused = f"{gone.suppressions:,} suppressions, whose people may be written to again"
+    return f"Give up the addresses that only key {names} opens?\n{points}, and {refused}."
 
 
 @app.command("decrypt-addresses", scope=Scope.SECRETS_WRITE, shows=_MOVED)

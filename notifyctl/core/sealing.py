@@ -24,6 +24,7 @@ KEY_BYTES = 64
 KID_CHARS = 6
 _KID = pattern(rf"[a-z0-9]{{1,{KID_CHARS}}}")
 _ENVELOPE = pattern(rf"v1\.([a-z0-9]{{1,{KID_CHARS}}})\.[A-Za-z0-9_-]{{22,}}")
+_CREDENTIALS = ("provider_configs", "notification_webhooks")
 _SEALED_NOTHING = pattern(r"v1\.[a-z0-9]{1,6}\.[A-Za-z0-9_-]{22}")  # the cipher's own 16 bytes
 
 
@@ -103,9 +104,10 @@ class Keyring:
 
 def _damaged(place: Place, sealed: str) -> NotAllowed:
     kid = sealed.split(".")[1]
+    remedy = "enter the credential again" if place.table in _CREDENTIALS else "notifyctl secrets status says what helps"
     return NotAllowed(
         f"{place} does not open with encryption key {kid!r}",
-        "another key has that id, or the value was moved or damaged: enter the credential again",
+        f"another key has that id, or the value was moved or damaged: {remedy}",
     )
 
 

@@ -7,7 +7,7 @@ written meanwhile is written for both; killed anywhere and called again it goes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,9 +18,10 @@ from notifyctl.core.sealing import Keyring, no_keys
 from notifyctl.services import rotating
 from notifyctl.services.presence import Problem
 from notifyctl.services.rotating import Resealed, Tell
-from notifyctl.store import lookups, moving
+from notifyctl.store import lookups, losing, moving
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.losing import Losses
 
 BATCH = 500
 TOLD_OF = 20 * BATCH
@@ -62,6 +63,26 @@ def encrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:
             raise Conflict("addresses are being decrypted", "notifyctl secrets decrypt-addresses goes on with that")
         _alone(db, partial(_begin, keyring, known, hashing=True), tell)
     return _found_anew(db, tell, Moved(known.now.hashes))
+
+
+def losses(db: Database, keyring: Keyring, keys: Collection[str]) -> Losses:
+    """Return what going on without these keys gives up. Raises Conflict where one is here, or sealed no address."""
+    for kid in keys:
+        if kid in keyring.keys:
+            raise Conflict(f"encryption key {kid} is here: what it sealed is not lost", "notifyctl secrets status")
+    with db.read() as tx:
+        lost = losing.count(tx, keys)
+        if lost == Losses(0, 0, 0) and not lookups.sealed_with(tx, keys):
+            raise Conflict(f"no address is sealed with key {', '.join(keys)}", "notifyctl secrets status")
+    return lost
+
+
+def give_up(db: Database, keyring: Keyring, keys: Collection[str], tell: Tell) -> Losses:
+    """Go on without these keys, which are lost: remove what only they open. Raises NotAllowed without a key."""
+    if not keyring.keys:
+        raise no_keys()
+    rotating.require_readers(db, next(iter(keyring.keys)), tell)
+    return _alone(db, lambda tx: losing.give_up(tx, keyring, keys), tell)
 
 
 def decrypt(db: Database, keyring: Keyring, tell: Tell) -> Moved:

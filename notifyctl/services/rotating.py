@@ -147,7 +147,9 @@ def _remedy(value: SealedValue) -> str:
     if table is signing_keys:
         return f"delete the row of signing_keys for {value.label} in SQL: links that it signed end"
     if table is address_lookups:
-        return "no address that is sealed can be found any more: docs/secrets.md says how to begin anew"
+        return (
+            f"notifyctl secrets encrypt-addresses --lost-key {kid_of(value.sealed)} gives up addresses that it sealed"
+        )
     return _ONE_BY_ONE
 
 

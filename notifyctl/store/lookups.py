@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, String, Text, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, String, Text, delete, func, insert, or_, select, update
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.atrest import PLAIN, SECRET_BYTES, AddressLookup, AddressLookups, place
@@ -62,11 +62,15 @@ def begin(tx: Tx, keyring: Keyring, seen: AddressLookups, *, hashing: bool) -> b
     latest = tx.execute(select(_l.generation).order_by(_l.generation.desc()).limit(1)).scalar()
     made = [(0, None), (1, _secret())] if latest is None else [(latest + 1, _secret() if hashing else None)]
     for generation, secret in made:
-        id_ = str(uuid.uuid4())
-        sealed = None if secret is None else keyring.seal_bytes(secret, _place(id_))
-        row = {"id": id_, "generation": generation, "secret": sealed, "created_at": tx.now}
-        tx.execute(insert(address_lookups).values(row))
+        _make(tx, keyring, generation, secret)
     return True
+
+
+def _make(tx: Tx, keyring: Keyring, generation: int, secret: bytes | None) -> None:
+    id_ = str(uuid.uuid4())
+    sealed = None if secret is None else keyring.seal_bytes(secret, _place(id_))
+    row = {"id": id_, "generation": generation, "secret": sealed, "created_at": tx.now}
+    tx.execute(insert(address_lookups).values(row))
 
 
 def finish(tx: Tx) -> None:
@@ -74,6 +78,24 @@ def finish(tx: Tx) -> None:
     found = read(tx)
     old = _l.generation < found.now.generation if found.now.hashes else _l.generation >= 0
     tx.execute(delete(address_lookups).where(old))
+
+
+def sealed_with(tx: Tx, keys: Collection[str]) -> list[int]:
+    """Return the generations whose hashes are made with what one of these encryption keys sealed."""
+    rows = tx.execute(select(_l.generation, _l.secret).where(_l.secret.is_not(None)))
+    return [row.generation for row in rows if kid_of(row.secret) in keys]
+
+
+def forget(tx: Tx, keyring: Keyring, keys: Collection[str]) -> bool:
+    """Give up the ways that one of these encryption keys sealed, for another one where no hash is left.
+
+    Return whether there were any. To be called with `serialize` held; what is found by them is to be written anew then.
+    """
+    lost, rows = sealed_with(tx, keys), tx.execute(select(_l.generation, _l.secret)).all()
+    if lost and not any(row.secret is not None and row.generation not in lost for row in rows):
+        _make(tx, keyring, max(row.generation for row in rows) + 1, _secret())
+    tx.execute(delete(address_lookups).where(_l.generation.in_(lost)))
+    return bool(lost)
 
 
 def serialize(tx: Tx) -> None:
@@ -151,7 +173,7 @@ def sealed(tx: Tx, address: str, user_id: str | None = None) -> list[str]:
     keys, found = _keyring(tx).keys, list[str]()
     for channel in Channel:
         ways = known.forms(key(channel, address))
-        has = _p.folded.in_(ways)
+        has: ColumnElement[bool] = _p.folded.in_(ways)
         if known.before is not None:  # mail that is in clear again has nothing else beside it
             has = or_(has, _p.folded_before.in_(ways))
         rows = tx.execute(select(_p.user_id, _p.address).where(_p.channel == channel.value, has)).all()

@@ -14,7 +14,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import suppressions
 from tests.support.world import KEYS, World
 
-NUMBER = "+447700900123"
+NUMBER, OTHER = "+447700900123", "+447700900999"
 KEY = "NOTIFYCTL_ENCRYPTION_KEYS"
 BOTH = {KEY: "k2:" + "QkJC" * 21 + "Qg==," + KEYS}
 """The keys of a host that has the new one already, and seals with it."""
@@ -49,7 +49,7 @@ def test_a_key_that_only_other_hosts_have_ends_nothing(ahead: World) -> None:
 
 
 def test_receipts_are_taken_whatever_key_is_lacking(ahead: World) -> None:
-    """Of a message whose address does not open here, and of all others that come with it; what is dead is suppressed."""
+    """Of a message whose address does not open here, and of all others that come with it; the dead are suppressed."""
     sent = _with_both(ahead, "send", "bob", "--channel", "sms", "--body", "hello")["id"], ahead.send("sms")
     assert _with_both(ahead, "dispatch", "--once")["accepted"] == 2
     shown = {each: _with_both(ahead, "notifications", "show", each) for each in sent}
@@ -131,3 +131,54 @@ def test_what_went_somewhere_is_found_while_addresses_move(world: World, databas
     db.write(lambda tx: lookups.begin(tx, ring, lookups.read(tx), hashing=hashing))
     db.write(lambda tx: moving.write_points(tx, known := lookups.to_write(tx), moving.points(tx, known, "", 100)))
     assert world.ok("notifications", "list", "--address", address, "--since", "1h", "-o", "id").stdout.split() == [id_]
+
+
+def test_addresses_are_gone_on_with_without_a_key_that_is_lost(world: World) -> None:
+    """All that it sealed is given up, as the question says; what another key sealed is found, and holds, as before."""
+    world.ok("suppressions", "add", "sms", NUMBER, "--reason", "asked", "--cause", "opt_out")
+    world.ok("secrets", "encrypt-addresses", "--yes")
+    world.ok("users", "create", "bob", "--email", "bob@example.org")
+    for address in (NUMBER, OTHER):
+        world.cli.call("users", "contacts", "add", "bob", "sms", address, env=BOTH).ok()
+    world.cli.call("suppressions", "add", "sms", OTHER, "--reason", "asked as well", env=BOTH).ok()
+    world.send("sms")
+    world.dispatch()
+    world.cli.env[KEY] = BOTH[KEY].partition(",")[0]
+    for name in ("sendgrid", "twilio"):
+        secret = ("--api-secret", "-") if name == "twilio" else ()
+        facts = world.sandbox.facts[name]
+        world.ok(
+            "providers",
+            "update",
+            name,
+            "--api-key",
+            "-",
+            *secret,
+            input=f"{facts['api_key']}\n{facts.get('api_secret')}\n",
+        )
+    world.ok("providers", "update", "fcm", "--credentials", world.sandbox.facts["fcm"]["credentials"])
+    assert "--lost-key k1" in world.cli.call("secrets", "status").stderr
+    refused = world.cli.call("secrets", "encrypt-addresses", "--lost-key", "k1")
+    assert refused.exit_code == 2 and "2 contact points are removed, and 1 suppressions" in refused.stderr, refused
+    world.ok("secrets", "encrypt-addresses", "--lost-key", "k1", "--yes")
+    listed = {(each["address"], each["suppressed"]) for each in _contacts(world, "bob")}
+    assert listed == {(NUMBER, False), (OTHER, True), ("bob@example.org", False)}
+    assert [each["address"] for each in _contacts(world, "anna")] == ["anna@example.org"]
+    (held,) = world.ok("suppressions", "list", "-o", "json").json()
+    assert held["address"] == OTHER
+    world.ok("suppressions", "add", "sms", NUMBER, "--reason", "asked", "--cause", "opt_out")
+    id_ = world.send("sms", user="bob")
+    world.dispatch()
+    assert world.show(id_)["status"] == "cancelled"
+    mail = world.send("email")
+    assert world.dispatch()["accepted"] == 1
+    assert world.show(mail)["status"] == "sent"
+    world.ok("audit", "seal", "--lost-key", "k1")
+    assert "cannot be verified any more" in world.ok("secrets", "status").stderr
+    again = world.cli.call("secrets", "encrypt-addresses", "--lost-key", "k1", "--yes")
+    assert (again.exit_code, "no address is sealed with key k1" in again.stderr) == (5, True)
+    assert world.cli.call("secrets", "encrypt-addresses", "--lost-key", "k2", "--yes").exit_code == 5  # it is here
+
+
+def _contacts(world: World, name: str) -> list[dict[str, Any]]:
+    return list(world.ok("users", "contacts", "list", name, "-o", "json").json())
