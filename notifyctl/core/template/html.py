@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,27 @@ DEEPEST = 200
 def inline(markup: str) -> str:
     """Return the HTML with its styles at the elements that they are for. Raises TemplateError where it is too deep.
 
-    Rules that no element can have, like media queries and `:hover`, stay in the head, as do comments for Outlook. HTML
-    without a style sheet stays as it is, to the byte. Done with what was rendered, not with the template: there, what a
-    loop repeats, a condition leaves out and a layout surrounds is not yet what the style sheet's selectors are about.
+    Rules that no element can have, like media queries and `:hover`, stay in the head, as do style sheets that are for
+    some media only, and comments for Outlook. HTML without a style sheet stays as it is, to the byte. Done with what
+    was rendered, not with the template: there, what a loop repeats, a condition leaves out and a layout surrounds is
+    not yet what the style sheet's selectors are about.
     """
     if not has_styles(markup):
         return markup
     require_shallow(markup)
-    inlined = _EMPTY_STYLE.sub("", _inliner().inline(markup))
+    inlined = _inliner().inline(_STYLE_TAG.sub(_left_alone, markup)).replace(_LEFT_ALONE, "<style")
+    inlined = _EMPTY_STYLE.sub("", inlined)
     doctype = _DOCTYPE.match(markup)
     return _DOCTYPE.sub(lambda _: doctype[0], inlined, count=1) if doctype else inlined
+
+
+def _left_alone(tag: re.Match[str]) -> str:
+    """Return the tag of a style sheet, marked where it is not for everybody: the inliner looks at no `media`."""
+    given = {
+        name.lower(): (one or two or three).strip().lower() for name, one, two, three in _ATTRIBUTE.findall(tag[1])
+    }
+    usual = given.get("media", "") in _EVERYWHERE and given.get("type", "") in _CSS
+    return tag[0] if usual else f"{_LEFT_ALONE}{tag[1]}>"
 
 
 def has_styles(markup: str) -> bool:
@@ -45,8 +57,7 @@ def depth(markup: str) -> int:
     """Return how many elements stand in one another at most, or a little more: what is never closed counts."""
     open_now: dict[str, int] = {}
     now = most = 0
-    for closing, name in _TAG.findall(_HIDDEN_FROM_PARSER.sub("", markup)):
-        name = name.lower()
+    for closing, name in _tags(markup):
         if name in _NEVER_DEEP:
             continue
         if not closing:
@@ -59,6 +70,29 @@ def depth(markup: str) -> int:
     return most
 
 
+def _tags(markup: str) -> Iterable[tuple[str, str]]:
+    """Return each tag, `/` where it closes, and its name; none of a comment, a style sheet or a script that ends."""
+    lower = markup.lower()
+    if all(lower.rfind(begin) <= lower.rfind(end) for begin, end in _ENDS.items()):
+        found: list[tuple[str, str]] = _TAG.findall(_HIDDEN_FROM_PARSER.sub("", lower))
+        return found
+    return _tags_of_endless(lower)
+
+
+def _tags_of_endless(lower: str) -> Iterator[tuple[str, str]]:
+    """Yield the tags where something ends nowhere, which is looked for once: from each place on, that takes minutes."""
+    at, endless = 0, set[str]()
+    while (found := _BEGIN.search(lower, at)) is not None:
+        at, begin = found.end(), found[0]
+        end = -1 if begin in endless or begin not in _ENDS else lower.find(_ENDS[begin], at)
+        if end >= 0:
+            at = end
+            continue
+        endless.add(begin)
+        if found[2]:
+            yield found[1], found[2]
+
+
 @cache
 def _inliner() -> CSSInliner:
     from css_inline import CSSInliner  # here: no other part of the program needs it
@@ -67,10 +101,17 @@ def _inliner() -> CSSInliner:
 
 
 _STYLE = re.compile("<style", re.IGNORECASE)
-_EMPTY_STYLE = re.compile(r"<style[^>]*>\s*</style>")
+_STYLE_TAG = re.compile(r"""<style((?:\s(?:"[^"]{0,500}"|'[^']{0,500}'|[^'"<>]){0,200})?)>""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_LEFT_ALONE = '<style data-css-inline="ignore"'
+_EVERYWHERE = ("", "all", "screen")
+_CSS = ("", "text/css")
+_EMPTY_STYLE = re.compile(r"<style[^>]{0,2000}>\s*</style>")
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
-_HIDDEN_FROM_PARSER = re.compile(r"<!--.*?-->|<(style|script)\b.*?</\1", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<(/?)([a-z][^\s/>]*)")
+_HIDDEN_FROM_PARSER = re.compile(r"<!--.*?-->|<(style|script)\b.*?</\1", re.DOTALL)
+_BEGIN = re.compile(r"<(?:!--|(/?)([a-z][^\s/>]*))")
+_ENDS = {"<!--": "-->", "<style": "</style", "<script": "</script"}
 _NEVER_DEEP = frozenset(
     {
         *(

@@ -63,9 +63,9 @@ class _Writer:
             return False
         self._break(_GAPS.get(tag, 0))
         if tag in ("ul", "ol"):
-            self._numbers.append(0 if tag == "ol" else None)
+            self._numbers.append(_number(node.attributes.get("start"), 1) if tag == "ol" else None)
         elif tag == "li":
-            self._item()
+            self._item(node.attributes.get("value"))
         elif tag == "a":
             self._links.append(len(self._said))
         self._as_written += tag == "pre"
@@ -107,18 +107,26 @@ class _Writer:
         if self._said and lines and not self._begun:
             self._gap = max(self._gap, lines)
 
-    def _item(self) -> None:
+    def _item(self, value: str | None) -> None:
         number = self._numbers[-1] if self._numbers else None
         if number is not None:
+            number = _number(value, number)
             self._numbers[-1] = number + 1
-        self._say("  • " if number is None else f"  {number + 1}. ")
+        indent = "  " * max(1, len(self._numbers))
+        self._say(f"{indent}• " if number is None else f"{indent}{number}. ")
         self._blank = self._begun = True
 
     def _link(self, start: int, address: str) -> None:
-        said = "".join(self._said[start:]).strip()
-        same = {address, address.rstrip("/"), address.removeprefix("mailto:").removeprefix("tel:")}
-        if address and not address.startswith("#") and said not in same:
+        said, address = "".join(self._said[start:]).strip(), address.strip()
+        same = {address.rstrip("/"), address.removeprefix("mailto:").removeprefix("tel:")}
+        if address and not address.startswith("#") and said.rstrip("/") not in same:
             self._text(f" ({address})")
+
+
+def _number(written: str | None, usual: int) -> int:
+    """Return the number of a list's item that an attribute says, else what it is without one."""
+    found = _INTEGER.match(written or "")
+    return int(found[0]) if found else usual
 
 
 def _is_hidden(node: LexborNode) -> bool:
@@ -128,6 +136,7 @@ def _is_hidden(node: LexborNode) -> bool:
     return not _PREVIEW.isdisjoint((given.get("class") or "").split())
 
 
+_INTEGER = re.compile(r"\s*[+-]?[0-9]{1,9}")
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _SILENT = frozenset({"script", "style", "title", "head", "template", "select", "object", "iframe"})
 _PREVIEW = frozenset({"preheader", "preview-text"})
@@ -142,4 +151,5 @@ _GAPS = {
     **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "hr"), 2),
     **dict.fromkeys(("div", "table", "tr", "ul", "ol", "li", "dl", "dt", "dd", "center", "address", "figure"), 1),
     **dict.fromkeys(("section", "article", "header", "footer", "main", "nav", "aside", "caption", "form"), 1),
+    **dict.fromkeys(("details", "summary", "fieldset", "legend"), 1),
 }

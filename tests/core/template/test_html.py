@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from notifyctl.core.model import Channel
@@ -30,6 +33,39 @@ def test_styles_are_put_at_their_elements_and_the_rest_stays() -> None:
     assert "a:hover { color: blue; }" in found
     assert '<!--[if mso]><table width="600"><tr><td><![endif]-->' in found
     assert 'href="https://x.example/o?a=1&amp;b=2"' in found
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'media="only screen and (max-width: 600px)"',
+        "MEDIA='print'",
+        "media=print",
+        'type="text/css" media="(width <= 600px)"',
+        'media="(width > 600px)" type="text/css"',
+        'type="text/x-mso"',
+    ],
+)
+def test_a_style_sheet_for_some_media_is_put_at_no_element(attributes: str) -> None:
+    """HTML's `media` is a condition like `@media`: what phones or printers are to get would be there for everybody."""
+    own = f"<style {attributes}>.pre, p {{ display: none; color: green }}</style>"
+    markup = f'<html><head>{own}<style media="screen">p {{ color: red }}</style></head><body><p>x</p></body></html>'
+    found = html.inline(markup)
+    assert '<p style="color: red;">x</p>' in found
+    assert "display: none" in found.partition("</style>")[0]
+    assert "data-css-inline" not in found
+    rendered = Renderer().render(Source("t", Channel.EMAIL, {"html": markup}), {})
+    assert rendered["text"] == "x\n", "what it hides is hidden from those whom it is for"
+
+
+@pytest.mark.parametrize("part", ["<style ", "<script ", "<!-- ", "<style", "<style '", '<style "', "<STYLE\n"])
+def test_what_never_ends_is_looked_for_once(part: str) -> None:
+    """A style sheet, a script, a comment and their tags: from each place on, the search would take minutes."""
+    began = time.process_time()
+    assert html.depth(part * 100_000) in (0, 1, 100_000)
+    with suppress(TemplateError):
+        html.inline(f'<style>p{{}}</style><p title="{part.replace(chr(34), "") * 100_000}">x')
+    assert time.process_time() - began < 20, "a fiftieth of what it takes from each place on"
 
 
 def test_html_without_a_style_sheet_stays_as_it_is() -> None:
@@ -76,6 +112,12 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
         ('<table><tr><td style="font-size:0px;padding:0">all of a mail</td></tr></table>', "all of a mail\n"),
         ("<div>a<div>b</div></div>c", "a\nb\nc\n"),
         ("<ol><li>a</li><li><p>b</p></li></ol>", "  1. a\n  2. b\n"),
+        ('<ol start="3"><li>a</li><li value="7">b</li><li>c</li></ol>', "  3. a\n  7. b\n  8. c\n"),
+        ("<ol start=x><li>a</li></ol>", "  1. a\n"),
+        ("<ul><li>a<ol><li>b</li></ol></li><li>c</li></ul>", "  • a\n    1. b\n  • c\n"),
+        ('<a href=" https://x.example/ ">go</a>', "go (https://x.example/)\n"),
+        ('<a href="https://x.example">https://x.example/</a>', "https://x.example/\n"),
+        ("<details><summary>more</summary>all</details>", "more\nall\n"),
         ("<pre>  x\n   y</pre>", "  x\n   y\n"),
         ("plain", "plain\n"),
         ("<p>a <b>b</b>\n c</p>", "a b c\n"),
