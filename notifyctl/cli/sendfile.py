@@ -272,7 +272,7 @@ class _Work:
         would = "would be " if dry else ""
         parts = [f"{tally.accepted:,} {would}accepted", f"{tally.deduplicated:,} there already"]
         parts.append(f"{tally.rejected:,} {would}rejected")
-        lines = [f"{', '.join(parts)}: {tally.read:,} rows in {took}"]
+        lines = [f"{', '.join(parts)}: {tally.read:,} {'row' if tally.read == 1 else 'rows'} in {took}"]
         lines += [f"  {number:,} rejected: {reason}" for reason, number in tally.reasons.most_common(TOLD)]
         return [*lines, *(_outlook(self._run, tally) if dry else [])]
 

@@ -99,7 +99,7 @@ def enable(
         done = hookchanges.enable(run.system.db, webhook, redeliver=redeliver, interval_ms=rate or 0.0)
         run.out.record(done, ENABLED, told=_in_words(done, "enabled"))
         if redeliver:
-            run.out.say(f"{done.queued:,} deliveries are queued again")
+            run.out.say(f"{done.queued:,} {'delivery is' if done.queued == 1 else 'deliveries are'} queued again")
         elif done.undelivered:
             run.out.say(f"{done.undelivered:,} did not arrive: {_to_redeliver(done)}")
         if done.queued:

@@ -136,7 +136,9 @@ def _read(receiver: Receiver, came: Response, ms: int, at_s: int) -> HookAnswer:
         return HookAnswer(came.status, None, ms, body)
     redirected = ", and redirects are not followed" if 300 <= came.status < 400 else ""
     # A date counts from the answer's own, where it has one: neither clock needs to be right then.
-    wish = retry_after_ms({"date": formatdate(at_s, usegmt=True), **came.headers})
+    wish = retry_after_ms(came.headers)
+    if wish is None and "retry-after" in came.headers:
+        wish = retry_after_ms({**came.headers, "date": formatdate(at_s, usegmt=True)})
     return HookAnswer(came.status, f"{receiver.host}: HTTP {came.status}{redirected}", ms, body, wish)
 
 

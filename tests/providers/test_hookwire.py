@@ -98,10 +98,11 @@ def test_retry_after(loops: Loops, value: str, ms: int | None) -> None:
     assert answer(says(head.encode()), loops)[0].retry_after_ms == ms
 
 
-def test_a_date_without_another(loops: Loops) -> None:
-    """A small server's answer has no date of its own: the wait counts from the attempt."""
+@pytest.mark.parametrize("own", ["", "Date: soon\r\n", "Date: 30 Nov 99999 08:00:00 GMT\r\n"])
+def test_a_date_without_another(loops: Loops, own: str) -> None:
+    """A small server's answer has no date of its own, or one that is none: the wait counts from the attempt."""
     until = formatdate(time.time() + 600, usegmt=True)
-    head = f"HTTP/1.1 429 X\r\nRetry-After: {until}\r\nContent-Length: 0\r\n\r\n"
+    head = f"HTTP/1.1 429 X\r\n{own}Retry-After: {until}\r\nContent-Length: 0\r\n\r\n"
     found = answer(says(head.encode()), loops)[0].retry_after_ms
     assert found is not None and 590_000 <= found <= 601_000
     past = "HTTP/1.1 429 X\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\nContent-Length: 0\r\n\r\n"

@@ -14,7 +14,7 @@ _BLANK = frozenset({b"\n", b"\r\n", b"\r"})
 _NUL = "it holds NUL (U+0000), which is no character of a text"
 _CR = "a carriage return stands outside of quotes"
 _AFTER_QUOTE = "text stands behind a closing quote; a quote in a cell is written twice"
-_IN_CELL = 'a quote stands in a cell that does not begin with one; RFC 4180 writes "5"" pipe"'
+_IN_CELL = "a quote stands in a cell that does not begin with one; such a cell stands in quotes, with its own doubled"
 
 
 class _TooLong(Exception):
