@@ -27,6 +27,9 @@ from notifyctl.store.sealed import sealing_kid
 _p, _s, _n, _d = contact_points.c, suppressions.c, notifications.c, notification_dlq.c
 
 
+PORTION = 500
+
+
 class Crossed(Exception):
     """Somebody wrote one of the notifications meanwhile, such as a receipt: what was read of it is to be read again."""
 
@@ -137,13 +140,18 @@ def forget_before(tx: Tx, limit: int) -> int:
     return changed
 
 
-def sent(tx: Tx, after: str, limit: int) -> list[SentAs]:
-    """Return notifications that went to an address, or tried to, of ids after that one, by their ids."""
+def sent(tx: Tx, after: str, limit: int, user_ids: Sequence[str] | None = None) -> list[SentAs]:
+    """Return notifications that went to an address, or tried to, of ids after that one, by their ids.
+
+    `user_ids`: of those to these users.
+    """
     found: Select[Any] = (
         select(_n.id, _n.user_id, _n.message_type, _n.sent_to, users.c.email, _n.payload, *(_n[name] for name in _TOLD))
         .join_from(notifications, users, users.c.id == _n.user_id)
         .where(or_(_n.sent_to.is_not(None), _n.retry_history.is_not(None)), _n.id > after)
     )
+    if user_ids is not None:
+        found = found.where(tx.dialect.is_any(_n.user_id, user_ids))
     return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
 
 
@@ -174,6 +182,17 @@ def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
     if known.now.hashes:
         _write_letters(tx, {row.id: row for row, _ in new})
     return changed
+
+
+def seal_former(tx: Tx, user_ids: Sequence[str]) -> None:
+    """Seal where notifications to these users went, where addresses are: their own one is another now."""
+    known, after = lookups.read(tx), ""
+    while known.now.hashes and (rows := sent(tx, after, PORTION, user_ids)):
+        try:
+            write_sent(tx, known, rows)
+        except Crossed:
+            continue
+        after = rows[-1].id
 
 
 def counts(tx: Tx) -> tuple[int, int]:

@@ -154,13 +154,21 @@ def create_all(tx: Tx, new: Sequence[User]) -> None:
 
 
 def replace_all(tx: Tx, changed: Sequence[User]) -> None:
-    """Store users' values anew; they may pass addresses among each other. Raises IntegrityError for one of others."""
+    """Store users' values anew; they may pass addresses among each other. Raises IntegrityError for one of others.
+
+    Where addresses are sealed, so is the one that a user had until now, wherever notifications went there.
+    """
     if not changed:
         return
+    before = {each.id: each.email for each in by_ids(tx, [each.id for each in changed])}
     release_emails(tx, [each.id for each in changed])
     new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("username", "email", "language", "updated_at")}
     rows = [{"row": each.id, **{f"new_{name}": getattr(each, name) for name in new}} for each in changed]
     tx.execute(update(users).where(users.c.id == bindparam("row")).values(new), rows)
+    if moved := [each.id for each in changed if each.email != before.get(each.id)]:
+        from notifyctl.store import moving  # who lists people needs no addresses
+
+        moving.seal_former(tx, moved)
 
 
 def release_emails(tx: Tx, ids: Sequence[str]) -> None:

@@ -89,6 +89,39 @@ def test_a_receipt_that_says_what_became_of_a_lost_attempt(two: World, database:
     assert not _hits(database, HOME)
 
 
+@pytest.mark.parametrize("way", ["update", "import", "fixtures"])
+def test_an_own_address_that_is_another_now(two: World, database: Database, way: str) -> None:
+    """As long as it is in the user's row it is in clear; then it is an address like any other, also where it went."""
+    two.ok("users", "create", "lena", "--email", "lena.long.ago@example.net")
+    id_ = two.send("email", user="lena")
+    two.ok("secrets", "encrypt-addresses", "--yes")
+    other = two.send("email", user="lena")
+    assert two.dispatch()["accepted"] == 2
+    _ingest(two, _bounce(other, "lena.long.ago@example.net", QUOTING.format("lena.long.ago@example.net")))
+    assert _hits(database, "lena.long.ago") == {"notifications.sent_to", "notifications.receipt"}
+    row = {"username": "lena", "email": "lena@example.net"}
+    match way:
+        case "update":
+            two.ok("users", "update", "lena", "--email", row["email"])
+        case "import":
+            two.ok(
+                "users",
+                "import",
+                "-f",
+                "-",
+                "--format",
+                "csv",
+                "--update",
+                input="username,email\nlena,lena@example.net\n",
+            )
+        case _:
+            two.ok("fixtures", "apply", "-f", "-", input=json.dumps({"users": [row]}))
+    assert not _hits(database, "lena.long.ago")
+    assert [each["address"] for each in two.show(id_)["attempts"]] == ["lena.long.ago@example.net"]
+    found = ("notifications", "list", "--user", "lena", "--address", "lena.long.ago@example.net", "-o", "id")
+    assert set(two.ok(*found).stdout.split()) == {id_, other}
+
+
 def test_why_a_provider_is_paused_names_nobody(two: World, database: Database) -> None:
     """A relay that refuses everybody quotes each of them: that is told to all who look at the provider."""
     refusals = [f"554 5.7.1 <{each}>: Relay access denied" for each in (HOME, WORK)]
