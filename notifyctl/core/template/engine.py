@@ -2,8 +2,8 @@
 
 How a value prints, wherever `{{ }}` stands: text as it is; null as nothing; `true` and `false`; an integer with all its
 digits; a number with the fewest digits that read back as the same one, never with an exponent, and without a fraction
-where it has none; lists and objects as JSON. `~` and `join` make text of values in the same way. In HTML what is
-printed is escaped, unless it was marked `safe`.
+where it has none; lists and objects as JSON. `~`, `join`, `format` and filters that are for texts (`upper`, `trim`,
+`safe`, ...) make text of values in the same way. In HTML what is printed is escaped, unless it was marked `safe`.
 
 A template reaches nothing but the values that it is given. It is bounded in steps, in output and in nesting.
 """
@@ -173,6 +173,9 @@ class _Bench:
             made.add_filter(name, function)
         made.add_filter(rules.GUARD, self._plain)
         made.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
+        made.add_filter(rules.SHOWN_GUARD, self._shown)
+        made.add_filter(rules.QUERY_GUARD, self._shown)
+        made.add_filter(rules.FORMAT_GUARD, self._formatted)
         made.add_filter("join", self._joined)
         made.add_filter("replace", self._replaced)
         made.add_filter("string", printed)
@@ -237,6 +240,17 @@ class _Bench:
 
     def _replaced(self, value: Any, old: Any, new: Any) -> str:
         return str(self._worked(replaced(self._worked(value), old, new, OUTPUT_MAX)))
+
+    def _shown(self, value: Any, where: str, defined: bool | None = None) -> str:
+        """Return a value as it prints, lists and objects as JSON."""
+        if value is None:
+            self._plain(value, where, defined)  # which says that it has none
+        return str(self._worked(printed(value)))
+
+    def _formatted(self, value: Any, where: str, defined: bool | None = None) -> Any:
+        """Return what `format` puts in: numbers as they are, for it to write."""
+        value = self._plain(value, where, defined)
+        return printed(value) if value is None or isinstance(value, bool) else value
 
     def _plain(self, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return the value that a guard is at, unless it is unfit."""

@@ -35,6 +35,12 @@ GUARD = "_plain"
 """The filter that refuses what is no text, number, boolean or null."""
 TEXT_GUARD = "_text"
 """The filter that makes text of those, as they print."""
+SHOWN_GUARD = "_shown"
+"""The filter that makes text of any value, as it prints: what is before a filter that is for texts."""
+QUERY_GUARD = "_query"
+"""The same before `urlencode`, which makes `a=1&b=2` of an object."""
+FORMAT_GUARD = "_formatted"
+"""The filter that does so with null and booleans, and refuses lists and objects: what `format` puts in."""
 CALLS_DEEPEST = 20
 """Macros that may call one another in a row."""
 
@@ -47,6 +53,18 @@ _TEXT_FILTERS = frozenset(
         *("upper", "urlencode", "filesizeformat", "plural"),
     }
 )
+_OF_TEXTS = frozenset(
+    {
+        *("capitalize", "e", "escape", "forceescape", "indent", "lower", "safe", "striptags", "title", "trim"),
+        *("truncate", "upper", "urlencode", "wordwrap"),
+    }
+)
+_TEXTS = _TEXT_FILTERS | _OF_TEXTS
+_NUMBERS = frozenset({"abs", "count", "float", "int", "length", "round", "sum"})
+_PICKING = frozenset({"default", "d", "first", "last"})
+_COMPARISONS = frozenset({"and", "or", "==", "!=", "<", "<=", ">", ">="})
+_SHORT = 200
+"""How many characters an expression may have that is written twice."""
 _PLAIN_FILTERS = _TEXT_FILTERS | {"abs", "count", "float", "int", "length", "round"}
 _DISPLAYS = frozenset({Construct.LIST, Construct.TUPLE, Construct.MAP})
 _OWN = frozenset({"string", "plural", "replace"})  # what is before them has to be plain too
@@ -76,9 +94,14 @@ def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, i
         defined = ",true" if node.kind is Construct.LITERAL else ""
         if _is_path(node):
             defined = f",({source[node.start : node.end]}) is defined"
+        begin, end = "((", "))"
+        if guard in (SHOWN_GUARD, QUERY_GUARD) and (twice := _twice(source, node)):
+            # A text stays what it is, marked as safe or not, and costs nothing.
+            stays = f"{twice} is string{f' or {twice} is mapping' if guard == QUERY_GUARD else ''}"
+            begin, end, defined = f"({twice} if {stays} else ((", ")))", f",{twice} is defined"
         places += [
-            (node.start, -number, "(("),
-            (node.end, number, f")|{guard}('{mark}:{node.start}:{node.end}'{defined}))"),
+            (node.start, -number, begin),
+            (node.end, number, f")|{guard}('{mark}:{node.start}:{node.end}'{defined}){end[1:]}"),
         ]
     found: list[str] = []
     added: list[tuple[int, int]] = []
@@ -103,13 +126,43 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str]]:
     """Yield what has to be plain, or text, and is not known to be, those that are around others first."""
     seen: set[tuple[int, int]] = set()
     for node in walk(tree):
-        guard, known = (TEXT_GUARD, _is_text) if node.name == "~" else (GUARD, _is_plain)
+        if (shown := _to_be_shown(node)) is not None:
+            seen.add((shown.start, shown.end))
+            yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD
+        guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
                 continue  # what that one is made of is watched in its turn
             if not known(each) and (each.start, each.end) not in seen:
                 seen.add((each.start, each.end))
                 yield each, guard
+
+
+def _to_be_shown(node: Node) -> Node | None:
+    """Return what a filter for texts is put behind, where that may be no text; the engine would print it as Python."""
+    if node.kind is not Construct.FILTER or node.name not in _OF_TEXTS:
+        return None
+    of = node.nodes[0]
+    if of.end == of.start or _is_text(of) or (of.kind is Construct.FILTER and of.name in _TEXTS):
+        return None
+    is_number = of.kind is Construct.BINARY and of.name in _PLAIN_RESULTS - {"~"}
+    is_number |= of.kind in (Construct.UNARY, Construct.TEST) or (of.kind is Construct.FILTER and of.name in _NUMBERS)
+    return of if is_number or _is_simple(of) else None
+
+
+def _twice(source: str, node: Node) -> str | None:
+    """Return what is written twice: an expression that costs nothing, and makes nothing."""
+    text = source[node.start : node.end]
+    return f"({text})" if _is_simple(node) and len(text) <= _SHORT else None
+
+
+def _is_simple(node: Node) -> bool:
+    """Whether an expression only picks one of the values that are there."""
+    picks = node.kind in (Construct.NAME, Construct.LITERAL, Construct.MEMBER, Construct.ITEM, Construct.CONDITIONAL)
+    picks |= node.kind is Construct.FILTER and node.name in _PICKING
+    picks |= node.kind is Construct.BINARY and node.name in _COMPARISONS
+    picks |= node.kind is Construct.TEST or (node.kind is Construct.UNARY and node.name == "not")
+    return picks and all(_is_simple(_value(each)) for each in node.nodes)
 
 
 def _parts(node: Node) -> tuple[Node, ...]:
@@ -153,6 +206,17 @@ def _is_plain(node: Node) -> bool:
     if node.kind is Construct.BINARY:
         return node.name in _PLAIN_RESULTS
     return node.kind is Construct.FILTER and node.name in _PLAIN_FILTERS
+
+
+def _is_formatted(node: Node) -> bool:
+    """Whether `format` writes it as it prints: a text, or a number that is written there."""
+    return _is_text(node) or (node.kind is Construct.LITERAL and node.name[:1].isdigit())
+
+
+_GUARDS = {
+    (Construct.BINARY, "~"): (TEXT_GUARD, _is_text),
+    (Construct.FILTER, "format"): (FORMAT_GUARD, _is_formatted),
+}
 
 
 def _check_names(source: str, tree: Body, callables: set[str]) -> None:
