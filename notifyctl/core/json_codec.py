@@ -27,7 +27,8 @@ MOST_PLACES = 400
 
 _SURE = frozenset({str, int, bool, type(None)})
 _NESTS = frozenset({dict, list})
-# Looked for in the text, which costs less than looking through the values; inside of strings they only cost time.
+# Looked for in the text, which costs less than looking through the values; inside of strings they only cost time. With
+# `find`: for `in`, bytes might be a number, and that they are none is an exception raised and caught, each time.
 _LONG_INTEGER = b"0" * 19
 _SURELY_NOT_DEEP = 100
 _SURELY_A_FLOAT = 308
@@ -54,8 +55,9 @@ def decode(text: str | bytes, otherwise: Callable[[Any], Any] = json.loads) -> A
         return value
     encoded = text.encode() if isinstance(text, str) else text
     alike = encoded.translate(_ALIKE)
-    unsure = _LONG_INTEGER in alike or alike.count(b"{") > _SURELY_NOT_DEEP
-    return otherwise(text) if unsure else value
+    # A text that is short has no room for so many beginnings and their ends.
+    may_be_deep = len(alike) > 2 * _SURELY_NOT_DEEP and alike.count(b"{") > _SURELY_NOT_DEEP
+    return otherwise(text) if may_be_deep or alike.find(_LONG_INTEGER) >= 0 else value
 
 
 def lenient(text: str | bytes | None, otherwise: Any = None) -> Any:
@@ -109,7 +111,7 @@ def encode(value: Any) -> bytes:
     except orjson.JSONEncodeError:
         return _ENCODER.encode(value).encode()
     # In a file's base64 the four letters stand by chance, and the slow way would need several times its memory.
-    unsure = b"null" in written and _NULL.search(written) is not None
+    unsure = written.find(b"null") >= 0 and _NULL.search(written) is not None
     return _ENCODER.encode(value).encode() if unsure else written
 
 
@@ -164,7 +166,7 @@ def is_text(value: Any) -> bool:
         written = orjson.dumps(value, option=_NOTHING_BUT_JSON)
     except orjson.JSONEncodeError:
         return False
-    if _ESCAPED_NUL in written or b"null" in written:
+    if written.find(_ESCAPED_NUL) >= 0 or written.find(b"null") >= 0:
         return False
     return written.count(b"{") + written.count(b"[") <= DEEPEST
 

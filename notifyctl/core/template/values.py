@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -18,9 +17,8 @@ DEEPEST = 50
 """Levels of lists and objects that a value may have."""
 _LARGEST = 2**63
 _SMALL = 32 * 1024
-_HARMFUL = b"<>&'/\\"  # a backslash stands before a quote in JSON
-_special = re.compile("[<>&\"'/]").search
-_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"})
+# The first of them stands in what the others become.
+_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))
 _MACRO = {"name", "arguments", "caller"}  # what the engine says of one
 
 
@@ -87,11 +85,11 @@ class TakenValues:
             self.small, self.escape = False, escaped
             _ = self.taken
             return
+        text = written.decode()
         self.small = len(written) <= _SMALL
-        harmful = len(written) - len(written.translate(None, _HARMFUL))
-        self.escape = None if not harmful else _with_slashes if harmful == written.count(b"/") else escaped
+        self.escape = _escape(text)
         # A null may have been no number; what opens often may be too deep.
-        if b"null" in written or written.count(b"{") + written.count(b"[") > DEEPEST:
+        if "null" in text or (_nests(text) and text.count("{") + text.count("[") > DEEPEST):
             _ = self.taken
 
     @property
@@ -138,7 +136,22 @@ def printed(value: Any) -> str:
 
 def escaped(text: str) -> str:
     """Return a text as HTML has it."""
-    return text.translate(_ESCAPES) if _special(text) else text
+    for character, name in _ESCAPES:
+        if character in text:
+            text = text.replace(character, name)
+    return text
+
+
+def _escape(text: str) -> Escape | None:
+    """Return how HTML escapes the texts in compact JSON; None where there is nothing to be escaped."""
+    if "&" in text or "<" in text or ">" in text or "'" in text or "\\" in text:  # a backslash stands before a quote
+        return escaped
+    return _with_slashes if "/" in text else None
+
+
+def _nests(text: str) -> bool:
+    """Return whether there may be lists or objects in an object that compact JSON writes."""
+    return "[" in text or '":{' in text
 
 
 def _with_slashes(text: str) -> str:
