@@ -22,6 +22,7 @@ import minijinja
 
 from notifyctl.core.template import grammar, rules, straight
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.html import surely_has_no_styles
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.values import TakenValues, given, joined, printed, replaced, unfit
 
@@ -82,6 +83,11 @@ class Unit:
         return rules.guarded(self.text, self.tree, self.key)
 
     @cached_property
+    def sources(self) -> frozenset[str]:
+        """Its text, and those of all that it may include."""
+        return frozenset({self.text}).union(*(each.sources for each in self.includes.values()))
+
+    @cached_property
     def alone(self) -> UnitSet:
         """It as all that is rendered."""
         return UnitSet([self])
@@ -102,6 +108,12 @@ class UnitSet:
     def shorthand(self) -> straight.Shorthand | None:
         """How some of them, or all, are rendered without the engine. Raises TemplateError as `Unit.tree` does."""
         return straight.shorthand(self.units)
+
+    @cached_property
+    def may_have_styles(self) -> bool:
+        """Whether there may be a style sheet in what is written without the engine."""
+        texts = (text for each in self.units if each.escaped for text in each.sources)
+        return not all(map(surely_has_no_styles, texts))
 
     def at_once(self, values: TakenValues) -> dict[str, str] | None:
         """Return what those say that are written without the engine; None where it has to be asked."""

@@ -47,6 +47,14 @@ def has_styles(markup: str) -> bool:
     return ("<s" in markup or "<S" in markup) and _STYLE.search(markup) is not None
 
 
+def surely_has_no_styles(source: str) -> bool:
+    """Return whether no style sheet can begin in a template of this source that prints nothing but escaped values.
+
+    Where a tag or its end comes between, another text may go on with what one begins.
+    """
+    return _BEGINS_STYLE.search(source) is None
+
+
 def require_shallow(markup: str) -> None:
     """Raise TemplateError where elements stand in elements too deep for those who read HTML in C and Rust."""
     if depth(markup) > DEEPEST:
@@ -107,6 +115,7 @@ _LEFT_ALONE = '<style data-css-inline="ignore"'
 _EVERYWHERE = ("", "all", "screen")
 _CSS = ("", "text/css")
 _EMPTY_STYLE = re.compile(r"<style[^>]{0,2000}>\s*</style>")
+_BEGINS_STYLE = re.compile(r"<(style|(s|st|sty|styl)?\s*(\{|\Z))", re.IGNORECASE)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-z][^\s/>]*)")
 _HIDDEN_FROM_PARSER = re.compile(r"<!--.*?-->|<(style|script)\b.*?</\1", re.DOTALL)

@@ -36,11 +36,13 @@ class Renderer:
         spoken = language.chosen(source, tag)
         taken = checked_values(source, values)
         parts = _parts(source, spoken)
-        said = parts.at_once(taken)
+        said, styled = parts.at_once(taken), parts.may_have_styles
         if said is None or not parts.holds or len(said) < len(parts.units):
             with language.Speaking(spoken or "en"):
-                said = self._engine.render_others(parts, taken, said)
-        return _mail(source, said) if source.channel is Channel.EMAIL else _FINISH[source.channel](source, said)
+                said, styled = self._engine.render_others(parts, taken, said), True
+        if source.channel is Channel.EMAIL:
+            return _mail(source, said, styled=styled)
+        return _FINISH[source.channel](source, said)
 
     def render_part(self, source: Source, part: str, values: Mapping[str, Any], tag: str | None = None) -> str:
         """Return one part alone, as it is rendered. Raises TemplateError."""
@@ -142,7 +144,8 @@ def _included(source: Source, part: str, tag: str | None) -> Mapping[str, Unit]:
     return {name: unit(each, part, language.chosen(each, tag)) for name, each in source.includes.items()}
 
 
-def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
+def _mail(source: Source, parts: Mapping[str, str], *, styled: bool) -> dict[str, Any]:
+    """Return what a mail says; `styled`: there may be a style sheet in its HTML."""
     content: dict[str, Any] = {}
     if "subject" in parts:
         content["subject"] = _one_line(source, parts["subject"])
@@ -151,7 +154,7 @@ def _mail(source: Source, parts: dict[str, Any]) -> dict[str, Any]:
         content["text"] = text
         return content
     try:
-        markup = html.inline(markup)
+        markup = html.inline(markup) if styled else markup
         if not text or text.isspace():
             text = plaintext.text(markup) or content.get("subject") or NO_TEXT
     except TemplateError as error:

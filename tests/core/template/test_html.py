@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from notifyctl.core.model import Channel
 from notifyctl.core.template import html, plaintext
@@ -158,3 +160,46 @@ def test_loops_and_conditions_are_inlined_as_they_came_out() -> None:
     found = Renderer().render(source, {"rows": [True, False, True]})["html"]
     assert found.count('<td style="background: #eee;">x</td>') == 2
     assert found.count("<td>x</td>") == 1
+
+
+_nothing = st.sampled_from(
+    [
+        *("", "{# x #}", " \n{#- x -#}", "{%- if a -%}{%- endif %}", "\t{%- block x -%} {%- endblock -%} "),
+        *("{{ empty }}", "{% raw %}{% endraw %}", " {%- for i in l -%}{% endfor %}", " ", "{% include 'blank' %}"),
+    ]
+)
+_wholes = st.sampled_from(
+    [
+        *("{before}{rest}", "{before}{{% if a %}}{rest}{{% endif %}}", "{before}{{% block y %}}{rest}{{% endblock %}}"),
+        *("{before}{{% include 'rest' %}}", "{{% include 'before' %}}{rest}"),
+    ]
+)
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(["<style>", "<STYLE>", "<\u017ftyle>", "<span>"]),
+    st.dictionaries(st.integers(0, 7), _nothing, max_size=2),
+    st.integers(0, 7),
+    _wholes,
+)
+def test_no_style_sheet_is_passed_over(begins: str, between: dict[int, str], cut: int, whole: str) -> None:
+    """Of most templates it is known that none comes out, however what says nothing parts the beginning of one."""
+    letters = [between.get(place, "") + letter for place, letter in enumerate(begins)]
+    texts = {"before": "".join(letters[:cut]), "rest": "".join(letters[cut:]) + "p{color:red}</style>"}
+    others = {**texts, "blank": " \n"}
+    includes = {name: Source(name, Channel.EMAIL, {"body": "-", "html": text}) for name, text in others.items()}
+    parts = {"body": "-", "html": whole.format(**texts) + "<p>x</p>"}
+    template = Source("t", Channel.EMAIL, parts, includes=includes)
+    renderer, values = Renderer(), {"a": True, "l": [], "empty": ""}
+    try:
+        said = [renderer.render(template, values)["html"] for _ in range(2)]  # the second time without the engine
+    except TemplateError:
+        return  # a block of the same name twice
+    assert said == [html.inline(renderer.render_part(template, "html", values))] * 2
+
+
+@pytest.mark.parametrize("markup", ["<p>{{ a }}</p>", "<span>{{ a }}</span>", "<strong>{% if a %}<s>{% endif %}", "<"])
+def test_of_most_html_it_is_known_that_it_has_no_style_sheet(markup: str) -> None:
+    """So what was rendered is not searched for one."""
+    assert html.surely_has_no_styles(markup) == (markup != "<")
