@@ -117,7 +117,7 @@ def choose(run: Invocation, ctx: typer.Context, texts: Sequence[str] | None, man
         raise UsageError("--all and a filter exclude each other", "leave --all away: the filter says which")
     if by_filter == bool(texts):
         what = "ids and a filter exclude each other" if by_filter else f"nothing says what to {many.verb}"
-        raise UsageError(what, "name ids, - for ids on stdin, a filter such as --user, or --all")
+        raise UsageError(what, "name ids, - for ids on stdin, a filter, or --all")
     if not by_filter:
         return _named(run, texts or (), many, options)
     return caught(run, ctx, many.query(**filters(ctx)), many)

@@ -16,6 +16,7 @@ LATEST_MS = 253_402_300_799_999
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = pattern(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?([Zz]|[+-]\d{2}(:?\d{2})?)?")
+_AGO = pattern(r"\s+ago\s*\Z", re.ASCII | re.IGNORECASE)
 _LOCAL = pattern(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?)?")
 _ZONED = pattern(r"([Zz]|[+-]\d{2}(:?\d{2})?)$")
 _MILLISECOND = timedelta(milliseconds=1)
@@ -66,7 +67,7 @@ def point(text: str, option: str, zone: tzinfo | None = None) -> Point:
     if re.match(r"\d{4}-", text.strip()):
         return _local(text, option, zone) if _LOCAL.fullmatch(text.strip()) else moment(text, option)
     try:
-        return Ago(parse_ms(text))
+        return Ago(parse_ms(_AGO.sub("", text)))
     except UsageError:
         hint = f"{option} 2h (two hours ago), {option} 2030-10-25 or {option} {EXAMPLE}"
         raise UsageError(f"{option}: {text!r} is neither a moment nor a duration", hint) from None

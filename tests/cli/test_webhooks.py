@@ -152,7 +152,8 @@ def test_a_secret_of_ones_own(cli: Cli, database: Database) -> None:
     ("options", "hint"),
     [
         (("--event", "sended"), "did you mean"),
-        (("--event", ""), "there is no event"),
+        (("--event", ""), "they are created, sent"),
+        (("--event", "sent", "--name", "omar/orders"), "has a / in it"),
         (("--event", "sent", "--name", ""), "printable"),
         (("--event", "sent", "--name", "x" * 101), "printable"),
         (("--event", "sent", "--name=-x"), "looks like an option"),

@@ -112,7 +112,8 @@ def test_points() -> None:
     """A moment stays what it is, nothing stays nothing, and the rest is refused by the option's name."""
     assert when.at(when.point("2026-10-25T08:00:00Z", "--since"), NOW) == 1_792_915_200_000
     assert when.at(None, NOW) is None
-    for text in ("yesterday", "2026-10-25T08:00:00+99:00", "-2h", "0s"):
+    assert {when.point(text, "--since") for text in ("2h ago", " 2h  AGO ", "2h")} == {Ago(7_200_000)}
+    for text in ("ago", "2h ago ago", "2hago", "2026-10-25 ago", "yesterday", "2026-10-25T08:00:00+99:00", "-2h", "0s"):
         with pytest.raises(UsageError, match="--since"):
             when.point(text, "--since")
 

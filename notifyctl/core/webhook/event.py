@@ -73,6 +73,6 @@ def _named(text: str) -> str:
     full = name if name.startswith(PREFIX) else f"{PREFIX}{name}"
     if full == EVERYTHING or full in set(WebhookEvent):
         return full
-    near = difflib.get_close_matches(full, list(WebhookEvent), 1)
+    near = difflib.get_close_matches(full, list(WebhookEvent), 1) if name else []
     known = ", ".join(each.value.removeprefix(PREFIX) for each in WebhookEvent)
     raise UsageError(f"there is no event {text!r}", f"did you mean {near[0]}?" if near else f"they are {known}, *")

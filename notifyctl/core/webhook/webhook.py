@@ -17,8 +17,10 @@ SECRET, PREVIOUS_SECRET = "secret_key", "previous_secret"
 
 
 def webhook_name(text: str) -> str:
-    """Return what a webhook is called, as it is stored. Raises UsageError for what may be an option, or an id."""
+    """Return what a webhook is called, as it is stored. Raises UsageError for what may be mistaken."""
     name = names.label(text, "webhook's name")
+    if "/" in name:
+        raise UsageError(f"the webhook's name {name!r} has a / in it", "USER/NAME is how a webhook is meant")
     if name.startswith("-") or _is_id(name):
         raise UsageError(f"the webhook's name {name!r} looks like an option or an id", "a name is like orders-prod")
     return name
