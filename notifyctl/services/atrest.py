@@ -191,6 +191,7 @@ def _await_settled(db: Database, tell: Tell) -> None:
 
     Whoever begins meanwhile knows that addresses are being sealed.
     """
+    _await_writers(db, tell)
     left, said = db.consult(lambda tx: moving.on_their_way(tx) if lookups.read(tx).are_being_sealed else []), 0
     while left:
         if said != len(left):
@@ -198,6 +199,17 @@ def _await_settled(db: Database, tell: Tell) -> None:
             tell(f"waiting for what comes of {said:,} {'message' if said == 1 else 'messages'} on their way")
         time.sleep(LOOK_S)
         left = db.consult(lambda tx: moving.on_their_way(tx, left))  # noqa: B023 - called at once
+
+
+def _await_writers(db: Database, tell: Tell) -> None:
+    """Wait for claims that looked before addresses were to be sealed, and are not stored yet: nobody sees them."""
+    left, told = db.consult(lambda tx: moving.writers(tx) if lookups.read(tx).are_being_sealed else set()), False
+    while left:
+        time.sleep(LOOK_S)
+        left &= db.consult(moving.writers)
+        if left and not told:
+            tell(f"waiting for {len(left):,} {'transaction' if len(left) == 1 else 'transactions'} of others")
+            told = True
 
 
 def _raise_damaged(db: Database) -> None:

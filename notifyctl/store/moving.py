@@ -155,6 +155,11 @@ def sent(tx: Tx, after: str, limit: int, user_ids: Sequence[str] | None = None) 
     return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
 
 
+def writers(tx: Tx) -> set[str]:
+    """Return which transactions may write notifications just now, by what they saw when they began."""
+    return tx.dialect.writers(tx.conn, notifications)
+
+
 def on_their_way(tx: Tx, among: Sequence[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
     """Return notifications that somebody sends now, each with its lease: those of `among` that are not settled yet."""
     leased: Select[Any] = select(_n.id, _n.lease_id).where(_n.leased_until > tx.now)

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from notifyctl.services.atrest import Moved
 from notifyctl.store import lookups, suppressions
 from notifyctl.store.contacts import ContactRow, add_all
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import address_lookups, notifications, users
 from notifyctl.store.schema.tables import suppressions as suppressed
 from notifyctl.store.suppressions import AddressNews
@@ -100,6 +101,33 @@ def test_what_is_on_its_way_is_waited_for(make_world: Callable[..., World], data
     said = _everything(database)
     assert "5005550009" not in said and "(address)" in said
     assert world.show(id_)["status"] == "failed"
+
+
+def test_a_claim_that_looked_before_is_waited_for(
+    make_world: Callable[..., World], database: Database, backend: str
+) -> None:
+    """It is not stored yet when all others are sealed: nobody sees it, and it stores the address as it found it."""
+    if backend == "sqlite":
+        pytest.skip("SQLite has one writer: it begins before or after")
+    world = make_world()
+    id_, n = world.send("sms"), notifications.c
+    waiting, said = threading.Event(), list[str]()
+
+    def tell(words: str) -> None:
+        said.append(words)
+        waiting.set()
+
+    def claimed(tx: Tx) -> None:
+        tx.execute(update(notifications).where(n.id == id_).values(sent_to=NUMBER, attempt_count=1))
+        sealing.append(pool.submit(atrest.encrypt, *_opening(database), tell))
+        waiting.wait(5)
+
+    sealing: list[Future[Moved]] = []
+    with ThreadPoolExecutor() as pool:
+        database.write(claimed)
+        assert sealing[0].result(30).notifications == 1
+    assert said == ["waiting for 1 transaction of others"]
+    assert NUMBER[1:] not in _everything(database)
 
 
 def test_killed_anywhere_nothing_in_clear_is_left_unsaid(

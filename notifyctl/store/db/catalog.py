@@ -20,3 +20,20 @@ OWNER = text(
     " ELSE EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = current_schema()"
     " AND a.grantee = r.oid AND a.privilege_type = 'CREATE') END LIMIT 1"
 )
+
+INDEXES = text(
+    # Unqualified names are looked up in the search path, and so are these.
+    "SELECT c.relname, i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
+    " JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
+    " WHERE pg_table_is_visible(c.oid) AND NOT EXISTS"
+    " (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))"
+)
+"""The indexes that are no constraint's: table, name, and the statement that makes it."""
+
+WRITERS = text(
+    # A statement that writes has this lock before it sees anything, and keeps it until its transaction ends.
+    "SELECT l.virtualtransaction FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    " WHERE d.datname = current_database() AND l.relation = to_regclass(:name)"
+    " AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid()"
+)
+"""The other transactions that may have written a table of that name."""

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import Text, TypeEngine
 
-from notifyctl.store.db.catalog import LACKING, OWNER
+from notifyctl.store.db.catalog import INDEXES, LACKING, OWNER, WRITERS
 from notifyctl.store.db.functions import SERVER_CLOCK_MS
 from notifyctl.store.db.literals import array_literal
 
@@ -122,6 +122,10 @@ class Dialect(ABC):
     @abstractmethod
     def begin_snapshot(self, cursor: Any, host_clock: Callable[[], int]) -> int:
         """The same for one that only reads, and all of whose statements see what there was at its first."""
+
+    def writers(self, conn: Connection, table: Table) -> set[str]:
+        """Return which other transactions may have written a table, by a name; none where there is one writer."""
+        return set()
 
     @abstractmethod
     def limit_answers(self, conn: Connection, seconds: float) -> None:
@@ -280,14 +284,10 @@ class _PostgreSQL(Dialect):
         return []  # its constraints hold at every moment
 
     def indexes(self, conn: Connection) -> list[tuple[str, str, str]]:
-        # Unqualified names are looked up in the search path, and so are these.
-        rows = conn.exec_driver_sql(
-            "SELECT c.relname, i.relname, pg_get_indexdef(i.oid) FROM pg_index x"
-            " JOIN pg_class c ON c.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid"
-            " WHERE pg_table_is_visible(c.oid) AND NOT EXISTS"
-            " (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))"
-        )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in conn.execute(INDEXES)]
+
+    def writers(self, conn: Connection, table: Table) -> set[str]:
+        return set(conn.execute(WRITERS, {"name": table.name}).scalars())
 
 
 class _SQLite(Dialect):
