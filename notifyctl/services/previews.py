@@ -15,6 +15,7 @@ from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Message, Subscription, TemplateRef
 from notifyctl.core.scope import Scope
+from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source
 from notifyctl.core.wording import Template
 from notifyctl.services import inclusion, notifications, templates
@@ -122,6 +123,13 @@ def rendered(source: Source, message: Message) -> Message:
     return render(Renderer(), source, message)
 
 
+def value_hint(error: TemplateError) -> str | None:
+    """Return how a variable is given its value, where that is what is missing."""
+    if error.variable == unsubscribe.VARIABLE:
+        return "mail of a marketing category has it, where the profile says unsubscribe_url"
+    return f"--var {error.variable}=VALUE" if error.variable else None
+
+
 def linked(message: Message, unsubscribe_url: str | None) -> Message:
     """Return a message that can be left with a link there that acts for nobody. Raises UsageError."""
     if message.subscription is None or unsubscribe_url is None:
@@ -204,7 +212,11 @@ def _rendered(
     if source.marketing and message.channel is Channel.EMAIL:
         of = Subscription(str(uuid.UUID(int=0)), source.category or "", 0)
         message = linked(message._replace(subscription=of), given.unsubscribe_url)
-    said = dict(rendered(source, message).content)
+    try:
+        said = dict(rendered(source, message).content)
+    except TemplateError as error:
+        error.hint = error.hint or value_hint(error)
+        raise
     said.pop("v", None)
     about = (template.name, template.message_type, row.number, language)
     return RenderedTemplate(*about, said, tuple(examples), message.one_click)

@@ -189,7 +189,7 @@ def _rehearsed(db: Database, draft: Draft, terms: SubmissionTerms, new_id: str) 
     try:
         message = previews.rendered(template, previews.linked(planned.message, previews.SOMEWHERE))
     except TemplateError as error:
-        hint = error.hint or (f"--var {error.variable}=VALUE" if error.variable else None)
+        hint = error.hint or previews.value_hint(error)
         told = f"it becomes a dead letter ({Category.TEMPLATE_ERROR}): {error.message}"
         return f"{told}\nhint: {hint}" if hint else told
     if (problem := planning.refused(planned, message, terms)) is not None:

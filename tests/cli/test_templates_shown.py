@@ -41,7 +41,7 @@ def test_preview_of_variables(welcome: Cli) -> None:
     assert (shown["subject"], shown["text"], shown["version"], shown["language"]) == ("Hi Ada", "2 for Ada\n", 2, None)
     assert preview(welcome, "--var", "count=2", "--var", "name=Bob")["subject"] == "Hi Bob"
     done = welcome.call("templates", "preview", "welcome")
-    assert (done.exit_code, "count" in done.stderr) == (2, True)
+    assert (done.exit_code, "hint: --var count=VALUE" in done.stderr) == (2, True)
 
 
 def test_preview_for_a_user_is_in_their_language(welcome: Cli, database: Database) -> None:

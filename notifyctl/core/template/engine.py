@@ -21,6 +21,7 @@ from typing import Any
 import minijinja
 
 from notifyctl.core.template import grammar, rules, straight
+from notifyctl.core.template.expression import Construct
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.html import surely_has_no_styles
 from notifyctl.core.template.tokens import position
@@ -37,6 +38,8 @@ WORK_MAX = 20_000_000
 """How many characters the filters of this program may be given and give."""
 INCLUDES_DEEPEST = 8
 """How many templates may include one another in a row."""
+
+_OF_DICTS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 
 _KEPT = 500
 """How many units a thread keeps compiled."""
@@ -76,6 +79,12 @@ class Unit:
         except TemplateError as error:
             raise error.at(self.template, self.part) from None
         return tree
+
+    @cached_property
+    def shadowing(self) -> frozenset[str]:
+        """Names in it, and in what it includes, by which the engine finds a dict's methods where values have none."""
+        own = {node.name for node in grammar.walk(self.tree) if node.kind is Construct.NAME}
+        return frozenset(own & _OF_DICTS).union(*(each.shadowing for each in self.includes.values()))
 
     @cached_property
     def guarded(self) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -185,6 +194,7 @@ class _Bench:
             made.add_filter(name, function)
         made.add_filter(rules.GUARD, self._plain)
         made.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
+        made.add_filter(rules.ABSENT_GUARD, lambda _, where, defined: self._plain(None, where))
         made.add_filter(rules.SHOWN_GUARD, self._shown)
         made.add_filter(rules.QUERY_GUARD, self._shown)
         made.add_filter(rules.FORMAT_GUARD, self._formatted)
@@ -197,12 +207,26 @@ class _Bench:
         self._add(unit)
         self._room, self._work = OUTPUT_MAX, WORK_MAX
         try:
-            text = self._environment.render_template(unit.key, **values)
+            if unit.shadowing <= values.keys():
+                text = self._environment.render_template(unit.key, **values)
+            else:
+                text = self._rendered_apart(unit, values)
         except BaseException as error:
             raise _explained(error, unit, self._units) from None
         if len(text) * 4 > OUTPUT_MAX and len(text.encode(errors="replace")) > OUTPUT_MAX:
             raise _too_long().at(unit.template, unit.part)
         return text
+
+    def _rendered_apart(self, unit: Unit, values: Mapping[str, Any]) -> str:
+        """Render with the values as globals: where no value has such a name, a dict's method would be found."""
+        given = [name for name in values if name not in rules.FUNCTIONS]
+        try:
+            for name in given:
+                self._environment.add_global(name, values[name])
+            return self._environment.render_template(unit.key)
+        finally:
+            for name in given:
+                self._environment.remove_global(name)
 
     def check(self, unit: Unit) -> None:
         self._add(unit)

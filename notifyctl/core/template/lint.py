@@ -44,7 +44,9 @@ def lint(source: Source, renderer: Renderer, languages: Iterable[str] = ()) -> t
     broken = tuple(_syntax(source, renderer))
     found = [*broken, *_missing_variants(source, languages), *_clients(source)]
     if not broken:
-        found += [*_variables(source), *_unsubscribing(source), *_lengths(source, renderer)]
+        found += [*_variables(source), *_unsubscribing(source), *_lengths(source, renderer), *_subjects(source)]
+    if not any(each.severity is Severity.ERROR for each in found):
+        found += _with_examples(source, renderer)
     return tuple(dict.fromkeys(found))
 
 
@@ -171,6 +173,27 @@ def _lengths(source: Source, renderer: Renderer) -> Iterator[Remark]:
             yield Remark(Severity.ERROR, label, None, f"is too long, {about}: {length}, and {SEGMENTS_MOST} at most")
         elif length.count > SEGMENTS_USUAL:
             yield Remark(Severity.WARNING, label, None, f"is long, {about}: {length}")
+
+
+def _subjects(source: Source) -> Iterator[Remark]:
+    """Yield where a subject has a second line whatever is put in: mail is refused for that."""
+    for label, _, part in _parts(source):
+        if part.part == "subject" and len(_literal(part).strip().splitlines()) > 1:
+            yield Remark(Severity.ERROR, label, None, "has more than one line")
+
+
+def _with_examples(source: Source, renderer: Renderer) -> Iterator[Remark]:
+    """Yield what fails with the examples, but for what has none and what was told of already."""
+    values, told = {VARIABLE: "https://example.org/", **examples(source)}, set[str]()
+    for tag in (source.language, *source.variants):
+        try:
+            renderer.render(source, values, tag)
+        except TemplateError as error:
+            if error.variable is None and error.message not in told:
+                told.add(error.message)
+                part = error.part or _main(source)
+                label = part if tag == source.language else f"{tag}:{part}"
+                yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}")
 
 
 def _literal(part: Unit) -> str:

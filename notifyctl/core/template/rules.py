@@ -8,7 +8,7 @@ a thread's stack may be short: nothing may call itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from notifyctl.core.template.expression import Construct, Node, refused
 from notifyctl.core.template.grammar import Body, walk
@@ -39,6 +39,8 @@ SHOWN_GUARD = "_shown"
 """The filter that makes text of any value, as it prints: what is before a filter that is for texts."""
 QUERY_GUARD = "_query"
 """The same before `urlencode`, which makes `a=1&b=2` of an object."""
+ABSENT_GUARD = "_absent"
+"""The filter that says that there is no value: where a filter of the engine's would take that for an empty one."""
 FORMAT_GUARD = "_formatted"
 """The filter that does so with null and booleans, and refuses lists and objects: what `format` puts in."""
 CALLS_DEEPEST = 20
@@ -59,6 +61,18 @@ _OF_TEXTS = frozenset(
         *("truncate", "upper", "urlencode", "wordwrap"),
     }
 )
+_LENIENT = frozenset(
+    {
+        *("abs", "count", "dictsort", "format", "join", "length", "lines", "list", "max", "min", "round", "sort"),
+        *("split", "tojson"),
+    }
+)
+"""Filters that take what has no value for an empty one, or do not name it."""
+_STAYING: Mapping[str, tuple[str, ...]] = {
+    SHOWN_GUARD: ("string",),
+    QUERY_GUARD: ("string", "mapping"),
+    ABSENT_GUARD: ("defined",),
+}
 _TEXTS = _TEXT_FILTERS | _OF_TEXTS
 _NUMBERS = frozenset({"abs", "count", "float", "int", "length", "round", "sum"})
 _PICKING = frozenset({"default", "d", "first", "last"})
@@ -91,13 +105,16 @@ def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, i
     """
     places: list[tuple[int, int, str]] = []
     for number, (node, guard) in enumerate(_watched(tree)):
+        twice = _twice(source, node)
+        if guard == ABSENT_GUARD and not twice:
+            continue
         defined = ",true" if node.kind is Construct.LITERAL else ""
         if _is_path(node):
             defined = f",({source[node.start : node.end]}) is defined"
         begin, end = "((", "))"
-        if guard in (SHOWN_GUARD, QUERY_GUARD) and (twice := _twice(source, node)):
+        if guard in _STAYING and twice:
             # A text stays what it is, marked as safe or not, and costs nothing.
-            stays = f"{twice} is string{f' or {twice} is mapping' if guard == QUERY_GUARD else ''}"
+            stays = " or ".join(f"{twice} is {test}" for test in _STAYING[guard])
             begin, end, defined = f"({twice} if {stays} else ((", ")))", f",{twice} is defined"
         places += [
             (node.start, -number, begin),
@@ -129,6 +146,9 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str]]:
         if (shown := _to_be_shown(node)) is not None:
             seen.add((shown.start, shown.end))
             yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD
+        elif node.kind is Construct.FILTER and node.name in _LENIENT and _is_simple(node.nodes[0]):
+            seen.add((node.nodes[0].start, node.nodes[0].end))
+            yield node.nodes[0], ABSENT_GUARD
         guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:

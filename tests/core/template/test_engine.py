@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from notifyctl.core.template.engine import OUTPUT_MAX, Engine, Unit
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.rules import FILTERS
 
 GOLDEN = [
     ("text", "text"),
@@ -94,6 +95,42 @@ def test_filters_for_texts_name_what_has_no_value_and_keep_what_is_safe() -> Non
     made = "{% set s %}<b>{{ n }}</b>{% endset %}{% macro m() %}<i>{{ n }}</i>{% endmacro %}"
     expected = "<b>&lt;</b><i>&lt;</i>&lt;"
     assert printed(made + "{{ s|trim }}{{ m()|trim }}{{ n|trim }}", True, n="<") == expected
+
+
+@pytest.mark.parametrize("name", [each for each in dir(dict) if not each.startswith("_")])
+def test_a_name_without_a_value_is_no_method_of_the_dict_of_values(name: str) -> None:
+    """`items` is what many a mail lists: missing, it is named like any other, and nothing of Python's is called."""
+    for other in ({}, {"other": 1}, {"other": None}):
+        for text in ("{{ %s }}", "{%% for i in %s %%}x{%% endfor %%}", "{%% if %s %%}x{%% endif %%}", "{{ %s.x }}"):
+            assert error(text % name, **other).variable == name
+        assert printed(f"{{{{ {name} is defined }}}} {{{{ {name}|default('d') }}}}", **other) == "false d"
+        assert "is unknown" in error(f"{{{{ {name}('other') }}}}", **other).reason
+        assert printed(f"{{% set {name} = 1 %}}{{{{ {name} }}}}", **other) == "1"
+    assert printed(f"{{{{ {name} }}}}{{{{ other }}}}", **{name: "here", "other": 1}) == "here1"
+    included = Unit("p", "body", f"{{{{ {name} is defined }}}}{{{{ other }}}}")
+    outer = Unit("t", "body", "{% include 'p' %}{{ range(2)|list }}", includes={"p": included})
+    engine = Engine()
+    for _ in range(2):
+        assert engine.render(outer, {"other": 1, "range": 5}) == "false1[0, 1]"
+        with pytest.raises(TemplateError, match="other has no value"):
+            engine.render(outer, {"more": 1})
+
+
+@pytest.mark.parametrize("name", sorted(FILTERS - {"default", "d"}))
+@pytest.mark.parametrize("value", ["x", "o.x"])
+def test_every_filter_names_what_has_no_value(name: str, value: str) -> None:
+    """None of them takes it for an empty text or list: how many there are of nothing is no 0."""
+    given = {
+        **dict.fromkeys(("batch", "slice", "indent"), "(2)"),
+        **dict.fromkeys(("select", "reject"), "('odd')"),
+        **dict.fromkeys(("selectattr", "rejectattr"), "('a')"),
+        "map": "('upper')",
+        "plural": "(other='x')",
+        "replace": "('a', 'b')",
+        "format": "(1)",
+        "split": "(',')",
+    }
+    assert error(f"{{{{ {value}|{name}{given.get(name, '')} }}}}", o={}).variable == value
 
 
 _scalars = (

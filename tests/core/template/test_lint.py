@@ -181,3 +181,22 @@ def test_a_method_that_no_value_has_is_an_error(call: str) -> None:
     assert "values have no methods" in found
     fine = "{% for i in items %}{{ loop.cycle('a', 'b') }}{{ name }}{{ order }}{{ i }}{% endfor %}"
     assert remarks(sms(fine, declared)) == []
+
+
+def test_a_subject_of_two_lines_is_an_error() -> None:
+    """No mail has one, so that sending would fail; blanks and tags around it are none of it."""
+    (found,) = remarks(Source("t", Channel.EMAIL, {"subject": "a\nb", "body": "c"}))
+    assert found == "error subject:None has more than one line"
+    fine = "\n{% set x = 1 %}\nHello {{ n }}\n"
+    assert remarks(Source("t", Channel.EMAIL, {"subject": fine, "body": "c"}, variables=variables(["n"]))) == []
+
+
+def test_what_fails_with_the_examples_is_told() -> None:
+    """Once, in the part in which it does; what has no example is not guessed at."""
+    declared = [{"name": "items", "example": []}, "count"]
+    body = {"body": "{{ items|first|title }}"}
+    source = Source(
+        "t", Channel.SMS, body, "en", {"de": {"body": "{{ count }}{{ items|length }}"}}, variables(declared)
+    )
+    (found,) = remarks(source)
+    assert found.startswith("warning body:1 fails with the examples: items|first has no value")
