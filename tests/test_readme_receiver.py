@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.event import WebhookEvent
 from notifyctl.core.webhook.signing import secret_of
 from notifyctl.core.webhook.telling import Telling, Tidings, body
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli

@@ -83,14 +83,15 @@ def _complete(cls: Any) -> None:
 
 def _compiled(cls: Any) -> Any:
     """Return the `__init__` of a class; what it does not take (`init=False`) is left to its `__post_init__`."""
-    known: dict[str, Any] = {"__missing__": _MISSING, "__set__": object.__setattr__}
+    known: dict[str, Any] = {"__missing__": _MISSING}
     parameters, lines = ["self"], []
     for name, usual, make in ((each.name, each.default, each.default_factory) for each in _taken(cls)):
-        known |= {f"__usual_{name}__": usual, f"__make_{name}__": make}
+        # The slot's own way: `object.__setattr__` would look for it each time.
+        known |= {f"__set_{name}__": getattr(cls, name).__set__, f"__usual_{name}__": usual, f"__make_{name}__": make}
         has_usual = usual is not _MISSING or make is not _MISSING
         parameters.append(f"{name}=__usual_{name}__" if has_usual else name)
         value = name if make is _MISSING else f"__make_{name}__() if {name} is __missing__ else {name}"
-        lines.append(f"__set__(self, {name!r}, {value})")
+        lines.append(f"__set_{name}__(self, {value})")
     lines += ["self.__post_init__()"] if hasattr(cls, "__post_init__") else []
     text = f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"])
     exec(text, known)  # noqa: S102 - names of fields, as `dataclasses` does

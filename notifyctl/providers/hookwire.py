@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import field
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import NoReturn
@@ -19,6 +18,7 @@ from notifyctl.core.errors import UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault
 from notifyctl.core.text import clean
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.proxy import proxy as parsed_proxy
 from notifyctl.core.webhook.reach import is_loopback, parsed
 from notifyctl.core.webhook.recital import without_path
@@ -34,21 +34,6 @@ from notifyctl.providers.reading import retry_after_ms
 RECEIVERS = 1_024
 OLDEST_S = 60.0
 """How long a connection is kept at most. It leads to an address that was checked; but who moved is to be found."""
-
-
-@dataclass(frozen=True, slots=True)
-class HookCall:
-    """One attempt: `body` goes out as it is, signed at `at_s` (since the epoch) by each of the secrets.
-
-    `timeout_s` is the deadline for everything: name, connection, TLS, answer.
-    """
-
-    url: str = field(repr=False)
-    webhook_id: str
-    body: bytes = field(repr=False)
-    secrets: tuple[bytes, ...] = field(repr=False)
-    at_s: int
-    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)

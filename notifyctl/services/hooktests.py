@@ -10,12 +10,13 @@ from notifyctl.core.json_codec import encode
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.timeordered import ordered_id
 from notifyctl.core.webhook import keeping
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.event import TEST
 from notifyctl.core.webhook.signing import headers
 from notifyctl.core.webhook.target import host_of
 from notifyctl.core.webhook.telling import VERSION, moment
 from notifyctl.core.webhook.webhook import Webhook
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.store import webhooks as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx

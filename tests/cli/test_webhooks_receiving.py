@@ -18,8 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.signing import headers, secret_text
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from tests.support.command import Cli
 
 OLD, NEW, OTHER = (secret_text(bytes([number]) * 24) for number in (1, 2, 3))

@@ -16,9 +16,10 @@ import pytest
 import trustme
 
 from notifyctl.core.outcome import Fault
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.signing import objection
 from notifyctl.providers import hookwire
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.providers.http import lookup
 from notifyctl.providers.http.dial import Resolve, addresses
 from notifyctl.providers.http.lookup import Lookups

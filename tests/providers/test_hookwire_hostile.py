@@ -27,7 +27,8 @@ KEPT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 CALLER = """
 import asyncio, json, pathlib, re, sys, time
-from notifyctl.providers.hookwire import HookCall, HookWire
+from notifyctl.core.webhook.attempt import HookCall
+from notifyctl.providers.hookwire import HookWire
 
 given = json.load(sys.stdin)
 

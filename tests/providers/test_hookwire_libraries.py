@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.core.webhook.event import WebhookEvent
 from notifyctl.core.webhook.signing import secret_text
 from notifyctl.core.webhook.telling import Telling, Tidings, body
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from tests.support.scripted import Asked, Scripted, reply
 
 OLD, NEW, OTHER = bytes(range(24)), bytes(range(100, 124)), bytes(24)

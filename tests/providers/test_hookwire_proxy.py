@@ -16,7 +16,8 @@ import trustme
 
 from notifyctl.config import read_login
 from notifyctl.core.outcome import Fault
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.core.webhook.attempt import HookCall
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.providers.http.dial import Resolve
 from tests.providers.peers import Loops, ok, run, serving
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.providers import hookwire
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.providers.http.dial import Resolve
 from tests.providers.peers import Loops, Peer, run, serving
 from tests.support.counted import Listeners, watched

@@ -63,11 +63,12 @@ from sqlalchemy import Connection, false, update
 import notifyctl.cli.dispatch  # noqa: F401
 from notifyctl.cli.app import main
 from notifyctl.core import backoff, health, presence
+from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.dispatch import lease
 from notifyctl.dispatch.queues import notifications, webhooks
 from notifyctl.dispatch.sender import Sender
 from notifyctl.providers.contract import Failure, Request, Response
-from notifyctl.providers.hookwire import HookAnswer, HookCall, HookWire
+from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.providers.http import dial
 from notifyctl.providers.twilio import answers
 from notifyctl.providers.wire import Wire

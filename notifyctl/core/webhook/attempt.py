@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from notifyctl.core.frozen import dataclass
@@ -49,6 +50,21 @@ class Delivery(NamedTuple):
     def probe(self) -> bool:
         """Whether it is to find out whether a receiver that asked for less still does."""
         return self.slowed > 0
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One attempt: `body` goes out as it is, signed at `at_s` (since the epoch) by each of the secrets.
+
+    `timeout_s` is the deadline for everything: name, connection, TLS, answer.
+    """
+
+    url: str = field(repr=False)
+    webhook_id: str
+    body: bytes = field(repr=False)
+    secrets: tuple[bytes, ...] = field(repr=False)
+    at_s: int
+    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)

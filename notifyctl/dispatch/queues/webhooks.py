@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from notifyctl.core.errors import NotAllowed
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.outcome import Fault
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.webhook import keeping
-from notifyctl.core.webhook.attempt import Delivery, HookReply
+from notifyctl.core.webhook.attempt import Delivery, HookCall, HookReply
 from notifyctl.core.webhook.offer import Offer
 from notifyctl.core.webhook.share import FIRST, Share
 from notifyctl.core.webhook.target import host_of
@@ -186,22 +186,24 @@ class Webhooks:
 
     async def attempt(self, item: Sequence[Delivery], lease: Lease) -> HookResults:
         """Deliver one after another; what there is no time for any more is given back."""
+        webhook_id = item[0].webhook_id
+        share = self._share(webhook_id)
+        if share.calls < share.most and webhook_id not in self._turns:
+            share.calls += 1
+        else:
+            try:
+                await self._turn(webhook_id, share)
+            except asyncio.CancelledError:
+                return self.release(item)
         results = list[Attempted]()
         try:
-            await self._turn(item[0].webhook_id)
-        except asyncio.CancelledError:
-            return self.release(item)
-        for delivery in item:
-            own = Lease(lease.now, lease.began, delivery.lease_ms, delivery.timeout_seconds * 1_000)
-            try:
-                reply = await self._tried(delivery, own)
-            except asyncio.CancelledError:  # at shutdown: it may have arrived, and is sent once more
-                break
-            results.append(Attempted(delivery, reply))
-        rest = (Attempted(delivery, None) for delivery in item[len(results) :])
-        self._share(item[0].webhook_id).ended()
-        self._over(item[0].webhook_id)
-        return HookResults((*results, *rest))
+            for delivery in item:
+                results.append(Attempted(delivery, await self._tried(delivery, lease, share)))
+        except asyncio.CancelledError:  # at shutdown: it may have arrived, and is sent once more
+            results += [Attempted(delivery, None) for delivery in item[len(results) :]]
+        share.ended()
+        self._over(webhook_id, share)
+        return HookResults(tuple(results))
 
     def release(self, item: Sequence[Delivery]) -> HookResults:
         """Return that nothing was begun."""
@@ -221,42 +223,43 @@ class Webhooks:
         if self._wire is not None:
             await self._wire.aclose()
 
-    async def _turn(self, webhook_id: str) -> None:
+    async def _turn(self, webhook_id: str, share: Share) -> None:
         """Wait until a receiver may be called once more: more of its deliveries may have been taken than that."""
-        share, waiting = self._share(webhook_id), self._turns.get(webhook_id)
-        if share.calls < share.most and not waiting:
-            share.calls += 1
-            return
         turn = asyncio.get_running_loop().create_future()
         self._turns.setdefault(webhook_id, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it had come
-                self._over(webhook_id)
+                self._over(webhook_id, share)
             raise
 
-    def _over(self, webhook_id: str) -> None:
+    def _over(self, webhook_id: str, share: Share) -> None:
         """Take note that a turn is over, and let those who wait have theirs."""
-        share, waiting = self._share(webhook_id), self._turns.get(webhook_id)
         share.calls -= 1
+        if (waiting := self._turns.get(webhook_id)) is None:
+            return
         while waiting and share.calls < share.most:
             turn = waiting.popleft()
             if not turn.done():
                 share.calls += 1
                 turn.set_result(None)
         if not waiting:
-            self._turns.pop(webhook_id, None)
+            del self._turns[webhook_id]
 
-    async def _tried(self, delivery: Delivery, lease: Lease) -> HookReply | None:
+    async def _tried(self, delivery: Delivery, lease: Lease, share: Share) -> HookReply | None:
         """Make one attempt; None where it was not begun."""
-        at, began, share = lease.moment(), _now(), self._share(delivery.webhook_id)
-        if self._wire is None or share.rests(began) or not lease.allows_a_call():
+        own = Lease(lease.now, lease.began, delivery.lease_ms, delivery.timeout_seconds * 1_000)
+        at, began = own.moment(), _now()
+        if self._wire is None or share.rests(began) or not own.allows_a_call():
             return None
         if (secrets := self._secrets(delivery, at)) is None:
             return None
+        call = HookCall(
+            delivery.url, delivery.id, delivery.payload.encode(), secrets, at // 1_000, delivery.timeout_seconds
+        )
         try:
-            answer = await _posted(self._wire, delivery, secrets, at)
+            answer = await self._wire.post(call)
         except Exception as error:  # a defect: it must not cost the place in flight
             log.exception("a delivery to a webhook failed")
             problem = f"the attempt failed: {type(error).__name__}"
@@ -317,17 +320,17 @@ def _items(found: Iterable[Delivery]) -> list[Sequence[Delivery]]:
     return [tuple(some) for _, some in groupby(sorted(found, key=of), of)]  # sorting keeps their order
 
 
-async def _posted(wire: HookWire, delivery: Delivery, secrets: tuple[bytes, ...], at: int) -> HookAnswer:
-    from notifyctl.providers.hookwire import HookCall  # loaded with the first delivery
-
-    body, timeout_s = delivery.payload.encode(), float(delivery.timeout_seconds)
-    return await wire.post(HookCall(delivery.url, delivery.id, body, secrets, at // 1_000, timeout_s))
-
-
 def _reply(delivery: Delivery, answer: HookAnswer, at: int) -> HookReply:
-    said: dict[str, Any] = {"body": answer.body or None, "retry_after_ms": answer.retry_after_ms}
-    said |= {"problem": answer.problem, "probe": delivery.probe, "counts": answer.fault is not Fault.PROXY}
-    return HookReply(at, answer.ms, answer.status, **said)
+    return HookReply(
+        at,
+        answer.ms,
+        answer.status,
+        answer.body or None,
+        answer.retry_after_ms,
+        answer.problem,
+        delivery.probe,
+        answer.fault is not Fault.PROXY,
+    )
 
 
 def _now() -> int:

@@ -44,7 +44,7 @@ class Head:
 
     def with_lines(self, headers: Sequence[tuple[str, str]]) -> Head:
         """Return the head with more headers. Raises ValueError, without the values, for what cannot be sent so."""
-        lines = "".join(f"{_line(name, value)}\r\n" for name, value in headers)
+        lines = "".join([f"{_line(name, value)}\r\n" for name, value in headers])
         return Head(self.origin, self.method, self.start + lines.encode("ascii"))
 
     def with_body(self, body: bytes) -> tuple[bytes, bytes]:
