@@ -131,8 +131,10 @@ def _deliveries_are_written_the_same(filled: Database) -> None:
     assert _both(filled, deliveries._HOLDING, given, sorted) == [flying]
     ids = _ids(filled)
     given = bind("v", outbox._KEY, [(id_,) for id_ in ids])
-    assert [each.id for each in _both(filled, outbox._LISTENING, given, sorted)] == [HOOK]
-    assert [each.id for each in _both(filled, outbox._TOLD, given, lambda rows: sorted(rows, key=repr))] == sorted(ids)
+    told = _both(filled, outbox._TOLD, given, lambda rows: sorted(rows, key=repr))
+    assert [each.id for each in told] == sorted(ids)
+    users = bind("v", outbox._KEY, [(id_,) for id_ in {each.user_id for each in told}])
+    assert [each.id for each in _both(filled, outbox._LISTENING, users, sorted)] == [HOOK]
     given = bind(
         "v", handing._NEW, [(f"{each}" * 36, HOOK, id_, "x", '"ä%"', NOW, 9) for each, id_ in enumerate(ids, 3)]
     )
@@ -140,18 +142,22 @@ def _deliveries_are_written_the_same(filled: Database) -> None:
     assert [is_leased for _, is_leased in written].count(False) == 1
 
 
+@pytest.mark.parametrize("tells", [False, True], ids=["plain", "tells"])
 @pytest.mark.parametrize("kind", apply.KINDS, ids=lambda kind: kind.__name__)
-def test_changes_are_the_same_both_ways(filled: Database, kind: type[Change]) -> None:
-    """Each kind of change writes the same columns, whichever way it goes."""
+def test_changes_are_the_same_both_ways(filled: Database, kind: type[Change], tells: bool) -> None:
+    """Each kind of change writes the same columns, whichever way it goes; and returns what a look tells webhooks."""
     database = filled
     before = {"status": kind.BEFORE.value, "lease_id": LEASE, "leased_by": ME, "leased_until": NOW}
     [id_] = seed.pending(database, seed.user(database, "eve"), **before)
     row = (id_, LEASE, *[_value(name) for name in apply._COLUMNS[kind]])
     given = database.dialect.bind("v", apply._types(kind), [row])
-    statement = apply._STATEMENTS[kind]
+    statement = apply._STATEMENTS[kind, tells]
 
     def work(tx: Tx, *, by_driver: bool) -> Any:
-        _run(tx, statement, given, by_driver=by_driver)
+        [(changed, is_heard, *known)] = _run(tx, statement, given, by_driver=by_driver)
+        assert (changed, bool(is_heard)) == (id_, True)
+        [looked_up] = tx.rows(outbox._TOLD, tx.dialect.bind("v", outbox._KEY, [(id_,)]))
+        assert not tells or (id_, *known) == looked_up
         found = tx.execute(select(notifications).where(notifications.c.id == id_)).one()
         raise _Undo(tuple(found))
 

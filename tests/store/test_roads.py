@@ -107,9 +107,9 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     seen: list[tuple[str, str, str]] = []
     real = applying.follow
 
-    def follow(tx: Tx, done: list[Change], *, is_heard: bool) -> None:
+    def follow(tx: Tx, done: list[Change], **more: Any) -> None:
         seen.extend((each.of.id, each.BEFORE.value, each.AFTER.value) for each in done)
-        real(tx, done, is_heard=is_heard)
+        real(tx, done, **more)
 
     monkeypatch.setattr(applying, "follow", follow)
     return seen

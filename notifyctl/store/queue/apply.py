@@ -35,6 +35,7 @@ from notifyctl.core.change import (
     Wake,
 )
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.webhook.telling import Tidings
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
@@ -84,35 +85,40 @@ class Applied(Generic[C]):
 
 def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
     """Write changes and what follows from them; return those that held."""
-    done, is_heard = list[C](), False
+    done, is_heard, known = list[C](), False, dict[str, Tidings]()
     for kind in KINDS:
         some = [change for change in changes if type(change) is kind]
         if some:
-            held, heard = _written(tx, kind, some)
-            done += held
-            is_heard = is_heard or heard
+            rows = _written(tx, kind, some)
+            done += some if len(rows) == len(some) else _held(some, rows)
+            is_heard = is_heard or bool(rows and rows[0][1])
+            known |= {row[0]: Tidings(row[0], *row[2:]) for row in rows if len(row) > 2}
     letters.keep(tx, done)
-    follow(tx, done, is_heard=is_heard)
+    follow(tx, done, is_heard=is_heard, known=known)
     return Applied(done, is_heard)
 
 
-def _written(tx: Tx, kind: type[Change], some: list[C]) -> tuple[list[C], bool]:
-    """Return those of a kind that held, and whether there are webhooks that may be told."""
+def _written(tx: Tx, kind: type[Change], some: list[C]) -> list[Sequence[Any]]:
+    """Return of those of a kind that held the id, whether there are webhooks, and what these would be told of it.
+
+    The last only where they probably are told: who sends has heard of some.
+    """
     names = _COLUMNS[kind]
     values = [(each.of.id, each.of.lease_id, *[getattr(each, name) for name in names]) for each in some]
-    rows = tx.rows(_STATEMENTS[kind], tx.dialect.bind("v", _types(kind), values))
-    is_heard = bool(rows and rows[0][1])
-    if len(rows) == len(some):
-        return some, is_heard
+    statement = _STATEMENTS[kind, tx.offer is not None]
+    return tx.rows(statement, tx.dialect.bind("v", _types(kind), values))
+
+
+def _held(some: list[C], rows: list[Sequence[Any]]) -> list[C]:
     held = {row[0] for row in rows}
-    return [each for each in some if each.of.id in held], is_heard
+    return [each for each in some if each.of.id in held]
 
 
 def _types(kind: type[Change]) -> dict[str, TypeEngine[Any]]:
     return {**_KEY, **{name: n[name].type for name in _COLUMNS[kind]}}
 
 
-def _statement(kind: type[Change], dialect: Dialect) -> ReturningUpdate[Any]:
+def _statement(kind: type[Change], tells: bool, dialect: Dialect) -> ReturningUpdate[Any]:
     v = dialect.rowset("v", _types(kind))
     given = {name: func.coalesce(v.c[name], n[name]) if name in kind.KEEPS else v.c[name] for name in _COLUMNS[kind]}
     values: dict[str, Any] = {**given, **dict.fromkeys(kind.CLEARS, null())}
@@ -121,7 +127,8 @@ def _statement(kind: type[Change], dialect: Dialect) -> ReturningUpdate[Any]:
     if kind.AFTER is not kind.BEFORE:
         values["status"] = kind.AFTER.value
     fence = (n.id == v.c.id, still(kind.BEFORE), n.lease_id.is_not_distinct_from(v.c.fence))
-    return update(notifications).values(values).where(*fence).returning(n.id, anybody())
+    told = [n[name] for name in Tidings._fields[1:]] if tells else []
+    return update(notifications).values(values).where(*fence).returning(n.id, anybody(), *told)
 
 
 def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
@@ -129,4 +136,6 @@ def _as_it_is(row: Sequence[Any]) -> Sequence[Any]:
 
 
 _COLUMNS = {kind: tuple(each.name for each in fields(kind) if each.name not in kind.ASIDE) for kind in KINDS}
-_STATEMENTS: dict[type[Change], Hot[Any]] = {kind: Hot(partial(_statement, kind), _as_it_is) for kind in KINDS}
+_STATEMENTS: dict[tuple[type[Change], bool], Hot[Any]] = {
+    (kind, tells): Hot(partial(_statement, kind, tells), _as_it_is) for kind in KINDS for tells in (False, True)
+}

@@ -6,13 +6,13 @@ Nothing else does any of it by hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from notifyctl.core.batch import ids_digest
 from notifyctl.core.change import Audit, Change
 from notifyctl.core.model import Claim
 from notifyctl.core.submission import New
-from notifyctl.core.webhook.telling import CREATED, tellings
+from notifyctl.core.webhook.telling import CREATED, Tidings, tellings
 from notifyctl.store import hints, metrics, standings, suppressions
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.queue import outbox
@@ -20,15 +20,18 @@ from notifyctl.store.standings import Counted
 from notifyctl.store.suppressions import AddressNews, Learned
 
 
-def follow(tx: Tx, done: Sequence[Change], *, is_heard: bool) -> None:
-    """Write what follows from changes, in their transaction; `is_heard`: there are webhooks."""
+def follow(tx: Tx, done: Sequence[Change], *, is_heard: bool, known: Mapping[str, Tidings] | None = None) -> None:
+    """Write what follows from changes, in their transaction.
+
+    `is_heard`: there are webhooks; `known` are some of the notifications as they are now, by their ids.
+    """
     metrics.mark_dirty(tx, (change.of.metric_at for change in done if change.recounts))
     suppressions.learn(tx, _refusals(done))
     standings.give_back(tx, _counted(done))
     standings.let_count(tx, _perhaps_sent(done))
     _account(tx, [(change.of.id, audit) for change in done if (audit := change.audit) is not None])
     if is_heard:
-        outbox.put(tx, [(change.of.id, telling) for change in done for telling in tellings(change)])
+        outbox.put(tx, [(change.of.id, telling) for change in done for telling in tellings(change)], known)
     hints.give(tx, (change.of.provider for change in done if (at := change.wakes_at) is not None and at <= tx.now))
 
 

@@ -8,7 +8,7 @@ asked for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -54,15 +54,18 @@ def is_anybody(tx: Tx) -> bool:
     return bool(tx.rows(_ANYBODY, {})[0])
 
 
-def put(tx: Tx, said: Sequence[tuple[str, Telling]]) -> int:
-    """Write what webhooks are told, in this order, of the notifications with these ids; return how many rows."""
-    if not said:
-        return 0
-    those = tx.dialect.bind("v", _KEY, [(id_,) for id_ in {id_: None for id_, _ in said}])
-    listeners = tx.rows(_LISTENING, those)
+def put(tx: Tx, said: Sequence[tuple[str, Telling]], known: Mapping[str, Tidings] | None = None) -> int:
+    """Write what webhooks are told, in this order, of the notifications with these ids; return how many rows.
+
+    `known` are some of them as they are now: they are not looked up.
+    """
+    told = dict(known or {})
+    if unknown := {id_: None for id_, _ in said if id_ not in told}:
+        told |= {each.id: each for each in tx.rows(_TOLD, tx.dialect.bind("v", _KEY, [(id_,) for id_ in unknown]))}
+    users = {told[id_].user_id: None for id_, _ in said if id_ in told}
+    listeners = tx.rows(_LISTENING, tx.dialect.bind("v", _KEY, [(id_,) for id_ in users])) if users else []
     if not listeners:
         return 0
-    told = {each.id: each for each in tx.rows(_TOLD, those)}
     own, others = _sorted(listeners)
     events = list[NewDelivery]()
     for id_, telling in said:
@@ -131,8 +134,7 @@ def _events(text: str) -> tuple[str, ...]:
 def _listening(dialect: Dialect) -> Select[Any]:
     v = dialect.rowset("v", _KEY)
     columns = select(*(w[name] for name in Subscriber._fields))
-    users = select(n.user_id).select_from(v.join(notifications, n.id == v.c.id))
-    own, others = columns.where(w.user_id.in_(users)), columns.where(w.all_users)
+    own, others = columns.where(w.user_id.in_(select(v.c.id))), columns.where(w.all_users)
     # Who deletes one meanwhile is waited for, as inserting the rows would, which then would refer to what is gone.
     locked = (select(dialect.lock_key(each, notification_webhooks).subquery()) for each in (own, others))
     return select(union_all(*locked).subquery("listening"))
