@@ -49,6 +49,7 @@ FILES = {
     "surrogate bytes": ("x.ndjson", _ndjson(b'{"body":"\xed\xa0\x80"}'), "line 2, byte 10: 0xed"),
     "unclosed quote": ("x.csv", _csv(b'anna,sms,"open,\n'), "line 3: the quote that opens here is never closed"),
     "truncated gzip": ("x.csv.gz", gzip.compress(_csv(b"") * 900)[:-20], "it is cut short"),
+    "gzip of nothing": ("x.ndjson.gz", b"", "it is cut short"),
     "corrupt gzip": ("x.ndjson.gz", gzip.compress(_ndjson(b""))[:-8] + b"\1" * 8, "it cannot be unpacked"),
     "plain as gzip": ("x.csv.gz", _csv(b""), "it cannot be unpacked"),
     "gzip as plain": ("x.csv", gzip.compress(_csv(b"")), "compressed by gzip"),

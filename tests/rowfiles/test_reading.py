@@ -197,6 +197,8 @@ WHOLE = [
     ("x.csv", b"a, ,b\n1,2,3\n", "line 1: the header: column 2 has no name"),
     ("x.csv", b'a,"b\n1,2\n', "line 1: the quote that opens here is never closed"),
     ("x.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 9, mtime=0)[:-9], "it is cut short"),
+    ("x.csv.gz", b"", "it is cut short"),
+    ("x.ndjson.gz", b"", "it is cut short"),
     ("x.csv.gz", b"a,b\n1,2\n", "it cannot be unpacked"),
     ("x.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-8] + b"\0" * 8, "it cannot be unpacked"),
     ("x.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0) + b"junk", "it cannot be unpacked"),

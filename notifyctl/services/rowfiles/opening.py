@@ -63,7 +63,7 @@ def opened(
         counted = _Counted(raw, 0 if size is None else raw.tell())
         stream: io.BufferedReader[Any] = io.BufferedReader(counted, _STEP)
         if _is_packed(name):
-            stream = io.BufferedReader(_Unzipped(stream, called), _STEP)
+            stream = io.BufferedReader(_unzipped(stream, called), _STEP)
         if size is not None:
             checking.check(stream, called, quoted=known is RowForm.CSV, delimiter=apart)
             stream.seek(0)
@@ -165,6 +165,13 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
+def _unzipped(stream: io.BufferedReader[Any], name: str) -> _Unzipped:
+    found = _Unzipped(stream, name)
+    if not stream.peek(1):  # what was compressed has a member at least (RFC 1952, 2.2)
+        raise found.fault("it is cut short")
+    return found
+
+
 class _Unzipped(gzip.GzipFile):
     """A file compressed by gzip, of one member or several, whose faults say what is wrong with which file."""
 
@@ -177,13 +184,14 @@ class _Unzipped(gzip.GzipFile):
         try:
             data = self.read1(len(buffer))
         except EOFError:
-            raise self._fault("it is cut short") from None
+            raise self.fault("it is cut short") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise self._fault(f"it cannot be unpacked: {error}") from None
+            raise self.fault(f"it cannot be unpacked: {error}") from None
         buffer[: len(data)] = data
         self._line += data.count(b"\n")
         return len(data)
 
-    def _fault(self, why: str) -> NotifyctlError:
+    def fault(self, why: str) -> NotifyctlError:
+        """Return what is wrong with it, and behind which line."""
         where = f"behind line {self._line}: " if self._line else ""
         return UsageError(f"{self._name}: {where}{why}", "gzip -t says the same: get the file again")
