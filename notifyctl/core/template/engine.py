@@ -10,27 +10,21 @@ A template reaches nothing but the values that it is given. It is bounded in ste
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import minijinja
 
-from notifyctl.core.template import grammar, rules, straight
-from notifyctl.core.template.expression import Construct
+from notifyctl.core.template import rules
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.html import surely_has_no_styles
 from notifyctl.core.template.tokens import position
-from notifyctl.core.template.values import TakenValues, given, joined, printed, replaced, unfit
+from notifyctl.core.template.unit import Unit, UnitSet
+from notifyctl.core.template.values import TakenValues, given, joined, lacking, printed, replaced, unfit
 
 OUTPUT_MAX = 1_000_000
 """How many bytes a part may have when it is rendered."""
-SOURCE_MAX = 500_000
-"""How many characters the source of a part may have."""
 FUEL = 250_000
 """How many steps a part may take."""
 
@@ -39,96 +33,8 @@ WORK_MAX = 20_000_000
 INCLUDES_DEEPEST = 8
 """How many templates may include one another in a row."""
 
-_OF_DICTS = frozenset(name for name in dir(dict) if not name.startswith("_"))
-
 _KEPT = 500
 """How many units a thread keeps compiled."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One text to be rendered: a part of a template; `includes` has what it may include, by name.
-
-    `escaped` says that it is HTML.
-    """
-
-    template: str
-    part: str
-    text: str
-    escaped: bool = False
-    includes: Mapping[str, Unit] = field(default_factory=dict)
-
-    @cached_property
-    def key(self) -> str:
-        """What tells it from others; the same for the same text."""
-        known = hashlib.sha256(f"{self.template}\0{self.part}\0{self.escaped}\0".encode())
-        known.update(self.text.encode(errors="surrogatepass"))
-        for name in sorted(self.includes):
-            known.update(f"\0{name}\0{self.includes[name].key}".encode())
-        return known.hexdigest()[:32] + ("h" if self.escaped else "t")
-
-    @cached_property
-    def tree(self) -> grammar.Body:
-        """What it is made of. Raises TemplateError for what no template may be."""
-        try:
-            if len(self.text) > SOURCE_MAX:
-                raise TemplateError(f"is longer than {SOURCE_MAX:,} characters")
-            _require_text(self.text)
-            tree = grammar.parse(self.text)
-            rules.check(self.text, tree)
-        except TemplateError as error:
-            raise error.at(self.template, self.part) from None
-        return tree
-
-    @cached_property
-    def shadowing(self) -> frozenset[str]:
-        """Names in it, and in what it includes, by which the engine finds a dict's methods where values have none."""
-        own = {node.name for node in grammar.walk(self.tree) if node.kind is Construct.NAME}
-        return frozenset(own & _OF_DICTS).union(*(each.shadowing for each in self.includes.values()))
-
-    @cached_property
-    def guarded(self) -> tuple[str, tuple[tuple[int, int], ...]]:
-        """What the engine is given, and what was put in. Raises TemplateError as `tree` does."""
-        return rules.guarded(self.text, self.tree, self.key)
-
-    @cached_property
-    def sources(self) -> frozenset[str]:
-        """Its text, and those of all that it may include."""
-        return frozenset({self.text}).union(*(each.sources for each in self.includes.values()))
-
-    @cached_property
-    def alone(self) -> UnitSet:
-        """It as all that is rendered."""
-        return UnitSet([self])
-
-
-class UnitSet:
-    """Units that are rendered with the same values, each by the name of its part.
-
-    Those that can be are written without the engine, if that led to what the engine wrote when both were asked, the
-    first time: `holds` says it, None before.
-    """
-
-    def __init__(self, units: Iterable[Unit]) -> None:
-        self.units = tuple(units)
-        self.holds: bool | None = None
-
-    @cached_property
-    def shorthand(self) -> straight.Shorthand | None:
-        """How some of them, or all, are rendered without the engine. Raises TemplateError as `Unit.tree` does."""
-        return straight.shorthand(self.units)
-
-    @cached_property
-    def may_have_styles(self) -> bool:
-        """Whether there may be a style sheet in what is written without the engine."""
-        texts = (text for each in self.units if each.escaped for text in each.sources)
-        return not all(map(surely_has_no_styles, texts))
-
-    def at_once(self, values: TakenValues) -> dict[str, str] | None:
-        """Return what those say that are written without the engine; None where it has to be asked."""
-        if self.holds is False or not values.small or self.shorthand is None:
-            return None
-        return straight.run(self.shorthand, values)
 
 
 class Engine:
@@ -181,7 +87,7 @@ class _Bench:
             debug=True,  # what it costs comes with an error, whose variable's name is known only so
             fuel=FUEL,
             undefined_behavior="strict",
-            auto_escape_callback=_is_html,
+            auto_escape_callback=lambda key: key.endswith("h"),
             path_join_callback=self._join,
             keep_trailing_newline=True,
             pycompat=False,
@@ -194,6 +100,7 @@ class _Bench:
             made.add_filter(name, function)
         made.add_filter(rules.GUARD, self._plain)
         made.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
+        made.add_filter(rules.EACH_GUARD, self._each)
         made.add_filter(rules.ABSENT_GUARD, lambda _, where, defined: self._plain(None, where))
         made.add_filter(rules.SHOWN_GUARD, self._shown)
         made.add_filter(rules.QUERY_GUARD, self._shown)
@@ -293,13 +200,26 @@ class _Bench:
         reason = unfit(value, defined)
         if reason is None:
             return self._worked(value)
+        raise self._fault(where, reason)
+
+    def _each(self, values: Any, where: str, attribute: Any, defined: bool | None = None) -> Any:
+        """Return a list each of whose items has a member: the engine would take one that it lacks for null."""
+        if values is None:
+            return self._plain(values, where, defined)
+        self._work -= len(values) if isinstance(values, (list, tuple)) else 0
+        reason = _TOO_MANY_STEPS if self._work < 0 else lacking(values, attribute)
+        if reason is None:
+            return values
+        raise self._fault(where, reason)
+
+    def _fault(self, where: str, reason: str) -> TemplateError:
         key, start, end = where.split(":")
         unit = self._units[key]
         name = unit.text[int(start) : int(end)].strip()
         line, column = position(unit.text, int(start))
         shown = name if len(name) <= 40 else f"{name[:40]}..."
         variable = name if _PATH.fullmatch(name) else None
-        raise TemplateError(
+        return TemplateError(
             f"{shown} {reason}",
             template=unit.template,
             part=unit.part,
@@ -316,10 +236,6 @@ class _Bench:
         if self._room < 0:
             raise _too_long()
         return text
-
-
-def _is_html(key: str) -> bool:
-    return key.endswith("h")
 
 
 def _too_long() -> TemplateError:
@@ -398,12 +314,3 @@ def _place(unit: Unit, error: minijinja.TemplateError) -> tuple[int | None, int 
     place = len(text.encode()[: error.range[0]].decode(errors="replace"))
     place -= sum(min(length, place - at) for at, length in added if at < place)
     return position(unit.text, place)
-
-
-def _require_text(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise TemplateError("holds half a character, which is no text") from None
-    if "\0" in text:
-        raise TemplateError("holds NUL (U+0000), which is no character of a text")

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from notifyctl.core.model import Channel
 from notifyctl.core.segments import segments
 from notifyctl.core.template import grammar, markup
-from notifyctl.core.template.engine import Unit
 from notifyctl.core.template.expression import Construct
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.included import included
 from notifyctl.core.template.render import Renderer, part_names, unit
 from notifyctl.core.template.source import UNSET, Source, Variable
 from notifyctl.core.template.tokens import position
+from notifyctl.core.template.unit import Unit
 from notifyctl.core.template.uses import ITEM, Path, Use, uses
 from notifyctl.core.unsubscribe import VARIABLE
 

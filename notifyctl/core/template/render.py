@@ -7,9 +7,10 @@ from typing import Any
 
 from notifyctl.core.model import Channel
 from notifyctl.core.template import html, language, plaintext
-from notifyctl.core.template.engine import Engine, Unit, UnitSet
+from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source, Variable, VariableType, unfit
+from notifyctl.core.template.unit import Unit, UnitSet
 from notifyctl.core.template.values import TakenValues
 
 NO_TEXT = "(no text)"

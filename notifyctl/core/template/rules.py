@@ -41,6 +41,8 @@ QUERY_GUARD = "_query"
 """The same before `urlencode`, which makes `a=1&b=2` of an object."""
 ABSENT_GUARD = "_absent"
 """The filter that says that there is no value: where a filter of the engine's would take that for an empty one."""
+EACH_GUARD = "_each"
+"""The filter that refuses a list with an item that lacks a member: the engine would take that for null."""
 FORMAT_GUARD = "_formatted"
 """The filter that does so with null and booleans, and refuses lists and objects: what `format` puts in."""
 CALLS_DEEPEST = 20
@@ -68,6 +70,7 @@ _LENIENT = frozenset(
     }
 )
 """Filters that take what has no value for an empty one, or do not name it."""
+_BY_NAME = {"truncate": "length", "wordwrap": "width"}
 _STAYING: Mapping[str, tuple[str, ...]] = {
     SHOWN_GUARD: ("string",),
     QUERY_GUARD: ("string", "mapping"),
@@ -89,6 +92,9 @@ def check(source: str, tree: Body) -> None:
     for node in walk(tree):
         if node.kind is Construct.FILTER and node.name not in FILTERS:
             raise refused(source, node, f"there is no filter {node.name}")
+        if node.kind is Construct.FILTER and node.name in _BY_NAME and _by_place(node):
+            example = f"{node.name}({_BY_NAME[node.name]}=20)"
+            raise refused(source, node, f"{node.name} takes its arguments by name, as in {example}")
         if node.kind is Construct.TEST and node.name not in TESTS:
             raise refused(source, node, f"there is no test {node.name}")
     callables = {node.name for node in walk(tree) if node.kind is Construct.MACRO}
@@ -104,13 +110,15 @@ def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, i
     engine passes null for what is undefined.
     """
     places: list[tuple[int, int, str]] = []
-    for number, (node, guard) in enumerate(_watched(tree)):
+    for number, (node, guard, member) in enumerate(_watched(tree)):
         twice = _twice(source, node)
         if guard == ABSENT_GUARD and not twice:
             continue
         defined = ",true" if node.kind is Construct.LITERAL else ""
         if _is_path(node):
             defined = f",({source[node.start : node.end]}) is defined"
+        if member is not None:
+            defined = f",{source[member.start : member.end]}{defined}"
         begin, end = "((", "))"
         if guard in _STAYING and twice:
             # A text stays what it is, marked as safe or not, and costs nothing.
@@ -139,23 +147,29 @@ def _nesting(place: tuple[int, int, str]) -> tuple[int, int, int]:
     return at, 0 if closes else 1, -number
 
 
-def _watched(tree: Body) -> Iterator[tuple[Node, str]]:
-    """Yield what has to be plain, or text, and is not known to be, those that are around others first."""
+def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
+    """Yield what has to be looked at, by which guard, those that are around others first.
+
+    And of what each item has to have a member, which.
+    """
     seen: set[tuple[int, int]] = set()
     for node in walk(tree):
         if (shown := _to_be_shown(node)) is not None:
             seen.add((shown.start, shown.end))
-            yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD
+            yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD, None
         elif node.kind is Construct.FILTER and node.name in _LENIENT and _is_simple(node.nodes[0]):
             seen.add((node.nodes[0].start, node.nodes[0].end))
-            yield node.nodes[0], ABSENT_GUARD
+            yield node.nodes[0], ABSENT_GUARD, None
+        elif (member := _member_of_each(node)) is not None:
+            seen.add((node.nodes[0].start, node.nodes[0].end))
+            yield node.nodes[0], EACH_GUARD, member
         guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
                 continue  # what that one is made of is watched in its turn
             if not known(each) and (each.start, each.end) not in seen:
                 seen.add((each.start, each.end))
-                yield each, guard
+                yield each, guard, None
 
 
 def _to_be_shown(node: Node) -> Node | None:
@@ -168,6 +182,15 @@ def _to_be_shown(node: Node) -> Node | None:
     is_number = of.kind is Construct.BINARY and of.name in _PLAIN_RESULTS - {"~"}
     is_number |= of.kind in (Construct.UNARY, Construct.TEST) or (of.kind is Construct.FILTER and of.name in _NUMBERS)
     return of if is_number or _is_simple(of) else None
+
+
+def _member_of_each(node: Node) -> Node | None:
+    """Return the name of a member that a filter takes of each item, which has to have it."""
+    if node.kind is not Construct.FILTER or node.name not in ("map", "sum") or node.nodes[0].end == node.nodes[0].start:
+        return None
+    named = {each.name: _value(each) for each in node.nodes[1:] if each.kind is Construct.KEYWORD}
+    member = named.get("attribute")
+    return member if member is not None and member.kind is Construct.LITERAL and "default" not in named else None
 
 
 def _twice(source: str, node: Node) -> str | None:
@@ -226,6 +249,10 @@ def _is_plain(node: Node) -> bool:
     if node.kind is Construct.BINARY:
         return node.name in _PLAIN_RESULTS
     return node.kind is Construct.FILTER and node.name in _PLAIN_FILTERS
+
+
+def _by_place(node: Node) -> bool:
+    return any(each.kind is not Construct.KEYWORD for each in node.nodes[1:])
 
 
 def _is_formatted(node: Node) -> bool:

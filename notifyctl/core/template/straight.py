@@ -22,7 +22,7 @@ from notifyctl.core.template.rules import FUNCTIONS
 from notifyctl.core.template.values import Escape, TakenValues, number, printed
 
 if TYPE_CHECKING:
-    from notifyctl.core.template.engine import Unit
+    from notifyctl.core.template.unit import Unit
 
 NODES_MOST = 300
 """How many statements and texts a part may have, with those of what it includes."""

@@ -163,8 +163,28 @@ def joined(values: Any, attribute: str | None = None) -> list[str]:
     if not isinstance(values, (list, tuple)):
         raise TemplateError("join: there is no list to be joined")
     if attribute is not None:
-        values = [each[attribute] for each in values]
+        if (reason := lacking(values, attribute)) is not None:
+            raise TemplateError(f"join: the list {reason}")
+        values = [_member(each, attribute) for each in values]
     return [printed(value) for value in values]
+
+
+def lacking(values: Any, attribute: Any) -> str | None:
+    """Return why not each of some values has a member, `a.b` that of a member; None where each has it."""
+    if not isinstance(values, (list, tuple)):
+        return None
+    for number, each in enumerate(values, 1):
+        try:
+            _member(each, attribute)
+        except (LookupError, TypeError, ValueError):
+            return f"has no {attribute} in item {number}"
+    return None
+
+
+def _member(value: Any, attribute: Any) -> Any:
+    for name in str(attribute).split("."):
+        value = value[int(name) if isinstance(value, (list, tuple)) else name]
+    return value
 
 
 def replaced(value: Any, old: Any, new: Any, most: int) -> str:

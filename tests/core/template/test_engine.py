@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifyctl.core.template.engine import OUTPUT_MAX, Engine, Unit
+from notifyctl.core.template.engine import OUTPUT_MAX, Engine
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.rules import FILTERS
+from notifyctl.core.template.unit import Unit
 
 GOLDEN = [
     ("text", "text"),
@@ -131,6 +132,35 @@ def test_every_filter_names_what_has_no_value(name: str, value: str) -> None:
         "split": "(',')",
     }
     assert error(f"{{{{ {value}|{name}{given.get(name, '')} }}}}", o={}).variable == value
+
+
+@pytest.mark.parametrize("text", ["l|map(attribute='d.e')|join", "l|sum(attribute='n')", "l|join(attribute='n')"])
+def test_a_member_of_each_item_is_there_or_named(text: str) -> None:
+    """What an item of a list lacks is no empty text, and no 0; dots lead to members of members, for each filter."""
+    whole = [{"n": 1, "d": {"e": "a"}}, {"n": 2, "d": {"e": "b"}}]
+    assert printed(f"{{{{ {text} }}}}", l=whole) == {"map": "ab", "sum": "3", "joi": "12"}[text[2:5]]
+    lacking = error(f"{{{{ {text} }}}}", l=[whole[0], {"d": {}}])
+    assert re.search(r"l(ist)? has no (d\.e|n) in item 2$", lacking.reason)
+    if "join(a" not in text:
+        assert error(f"{{{{ {text} }}}}").variable == "l"
+        assert (lacking.variable, lacking.line, lacking.column) == ("l", 1, 4)
+
+
+def test_a_member_of_each_item_may_have_a_default_or_be_null() -> None:
+    """Null is a value, and a place in a list is a member of it."""
+    assert printed("{{ l|map(attribute='n', default='-')|join }}", l=[{}, {"n": 1}]) == "-1"
+    assert printed("{{ l|map(attribute='n')|list }}", l=[{"n": None}]) == "[null]"
+    assert printed("{{ l|map(attribute=1)|join }}", l=[[1, 2], [3, 4]]) == "24"
+
+
+@pytest.mark.parametrize("name", ["truncate", "wordwrap"])
+def test_filters_that_take_their_arguments_by_name_say_so(name: str) -> None:
+    """In Jinja they may stand by their places; here that would fail when it is sent, and is refused at once."""
+    found = error(f"{{{{ x|{name}(20) }}}}", x="y")
+    assert "takes its arguments by name, as in" in found.reason
+    assert found.line == 1
+    by_name = {"truncate": "length", "wordwrap": "width"}[name]
+    assert printed(f"{{{{ x|{name}({by_name}=20) }}}}", x="y") == "y"
 
 
 _scalars = (

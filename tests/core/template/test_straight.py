@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifyctl.core.template import engine, straight
-from notifyctl.core.template.engine import Engine, Unit, UnitSet
+from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.unit import Unit, UnitSet
 from notifyctl.core.template.values import given as taken
 
 ENGINE = Engine()
