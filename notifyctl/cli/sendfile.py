@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.rejecting import TOLD, RejectedRows
 from notifyctl.cli.types import interval
-from notifyctl.core.batch import batch_name
+from notifyctl.core.batch import BatchHold, batch_name
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError, PartlyDone
 from notifyctl.core.frozen import dataclass
@@ -38,6 +39,7 @@ FIELDS = (
     Field("deduplicated", FieldKind.NUMBER),
     Field("rejected", FieldKind.NUMBER),
     Field("reasons", FieldKind.JSON),
+    Field("held", FieldKind.NUMBER),
 )
 ESTIMATED = (
     *FIELDS,
@@ -177,6 +179,7 @@ class _Work:
         self._is_there = is_there
         self._began = time.monotonic()
         self._tally: Any = None
+        self._held = 0
         self._ended = True
 
     def store(self, rows: Iterator[RowDraft | BadRow]) -> None:
@@ -203,6 +206,7 @@ class _Work:
     def finish(self) -> None:
         """Say what became of the rows. Raises PartlyDone where some were rejected, KeyboardInterrupt if stopped."""
         run, tally = self._run, self._tally
+        self._held = self._held_back()
         first, *others = self._summary()
         run.out.record(self._record(), ESTIMATED if self._asked.dry_run else FIELDS, id_name="batch", told=first)
         run.out.say("\n".join(others if run.out.tells else [first, *others]))
@@ -214,6 +218,18 @@ class _Work:
         if tally.rejected:
             said = f"{tally.rejected:,} of {tally.read:,} rows {self._were} rejected"
             raise PartlyDone(said, self._how_to_mend()).noting(tally.refusal)
+
+    def _held_back(self) -> int:
+        """Return how many of those accepted wait, or would, until their batch is resumed."""
+        asked, batch, db, added = self._asked, self._order.batch, self._run.system.db, self._tally.accepted
+        hold = batch.hold if self._is_there or asked.canary is None else BatchHold.CANARY
+        if hold is None or not added:
+            return 0
+        from notifyctl.services import batches  # few files have such a one
+
+        if not asked.dry_run:
+            return batches.held_back(db, batch.id, added)
+        return batches.would_be_held(db, replace(batch, hold=hold), added, asked.canary)
 
     @property
     def _were(self) -> str:
@@ -252,6 +268,7 @@ class _Work:
             "deduplicated": tally.deduplicated,
             "rejected": tally.rejected,
             "reasons": dict(tally.reasons.most_common()),
+            "held": self._held,
         }
         if self._asked.dry_run:
             said |= {
@@ -274,6 +291,9 @@ class _Work:
         parts.append(f"{tally.rejected:,} {would}rejected")
         lines = [f"{', '.join(parts)}: {tally.read:,} {'row' if tally.read == 1 else 'rows'} in {took}"]
         lines += [f"  {number:,} rejected: {reason}" for reason, number in tally.reasons.most_common(TOLD)]
+        if self._held:
+            waits = f"{'would wait' if dry else 'waits' if self._held == 1 else 'wait'} until"
+            lines.append(f"  {self._held:,} {waits}: notifyctl batches resume {shlex.quote(self._name)}")
         return [*lines, *(_outlook(self._run, tally) if dry else [])]
 
 

@@ -58,6 +58,21 @@ def get(db: Database, ref: str) -> BatchReport:
         return _report(tx, store.find(tx, ref))
 
 
+def held_back(db: Database, batch_id: str, added: int) -> int:
+    """Return how many of so many that were added to a batch last wait until it is resumed."""
+    found = get(db, batch_id)
+    return min(added, found.pending if found.state == BatchState.PAUSED else found.held)
+
+
+def would_be_held(db: Database, batch: BatchRow, added: int, canary: int | None) -> int:
+    """Return how many would of so many that were added to a batch with that canary, as it is or is yet to be made."""
+    if batch.hold != BatchHold.CANARY:
+        return added if batch.hold == BatchHold.PAUSED else 0
+    most = canary or 0
+    with db.read() as tx:
+        return max(0, added - max(0, most - store.let_go(tx, batch.id, most)))
+
+
 def listed(db: Database, after: Cursor | None, limit: int) -> list[BatchReport]:
     """Return at most `limit` batches after the cursor, newest first."""
     with db.read() as tx:

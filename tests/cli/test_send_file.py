@@ -246,16 +246,32 @@ def test_a_pipe_that_breaks_says_what_was_stored(cli: Cli, database: Database) -
 
 def test_a_canary_goes_first(cli: Cli, database: Database, write: Callable[..., str]) -> None:
     """The others leave the queue until the batch is resumed, whoever sends it again meanwhile."""
-    record = sent(cli, "-f", write(GOOD), "--batch", "spring", "--canary", "1")
-    assert counts(record) == (3, 0, 0)
+    args = ("--batch", "spring", "--canary", "1")
+    expected = sent(cli, "-f", write(GOOD), *args, "--dry-run")
+    record = sent(cli, "-f", write(GOOD), *args)
+    assert (*counts(record), record["held"]) == (*counts(expected), expected["held"]) == (3, 0, 0, 2)
     more = GOOD + "omar,email,Hello,More\n"
-    assert counts(sent(cli, "-f", write(more), "--batch", "spring", "--canary", "1")) == (1, 3, 0)
+    path = write(more, "more.csv")
+    expected = sent(cli, "-f", path, *args, "--dry-run")
+    record = sent(cli, "-f", path, *args)
+    assert (*counts(record), record["held"]) == (*counts(expected), expected["held"]) == (1, 3, 0, 1)
     shown = cli.call("batches", "show", "spring", "-o", "json").ok().json()
     assert (shown["state"], shown["pending"], shown["held"]) == ("canary", 4, 3)
     cli.call("batches", "resume", "spring").ok()
     shown = cli.call("batches", "show", "spring", "-o", "json").ok().json()
     assert (shown["state"], shown["held"]) == ("open", 0)
     assert counts(sent(cli, "-f", write(more + "anna,email,Hello,Last\n"), "--batch", "spring")) == (1, 4, 0)
+
+
+def test_what_is_added_to_a_held_batch_is_told_to_wait(cli: Cli, write: Callable[..., str]) -> None:
+    """And how it is let go; where nothing holds it, nothing is said."""
+    first = write(GOOD)
+    assert "batches resume" not in cli.call("send", "-f", first, "--batch", "new year").ok().stderr
+    cli.call("batches", "pause", "new year").ok()
+    more = write(GOOD + "omar,email,Hello,More\n", "more.csv")
+    for args, said in ((("--dry-run",), "1 would wait until"), ((), "1 waits until")):
+        result = cli.call("send", "-f", more, "--batch", "new year", *args).ok()
+        assert f"{said}: notifyctl batches resume 'new year'" in result.stderr
 
 
 def test_nothing_is_added_to_a_cancelled_batch(cli: Cli, database: Database, write: Callable[..., str]) -> None:
