@@ -48,6 +48,10 @@ class Wait(StrEnum):
     KEY = "encryption_key"
 
 
+BY_RULES = (Wait.CONTACT, Wait.QUIET_HOURS, Wait.CAP, Wait.LIMIT)
+"""What rules put off: those of a person, and of the policy. The rest waits for something else, whatever they say."""
+
+
 class Person(NamedTuple):
     """What the gate knows of a user for one notification, where there is anything to know.
 

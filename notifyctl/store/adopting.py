@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 
 from notifyctl.core.change import Row, Wake
-from notifyctl.core.gate import Wait
+from notifyctl.core.gate import BY_RULES
 from notifyctl.core.model import Channel, Status
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
@@ -22,8 +22,6 @@ from notifyctl.store.schema.tables import adopted_policy, dispatchers, notificat
 PORTION = 500
 """How many are made due again at a time."""
 
-_RULES = (Wait.CONTACT, Wait.QUIET_HOURS, Wait.CAP, Wait.LIMIT)
-"""What depends on the policy, or on the zone that it says for people who set none."""
 _THE_ROW = 1
 _BEGINNING = ""
 
@@ -103,5 +101,5 @@ def _forget_the_dead(tx: Tx, digest: str) -> bool:
 
 def _put_off(now: int, after: str, most: int) -> Select[tuple[str, str, str, int]]:
     found = select(n.id, n.provider, n.message_type, METRIC_AT)
-    found = found.where(still(Status.PENDING), n.deferred_by.is_not(None), n.deferred_by.in_(_RULES), n.id > after)
+    found = found.where(still(Status.PENDING), n.deferred_by.is_not(None), n.deferred_by.in_(BY_RULES), n.id > after)
     return found.where(n.lease_id.is_(None), n.due_at > now).order_by(n.id).limit(most)

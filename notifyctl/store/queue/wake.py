@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, String, exists, select
 
 from notifyctl.core.change import Row, Wake
+from notifyctl.core.gate import BY_RULES
 from notifyctl.core.model import Channel
 from notifyctl.store.db.dialect import ID
 from notifyctl.store.db.tx import Tx
@@ -42,7 +43,8 @@ def wake_all(tx: Tx, whose: Iterable[tuple[str, str]]) -> int:
 
 def _deferred(tx: Tx, *conditions: ColumnElement[bool]) -> Select[Any]:
     found: Select[Any] = select(n.id, n.provider, n.message_type, METRIC_AT)
-    found = found.where(*conditions, n.deferred_by.is_not(None), n.lease_id.is_(None), n.due_at > tx.now)
+    by_rules = (n.deferred_by.is_not(None), n.deferred_by.in_(BY_RULES))
+    found = found.where(*conditions, *by_rules, n.lease_id.is_(None), n.due_at > tx.now)
     return tx.dialect.skip_locked(found.order_by(n.id), notifications)
 
 
