@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -15,6 +16,11 @@ from notifyctl.store.db.tx import Tx
 
 T = TypeVar("T")
 
+SWITCH_S = 0.001
+"""How long the loop may compute while a store thread waits for the interpreter, as it does after each answer.
+
+At the usual 5 ms that is most of a transaction, and for that the next results wait.
+"""
 LOOK_S = 0.1
 """How often whoever waits for the last transactions looks whether they are waited for any more."""
 
@@ -104,6 +110,7 @@ class StoreThreads:
             self._waiting.discard(future)
 
     def _begin(self) -> None:
+        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         names = (f"store-{number}" for number in range(self.db.dialect.worker_threads))
         self._threads = [Thread(target=self._serve, name=name, daemon=True) for name in names]
         for thread in self._threads:

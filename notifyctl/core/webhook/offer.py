@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,18 +25,21 @@ class Offer:
     began: float
     taken: list[Delivery] = field(default_factory=list)
     left: bool = False
-    _asked: Counter[str] = field(default_factory=Counter)
+    _asked: dict[str, int] = field(default_factory=dict)
+    _all: int = 0
 
     def begin(self) -> None:
         """Forget what was noted: a transaction may run again."""
         self.taken.clear()
         self._asked.clear()
+        self._all = 0
         self.left = False
 
     def takes(self, webhook_id: str) -> bool:
         """Return whether one more of a webhook's is taken; if so, it counts."""
-        room = self.room.get(webhook_id, self.usual)
-        if self._asked[webhook_id] >= room or self._asked.total() >= self.places:
+        asked = self._asked.get(webhook_id, 0)
+        if asked >= self.room.get(webhook_id, self.usual) or self._all >= self.places:
             return False
-        self._asked[webhook_id] += 1
+        self._asked[webhook_id] = asked + 1
+        self._all += 1
         return True

@@ -28,7 +28,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.json_codec import stored
-from notifyctl.core.timeordered import ordered_id
+from notifyctl.core.timeordered import ordered_ids
 from notifyctl.core.webhook.event import is_subscribed
 from notifyctl.core.webhook.telling import Telling, Tidings, body
 from notifyctl.store.db.dialect import ID, Dialect
@@ -40,6 +40,9 @@ from notifyctl.store.schema.tables import notification_webhooks, notifications, 
 DISABLED = "disabled"
 MANY = 1_000
 """From so many on, rows go in by the way that has a price of its own, and costs little for each."""
+
+Untold = tuple[Subscriber, str, str, str]
+"""A webhook, the notification's id, the event's name and the body: a delivery without its id."""
 
 n, w, d = notifications.c, notification_webhooks.c, webhook_deliveries.c
 
@@ -67,13 +70,14 @@ def put(tx: Tx, said: Sequence[tuple[str, Telling]], known: Mapping[str, Tidings
     if not listeners:
         return 0
     own, others = _sorted(listeners)
-    events = list[NewDelivery]()
+    events = list[Untold]()
     for id_, telling in said:
         if (tidings := told.get(id_)) is not None:
             whose = tidings.user_id
             hear = [*own.get(whose, ()), *[each for each in others if each.user_id != whose]]
             events += _of(tx.now, telling, tidings, hear)
-    _write(tx, _kept(tx, events))
+    ids = ordered_ids(tx.now, len(events))
+    _write(tx, _kept(tx, [NewDelivery(id_, *event) for id_, event in zip(ids, events, strict=True)]))
     return len(events)
 
 
@@ -86,13 +90,13 @@ def _sorted(listeners: Iterable[Subscriber]) -> tuple[dict[str, list[Subscriber]
     return own, [each for each in once if each.all_users]
 
 
-def _of(now: int, telling: Telling, told: Tidings, listeners: Iterable[Subscriber]) -> Iterator[NewDelivery]:
+def _of(now: int, telling: Telling, told: Tidings, listeners: Iterable[Subscriber]) -> Iterator[Untold]:
     written = None
     for each in listeners:
         if is_subscribed(_events(each.events), telling.event):
             # The notification is the same for all of them.
             written = written or body(telling, told, now)
-            yield NewDelivery(ordered_id(now), each, told.id, telling.event.value, written)
+            yield each, told.id, telling.event.value, written
 
 
 def _kept(tx: Tx, events: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
