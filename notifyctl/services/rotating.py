@@ -21,7 +21,7 @@ from notifyctl.store import status, trail
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.sealed import SEALED, SealedColumn
-from notifyctl.store.schema.tables import address_lookups, notification_webhooks, provider_configs, signing_keys
+from notifyctl.store.schema.tables import notification_webhooks, provider_configs, signing_keys
 from notifyctl.store.sealed import SealedValue
 
 BATCH = 200
@@ -126,7 +126,7 @@ def _lost(
         many = {kid: sum(each.values()) for kid, each in _counted(tx).items() if kid and kid not in keyring.keys}
     many |= {kid: sum(each.values()) for kid, each in closed.items()}
     which = ", ".join(f"{kid} ({count:,} {'value' if count == 1 else 'values'})" for kid, count in sorted(many.items()))
-    remedies = "; ".join(dict.fromkeys(map(_remedy, lost)))
+    remedies = "; ".join(dict.fromkeys(_remedy(each, keyring) for each in lost))
     error = NotAllowed(
         f"encryption keys are not here that values are sealed with: {which}",
         f"put them into the keys file, last; if they are lost, {remedies}",
@@ -135,22 +135,20 @@ def _lost(
     return error
 
 
-def _remedy(value: SealedValue) -> str:
+def _remedy(value: SealedValue, keyring: Keyring) -> str:
     """Return what is to be done about a value whose key is lost."""
-    table = value.of.table
+    table, kid = value.of.table, kid_of(value.sealed) or ""
     if table is provider_configs:
         return "enter the credentials of these rows again (notifyctl providers update NAME --api-key -)"
     if table is notification_webhooks:
         return "notifyctl webhooks rotate-secret makes another one"
     if _is_of_trail(value):
-        return f"notifyctl audit seal --lost-key {kid_of(value.sealed)} lets the audit trail go on"
+        return f"notifyctl audit seal --lost-key {kid} lets the audit trail go on"
     if table is signing_keys:
         return f"delete the row of signing_keys for {value.label} in SQL: links that it signed end"
-    if table is address_lookups:
-        return (
-            f"notifyctl secrets encrypt-addresses --lost-key {kid_of(value.sealed)} gives up addresses that it sealed"
-        )
-    return _ONE_BY_ONE
+    if kid in keyring.keys:  # another key has its id, or the value was damaged
+        return f"of addresses, {_ONE_BY_ONE}"
+    return f"notifyctl secrets encrypt-addresses --lost-key {kid} gives up the addresses that only it opens"
 
 
 def require_readers(db: Database, kid: str, tell: Tell) -> None:

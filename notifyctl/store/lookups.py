@@ -239,10 +239,12 @@ def suppress_anew(tx: Tx, known: AddressLookups, rows: Sequence[SuppressedAs]) -
     for row in sorted(row for row in rows if row.address != CLOSED):
         reason = without(row.address, row.reason) if known.now.hashes else row.reason
         written.append((row.id, row.found_by, *suppressed(tx, known, row).values(), reason))
+    if not written:
+        return 0
     v = tx.dialect.rowset("v", _SUPPRESSED, written)
     new = {name: v.c[name] for name in _SUPPRESSED if name not in ("id", "was")}
     unchanged = (_s.id == v.c.id, _s.address == v.c.was)
-    return tx.execute(update(suppressions).where(*unchanged).values(new)).rowcount if written else 0
+    return tx.execute(update(suppressions).where(*unchanged).values(new)).rowcount
 
 
 _SUPPRESSED: dict[str, TypeEngine[Any]] = {

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Insert, Select, String, and_, func, null, 
 from sqlalchemy.types import TypeEngine
 
 from notifyctl.core.address import fold
-from notifyctl.core.atrest import PLAIN, AddressLookups
+from notifyctl.core.atrest import PLAIN, AddressLookup, AddressLookups
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
@@ -91,7 +91,8 @@ class SuppressionFilter:
 def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     """Write what was said of addresses, in its order in time, with audit rows.
 
-    What holds already keeps its first reason; what was lifted later than it was said stays lifted.
+    What holds already keeps its first reason, and is written anew where it does not open; what was lifted later than it
+    was said stays lifted.
     """
     if not said:
         return NOTHING_LEARNED
@@ -99,6 +100,7 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
     last = _last_words(said, tx.now)
     if known.now.hashes:
         last = [_veiled(each) for each in last]
+    lookups.suppress_anew(tx, known, _closed(tx, known, last))
     lookups.suppress_anew(tx, known, _found_before(tx, known, last))
     new = _add(tx, known, [each for each in last if not each.refusal.lifts])
     gone = _lift(tx, known, [each for each in last if each.refusal.lifts])
@@ -110,10 +112,8 @@ def learn(tx: Tx, said: Sequence[AddressNews]) -> Learned:
 def mend(tx: Tx, channel: Channel, address: str) -> int:
     """Write an address's suppressions anew that do not open here; return how many. They hold as before."""
     known = lookups.to_write(tx)
-    found = lookups.SUPPRESSED_AS.where(s.channel == channel.value, s.address.in_(known.forms(key(channel, address))))
-    rows = (SuppressedAs(*row) for row in tx.execute(found).all())
-    closed = [row._replace(address=address) for row in rows if not lookups.suppression_opens(tx, row)]
-    return lookups.suppress_anew(tx, known, closed)
+    said = AddressNews(channel, Refusal(address, SuppressionCause.OPERATOR, ""))
+    return lookups.suppress_anew(tx, known, _closed(tx, known, [said]))
 
 
 def lift(tx: Tx, channel: Channel, address: str) -> list[Suppression]:
@@ -203,14 +203,25 @@ def _found_before(tx: Tx, known: AddressLookups, said: Sequence[AddressNews]) ->
     """Return the rows of these addresses that are found in the way before only."""
     if known.before is None:
         return []
-    keys = [key(each.channel, each.refusal.address) for each in said]
+    return [row._replace(address=address) for row, address in _found_by(tx, known.before, said)]
+
+
+def _closed(tx: Tx, known: AddressLookups, said: Sequence[AddressNews]) -> list[SuppressedAs]:
+    """Return the rows of these addresses that do not open here, though they are found."""
+    ways = [] if known.are_plain else [way for way in known if way is not None]
+    found = [each for way in ways for each in _found_by(tx, way, said)]
+    return [row._replace(address=address) for row, address in found if not lookups.suppression_opens(tx, row)]
+
+
+def _found_by(tx: Tx, way: AddressLookup, said: Sequence[AddressNews]) -> list[tuple[SuppressedAs, str]]:
+    """Return the rows that are found in a way, as they are stored, each with the address."""
     addresses = {
-        (each.channel, known.before.form(each)): word.refusal.address for each, word in zip(keys, said, strict=True)
+        (each.channel.value, way.form(key(each.channel, each.refusal.address))): each.refusal.address for each in said
     }
     v = tx.dialect.rowset("v", _KEYS, sorted(addresses))
     same = (s.channel == v.c.channel) & (s.address == v.c.folded)
-    rows = (SuppressedAs(*row) for row in tx.execute(lookups.SUPPRESSED_AS.join_from(suppressions, v, same)))
-    return [row._replace(address=addresses[row.channel, row.found_by]) for row in rows]
+    rows = [SuppressedAs(*row) for row in tx.execute(lookups.SUPPRESSED_AS.join_from(suppressions, v, same))]
+    return [(row, addresses[row.channel, row.found_by]) for row in rows]
 
 
 def _last_words(said: Sequence[AddressNews], now: int) -> list[AddressNews]:
