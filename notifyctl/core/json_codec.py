@@ -215,6 +215,11 @@ def _is_sure(value: Any) -> bool:
     return True
 
 
+def number(value: float) -> str:
+    """Return a number as orjson writes it: with the fewest digits that read back as the same one; "null" for none."""
+    return orjson.dumps(float(value)).decode()  # of its subclasses it knows nothing
+
+
 def at_once(value: Any) -> bytes | None:
     """Return compact JSON as orjson writes it, NaN as null; None for what it does not write."""
     try:

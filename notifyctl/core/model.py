@@ -97,9 +97,9 @@ class Message(NamedTuple):
     group: str = ""
 
     def rendered(self, content: Mapping[str, Any]) -> Message:
-        """Return it with its text, as `_replace` would in several times as long."""
+        """Return it with its text, as `_replace` would in several times as long, and the class in twice."""
         id_, channel, to, _, attempt, _, subscription, one_click, group = self
-        return Message(id_, channel, to, content, attempt, None, subscription, one_click, group)
+        return tuple.__new__(Message, (id_, channel, to, content, attempt, None, subscription, one_click, group))
 
 
 class Claim(NamedTuple):

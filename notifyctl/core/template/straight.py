@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from notifyctl.core.template.expression import Construct, Node
@@ -29,7 +28,9 @@ NODES_MOST = 300
 STEPS_MOST = 10_000
 """How many of them a part may come by: some ten of the engine's steps each, of which it allows far more."""
 ROOM = 1_000_000
-"""How many characters loops may write."""
+"""How many characters loops may write, beside those in texts that are short."""
+SHORT = 100
+"""How many characters a text may have of which the loops' steps are bound enough: all such have as many as `ROOM`."""
 LONGEST = 250_000
 """How many characters a part may have: with four bytes each they are as much as the engine allows."""
 _PATH_LONGEST = 6
@@ -103,7 +104,7 @@ class _Author:
             self.printed = printed
             return None
         name = self.name()
-        self.write(1, f"{name} = {said}")
+        self.write(1, f"{name} = f{said!r}")
         self.write(1, f"if len({name}) > {LONGEST}: raise Unusual")
         return name
 
@@ -133,7 +134,7 @@ class _Template:
         self._blocks: dict[str, tuple[Unit, Body]] = {}
 
     def whole(self, spot: _Spot) -> str:
-        """Write it; return what its text is called. Raises Unusual, as all here do."""
+        """Write it; return what it says, as the inside of an f-string. Raises Unusual, as all here do."""
         unit = self._unit
         for _ in range(_INCLUDES_DEEPEST):
             own = [node for node in walk(unit.tree) if node.kind is Construct.BLOCK]
@@ -141,7 +142,7 @@ class _Template:
                 raise Unusual
             self._blocks = {**{node.name: (unit, node.bodies[0]) for node in own}, **self._blocks}
             if not unit.tree or unit.tree[0].kind is not Construct.EXTENDS:
-                return self._sequence(unit, unit.tree, spot)
+                return self._inside(unit, unit.tree, spot)
             if any(node.kind not in (Construct.TEXT, Construct.BLOCK) for node in unit.tree[1:]):
                 raise Unusual
             unit = self._other(unit, unit.tree[0])
@@ -156,6 +157,10 @@ class _Template:
 
     def _sequence(self, unit: Unit, body: Body, spot: _Spot) -> str:
         """Write statements one after the other; return what they say, as an expression."""
+        return f"f{self._inside(unit, body, spot)!r}"
+
+    def _inside(self, unit: Unit, body: Body, spot: _Spot) -> str:
+        """Write statements one after the other; return what they say, as the inside of an f-string."""
         said: list[str] = []
         for node in body:
             self._author.count()
@@ -165,8 +170,8 @@ class _Template:
                 value = _member(node.nodes[0], spot)
                 said.append(f"{{{self._printed(value, spot, escaped=unit.escaped)}}}")
             else:
-                said.append(f"{{{self._statement(unit, node, spot)}}}")
-        return f"f{''.join(said)!r}"
+                said.append(self._statement(unit, node, spot))
+        return "".join(said)
 
     def _printed(self, value: str, spot: _Spot, *, escaped: bool) -> str:
         """Write how a value is printed, unless it was before: texts as they are, which nearly all are."""
@@ -181,34 +186,33 @@ class _Template:
         else:
             name = author.name()
             author.write(spot.level, f"{name} = {value}")
-            other = f"number({name}) if type({name}) is float else shown({name})"
+            other = f"known({name}) or number({name}) if type({name}) is float else shown({name})"
             author.write(spot.level, f"if type({name}) is not str: {name} = {other}")
         if spot.level == 1:
             author.printed[value, escaped] = name
         return name
 
     def _statement(self, unit: Unit, node: Node, spot: _Spot) -> str:
-        """Write a statement; return the name of what it says."""
-        said = self._author.name()
+        """Write a statement; return what it says, as a part of the inside of an f-string."""
         match node.kind:
             case Construct.FOR:
-                self._loop(unit, node, spot, said)
+                return f"{{{self._loop(unit, node, spot)}}}"
             case Construct.IF:
-                self._choice(unit, node, spot, said)
+                return f"{{{self._choice(unit, node, spot)}}}"
             case Construct.BLOCK if not spot.items:
-                self._author.write(spot.level, f"{said} = {self._sequence(*self._blocks[node.name], spot.within(0))}")
+                return self._inside(*self._blocks[node.name], spot.within(0))
             case Construct.INCLUDE:
                 included = _Template(self._other(unit, node), self._author, self._depth + 1)
-                self._author.write(spot.level, f"{said} = {included.whole(spot._replace(loop=None))}")
+                return included.whole(spot._replace(loop=None))
             case _:
                 raise Unusual
-        return said
 
-    def _loop(self, unit: Unit, node: Node, spot: _Spot, said: str) -> None:
+    def _loop(self, unit: Unit, node: Node, spot: _Spot) -> str:
+        """Write a loop; return the name of what it says."""
         if len(node.names) != 1 or len(node.nodes) != 1 or node.names[0] in _RESERVED:
             raise Unusual
         author, level = self._author, spot.level
-        items, item, count, each = (author.name() for _ in range(4))
+        said, items, item, count, each = (author.name() for _ in range(5))
         author.write(level, f"{items} = {_member(node.nodes[0], spot)}")
         author.write(level, f"if type({items}) is not list and type({items}) is not tuple: raise Unusual")
         author.write(level, f"{said} = []")
@@ -216,8 +220,9 @@ class _Template:
         nodes = author.nodes
         inner = spot.within()._replace(items={**spot.items, node.names[0]: item}, loop=(count, items))
         author.write(level + 1, f"{each} = {self._sequence(unit, node.bodies[0], inner)}")
-        author.write(level + 1, f"room -= len({each})")
-        author.write(level + 1, "if room < 0: raise Unusual")
+        author.write(level + 1, f"if len({each}) > {SHORT}:")
+        author.write(level + 2, f"room -= len({each})")
+        author.write(level + 2, "if room < 0: raise Unusual")
         author.write(level + 1, f"{said}.append({each})")
         spent = f"steps -= len({items}) * {1 + author.nodes - nodes}"
         is_counted = any(re.search(rf"\b{count}\b", line) for line in author.lines[before:])
@@ -227,9 +232,11 @@ class _Template:
         if node.bodies[1]:
             author.write(level, f"if not {items}:")
             author.write(level + 1, f"{said} = {self._sequence(unit, node.bodies[1], spot.within())}")
+        return said
 
-    def _choice(self, unit: Unit, node: Node, spot: _Spot, said: str) -> None:
-        write = self._author.write
+    def _choice(self, unit: Unit, node: Node, spot: _Spot) -> str:
+        """Write conditions; return the name of what is said."""
+        write, said = self._author.write, self._author.name()
         for test, body in zip(node.nodes, node.bodies, strict=False):
             write(spot.level, f"if {_test(unit.text, test, spot)}:")
             write(spot.level + 1, f"{said} = {self._sequence(unit, body, spot.within())}")
@@ -237,6 +244,7 @@ class _Template:
             spot = spot.within()
         otherwise = node.bodies[len(node.nodes) :]
         write(spot.level, f"{said} = {self._sequence(unit, otherwise[0], spot) if otherwise else repr('')}")
+        return said
 
 
 # Expressions
@@ -294,11 +302,18 @@ def _shown(value: Any) -> str:
     raise Unusual
 
 
-@lru_cache(maxsize=10_000)
 def _number(value: float) -> str:
     if abs(value) >= _EXACT:
         raise Unusual
-    return number(value)
+    if len(_numbers) >= _NUMBERS_MOST:
+        _numbers.clear()
+    text = _numbers[value] = number(value)
+    return text
+
+
+_numbers: dict[float, str] = {}
+"""How numbers with a point print that were printed before: most are in several parts, and many in several mails."""
+_NUMBERS_MOST = 10_000
 
 
 _KNOWN: Mapping[str, Any] = {
@@ -306,6 +321,7 @@ _KNOWN: Mapping[str, Any] = {
     "Unusual": Unusual,
     "is_true": _is_true,
     "join": "".join,
+    "known": _numbers.get,
     "number": _number,
     "shown": _shown,
 }

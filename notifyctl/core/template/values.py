@@ -208,7 +208,7 @@ def unfit(value: Any, defined: bool | None) -> str | None:
 
 def number(value: float) -> str:
     """Return a number with the fewest digits that read back as the same one, without an exponent: `2` for `2.0`."""
-    text = repr(value)
+    text = json_codec.number(value)
     if "e" not in text and text[-1].isdigit():  # as nearly all
         return text.removesuffix(".0") if value else "0"
     if not math.isfinite(value):

@@ -221,3 +221,26 @@ def test_values_are_looked_through_though_no_template_prints_them() -> None:
     for unfit in (float("nan"), object(), {1: 2}, "\ud83d", [float("inf")]):
         with pytest.raises(TemplateError):
             ENGINE.render(Unit("t", "body", "a"), {"x": unfit})
+
+
+def test_numbers_that_were_printed_are_known_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dispatcher that prints ever new ones keeps no more than so many, and each prints as it does."""
+    monkeypatch.setattr(straight, "_NUMBERS_MOST", 10)
+    straight._numbers.clear()
+    unit = Unit("t", "body", "{% for i in l %}{{ i }} {% endfor %}")
+    for start in range(0, 100, 7):
+        values = [each + 0.25 for each in range(start, start + 25)]
+        assert _written([unit], {"l": values})["body"] == "".join(f"{each} " for each in values)
+        assert len(straight._numbers) <= 10
+
+
+def test_many_short_texts_are_written_without_the_engine_and_many_long_ones_are_not() -> None:
+    """The loops' steps bound the short ones; of the others there may be so many characters."""
+    unit = Unit("t", "body", "{% for i in l %}{{ t }}{% endfor %}")
+    for length, times, is_written in (
+        (straight.SHORT, 1_500, True),
+        (straight.SHORT + 1, 1_500, True),
+        (1_000, 1_001, False),
+    ):
+        written = _written([unit], {"l": [0] * times, "t": "x" * length})
+        assert written == ({"body": "x" * length * times} if is_written else {})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from notifyctl.core import json_codec
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.values import DEEPEST, TakenValues
+from notifyctl.core.template.values import DEEPEST, TakenValues, number
 
 NAMES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;", "'": "&#x27;", "/": "&#x2f;"}
 
@@ -68,3 +70,32 @@ def test_values_are_as_deep_as_the_engine_takes(kind: str, levels: int) -> None:
     else:
         with pytest.raises(TemplateError, match="nested too deep"):
             TakenValues(values)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e16)
+@example(9007199254740993.0)
+@example(5e-324)
+@example(-0.0)
+@example(1e22)
+@example(0.1 + 0.2)
+def test_a_number_has_the_digits_that_python_writes(value: float) -> None:
+    """Whatever writes them: the fewest that read back as it, and nothing behind a point where there is nothing."""
+    plain = format(Decimal(repr(value)), "f")
+    whole, _, places = plain.partition(".")
+    expected = whole if not places.strip("0") else plain
+    assert number(value) == ("0" if not value else expected)
+
+
+def test_a_number_that_was_written_otherwise_prints_as_any_other() -> None:
+    """What an operator gives is read with its places (`json_codec.Exact`), which templates do not print."""
+    given_so = json_codec.exact("1.50")
+    assert type(given_so) is not float
+    assert number(given_so) == "1.5"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_not_printed(value: float) -> None:
+    """Not as null either."""
+    with pytest.raises(TemplateError, match="no number"):
+        number(value)
