@@ -27,7 +27,7 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Category, Channel
 from notifyctl.core.scope import Scope
-from notifyctl.core.text import one_line
+from notifyctl.core.text import one_line, word
 from notifyctl.services import dlq as service
 from notifyctl.services import exporting as exports
 from notifyctl.services.bulk import Selection
@@ -214,7 +214,7 @@ def _warn(run: Invocation, done: Retried, *, dry: bool) -> None:
     for address in done.suppressed[:SHOWN_WARNINGS]:
         run.out.say(
             f"warning: {address.address} is still suppressed ({address.reason}): nothing is sent there\n"
-            f"hint: notifyctl users contacts unsuppress {address.user} {address.channel} {address.address}"
+            f"hint: notifyctl users contacts unsuppress {word(address.user)} {address.channel} {word(address.address)}"
         )
     if (more := len(done.suppressed) - SHOWN_WARNINGS) > 0:
         run.out.say(f"warning: {more:,} more addresses are still suppressed")

@@ -23,6 +23,7 @@ from notifyctl.core.errors import Conflict, NotFound, PartlyDone
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
 from notifyctl.core.suppression import SuppressionCause
+from notifyctl.core.text import word
 from notifyctl.services import exporting as exports
 from notifyctl.services import suppressions as service
 
@@ -155,7 +156,7 @@ def add(
     with invocation(ctx) as run:
         added = service.add(run.system.db, channel, address, reason, cause, group)
         if not added.created and not added.mended and not if_not_exists:
-            hint = f"notifyctl suppressions show {added.address}"
+            hint = f"notifyctl suppressions show {word(added.address)}"
             raise Conflict(f"{added.address} is suppressed already: {added.reason}", hint)
         kept = "is suppressed as before, and written anew" if added.mended else "is suppressed already"
         did = "suppressed" if added.created else kept

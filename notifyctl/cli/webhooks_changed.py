@@ -25,6 +25,7 @@ from notifyctl.cli.webhooks_fields import (
 )
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import UsageError
+from notifyctl.core.text import word
 from notifyctl.core.webhook.schedule import GRACE_MS, LONGEST_GRACE_MS
 from notifyctl.core.webhook.signing import secret_text
 from notifyctl.services import hookchanges, webhooks
@@ -160,7 +161,7 @@ def rotate_secret(
 
 
 def _to_redeliver(row: WebhookReport) -> str:
-    return f"notifyctl webhooks redeliver --webhook {_called(row)} --failed"
+    return f"notifyctl webhooks redeliver --webhook {word(_called(row))} --failed"
 
 
 def _called(row: WebhookReport) -> str:

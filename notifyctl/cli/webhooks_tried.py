@@ -12,6 +12,7 @@ from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines
 from notifyctl.cli.webhooks_fields import WebhookArgument
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import AnswerIsNo
+from notifyctl.core.text import word
 
 if TYPE_CHECKING:
     from notifyctl.services.hooktests import HookTest
@@ -66,5 +67,5 @@ def _show(run: Invocation, done: HookTest) -> None:
 
 def _hint(done: HookTest) -> str:
     if done.refused:
-        return f"notifyctl webhooks update {done.webhook} --url URL"
+        return f"notifyctl webhooks update {word(done.webhook)} --url URL"
     return "its receiver answers 2xx to what it took; notifyctl webhooks listen shows how one is seen"

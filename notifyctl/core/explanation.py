@@ -12,6 +12,7 @@ from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.suppression import LeftOut
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.text import word
 from notifyctl.core.walk import GateStep
 from notifyctl.core.webhook.hearer import Hearer
 
@@ -177,7 +178,7 @@ def _objection(username: str, channel: Channel, objecting: GateStep | None, will
         case Suppress(reason):
             return Next(f"{will_be} cancelled: {reason}", None, _shown_by(username, objecting))
         case Refuse(category, reason):
-            hint = f"notifyctl users contacts add {username} {channel} ADDRESS"
+            hint = f"notifyctl users contacts add {word(username)} {channel} ADDRESS"
             return Next(f"{will_be} a dead letter ({category}): {reason}", None, hint)
     return None
 
@@ -187,9 +188,7 @@ def _shown_by(username: str, objecting: GateStep | None) -> str | None:
     gate = None if objecting is None else objecting.gate
     if gate is GateName.EXPIRY:
         return None
-    return (
-        f"notifyctl users contacts list {username}" if gate is GateName.ADDRESS else f"notifyctl prefs show {username}"
-    )
+    return f"notifyctl {'users contacts list' if gate is GateName.ADDRESS else 'prefs show'} {word(username)}"
 
 
 def _carried(carrier: Carrier) -> Next:
@@ -208,7 +207,7 @@ def _way_around(row: Notification, wait: Wait) -> str | None:
         case Wait.QUIET_HOURS | Wait.CAP:
             return f"{_now(row)} --critical"
         case Wait.LIMIT:
-            return f"notifyctl limits show {row.username}"
+            return f"notifyctl limits show {word(row.username)}"
         case Wait.SENDER:
             return f"notifyctl providers show {row.provider}"
     return None

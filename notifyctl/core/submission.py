@@ -20,6 +20,7 @@ from notifyctl.core.model import MOST_RETRIES as MOST_RETRIES
 from notifyctl.core.model import Category, Channel, Message, Subscription, TemplateRef
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.suppression import LeftOut, Reasons, Stops, stops
+from notifyctl.core.text import word
 from notifyctl.core.wording import Template, TemplateKind
 
 
@@ -174,7 +175,7 @@ class Plan(NamedTuple):
         if self.message.to is not None or not needs_address(self.message.channel, self.message.content):
             return None
         name, channel = self.recipient.username, self.message.channel
-        hint = f"notifyctl users contacts add {name} {channel} ADDRESS, or send --to ADDRESS"
+        hint = f"notifyctl users contacts add {word(name)} {channel} ADDRESS, or send --to ADDRESS"
         return Conflict(f"{name} has no {channel} address", hint)
 
     @property

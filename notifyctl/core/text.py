@@ -24,3 +24,10 @@ def one_line(text: str, limit: int = STORED_MESSAGE_CHARS) -> str:
         return text
     line = " ".join(clean(text, limit * 8).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def word(text: str) -> str:
+    """Return a text as one word of a command that people are told, and paste into a shell."""
+    from shlex import quote  # few commands tell of one
+
+    return quote(text)

@@ -11,6 +11,7 @@ from notifyctl.core.batch import BatchHold, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import require_release
+from notifyctl.core.text import word
 from notifyctl.services import notifications
 from notifyctl.services.bulk import Acted
 from notifyctl.services.presence import Problem
@@ -122,7 +123,7 @@ def problems(tx: Tx) -> list[Problem]:
         Problem(
             "batch_held",
             f"batch {each.shown} is {_HELD[each.state]}; {each.held:,} held",
-            f"notifyctl batches {'cancel' if each.state is BatchState.CANCELLED else 'resume'} {each.shown}",
+            f"notifyctl batches {'cancel' if each.state is BatchState.CANCELLED else 'resume'} {word(each.shown)}",
         )
         for each in store.holding(tx)
     ]

@@ -11,6 +11,7 @@ from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause, stated
+from notifyctl.core.text import word
 from notifyctl.services import suppressions
 from notifyctl.store import contacts, users
 from notifyctl.store import suppressions as store
@@ -64,7 +65,7 @@ def add(db: Database, ref: str, channel: Channel, address: str) -> AddedContact:
     added = ensure(db, ref, channel, address)
     if not added.created:
         raise Conflict(
-            f"{added.username} has {added.address} on {channel} already", f"notifyctl users contacts list {ref}"
+            f"{added.username} has {added.address} on {channel} already", f"notifyctl users contacts list {word(ref)}"
         )
     return added
 
@@ -189,8 +190,8 @@ def unsuppress(db: Database, ref: str, channel: Channel, address: str) -> Lifted
 def _not_removable(user: User, channel: Channel, address: str, *, is_own: bool) -> Conflict | NotFound:
     name = user.username
     if is_own:
-        return Conflict(f"{address} is the e-mail address of {name}", f"notifyctl users update {name} --email E")
-    return NotFound(f"{name} has no {channel} address {address}", f"notifyctl users contacts list {name}")
+        return Conflict(f"{address} is the e-mail address of {name}", f"notifyctl users update {word(name)} --email E")
+    return NotFound(f"{name} has no {channel} address {address}", f"notifyctl users contacts list {word(name)}")
 
 
 def _has(tx: Tx, user: User, channel: Channel, address: str) -> bool:

@@ -21,6 +21,7 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import LeftOut, Stops, stops
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.text import word
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
@@ -181,7 +182,10 @@ def _holding_back(tx: Tx, row: Notification) -> Carrier | None:
     if batch is None:
         return None
     return Carrier(
-        row.provider, f"batch {batch.shown} is {_HELD_AS[batch.state]}", None, f"notifyctl batches resume {batch.shown}"
+        row.provider,
+        f"batch {batch.shown} is {_HELD_AS[batch.state]}",
+        None,
+        f"notifyctl batches resume {word(batch.shown)}",
     )
 
 

@@ -11,7 +11,7 @@ from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
-from notifyctl.core.text import one_line
+from notifyctl.core.text import one_line, word
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.health import HookHealth
 from notifyctl.core.webhook.signing import secret_text
@@ -90,7 +90,7 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
         if redeliver and not began:
             raise Conflict(
                 f"webhook {called(owned)} works, and was not disabled: since when is not known",
-                f"notifyctl webhooks redeliver --webhook {called(owned)} --failed",
+                f"notifyctl webhooks redeliver --webhook {word(called(owned))} --failed",
             )
         if not old.is_active:
             queue.end_waiting(tx, old.id)

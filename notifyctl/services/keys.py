@@ -14,6 +14,7 @@ from notifyctl.core.errors import Conflict, NotFound, NotifyctlError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import UNRESTRICTED, KeyTerms, Restrictions, require_within, stored
 from notifyctl.core.scope import Scopes
+from notifyctl.core.text import word
 from notifyctl.services.admission import unknown
 from notifyctl.store import ids, refusals, users
 from notifyctl.store import keys as store
@@ -156,7 +157,9 @@ def rotate(db: Database, text: str, key: ApiKey, expires_in_ms: int | None, over
         key_id = ids.resolve(tx, api_keys, text, "API key")
         old = store.lock(tx, key_id)
         if old.state != ACTIVE:
-            raise Conflict(f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {old.username}")
+            raise Conflict(
+                f"key {old.name} ({old.prefix}…) is {old.state}", f"notifyctl keys create {word(old.username)}"
+            )
         new = _create(tx, old.user_id, key, old.name, _successor(tx, old, expires_in_ms))
         if overlap_ms is None:
             store.revoke(tx, [old.id])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from notifyctl.core import conditions as core
 from notifyctl.core.conditions import Condition, SeenCondition
 from notifyctl.core.duration import show_ms
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.text import word
 from notifyctl.core.webhook.target import host_of
 from notifyctl.services import metrics
 from notifyctl.services.metrics import MetricsQuery
@@ -134,7 +134,7 @@ def _of_conditions(found: Sequence[SeenCondition]) -> list[Problem]:
 
 
 def _out_of(found: SeenCondition) -> str:
-    called = shlex.quote(found.subject)
+    called = word(found.subject)
     if found.condition is Condition.RECEIVER_DISABLED:
         return f"notifyctl webhooks enable {called} --redeliver"
     return f"notifyctl webhooks show {called}"

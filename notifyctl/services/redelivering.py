@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.text import word
 from notifyctl.core.timeordered import ordered_id
 from notifyctl.core.webhook.event import PREFIX
 from notifyctl.core.webhook.standing import DeliveryStanding
@@ -125,7 +126,7 @@ def _objection(off: Collection[str], now: int, row: DeliveryRow) -> NotifyctlErr
 
 
 def _is_disabled(called: str) -> Conflict:
-    return Conflict(f"webhook {called} is disabled", f"notifyctl webhooks enable {called} --redeliver")
+    return Conflict(f"webhook {called} is disabled", f"notifyctl webhooks enable {word(called)} --redeliver")
 
 
 def _selection(picks: Sequence[Pick]) -> Selection:

@@ -13,6 +13,7 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
+from notifyctl.core.text import word
 from notifyctl.store import contacts
 from notifyctl.store import users as store
 from notifyctl.store.db.database import Database
@@ -248,10 +249,10 @@ def _taken(present: User, wanted: User) -> Conflict:
         other = [what for what in ("email", "language") if getattr(wanted, what) not in (None, getattr(present, what))]
         values = f", with another {' and another '.join(other)}" if other else ""
         return Conflict(
-            f"there is a user {present.username} already{values}", f"notifyctl users show {present.username}"
+            f"there is a user {present.username} already{values}", f"notifyctl users show {word(present.username)}"
         )
     return Conflict(
-        f"{wanted.email} belongs to the user {present.username}", f"notifyctl users show {present.username}"
+        f"{wanted.email} belongs to the user {present.username}", f"notifyctl users show {word(present.username)}"
     )
 
 

@@ -13,6 +13,7 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.sealing import Keyring
+from notifyctl.core.text import word
 from notifyctl.core.webhook import keeping
 from notifyctl.core.webhook.event import subscription
 from notifyctl.core.webhook.schedule import RETRIES, TIMEOUT_S
@@ -187,7 +188,7 @@ def _given(setup: Setup, reach: HookReach) -> dict[str, Any]:
 def _taken(username: str, name: str, how: str) -> Conflict:
     return Conflict(
         f"{username} has a webhook {name!r} already{how}",
-        f"--name N makes another one; notifyctl webhooks update {username}/{name} changes it",
+        f"--name N makes another one; notifyctl webhooks update {word(f'{username}/{name}')} changes it",
     )
 
 

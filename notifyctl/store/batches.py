@@ -13,6 +13,7 @@ from notifyctl.core.batch import BatchHold, BatchSource, BatchState
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, NotFound
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.text import word
 from notifyctl.store import ids
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.page import newest_first
@@ -112,7 +113,7 @@ def joined(tx: Tx, wanted: BatchRow, hold: BatchHold | None = None) -> BatchRow:
 
 def is_cancelled(row: BatchRow) -> Conflict:
     """Return that nothing can be added to a batch, nor done with it."""
-    return Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {row.shown} takes that back")
+    return Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {word(row.shown)} takes that back")
 
 
 def _meant(tx: Tx, ref: str) -> BatchRow | None:
