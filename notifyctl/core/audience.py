@@ -10,6 +10,7 @@ from notifyctl.core.model import Channel, Message, TemplateRef
 
 _OWN = {Channel.EMAIL: ("to",), Channel.SMS: ("to",), Channel.PUSH: ("token", "fid")}
 _GROUPS = ("topic", "condition")
+_NAMING = frozenset({*_GROUPS, *(key for keys in _OWN.values() for key in keys)})
 
 
 def own_address(channel: Channel, content: Mapping[str, Any]) -> str | None:
@@ -50,5 +51,8 @@ def message(
     template: TemplateRef | None = None,
 ) -> Message:
     """Return what a provider is to deliver: to the payload's own address, else to `contact`, the user's."""
-    to = own_address(channel, content) or contact if needs_address(channel, content) else None
+    if _NAMING.isdisjoint(content):  # as nearly all
+        to = contact
+    else:
+        to = own_address(channel, content) or contact if needs_address(channel, content) else None
     return Message(notification_id, channel, to, content, attempt, template)

@@ -82,7 +82,7 @@ def plan_all(
     were submitted before, but of the ones that would be refused: of the others whoever stores them finds out.
     """
     found = list[Planned]()
-    first: dict[str, Former] = {}
+    first: dict[str, New] = {}
     checkers: Checkers = {}
     loadable: dict[str, bool] = {}
     unsure = list[tuple[int, SubmissionFacts]]()
@@ -97,9 +97,9 @@ def plan_all(
             if before is None:
                 planned = checked(planned, terms, checkers)
             else:
-                planned = submission.repeated(draft, before, row.content_hash)
+                planned = submission.repeated(draft, Former(before.id, before.content_hash), row.content_hash)
             if isinstance(planned, Plan):
-                first[row.idempotency_key] = Former(row.id, row.content_hash)
+                first[row.idempotency_key] = row
         if likely_new and before is None and isinstance(planned, NotifyctlError):
             unsure.append((len(found), known))
         found.append(planned)

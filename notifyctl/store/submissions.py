@@ -47,7 +47,8 @@ def known(
     about = [name if name is None or name in groups else categories.missing(name) for name in meant]
     of_groups = [groups.get(name or "", "") for name in meant]
     rows = zip(drafts, recipients, of_groups, strict=True)
-    wanted = [each for row in rows for each in _further(*row, among_plain=found_by.are_plain)]
+    plain = found_by.are_plain
+    wanted = [each for row in rows for each in _further(*row, among_plain=plain)]
     suppressed = suppressions.reasons(tx, wanted, found_by)
     persons = _persons(tx, list(zip(drafts, recipients, about, strict=True)), policy)
     return [

@@ -43,14 +43,8 @@ class CsvRows:
         while line := lines.next():
             if line in _BLANK:
                 continue
-            if len(line) > LONGEST or b"\r" in line[:-2] or b"\0" in line:
-                row = self._taken(line)
-            elif b'"' not in line:
-                row = FileRow(lines.number, lines.text(line.rstrip(b"\r\n")).split(delimiter))
-            elif (cells := _plainly_quoted(lines.text(line.rstrip(b"\r\n")), delimiter)) is not None:
-                row = FileRow(lines.number, cells)
-            else:
-                row = self._taken(line)
+            cells = None if len(line) > LONGEST else _plain_cells(lines.text(line), delimiter)
+            row = self._taken(line) if cells is None else FileRow(lines.number, cells)
             if isinstance(row, FileRow) and len(row.cells) != width:
                 row = BadRow(row.line, _ragged(len(row.cells), width), row.cells)
             yield row
@@ -168,8 +162,13 @@ class _Record:
         self.opened = number
 
 
-def _plainly_quoted(text: str, delimiter: str) -> list[str] | None:
+def _plain_cells(line: str, delimiter: str) -> list[str] | None:
     """Return the cells of a line each of whose quotes surrounds a whole cell, as nearly all do; None for others."""
+    if "\0" in line or ("\r" in line and "\r" in line[:-2]):
+        return None
+    text = line.rstrip("\r\n")
+    if '"' not in text:
+        return text.split(delimiter)
     cells: list[str] = []
     is_quoted = True
     for piece in f"{delimiter}{text}{delimiter}".split('"'):
