@@ -225,10 +225,9 @@ def _draft(
         raise typer.BadParameter("Missing argument 'USER', or -f FILE.", ctx)
     if channel is None:
         raise typer.BadParameter("Missing option '--channel'.", ctx)
-    payload = _content(channel, told, how.template, how.var)
-    return Draft(
-        user, channel, payload, key, how.provider, *times, how.max_retries, how.template, how.category, how.critical
-    )
+    payload, written = _content(channel, told, how.template, how.var)
+    last = (how.max_retries, how.template, how.category, how.critical, written)
+    return Draft(user, channel, payload, key, how.provider, times.send_at, times.delay_ms, times.expires_in_ms, *last)
 
 
 def _submit_file(
@@ -294,8 +293,8 @@ class _Told(NamedTuple):
     data: str | None
 
 
-def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> dict[str, Any]:
-    """Return the payload that the options make, with the files that they name."""
+def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> tuple[dict[str, Any], bytes]:
+    """Return the payload that the options make, with the files that they name, and what is stored of it."""
     _refuse_two_bodies(told.body, told.body_file, told.html_file)
     if template is not None and told.body_file is not None:
         raise UsageError("--body-file: the template says that", "--var K=V gives it its values")

@@ -66,8 +66,8 @@ def require_plain(submission: Submission) -> None:
         if not fits and (value is not None or name in _NEEDED):
             raise UsageError(f"{name}: must be {said}, not {type(value).__qualname__}")
     for name in ("content", "variables"):
-        content.require_writable(getattr(submission, name) or {})
-    content.require_writable({name: getattr(submission, name) for name, (kind, _) in _KINDS.items() if kind is str})
+        content.written(getattr(submission, name) or {})
+    content.written({name: getattr(submission, name) for name, (kind, _) in _KINDS.items() if kind is str})
     if submission.key is not None and not submission.key.strip():
         raise UsageError("key: it is empty", "leave it out, or give what tells this submission from others")
     if not 0 <= submission.max_retries <= MOST_RETRIES:

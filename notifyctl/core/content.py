@@ -110,12 +110,12 @@ def build(
     The address is brought to the form in which addresses are stored. Raises UsageError for a field the channel does not
     have, one that is given twice with two values, an address that is none, and text that is no Unicode.
     """
-    payload = _assembled(channel, subject, body, html, attachments, to, data)
-    require_writable(payload)
+    payload = assembled(channel, subject, body, html, attachments, to, data)
+    written(payload)
     return payload
 
 
-def _assembled(
+def assembled(
     channel: Channel,
     subject: str | None,
     body: str | None,
@@ -124,6 +124,7 @@ def _assembled(
     to: str | None,
     data: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
+    """Do what `build` does, but for the look at what no JSON or no text has: that is for who has it `written`."""
     if subject is not None and channel not in _SUBJECT:
         raise UsageError(f"--subject: {channel} has no subject", "put everything into --body")
     if html is not None and channel is not Channel.EMAIL:
@@ -171,12 +172,24 @@ def of_template(
 
     Raises UsageError as `build`, and for a field that a template says.
     """
+    payload = assembled_of_template(channel, variables, attachments, to, data)
+    written(payload)
+    return payload
+
+
+def assembled_of_template(
+    channel: Channel,
+    variables: Mapping[str, Any],
+    attachments: Sequence[Mapping[str, str]],
+    to: str | None,
+    data: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Do what `of_template` does, but for the same look."""
     for field in _RENDERED[channel] if data else ():
         if field in data:
             raise UsageError(f"--data: {field}: the template says that", "--var K=V gives it its values")
-    payload = _assembled(channel, None, None, None, attachments, to, data)
+    payload = assembled(channel, None, None, None, attachments, to, data)
     payload[VARIABLES] = dict(variables)
-    require_writable(payload)
     return payload
 
 
@@ -233,7 +246,7 @@ def content_hash(
     provider: str | None = None,
     template: str | None = None,
     category: str | None = None,
-    written: str | None = None,
+    written: bytes | None = None,
 ) -> str:
     """Return what tells a repeated submission from another one: SHA-256 over user, channel, category and content.
 
@@ -241,25 +254,24 @@ def content_hash(
     asked for, of a template its name (and the variables, which the content has); times, retries, and the versions of
     payload and template do not count. `written` is the content as canonical JSON, for who has it.
     """
-    said = _without_version(content, canonical(content) if written is None else written)
+    said = _without_version(content, canonical(content).encode() if written is None else written)
     # In the order of the names.
     before = "" if category is None else f'"category":{json_codec.quoted(category)},'
     behind = "" if provider is None else f'"provider":{json_codec.quoted(provider)},'
     if template is not None:
         behind += f'"template":{json_codec.quoted(template)},'
-    whose = json_codec.quoted(user_id)
-    text = f'{{{before}"channel":"{channel}","content":{said},{behind}"user":{whose}}}'
-    return hashlib.sha256(text.encode()).hexdigest()
+    begins, ends = f'{{{before}"channel":"{channel}","content":', f',{behind}"user":{json_codec.quoted(user_id)}}}'
+    return hashlib.sha256(begins.encode() + said + ends.encode()).hexdigest()
 
 
-_VERSION_LAST = f',"v":{PAYLOAD_VERSION}}}'
+_VERSION_LAST = f',"v":{PAYLOAD_VERSION}}}'.encode()
 """How the canonical JSON of most contents ends; nothing within one looks like that: it is its last pair."""
 
 
-def _without_version(content: Mapping[str, Any], written: str) -> str:
+def _without_version(content: Mapping[str, Any], written: bytes) -> bytes:
     if written.endswith(_VERSION_LAST):
-        return written[: -len(_VERSION_LAST)] + "}"
-    return canonical({key: value for key, value in content.items() if key != "v"})
+        return written[: -len(_VERSION_LAST)] + b"}"
+    return canonical({key: value for key, value in content.items() if key != "v"}).encode()
 
 
 def idempotency_key(user_id: str, key: str) -> str:
@@ -324,14 +336,15 @@ def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def require_writable(payload: Mapping[str, Any]) -> None:
-    """Raise UsageError for what no JSON or no text has."""
-    if json_codec.is_text(payload):
-        return
+def written(payload: Mapping[str, Any]) -> bytes:
+    """Return a payload as it is stored: canonical JSON, in UTF-8. Raises UsageError for what no JSON or no text has."""
+    if (sure := json_codec.surely(payload)) is not None:
+        return sure
     _refuse_half_characters(payload)
     _refuse_nul(payload)
     if json_codec.is_too_deep(payload):
         raise UsageError(f"it is nested too deep: at most {json_codec.DEEPEST} levels are stored")
+    return canonical(payload).encode()
 
 
 def _refuse_half_characters(payload: Mapping[str, Any]) -> None:

@@ -30,7 +30,8 @@ class Draft(NamedTuple):
     `send_at` is a moment in milliseconds since the epoch, `delay_ms` counts from now; at most one of them is given.
     `key` makes a repeated submission the same submission. `expires_in_ms` counts from the moment it is for. With a
     `template` (a name or id) its text is rendered when it is sent, from the payload's `variables`. Without a `category`
-    it is the template's. `critical` passes quiet hours and caps, and goes before others.
+    it is the template's. `critical` passes quiet hours and caps, and goes before others. `written` is the payload as
+    canonical JSON (`core.content.written`), for who has it.
     """
 
     user: str
@@ -45,6 +46,7 @@ class Draft(NamedTuple):
     template: str | None = None
     category: str | None = None
     critical: bool = False
+    written: bytes | None = None
 
     def due_at(self, now: int) -> int:
         """Return the moment that it is for, where that is one."""
@@ -213,7 +215,7 @@ def plan(
     template = _template(draft, known.template)
     named = template.name if isinstance(template, Template) else draft.template
     category = known.category if isinstance(known.category, str) else draft.category
-    written = content.canonical(draft.payload)
+    written = content.canonical(draft.payload).encode() if draft.written is None else draft.written
     digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider, named, category, written)
     if known.former is not None:
         return repeated(draft, known.former, digest)
@@ -228,9 +230,9 @@ def plan(
     if isinstance(times, NotifyctlError):
         return times
     payload, files = attached.apart(draft.payload)
-    said = _Said(payload, written if payload is draft.payload else content.canonical(payload), digest)
+    stored = written.decode() if payload is draft.payload else content.canonical(payload)
     pinned = None if template is None else TemplateRef(template.id, template.published_version, who.language)
-    row = _row(draft, said, who, provider, id_, now, times, pinned, known.category, batch_id)
+    row = _row(draft, (payload, stored, digest), who, provider, id_, now, times, pinned, known.category, batch_id)
     to = message(id_, draft.channel, draft.payload, who.address, template=pinned)
     to = to if known.person is None else known.person.addressed(to)
     if known.person is not None and known.person.marketing and draft.channel is Channel.EMAIL:
@@ -317,17 +319,9 @@ def _times(draft: Draft, now: int) -> tuple[int | None, int | None] | NotifyctlE
         return error
 
 
-class _Said(NamedTuple):
-    """A payload as it is stored, as text, too, and the hash of what it says."""
-
-    payload: Mapping[str, Any]
-    written: str
-    digest: str
-
-
 def _row(
     draft: Draft,
-    said: _Said,
+    said: tuple[Mapping[str, Any], str, str],
     who: Recipient,
     provider: ProviderConfig,
     id_: str,
@@ -337,24 +331,25 @@ def _row(
     category: str | None,
     batch_id: str | None,
 ) -> New:
-    send_at, expires_at = times
-    digests = attached.digests(said.payload)
+    """Return the row; of what is `said` the payload as it is stored, as text, too, and the hash of all of it."""
+    (payload, written, digest), (send_at, expires_at) = said, times
+    digests = attached.digests(payload)
     return New(  # by their places: with names it takes twice as long, by millions
         id_,
         who.id,
         content.idempotency_key(who.id, draft.key),
         str(draft.channel),
         provider.provider_name,
-        said.written,
+        written,
         draft.max_retries,
         now,
         send_at,
         now if send_at is None else send_at,
         expires_at,
-        said.digest,
+        digest,
         None,
         draft.provider is None,
-        (attached.size(said.payload) or None) if digests else None,
+        (attached.size(payload) or None) if digests else None,
         digests,
         None if template is None else template.id,
         None if template is None else template.version,

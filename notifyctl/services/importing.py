@@ -296,9 +296,7 @@ def _size(row: RowDraft | BadRow) -> int:
     """Return about how long a row is, and what it says, with what options say for all."""
     cells = row.cells
     own = sum(map(len, cells)) if isinstance(cells, list) else len(str(cells))
-    if isinstance(row, BadRow):
-        return own
-    return own + sum([len(each) for each in row.draft.payload.values() if isinstance(each, str)])
+    return own if isinstance(row, BadRow) else own + len(row.draft.written or b"")
 
 
 def _packed(cells: Cells) -> bytes | Cells:

@@ -75,7 +75,8 @@ def test_every_option_of_send_is_a_column() -> None:
         data={"reply_to": "x@example.org"},
     )
     at = when.moment(ALL["at"], "--at")
-    assert found == Draft("anna", Channel.EMAIL, payload, "k-1", "sendgrid", at, None, 7_200_000, 3, None, "news", True)
+    others = ("k-1", "sendgrid", at, None, 7_200_000, 3, None, "news", True)
+    assert found == Draft("anna", Channel.EMAIL, payload, *others, content.canonical(payload).encode())
     typed = {**ALL, "data": {"reply_to": "x@example.org"}, "max_retries": 3, "critical": True}
     assert _draft(None, typed) == found
 

@@ -55,6 +55,18 @@ def together(database: Database, drafts: Sequence[Draft], name: str | None = "sp
     return database.write(work)
 
 
+def test_a_text_that_is_known_changes_nothing(database: Database, anna: str) -> None:
+    """Whoever has the payload written, and who has not, submits the same row, with its files apart."""
+    file = {"filename": "a.txt", "content": "aGk=", "type": "text/plain"}
+    for payload in (MAIL, content.build(Channel.EMAIL, subject="S", body="é", attachments=[file])):
+        drafts = [mail("same", body=payload), mail("same", body=payload)._replace(written=content.written(payload))]
+        with database.read() as tx:
+            first, again = (planning.plan_all(tx, [each], ["id"], SubmissionTerms())[0] for each in drafts)
+        assert isinstance(first, Plan)
+        assert isinstance(again, Plan)
+        assert (first.row, first.files) == (again.row, again.files)
+
+
 def test_each_draft_has_its_own_answer(database: Database, anna: str) -> None:
     """In the order of the drafts: what is wrong with one concerns no other."""
     before = sending.submit(database, mail("before"), {}).notification.id

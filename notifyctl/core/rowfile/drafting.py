@@ -129,7 +129,7 @@ class Drafter:
         if "at" in said and "in" in said:
             raise UsageError("at and in exclude each other")
         timed = "at" in said or "in" in said
-        payload = composition.said(
+        payload, written = composition.said(
             channel,
             template=template,
             subject=get("subject", d.subject),
@@ -152,6 +152,7 @@ class Drafter:
             template,
             get("category", d.category),
             get("critical", d.critical),
+            written,
         )
 
     def _typed(self, said: dict[str, Any]) -> dict[str, Any]:
