@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import field
 from functools import partial
 from typing import NamedTuple
@@ -33,6 +32,7 @@ from notifyctl.core.submission import Draft, Former, New, Plan
 from notifyctl.core.wording import Template
 from notifyctl.services import planning
 from notifyctl.services.planning import Planned, SubmissionTerms
+from notifyctl.services.rowfiles.throughput import for_very_many
 from notifyctl.store import batches, submissions, users
 from notifyctl.store.batches import BatchRow as BatchRow
 from notifyctl.store.db.database import Database
@@ -119,7 +119,7 @@ class Importer:
         Raises what the rows raise where the file cannot be read on, and Conflict where the batch is cancelled: what was
         stored by then stays.
         """
-        with _uncollected(), ThreadPoolExecutor(1, "store") as storer:
+        with for_very_many(), ThreadPoolExecutor(1, "store") as storer:
             storing: Future[_Stored] | None = None
             try:
                 for chunk in self._chunks(rows):
@@ -278,18 +278,6 @@ _OWN = re.compile(r"""'[^']*'|"[^"]*"|\S*[@\d]\S*""")
 _KIND_CHARS, _MOST_KINDS, _OTHERS = 100, 50, "other reasons"
 
 # Helpers
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Let nobody look for cycles of references among very many rows that have none, again and again: a third of all."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _size(row: RowDraft | BadRow) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import pytest
@@ -14,8 +16,9 @@ from notifyctl.core import content
 from notifyctl.core.batch import BatchSource
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
 from notifyctl.core.model import Channel
+from notifyctl.core.rowfile.rows import BadRow
 from notifyctl.core.submission import Draft, Former, Plan
-from notifyctl.services import planning, sending
+from notifyctl.services import importing, planning, sending
 from notifyctl.services.planning import Planned, SubmissionTerms
 from notifyctl.store import batches, submissions
 from notifyctl.store.db.database import Database
@@ -65,6 +68,20 @@ def test_a_text_that_is_known_changes_nothing(database: Database, anna: str) -> 
         assert isinstance(first, Plan)
         assert isinstance(again, Plan)
         assert (first.row, first.files) == (again.row, again.files)
+
+
+def test_an_import_leaves_the_interpreter_as_it_was(database: Database, anna: str) -> None:
+    """Also where the file breaks off: what suits very many rows suits nothing else."""
+
+    def broken() -> Iterator[BadRow]:
+        yield BadRow(2, "bad", ["x"])
+        raise UsageError("the file ends here")
+
+    before = gc.isenabled(), sys.getswitchinterval()
+    order = importing.ImportOrder(importing.begin(database, "spring")[0])
+    with pytest.raises(UsageError, match="ends here"):
+        importing.Importer(database, order, lambda row: None, lambda tally: None).run(broken())
+    assert (gc.isenabled(), sys.getswitchinterval()) == before
 
 
 def test_each_draft_has_its_own_answer(database: Database, anna: str) -> None:
