@@ -132,7 +132,8 @@ def windows_of(table: ContactWindows, country: str, channel: Channel) -> Windows
 def parse(country: str, value: object) -> CountryRules:
     """Return what a table of the configuration says of one country. Raises ValueError that names key and remedy."""
     if country != ANYBODY and country not in countries.known():
-        raise ValueError(f"{country!r} is no country: one is like US (ISO 3166), or {ANYBODY} for anybody else")
+        meant = "the United Kingdom is GB" if country.upper() == "UK" else "one is like US"
+        raise ValueError(f"{country!r} is no country: {meant} (ISO 3166), or {ANYBODY} for anybody else")
     if not isinstance(value, Mapping):
         raise ValueError(f'{country} is not a table: it is like {{ sms = "mon-sat 09:00-21:00" }}')
     allowed = [each.value for each in Channel]

@@ -192,7 +192,7 @@ def test_any_windows_are_shown_as_what_they_are(items: list[tuple[str, tuple[int
     ("country", "value", "words"),
     [
         ("us", {"sms": US_LAW}, "'us' is no country"),
-        ("UK", {"sms": US_LAW}, "'UK' is no country"),
+        ("UK", {"sms": US_LAW}, "'UK' is no country: the United Kingdom is GB"),
         ("US", US_LAW, "US is not a table"),
         ("US", {"fax": US_LAW}, "US.fax is no setting"),
         ("US", {"except": ["2026-12-25"]}, "US names no channel"),

@@ -13,6 +13,10 @@ CLIPPED = 102_000
 def dropped(source: str) -> list[tuple[int | None, str]]:
     """Return what is dropped of the HTML of a template, each with its line. What is put in is not looked at."""
     parser = _Finder()
+    parser.found += [
+        (source.count("\n", 0, each.start()) + 1, "tojson ends an attribute in double quotes: put it into single ones")
+        for each in _JSON_IN_QUOTES.finditer(source)
+    ]
     parser.feed(_TAGS.sub(_blank, source))
     parser.close()
     if len(source.encode(errors="replace")) > CLIPPED:
@@ -22,6 +26,8 @@ def dropped(source: str) -> list[tuple[int | None, str]]:
 
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _FILL = "\ue000"
+_JSON_IN_QUOTES = re.compile(r"""=\s*"[^"<>{]{0,200}\{\{[^"{}]{0,200}\|\s*tojson""")
+_QUOTED = re.compile(r""""[^"]*"|'[^']*'""")
 _DROPPED = frozenset(
     {
         *("script", "form", "input", "button", "select", "textarea", "iframe", "frame", "frameset", "object", "embed"),
@@ -52,6 +58,8 @@ class _Finder(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._in_style = tag == "style"
         given = {name: value or "" for name, value in attrs}
+        if _FILL in _QUOTED.sub("", self.get_starttag_text() or ""):
+            self._note(f"a value stands in <{tag}> without quotes: whoever gives it can end the attribute")
         for message in _of_tag(tag, given):
             self._note(message)
         for name, value in given.items():

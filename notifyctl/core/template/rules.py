@@ -18,7 +18,7 @@ FUNCTIONS = frozenset({"range", "namespace", "plural"})
 FILTERS = frozenset(
     {
         *("abs", "batch", "bool", "capitalize", "d", "default", "dictsort", "e", "escape", "filesizeformat", "first"),
-        *("float", "forceescape", "format", "indent", "int", "items", "join", "last", "length", "count", "lines"),
+        *("float", "format", "indent", "int", "items", "join", "last", "length", "count", "lines"),
         *("list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "safe"),
         *("select", "selectattr", "slice", "sort", "split", "string", "striptags", "sum", "title", "tojson", "trim"),
         *("truncate", "unique", "upper", "urlencode", "wordwrap", "plural"),
@@ -59,7 +59,7 @@ _TEXT_FILTERS = frozenset(
 )
 _OF_TEXTS = frozenset(
     {
-        *("capitalize", "e", "escape", "forceescape", "indent", "lower", "safe", "striptags", "title", "trim"),
+        *("capitalize", "e", "escape", "indent", "lower", "safe", "striptags", "title", "trim"),
         *("truncate", "upper", "urlencode", "wordwrap"),
     }
 )
@@ -157,12 +157,12 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
         if (shown := _to_be_shown(node)) is not None:
             seen.add((shown.start, shown.end))
             yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD, None
-        elif node.kind is Construct.FILTER and node.name in _LENIENT and _is_simple(node.nodes[0]):
-            seen.add((node.nodes[0].start, node.nodes[0].end))
-            yield node.nodes[0], ABSENT_GUARD, None
         elif (member := _member_of_each(node)) is not None:
             seen.add((node.nodes[0].start, node.nodes[0].end))
             yield node.nodes[0], EACH_GUARD, member
+        elif node.kind is Construct.FILTER and node.name in _LENIENT and _is_simple(node.nodes[0]):
+            seen.add((node.nodes[0].start, node.nodes[0].end))
+            yield node.nodes[0], ABSENT_GUARD, None
         guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
@@ -186,11 +186,17 @@ def _to_be_shown(node: Node) -> Node | None:
 
 def _member_of_each(node: Node) -> Node | None:
     """Return the name of a member that a filter takes of each item, which has to have it."""
-    if node.kind is not Construct.FILTER or node.name not in ("map", "sum") or node.nodes[0].end == node.nodes[0].start:
+    if node.kind is not Construct.FILTER or node.nodes[0].end == node.nodes[0].start:
         return None
-    named = {each.name: _value(each) for each in node.nodes[1:] if each.kind is Construct.KEYWORD}
-    member = named.get("attribute")
-    return member if member is not None and member.kind is Construct.LITERAL and "default" not in named else None
+    if node.name in ("selectattr", "rejectattr"):
+        member, test = (*node.nodes[1:3], None, None)[:2]
+        member = None if test is not None and test.name[1:-1] in ("defined", "undefined") else member
+    elif node.name in ("map", "sum", "sort", "unique"):
+        named = {each.name: _value(each) for each in node.nodes[1:] if each.kind is Construct.KEYWORD}
+        member = None if "default" in named else named.get("attribute")
+    else:
+        return None
+    return member if member is not None and member.kind is Construct.LITERAL and "," not in member.name else None
 
 
 def _twice(source: str, node: Node) -> str | None:

@@ -151,6 +151,18 @@ def test_a_member_of_each_item_may_have_a_default_or_be_null() -> None:
     assert printed("{{ l|map(attribute='n', default='-')|join }}", l=[{}, {"n": 1}]) == "-1"
     assert printed("{{ l|map(attribute='n')|list }}", l=[{"n": None}]) == "[null]"
     assert printed("{{ l|map(attribute=1)|join }}", l=[[1, 2], [3, 4]]) == "24"
+    assert printed("{{ l|selectattr('n', 'defined')|list|length }}", l=[{}, {"n": 1}]) == "1"
+    assert printed("{{ l|rejectattr('n', 'undefined')|list|length }}", l=[{}, {"n": 1}]) == "1"
+
+
+@pytest.mark.parametrize(
+    "filters", ["selectattr('n')", "rejectattr('n', 'odd')", "sort(attribute='n')", "unique(attribute='n')"]
+)
+def test_filters_that_choose_by_a_member_do_not_pass_over_items_that_lack_it(filters: str) -> None:
+    """An order's line would be missing in the mail, and nobody would know."""
+    text = f"{{{{ l|{filters}|list|length }}}}"
+    assert printed(text, l=[{"n": 2}, {"n": 4}]) == "2"
+    assert "l has no n in item 2" in error(text, l=[{"n": 2}, {}]).reason
 
 
 @pytest.mark.parametrize("name", ["truncate", "wordwrap"])
