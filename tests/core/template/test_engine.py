@@ -117,6 +117,16 @@ def test_a_name_without_a_value_is_no_method_of_the_dict_of_values(name: str) ->
             engine.render(outer, {"more": 1})
 
 
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_every_filter_that_may_be_written_is_there(name: str) -> None:
+    """What is not would be found only when it is sent."""
+    engine = Engine({"plural": lambda value, **forms: "x"})
+    try:
+        engine.render(Unit("t", "body", f"{{{{ x|{name} }}}}"), {"x": "a"})
+    except TemplateError as problem:
+        assert "unknown" not in problem.reason
+
+
 @pytest.mark.parametrize("name", sorted(FILTERS - {"default", "d"}))
 @pytest.mark.parametrize("value", ["x", "o.x"])
 def test_every_filter_names_what_has_no_value(name: str, value: str) -> None:

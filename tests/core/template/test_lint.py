@@ -153,6 +153,22 @@ def test_html_that_mail_programs_drop_is_found(markup: str, remark: str) -> None
     assert remarks(Source("t", Channel.EMAIL, {"html": markup})) == [f"warning html:{remark}"]
 
 
+@pytest.mark.parametrize(
+    ("markup", "remark"),
+    [
+        ("<p>\n<a title={{ v }}>x</a></p>", "2 a value stands in <a> without quotes"),
+        ("<td width={{ v }}px>x</td>", "1 a value stands in <td> without quotes"),
+        ('<p>\n<b data-v="{{ v|tojson }}">x</b></p>', "2 tojson ends an attribute in double quotes"),
+    ],
+)
+def test_values_that_can_end_their_attribute_are_found(markup: str, remark: str) -> None:
+    """Escaping is for text and for attributes in quotes; and JSON has double ones."""
+    (found,) = remarks(Source("t", Channel.EMAIL, {"html": markup}, variables=variables(["v"])))
+    assert found.startswith(f"warning html:{remark}")
+    fine = "<a title='{{ v }}' data-v='{{ v|tojson }}'>{{ v|tojson }}</a><b title=\"{{ v }}\">x</b>"
+    assert remarks(Source("t", Channel.EMAIL, {"html": fine}, variables=variables(["v"]))) == []
+
+
 def test_what_is_put_in_is_not_taken_for_html() -> None:
     """A link that is a variable, and tags of the template language in tags of HTML, are no remarks."""
     markup = """<a href="{{ url }}/x">a</a><tr {% if on %}class="a"{% endif %}><td>{{ "<script>" }}</td>"""
