@@ -123,8 +123,8 @@ def test_another_address_wakes_what_a_rule_put_off(cli: Cli, database: Database,
     """A number may be of another country, whose contact windows are others: all is judged anew on that channel."""
     late = 4_000_000_000_000
     for act in ("add", "remove"):
-        [text] = seed.pending(database, anna, "twilio", due_at=late, deferred_by="contact")
-        [mail] = seed.pending(database, anna, due_at=late, deferred_by="contact")
+        [text] = seed.pending(database, anna, "twilio", due_at=late, deferred_by="contact_window")
+        [mail] = seed.pending(database, anna, due_at=late, deferred_by="contact_window")
         _contacts(cli, act, "anna", "sms", NUMBER).ok()
         assert seed.notification(database, text).due_at < late
         assert seed.notification(database, text).deferred_by is None

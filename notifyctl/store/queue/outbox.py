@@ -41,7 +41,7 @@ DISABLED = "disabled"
 MANY = 1_000
 """From so many on, rows go in by the way that has a price of its own, and costs little for each."""
 
-Untold = tuple[Subscriber, str, str, str]
+UntoldEvent = tuple[Subscriber, str, str, str]
 """A webhook, the notification's id, the event's name and the body: a delivery without its id."""
 
 n, w, d = notifications.c, notification_webhooks.c, webhook_deliveries.c
@@ -70,7 +70,7 @@ def put(tx: Tx, said: Sequence[tuple[str, Telling]], known: Mapping[str, Tidings
     if not listeners:
         return 0
     own, others = _sorted(listeners)
-    events = list[Untold]()
+    events = list[UntoldEvent]()
     for id_, telling in said:
         if (tidings := told.get(id_)) is not None:
             whose = tidings.user_id
@@ -90,7 +90,7 @@ def _sorted(listeners: Iterable[Subscriber]) -> tuple[dict[str, list[Subscriber]
     return own, [each for each in once if each.all_users]
 
 
-def _of(now: int, telling: Telling, told: Tidings, listeners: Iterable[Subscriber]) -> Iterator[Untold]:
+def _of(now: int, telling: Telling, told: Tidings, listeners: Iterable[Subscriber]) -> Iterator[UntoldEvent]:
     written = None
     for each in listeners:
         if is_subscribed(_events(each.events), telling.event):
