@@ -180,6 +180,7 @@ def test_rows_come_on_stdin(cli: Cli, database: Database) -> None:
         (("anna", "-f", "F"), "USER and -f exclude each other"),
         (("-f", "F", "--idempotency-key", "k"), "--idempotency-key and -f"),
         (("-f", "F", "--wait"), "--wait and -f"),
+        (("-f", "F", "--body", "Hi {{ x }}", "--var", "x=1"), "--var goes with --template"),
         (("-f", "F", "--attach", "F"), "--attach and -f"),
         (("-f", "F", "--rate", "fast"), "'fast' is no rate"),
         (("-f", "F", "--batch", " "), "no name of a batch"),

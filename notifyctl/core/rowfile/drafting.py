@@ -186,6 +186,8 @@ def _require(targets: Sequence[str | None], defaults: RowDefaults) -> None:
     for name, known, remedy in (("user", defaults.user, ""), ("channel", defaults.channel, "--channel C, or ")):
         if name not in targets and known is None:
             raise UsageError(f"the header: no column is {name}", f"{remedy}--map COLUMN={name}")
+    if defaults.variables and defaults.template is None and "template" not in targets:
+        raise UsageError("--var goes with --template", "or with a column template")
 
 
 def _require_key(given: Any) -> None:
