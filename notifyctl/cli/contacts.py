@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from notifyctl.cli.invocation import invocation
+from notifyctl.cli.lifting import agree_to_lift
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.suppressions import agree_to_lift
 from notifyctl.cli.types import ChannelArgument, Confirm, IfNotExists, UserArgument, Yes
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope

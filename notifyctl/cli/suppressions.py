@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from types import SimpleNamespace
@@ -13,7 +12,8 @@ import typer
 from notifyctl.cli import exporting, files, listing
 from notifyctl.cli.exportforms import columns
 from notifyctl.cli.exporting import ExportLeaf
-from notifyctl.cli.invocation import Invocation, invocation
+from notifyctl.cli.invocation import invocation
+from notifyctl.cli.lifting import agree_to_lift
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
@@ -253,17 +253,3 @@ def export(ctx: typer.Context, target: exporting.Target = None) -> None:
         db = run.system.db
         wanted = service.wanted(db, **given(ctx))
         exporting.export(run, target, columns(_PORTABLE), partial(exports.suppressions, db, wanted))
-
-
-def agree_to_lift(run: Invocation, held: Sequence[Any], *, yes: bool, confirm: str | None) -> None:
-    """Ask before what a person asked for is undone; raise UsageError unless it is agreed to."""
-    wishes = [each for each in held if SuppressionCause(each.cause).is_wish]
-    if not wishes:
-        return
-    said = "; ".join(
-        f"{each.cause}{f' of group {each.group_id}' if each.group_id else ''}, {run.out.time(each.created_at)}: "
-        f"{each.reason}"
-        for each in wishes
-    )
-    question = f"{wishes[0].address} asked not to be written to ({said}). Lift that?"
-    run.confirm(question, yes=yes, confirm=confirm)

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from html import escape
 
 from notifyctl.core.address import fold
 from notifyctl.core.mailbox import bare_address
@@ -63,6 +62,8 @@ def _character(char: str) -> str:
 
 
 def _ways(char: str) -> tuple[str, ...]:
+    from html import escape  # it brings a table of all entities, which most commands have no use for
+
     units = char.encode("utf-16-be", "surrogatepass").hex()
     in_json = "".join(rf"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
     in_url = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))

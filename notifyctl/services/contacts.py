@@ -12,7 +12,6 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.suppression import Refusal, SuppressionCause, stated
 from notifyctl.core.text import word
-from notifyctl.services import suppressions
 from notifyctl.store import contacts, users
 from notifyctl.store import suppressions as store
 from notifyctl.store.contacts import ContactPoint, ContactRow
@@ -149,6 +148,8 @@ def suppress(db: Database, ref: str, channel: Channel, address: str, reason: str
 
     The address need not be one of the user's: a notification may name any. Raises UsageError, NotFound for the user.
     """
+    from notifyctl.services import suppressions  # who lists people loads nothing of what is refused
+
     normal, why = meant(channel, address), stated(reason)
 
     def work(tx: Tx) -> ContactSuppression:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from html import escape
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 KEPT_PATHS = 1_024
@@ -37,6 +36,8 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _spellings(part: str) -> Iterator[str]:
+    from html import escape  # it brings a table of all entities, which most commands have no use for
+
     quoted = json.dumps(part)[1:-1]
     yield from (part, escape(part), part.replace("/", "\\/"), quoted, quoted.replace("/", "\\/"))
     yield from (quote(part), quote(part, ""), quote_plus(part))
