@@ -175,6 +175,13 @@ def is_free(person: Person, now: int) -> bool:
     return all(check(anything, person) is None for _, check in PERSONAL)
 
 
+def closed(verdict: Verdict) -> Verdict:
+    """Return the verdict of somebody who has an address, which is sealed and does not open."""
+    if isinstance(verdict, Refuse) and verdict.category is Category.NO_ADDRESS:
+        return Refuse(Category.INVALID_PAYLOAD, "the user's address does not open")
+    return verdict
+
+
 def contact_rules(facts: Facts, person: Person) -> tuple[ZonedHours, ...]:
     """Return what must be open for marketing; nothing for anything else."""
     windows = person.policy.contact_windows

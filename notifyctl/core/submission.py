@@ -14,7 +14,7 @@ from notifyctl.core import attached, content, when
 from notifyctl.core.audience import message, needs_address
 from notifyctl.core.change import Audit
 from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
-from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, facts, gate
+from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, closed, facts, gate
 from notifyctl.core.model import MAX_RETRIES as MAX_RETRIES
 from notifyctl.core.model import MOST_RETRIES as MOST_RETRIES
 from notifyctl.core.model import Category, Channel, Message, Subscription, TemplateRef
@@ -56,7 +56,7 @@ class Draft(NamedTuple):
 class Recipient(NamedTuple):
     """The user a draft is for. `address` is where it would go now, `suppression` why that must not be written to.
 
-    `ruled`: the user has wishes of the channel, or a limit.
+    `ruled`: the user has wishes of the channel, or a limit. `closed`: there is an address, which does not open.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Recipient(NamedTuple):
     suppression: str | None
     language: str | None = None
     ruled: bool = False
+    closed: bool = False
 
 
 class Former(NamedTuple):
@@ -159,7 +160,8 @@ class Plan(NamedTuple):
     def objection(self) -> Verdict:
         """What will stop it when it is due."""
         row = self.row
-        return gate(facts(self.message, row.expires_at, self._stops.to, row.due_at, self.known.person))
+        verdict = gate(facts(self.message, row.expires_at, self._stops.to, row.due_at, self.known.person))
+        return closed(verdict) if self.recipient.closed else verdict
 
     @property
     def left_out(self) -> Sequence[LeftOut]:
@@ -178,7 +180,8 @@ class Plan(NamedTuple):
             return None
         name, channel = self.recipient.username, self.message.channel
         hint = f"notifyctl users contacts add {word(name)} {channel} ADDRESS, or send --to ADDRESS"
-        return Conflict(f"{name} has no {channel} address", hint)
+        lacks = f"the {channel} address of {name} does not open"
+        return Conflict(lacks if self.recipient.closed else f"{name} has no {channel} address", hint)
 
     @property
     def remark(self) -> str | None:

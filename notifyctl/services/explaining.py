@@ -13,7 +13,7 @@ from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import Carrier, Explanation, NotSent, next_of, next_of_supposed
-from notifyctl.core.gate import Facts, Person, all_rules, facts, in_words
+from notifyctl.core.gate import Facts, Person, all_rules, closed, facts, in_words
 from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
@@ -69,7 +69,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
             raise who
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
-        steps = walk(_facts(known, asked.channel, {}, None, at, person))
+        steps = _walked(known, _facts(known, asked.channel, {}, None, at, person))
         carrier = _stood_in_for(_carrier(_preferred(known.providers, asked.channel), at), known, asked.channel, at)
         return Explanation(
             id=None,
@@ -124,7 +124,7 @@ def _of_row(
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
-        steps = walk(_facts(known, channel, said, row.expires_at, at, person))
+        steps = _walked(known, _facts(known, channel, said, row.expires_at, at, person))
         left_out = _against(known, channel, said, person)[1].left_out
         problem = _template_error(tx, row, said, known, is_marketing=person is not None and person.marketing)
     carrier = _holding_back(tx, row) or _carrier_of(row, known, said, tx.now)
@@ -242,6 +242,17 @@ def _facts(
 ) -> Facts:
     mail, against = _against(known, channel, said, person)
     return facts(mail, expires_at, against.to, at, person)
+
+
+def _walked(known: SubmissionFacts, asked: Facts) -> tuple[GateStep, ...]:
+    steps, who = walk(asked), known.recipient
+    if isinstance(who, NotifyctlError) or not who.closed:
+        return steps
+    found = ((each, closed(each.verdict)) for each in steps)
+    return tuple(
+        each if verdict == each.verdict else each._replace(verdict=verdict, words="does not open")
+        for each, verdict in found
+    )
 
 
 def _against(

@@ -127,10 +127,12 @@ def _lost(
     many |= {kid: sum(each.values()) for kid, each in closed.items()}
     which = ", ".join(f"{kid} ({count:,} {'value' if count == 1 else 'values'})" for kid, count in sorted(many.items()))
     remedies = "; ".join(dict.fromkeys(_remedy(each, keyring) for each in lost))
-    error = NotAllowed(
-        f"encryption keys are not here that values are sealed with: {which}",
-        f"put them into the keys file, last; if they are lost, {remedies}",
-    )
+    if any(kid not in keyring.keys for kid in many):
+        said = f"encryption keys are not here that values are sealed with: {which}"
+        error = NotAllowed(said, f"put them into the keys file, last; if they are lost, {remedies}")
+    else:
+        said = f"values do not open with the key of their key's id: {which}"
+        error = NotAllowed(said, f"another key has that id, or they were damaged: {remedies}")
     error.problems = [_problem(each) for each in lost[:NAMED]]
     return error
 
@@ -147,7 +149,7 @@ def _remedy(value: SealedValue, keyring: Keyring) -> str:
     if table is signing_keys:
         return f"delete the row of signing_keys for {value.label} in SQL: links that it signed end"
     if kid in keyring.keys:  # another key has its id, or the value was damaged
-        return f"of addresses, {_ONE_BY_ONE}"
+        return _ONE_BY_ONE
     return f"notifyctl secrets encrypt-addresses --lost-key {kid} gives up the addresses that only it opens"
 
 

@@ -174,7 +174,8 @@ def _opened(tx: Tx, found: _Found) -> Recipient:
     who = found.recipient
     if not lookups.is_sealed(who.address):
         return who
-    return who._replace(address=lookups.opened_or_none(tx, who.id, found.channel, who.address))
+    address = lookups.opened_or_none(tx, who.id, found.channel, who.address)
+    return who._replace(address=address, closed=address is None)
 
 
 def _meant(ref: str, found: Sequence[Recipient]) -> Recipient | NotifyctlError:

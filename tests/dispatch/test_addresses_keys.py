@@ -12,7 +12,7 @@ from sqlalchemy import update
 from notifyctl.core.sealing import parse_keys
 from notifyctl.store import lookups, moving
 from notifyctl.store.db.database import Database
-from notifyctl.store.schema.tables import suppressions
+from notifyctl.store.schema.tables import contact_points, suppressions
 from tests.support.world import KEYS, World
 
 NUMBER, OTHER = "+447700900123", "+447700900999"
@@ -103,6 +103,28 @@ def test_a_damaged_suppression_is_written_anew(world: World, database: Database,
     (mended,) = world.ok("suppressions", "list", "-o", "json").json()
     assert (mended["address"], mended["reason"]) == (NUMBER, "asked")
     assert world.cli.call("suppressions", "add", "sms", NUMBER, "--reason", "again").exit_code == 5
+
+
+def test_who_asks_is_told_that_an_address_does_not_open(world: World, database: Database) -> None:
+    """As the claim finds it: `send`, its dry run and `explain` do not say that there is none."""
+    world.ok("users", "create", "bob", "--email", "bob@example.org")
+    world.ok("users", "contacts", "add", "bob", "sms", NUMBER)
+    world.ok("secrets", "encrypt-addresses", "--yes")
+    (number,) = (each["id"] for each in _contacts(world, "bob") if each["id"])
+    damaged = update(contact_points).where(contact_points.c.id == number).values(address="v1.k1." + "A" * 40)
+    database.write(lambda tx: tx.execute(damaged))
+    sent = world.ok("send", "bob", "--channel", "sms", "--body", "hello", "-o", "json")
+    assert "(invalid_payload): the user's address does not open" in sent.stderr
+    dry = world.cli.call("send", "bob", "--channel", "sms", "--body", "hello", "--dry-run")
+    assert (dry.exit_code, "the sms address of bob does not open" in dry.stderr) == (5, True)
+    asked = (sent.json()["id"],), ("--user", "bob", "--channel", "sms")
+    told = [world.ok("notifications", "explain", *each, "-o", "json").json() for each in asked]
+    for each in (each[0] if isinstance(each, list) else each for each in told):
+        assert "a dead letter (invalid_payload): the user's address does not open" in each["next"]
+        assert next(step["words"] for step in each["gates"] if step["gate"] == "address") == "does not open"
+    assert world.dispatch()["dead"] == 1
+    (letter,) = world.ok("dlq", "list", "-o", "json").json()
+    assert letter["failure_reason"] == "invalid_payload"
 
 
 def test_fixtures_write_a_damaged_suppression_anew_once(world: World, database: Database) -> None:
