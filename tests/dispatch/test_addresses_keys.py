@@ -127,6 +127,19 @@ def test_who_asks_is_told_that_an_address_does_not_open(world: World, database: 
     assert letter["failure_reason"] == "invalid_payload"
 
 
+def test_a_dump_leaves_out_what_does_not_open_and_says_so(world: World, database: Database) -> None:
+    """What it has can be applied; each address that it has not is named."""
+    world.ok("suppressions", "add", "sms", NUMBER, "--reason", "asked")
+    world.ok("secrets", "encrypt-addresses", "--yes")
+    database.write(lambda tx: tx.execute(update(suppressions).values(written="v1.k1." + "A" * 40)))
+    push = contact_points.c.channel == "push"
+    database.write(lambda tx: tx.execute(update(contact_points).where(push).values(address="v1.k1." + "A" * 40)))
+    dumped = world.ok("fixtures", "dump", "--kind", "users", "--kind", "suppressions")
+    assert dumped.stderr.count("its address does not open, and is left out") == 2
+    assert "+14155552345" in dumped.stdout and "does not open" not in dumped.stdout
+    world.ok("fixtures", "apply", "-f", "-", "--dry-run", "--exit-code", input=dumped.stdout)
+
+
 def test_fixtures_write_a_damaged_suppression_anew_once(world: World, database: Database) -> None:
     """Whoever says of an address what was said writes it anew: applied again, a file changes nothing."""
     file = json.dumps({"suppressions": [{"channel": "sms", "address": NUMBER, "reason": "asked"}]})
