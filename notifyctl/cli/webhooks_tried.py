@@ -68,4 +68,6 @@ def _show(run: Invocation, done: HookTest) -> None:
 def _hint(done: HookTest) -> str:
     if done.refused:
         return f"notifyctl webhooks update {word(done.webhook)} --url URL"
+    if done.is_ours:
+        return "it is this machine's trouble, or its proxy's: notifyctl config show has webhook_proxy and its login"
     return "its receiver answers 2xx to what it took; notifyctl webhooks listen shows how one is seen"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.json_codec import encode
+from notifyctl.core.outcome import Fault
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.timeordered import ordered_id
 from notifyctl.core.webhook import keeping
@@ -26,7 +27,8 @@ from notifyctl.store.db.tx import Tx
 class HookTest:
     """What was sent to a receiver, and what it said; `id` is the call's own. `ok`: it took it (2xx).
 
-    `problem` says why not; `refused`: nothing was sent, because our own check would not have it.
+    `problem` says why not; `refused`: nothing was sent, because our own check would not have it. `is_ours`: it is the
+    trouble of this machine, or of its proxy.
     """
 
     id: str
@@ -38,6 +40,7 @@ class HookTest:
     duration_ms: int
     problem: str | None
     refused: bool
+    is_ours: bool
     headers: Mapping[str, str]
     request_body: str
     response_body: str
@@ -68,6 +71,7 @@ def test(db: Database, keyring: Keyring, ref: str, way_out: Callable[[], HookWir
         duration_ms=answer.ms,
         problem=answer.problem,
         refused=answer.refused,
+        is_ours=answer.fault in (Fault.HOST, Fault.PROXY),
         headers=headers(call.webhook_id, call.at_s, call.body, call.secrets),
         request_body=call.body.decode(),
         response_body=answer.body,

@@ -105,6 +105,25 @@ def test_nobody_there_and_what_must_not_be_called(cli: Cli, receiver: Scripted, 
     assert cli.call("webhooks", "test", "nothing").exit_code == 3
 
 
+def test_a_proxy_that_asks_who_calls(cli: Cli, secret: str) -> None:
+    """It is told what is in the file that the profile names; what it refuses is no trouble of the receiver."""
+    login = cli.home / "login"
+    login.write_text("notifyctl:s3cr3t\n")
+    login.chmod(0o600)
+    with Scripted(lambda _: reply(407)) as proxy:
+        lines = (f'webhook_proxy = "{proxy.url}"', f'webhook_proxy_login_file = "{login}"')
+        (cli.home / "config.toml").write_text("\n".join(lines))
+        cli.call("webhooks", "update", "w", "--url", "https://93.184.216.34/x").ok()
+        done = tried(cli)
+        login.chmod(0o644)
+        open_to_all = tried(cli)
+    assert [each.headers["proxy-authorization"] for each in proxy.asked] == ["Basic bm90aWZ5Y3RsOnMzY3IzdA=="]
+    assert (done.exit_code, open_to_all.exit_code) == (7, 7)
+    assert "refused: HTTP 407" in done.stderr and "webhook_proxy and its login" in done.stderr
+    assert "can be read by others" in open_to_all.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
+
+
 def test_a_disabled_one_is_tested_before_it_is_enabled(cli: Cli, receiver: Scripted, secret: str) -> None:
     """So that one knows whether it works again; a secret that does not open is told by its row."""
     cli.call("webhooks", "disable", "w").ok()
