@@ -57,7 +57,8 @@ class Person(NamedTuple):
 
     `used` counts what was sent to the user on the channel in the present local day (`localtime.local_day` of the zone),
     attempts of unknown outcome included. `category` is its name, and `left` says that the user left it. `slots` are
-    those of the user's limit, in notifications a minute. `group` is what the category is at SendGrid.
+    those of the user's limit, in notifications a minute. `group` is what the category is at SendGrid. `unread_hours`
+    are stored as quiet hours, and are none.
     """
 
     channel: Channel
@@ -74,6 +75,7 @@ class Person(NamedTuple):
     limit: int | None = None
     slots: tuple[Slot, ...] = ()
     group: str = ""
+    unread_hours: str | None = None
 
     def addressed(self, message: Message) -> Message:
         """Return the message, which is of the category's group of mails."""

@@ -11,6 +11,7 @@ from notifyctl.core.localtime import DAY_MS, MINUTE_MS, clock
 from notifyctl.core.patterns import pattern
 
 _WRITTEN = pattern(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
+_STORED = pattern(r"\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?\s*$", re.ASCII)
 _HINT = "quiet hours are like 22:00-07:00"
 
 
@@ -70,6 +71,21 @@ def stored(start: time | None, end: time | None) -> Quiet | None:
     if start is None or end is None or _ms(start) == _ms(end):
         return None
     return Quiet(_ms(start), _ms(end))
+
+
+def read(text: str | None) -> time | None:
+    """Return a time of the day as a row's text says it; None for none, and for what cannot be read.
+
+    The end of a day (PostgreSQL stores 24:00) is midnight. Programs of all kinds write such rows: none stops a claim.
+    """
+    found = _STORED.match(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    hour, minute, second = (int(each or 0) for each in found.groups()[:3])
+    fraction = int((found[4] or "").ljust(6, "0")[:6])
+    if (hour, minute, second, fraction) == (24, 0, 0, 0):
+        return time(0)
+    return time(hour, minute, second, fraction) if hour < 24 and minute < 60 and second < 60 else None
 
 
 def _ms(at: time) -> int:

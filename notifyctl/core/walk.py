@@ -112,7 +112,8 @@ def _opening(rules: tuple[ZonedHours, ...], now: int) -> str:
 
 def _quiet(facts: Facts, person: Person | None) -> str:
     if person is None or person.quiet is None:
-        return "none"
+        unread = None if person is None else person.unread_hours
+        return "none" if unread is None else f"none: what is stored cannot be read ({unread})"
     passed = "; a critical one passes" if person.critical else ""
     return f"{person.quiet} {person.where}; {_now(person.where.zone, facts.now)}{passed}"
 

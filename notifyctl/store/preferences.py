@@ -7,8 +7,9 @@ from dataclasses import asdict
 from datetime import time
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, delete, func, insert, select, update
 
+from notifyctl.core import quiet
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
@@ -95,7 +96,7 @@ def page(tx: Tx, wanted: PreferenceFilter, after: Cursor | None, limit: int) -> 
     """Return at most `limit` preferences after the cursor, newest first."""
     found = _named().where(*_conditions(wanted))
     rows = tx.execute(newest_first(found, _p.created_at, _p.id, after, limit))
-    return [NamedPreference(*row) for row in rows]
+    return [NamedPreference(*_read(row)) for row in rows]
 
 
 def count(tx: Tx, wanted: PreferenceFilter) -> int:
@@ -110,12 +111,15 @@ _COLUMNS = (
     _p.channel,
     _p.enabled,
     _p.frequency_cap,
-    _p.quiet_hours_start,
-    _p.quiet_hours_end,
+    cast(_p.quiet_hours_start, Text),  # PostgreSQL stores 24:00, which Python has no time for
+    cast(_p.quiet_hours_end, Text),
     _p.timezone,
     _p.created_at,
     _p.updated_at,
 )
+
+
+_COLUMNS_BEFORE_HOURS = 5
 
 
 def _select() -> Select[Any]:
@@ -123,7 +127,13 @@ def _select() -> Select[Any]:
 
 
 def _many(tx: Tx, statement: Select[Any]) -> list[Preference]:
-    return [Preference(*row) for row in tx.execute(statement)]
+    return [Preference(*_read(row)) for row in tx.execute(statement)]
+
+
+def _read(row: Sequence[Any]) -> Sequence[Any]:
+    """Return a row with its quiet hours as times."""
+    before, hours = _COLUMNS_BEFORE_HOURS, _COLUMNS_BEFORE_HOURS + 2
+    return (*row[:before], *map(quiet.read, row[before:hours]), *row[hours:])
 
 
 def _named() -> Select[Any]:

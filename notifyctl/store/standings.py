@@ -9,7 +9,6 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import time
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -245,23 +244,22 @@ def person(channel: str, category: str | None, told: str | None, policy: Policy)
     """Return what rules know of somebody of whom `standing` told that; None where nothing was asked for."""
     said: list[Any] = [] if told is None else json.loads(told)
     enabled, cap, start, end, timezone, kind, group, left, limit = (said + _NOTHING)[: len(_NOTHING)]
+    begin, until = quiet.read(start), quiet.read(end)
+    is_unread = (start is not None and begin is None) or (end is not None and until is None)
     return Person(
         channel=Channel(channel),
         where=whereabouts(timezone, policy.default_timezone),
         policy=policy,
         enabled=enabled is None or bool(enabled),
-        quiet=quiet.stored(_time(start), _time(end)),
-        cap=cap,
+        quiet=quiet.stored(begin, until),
+        cap=cap if isinstance(cap, int) else None,
         category=category,
         marketing=kind == CategoryKind.MARKETING,
         left=bool(left),
         group=group or "",
+        unread_hours=f"{start}-{end}" if is_unread else None,
         limit=limit if limit is not None else policy.notification_limit,
     )
-
-
-def _time(written: str | None) -> time | None:
-    return None if written is None else time.fromisoformat(written)
 
 
 _p = notification_preferences.c

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from notifyctl.store.db.database import Database
+from notifyctl.store.queue.claim import ClaimRequest, claim
 from notifyctl.store.schema.tables import audit_logs, notification_preferences, notifications
 from tests.support import seed
 from tests.support.command import Cli
@@ -153,6 +155,39 @@ def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, databas
     assert {rows[each].due_at for each in others} == {late}
     listed = cli.call("notifications", "list", "--state", "deferred", "-o", "json").ok().json()
     assert {row["id"] for row in listed} == {*others[2:6]}
+
+
+def test_quiet_hours_that_another_program_stored_stop_nobody(
+    cli: Cli, database: Database, anna: str, backend: str
+) -> None:
+    """24:00 is a time of PostgreSQL's, and means midnight; SQLite keeps whatever text it is given."""
+    _set(cli, "--quiet", "01:00-02:00", "--timezone", "Europe/London")
+    seed.provider(database, "twilio", config_json=json.dumps({"from": "+15005550006"}))
+    cli.call("users", "contacts", "add", "anna", "sms", "+447700900123").ok()
+    supposed = ("notifications", "explain", "--user", "anna", "--channel", "sms", "-o", "json")
+
+    def stored(start: str, end: str) -> None:
+        hours = {"begin": start, "until": end}
+        to = text("UPDATE notification_preferences SET quiet_hours_start = :begin, quiet_hours_end = :until")
+        if backend == "postgresql":
+            to = text(str(to).replace(":begin", "CAST(:begin AS TIME)").replace(":until", "CAST(:until AS TIME)"))
+        database.write(lambda tx: tx.execute(to, hours))
+
+    stored("22:00", "24:00")
+    assert [each["quiet_hours"] for each in cli.call("prefs", "list", "-o", "json").ok().json()] == ["22:00-00:00"]
+    at_night = cli.call(*supposed, "--at", "2030-01-01T23:00:00Z").ok().json()
+    assert (at_night["verdict"], at_night["until"]) == ("defer", "2030-01-02T00:00:00.000Z")
+    cli.call("fixtures", "dump").ok()
+    if backend == "sqlite":
+        stored("late", "7:00")
+        gates = cli.call(*supposed).ok().json()["gates"]
+        (quiet,) = (each["words"] for each in gates if each["gate"] == "quiet hours")
+        assert quiet == "none: what is stored cannot be read (late-7:00)"
+    seed.pending(database, anna, "twilio", due_at=1)
+    early = 2_000_000_000_000  # at 03:33 UTC
+    claimed = database.write(lambda tx: claim(tx.at(early), ClaimRequest("twilio", anna, 10, 65_000))).claims
+    assert len(claimed) == 1
+    assert _set(cli, "--cap", "3")["frequency_cap"] == 3
 
 
 def test_why_nobody_in_a_country_of_many_zones_can_be_reached_is_said_in_a_line(cli: Cli, tmp_path: Path) -> None:
