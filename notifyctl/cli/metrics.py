@@ -46,8 +46,8 @@ _FIELDS = {
 _ID = {By.PROVIDER: "provider", By.CHANNEL: "message_type", By.HOUR: "start", By.DAY: "date"}
 _RECEIVERS = (
     Field("webhook_id", FieldKind.ID),
-    Field("username", title="USER"),
-    Field("name", title="NAME"),
+    Field("username", title="RECEIVER", show=lambda row: f"{row.username}/{row.name}"),
+    Field("name"),
     Field("host"),
     Field("state", title="STATE"),
     Field("total_delivered", FieldKind.NUMBER, "DELIVERED"),

@@ -93,7 +93,13 @@ def test_all_forms(cli: Cli, database: Database, anna: str, now: int) -> None:
     shop = seed.webhook(database, anna, name="shop", url="https://example.org/open-sesame")
     delivered(database, shop, now - MIN, 1_500)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(cli, "metrics", "show", "--webhooks", columns=80).stdout)
-    assert "24 h to" in shown and "anna" in shown and "1.5s" in shown
+    assert "24 h to" in shown and "anna/shop" in shown and "1.5s" in shown
+    assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
+    other = seed.webhook(database, seed.user(database, "somebody-with-a-name"), name="a-long-name", is_active=False)
+    delivered(database, other, now - MIN, 92_500)
+    delivery(database, other, now - MIN, next_retry_at=now)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(cli, "metrics", "show", "--webhooks", columns=80).stdout)
+    assert "somebody" in shown
     assert all(len(line.rstrip()) <= 80 for line in shown.splitlines())
     for form in ("plain", "json", "yaml", "ndjson", "csv", "markdown", "id"):
         out = cli.call("metrics", "show", "--webhooks", "-o", form).ok().stdout
