@@ -179,6 +179,10 @@ def _values(place: _Place, kind: Any, incomplete: str) -> list[Candidate]:
         return [(FILES, "")]
     if kind == "setting":
         return _settings(place, incomplete)
+    if kind == "zone":
+        from notifyctl.core import zones
+
+        return [(name, "") for name in sorted(zones.names())]
     if kind == "profile":
         from notifyctl.config import profiles
 

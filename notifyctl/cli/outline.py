@@ -75,7 +75,7 @@ def _options(path: str, command: Any) -> dict[str, Any]:
         name: [_kind(path, command, param), "" if param.hidden else (param.help or "").split("\n")[0]]
         for param in command.params
         if _is_option(param)
-        for name in param.opts
+        for name in (*param.opts, *param.secondary_opts)  # `--enable/--disable` is one option
     }
 
 
@@ -103,6 +103,8 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
         return sorted(providers.settings()) if path == "providers add" else "provider"
     if param.name in ("name", "names") and noun == "templates":
         return "" if path == "templates create" else "template"
+    if metavar == "ZONE|none":
+        return "zone"
     if metavar == "WEBHOOK":
         return "webhook"
     if metavar == "BATCH":
