@@ -6,6 +6,7 @@ A row is only changed where it still holds what was read of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -80,6 +81,12 @@ _SENT: dict[str, TypeEngine[Any]] = {
 }
 
 
+_WENT_OUT = or_(_n.sent_to.is_not(None), _n.retry_history.is_not(None))
+_SENT_AS: Select[Any] = select(
+    _n.id, _n.user_id, _n.message_type, _n.sent_to, users.c.email, _n.payload, *(_n[name] for name in _TOLD)
+).join_from(notifications, users, users.c.id == _n.user_id)
+
+
 def points(tx: Tx, known: AddressLookups, after: str, limit: int) -> list[PointAs]:
     """Return contact points that are not found in the way of now, of ids after that one, by their ids."""
     found = select(_p.id, _p.user_id, _p.channel, _p.address).where(_is_old_point(known), _p.id > after)
@@ -140,19 +147,10 @@ def forget_before(tx: Tx, limit: int) -> int:
     return changed
 
 
-def sent(tx: Tx, after: str, limit: int, user_ids: Sequence[str] | None = None) -> list[SentAs]:
-    """Return notifications that went to an address, or tried to, of ids after that one, by their ids.
-
-    `user_ids`: of those to these users.
-    """
-    found: Select[Any] = (
-        select(_n.id, _n.user_id, _n.message_type, _n.sent_to, users.c.email, _n.payload, *(_n[name] for name in _TOLD))
-        .join_from(notifications, users, users.c.id == _n.user_id)
-        .where(or_(_n.sent_to.is_not(None), _n.retry_history.is_not(None)), _n.id > after)
-    )
-    if user_ids is not None:
-        found = found.where(tx.dialect.is_any(_n.user_id, user_ids))
-    return [SentAs(*row) for row in tx.execute(found.order_by(_n.id).limit(limit))]
+def sent(tx: Tx, after: str, limit: int) -> list[SentAs]:
+    """Return notifications that went to an address, or tried to, of ids after that one, by their ids."""
+    found = _SENT_AS.where(_WENT_OUT, _n.id > after).order_by(_n.id).limit(limit)
+    return [SentAs(*row) for row in tx.execute(found)]
 
 
 def writers(tx: Tx) -> set[str]:
@@ -191,13 +189,16 @@ def write_sent(tx: Tx, known: AddressLookups, rows: Sequence[SentAs]) -> int:
 
 def seal_former(tx: Tx, user_ids: Sequence[str]) -> None:
     """Seal where notifications to these users went, where addresses are: their own one is another now."""
-    known, after = lookups.read(tx), ""
-    while known.now.hashes and (rows := sent(tx, after, PORTION, user_ids)):
-        try:
-            write_sent(tx, known, rows)
-        except Crossed:
-            continue
-        after = rows[-1].id
+    known = lookups.read(tx)
+    if not known.now.hashes:
+        return
+    # Their ids first: ordered and limited, a statement would walk through everybody's.
+    ids = sorted(tx.execute(select(_n.id).where(tx.dialect.is_any(_n.user_id, user_ids), _WENT_OUT)).scalars())
+    while ids:
+        found = _SENT_AS.where(tx.dialect.is_any(_n.id, ids[:PORTION]))
+        with suppress(Crossed):
+            write_sent(tx, known, [SentAs(*row) for row in tx.execute(found)])
+            del ids[:PORTION]
 
 
 def counts(tx: Tx) -> tuple[int, int]:
