@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from notifyctl.core import userlimit, zones
 from notifyctl.core.allowed import ZonedHours, first_allowed, is_allowed
+from notifyctl.core.audit.masking import masked_address
 from notifyctl.core.gate import CHECKS, PERSONAL, Facts, GateName, Person, Verdict, contact_rules
 from notifyctl.core.localtime import changed, local_day, shown
 from notifyctl.core.zones import Zone
@@ -77,7 +78,8 @@ def _address(facts: Facts, _: Person | None) -> str:
         return "the content names the audience"
     if not facts.address:
         return "none on this channel"
-    return "not suppressed" if facts.suppression is None else f"suppressed: {facts.suppression}"
+    stands = "not suppressed" if facts.suppression is None else f"suppressed: {facts.suppression}"
+    return f"{masked_address(facts.address)}, {stands}"
 
 
 def _channel(_: Facts, person: Person | None) -> str:

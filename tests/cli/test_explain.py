@@ -147,6 +147,7 @@ def test_a_screen_fits_a_terminal(cli: Cli, database: Database, anna: str) -> No
     shown = cli.call("notifications", "explain", id_, "-o", "table").ok().stdout
     assert max(len(line) for line in shown.splitlines()) <= 80
     assert "✗ quiet hours" in shown
+    assert "✓ address       a***@example.org, not suppressed" in shown
     assert "tzdata" in shown
 
 
