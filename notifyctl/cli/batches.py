@@ -13,6 +13,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.selection import Many, agreement, caught, finish
+from notifyctl.core.duration import age
 from notifyctl.core.scope import Scope
 from notifyctl.services import batches
 from notifyctl.services import notifications as service
@@ -26,21 +27,26 @@ def _called(row: BatchReport) -> str:
     return row.name or row.id[:SHORT_ID]
 
 
-FIELDS = (
-    Field("id", FieldKind.ID),
-    Field("name", title="BATCH", show=_called),
-    Field("source", title="SOURCE"),
-    Field("state", title="STATE"),
-    Field("created_at", FieldKind.TIME, "CREATED"),
-    Field("held_at", FieldKind.TIME),
-    Field("cancelled_at", FieldKind.TIME),
-    Field("total", FieldKind.NUMBER, "TOTAL"),
-    Field("pending", FieldKind.NUMBER, "PENDING"),
-    Field("held", FieldKind.NUMBER, "HELD"),
-    Field("sent", FieldKind.NUMBER, "SENT"),
-    Field("failed", FieldKind.NUMBER, "FAILED"),
-    Field("cancelled", FieldKind.NUMBER, "CANC"),
-)
+def fields(now: int) -> tuple[Field, ...]:
+    """Return what is shown of batches; the table has room for those of millions."""
+    return (
+        Field("id", FieldKind.ID),
+        Field("name", title="BATCH", show=_called),
+        Field("source"),
+        Field("state", title="STATE"),
+        Field("created_at", FieldKind.TIME, "AGE", lambda row: age(now - row.created_at)),
+        Field("held_at", FieldKind.TIME),
+        Field("cancelled_at", FieldKind.TIME),
+        Field("total", FieldKind.NUMBER, "TOTAL"),
+        Field("pending", FieldKind.NUMBER, "PENDING"),
+        Field("held", FieldKind.NUMBER, "HELD"),
+        Field("sent", FieldKind.NUMBER, "SENT"),
+        Field("failed", FieldKind.NUMBER, "FAILED"),
+        Field("cancelled", FieldKind.NUMBER, "CANC"),
+    )
+
+
+FIELDS = fields(0)
 
 _Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's name or id.")]
 _Acting = taking(agreement)
@@ -53,7 +59,7 @@ def list_(
     """List batches, newest first, with what became of their notifications."""
     with invocation(ctx) as run:
         wanted, db = listing.Paging(limit, everything, cursor), run.system.db
-        listing.show(run, wanted, partial(batches.listed, db), FIELDS, count=partial(batches.count, db))
+        listing.show(run, wanted, partial(batches.listed, db), fields(db.moment()), count=partial(batches.count, db))
 
 
 @app.command(scope=Scope.BATCHES_READ, shows=FIELDS)

@@ -9,7 +9,11 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import select, update
 
+from notifyctl.cli.batches import fields
+from notifyctl.cli.output import FieldKind
+from notifyctl.cli.tables import GAP, fitted
 from notifyctl.core.batch import BatchHold, BatchSource
+from notifyctl.services.batches import BatchReport
 from notifyctl.store import batches
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -77,6 +81,16 @@ def test_a_batch_is_listed_and_shown_with_what_became_of_it(cli: Cli, database: 
     assert (other["name"], other["total"]) == (None, 1)
     for ref in ("spring", named["id"], named["id"][:8]):
         assert cli.call("batches", "show", ref, "-o", "json").ok().json() == named
+
+
+def test_the_list_has_room_for_millions() -> None:
+    """What is never cut of a row (numbers, the age) leaves room in 80 columns for a name and a state."""
+    many = dict.fromkeys(("total", "pending", "held", "sent", "failed", "cancelled"), 7654321)
+    row = BatchReport("1" * 36, "spring", "application", "cancelled", 0, None, None, **many)
+    shown = [each for each in fields(99 * 86_400_000) if each.title]
+    texts = [each.show(row) if each.show else str(getattr(row, each.name)) for each in shown]
+    widths = [max(len(text), len(each.title or "")) for each, text in zip(shown, texts, strict=True)]
+    assert sum(fitted(widths, [each.kind is not FieldKind.TEXT for each in shown], 80 - GAP * (len(shown) - 1))) <= 64
 
 
 def test_an_unknown_batch_is_not_found(cli: Cli) -> None:
