@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from notifyctl.core.template.emitter import Emitter, Loop, Spot, Unusual, flat
 from notifyctl.core.template.expression import Construct, Node
 from notifyctl.core.template.grammar import Body, walk
 from notifyctl.core.template.rules import FUNCTIONS
@@ -23,39 +24,45 @@ from notifyctl.core.template.values import Escape, TakenValues, number, printed
 if TYPE_CHECKING:
     from notifyctl.core.template.unit import Unit
 
-NODES_MOST = 300
-"""How many statements and texts a part may have, with those of what it includes."""
-STEPS_MOST = 10_000
-"""How many of them a part may come by: some ten of the engine's steps each, of which it allows far more."""
-ROOM = 1_000_000
-"""How many characters loops may write, beside those in texts that are short."""
 SHORT = 100
 """How many characters a text may have of which the loops' steps are bound enough: all such have as many as `ROOM`."""
 LONGEST = 250_000
 """How many characters a part may have: with four bytes each they are as much as the engine allows."""
 _PATH_LONGEST = 6
 _INCLUDES_DEEPEST = 8
-_BLOCKS_DEEPEST = 10
 
 Shorthand = Callable[[Mapping[str, Any], Escape | None], dict[str, str]]
 """Writes parts, by their names, with values; how HTML escapes them, None where nothing in them has to be."""
 
 
-class Unusual(Exception):
-    """What the engine has to decide."""
-
-
 def shorthand(units: Sequence[Unit]) -> Shorthand | None:
     """Return how parts are rendered without the engine: those that can be; None where none can."""
-    author = _Author()
-    said = [f"{unit.part!r}: {name}" for unit in units if (name := author.part(unit)) is not None]
-    if not said:
+    emitter, usual = Emitter(), [unit for unit in units if _is_usual(unit)]
+    if not usual:
         return None
-    author.write(1, f"return {{{', '.join(said)}}}")
+    said = [f"{unit.part!r}: {_written(unit, emitter)}" for unit in usual]
+    emitter.write(1, f"return {{{', '.join(said)}}}")
     space: dict[str, Any] = {"__builtins__": {}, **_KNOWN}
-    exec(compile("\n".join(author.lines), "<parts>", "exec"), space)  # noqa: S102 - of constants, see above
+    exec(compile("\n".join(flat(emitter.lines)), "<parts>", "exec"), space)  # noqa: S102 - of constants, see above
     made: Shorthand = space["write"]
     return made
+
+
+def _is_usual(unit: Unit) -> bool:
+    try:
+        _written(unit, Emitter())
+    except Unusual:
+        return False
+    return True
+
+
+def _written(unit: Unit, emitter: Emitter) -> str:
+    """Write a part; return the name of what it says. Raises Unusual where the engine has to write it."""
+    emitter.nodes = 0
+    said, name = _Template(unit, emitter, 0).whole(Spot({}, None)), emitter.name()
+    emitter.write(1, f"{name} = f{said!r}")
+    emitter.write(1, f"if len({name}) > {LONGEST}: raise Unusual")
+    return name
 
 
 def run(found: Shorthand, values: TakenValues) -> dict[str, str] | None:
@@ -66,74 +73,18 @@ def run(found: Shorthand, values: TakenValues) -> dict[str, str] | None:
         return None
 
 
-class _Spot(NamedTuple):
-    """Where a statement stands: how the function calls what loops gave, the loop's count and list, in which block."""
-
-    items: Mapping[str, str]
-    loop: tuple[str, str] | None
-    level: int = 1
-    depth: int = 0
-
-    def within(self, levels: int = 1) -> _Spot:
-        """Return a spot in a block that stands here, whose lines begin further to the right."""
-        if self.depth > _BLOCKS_DEEPEST:
-            raise Unusual
-        return self._replace(level=self.level + levels, depth=self.depth + 1)
-
-
-class _Author:
-    """The function as it is written; `nodes` counts what the part is made of at which it is.
-
-    `printed` is how it calls what was printed where every rendering comes by, by how that was looked up and escaped.
-    """
-
-    def __init__(self) -> None:
-        self.lines = ["def write(given, escape):"]
-        self.nodes = 0
-        self.printed: dict[tuple[str, bool], str] = {}
-        self._names = 0
-
-    def part(self, unit: Unit) -> str | None:
-        """Write a part; return the name of what it says, None where the engine has to write it."""
-        length, printed, self.nodes = len(self.lines), dict(self.printed), 0
-        self.write(1, f"steps, room = {STEPS_MOST}, {ROOM}")
-        try:
-            said = _Template(unit, self, 0).whole(_Spot({}, None))
-        except Unusual:
-            del self.lines[length:]
-            self.printed = printed
-            return None
-        name = self.name()
-        self.write(1, f"{name} = f{said!r}")
-        self.write(1, f"if len({name}) > {LONGEST}: raise Unusual")
-        return name
-
-    def write(self, level: int, line: str) -> None:
-        self.lines.append("    " * level + line)
-
-    def name(self) -> str:
-        """Return a name that nothing has."""
-        self._names += 1
-        return f"v{self._names}"
-
-    def count(self) -> None:
-        self.nodes += 1
-        if self.nodes > NODES_MOST:
-            raise Unusual
-
-
 class _Template:
     """Writes one template. `_blocks` are its blocks as templates that extend others fill them."""
 
-    def __init__(self, unit: Unit, author: _Author, depth: int) -> None:
+    def __init__(self, unit: Unit, emitter: Emitter, depth: int) -> None:
         if depth > _INCLUDES_DEEPEST:
             raise Unusual
         self._unit = unit
-        self._author = author
+        self._emitter = emitter
         self._depth = depth
         self._blocks: dict[str, tuple[Unit, Body]] = {}
 
-    def whole(self, spot: _Spot) -> str:
+    def whole(self, spot: Spot) -> str:
         """Write it; return what it says, as the inside of an f-string. Raises Unusual, as all here do."""
         unit = self._unit
         for _ in range(_INCLUDES_DEEPEST):
@@ -155,15 +106,15 @@ class _Template:
             raise Unusual
         return found
 
-    def _sequence(self, unit: Unit, body: Body, spot: _Spot) -> str:
+    def _sequence(self, unit: Unit, body: Body, spot: Spot) -> str:
         """Write statements one after the other; return what they say, as an expression."""
         return f"f{self._inside(unit, body, spot)!r}"
 
-    def _inside(self, unit: Unit, body: Body, spot: _Spot) -> str:
+    def _inside(self, unit: Unit, body: Body, spot: Spot) -> str:
         """Write statements one after the other; return what they say, as the inside of an f-string."""
         said: list[str] = []
         for node in body:
-            self._author.count()
+            self._emitter.count()
             if node.kind is Construct.TEXT:
                 said.append(_text(unit.text, node).replace("{", "{{").replace("}", "}}"))
             elif node.kind is Construct.OUTPUT:
@@ -173,26 +124,26 @@ class _Template:
                 said.append(self._statement(unit, node, spot))
         return "".join(said)
 
-    def _printed(self, value: str, spot: _Spot, *, escaped: bool) -> str:
+    def _printed(self, value: str, spot: Spot, *, escaped: bool) -> str:
         """Write how a value is printed, unless it was before: texts as they are, which nearly all are."""
-        author = self._author
-        known = author.printed.get((value, escaped))
+        emitter = self._emitter
+        known = emitter.printed.get((value, escaped))
         if known is not None:
             return known
         if escaped:
             plain = self._printed(value, spot, escaped=False)
-            name = author.name()
-            author.write(spot.level, f"{name} = {plain} if escape is None else escape({plain})")
+            name = emitter.name()
+            emitter.write(spot.level, f"{name} = {plain} if escape is None else escape({plain})")
         else:
-            name = author.name()
-            author.write(spot.level, f"{name} = {value}")
+            name = emitter.name()
+            emitter.write(spot.level, f"{name} = {value}")
             other = f"known({name}) or number({name}) if type({name}) is float else shown({name})"
-            author.write(spot.level, f"if type({name}) is not str: {name} = {other}")
-        if spot.level == 1:
-            author.printed[value, escaped] = name
+            emitter.write(spot.level, f"if type({name}) is not str: {name} = {other}")
+        if spot.level == spot.always:
+            emitter.printed[value, escaped] = name
         return name
 
-    def _statement(self, unit: Unit, node: Node, spot: _Spot) -> str:
+    def _statement(self, unit: Unit, node: Node, spot: Spot) -> str:
         """Write a statement; return what it says, as a part of the inside of an f-string."""
         match node.kind:
             case Construct.FOR:
@@ -202,41 +153,57 @@ class _Template:
             case Construct.BLOCK if not spot.items:
                 return self._inside(*self._blocks[node.name], spot.within(0))
             case Construct.INCLUDE:
-                included = _Template(self._other(unit, node), self._author, self._depth + 1)
+                included = _Template(self._other(unit, node), self._emitter, self._depth + 1)
                 return included.whole(spot._replace(loop=None))
             case _:
                 raise Unusual
 
-    def _loop(self, unit: Unit, node: Node, spot: _Spot) -> str:
+    def _loop(self, unit: Unit, node: Node, spot: Spot) -> str:
         """Write a loop; return the name of what it says."""
         if len(node.names) != 1 or len(node.nodes) != 1 or node.names[0] in _RESERVED:
             raise Unusual
-        author, level = self._author, spot.level
-        said, items, item, count, each = (author.name() for _ in range(5))
-        author.write(level, f"{items} = {_member(node.nodes[0], spot)}")
-        author.write(level, f"if type({items}) is not list and type({items}) is not tuple: raise Unusual")
-        author.write(level, f"{said} = []")
-        before = len(author.lines)
-        nodes = author.nodes
-        inner = spot.within()._replace(items={**spot.items, node.names[0]: item}, loop=(count, items))
-        author.write(level + 1, f"{each} = {self._sequence(unit, node.bodies[0], inner)}")
-        author.write(level + 1, f"if len({each}) > {SHORT}:")
-        author.write(level + 2, f"room -= len({each})")
-        author.write(level + 2, "if room < 0: raise Unusual")
-        author.write(level + 1, f"{said}.append({each})")
-        spent = f"steps -= len({items}) * {1 + author.nodes - nodes}"
-        is_counted = any(re.search(rf"\b{count}\b", line) for line in author.lines[before:])
-        turns = f"for {count}, {item} in enumerate({items}):" if is_counted else f"for {item} in {items}:"
-        author.lines[before:before] = ["    " * level + each for each in (spent, "if steps < 0: raise Unusual", turns)]
-        author.write(level, f"{said} = join({said})")
+        emitter, level, over = self._emitter, spot.level, _member(node.nodes[0], spot)
+        said, loop = emitter.name(), emitter.loops.get(over) if level == 1 else None
+        if loop is None:
+            loop = self._begun(over, level)
+        spent = self._turn(unit, node, spot, loop, said)
+        loop.before += [f"{said} = []", f"steps -= len({loop.items}) * {spent}", "if steps < 0: raise Unusual"]
+        emitter.write(level, f"{said} = join({said})")
         if node.bodies[1]:
-            author.write(level, f"if not {items}:")
-            author.write(level + 1, f"{said} = {self._sequence(unit, node.bodies[1], spot.within())}")
+            emitter.write(level, f"if not {loop.items}:")
+            emitter.write(level + 1, f"{said} = {self._sequence(unit, node.bodies[1], spot.within())}")
         return said
 
-    def _choice(self, unit: Unit, node: Node, spot: _Spot) -> str:
+    def _begun(self, over: str, level: int) -> Loop:
+        """Write that a list is gone through."""
+        emitter = self._emitter
+        loop = Loop(emitter, level)
+        emitter.write(level, f"{loop.items} = {over}")
+        emitter.write(level, f"if type({loop.items}) is not list and type({loop.items}) is not tuple: raise Unusual")
+        emitter.lines.append(loop)
+        if level == 1:
+            emitter.loops[over] = loop
+        return loop
+
+    def _turn(self, unit: Unit, node: Node, spot: Spot, loop: Loop, said: str) -> int:
+        """Write what is done with one item; return how many steps that is."""
+        emitter, level, each = self._emitter, spot.level + 1, self._emitter.name()
+        inner = spot.within()._replace(
+            items={**spot.items, node.names[0]: loop.item}, loop=(loop.count, loop.items), always=level
+        )
+        others, nodes = (emitter.lines, emitter.printed), emitter.nodes
+        emitter.lines, emitter.printed = loop.lines, loop.printed
+        emitter.write(level, f"{each} = {self._sequence(unit, node.bodies[0], inner)}")
+        emitter.write(level, f"if len({each}) > {SHORT}:")
+        emitter.write(level + 1, f"room -= len({each})")
+        emitter.write(level + 1, "if room < 0: raise Unusual")
+        emitter.write(level, f"{said}.append({each})")
+        emitter.lines, emitter.printed = others
+        return 1 + emitter.nodes - nodes
+
+    def _choice(self, unit: Unit, node: Node, spot: Spot) -> str:
         """Write conditions; return the name of what is said."""
-        write, said = self._author.write, self._author.name()
+        write, said = self._emitter.write, self._emitter.name()
         for test, body in zip(node.nodes, node.bodies, strict=False):
             write(spot.level, f"if {_test(unit.text, test, spot)}:")
             write(spot.level + 1, f"{said} = {self._sequence(unit, body, spot.within())}")
@@ -250,7 +217,7 @@ class _Template:
 # Expressions
 
 
-def _member(node: Node, spot: _Spot) -> str:
+def _member(node: Node, spot: Spot) -> str:
     """Return how the function calls a member. Raises Unusual for any other expression."""
     path: list[str] = []
     while node.kind is Construct.MEMBER and node.name.isidentifier():
@@ -266,7 +233,7 @@ def _member(node: Node, spot: _Spot) -> str:
     return f"{spot.items.get(node.name, f'given[{node.name!r}]')}{members}"
 
 
-def _of_loop(path: list[str], spot: _Spot) -> str:
+def _of_loop(path: list[str], spot: Spot) -> str:
     """Return what is known in a loop of where it is."""
     if spot.loop is None or len(path) != 1 or path[0] not in _COUNTS:
         raise Unusual
@@ -274,7 +241,7 @@ def _of_loop(path: list[str], spot: _Spot) -> str:
     return _COUNTS[path[0]].format(count=count, items=items)
 
 
-def _test(source: str, node: Node, spot: _Spot) -> str:
+def _test(source: str, node: Node, spot: Spot) -> str:
     """Return how a condition is decided. Raises Unusual for one that is more than members."""
     if node.kind is Construct.UNARY and source[node.start : node.nodes[0].start].strip() == "not":  # once
         return f"(not {_test(source, node.nodes[0], spot)})"

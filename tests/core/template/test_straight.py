@@ -13,6 +13,7 @@ from notifyctl.core.template import engine, straight
 from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.unit import Unit, UnitSet
+from notifyctl.core.template.values import escaped
 from notifyctl.core.template.values import given as taken
 
 ENGINE = Engine()
@@ -244,3 +245,75 @@ def test_many_short_texts_are_written_without_the_engine_and_many_long_ones_are_
     ):
         written = _written([unit], {"l": [0] * times, "t": "x" * length})
         assert written == ({"body": "x" * length * times} if is_written else {})
+
+
+_in_a_turn = st.sampled_from(
+    [
+        *(
+            "{{ i.a }}",
+            "{{ a }}",
+            "{{ i.b.a }}",
+            "{{ loop.index }}",
+            "{% if i.b %}{{ i.a }}{% endif %}",
+            "x",
+            "{{ o.a }}",
+        ),
+        *(
+            "{% for k in i.items %}{{ k.a }}{{ i.a }}{{ loop.index }}{% endfor %}",
+            "{% for k in l %}{{ k.a }}{% endfor %}",
+        ),
+        *("{% for k in i.items %}{{ a }}{% else %}{{ i.a }}{% endfor %}", "{% include 'other' %}", "{{ l.x }}"),
+    ]
+)
+_turns = st.lists(_in_a_turn, max_size=4).map("".join)
+_beside = st.sampled_from(["{{ a }}", "{{ o.a }}", "{% if a %}{{ o.a }}{% endif %}", "{{ gone }}", "-"])
+_going_through = st.lists(
+    _beside
+    | st.builds("{{% for i in l %}}{}{{% endfor %}}".format, _turns)
+    | st.builds("{{% for i in l %}}{}{{% else %}}{{{{ o.a }}}}{{% endfor %}}".format, _turns)
+    | st.builds("{{% if a %}}{{% for i in l %}}{}{{% endfor %}}{{% endif %}}".format, _turns),
+    max_size=3,
+).map("".join)
+_item = st.fixed_dictionaries({"a": _scalars, "b": st.fixed_dictionaries({"a": _scalars}), "items": _rows})
+_listed = st.fixed_dictionaries(
+    {"a": _scalars, "o": st.fixed_dictionaries({"a": _scalars}), "l": st.lists(_item, max_size=3)}
+)
+
+
+@settings(suppress_health_check=list(HealthCheck))
+@given(_going_through, _going_through, _listed)
+def test_parts_that_go_through_the_same_list_say_each_its_own(text: str, html: str, values: dict[str, Any]) -> None:
+    """What is written in one turn for both is what each says alone, whatever stands before, in and behind its loops."""
+    units = [
+        _unit(text, "", "{{ a }}", escaped=False),
+        _unit(html, "", "{{ o.a }}", escaped=True, part="html"),
+    ]
+    written = _written(units, values)
+    for unit in units:
+        assert written.get(unit.part) in (None, _asked(unit, values))
+
+
+def test_a_list_is_gone_through_once_for_all_parts() -> None:
+    """Text and HTML of an order say the same of each of its items: it is looked up once."""
+
+    class Row(dict[str, str]):
+        asked = 0
+
+        def __getitem__(self, name: str) -> str:
+            Row.asked += 1
+            return super().__getitem__(name)
+
+    units = [
+        Unit("t", "body", "Dear {{ n }}, {% for i in l %}{{ i.a }} {% endfor %}"),
+        Unit(
+            "t",
+            "html",
+            "<p>Dear {{ n }}</p>{% for each in l %}<p>{{ loop.index }}{{ each.a }}{{ n }}</p>{% endfor %}",
+            True,
+        ),
+    ]
+    write = straight.shorthand(units)
+    assert write is not None
+    said = write({"n": "<", "l": [Row(a="x"), Row(a="y")]}, escaped)
+    assert said == {"body": "Dear <, x y ", "html": "<p>Dear &lt;</p><p>1x&lt;</p><p>2y&lt;</p>"}
+    assert Row.asked == 2
