@@ -42,9 +42,15 @@ class Remark(NamedTuple):
 def lint(source: Source, renderer: Renderer, languages: Iterable[str] = ()) -> tuple[Remark, ...]:
     """Return what is wrong with a template; `languages` are those that it should speak. Never raises."""
     broken = tuple(_syntax(source, renderer))
-    found = [*broken, *_missing_variants(source, languages), *_clients(source)]
+    found = [*broken, *_missing_variants(source, languages)]
     if not broken:
-        found += [*_variables(source), *_unsubscribing(source), *_lengths(source, renderer), *_subjects(source)]
+        found += [
+            *_clients(source),
+            *_variables(source),
+            *_unsubscribing(source),
+            *_lengths(source, renderer),
+            *_subjects(source),
+        ]
     if not any(each.severity is Severity.ERROR for each in found):
         found += _with_examples(source, renderer)
     return tuple(dict.fromkeys(found))

@@ -17,14 +17,19 @@ def dropped(source: str) -> list[tuple[int | None, str]]:
         (source.count("\n", 0, each.start()) + 1, "tojson ends an attribute in double quotes: put it into single ones")
         for each in _JSON_IN_QUOTES.finditer(source)
     ]
-    parser.feed(_TAGS.sub(_blank, source))
-    parser.close()
+    shown = _TAGS.sub(_blank, source)
+    if shown.count("<") - shown.count(">") > _UNENDED_MOST:  # from each of them on, the parser would look for its end
+        parser.found.append((None, "has tags that never end"))
+    else:
+        parser.feed(shown)
+        parser.close()
     if len(source.encode(errors="replace")) > CLIPPED:
         parser.found.append((None, f"is longer than {CLIPPED:,} bytes, behind which Gmail cuts it off"))
     return parser.found
 
 
-_TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_UNENDED_MOST = 100
+_TAGS = re.compile(r"\{\{.{0,1000}?\}\}|\{%.{0,1000}?%\}|\{#.{0,1000}?#\}", re.DOTALL)
 _FILL = "\ue000"
 _JSON_IN_QUOTES = re.compile(r"""=\s*"[^"<>{]{0,200}\{\{[^"{}]{0,200}\|\s*tojson""")
 _QUOTED = re.compile(r""""[^"]*"|'[^']*'""")
