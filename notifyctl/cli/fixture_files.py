@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from notifyctl.cli.stdin import stdin_bytes
@@ -15,10 +16,10 @@ from notifyctl.core.fixtures.tree import Unreadable, refusal
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
-def read(name: str) -> Fixture:
-    """Return what a file, a folder's files or stdin say. Raises UsageError with all that is wrong."""
+def read(names: Sequence[str]) -> Fixture:
+    """Return what files, a folder's files or stdin say together. Raises UsageError with all that is wrong."""
     reader = FixtureReader()
-    for path, raw in _texts(name):
+    for path, raw in chain.from_iterable(map(_texts, dict.fromkeys(names))):
         try:
             reader.read(text.parse(raw, path, text.form_of(path, raw)))
         except Unreadable as error:
@@ -32,6 +33,8 @@ def _texts(name: str) -> Iterator[tuple[str, bytes]]:
     if name == "-":
         yield "-", stdin_bytes("-f: ")
         return
+    if not name:  # of a script's variable without a value; the folder where it runs was not meant
+        raise UsageError("-f: '' names no file")
     path = expanded(name)
     try:
         files = _of_folder(path) if path.is_dir() else [path]

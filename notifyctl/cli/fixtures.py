@@ -67,7 +67,10 @@ def _pruning(
 def apply(
     ctx: typer.Context,
     file: Annotated[
-        str, typer.Option("-f", "--file", metavar="FILE|DIR|-", help="YAML or JSON; a folder's files together; stdin.")
+        list[str],
+        typer.Option(
+            "-f", "--file", metavar="FILE|DIR|-", help="YAML or JSON; a folder's files together; stdin. Repeatable."
+        ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     exit_code: Annotated[

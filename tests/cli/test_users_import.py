@@ -342,8 +342,8 @@ def test_what_is_suppressed_stays_so(cli: Cli) -> None:
 def test_what_rules_put_off_is_judged_anew_where_somebody_got_another_number(cli: Cli, database: Database) -> None:
     """As with `contacts add`: it may be of another country. What is of another channel stays put off."""
     anna = seed.user(database)
-    [sms] = seed.pending(database, anna, "twilio", due_at=2**42, deferred_by="contact")
-    [mail] = seed.pending(database, anna, due_at=2**42, deferred_by="contact")
+    [sms] = seed.pending(database, anna, "twilio", due_at=2**42, deferred_by="contact_window")
+    [mail] = seed.pending(database, anna, due_at=2**42, deferred_by="contact_window")
     table = "username,email,phone\nanna,anna@example.org,+14155552345\n"
     cli.call(*IMPORT, _file(cli, table), "--update").ok()
     assert seed.notification(database, sms).deferred_by is None
