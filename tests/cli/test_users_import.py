@@ -347,7 +347,7 @@ def test_what_rules_put_off_is_judged_anew_where_somebody_got_another_number(cli
     table = "username,email,phone\nanna,anna@example.org,+14155552345\n"
     cli.call(*IMPORT, _file(cli, table), "--update").ok()
     assert seed.notification(database, sms).deferred_by is None
-    assert seed.notification(database, mail).deferred_by == "contact"
+    assert seed.notification(database, mail).deferred_by == "contact_window"
 
 
 def test_addresses_may_pass_from_one_to_another_in_the_files_order(cli: Cli, database: Database) -> None:
