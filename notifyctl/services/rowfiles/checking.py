@@ -12,7 +12,7 @@ from notifyctl.core.rowfile.rows import LONGEST
 from notifyctl.services.rowfiles.csv_rows import CsvRows
 from notifyctl.services.rowfiles.lines import Lines, refuse_encoding
 
-_STEP = 1 << 17
+_STEP = 1 << 16
 _BEGINNING = 8
 
 
