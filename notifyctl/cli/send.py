@@ -295,7 +295,7 @@ class _Told(NamedTuple):
     data: str | None
 
 
-def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> tuple[dict[str, Any], bytes]:
+def _content(channel: Channel, told: _Told, template: str | None, var: Sequence[str]) -> tuple[dict[str, Any], str]:
     """Return the payload that the options make, with the files that they name, and what is stored of it."""
     _refuse_two_bodies(told.body, told.body_file, told.html_file)
     if template is not None and told.body_file is not None:

@@ -22,7 +22,7 @@ def said(
     to: str | None = None,
     data: Mapping[str, Any],
     variables: Mapping[str, Any],
-) -> tuple[dict[str, Any], bytes]:
+) -> tuple[dict[str, Any], str]:
     """Return the payload that all options make together: of a template where one is named, else of texts.
 
     With it comes what is stored of it (`content.written`). Raises UsageError as those do, for a text beside a template,

@@ -246,7 +246,7 @@ def content_hash(
     provider: str | None = None,
     template: str | None = None,
     category: str | None = None,
-    written: bytes | None = None,
+    written: str | None = None,
 ) -> str:
     """Return what tells a repeated submission from another one: SHA-256 over user, channel, category and content.
 
@@ -254,24 +254,25 @@ def content_hash(
     asked for, of a template its name (and the variables, which the content has); times, retries, and the versions of
     payload and template do not count. `written` is the content as canonical JSON, for who has it.
     """
-    said = _without_version(content, canonical(content).encode() if written is None else written)
+    said = _without_version(content, canonical(content) if written is None else written)
     # In the order of the names.
     before = "" if category is None else f'"category":{json_codec.quoted(category)},'
     behind = "" if provider is None else f'"provider":{json_codec.quoted(provider)},'
     if template is not None:
         behind += f'"template":{json_codec.quoted(template)},'
-    begins, ends = f'{{{before}"channel":"{channel}","content":', f',{behind}"user":{json_codec.quoted(user_id)}}}'
-    return hashlib.sha256(begins.encode() + said + ends.encode()).hexdigest()
+    whose = json_codec.quoted(user_id)
+    text = f'{{{before}"channel":"{channel}","content":{said},{behind}"user":{whose}}}'
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-_VERSION_LAST = f',"v":{PAYLOAD_VERSION}}}'.encode()
+_VERSION_LAST = f',"v":{PAYLOAD_VERSION}}}'
 """How the canonical JSON of most contents ends; nothing within one looks like that: it is its last pair."""
 
 
-def _without_version(content: Mapping[str, Any], written: bytes) -> bytes:
+def _without_version(content: Mapping[str, Any], written: str) -> str:
     if written.endswith(_VERSION_LAST):
-        return written[: -len(_VERSION_LAST)] + b"}"
-    return canonical({key: value for key, value in content.items() if key != "v"}).encode()
+        return written[: -len(_VERSION_LAST)] + "}"
+    return canonical({key: value for key, value in content.items() if key != "v"})
 
 
 def idempotency_key(user_id: str, key: str) -> str:
@@ -336,15 +337,15 @@ def _unfit_audience(channel: Channel, content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def written(payload: Mapping[str, Any]) -> bytes:
-    """Return a payload as it is stored: canonical JSON, in UTF-8. Raises UsageError for what no JSON or no text has."""
+def written(payload: Mapping[str, Any]) -> str:
+    """Return a payload as canonical JSON. Raises UsageError for what no JSON or no text has."""
     if (sure := json_codec.surely(payload)) is not None:
         return sure
     _refuse_half_characters(payload)
     _refuse_nul(payload)
     if json_codec.is_too_deep(payload):
         raise UsageError(f"it is nested too deep: at most {json_codec.DEEPEST} levels are stored")
-    return canonical(payload).encode()
+    return canonical(payload)
 
 
 def _refuse_half_characters(payload: Mapping[str, Any]) -> None:

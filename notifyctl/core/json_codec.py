@@ -156,7 +156,7 @@ quoted: Callable[[str], str] = json.encoder.encode_basestring
 """Returns a text as canonical JSON."""
 
 
-def surely(value: Any) -> bytes | None:
+def surely(value: Any) -> str | None:
     """Return canonical JSON of a value that has no U+0000 and is not too deep; None where that is not certain."""
     try:
         written = _canonical_at_once(value) or _written(value).encode()
@@ -164,7 +164,7 @@ def surely(value: Any) -> bytes | None:
         return None
     if written.find(_ESCAPED_NUL) >= 0 or written.find(b"null") >= 0:  # `in` takes twice as long
         return None
-    return written if written.count(b"{") + written.count(b"[") <= DEEPEST else None
+    return written.decode() if written.count(b"{") + written.count(b"[") <= DEEPEST else None
 
 
 def _canonical_at_once(value: Any) -> bytes | None:

@@ -46,7 +46,7 @@ class Draft(NamedTuple):
     template: str | None = None
     category: str | None = None
     critical: bool = False
-    written: bytes | None = None
+    written: str | None = None
 
     def due_at(self, now: int) -> int:
         """Return the moment that it is for, where that is one."""
@@ -218,7 +218,7 @@ def plan(
     template = _template(draft, known.template)
     named = template.name if isinstance(template, Template) else draft.template
     category = known.category if isinstance(known.category, str) else draft.category
-    written = content.canonical(draft.payload).encode() if draft.written is None else draft.written
+    written = content.canonical(draft.payload) if draft.written is None else draft.written
     digest = content.content_hash(who.id, draft.channel, draft.payload, draft.provider, named, category, written)
     if known.former is not None:
         return repeated(draft, known.former, digest)
@@ -233,7 +233,7 @@ def plan(
     if isinstance(times, NotifyctlError):
         return times
     payload, files = attached.apart(draft.payload)
-    stored = written.decode() if payload is draft.payload else content.canonical(payload)
+    stored = written if payload is draft.payload else content.canonical(payload)
     pinned = None if template is None else TemplateRef(template.id, template.published_version, who.language)
     row = _row(draft, (payload, stored, digest), who, provider, id_, now, times, pinned, known.category, batch_id)
     to = message(id_, draft.channel, draft.payload, who.address, template=pinned)

@@ -284,7 +284,7 @@ def _size(row: RowDraft | BadRow) -> int:
     """Return about how long a row is, and what it says, with what options say for all."""
     cells = row.cells
     own = sum(map(len, cells)) if isinstance(cells, list) else len(str(cells))
-    return own if isinstance(row, BadRow) else own + len(row.draft.written or b"")
+    return own if isinstance(row, BadRow) else own + len(row.draft.written or "")
 
 
 def _packed(cells: Cells) -> bytes | Cells:

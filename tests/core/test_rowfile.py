@@ -76,7 +76,7 @@ def test_every_option_of_send_is_a_column() -> None:
     )
     at = when.moment(ALL["at"], "--at")
     others = ("k-1", "sendgrid", at, None, 7_200_000, 3, None, "news", True)
-    assert found == Draft("anna", Channel.EMAIL, payload, *others, content.canonical(payload).encode())
+    assert found == Draft("anna", Channel.EMAIL, payload, *others, content.canonical(payload))
     typed = {**ALL, "data": {"reply_to": "x@example.org"}, "max_retries": 3, "critical": True}
     assert _draft(None, typed) == found
 

@@ -152,7 +152,7 @@ class Drafter:
             template,
             get("category", d.category),
             get("critical", d.critical),
-            memoryview(written).tobytes(),  # a copy: what orjson returns keeps the room that it was written in
+            written,
         )
 
     def _typed(self, said: dict[str, Any]) -> dict[str, Any]:
