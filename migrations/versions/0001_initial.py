@@ -1,6 +1,7 @@
 """The twelve tables of the schema document, and what the system needs beside them."""
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -879,15 +880,24 @@ def _conditions() -> None:
 
 
 def _create(name: str, *items: sa.schema.SchemaItem, key: tuple[str, ...] = ("id",)) -> None:
-    """Create a table with its primary key; on SQLite CHECKs keep the lengths, which PostgreSQL keeps by itself."""
-    lengths = [
-        sa.CheckConstraint(f"length({item.name}) <= {length}", name=op.f(f"{name}_{item.name}_length_check")).ddl_if(
-            dialect="sqlite"
-        )
-        for item in items
-        if isinstance(item, sa.Column) and (length := getattr(item.type, "length", None)) is not None
-    ]
-    op.create_table(name, *items, sa.PrimaryKeyConstraint(*key, name=op.f(f"{name}_pkey")), *lengths)
+    """Create a table with its primary key; SQLite's CHECKs keep types and lengths, as PostgreSQL does by itself."""
+    columns = [item for item in items if isinstance(item, sa.Column)]
+    rules = {
+        f"{name}_{item.name}_length_check": f"length({item.name}) <= {length}"
+        for item in columns
+        if (length := getattr(item.type, "length", None)) is not None
+    }
+    rules |= {
+        f"{name}_{item.name}_kind_check": f"typeof({item.name}) IN ('{_kept(item.type)}', 'null')" for item in columns
+    }
+    checks = (
+        sa.CheckConstraint(rule, name=op.f(rule_name)).ddl_if(dialect="sqlite") for rule_name, rule in rules.items()
+    )
+    op.create_table(name, *items, sa.PrimaryKeyConstraint(*key, name=op.f(f"{name}_pkey")), *checks)
+
+
+def _kept(type_: sa.types.TypeEngine[Any]) -> str:
+    return "integer" if isinstance(type_, sa.Integer | sa.Boolean) else "text"
 
 
 def _create_partial_index(name: str, table: str, columns: list[str | sa.TextClause], where: str) -> None:

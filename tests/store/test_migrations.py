@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -21,8 +21,9 @@ from notifyctl.core.errors import DatabaseUnavailable, NotifyctlError, SchemaMis
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema import revisions as schema
-from notifyctl.store.schema.tables import metadata, users
+from notifyctl.store.schema.tables import metadata, notification_preferences, users
 from notifyctl.store.schema.version import SCHEMA_VERSION
+from tests.support import seed
 from tests.support.catalogue import contents
 from tests.support.command import REPOSITORY
 from tests.support.databases import PostgreSQLMaker
@@ -122,13 +123,19 @@ def test_models_and_database_are_the_same_after_up(database: Database) -> None:
         ("CREATE INDEX extra ON users (language)", Difference("extra", "unexpected: index")),
         ("DROP TABLE dispatchers", Difference("dispatchers", "missing")),
         ("ALTER TABLE users ADD COLUMN extra TEXT", Difference("users.extra", "unexpected")),
-        ("ALTER TABLE notification_dlq DROP COLUMN note", Difference("notification_dlq.note", "missing")),
     ],
 )
 def test_check_finds_differences(database: Database, statement: str, expected: Difference) -> None:
     """What somebody changed by hand is named."""
     _execute(database, statement)
     assert schema.check(database) == (expected,)
+
+
+def test_check_finds_a_column_of_another_name(database: Database) -> None:
+    """One is missing and another is there."""
+    _execute(database, "ALTER TABLE notification_dlq RENAME COLUMN note TO other")
+    expected = {Difference("notification_dlq.note", "missing"), Difference("notification_dlq.other", "unexpected")}
+    assert expected <= set(schema.check(database))
 
 
 def test_check_sees_conditions_and_expressions(database: Database) -> None:
@@ -420,6 +427,45 @@ def test_settings_of_sqlite(sqlite: Database) -> None:
             for name in ("foreign_keys", "synchronous", "journal_mode")
         }
     assert settings == {"foreign_keys": 1, "synchronous": 2, "journal_mode": "wal"}
+
+
+def _prefer(database: Database, user: str) -> None:
+    row = {"id": "p" * 36, "user_id": user, "channel": "email"}
+    database.write(lambda tx: tx.execute(insert(notification_preferences).values(row)))
+
+
+@pytest.mark.parametrize("value", ["CAST('x' AS BLOB)", "X''", "X'FFFE'"])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("users", "email"),
+        ("users", "updated_at"),
+        ("notifications", "payload"),
+        ("notifications", "is_critical"),
+        ("notification_preferences", "quiet_hours_start"),
+        ("notification_preferences", "timezone"),
+        ("notification_preferences", "frequency_cap"),
+        ("webhook_deliveries", "payload"),
+    ],
+)
+def test_bytes_are_no_text_and_no_number(sqlite: Database, table: str, column: str, value: str) -> None:
+    """What PostgreSQL refuses, SQLite would keep; one such row would end the claims of everybody."""
+    user = seed.user(sqlite)
+    seed.owed(sqlite, seed.webhook(sqlite, user), *seed.pending(sqlite, user))
+    _prefer(sqlite, user)
+    with pytest.raises(IntegrityError, match=f"{table}_{column}_kind_check"):
+        sqlite.write(lambda tx: tx.execute(text(f"UPDATE {table} SET {column} = {value}")))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_kept"), [("'soon'", False), ("1.5", False), ("'5'", True), ("5", True), ("NULL", True)]
+)
+def test_words_are_no_numbers(sqlite: Database, value: str, is_kept: bool) -> None:
+    """Neither are they on PostgreSQL; a number in quotes is one."""
+    _prefer(sqlite, seed.user(sqlite))
+    change = text(f"UPDATE notification_preferences SET frequency_cap = {value}")
+    with nullcontext() if is_kept else pytest.raises(IntegrityError):
+        sqlite.write(lambda tx: tx.execute(change))
 
 
 @pytest.mark.parametrize(
