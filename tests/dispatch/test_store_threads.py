@@ -30,7 +30,7 @@ def test_what_hangs_is_left_behind(
 
     Also where the others had their answers: one connection of several may be dead.
     """
-    answer, asked = threading.Event(), threading.Event()
+    answer, asked, before = threading.Event(), threading.Event(), set(threading.enumerate())
 
     def hang() -> None:
         asked.set()
@@ -53,6 +53,5 @@ def test_what_hangs_is_left_behind(
     finally:
         answer.set()
         # What was left behind gives its connection back, before the database is closed.
-        for thread in threading.enumerate():
-            if thread.name.startswith("store-"):
-                thread.join(10)
+        for thread in set(threading.enumerate()) - before:
+            thread.join(10)
