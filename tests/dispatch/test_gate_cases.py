@@ -361,7 +361,7 @@ def one_round(db: Database, policy: Policy, many: int, chance: random.Random) ->
 
 def explained(db: Database, ids: Sequence[str], policy: Policy, now: int) -> dict[str, Explanation]:
     """Return what is said of notifications at that moment, by id."""
-    return {each.id: each for each in at(db, now, lambda joined: explaining.explain(joined, ids, policy))}
+    return {each.id: each for each in at(db, now, lambda joined: explaining.explain(joined, ids, policy, {}))}
 
 
 @pytest.fixture

@@ -51,14 +51,15 @@ PACKAGE = Path(notifyctl.__file__).parent
 WRITERS = {"store/queue/apply.py", "store/queue/take.py"}
 """Who may write notifications that exist: the changes, and the lease, which changes no status."""
 BESIDE_STATUS = {
+    "store/losing.py",
     "store/moving.py",
     "store/queue/parked.py",
     "store/queue/questions.py",
     "store/queue/rules.py",
     "store/standings.py",
 }
-"""Who writes what nothing follows from: where it went and what is told of that (sealed or in clear), whether it is in
-the queue, when to ask after a receipt, and when it was counted for its user's cap."""
+"""Who writes what nothing follows from: where it went and what is told of that (sealed, in clear, lost), whether it is
+in the queue, when to ask after a receipt, and when it was counted for its user's cap."""
 
 
 def _updates(tree: ast.AST) -> Iterator[ast.Call]:
