@@ -47,7 +47,12 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
             (f"{what} a notification, beside 700,000 notifications to beside 10,000", _growth(cost))
             for what, cost in costs.items()
         ),
-        *facts.get("templates", {}).items(),
+        *facts["templates"].items(),
+        (
+            "notifications a second with one webhook that is told of all, to without",
+            facts["webhooks"]["no webhook"]["ours_by_theirs"],
+        ),
+        ("rows a second of `send -f` into PostgreSQL, to a bare COPY of the same", facts["bulk"]["ratio"]),
         *((STARTS[each["name"]], each["ratio"]) for each in facts["startup"]),
     ]
 

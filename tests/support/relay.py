@@ -45,19 +45,25 @@ class Relay(ABC):
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
+        self._loop.run_until_complete(asyncio.sleep(0))  # what never began would end without closing anything
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
+        self._loop.run_until_complete(asyncio.wait(tasks, timeout=5) if tasks else asyncio.sleep(0))
         self._loop.run_until_complete(asyncio.sleep(0.05))
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client, server = (reader, writer), await self.connected()
-        both = [asyncio.create_task(way) for way in self.ways(client, server)]
+        client, ends = (reader, writer), [writer]
+        both = list[asyncio.Task[None]]()
         try:
+            server = await self.connected()
+            ends.append(server[1])
+            both = [asyncio.create_task(way) for way in self.ways(client, server)]
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in both:
                 task.cancel()
             await asyncio.gather(*both, return_exceptions=True)
-            for _, end in (client, server):
+            for end in ends:
                 end.transport.abort()
