@@ -215,12 +215,12 @@ class Busy:
         return HookAnswer(self.status, None if self.status == 204 else "no", 1)
 
 
-def attempted(status: int, count: int) -> tuple[Busy, int, Webhooks]:
+def attempted(status: int, count: int, body: str = "{}") -> tuple[Busy, int, Webhooks]:
     """Attempt so many deliveries to one receiver at once; return who was called, and how many were given back."""
     way = Busy(status)
     webhooks = queue(way)
     key = keeping.sealed(RING, b"s" * 24, keeping.place(ONE))
-    items: Items = [(item[0]._replace(secret_key=key),) for item in some(ONE, count)]
+    items: Items = [(item[0]._replace(secret_key=key, payload=body),) for item in some(ONE, count)]
 
     async def story() -> int:
         portion = Portion(items, now=1, lease_ms=65_000)
@@ -237,6 +237,14 @@ def test_no_receiver_is_called_more_often_at_once_than_it_may_be() -> None:
     """However many were taken: the others wait for their turn, and each has it."""
     way, back, webhooks = attempted(400, 5 * FIRST)
     assert (way.calls, way.most, back) == (5 * FIRST, FIRST, 0)
+    [share] = webhooks._shares.values()
+    assert (share.in_flight, share.calls) == (0, 0)
+
+
+def test_what_cannot_be_written_is_an_attempt_that_failed() -> None:
+    """A body that is no UTF-8 costs neither the lane nor the receiver's turn."""
+    way, back, webhooks = attempted(204, 1, body="\ud800")
+    assert (way.calls, back) == (0, 0)
     [share] = webhooks._shares.values()
     assert (share.in_flight, share.calls) == (0, 0)
 

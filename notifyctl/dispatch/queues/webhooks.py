@@ -255,10 +255,9 @@ class Webhooks:
             return None
         if (secrets := self._secrets(delivery, at)) is None:
             return None
-        call = HookCall(
-            delivery.url, delivery.id, delivery.payload.encode(), secrets, at // 1_000, delivery.timeout_seconds
-        )
         try:
+            body = delivery.payload.encode()
+            call = HookCall(delivery.url, delivery.id, body, secrets, at // 1_000, delivery.timeout_seconds)
             answer = await self._wire.post(call)
         except Exception as error:  # a defect: it must not cost the place in flight
             log.exception("a delivery to a webhook failed")
