@@ -15,6 +15,7 @@ from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.selection import Many, agreement, caught, finish
 from notifyctl.core.duration import age
 from notifyctl.core.scope import Scope
+from notifyctl.core.text import word
 from notifyctl.services import batches
 from notifyctl.services import notifications as service
 from notifyctl.services.batches import BatchReport
@@ -78,10 +79,17 @@ def pause(ctx: typer.Context, batch: _Batch) -> None:
 
 @app.command(scope=Scope.BATCHES_WRITE, shows=FIELDS)
 def resume(ctx: typer.Context, batch: _Batch) -> None:
-    """Let a batch go on that was paused, that waits behind its canary, or that was cancelled."""
+    """Let a batch go on that was paused or waits behind its canary; open one again that was cancelled.
+
+    What was cancelled of it stays so: `notifications restore --batch` brings that back.
+    """
     with invocation(ctx) as run:
-        again = batches.resume(run.system.db, batch)
+        before = batches.get(run.system.db, batch)
+        again = batches.resume(run.system.db, before.id)
         _tell(run, again)
+        if before.cancelled_at is not None and again.cancelled:
+            back = f"notifyctl notifications restore --batch {word(again.name or again.id)}"
+            run.out.say(f"{again.cancelled:,} stay cancelled; {back} brings back those that an operator cancelled")
         if again.pending:
             run.say_who_sends()
 

@@ -206,7 +206,10 @@ def _forget(run: Invocation, kid: str, *, yes: bool, confirm: str | None) -> Non
         raise Conflict(f"key {kid} is the one that seals", "notifyctl secrets rotate --activate KEY lets another seal")
     rotating.require_forgettable(db, kid, run.out.say)
     run.confirm(
-        f"Forget key {kid}? What is sealed with it in backups cannot be read any more.", yes=yes, confirm=confirm
+        f"Forget key {kid}? What is sealed with it in backups cannot be read any more.",
+        yes=yes,
+        confirm=confirm,
+        bulk=True,
     )
     rotating.keep_trail(db, run.system.keyring)
     kept = keys[kid]
@@ -239,7 +242,7 @@ def encrypt_addresses(
     with invocation(ctx) as run:
         db, keyring = run.system.db, run.system.keyring
         question = _to_give_up(run, lost) if lost else _to_encrypt(run)
-        run.confirm(question, yes=yes, confirm=confirm)
+        run.confirm(question, yes=yes, confirm=confirm, bulk=True)
         if lost:
             gone = atrest.give_up(db, keyring, lost, run.out.say)
             run.out.say(f"given up: contact points {gone.contact_points:,}, suppressions {gone.suppressions:,}")
@@ -266,7 +269,7 @@ def decrypt_addresses(ctx: typer.Context, yes: Yes = False, confirm: Confirm = N
     """Store people's addresses in clear again, in batches; killed, it goes on where it was."""
     with invocation(ctx) as run:
         db, keyring = run.system.db, run.system.keyring
-        run.confirm("Store all addresses in clear again?", yes=yes, confirm=confirm)
+        run.confirm("Store all addresses in clear again?", yes=yes, confirm=confirm, bulk=True)
         done = atrest.decrypt(db, keyring, run.out.say)
         run.out.record(done, _MOVED, id_name="encrypted", told=f"addresses are in clear; {_moved(done)}")
 

@@ -129,7 +129,7 @@ def delete(
         db = run.system.db
         plan = users.removal(db, user)
         users.refuse_removal(plan, cancel_pending=cancel_pending, reassign=reassign_templates_to is not None)
-        run.confirm(_question(plan), yes=yes, confirm=confirm)
+        run.confirm(_question(plan), yes=yes, confirm=confirm, bulk=plan.footprint.notifications > 0)
         gone = users.delete(db, plan.user.id, cancel_pending=cancel_pending, reassign_to=reassign_templates_to)
         run.out.record(gone, _REMOVED, told=f"user {gone.username} deleted: {gone.id}")
         run.out.say(_stays(gone.suppressions))

@@ -124,7 +124,7 @@ def delete(ctx: typer.Context, webhook: WebhookArgument, yes: Yes = False, confi
         doomed = hookchanges.find(run.system.db, webhook)
         lost = f"; {doomed.undelivered:,} of them did not arrive" if doomed.undelivered else ""
         question = f"Delete webhook {_called(doomed)} to {doomed.host} and its deliveries{lost}?"
-        run.confirm(question, yes=yes, confirm=confirm)
+        run.confirm(question, yes=yes, confirm=confirm, bulk=doomed.undelivered > 0)
         done = hookchanges.remove(run.system.db, doomed.id)
         run.out.record(done, FIELDS, told=_in_words(done, "deleted"))
 

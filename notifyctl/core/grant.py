@@ -139,6 +139,17 @@ def require_release(grant: Grant | None) -> None:
         raise _restricted(grant, "is restricted, and may not let go what others submitted", "")
 
 
+def require_hearing(grant: Grant | None, user_id: str, *, all_users: bool) -> None:
+    """Raise NotAllowed where a webhook of this user's would be told of others than the key may submit for."""
+    recipients = None if grant is None else grant.restrictions.recipients
+    if grant is None or recipients is None or (user_id in recipients and not all_users):
+        return
+    what = (
+        "has a webhook told of listed users only, and not of all" if all_users else "has no webhook of this user told"
+    )
+    raise _restricted(grant, what, f"notifyctl keys show {grant.key_id} says for whom it is")
+
+
 def _restricted(grant: Grant, what: str, hint: str) -> KeyNotAllowed:
     return KeyNotAllowed(f"the key {grant.name} {what}", hint, grant.key_id, RefusedFor.RESTRICTED)
 

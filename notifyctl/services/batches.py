@@ -102,7 +102,7 @@ def pause(db: Database, ref: str) -> BatchReport:
 
 
 def resume(db: Database, ref: str) -> BatchReport:
-    """Let a batch go on that is paused, beyond its canary, or cancelled. Raises NotFound.
+    """Let a batch go on that is paused or behind its canary, or open one that is cancelled. Raises NotFound.
 
     What was cancelled of it stays so. Raises NotAllowed for a restricted key: it may be of anybody.
     """

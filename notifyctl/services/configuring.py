@@ -117,10 +117,14 @@ def taken(name: str, *, keep: bool) -> Conflict:
 
 
 def _freed(tx: Tx, config: ProviderConfig) -> ProviderConfig:
-    """End a pause that the old credentials or settings may have caused: the new ones are to be tried at once."""
+    """End a pause that the old credentials or settings may have caused: the new ones are to be tried at once.
+
+    Raises NotAllowed for a restricted key, which would let go what waits.
+    """
     cause = config.health.pause_cause
     if not config.health.is_paused(tx.now) or cause not in (Cause.CONFIG, Cause.BREAKER):
         return config
+    require_release(tx.actor.grant)
     tx.audit("close" if cause is Cause.BREAKER else "resume", "provider", [(config.id, {"reason": "it was updated"})])
     return with_health(tx, config, config.health.resumed())
 

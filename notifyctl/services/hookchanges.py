@@ -9,6 +9,7 @@ from typing import Any
 from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_hearing
 from notifyctl.core.scope import Scope
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.text import one_line, word
@@ -69,6 +70,7 @@ def update(db: Database, ref: str, setup: Setup, reach: HookReach) -> WebhookRep
         other = store.named(tx, old.user_id, new["name"]) if "name" in new else None
         if other is not None:
             raise Conflict(f"{owned.username} has a webhook {other.name!r} already", "another --name")
+        refuse_hearing(tx, old, all_users=new.get("all_users", old.all_users))
         tx.audit("update", WHAT, [(old.id, _told(old, new))])
         return _become(tx, owned, {**new, **(WELL if "url" in new and old.is_active else {})})
 
@@ -86,6 +88,7 @@ def enable(db: Database, ref: str, *, redeliver: bool = False, interval_ms: floa
         # Wholly: what somebody who read that it is disabled has yet to commit is to be found, and none comes after.
         owned = locked(tx, ref, store.lock_wholly)
         old = owned.webhook
+        refuse_hearing(tx, old)
         began = [at for at in (old.failing_since, old.disabled_at) if at is not None]
         if redeliver and not began:
             raise Conflict(
@@ -128,6 +131,7 @@ def rotate(db: Database, keyring: Keyring, ref: str, secret: bytes, grace_ms: in
     def work(tx: Tx) -> RotatedWebhook:
         owned = locked(tx, ref)
         old = owned.webhook
+        refuse_hearing(tx, old)
         new = {SECRET: keeping.sealed(keyring, secret, keeping.place(old.id)), PREVIOUS_SECRET: None}
         ends = tx.now + grace_ms if grace_ms else None
         signing = _signing(owned, keyring, may_be_lost=ends is None)
@@ -152,9 +156,11 @@ def find(db: Database, ref: str) -> WebhookReport:
 def url_of(db: Database, webhook_id: str) -> str:
     """Return a webhook's whole URL, which may be a secret. Raises NotAllowed for a key that only looks at webhooks."""
     with db.read() as tx:
+        found = store.find(tx, webhook_id).webhook
         if tx.actor.grant is not None:
             tx.actor.grant.require(Scope.WEBHOOKS_WRITE)
-        return store.find(tx, webhook_id).webhook.url
+        refuse_hearing(tx, found)
+        return found.url
 
 
 def timeline(db: Database, webhook_id: str) -> list[AuditEntry]:
@@ -174,6 +180,15 @@ def remove(db: Database, webhook_id: str) -> WebhookReport:
         return shown
 
     return db.write(work)
+
+
+def refuse_hearing(tx: Tx, webhook: Webhook, *, all_users: bool | None = None) -> None:
+    """Raise NotAllowed where the key may not submit for all of whom a webhook is told, or would be with `all_users`.
+
+    To hold it, to delete it and to test it is for anybody who may write webhooks.
+    """
+    wide = webhook.all_users or bool(all_users)
+    require_hearing(tx.actor.grant, webhook.user_id, all_users=wide)
 
 
 def locked(tx: Tx, ref: str, lock: Callable[[Tx, str], Webhook | None] = store.lock) -> OwnedWebhook:

@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_hearing
 from notifyctl.core.text import word
 from notifyctl.core.timeordered import ordered_id
 from notifyctl.core.webhook.event import PREFIX
@@ -108,6 +109,7 @@ class Redelivery:
             return set()
         if not webhook.is_active:
             raise _is_disabled(webhook.name)
+        require_hearing(tx.actor.grant, webhook.user_id, all_users=webhook.all_users)
         made = untold.make(tx, webhook, wanted)
         if made:
             tx.audit("redeliver", "webhook", [(webhook.id, {"made": len(made)})])

@@ -12,6 +12,7 @@ from notifyctl.core import names
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.grant import require_hearing
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.text import word
 from notifyctl.core.webhook import keeping
@@ -123,7 +124,11 @@ def create(
 
 
 def put(tx: Tx, made: Webhook) -> bool:
-    """Store a new webhook, with its audit row; return False where its user has one of that name."""
+    """Store a new webhook, with its audit row; return False where its user has one of that name.
+
+    Raises NotAllowed for a key that may not submit for all of whom it would be told.
+    """
+    require_hearing(tx.actor.grant, made.user_id, all_users=made.all_users)
     if not store.create(tx, made):
         return False
     tx.audit("create", WHAT, [(made.id, _created(made))])

@@ -113,7 +113,8 @@ def joined(tx: Tx, wanted: BatchRow, hold: BatchHold | None = None) -> BatchRow:
 
 def is_cancelled(row: BatchRow) -> Conflict:
     """Return that nothing can be added to a batch, nor done with it."""
-    return Conflict(f"batch {row.shown} is cancelled", f"notifyctl batches resume {word(row.shown)} takes that back")
+    again = f"notifyctl batches resume {word(row.shown)} opens it again"
+    return Conflict(f"batch {row.shown} is cancelled", f"{again}; what was cancelled of it stays so")
 
 
 def _meant(tx: Tx, ref: str) -> BatchRow | None:

@@ -211,13 +211,17 @@ def test_what_was_in_flight_when_a_batch_was_cancelled_is_not_tried_again(cli: C
 
 
 def test_a_cancelled_batch_cannot_be_paused_but_resumed(cli: Cli, database: Database) -> None:
-    """To resume takes the cancellation of the batch back; of its notifications `restore` does."""
+    """To resume opens the batch again, and says so; what was cancelled comes back by the command that it names."""
     batch(database, 1)
     cli.call("batches", "cancel", "spring", "--yes").ok()
     refused = cli.call("batches", "pause", "spring")
     assert refused.exit_code == 5
     assert "is cancelled" in refused.stderr
-    assert cli.call("batches", "resume", "spring", "-o", "json").ok().json()["state"] == "open"
+    assert "takes that back" not in refused.stderr and "what was cancelled of it stays so" in refused.stderr
+    resumed = cli.call("batches", "resume", "spring", "-o", "json").ok()
+    assert resumed.json()["state"] == "open"
+    assert "1 stay cancelled; notifyctl notifications restore --batch spring" in resumed.stderr
+    assert "stay cancelled" not in cli.call("batches", "resume", "spring").ok().stderr  # it was open already
     cli.call("notifications", "restore", "--batch", "spring", "--yes").ok()
     assert len(taken(database)) == 1
 

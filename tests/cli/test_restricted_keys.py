@@ -327,3 +327,84 @@ def test_refusals_among_many_are_noted_too(
     (key_id,) = cli.call("keys", "list", "-o", "id").ok().stdout.split()
     refusals = cli.call("keys", "show", key_id, "-o", "json").ok().json()["refusals"]
     assert [each["reason"] for each in refusals] == ["restricted"]
+
+
+@pytest.fixture
+def hooked(cli: Cli) -> Cli:
+    """A webhook of each person's own events, and one of bert's for everybody's."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = "k1:" + "QUJD" * 21 + "QQ=="
+    for name, whose, *more in (("own", "anna"), ("other", "bert"), ("all", "anna", "--all-users")):
+        url = f"https://example.org/{name}"
+        cli.call("webhooks", "create", whose, url, "--event", "sent", "--name", name, *more).ok()
+    return cli
+
+
+def test_a_key_has_nobody_told_of_others_than_it_submits_for(hooked: Cli, listed: str) -> None:
+    """A webhook is told whom notifications went to: of listed users' own it may make and change, on every road."""
+    new = ("--event", "sent", "--name", "new")
+    refused(
+        acting(hooked, listed, "webhooks", "create", "anna", "https://example.org/x", *new, "--all-users"), "listed"
+    )
+    refused(acting(hooked, listed, "webhooks", "create", "bert", "https://example.org/x", *new), "this user")
+    refused(acting(hooked, listed, "webhooks", "update", "own", "--all-users"), "listed")
+    refused(acting(hooked, listed, "webhooks", "update", "all", "--own-only"), "listed")
+    for name in ("other", "all"):
+        for words in (
+            ("update", name, "--event", "*"),
+            ("update", name, "--url", "https://example.org/y"),
+            ("update", name, "--timeout", "7"),
+            ("rotate-secret", name),
+            ("show", name, "--reveal-url"),
+        ):
+            refused(acting(hooked, listed, "webhooks", *words))
+        acting(hooked, listed, "webhooks", "disable", name).ok()
+        refused(acting(hooked, listed, "webhooks", "enable", name))
+    acting(hooked, listed, "webhooks", "create", "anna", "https://example.org/x", *new).ok()
+    acting(hooked, listed, "webhooks", "update", "own", "--event", "*").ok()
+    acting(hooked, listed, "webhooks", "rotate-secret", "own").ok()
+    assert acting(hooked, listed, "webhooks", "show", "own", "--reveal-url").ok().stdout.count("example.org/own") == 1
+
+
+@pytest.mark.parametrize("said", ["all_users: true", "user: bert"])
+def test_a_fixture_has_nobody_told_of_others_either(hooked: Cli, listed: str, said: str) -> None:
+    """New ones and those that are there; what of it is listed users' own is applied."""
+    hooked.env["SECRET"] = "whsec_" + "QUJD" * 8
+    whose = said if said.startswith("user") else f"user: anna, {said}"
+    for name in ("new", "own"):
+        (hooked.home / "f.yaml").write_text(
+            f"webhooks:\n  - {{{whose}, name: {name}, url: 'https://example.org/x', events: [sent],"
+            " secret: {env: SECRET}}\n"
+        )
+        done = acting(hooked, listed, "fixtures", "apply", "-f", "f.yaml")
+        assert done.exit_code == 4, done
+    (hooked.home / "f.yaml").write_text(
+        "webhooks:\n  - {user: anna, name: own, url: 'https://example.org/x', events: [sent], secret: {env: SECRET}}\n"
+    )
+    acting(hooked, listed, "fixtures", "apply", "-f", "f.yaml").ok()
+
+
+def test_what_a_webhook_missed_is_not_made_for_others(hooked: Cli, listed: str, people: dict[str, str]) -> None:
+    """Deliveries that it would have had, had it listened: they are told of whom the key may not submit for."""
+    hooked.call("send", "bert", *SMS).ok()
+    for name in ("all", "other"):
+        hooked.call("webhooks", "update", name, "--event", "*").ok()
+        words = ("webhooks", "redeliver", "--webhook", name, "--missing", "--since", "1h", "--yes")
+        refused(acting(hooked, listed, *words))
+        hooked.call(*words).ok()
+
+
+@RESTRICTED
+def test_a_pause_for_bad_credentials_is_ended_by_nobody_who_is_restricted(
+    cli: Cli, database: Database, restriction: tuple[str, ...]
+) -> None:
+    """Other settings end such a pause, so that what waits goes: as `providers resume` would, which it may not."""
+    secret = key(cli, *restriction)
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = "k1:" + "QUJD" * 21 + "QQ=="
+    (cli.home / "sid").write_text("AC" + "5a" * 16)
+    (cli.home / "token").write_text("token")
+    cli.call("providers", "update", "twilio", "--api-key", "@sid", "--api-secret", "@token").ok()
+    seed.health(database, "twilio", pause_cause="config", paused_at=1)
+    refused(acting(cli, secret, "providers", "update", "twilio", "--set", "from=+15005550007"), "is restricted")
+    acting(cli, secret, "providers", "update", "twilio", "--rate-limit", "5").ok()  # which ends none
+    cli.call("providers", "update", "twilio", "--set", "from=+15005550007").ok()
+    acting(cli, secret, "providers", "update", "twilio", "--set", "from=+15005550006").ok()

@@ -265,6 +265,33 @@ def test_acts_on_many_of_a_protected_profile_say_why(cli: Cli, database: Databas
         ]
 
 
+def test_what_hits_many_by_itself_says_why_there_as_well(cli: Cli, database: Database, anna: str) -> None:
+    """Neither ids nor a filter: all addresses, what an encryption key sealed, a user with all that went there."""
+    (cli.home / "config.toml").write_text('profile = "prod"\n[profiles.prod]\nprotected = true\n')
+    cli.env["NOTIFYCTL_CONFIG"] = str(cli.home / "config.toml")
+    (cli.home / "keys").write_text("".join(f"{kid}:{'QUJD' * 21}QQ==\n" for kid in ("k2", "k1")))
+    (cli.home / "keys").chmod(0o600)
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS_FILE"] = str(cli.home / "keys")
+    seed.webhook(database, anna, name="w", is_active=False)
+    (row,) = seed.pending(database, anna)
+    letters.ended(database, anna, "sent")
+    cli.call("notifications", "cancel", row).ok()
+    acts = (
+        ("secrets", "encrypt-addresses"),
+        ("secrets", "decrypt-addresses"),
+        ("secrets", "rotate", "--forget", "k1"),
+        ("webhooks", "delete", "w"),
+        ("users", "delete", "anna"),
+    )
+    for act in acts:
+        refused = cli.call(*act, "--confirm", "prod")
+        assert (refused.exit_code, "--reason" in refused.stderr) == (2, True), (act, refused)
+        cli.call(*act, "--confirm", "prod", "--reason", f"why {act[1]}").ok()
+    with database.read() as tx:
+        said = set(tx.execute(select(audit_logs.c.reason)).scalars())
+    assert said >= {f"why {act[1]}" for act in acts}
+
+
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: " ".join(act[:2]))
 def test_a_dry_run_changes_nothing(cli: Cli, database: Database, anna: str, act: tuple[str, ...]) -> None:
     """It needs no agreement and says of each what would become of it, as the act itself would."""
