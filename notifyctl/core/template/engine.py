@@ -17,7 +17,7 @@ from typing import Any
 
 import minijinja
 
-from notifyctl.core.template import rules
+from notifyctl.core.template import filters, rules
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit, UnitSet
@@ -32,6 +32,9 @@ WORK_MAX = 20_000_000
 """How many characters the filters of this program may be given and give."""
 INCLUDES_DEEPEST = 8
 """How many templates may include one another in a row."""
+
+_ITEM, _PIECES = 40, 4
+"""What an item of a list counts for, and a character of a text that is put together of its pieces."""
 
 _KEPT = 500
 """How many units a thread keeps compiled."""
@@ -103,11 +106,15 @@ class _Bench:
         made.add_filter(rules.EACH_GUARD, self._each)
         made.add_filter(rules.ABSENT_GUARD, lambda _, where, defined: self._plain(None, where))
         made.add_filter(rules.SHOWN_GUARD, self._shown)
-        made.add_filter(rules.QUERY_GUARD, self._shown)
+        made.add_filter(rules.EACH_SHOWN_GUARD, self._each_shown)
+        made.add_filter(rules.PRESENT_GUARD, self._present)
         made.add_filter(rules.FORMAT_GUARD, self._formatted)
         made.add_filter("join", self._joined)
         made.add_filter("replace", self._replaced)
         made.add_filter("string", printed)
+        made.add_filter("tojson", lambda *given, **how: minijinja.safe(self._made_text(filters.tojson(*given, **how))))
+        made.add_filter("urlencode", lambda value: self._made_text(filters.urlencode(value)))
+        made.add_filter("wordwrap", self._wordwrapped)
         return made
 
     def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
@@ -169,12 +176,29 @@ class _Bench:
     def _worked(self, value: Any) -> Any:
         """Count what passes between the engine and these filters, which the engine's own count leaves out."""
         if isinstance(value, str):
-            self._work -= len(value)
-            if self._work < 0:
-                raise TemplateError(_TOO_MANY_STEPS)
+            self._spend(len(value))
         return value
 
+    def _spend(self, work: int) -> None:
+        """Count what these filters do, by the characters that the engine would go through meanwhile."""
+        self._work -= work
+        if self._work < 0:
+            raise TemplateError(_TOO_MANY_STEPS)
+
+    def _made_text(self, text: str) -> str:
+        """Return a text that was made of many pieces."""
+        if len(text) > OUTPUT_MAX:
+            raise _too_long()
+        self._spend(_PIECES * len(text))
+        return text
+
+    def _wordwrapped(self, value: Any, *given: Any, **how: Any) -> str:
+        text = printed(value)
+        self._spend(2 * _PIECES * len(text))
+        return self._made_text(filters.wordwrap(text, *given, **how))
+
     def _joined(self, values: Any, separator: Any = "", attribute: str | None = None) -> str:
+        self._spend(_ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
         texts = joined(values, attribute)
         between = self._worked(printed(separator))
         if sum(map(len, texts)) + len(between) * len(texts) > OUTPUT_MAX:
@@ -186,9 +210,26 @@ class _Bench:
 
     def _shown(self, value: Any, where: str, defined: bool | None = None) -> str:
         """Return a value as it prints, lists and objects as JSON."""
-        if value is None:
-            self._plain(value, where, defined)  # which says that it has none
-        return str(self._worked(printed(value)))
+        return self._text(self._present(value, where, defined))
+
+    def _present(self, value: Any, where: str, defined: bool | None = None) -> Any:
+        """Return any value. None may stand for none, where it is told; `where` does, where it is given instead."""
+        if (value is None and defined is False) or (isinstance(value, str) and value == where):
+            raise self._fault(where, "has no value")
+        return value
+
+    def _each_shown(self, values: Any, where: str, defined: bool | None = None) -> Any:
+        """Return the items of a list as they print."""
+        if not isinstance(self._present(values, where, defined), (list, tuple)):
+            return values  # which a filter that is for each of them refuses or goes through by itself
+        self._spend(_ITEM * len(values))
+        return [self._text(each) for each in values]
+
+    def _text(self, value: Any) -> str:
+        """Return a value as it prints: a text is the same, marked as safe or not."""
+        text = printed(value)
+        self._spend(len(text) if isinstance(value, str) else _PIECES * len(text))
+        return text
 
     def _formatted(self, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return what `format` puts in: numbers as they are, for it to write."""
@@ -206,8 +247,8 @@ class _Bench:
         """Return a list each of whose items has a member: the engine would take one that it lacks for null."""
         if values is None:
             return self._plain(values, where, defined)
-        self._work -= len(values) if isinstance(values, (list, tuple)) else 0
-        reason = _TOO_MANY_STEPS if self._work < 0 else lacking(values, attribute)
+        self._spend(_ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
+        reason = lacking(values, attribute)
         if reason is None:
             return values
         raise self._fault(where, reason)
@@ -262,7 +303,8 @@ def _failure(error: minijinja.TemplateError, unit: Unit, units: Mapping[str, Uni
     where = units.get(error.name or "", unit)
     detail = error.detail or ""
     variable = _variable(error, where)
-    reason = f"{variable} has no value" if variable else _reason(error.kind, detail)
+    nameless = variable or (_pointed(error, where) if error.kind == "UndefinedError" else None)
+    reason = f"{nameless} has no value" if nameless else _reason(error.kind, detail)
     for key, each in units.items():
         reason = reason.replace(key, each.template)
     line, column = _place(where, error)
@@ -300,10 +342,17 @@ _CAUSE = re.compile(r"^caused by: (.*) \(in ([0-9a-f]{32}[ht]):(\d+)\)$", re.MUL
 def _variable(error: minijinja.TemplateError, where: Unit) -> str | None:
     """Return the name of what has no value: the engine tells it, or points to it."""
     found = _UNDEFINED.search(error.detail or "")
-    if found or error.kind != "UndefinedError" or error.range is None:
+    if found or error.kind != "UndefinedError":
         return found[1] if found else None
-    pointed = where.guarded[0].encode()[slice(*error.range)].decode(errors="replace")
-    return pointed if _PATH.fullmatch(pointed) else None
+    pointed = _pointed(error, where)
+    return pointed if pointed and _PATH.fullmatch(pointed) else None
+
+
+def _pointed(error: minijinja.TemplateError, where: Unit) -> str | None:
+    """Return the expression to which the engine points."""
+    if error.range is None:
+        return None
+    return where.guarded[0].encode()[slice(*error.range)].decode(errors="replace").strip()
 
 
 def _place(unit: Unit, error: minijinja.TemplateError) -> tuple[int | None, int | None]:

@@ -37,10 +37,12 @@ TEXT_GUARD = "_text"
 """The filter that makes text of those, as they print."""
 SHOWN_GUARD = "_shown"
 """The filter that makes text of any value, as it prints: what is before a filter that is for texts."""
-QUERY_GUARD = "_query"
-"""The same before `urlencode`, which makes `a=1&b=2` of an object."""
+EACH_SHOWN_GUARD = "_each_shown"
+"""The filter that does so with the items of a list: what is before `map` with such a filter."""
 ABSENT_GUARD = "_absent"
-"""The filter that says that there is no value: where a filter of the engine's would take that for an empty one."""
+"""The filter that says that there is no value: where another filter would take that for an empty one."""
+PRESENT_GUARD = "_present"
+"""The filter that does so, and lets any value through: where the value is not one of those that are given."""
 EACH_GUARD = "_each"
 """The filter that refuses a list with an item that lacks a member: the engine would take that for null."""
 FORMAT_GUARD = "_formatted"
@@ -60,25 +62,26 @@ _TEXT_FILTERS = frozenset(
 _OF_TEXTS = frozenset(
     {
         *("capitalize", "e", "escape", "indent", "lower", "safe", "striptags", "title", "trim"),
-        *("truncate", "upper", "urlencode", "wordwrap"),
+        *("truncate", "upper", "wordwrap"),
     }
 )
+_OF_ANYTHING = frozenset({"tojson", "urlencode"})
 _LENIENT = frozenset(
     {
         *("abs", "count", "dictsort", "format", "join", "length", "lines", "list", "max", "min", "round", "sort"),
-        *("split", "tojson"),
+        *("split", "tojson", "urlencode"),
     }
 )
 """Filters that take what has no value for an empty one, or do not name it."""
 _BY_NAME = {"truncate": "length", "wordwrap": "width"}
 _STAYING: Mapping[str, tuple[str, ...]] = {
     SHOWN_GUARD: ("string",),
-    QUERY_GUARD: ("string", "mapping"),
     ABSENT_GUARD: ("defined",),
 }
 _TEXTS = _TEXT_FILTERS | _OF_TEXTS
-_NUMBERS = frozenset({"abs", "count", "float", "int", "length", "round", "sum"})
 _PICKING = frozenset({"default", "d", "first", "last"})
+_PERHAPS = _PICKING | {"max", "min"}
+_KNOWING = frozenset({SHOWN_GUARD, EACH_SHOWN_GUARD, PRESENT_GUARD})
 _COMPARISONS = frozenset({"and", "or", "==", "!=", "<", "<=", ">", ">="})
 _SHORT = 200
 """How many characters an expression may have that is written twice."""
@@ -112,21 +115,22 @@ def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, i
     places: list[tuple[int, int, str]] = []
     for number, (node, guard, member) in enumerate(_watched(tree)):
         twice = _twice(source, node)
-        if guard == ABSENT_GUARD and not twice:
-            continue
         defined = ",true" if node.kind is Construct.LITERAL else ""
         if _is_path(node):
             defined = f",({source[node.start : node.end]}) is defined"
         if member is not None:
             defined = f",{source[member.start : member.end]}{defined}"
-        begin, end = "((", "))"
+        where = f"'{mark}:{node.start}:{node.end}'"
+        begin, filler, end = "((", "", ")"
         if guard in _STAYING and twice:
             # A text stays what it is, marked as safe or not, and costs nothing.
             stays = " or ".join(f"{twice} is {test}" for test in _STAYING[guard])
-            begin, end, defined = f"({twice} if {stays} else ((", ")))", f",{twice} is defined"
+            begin, end, defined = f"({twice} if {stays} else ((", "))", f",{twice} is defined"
+        elif guard in _KNOWING and not defined and _may_be_undefined(node):
+            filler = f"|default({where})"  # the guard takes its own place in the source for no value
         places += [
             (node.start, -number, begin),
-            (node.end, number, f")|{guard}('{mark}:{node.start}:{node.end}'{defined}){end[1:]}"),
+            (node.end, number, f"){filler}|{guard}({where}{defined}){end}"),
         ]
     found: list[str] = []
     added: list[tuple[int, int]] = []
@@ -154,15 +158,9 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
     """
     seen: set[tuple[int, int]] = set()
     for node in walk(tree):
-        if (shown := _to_be_shown(node)) is not None:
-            seen.add((shown.start, shown.end))
-            yield shown, QUERY_GUARD if node.name == "urlencode" else SHOWN_GUARD, None
-        elif (member := _member_of_each(node)) is not None:
-            seen.add((node.nodes[0].start, node.nodes[0].end))
-            yield node.nodes[0], EACH_GUARD, member
-        elif node.kind is Construct.FILTER and node.name in _LENIENT and _is_simple(node.nodes[0]):
-            seen.add((node.nodes[0].start, node.nodes[0].end))
-            yield node.nodes[0], ABSENT_GUARD, None
+        if (watched := _watched_before(node)) is not None:
+            seen.add((watched[0].start, watched[0].end))
+            yield watched
         guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
@@ -172,22 +170,34 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
                 yield each, guard, None
 
 
-def _to_be_shown(node: Node) -> Node | None:
-    """Return what a filter for texts is put behind, where that may be no text; the engine would print it as Python."""
-    if node.kind is not Construct.FILTER or node.name not in _OF_TEXTS:
+def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
+    """Return what a filter is put behind, where that has to be looked at, with the guard and the member."""
+    if node.kind is not Construct.FILTER or node.nodes[0].end == node.nodes[0].start:
         return None
     of = node.nodes[0]
-    if of.end == of.start or _is_text(of) or (of.kind is Construct.FILTER and of.name in _TEXTS):
-        return None
-    is_number = of.kind is Construct.BINARY and of.name in _PLAIN_RESULTS - {"~"}
-    is_number |= of.kind in (Construct.UNARY, Construct.TEST) or (of.kind is Construct.FILTER and of.name in _NUMBERS)
-    return of if is_number or _is_simple(of) else None
+    if node.name in _OF_TEXTS:  # the engine would print what is no text as Python does
+        is_text = _is_text(of) or (of.kind is Construct.FILTER and of.name in _TEXTS)
+        return None if is_text else (of, SHOWN_GUARD, None)
+    if node.name == "map" and len(node.nodes) > 1 and node.nodes[1].name[1:-1] in _OF_TEXTS:
+        return of, EACH_SHOWN_GUARD, None
+    if (member := _member_of_each(node)) is not None:
+        return of, EACH_GUARD, member
+    if node.name in _LENIENT and _is_simple(of) and of.end - of.start <= _SHORT:
+        return of, ABSENT_GUARD, None
+    return (of, PRESENT_GUARD, None) if node.name in _OF_ANYTHING and _may_be_undefined(of) else None
+
+
+def _may_be_undefined(node: Node) -> bool:
+    """Whether an expression may have no value where all that it is made of has one."""
+    if node.kind is Construct.FILTER:
+        return node.name in _PERHAPS
+    if node.kind is Construct.BINARY:
+        return node.name in ("and", "or")
+    return node.kind in (Construct.NAME, Construct.MEMBER, Construct.ITEM, Construct.CONDITIONAL)
 
 
 def _member_of_each(node: Node) -> Node | None:
     """Return the name of a member that a filter takes of each item, which has to have it."""
-    if node.kind is not Construct.FILTER or node.nodes[0].end == node.nodes[0].start:
-        return None
     if node.name in ("selectattr", "rejectattr"):
         member, test = (*node.nodes[1:3], None, None)[:2]
         member = None if test is not None and test.name[1:-1] in ("defined", "undefined") else member

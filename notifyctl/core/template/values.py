@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from notifyctl.core import json_codec
@@ -67,6 +67,12 @@ class ObjectValue:
             raise AttributeError("items")
 
 
+class LargeInteger(str):
+    """An integer that the engine has no room for, by its digits: within lists and objects it is printed as one."""
+
+    __slots__ = ()
+
+
 class TakenValues:
     """The values of one notification, looked through once for all its parts. Raises TemplateError for unfit ones.
 
@@ -105,18 +111,40 @@ def given(values: Mapping[str, Any] | TakenValues) -> TakenValues:
     return values if isinstance(values, TakenValues) else TakenValues(values)
 
 
-def as_json(value: Any) -> str:
-    """Return a value as JSON, objects and whatever the engine makes of lists too."""
-    return json.dumps(plain(value), ensure_ascii=False, default=_unprintable)
+def as_json(value: Any, indent: int = 0) -> str:
+    """Return a value as JSON, objects and whatever the engine makes of lists too; its numbers as they print alone.
+
+    With `indent` each member stands on a line of its own, so many spaces further to the right.
+    """
+    found: list[str] = []
+    _write_json(value, found.append, "\n" if indent else "", indent)
+    return "".join(found)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as `json` gives it."""
-    if isinstance(value, ObjectValue):
-        return {name: plain(value[name]) for name in value}
-    if isinstance(value, dict):
-        return {str(name): plain(each) for name, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+def _write_json(value: Any, write: Callable[[str], object], end: str, indent: int) -> None:
+    if isinstance(value, (ObjectValue, dict)):
+        members = ((f"{_quoted(str(name))}: ", value[name]) for name in value)
+        _write_members("{}", members, write, end, indent)
+    elif isinstance(value, (list, tuple)):
+        _write_members("[]", (("", each) for each in value), write, end, indent)
+    elif isinstance(value, str):
+        write(value if isinstance(value, LargeInteger) else _quoted(value))
+    elif value is None or isinstance(value, (bool, int, float)):
+        write("null" if value is None else printed(value))
+    else:
+        raise TemplateError(f"a {type(value).__name__} cannot be printed")
+
+
+def _write_members(
+    brackets: str, members: Iterable[tuple[str, Any]], write: Callable[[str], object], end: str, indent: int
+) -> None:
+    inner = end and end + " " * indent
+    before, between = brackets[0] + inner, f",{inner or ' '}"
+    for name, value in members:
+        write(f"{before}{name}")
+        _write_json(value, write, inner, indent)
+        before = between
+    write(brackets if before is not between else end + brackets[1])
 
 
 def printed(value: Any) -> str:
@@ -225,7 +253,7 @@ def _given(value: Any, name: str, depth: int) -> Any:
     if isinstance(value, str):
         return _text(value, name)
     if isinstance(value, int):
-        return int(value) if -_LARGEST <= value < _LARGEST else str(int(value))
+        return int(value) if -_LARGEST <= value < _LARGEST else LargeInteger(int(value))
     if isinstance(value, float):
         if not math.isfinite(value):
             raise TemplateError(f"{name} is {value}, which is no number of JSON", variable=name)
@@ -249,7 +277,3 @@ def _text(value: Any, name: str) -> str:
         except UnicodeEncodeError:
             raise TemplateError(f"{name} holds half a character, which is no text", variable=name) from None
     return text
-
-
-def _unprintable(value: object) -> Any:
-    raise TemplateError(f"a {type(value).__name__} cannot be printed")

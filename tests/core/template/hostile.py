@@ -102,6 +102,11 @@ def _strings() -> list[str]:
         "a" * 600_000,
     ]
     found += ["{% for i in range(10000) %}{{ 'a' * 10000 }}{% endfor %}", "{{ ('<' * 1000000)|e|e|e }}"]
+    grown = "{% set ns = namespace(x='a ') %}{% for i in range(18) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+    again = "{% for i in range(20000) %}{% set y = ns.x|FILTER %}{% endfor %}"
+    for each in ("wordwrap(width=1)", "wordwrap(width=79, break_long_words=false)", "urlencode", "tojson", "striptags"):
+        found.append(grown + again.replace("FILTER", each))
+        found.append(grown.replace("a ", "a-") + again.replace("FILTER", each))
     return found
 
 
@@ -138,6 +143,10 @@ def _lists() -> list[str]:
         "{{ range(100000000)|list }}",
         "{{ (big * 100000)|sum }}",
         "{{ big|sort|unique|list * 9 }}",
+        *(
+            f"{{% for i in range(20000) %}}{{% set x = range(100000)|{each} %}}{{% endfor %}}"
+            for each in ("join", "tojson", "tojson(indent=16)", "map('title')|list", "list|title", "map('string')|join")
+        ),
     ]
     return found
 

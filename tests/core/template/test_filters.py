@@ -1,0 +1,142 @@
+"""Filters see values as they print, wherever those come from, and are done in a time that grows with their input."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifyctl.core.template.engine import Engine
+from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.filters import wordwrap
+from notifyctl.core.template.unit import Unit
+
+OF_TEXTS = ("upper|lower", "trim", "safe", "e", "indent(2)", "striptags", "truncate(length=90)", "wordwrap(width=90)")
+WAYS = (
+    "[x]|sort|first",
+    "[x]|min",
+    "[x]|reverse|last",
+    "([x]|list)[0]",
+    "{'a': x}.a",
+    "{'a': x}['a']",
+    "[x][0]",
+    "namespace(a=x).a",
+    "[x][0:1]|first",
+    "lo|map(attribute='x')|first",
+    "(o|dictsort)[0][1]",
+    "o|items|list|first|last",
+    "[x]|select('eq', x)|first",
+    "[[x]]|batch(1)|first|first|first",
+    "(x or x)",
+)
+PRINTED = [(None, ""), (True, "true"), (2.0, "2"), (1e-7, "0.0000001"), (2**70, str(2**70)), ("a b", "a b")]
+
+
+def printed(text: str, escaped: bool = False, **values: Any) -> str:
+    return Engine().render(Unit("t", "body", text, escaped), values)
+
+
+def error(text: str, **values: Any) -> TemplateError:
+    with pytest.raises(TemplateError) as caught:
+        printed(text, **values)
+    return caught.value
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("value", "text"), PRINTED)
+def test_a_filter_for_texts_reads_a_value_as_it_prints_by_whatever_way_it_comes(
+    way: str, value: Any, text: str
+) -> None:
+    """Neither `None` nor `True` stands in a mail because its value was picked out of a list."""
+    for name in OF_TEXTS:
+        assert printed(f"{{{{ ({way})|{name} }}}}", x=value, o={"x": value}, lo=[{"x": value}]) == text, name
+
+
+@pytest.mark.parametrize(("value", "text"), [*PRINTED, ([None, 1.0], "[null, 1]"), ({"a": None}, '{"a": null}')])
+def test_so_it_does_where_it_goes_through_a_list(value: Any, text: str) -> None:
+    """`map` gives the items to another filter, to which the same rule holds."""
+    for name in ("'upper')|map('lower'", "'trim'", "'safe'", "'striptags'", "'indent', 2", "'truncate', length=90"):
+        assert printed(f"{{{{ l|map({name})|join(';') }}}}", l=[value, "x"]) == f"{text};x", name
+        assert printed(f"{{{{ l|map(attribute='m')|map({name})|join }}}}", l=[{"m": value}]) == text, name
+    assert printed("{% for x in l|map('title') %}{{ x }};{% endfor %}", l=[None, "a"]) == ";A;"
+
+
+def test_what_has_no_value_is_named_by_whatever_way_it_comes() -> None:
+    """An empty list has no first item, which is an error and no empty text; nor is a filter's name a variable's."""
+    for name in ("title", "trim", "e", "urlencode", "tojson"):
+        found = error(f"{{{{ ([]|sort|first)|{name} }}}}")
+        assert ("has no value" in found.reason, found.variable, found.line) == (True, None, 1), name
+    assert error("{{ []|max }}").reason == "[]|max has no value"
+    assert error("{{ l|map('title')|list }}").variable == "l"
+    assert error("{{ o.l|map('title')|list }}", o={}).variable == "o.l"
+    assert printed("{{ l|map('title')|list }}", l=None) == "[]"
+
+
+def test_what_is_safe_stays_so() -> None:
+    """A guard returns the text that it was given, mark and all."""
+    assert printed("{{ (['<b>'|safe]|first)|trim }}", escaped=True) == "<b>"
+    assert printed("{{ (['<b>']|first)|trim }}", escaped=True) == "&lt;b&gt;"
+    assert printed("{% macro m() %}<i>{% endmacro %}{{ m()|trim }}", escaped=True) == "<i>"
+
+
+def test_json_has_the_numbers_that_print_and_may_stand_in_html() -> None:
+    """An id of twenty digits is no text in it, and what ends a script or an attribute is written otherwise."""
+    value = {"id": 2**70, "n": 2.0, "small": 1e-7, "large": 1e22, "t": "<&'>\"é", "z": None, "l": [], "o": {}}
+    text = printed("{{ x|tojson }}", True, x=value)
+    assert json.loads(text) == value
+    assert not set("<&'>") & set(text)
+    assert '"id": 1180591620717411303424, "n": 2, "small": 0.0000001, "large": 10000000000000000000000,' in text
+    assert printed("{{ x }}", x=value["id"]) == str(2**70)
+    assert printed("{{ x }}", x={"id": 2**70}) == '{"id": 1180591620717411303424}'
+    assert printed("{{ x|tojson(indent=2) }}", x={"a": [1, {}], "b": 2}) == json.dumps({"a": [1, {}], "b": 2}, indent=2)
+    assert "indent" in error("{{ x|tojson(indent=1000) }}", x=1).reason
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4),
+        st.text("a &=é/", max_size=4),
+        max_size=3,
+    )
+)
+def test_an_object_becomes_a_query_that_reads_back(values: dict[str, str]) -> None:
+    """Each name and value by itself, whatever they have in them."""
+    text = printed("{{ o|urlencode }}", o=values)
+    assert parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text)) == list(values.items())
+
+
+def test_values_in_a_query_print_by_the_rule() -> None:
+    """What is null is left out."""
+    query = printed("{{ o|urlencode }}", o={"a": True, "n": None, "c": 2.0, "l": [None]})
+    assert query == "a=true&c=2&l=%5Bnull%5D"
+
+
+@given(st.text("ab- \n", max_size=30), st.integers(1, 8), st.booleans(), st.booleans())
+def test_a_text_is_wrapped_without_loss_and_no_line_is_longer(text: str, width: int, cut: bool, hyphens: bool) -> None:
+    """What is lost are blanks at the ends of lines; a word is longer than a line only if it may not be cut."""
+    lines = wordwrap(text, width, cut, None, hyphens).split("\n")
+    assert "".join(lines).replace(" ", "") == text.replace("\n", "").replace(" ", "")
+    assert all(len(line) <= width or (not cut and " " not in line.strip()) for line in lines)
+
+
+def test_words_are_wrapped_as_jinja_does() -> None:
+    """In letters, not in bytes; each line for itself."""
+    assert printed("{{ 'one two three'|wordwrap(width=7) }}") == "one two\nthree"
+    assert printed("{{ 'éé éé'|wordwrap(width=5) }}") == "éé éé"
+    assert printed("{{ '😀😀😀 😀'|wordwrap(width=3) }}") == "😀😀😀\n😀"
+    assert printed("{{ 'a well-known one'|wordwrap(width=7) }}") == "a well-\nknown\none"
+    assert printed("{{ 'a\n\nb c'|wordwrap(width=1, wrapstring='|') }}") == "a||b|c"
+    assert "width" in error("{{ 'a'|wordwrap(width='x') }}").reason
+
+
+@pytest.mark.parametrize("text", ["a " * 100_000, "a" * 200_000, "a-" * 100_000, "-" * 200_000])
+def test_wrapping_takes_a_time_that_grows_with_the_text(text: str) -> None:
+    """A person's text is as long as he likes; letter by letter from each place on, it took minutes."""
+    began = time.process_time()
+    wordwrap(text, 1)
+    assert time.process_time() - began < 2
