@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notifyctl.cli import files, progress
+from notifyctl.cli import progress
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind
@@ -59,7 +59,7 @@ OPTIONS = taking(_options)
 def import_(
     ctx: typer.Context,
     file: Annotated[
-        list[str], typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON, also .gz, or XLSX; - is stdin.")
+        str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON, also .gz, or XLSX; - is stdin.")
     ],
 ) -> None:
     """Create users, with their contact points, from a file: what `users export` wrote, or any with these columns.
@@ -73,7 +73,7 @@ def import_(
     """
     with invocation(ctx) as run:
         run.out.require_fields(FIELDS)
-        asked = _Asked(files.only(file), **given(ctx))
+        asked = _Asked(file, **given(ctx))
         done = _enrolled(run, asked)
         summary = _summary(done, dry_run=asked.dry_run)
         run.out.record(done, FIELDS, id_name="created", told=summary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from notifyctl.cli.stdin import stdin_bytes
@@ -27,13 +27,6 @@ _MORE_TYPES = {
     ".ics": "text/calendar",
     ".webp": "image/webp",
 }
-
-
-def only(names: Sequence[str]) -> str:
-    """Return the one file that `-f` names. Raises UsageError for several: of the first nothing would be heard."""
-    if len(names) > 1:
-        raise UsageError(f"-f is there {len(names)} times, and is for one file", "one after the other")
-    return names[0]
 
 
 def text(name: str, option: str) -> str:

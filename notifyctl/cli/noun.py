@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
+from notifyctl.cli.repeated import OnceEach
 from notifyctl.core.scope import Scope
 from notifyctl.core.text import one_line
 
@@ -147,7 +148,7 @@ def _beside(own: Sequence[Any], params: Sequence[Any]) -> Sequence[Any]:
     return params
 
 
-class Leaf(TyperCommand):
+class Leaf(OnceEach, TyperCommand):
     """A verb: takes the global options as well."""
 
     formats: tuple[str, ...] = FORMATS
@@ -211,7 +212,7 @@ class TextLeaf(Leaf):
     formats: tuple[str, ...] = ("plain",)
 
 
-class Group(TyperGroup):
+class Group(OnceEach, TyperGroup):
     """A noun: `add` and `create`, `remove` and `delete` mean the same."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -369,6 +369,8 @@ def _settings(pairs: Sequence[str]) -> dict[str, str | bool | None]:
         key = key.strip()
         if not equals or not key:
             raise UsageError("--set takes KEY=VALUE", "--set from=alerts@example.org")
+        if key in settings:
+            raise UsageError(f"--set: {key} is given twice", "give it once")
         settings[key] = setting(key, value)
     return settings
 

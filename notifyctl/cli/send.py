@@ -202,8 +202,6 @@ def _given_of_file(ctx: typer.Context, of_one: Mapping[str, Any]) -> dict[str, A
     Raises UsageError for one without a file, and beside one for what only one notification can have.
     """
     found = {name: value for name, value in given(ctx).items() if value not in ([], ())}
-    if "file" in found:
-        found["file"] = files.only(found["file"])
     if found and "file" not in found:
         raise UsageError(f"--{next(iter(found))} goes with -f FILE")
     if found and (beside := next((name for name, value in of_one.items() if value), None)) is not None:

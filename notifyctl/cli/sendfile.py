@@ -53,7 +53,7 @@ ESTIMATED = (
 
 
 _File = Annotated[
-    list[str] | None,
+    str | None,
     typer.Option(
         "-f", "--file", metavar="FILE", help="One for each row of this CSV, NDJSON or XLSX (- is stdin), no USER."
     ),

@@ -182,7 +182,7 @@ def remove(
 @app.command("import", scope=Scope.SUPPRESSIONS_WRITE)
 def import_(
     ctx: typer.Context,
-    file: Annotated[list[str], typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON; - is stdin.")],
+    file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON; - is stdin.")],
     channel: _Channel = None,
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="R", help="The reason, where the file has none.")
@@ -205,7 +205,7 @@ def import_(
     the exit code is 6.
     """
     with invocation(ctx) as run:
-        text = files.text(files.only(file), "-f")
+        text = files.text(file, "-f")
         db = run.system.db.rehearsal() if dry_run else run.system.db
         done = service.take_in(db, text, channel=channel, cause=cause, reason=reason)
         run.out.record(SimpleNamespace(**asdict(done)), _IMPORTED, id_name="added")

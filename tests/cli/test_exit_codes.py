@@ -377,7 +377,7 @@ def test_5_conflicts(cli: Cli, database: Database, anna: str) -> None:
     for args, word in (
         (("users", "create", "anna", "--email", "other@example.org"), "anna"),
         (("users", "create", "other", "--email", "anna@example.org", "--if-not-exists"), "anna@example.org"),
-        ((*SMS, *key, "--to", "+14155550000"), "other content"),
+        (("send", "anna", "--channel", "sms", "--body", "y", "--to", "+14155552345", *key), "other content"),
         (("notifications", "cancel", "--all", "--expect", "1", "--yes"), "not 1"),
         (("users", "delete", "anna", "--yes"), "pending"),
         (("send", "anna", "--channel", "email", "--subject", "x", "--body", "x"), "no active provider"),

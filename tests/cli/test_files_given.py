@@ -38,5 +38,5 @@ def test_one_file_at_a_time(cli: Cli, database: Database, command: tuple[str, ..
     for name in ("a.csv", "b.csv"):
         (cli.home / name).write_text("username,email\nanna,anna@example.org\n")
     done = cli.call(*command, "-f", "a.csv", "-f", "b.csv")
-    assert (done.exit_code, "is for one file" in done.stderr) == (2, True)
+    assert (done.exit_code, "-f/--file is given twice" in done.stderr) == (2, True)
     assert cli.call("users", "list", "-o", "id").ok().stdout == ""

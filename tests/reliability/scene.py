@@ -99,7 +99,7 @@ class Scene:
         log: Mapping[str, str] = WARNINGS_ONLY,
     ) -> Dispatching:
         """Start a dispatcher: quick to look, with the shortest lease, and with tricks in its process."""
-        quick = ("--poll", "50ms", "--lease", "1s", *args)
+        quick = (*(() if "--poll" in args else ("--poll", "50ms")), "--lease", "1s", *args)
         name = f"dispatcher-{next(self._numbers)}"
         env = {**self.cli.env, **log, **({"NOTIFYCTL_DATABASE_URL": url} if url else {})}
         command = ["dispatch", "-o", "json", *quick]
