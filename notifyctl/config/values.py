@@ -23,8 +23,8 @@ ENVIRONMENT = {
     "log_format": "NOTIFYCTL_LOG_FORMAT",
     "log_level": "NOTIFYCTL_LOG_LEVEL",
 }
-_DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
-_COUNTS = _DISPATCH[:3]
+DISPATCH = ("concurrency", "batch_size", "processes", "lease", "poll", "drain", "bytes_in_flight")
+_COUNTS = DISPATCH[:3]
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _POLICY = (
     "on_unknown",
@@ -38,7 +38,7 @@ _POLICY = (
 _OTHERS = ("operator", "audit_anchor", "protected", "require_api_key", "provider_urls", "unsubscribe_url", "dispatch")
 _COMMANDS = ("on_change",)
 _WEBHOOKS = ("webhook_loopback", "webhook_ports", "webhook_proxy", "webhook_proxy_login_file")
-_SETTINGS = (*ENVIRONMENT, *_OTHERS, *_COMMANDS, *_WEBHOOKS, *_POLICY)
+SETTINGS = (*ENVIRONMENT, *_OTHERS, *_COMMANDS, *_WEBHOOKS, *_POLICY)
 _TEXTS = (
     *("database_url", "encryption_keys", "encryption_keys_file", "api_key", "operator"),
     "webhook_proxy_login_file",
@@ -79,15 +79,15 @@ def checked(key: str, value: Any, origin: str) -> Any:
         if key == "log_level":
             return _one_of(str(value).upper(), _LOG_LEVELS)
     except KeyError as error:
-        raise UsageError(f"{origin}: {key}.{error.args[0]} is no setting", f"{key}: {', '.join(_DISPATCH)}") from error
+        raise UsageError(f"{origin}: {key}.{error.args[0]} is no setting", f"{key}: {', '.join(DISPATCH)}") from error
     except (ValueError, TypeError) as error:
         where = ENVIRONMENT[key] if origin == "environment" and key in ENVIRONMENT else f"{origin}: {key}"
         raise UsageError(f"{where}: {error}") from error
-    raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(_SETTINGS)}")
+    raise UsageError(f"{origin}: {key} is no setting", f"settings: {', '.join(SETTINGS)}")
 
 
 def _of_dispatch(name: str, value: Any) -> int | str:
-    if name not in _DISPATCH:
+    if name not in DISPATCH:
         raise KeyError(name)
     if name not in _COUNTS:
         return str(value)
