@@ -48,6 +48,7 @@ SHOWN = (
     Field("next", title="NEXT"),
     Field("next_at", FieldKind.TIME, "AT"),
     Field("remedy"),
+    Field("remedies", FieldKind.JSON),
     Field("dispatched", FieldKind.BOOL),
     Field("tzdata"),
 )
@@ -131,7 +132,7 @@ def _row(found: Explanation) -> SimpleNamespace:
         gates=[_gate(each) for each in found.gates],
         left_out=[each._asdict() for each in found.left_out],
         provider=found.carrier.name,
-        hold=found.carrier.hold,
+        hold=found.held[0].why if found.held else found.carrier.hold,
         stand_in=found.carrier.stand_in,
         attempt_count=found.attempt_count,
         max_retries=found.max_retries,
@@ -139,7 +140,8 @@ def _row(found: Explanation) -> SimpleNamespace:
         webhooks=hearers.document(found.told),
         next=found.next.words,
         next_at=found.next.at,
-        remedy=found.next.remedy,
+        remedy=next(iter(found.next.remedies), None),
+        remedies=list(found.next.remedies),
         dispatched=found.dispatched,
         tzdata=found.tzdata,
     )
@@ -174,10 +176,13 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
         yield ""
         for step in found.gates:
             yield from _lines(f"{_SIGNS[step.finding]} {step.gate.value}", step.words)
+        for held in found.held:
+            yield from _lines(f"{_SIGNS[GateAnswer.OBJECTS]} hold", held.why)
         sign = _SIGNS[GateAnswer.OK if found.carrier.sends else GateAnswer.OBJECTS]
-        label = "provider" if found.carrier.remedy is None else "hold"  # what holds it is not the provider
-        yield from _lines(f"{sign} {label}", _provider(found.carrier))
+        yield from _lines(f"{sign} provider", _provider(found.carrier))
     yield ""
+    if found.gates and found.at != found.asked_at:
+        yield from _lines("judged for", run.out.time(found.at))
     if found.id is not None:
         twins = ", ".join(each[:SHORT_ID] for each in found.twins) or "none"
         yield from _lines("attempts", f"{found.attempt_count} of {found.max_retries + 1}; twins: {twins}")
@@ -186,8 +191,8 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
     for one in found.told:
         yield from _lines("webhook", f"{one.webhook} ({one.host}) {hearers.words(run, one)}")
     yield from _lines("next", _next(run, found))
-    if found.next.remedy is not None:
-        yield f"{'or':<{_NAME}}  {found.next.remedy}"
+    for number, remedy in enumerate(found.next.remedies):
+        yield f"{'or' if number == 0 else '':<{_NAME}}  {remedy}"
     if found.gates and not found.dispatched:
         yield from _lines("dispatch", "no dispatcher is running: notifyctl dispatch")
     yield f"{'time zones':<{_NAME}}  tzdata {found.tzdata}"
@@ -196,8 +201,6 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
 def _provider(carrier: Carrier) -> str:
     if carrier.name is None:
         return "none delivers on this channel"
-    if carrier.remedy is not None:
-        return str(carrier.hold)
     instead = f"; {carrier.stand_in} stands in" if carrier.stand_in else ""
     return f"{carrier.name} {carrier.hold or 'ok'}{instead}"
 
@@ -206,7 +209,7 @@ def _next(run: Invocation, found: Explanation) -> str:
     at = found.next.at
     if at is None:
         return found.next.words
-    away = at - found.at
+    away = at - found.asked_at
     wait = f", in {show_ms(away)}" if away > 0 else ""
     return f"{run.out.time(at)}{wait}: {found.next.words}"
 

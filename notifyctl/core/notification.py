@@ -94,3 +94,7 @@ class Notification:
     def metric_at(self) -> int:
         """The moment that says to which hour of the metrics it belongs."""
         return metric_at(self.created_at, self.send_at)
+
+    def copy_expires_at(self, due_at: int) -> int | None:
+        """Return when a copy expires that is for that moment: it has as much time to live as this one had."""
+        return None if self.expires_at is None else due_at + max(self.expires_at - self.metric_at, 0)

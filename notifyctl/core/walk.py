@@ -31,21 +31,29 @@ class GateStep(NamedTuple):
     verdict: Verdict = None
 
 
-def walk(facts: Facts) -> tuple[GateStep, ...]:
-    """Return every gate in order; the first objection among them is what `gate` returns."""
-    return tuple(_steps(facts))
+def walk(facts: Facts, *, is_now: bool = True) -> tuple[GateStep, ...]:
+    """Return every gate in order; the first objection among them is what `gate` returns.
+
+    `is_now`: the moment that they are asked of is the present one.
+    """
+    return tuple(_steps(facts, "now" if is_now else "then"))
 
 
-def _steps(facts: Facts) -> Iterator[GateStep]:
+def _steps(facts: Facts, when: str) -> Iterator[GateStep]:
     objected = False
     for gate, verdict in _verdicts(facts):
-        words = _WORDS[gate](facts, facts.person)
+        words = _said(gate, facts, when)
         if verdict is not None and not objected:
             objected = True
             yield GateStep(gate, GateAnswer.OBJECTS, words, verdict)
         else:
             skipped = objected or not _concerns(gate, facts.person)
             yield GateStep(gate, GateAnswer.NOT_ASKED if skipped else GateAnswer.OK, words)
+
+
+def _said(gate: GateName, facts: Facts, when: str) -> str:
+    person = facts.person
+    return _quiet(facts, person, when) if gate is GateName.QUIET_HOURS else _WORDS[gate](facts, person)
 
 
 def _verdicts(facts: Facts) -> Iterator[tuple[GateName, Verdict]]:
@@ -112,17 +120,17 @@ def _opening(rules: tuple[ZonedHours, ...], now: int) -> str:
     return f"{place}; " + ("it never opens" if opening is None else f"opens {shown(zone, opening, now)}")
 
 
-def _quiet(facts: Facts, person: Person | None) -> str:
+def _quiet(facts: Facts, person: Person | None, when: str) -> str:
     if person is None or person.quiet is None:
         unread = None if person is None else person.unread_hours
         return "none" if unread is None else f"none: what is stored cannot be read ({unread})"
     passed = "; a critical one passes" if person.critical else ""
-    return f"{person.quiet} {person.where}; {_now(person.where.zone, facts.now)}{passed}"
+    return f"{person.quiet} {person.where}; {when} {_shown(person.where.zone, facts.now)}{passed}"
 
 
-def _now(zone: Zone, now: int) -> str:
+def _shown(zone: Zone, now: int) -> str:
     change = changed(zone, now)
-    return f"now {shown(zone, now, now)}" + (f", {change}" if change else "")
+    return shown(zone, now, now) + (f", {change}" if change else "")
 
 
 def _cap(facts: Facts, person: Person | None) -> str:
@@ -147,7 +155,6 @@ _WORDS: dict[GateName, Callable[[Facts, Person | None], str]] = {
     GateName.CHANNEL: _channel,
     GateName.CATEGORY: _category,
     GateName.CONTACT: _contact,
-    GateName.QUIET_HOURS: _quiet,
     GateName.CAP: _cap,
     GateName.LIMIT: _limit,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from notifyctl.core.errors import NotAllowed, UsageError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.health import Cause, Hold
 from notifyctl.core.host import is_loopback
 from notifyctl.core.model import Actor
 from notifyctl.core.provider import SECRET_WIDTH, ProviderConfig
@@ -19,6 +21,7 @@ from notifyctl.providers.contract import Credentials, Described, Traceable
 from notifyctl.providers.shapes import meant
 from notifyctl.providers.unseal import open_credentials
 
+_OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
 _BOTH = "--api-key - --api-secret -"
 _WHERE = ("base_url", "host", "port", "security")
 """Settings that say where the secrets go, and whether everybody on the way reads them."""
@@ -148,6 +151,17 @@ def replacing(provider: str) -> str:
     """Return the command that gives a provider other credentials."""
     options = {"fcm": "--credentials FILE", "twilio": _BOTH, "smtp": _BOTH}
     return f"notifyctl providers update {provider} {options.get(provider, '--api-key -')}"
+
+
+def out_of_hold(provider: str, hold: str, cause: str | None, reason: str | None) -> str:
+    """Return the command that ends a provider's hold, or shows more of one that ends by itself."""
+    if hold == Hold.DISABLED:
+        return f"notifyctl providers enable {provider}"
+    if hold != Hold.PAUSED:  # it closes by itself: what can be done is to look
+        return f"notifyctl providers show {provider}"
+    if cause != Cause.CONFIG or not _OF_CREDENTIALS.search(reason or ""):
+        return f"notifyctl providers resume {provider}"
+    return replacing(provider)
 
 
 def _plain_host(url: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,11 +12,20 @@ from notifyctl.core.audience import message
 from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
-from notifyctl.core.explanation import Carrier, Explanation, NotSent, next_of, next_of_supposed
-from notifyctl.core.gate import Facts, Person, all_rules, closed, facts, in_words
+from notifyctl.core.explanation import (
+    Carrier,
+    Explanation,
+    Held,
+    Outlook,
+    moment_of,
+    next_of,
+    next_of_supposed,
+)
+from notifyctl.core.gate import BY_RULES, Facts, Person, all_rules, closed, facts, in_words
 from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
-from notifyctl.core.policy import Policy
+from notifyctl.core.operate import BY_OPERATOR
+from notifyctl.core.policy import Policy, digest
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import LeftOut, Stops, stops
@@ -25,9 +34,9 @@ from notifyctl.core.text import word
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
-from notifyctl.services import hearing, previews
+from notifyctl.services import credentials, hearing, previews
 from notifyctl.services.notifications import meant_by
-from notifyctl.store import batches, categories, standings, status, submissions, template_sources, templates
+from notifyctl.store import adopting, batches, categories, standings, status, submissions, template_sources, templates
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -67,10 +76,11 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         who = known.recipient
         if isinstance(who, NotifyctlError):
             raise who
+        carrier = _stood_in_for(_carrier(_preferred(known.providers, asked.channel), at), known, asked.channel, at)
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
-        steps = _walked(known, _facts(known, asked.channel, {}, None, at, person))
-        carrier = _stood_in_for(_carrier(_preferred(known.providers, asked.channel), at), known, asked.channel, at)
+        steps = _walked(known, _facts(known, asked.channel, {}, None, at, person), is_now=at == tx.now)
+        outlook = Outlook(carrier, _objecting(steps))
         return Explanation(
             id=None,
             user_id=who.id,
@@ -79,13 +89,15 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
             category=asked.category,
             status=SUPPOSED,
             state=SUPPOSED,
+            asked_at=tx.now,
             at=at,
             gates=steps,
             carrier=carrier,
+            held=(),
             attempt_count=0,
             max_retries=0,
             twins=(),
-            next=next_of_supposed(who.username, asked.channel, _objecting(steps), carrier),
+            next=next_of_supposed(who.username, asked.channel, outlook, asked.at),
             dispatched=bool(status.alive(tx)),
             tzdata=zones.version(),
         )
@@ -110,24 +122,52 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
 # Helpers
 
 
+class _Subject(NamedTuple):
+    """A notification with what is known of whom it is for, and what it says."""
+
+    row: Notification
+    channel: Channel
+    said: Mapping[str, Any]
+    known: SubmissionFacts
+    policy: Policy
+
+    def walked(self, tx: Tx, at: int) -> tuple[tuple[GateStep, ...], Person | None]:
+        """Return what the gates say of it as of a moment, and what rules know of its user then."""
+        row = self.row
+        whom = Whom(row.user_id, row.message_type, row.category)
+        found = standings.of(tx.at(at), [whom], self.policy, row.lease_id)
+        person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
+        is_copied = row.status == Status.SENT or (row.status == Status.CANCELLED and row.error_message != BY_OPERATOR)
+        expires_at = row.copy_expires_at(at) if is_copied else row.expires_at
+        asked = _facts(self.known, self.channel, self.said, expires_at, at, person)
+        return _walked(self.known, asked, is_now=at == tx.now), person
+
+
 def _of_row(
     tx: Tx, row: Notification, policy: Policy, on_unknown: Mapping[Channel, OnUnknown], told: Sequence[Hearer]
 ) -> Explanation:
-    at = row.due_at if row.state in (State.SCHEDULED, State.RETRYING) and row.due_at is not None else tx.now
     channel = Channel(row.message_type)
     said, unread = _content(row, channel)
     known = _known(tx, row.user_id, channel, said, row.category)
+    carrier = _carrier_of(row, known, said, tx.now)
+    at = moment_of(row, carrier, tx.now)
     steps: tuple[GateStep, ...] = ()
-    problem: NotSent | None = unread
+    outlook = Outlook(carrier, problem=unread, on_unknown=on_unknown.get(channel, OnUnknown.RETRY))
     left_out: Sequence[LeftOut] = ()
-    if row.status == Status.PENDING and unread is None:
-        whom = Whom(row.user_id, row.message_type, row.category)
-        found = standings.of(tx.at(at), [whom], policy, row.lease_id)
-        person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
-        steps = _walked(known, _facts(known, channel, said, row.expires_at, at, person))
-        left_out = _against(known, channel, said, person)[1].left_out
-        problem = _template_error(tx, row, said, known, is_marketing=person is not None and person.marketing)
-    carrier = _holding_back(tx, row) or _carrier_of(row, known, said, tx.now)
+    is_pending = row.status == Status.PENDING
+    if unread is None:
+        subject = _Subject(row, channel, said, known, policy)
+        steps, person = subject.walked(tx, at)
+        now = steps if at == tx.now else subject.walked(tx, tx.now)[0]
+        is_marketing = person is not None and person.marketing
+        outlook = outlook._replace(
+            objecting=_objecting(steps),
+            at_once=_objecting(now),
+            problem=_template_error(tx, row, said, known, is_marketing=is_marketing),
+        )
+        left_out = _against(known, channel, said, person)[1].left_out if is_pending else ()
+    if is_pending:
+        outlook = outlook._replace(held=tuple(_held(tx, row)), rules_changed=_rules_changed(tx, row, policy))
     return Explanation(
         id=row.id,
         user_id=row.user_id,
@@ -136,18 +176,27 @@ def _of_row(
         category=row.category,
         status=row.status,
         state=row.state,
+        asked_at=tx.now,
         at=at,
-        gates=steps,
+        gates=steps if is_pending else (),
         carrier=carrier,
+        held=outlook.held,
         attempt_count=row.attempt_count,
         max_retries=row.max_retries,
         twins=tuple(store.twins(tx, row)),
-        next=next_of(row, _objecting(steps), carrier, problem, on_unknown.get(channel, OnUnknown.RETRY)),
+        next=next_of(row, outlook),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
         told=tuple(told),
         left_out=tuple(left_out),
     )
+
+
+def _rules_changed(tx: Tx, row: Notification, policy: Policy) -> bool:
+    """Return whether dispatchers are to judge it again at once: the configuration changed, or what a category is."""
+    if row.state != State.DEFERRED or row.deferred_by not in BY_RULES:
+        return False
+    return adopting.will_wake(tx, digest(policy))
 
 
 def _template_error(
@@ -171,22 +220,14 @@ def _template_error(
     return None
 
 
-def _holding_back(tx: Tx, row: Notification) -> Carrier | None:
-    """Return that its template or its batch holds it back, which is looked at before all else."""
-    if row.status != Status.PENDING:
-        return None
+def _held(tx: Tx, row: Notification) -> Iterator[Held]:
+    """Yield what holds it back before all else: its template, its batch."""
     if row.template_id is not None and templates.held(tx, [row.template_id]):
-        why, remedy = f"template {row.template} is disabled", f"notifyctl templates enable {row.template}"
-        return Carrier(row.provider, why, None, remedy)
+        yield Held(f"template {row.template} is disabled", f"notifyctl templates enable {word(row.template or '')}")
     batch = None if row.batch_id is None else batches.holding_back(tx, row.id)
-    if batch is None:
-        return None
-    return Carrier(
-        row.provider,
-        f"batch {batch.shown} is {_HELD_AS[batch.state]}",
-        None,
-        f"notifyctl batches resume {word(batch.shown)}",
-    )
+    if batch is not None:
+        resuming = f"notifyctl batches resume {word(batch.shown)}"
+        yield Held(f"batch {batch.shown} is {_HELD_AS[batch.state]}", resuming)
 
 
 _HELD_AS = {
@@ -199,7 +240,7 @@ _HELD_AS = {
 def _carrier_of(row: Notification, known: SubmissionFacts, said: Mapping[str, Any], now: int) -> Carrier:
     config = next((each for each in known.providers if each.provider_name == row.provider), None)
     if config is None:
-        return Carrier(row.provider, "it is not configured")
+        return Carrier(row.provider, "it is not configured", remedy="notifyctl providers list")
     carrier, channel = _carrier(config, now), Channel(row.message_type)
     if carrier.hold is None:
         return _sender_held(config, message(row.id, channel, said, None), now) or carrier
@@ -209,7 +250,8 @@ def _carrier_of(row: Notification, known: SubmissionFacts, said: Mapping[str, An
 def _sender_held(config: ProviderConfig, mail: Message, now: int) -> Carrier | None:
     """Return that the sender of a message is left alone for now, where it is."""
     until = senders.Gate(senders.parse(config.health.held_senders), now, 0).waits_until(mail)
-    return None if until is None else Carrier(config.provider_name, SENDER_HELD, until)
+    shown = f"notifyctl providers show {config.provider_name}"
+    return None if until is None else Carrier(config.provider_name, SENDER_HELD, until, shown)
 
 
 def _stood_in_for(carrier: Carrier, known: SubmissionFacts, channel: Channel, now: int) -> Carrier:
@@ -244,8 +286,8 @@ def _facts(
     return facts(mail, expires_at, against.to, at, person)
 
 
-def _walked(known: SubmissionFacts, asked: Facts) -> tuple[GateStep, ...]:
-    steps, who = walk(asked), known.recipient
+def _walked(known: SubmissionFacts, asked: Facts, *, is_now: bool) -> tuple[GateStep, ...]:
+    steps, who = walk(asked, is_now=is_now), known.recipient
     if isinstance(who, NotifyctlError) or not who.closed:
         return steps
     found = ((each, closed(each.verdict)) for each in steps)
@@ -282,10 +324,11 @@ def _delivers(provider: ProviderConfig, channel: Channel) -> bool:
 def _carrier(config: ProviderConfig | None, now: int) -> Carrier:
     if config is None:
         return Carrier(None)
-    hold = config.hold(now)
+    name, health, hold = config.provider_name, config.health, config.hold(now)
     if hold is None:
         next_at = ratelimit.next_at(config.next_permit_us, now, config.rate_limit)
         why = None if next_at is None else f"its limit of {config.rate_limit} a minute is reached"
-        return Carrier(config.provider_name, why, next_at)
-    why = f"{hold}: {config.health.pause_reason}" if config.health.pause_reason else str(hold)
-    return Carrier(config.provider_name, why, config.health.paused_until)
+        return Carrier(name, why, next_at, None if why is None else f"notifyctl providers show {name}")
+    why = f"{hold}: {health.pause_reason}" if health.pause_reason else str(hold)
+    remedy = credentials.out_of_hold(name, hold, health.pause_cause, health.pause_reason)
+    return Carrier(name, why, health.paused_until, remedy)

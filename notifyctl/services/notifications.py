@@ -372,7 +372,7 @@ def _copy(row: Notification, new_id: str, key: str, now: int, send_at: int | Non
         created_at=now,
         send_at=send_at,
         due_at=due_at,
-        expires_at=None if row.expires_at is None else due_at + max(row.expires_at - row.metric_at, 0),
+        expires_at=row.copy_expires_at(due_at),
         content_hash=row.content_hash,
         resent_from=row.id,
         fails_over=row.fails_over,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,7 +10,7 @@ from notifyctl.core.conditions import KeptCondition
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.health import Cause, Health, Hold
+from notifyctl.core.health import Health, Hold
 from notifyctl.core.notification import WAITING, State
 from notifyctl.core.presence import Alive
 from notifyctl.core.provider import ProviderConfig
@@ -27,7 +26,6 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.status import Afterwards, DeadLetters, LastHour, Waiting
 
-_OF_CREDENTIALS = re.compile(r"\b40[13]\b|credential|\bkey\b|token|authori|authenti", re.IGNORECASE)
 LONGEST_REASON = 300
 SENDERS_TOLD = 3
 MANY = 5
@@ -239,7 +237,13 @@ def _of_provider(line: ProviderLine, now: int, clock: Clock) -> list[Problem]:
         ago = show_ms(now - (line.paused_at or now))
         left = "" if line.paused_until is None else f", {show_ms(line.paused_until - now)} to go"
         message = f"{name} {line.state} {ago}{left}: {line.pause_reason or 'no reason given'}{held}{_probe(line, now)}"
-        problems.append(Problem(f"provider_{line.state}", message, _out_of_pause(line)))
+        problems.append(
+            Problem(
+                f"provider_{line.state}",
+                message,
+                credentials.out_of_hold(line.provider, line.state, line.pause_cause, line.pause_reason),
+            )
+        )
     elif line.state == Hold.THROTTLED:
         until = line.throttled_until or now
         left = f" until {_moment(until, now, clock)}" if until > now else ""
@@ -292,14 +296,6 @@ def _probe(line: ProviderLine, now: int) -> str:
     if line.probe_at is None:
         return ""
     return f"; next probe in {show_ms(line.probe_at - now)}" if line.probe_at > now else "; a probe is due"
-
-
-def _out_of_pause(line: ProviderLine) -> str:
-    if line.state == Hold.OPEN:  # it closes by itself: what can be done is to look
-        return f"notifyctl providers show {line.provider}"
-    if line.pause_cause != Cause.CONFIG or not _OF_CREDENTIALS.search(line.pause_reason or ""):
-        return f"notifyctl providers resume {line.provider}"
-    return credentials.replacing(line.provider)
 
 
 def _out_of_unreadable(hint: str | None, provider: str) -> str:

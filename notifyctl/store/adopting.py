@@ -61,6 +61,12 @@ def is_waking(tx: Tx) -> bool:
     return tx.execute(select(a.digest).where(waits)).first() is not None
 
 
+def will_wake(tx: Tx, digest: str) -> bool:
+    """Return whether a dispatcher with that policy has something to wake, or will adopt it and then has."""
+    adopted = tx.execute(select(a.digest)).scalar_one_or_none()
+    return adopted is not None and (adopted != digest or is_waking(tx))
+
+
 def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:
     """Make due again at most so many that an older policy put off; return whether there may be more.
 

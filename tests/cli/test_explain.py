@@ -126,7 +126,7 @@ def test_a_held_provider_and_twins_are_named(cli: Cli, database: Database, anna:
     said = explained(cli, first)
     assert (said["verdict"], said["twins"]) == ("send", [second])
     assert "key revoked" in said["hold"]
-    assert said["remedy"] == "notifyctl providers show sendgrid"
+    assert said["remedy"] == "notifyctl providers resume sendgrid"
 
 
 def test_what_has_ended_says_what_became_of_it(cli: Cli, database: Database, anna: str) -> None:

@@ -1,0 +1,273 @@
+"""`notifyctl explain` where several things stand in the way at once, and whether its remedies do what they are for."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifyctl.core.policy import UNCONFIGURED, digest
+from notifyctl.core.sealing import format_key
+from notifyctl.store import adopting
+from notifyctl.store.db.database import Database
+from notifyctl.store.queue import parked
+from notifyctl.store.queue.claim import ClaimRequest, claim
+from tests.support import seed
+from tests.support.command import Cli
+
+ME = "11111111-1111-4111-8111-111111111111"
+KEYS = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k", bytes(64))}
+HOUR = 3_600_000
+ALL_DAY = ("00:00-12:00", "12:00-24:00")
+PLAIN = ("send", "anna", "--channel", "email", "-o", "id")
+MAIL = (*PLAIN, "--subject", "s", "--body", "b")
+HOLDS = ("provider", "template", "batch")
+RELEASES = {
+    "provider": "notifyctl providers resume sendgrid",
+    "template": "notifyctl templates enable bill",
+    "batch": "notifyctl batches resume spring",
+}
+
+
+@pytest.fixture
+def anna(cli: Cli, database: Database) -> str:
+    """A user, with sendgrid configured, and two categories."""
+    seed.provider(database, config_json=json.dumps({"from": "a@example.org"}))
+    cli.call("categories", "create", "bills").ok()
+    cli.call("categories", "create", "news", "--kind", "marketing").ok()
+    return seed.user(database)
+
+
+def explained(cli: Cli, *args: str) -> dict[str, Any]:
+    found = cli.call("notifications", "explain", *args, "-o", "json").ok().json()
+    return dict(found[0] if isinstance(found, list) else found)
+
+
+def shown(cli: Cli, *args: str) -> str:
+    """Return what a terminal shows, in one line."""
+    return " ".join(cli.call("notifications", "explain", *args, "-o", "table").ok().stdout.split())
+
+
+def typed(cli: Cli, command: str) -> None:
+    """Run a command as it was printed."""
+    name, *args = shlex.split(command)
+    assert name == "notifyctl"
+    cli.call(*args, env=KEYS).ok()
+
+
+def claimed(database: Database) -> list[str]:
+    asked = ClaimRequest("sendgrid", ME, 100, 65_000)
+    database.write(parked.come_back)
+    return [each.id for each in database.write(lambda tx: claim(tx, asked)).claims]
+
+
+def quiet_now(cli: Cli, database: Database) -> str:
+    """Let it be quiet for anna at this moment, by the database's clock; return until when, as JSON has it."""
+    now = database.moment()
+    half = now // HOUR % 24 // 12
+    cli.call("prefs", "set", "anna", "email", "--quiet", ALL_DAY[half], "--timezone", "UTC").ok()
+    ends = (now // (12 * HOUR) + 1) * 12 * HOUR
+    return datetime.fromtimestamp(ends / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def made(cli: Cli, folder: Path, hold: str, *more: str) -> str:
+    """Submit one, and let that hold it back."""
+    if hold == "batch":
+        rows = folder / "rows.csv"
+        rows.write_text("user,channel,subject,body\nanna,email,s,b\n")
+        cli.call("send", "-f", str(rows), "--batch", "spring", *more, env=KEYS).ok()
+        cli.call("batches", "pause", "spring").ok()
+        return str(cli.call("notifications", "list", "-o", "id").ok().stdout).strip()
+    if hold == "template":
+        new = ("templates", "create", "bill", "--channel", "email", "--by", "anna", "--subject", "s", "--body", "b")
+        cli.call(*new).ok()
+        id_ = cli.call(*PLAIN, "--template", "bill", *more, env=KEYS).ok().stdout.strip()
+        cli.call("templates", "disable", "bill").ok()
+        return str(id_)
+    id_ = cli.call(*MAIL, *more, env=KEYS).ok().stdout.strip()
+    cli.call("providers", "pause", "sendgrid", "--reason", "incident").ok()
+    return str(id_)
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+@pytest.mark.parametrize("gate", ["quiet", "disabled", "left", "none"])
+def test_what_is_held_waits_first_and_what_comes_then_is_said(
+    cli: Cli, database: Database, anna: str, hold: str, gate: str, tmp_path: Path
+) -> None:
+    """A claim meets the hold before any rule: neither put off nor cancelled, until the hold ends. Then it is."""
+    more = ("--category", "bills") if gate == "left" else ()
+    until = quiet_now(cli, database) if gate == "quiet" else None
+    id_ = made(cli, tmp_path, hold, *more)
+    if gate == "disabled":
+        cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    if gate == "left":
+        cli.call("prefs", "opt-out", "anna", "bills").ok()
+    said = explained(cli, id_)
+    assert said["next"].startswith("it waits"), said
+    then = {
+        "quiet": f"then it will be put off: quiet hours {ALL_DAY[database.moment() // HOUR % 24 // 12]}",
+        "disabled": "then it will be cancelled: the user has disabled email",
+        "left": "then it will be cancelled: the user has left the category bills",
+        "none": None,
+    }[gate]
+    assert then is None or then in said["next"].replace("00:00 Etc", "24:00 Etc").replace("Etc/UTC", "")
+    assert until is None or f"until {until}" in said["next"]
+    assert claimed(database) == []
+    row = seed.notification(database, id_)
+    assert (row.status, row.deferred_by) == ("pending", None)
+    assert RELEASES[hold] in said["remedies"]
+    typed(cli, RELEASES[hold])
+    assert claimed(database) == ([id_] if gate == "none" else [])
+    row = seed.notification(database, id_)
+    ends = {"quiet": ("pending", "quiet_hours"), "none": ("pending", None)}.get(gate, ("cancelled", None))
+    assert (row.status, row.deferred_by) == ends
+
+
+@pytest.mark.parametrize("gate", ["quiet", "cap", "both", "expiring"])
+@pytest.mark.parametrize("hold", [*HOLDS, "none"])
+def test_all_remedies_as_they_are_printed_let_it_go(
+    cli: Cli, database: Database, anna: str, gate: str, hold: str, tmp_path: Path
+) -> None:
+    """Before it was ever judged as well: what can be passed says how, and what holds it how that ends."""
+    if gate in ("cap", "both"):
+        cli.call("prefs", "set", "anna", "email", "--cap", "1").ok()
+        seed.pending(database, anna, status="sent", sent_at=database.moment())
+    if gate != "cap":
+        quiet_now(cli, database)
+    more = ("--expires-in", "60s") if gate == "expiring" else ()
+    id_ = cli.call(*MAIL, *more, env=KEYS).ok().stdout.strip() if hold == "none" else made(cli, tmp_path, hold, *more)
+    if hold == "batch":
+        id_ = cli.call("notifications", "list", "--status", "pending", "-o", "id").ok().stdout.strip()
+    said = explained(cli, id_)
+    assert said["remedy"] == said["remedies"][0]
+    for command in said["remedies"]:
+        typed(cli, command)
+    assert claimed(database) == [id_], said
+
+
+def test_a_template_and_a_provider_that_hold_it_are_both_named(
+    cli: Cli, database: Database, anna: str, tmp_path: Path
+) -> None:
+    """Else whoever ends the one wonders why nothing goes."""
+    id_ = made(cli, tmp_path, "template")
+    cli.call("providers", "pause", "sendgrid", "--reason", "incident").ok()
+    said = explained(cli, id_)
+    assert said["next"] == "it waits: template bill is disabled; and for sendgrid: paused: incident"
+    text = shown(cli, id_)
+    assert "✗ hold template bill is disabled" in text
+    assert "✗ provider sendgrid paused: incident" in text
+    for command in said["remedies"]:
+        typed(cli, command)
+    assert claimed(database) == [id_]
+
+
+def test_what_expires_while_its_provider_is_paused_is_said_to(cli: Cli, database: Database, anna: str) -> None:
+    """It is judged when the pause ends; resuming before that saves it."""
+    id_ = cli.call(*MAIL, "--expires-in", "10m", env=KEYS).ok().stdout.strip()
+    cli.call("providers", "pause", "sendgrid", "--for", "30m", "--reason", "incident").ok()
+    said = explained(cli, id_)
+    assert said["verdict"] == "cancel"
+    assert said["next"].endswith("then it will be cancelled: expired before it was sent")
+    assert said["next_at"] == said["judged_at"]
+    assert said["remedies"] == ["notifyctl providers resume sendgrid"]
+    typed(cli, said["remedy"])
+    assert claimed(database) == [id_]
+
+
+def test_the_time_that_is_left_counts_from_now(cli: Cli, database: Database, anna: str) -> None:
+    """Of a scheduled one, too, whose gates are walked as of its own moment, which is said."""
+    id_ = cli.call(*MAIL, "--in", "5h", env=KEYS).ok().stdout.strip()
+    text = shown(cli, id_)
+    assert "in 4h59m: sent by sendgrid" in text or "in 5h: sent by sendgrid" in text
+    assert "judged for" in text
+    assert "; then " not in text
+    quiet_now(cli, database)
+    at = database.moment() + 24 * HOUR
+    when = datetime.fromtimestamp(at / 1_000, UTC).isoformat()
+    supposed = ("--user", "anna", "--channel", "email", "--at", when)
+    assert "; then " in shown(cli, *supposed)
+    cli.call("prefs", "clear", "anna").ok()
+    said = explained(cli, *supposed)
+    assert (said["next"], said["next_at"]) == ("sent by sendgrid", said["judged_at"])
+    assert explained(cli, *supposed[:4])["next"] == "sent by sendgrid, now"
+
+
+def test_what_is_scheduled_and_held_has_its_time_all_the_same(
+    cli: Cli, database: Database, anna: str, tmp_path: Path
+) -> None:
+    """A hold that may be over by then does not take the moment away, one that ends before is no matter."""
+    id_ = made(cli, tmp_path, "template", "--in", "2h")
+    said = explained(cli, id_)
+    assert (said["next"], said["next_at"]) == (
+        "sent by sendgrid; held now: template bill is disabled",
+        said["judged_at"],
+    )
+    cli.call("templates", "enable", "bill").ok()
+    cli.call("providers", "pause", "sendgrid", "--for", "1h", "--reason", "incident").ok()
+    said = explained(cli, id_)
+    assert said["next"] == "sent by sendgrid"
+    for command in said["remedies"]:
+        typed(cli, command)
+    assert claimed(database) == [id_]
+
+
+def test_one_that_is_scheduled_is_not_said_to_go_now_where_it_would_not(
+    cli: Cli, database: Database, anna: str
+) -> None:
+    """Rescheduled to now it meets the rules of now: quiet hours that it passes as critical, or what nothing passes."""
+    id_ = cli.call(*MAIL, "--in", "90d", env=KEYS).ok().stdout.strip()
+    quiet_now(cli, database)
+    said = explained(cli, id_)
+    assert said["remedies"] == [f"notifyctl notifications reschedule {id_[:8]} --at now --critical"]
+    typed(cli, said["remedy"])
+    assert claimed(database) == [id_]
+
+
+@pytest.mark.parametrize("case", ["left", "no_address", "expired", "free"])
+def test_what_ended_says_what_would_stand_against_it_by_now(cli: Cli, database: Database, anna: str, case: str) -> None:
+    """To send it again is no remedy where the same would come of it."""
+    values: dict[str, Any] = {"status": "failed", "failed_at": 5, "error_message": "gone"}
+    if case == "left":
+        cli.call("prefs", "opt-out", "anna", "bills").ok()
+        values = {"status": "cancelled", "error_message": "the user has left the category bills", "category": "bills"}
+    elif case == "no_address":
+        seed.provider(database, "twilio")
+        values |= {"provider": "twilio", "payload": json.dumps({"v": 1, "body": "b", "from": "+15005550006"})}
+    elif case == "expired":
+        values |= {"expires_at": 7}
+    (id_,) = seed.pending(database, anna, **values)
+    said = explained(cli, id_)
+    short = id_[:8]
+    expected = {
+        "left": (
+            "; sent again it would be cancelled: the user has left the category bills",
+            ["notifyctl prefs show anna", f"notifyctl notifications resend {short}"],
+        ),
+        "no_address": (
+            "; sent again it would be a dead letter (no_address): the user has no address on this channel",
+            ["notifyctl users contacts add anna sms ADDRESS", f"notifyctl dlq retry {short}"],
+        ),
+        "expired": ("; it has expired", [f"notifyctl notifications resend {short}"]),
+        "free": ("a dead letter: gone", [f"notifyctl dlq retry {short}"]),
+    }[case]
+    assert said["next"].endswith(expected[0])
+    assert (said["remedies"], said["gates"]) == (expected[1], [])
+
+
+def test_what_another_policy_put_off_goes_at_once(cli: Cli, database: Database, anna: str) -> None:
+    """The next dispatcher judges it again: it does not wait for the time that the old windows said."""
+    why: dict[str, Any] = {"deferred_by": "contact_window", "error_message": "outside", "category": "news"}
+    database.write(lambda tx: adopting.adopt(tx, digest(UNCONFIGURED)))
+    (id_,) = seed.pending(database, anna, due_at=database.moment() + 5 * HOUR, **why)
+    assert explained(cli, id_)["next"] == "judged again; it was put off: outside"
+    database.write(lambda tx: adopting.adopt(tx, "that of another configuration"))
+    said = explained(cli, id_)
+    assert (said["next"], said["next_at"]) == ("sent by sendgrid, now", None)
+    assert claimed(database) == []
+    database.write(lambda tx: adopting.adopt(tx, digest(UNCONFIGURED)))
+    database.write(adopting.wake_portion)
+    assert claimed(database) == [id_]
