@@ -220,6 +220,7 @@ def publish(ctx: typer.Context, name: NameArgument) -> None:
     with invocation(ctx) as run:
         done = service.publish(run.system.db, name)
         run.out.record(done, FIELDS, told=_in_words(done, "published"))
+        _say_behind(run, done)
 
 
 @app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
@@ -234,6 +235,7 @@ def rollback(
     with invocation(ctx) as run:
         done = service.rollback(run.system.db, name, to)
         run.out.record(done, FIELDS, told=_in_words(done, "rolled back"))
+        _say_behind(run, done)
 
 
 @app.command(scope=Scope.TEMPLATES_WRITE, shows=FIELDS)
@@ -303,6 +305,12 @@ def _json(text: str, option: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{option} is not JSON: {error}") from None
+
+
+def _say_behind(run: Invocation, done: Template) -> None:
+    """Say which templates stay pinned to another version of this one."""
+    if names := service.behind(run.system.db, done):
+        run.out.say(f"included as it was: {', '.join(names)}; notifyctl templates publish NAME takes this version")
 
 
 def _creator(run: Invocation, by: str | None) -> str:

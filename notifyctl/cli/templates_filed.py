@@ -30,7 +30,9 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the differences, 
 def push(
     ctx: typer.Context,
     folder: _Dir,
-    publish: Annotated[bool, typer.Option("--publish", help="Publish what changes, too.")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Publish what changes, too, and what includes that.")
+    ] = False,
     by: Annotated[
         str | None, typer.Option("--by", metavar="USER", help="Who does it.  [the API key's user, or the operator]")
     ] = None,
@@ -45,7 +47,8 @@ def push(
         db = run.system.db.rehearsal() if dry_run else run.system.db
         root = _existing(folder)
         who = run.maker(by)
-        done = filing.push(db, _texts(root), by=who, note=note, publish=publish)
+        texts = {str(Path(folder) / path): text for path, text in _texts(root).items()}  # errors name them so
+        done = filing.push(db, texts, by=who, note=note, publish=publish)
         _show(run, done, PUSHED, "name", dry=dry_run)
         drafts = [each.name for each in done if each.result == filing.UPDATED]
         if drafts and not dry_run:
@@ -55,7 +58,8 @@ def push(
 def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
     """Write all templates into a folder, one or more files each: their drafts, else what is published.
 
-    What is pushed from there again changes nothing. Files of templates that there are not stay.
+    What is pushed from there again changes nothing: a file that means the same stays as it is written, and one of a
+    language that a template does not have is removed. Files of templates that there are not stay.
     """
     with invocation(ctx) as run:
         root = expanded(folder)
@@ -63,7 +67,8 @@ def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
         if not dry_run:
             for each in done:
                 if each.result != filing.UNCHANGED:
-                    _write(root, each.path, each.text)
+                    _write(root, each.path, None if each.result == filing.REMOVED else each.text)
+        _warn(run, [each.path for each in done if each.result != filing.REMOVED])
         _show(run, done, PULLED, "path", dry=dry_run)
 
 
@@ -89,8 +94,10 @@ def _texts(root: Path) -> dict[str, str]:
     except OSError as error:
         raise UsageError(f"{root}: {error.strerror}") from error
     for path in paths:
-        if path.suffix not in _SUFFIXES or not path.is_file() or _is_hidden(path.relative_to(root)):
+        if path.suffix not in _SUFFIXES or _is_hidden(path.relative_to(root)) or path.is_dir():
             continue
+        if not path.is_file():
+            raise UsageError(f"{path}: is no file, or a link that leads to none")
         try:
             found[path.relative_to(root).as_posix()] = contents(path).decode()
         except UnicodeDecodeError:
@@ -104,15 +111,36 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _write(root: Path, path: str, text: str) -> None:
+def _write(root: Path, path: str, text: str | None) -> None:
+    """Write a file whole, or not at all; None removes it."""
     target = root / path
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.encode())
+        meant = target.resolve()
+        if not meant.is_relative_to(root.resolve()):
+            raise UsageError(f"{target}: is a link that leads out of {root}", "put a file in its place")
+        if text is None:
+            target.unlink()
+            return
+        meant.parent.mkdir(parents=True, exist_ok=True)
+        beside = meant.with_name(f".{meant.name}.new")
+        beside.write_bytes(text.encode())
+        if meant.exists():
+            beside.chmod(meant.stat().st_mode)
+        beside.replace(meant)
     except OSError as error:
         raise UsageError(f"{target}: {error.strerror}") from error
     except ValueError as error:  # a NUL
         raise UsageError(f"{target}: {error}") from error
+
+
+def _warn(run: Invocation, paths: Sequence[str]) -> None:
+    """Say which files are one where upper and lower case are the same."""
+    alike: dict[str, list[str]] = {}
+    for path in paths:
+        alike.setdefault(path.casefold(), []).append(path)
+    for several in alike.values():
+        if len(several) > 1:
+            run.out.say(f"{' and '.join(several)} are one file where upper and lower case are the same")
 
 
 def _show(run: Invocation, done: Sequence[Any], fields: Sequence[Field], id_name: str, *, dry: bool) -> None:

@@ -98,6 +98,10 @@ class Wording:
     language: str | None = None
     variants: Mapping[str, TemplateParts] | None = None
 
+    def is_same(self, other: Wording) -> bool:
+        """Whether another one says the same: as JSON has it, where 1, 1.0 and true are three things."""
+        return self == other and _written(self.variables) == _written(other.variables)
+
     def with_parts(self, given: TemplateParts, variant: str | None = None) -> Wording:
         """Return it with parts replaced, in its own language or in another; an empty part is taken away."""
         if variant is None or variant == self.language:
@@ -131,7 +135,26 @@ def variables(value: Any, where: str) -> tuple[Any, ...]:
         if name in seen:
             raise UsageError(f"{where}: {name} is declared twice")
         seen.add(name)
+        if (wrong := _unwritable(each)) is not None:
+            raise UsageError(f"{where}: {name}: its default or example holds {wrong}")
     return tuple(value)
+
+
+def _unwritable(declaration: Any) -> str | None:
+    """Return what of a declaration cannot be stored as JSON, or None."""
+    try:
+        json.dumps(declaration, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return "half a character, which is no text"
+    except ValueError:
+        return "a number that is too large, or none"
+    except RecursionError:
+        return "too many lists and objects in one another"
+    return None
+
+
+def _written(variables: tuple[Any, ...]) -> str:
+    return json.dumps(variables, sort_keys=True, default=str)
 
 
 def checked(channel: Channel, kind: TemplateKind, said: Wording) -> Wording:
@@ -154,6 +177,9 @@ _OR_HTML = {Channel.EMAIL: ", --html-file F"}
 _VARIABLES_HINT = """["name", {"name": "count", "type": "integer", "default": 1, "example": 3}]"""
 
 
+_DATA_HINT = """--data '{"order": "{{ order.id }}"}'"""
+
+
 def _merged(old: TemplateParts, new: TemplateParts) -> dict[str, Any]:
     return {name: value for name, value in {**old, **new}.items() if value not in ("", None, {})}
 
@@ -164,7 +190,9 @@ def _check_parts(channel: Channel, parts: TemplateParts, where: str) -> None:
             hint = f"it has {', '.join(PARTS[channel])}"
             raise UsageError(f"{where}{name}: a template for {channel} has none", hint)
         if name == "data" and not isinstance(value, dict):
-            raise UsageError(f"{where}data: must be an object of texts", """--data '{"order": "{{ order.id }}"}'""")
+            raise UsageError(f"{where}data: must be an object of texts", _DATA_HINT)
+        if name == "data" and (odd := next((key for key, each in value.items() if not isinstance(each, str)), None)):
+            raise UsageError(f"{where}data.{odd}: must be a text, as all that a push carries", _DATA_HINT)
         text = canonical(value) if name == "data" else value
         if not isinstance(text, str) or len(text) > TEXT_MAX:
             raise UsageError(f"{where}{name}: must be a text of at most {TEXT_MAX:,} characters")

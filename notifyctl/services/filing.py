@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol, TypeVar
 
-from notifyctl.core.errors import Conflict, UsageError
+from notifyctl.core import names
+from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.template import frontmatter
+from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.frontmatter import TemplateFile
 from notifyctl.core.wording import Template, TemplateKind, Wording, template_name
 from notifyctl.services import inclusion, templates
+from notifyctl.services.locating import located
 from notifyctl.services.templates import NewTemplate, TemplateChanges
 from notifyctl.store import templates as store
+from notifyctl.store import users
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.templates import TemplateFilter
 
 _UNENDED = "\\ No newline at end of file"
 _TEXT = ".txt"
-CREATED, UPDATED, UNCHANGED, PUBLISHED = "created", "updated", "unchanged", "published"
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # a carriage return by itself, and what else Python divides at, ends no line
+CREATED, UPDATED, UNCHANGED, PUBLISHED, REMOVED = "created", "updated", "unchanged", "published", "removed"
 
 
 class NamedWording(Protocol):
@@ -53,7 +61,10 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class PulledFile:
-    """A file that a template is in, whether it is new or says something else, and the difference."""
+    """A file that a template is in, whether it is new or says something else, and the difference.
+
+    One that was removed is of a language, or the HTML, that the template does not have.
+    """
 
     path: str
     result: str
@@ -66,19 +77,37 @@ def push(
 ) -> list[Pushed]:
     """Make and change templates so that they say what files say (texts by their paths); all of them, or none.
 
-    A new one is published, a change is a draft unless `publish`. Raises UsageError, NotFound, Conflict.
+    A new one is published, a change is a draft unless `publish`, which goes for what includes it, too. Raises
+    UsageError, NotFound, Conflict.
     """
     found = in_order(frontmatter.templates(files))
-    return db.write(lambda tx: [_pushed(tx, each, by, note, publish=publish) for each in found])
+
+    def work(tx: Tx) -> list[Pushed]:
+        who = None if by is None else users.find(tx, by).id
+        if who is None and len(store.by_name(tx, [each.name for each in found])) < len(found):
+            raise UsageError("nobody is named who makes it", '--by USER, or operator = "USER" in the profile')
+        return [_filed(tx, each, who, note, publish=publish) for each in found]
+
+    return db.write(work)
 
 
 def pull(db: Database, present: Mapping[str, str]) -> list[PulledFile]:
-    """Return the files that all templates are in: their drafts, else what is published. `present` are those there."""
+    """Return the files that all templates are in: their drafts, else what is published. `present` are those there.
+
+    A file that means the same stays as it is, however it is written. Raises Conflict where one would be a folder, too.
+    """
     with db.read() as tx:
         found = [_as_file(tx, each) for each in store.page(tx, TemplateFilter(), None, None)]
     homes = _homes(present)
-    texts = {_at_home(path, homes): text for each in found for path, text in frontmatter.files(each).items()}
-    return [_pulled(path, texts[path], present.get(path)) for path in sorted(texts)]
+    written = {path: text for each in found for path, text in frontmatter.files(each).items()}
+    texts = {_at_home(path, homes): text for path, text in written.items()}
+    for path in texts:
+        if twice := next((str(each) for each in PurePosixPath(path).parents if str(each) in texts), None):
+            raise Conflict(f"{twice} would be a file and a folder", "rename one of the two templates")
+    done = {path: _pulled(path, text, present.get(path)) for path, text in texts.items()}
+    for path in _left_over(present, homes, texts, {each.name for each in found}):
+        done[path] = PulledFile(path, REMOVED, "", _compared(path, present[path], ""))
+    return [done[path] for path in sorted(done)]
 
 
 # Helpers
@@ -96,6 +125,13 @@ def in_order(found: Sequence[N]) -> list[N]:
     return done
 
 
+def _filed(tx: Tx, file: TemplateFile, by: str | None, note: str | None, *, publish: bool) -> Pushed:
+    try:
+        return _pushed(tx, file, by, note, publish=publish)
+    except (UsageError, NotFound, Conflict, TemplateError) as error:
+        raise located(tx, file, error) from None
+
+
 def _pushed(tx: Tx, file: TemplateFile, by: str | None, note: str | None, *, publish: bool) -> Pushed:
     template = store.by_name(tx, [file.name]).get(file.name)
     if template is None:
@@ -104,11 +140,11 @@ def _pushed(tx: Tx, file: TemplateFile, by: str | None, note: str | None, *, pub
         there = f"a {template.kind} for {template.channel}"
         raise Conflict(f"{file.name} is {there}, in the file it is a {file.kind} for {file.channel}")
     before = _as_file(tx, template)
-    diff = _diff(before, file)
+    diff = "" if before.said.is_same(file.said) and before.category == (file.category or None) else _diff(before, file)
     if diff:
         said = TemplateChanges(category=file.category or "", note=note)
         template = templates.change(tx, template, said, lambda _: file.said, by)
-    if publish and template.draft_version is not None:
+    if publish and (template.draft_version is not None or inclusion.behind(tx, template)):
         template = templates.release(tx, template)
         return Pushed(file.name, PUBLISHED, template.published_version, diff)
     number = template.draft_version or template.published_version
@@ -116,33 +152,58 @@ def _pushed(tx: Tx, file: TemplateFile, by: str | None, note: str | None, *, pub
 
 
 def _made(tx: Tx, file: TemplateFile, by: str | None, note: str | None) -> Pushed:
-    if by is None:
-        raise UsageError("nobody is named who makes it", '--by USER, or operator = "USER" in the profile')
-    wanted = NewTemplate(file.name, file.channel, file.said, file.kind, file.category, note, by)
+    wanted = NewTemplate(file.name, file.channel, file.said, file.kind, file.category, note, by or "")
     templates.make(tx, wanted)
     told = "\n".join(_compared(path, "", text) for path, text in frontmatter.files(file).items())
     return Pushed(file.name, CREATED, 1, told)
 
 
 def _homes(present: Mapping[str, str]) -> dict[str, str]:
-    """Return where templates and their languages are kept that are in other files than they would be written into."""
+    """Return where templates and their languages are kept, by the names that their files would have."""
     found: dict[str, str] = {}
     for path, text in present.items():
-        if not path.endswith(_TEXT):
-            continue
-        try:
-            about, _ = frontmatter.parse(text, path)
-        except UsageError:  # whatever it is, it is no template
-            continue
-        name, variant = about.get("template"), about.get("variant")
-        if isinstance(name, str):
+        meant = _meant(path, text) if path.endswith(_TEXT) else None
+        name = None if meant is None else meant[0].get("template")
+        if meant is not None and isinstance(name, str):
+            variant = meant[0].get("variant")
             found[f"{name}@{variant}" if variant else name] = path.removesuffix(_TEXT)
     return found
 
 
+def _left_over(
+    present: Mapping[str, str], homes: Mapping[str, str], texts: Mapping[str, str], known: Collection[str]
+) -> list[str]:
+    """Return which files would give a template a language, or HTML, that it does not have."""
+    mine = {home for key, home in homes.items() if key.partition("@")[0] in known}
+    paths = [f"{home}{suffix}" for home in mine for suffix in (_TEXT, ".html")]
+    return [path for path in paths if path in present and path not in texts]
+
+
+def _meant(path: str, text: str) -> tuple[Mapping[str, Any], str, str] | None:
+    """Return what a file says, however it is written: its fields, those of variables apart, and its body.
+
+    None if it is none of a template.
+    """
+    try:
+        about, body = frontmatter.parse(text, path)
+        said = {name: value for name, value in about.items() if value not in ("", [], {})}
+        for name in ("language", "variant"):
+            if isinstance(said.get(name), str):
+                said[name] = names.language(said[name])
+    except UsageError:
+        return None
+    if said.get("kind") == TemplateKind.MESSAGE:
+        del said["kind"]
+    return said, json.dumps(said.pop("variables", []), sort_keys=True), body
+
+
 def _at_home(path: str, homes: Mapping[str, str]) -> str:
+    """Return where a file is kept: beside one of that name in which another template is, if there is such a one."""
     stem, dot, suffix = path.rpartition(".")
-    return f"{homes.get(stem, stem)}{dot}{suffix}"
+    home = homes.get(stem, stem)
+    while stem not in homes and home in homes.values():
+        home += "_"
+    return f"{home}{dot}{suffix}"
 
 
 def _as_file(tx: Tx, template: Template) -> TemplateFile:
@@ -163,12 +224,15 @@ def _diff(old: TemplateFile, new: TemplateFile) -> str:
 def _pulled(path: str, text: str, present: str | None) -> PulledFile:
     if present is None:
         return PulledFile(path, CREATED, text, _compared(path, "", text))
-    return PulledFile(path, UNCHANGED if present == text else UPDATED, text, _compared(path, present, text))
+    same = present.removeprefix("\ufeff") == text  # what editors put before a text is none of it
+    if same or ((meant := _meant(path, present)) is not None and meant == _meant(path, text)):
+        return PulledFile(path, UNCHANGED, present, "")
+    return PulledFile(path, UPDATED, text, _compared(path, present, text))
 
 
 def _compared(path: str, before: str, after: str) -> str:
     if before == after:
         return ""
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    old, new = _LINE.findall(before), _LINE.findall(after)
     told = difflib.unified_diff(old, new, path, path)
     return "\n".join(line.removesuffix("\n") if line.endswith("\n") else f"{line}\n{_UNENDED}" for line in told)

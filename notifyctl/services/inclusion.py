@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from notifyctl.core.errors import Conflict, NotFound, UsageError
+from notifyctl.core.errors import Conflict, NotFound, NotifyctlError, UsageError
+from notifyctl.core.model import Channel
 from notifyctl.core.template.source import Source
 from notifyctl.core.wording import Template, Wording
 from notifyctl.store import template_sources
@@ -37,16 +38,36 @@ def pins(tx: Tx, template: Template, said: Wording) -> dict[str, VersionKey]:
     found: dict[str, VersionKey] = {}
     for name in wanted:
         included = named.get(name)
-        if included is None:
-            raise NotFound(f"{template.name} includes {name!r}, which there is not", "notifyctl templates list")
-        if included.channel is not template.channel:
-            raise UsageError(f"template {template.name} includes {name}, which is for {included.channel}")
-        if included.id == template.id:
-            raise UsageError(f"template {name} includes itself")
-        if not included.published_version:
-            raise Conflict(f"template {name} is a draft", f"notifyctl templates publish {name}")
+        if (wrong := _unfit(template.name, template.channel, name, included)) is not None:
+            raise wrong
+        assert included is not None  # noqa: S101 - or it were wrong
         found[name] = (included.id, included.published_version)
     return found
+
+
+def behind(tx: Tx, template: Template) -> dict[str, tuple[int, int]]:
+    """Return what the published version includes as it was: which version of it, and which one holds now."""
+    row = store.version(tx, (template.id, template.published_version)) if template.published_version else None
+    pinned = {} if row is None else row.pins
+    now = store.published(tx, [id_ for id_, _ in pinned.values()]) if pinned else {}
+    return {name: (number, now[id_]) for name, (id_, number) in pinned.items() if now.get(id_, number) != number}
+
+
+def fault(tx: Tx, template: str, channel: Channel, name: str) -> NotifyctlError | None:
+    """Return why a template cannot include that of a name, or None."""
+    return _unfit(template, channel, name, store.by_name(tx, [name]).get(name))
+
+
+def _unfit(template: str, channel: Channel, name: str, included: Template | None) -> NotifyctlError | None:
+    if included is None:
+        return NotFound(f"{template} includes {name!r}, which there is not", "notifyctl templates list")
+    if included.channel is not channel:
+        return UsageError(f"template {template} includes {name}, which is for {included.channel}")
+    if name == template:
+        return UsageError(f"template {name} includes itself")
+    if not included.published_version:
+        return Conflict(f"template {name} is a draft", f"notifyctl templates publish {name}")
+    return None
 
 
 def check(tx: Tx, said: VersionRow) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from notifyctl.core import names
 from notifyctl.core.errors import NotifyctlError
@@ -56,7 +56,8 @@ def lint(db: Database, refs: Sequence[str] = (), languages: Sequence[str] = ()) 
     with db.read() as tx:
         found = [store.find(tx, ref) for ref in refs] if refs else store.page(tx, TemplateFilter(), None, None)
         sources = [(each, *_source(tx, each)) for each in found]
-    return Linted(len(found), [one for each in sources for one in _findings(*each, wanted)])
+        behind = [one for each in found if each.draft_version is None for one in _behind(tx, each)]
+    return Linted(len(found), [*(one for each in sources for one in _findings(*each, wanted)), *behind])
 
 
 def _source(tx: Tx, template: Template) -> tuple[int, Source | NotifyctlError]:
@@ -66,6 +67,13 @@ def _source(tx: Tx, template: Template) -> tuple[int, Source | NotifyctlError]:
         return row.number, inclusion.source_of(tx, template, row)
     except NotifyctlError as error:
         return row.number, error
+
+
+def _behind(tx: Tx, template: Template) -> Iterator[LintFinding]:
+    """Yield what a template includes in another version than holds now, and so will until it is published anew."""
+    for name, (number, now) in inclusion.behind(tx, template).items():
+        message = f"includes version {number} of {name}, of which {now} is published"
+        yield LintFinding(template.name, template.published_version, "warning", None, None, message)
 
 
 def _findings(

@@ -119,6 +119,13 @@ def waiting(db: Database, template: Template) -> int:
         return store.pending(tx, template.id)
 
 
+def behind(db: Database, template: Template) -> list[str]:
+    """Return the names of templates whose published versions include another version of this one than holds now."""
+    with db.read() as tx:
+        including = store.by_name(tx, store.included_by(tx, template.name, template.id))
+        return [name for name, each in sorted(including.items()) if template.name in inclusion.behind(tx, each)]
+
+
 # Acting
 
 
@@ -274,7 +281,7 @@ def _blank(template_id: str, number: int, note: str | None, by: str | None, now:
 def _present(tx: Tx, wanted: NewTemplate, said: Wording, *, keep: bool) -> ReadyTemplate:
     template = store.find(tx, wanted.name)
     now = chosen(tx, template, None).wording
-    same = (template.message_type, template.kind) == (wanted.channel.value, wanted.kind.value) and now == said
+    same = (template.message_type, template.kind) == (wanted.channel.value, wanted.kind.value) and now.is_same(said)
     if keep and same and wanted.category in (None, template.category):
         return ReadyTemplate(**asdict(template), created=False)
     other = ", which says something else" if keep else ""
@@ -296,7 +303,7 @@ def _redraft(
     """Make or change the draft; return what the audit trail says of that, nothing where it says the same."""
     before = chosen(tx, template, template.draft_version)
     said = checked(template.channel, TemplateKind(template.kind), changed(before.wording))
-    if said == before.wording:
+    if said.is_same(before.wording):
         return {}
     author = users.find(tx, by).id if by is not None else tx.actor.user_id
     number = template.draft_version or store.latest(tx, template.id) + 1

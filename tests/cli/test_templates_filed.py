@@ -109,6 +109,145 @@ def test_all_or_nothing(folder: Cli, name: str, text: str, code: int, said: str)
     assert folder.call("templates", "list", "-o", "json").ok().json() == []
 
 
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"bad.txt": "---\ntemplate: bad\nchannel: email\n---\nx\n {{ y }"}, "t/bad.txt:6:4: "),
+        ({"bad.txt": "---\r\ntemplate: bad\r\nchannel: email\r\n---\r\nx\r\n {{ y }"}, "t/bad.txt:6:4: "),
+        ({"bad.txt": "---\ntemplate: bad\nchannel: email\nsubject: a {{ b\n---\nx"}, "t/bad.txt:4:14: "),
+        (
+            {"bad.txt": "---\ntemplate: bad\nchannel: email\n---\n", "bad.html": "<p>\n\n {{ a b }}"},
+            "t/bad.html:3:7: ",
+        ),
+        ({"x/w.txt": "---\ntemplate: welcome\nvariant: fr\n---\n\n{% if %}"}, "t/x/w.txt:6:7: "),
+        (
+            {"bad.txt": "---\ntemplate: bad\nchannel: sms\n---\nx {% include 'nothing' %}"},
+            "t/bad.txt:5:3: bad includes",
+        ),
+        ({"bad.txt": "---\ntemplate: bad\nchannel: sms\nsubject: x\n---\nx"}, "t/bad.txt:4: subject: "),
+        ({"bad.txt": "---\ntemplate: bad\nchannel: sms\ncategory: x\n---\nx"}, "t/bad.txt:4: there is no category"),
+        ({"bad.txt": "---\ntemplate: bad\nchannel: push\ndata:\n  a: [1]\n---\nx"}, "t/bad.txt:5: data.a: "),
+        ({"bad.txt": "---\ntemplate: bad\nchannel: sms\n---\n"}, "t/bad.txt:2: the template has no body"),
+        ({"bad.txt": "---\ntemplate: base\nchannel: sms\n---\nx"}, "the template base is in two files: t/bad.txt and "),
+    ],
+)
+def test_an_error_begins_with_its_place_as_editors_open_it(folder: Cli, files: dict[str, str], place: str) -> None:
+    """The line is the file's, not the body's; the path leads there from where the command runs."""
+    for name, text in files.items():
+        (folder.home / "t" / name).parent.mkdir(exist_ok=True)
+        (folder.home / "t" / name).write_bytes(text.encode())
+    done = folder.call("templates", "push", "t", "--by", "anna")
+    assert done.exit_code != 0 and done.stderr.startswith(f"error: {place}"), done.stderr
+
+
+def pull(cli: Cli, *more: str) -> dict[str, str]:
+    """Pull into the folder and return what became of the files that changed."""
+    done = cli.call("templates", "pull", "t", *more, "-o", "json").ok().json()
+    return {each["path"]: each["result"] for each in done if each["result"] != "unchanged"}
+
+
+def test_pull_leaves_files_that_mean_the_same_as_they_are_written(folder: Cli) -> None:
+    """Comments, quotes, the order of fields, a byte order mark and the line ends of Windows: git shows no change."""
+    written = "\ufeff---\r\n# for the newcomers\r\nchannel: sms\r\ntemplate: 'odd'\r\nkind: message\r\n---\r\nHi\r\n"
+    (folder.home / "t" / "odd.txt").write_bytes(written.encode())
+    (folder.home / "t" / "odd@x.txt").write_bytes(b"---\nvariant: zh-hant-HK\ntemplate: odd\n---\nx")
+    (folder.home / "t" / "welcome.html").write_bytes("\ufeff<p>".encode())
+    assert set(push(folder).values()) == {"created"}
+    assert show(folder)["html"] == "<p>"
+    assert pull(folder) == {}
+    assert set(push(folder).values()) == {"unchanged"}
+    assert (folder.home / "t" / "odd.txt").read_bytes().decode() == written
+
+
+def test_what_is_pulled_into_a_folder_is_pushed_from_there_without_a_change(folder: Cli) -> None:
+    """A language and HTML that a template does not have do not stay; other files do, and no file is written over."""
+    push(folder)
+    for name, text in {
+        "welcome@fr.txt": "---\ntemplate: welcome\nvariant: fr\n---\nx",
+        "welcome@fr.html": "<i>",
+        "zz.html": "<b>",
+        "mine.txt": "---\ntemplate: mine\nchannel: sms\n---\nnot pushed yet",
+    }.items():
+        (folder.home / "t" / name).write_text(text)
+    removed = dict.fromkeys(("welcome@fr.txt", "welcome@fr.html", "zz.html"), "removed")
+    assert pull(folder, "--dry-run") == removed
+    assert (folder.home / "t" / "zz.html").exists()
+    assert pull(folder) == removed
+    assert not any((folder.home / "t" / name).exists() for name in removed)
+    assert push(folder) == {"base": "unchanged", "mine": "created", "welcome": "unchanged"}
+    (folder.home / "t" / "zz.txt").write_text("---\ntemplate: other\nchannel: sms\n---\nx")
+    push(folder)
+    assert pull(folder) == {"base.txt": "created"}
+    (folder.home / "t" / "base.txt").write_text("---\ntemplate: another\nchannel: sms\n---\nx")
+    push(folder)
+    assert pull(folder) == {"base_.txt": "created"} and pull(folder) == {}
+    assert set(push(folder).values()) == {"unchanged"}
+
+
+def test_pull_writes_nothing_outside_of_its_folder_and_nothing_half(folder: Cli) -> None:
+    """A link may lead to a file within; what would be a file and a folder is told before anything is written."""
+    push(folder)
+    outside = folder.home / "outside"
+    outside.write_bytes((folder.home / "t" / "zz.txt").read_bytes())
+    (folder.home / "t" / "zz.txt").unlink()
+    (folder.home / "t" / "zz.txt").symlink_to(outside)
+    folder.call("templates", "update", "base", "--body", "changed").ok()
+    done = folder.call("templates", "pull", "t")
+    assert (done.exit_code, "leads out" in done.stderr) == (2, True), done.stderr
+    assert outside.read_text() == BASE
+    outside.unlink()
+    assert "leads to none" in folder.call("templates", "push", "t", "--by", "anna").stderr
+    (folder.home / "t" / "zz.txt").unlink()
+    for name in ("Base", "base.txt/x"):
+        folder.call("templates", "create", name, "--channel", "sms", "--body", "b", "--by", "anna").ok()
+    done = folder.call("templates", "pull", "new")
+    assert (done.exit_code, "base.txt would be a file and a folder" in done.stderr) == (5, True)
+    assert not (folder.home / "new").exists()
+    folder.call("templates", "delete", "base.txt/x", "--yes").ok()
+    assert "Base.txt and base.txt are one file" in folder.call("templates", "pull", "new").ok().stderr
+
+
+def test_a_default_of_another_type_is_a_change(folder: Cli) -> None:
+    """In Python 1, 1.0 and true are equal; in the JSON that a template is stored as they are not."""
+    path = folder.home / "t" / "welcome.txt"
+    path.write_text(WELCOME.replace("type: integer", "type: any"))
+    push(folder)
+    for before, after in (("default: 1", "default: true"), ("default: true", "default: 1.0")):
+        path.write_text(path.read_text().replace(before, after))
+        assert push(folder, "--dry-run")["welcome"] == "updated"
+        assert push(folder)["welcome"] == "updated"
+        assert push(folder)["welcome"] == "unchanged"
+        assert pull(folder).keys() <= {"welcome.txt"}
+    assert show(folder, "--draft")["variables"][1]["default"] == 1.0
+
+
+def test_what_includes_a_template_is_published_with_it_or_named(folder: Cli) -> None:
+    """A new layout that nobody is sent is no change; publish says who stays with the old one, and so does lint."""
+    push(folder)
+    path = folder.home / "t" / "zz.txt"
+    path.write_text(BASE.replace("[", "<").replace("]", ">"))
+    assert push(folder, "--publish", "--dry-run") == {"base": "published", "welcome": "published"}
+    assert push(folder, "--publish") == {"base": "published", "welcome": "published"}
+    assert push(folder, "--publish") == {"base": "unchanged", "welcome": "unchanged"}
+    text = ("templates", "preview", "welcome", "--var", "name=A", "--part", "text")
+    assert folder.call(*text).ok().stdout == "<A 1>"
+    folder.call("templates", "update", "base", "--body", "{% block x %}{% endblock %}").ok()
+    done = folder.call("templates", "publish", "base").ok()
+    assert "included as it was: welcome" in done.stderr
+    assert "includes version 2 of base, of which 3 is published" in folder.call("templates", "lint", "welcome").stdout
+    assert folder.call(*text).ok().stdout == "<A 1>"
+    assert "included as it was" not in folder.call("templates", "rollback", "base").ok().stderr
+    folder.call("templates", "publish", "welcome")
+    assert "includes version" not in folder.call("templates", "lint", "welcome").stdout
+
+
+def test_differences_are_shown_by_lines(folder: Cli) -> None:
+    """A carriage return by itself, or what Unicode takes for a line's end, ends none in a file."""
+    (folder.home / "t" / "zz.txt").write_bytes(BASE.encode() + "a\rb\x0bc\u2028d\n".encode())
+    shown = folder.call("templates", "push", "t", "--by", "anna", "--dry-run", "-o", "json").ok().json()[0]["diff"]
+    assert shown.count("No newline") == 0 and len(shown.split("\n+")) == 8
+
+
 def test_push_of_what_is_not_there(folder: Cli) -> None:
     """No folder, and nobody who makes what is new."""
     assert folder.call("templates", "push", "nowhere", "--by", "anna").exit_code == 3

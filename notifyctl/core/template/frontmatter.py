@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,14 +32,38 @@ VARIANT_FIELDS = ("template", "variant", "subject", "title", "image", "data")
 
 
 @dataclass(frozen=True, slots=True)
+class FilePlace:
+    """Where a text begins in a file: of its own lines the first in `column`, the others behind `indent`.
+
+    These begin at 1 and at 0; None where they are not what the file has, as behind escapes.
+    """
+
+    path: str
+    line: int = 1
+    column: int | None = 1
+    indent: int | None = 0
+
+    def at(self, line: int | None = None, column: int | None = None) -> str:
+        """Return the place of a line and a column of the text, as editors open it: `welcome.txt:3:14`."""
+        if line is None:
+            return f"{self.path}:{self.line}"
+        before = self.column if line == 1 else None if self.indent is None else self.indent + 1
+        if self.indent is None and line > 1:
+            line = 1
+        found = f"{self.path}:{self.line + line - 1}"
+        return found if before is None or column is None else f"{found}:{before + column - 1}"
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateFile:
-    """A template as it is kept in files."""
+    """A template as it is kept in files; `places` are where its parts and fields begin, by languages and names."""
 
     name: str
     channel: Channel
     said: Wording
     kind: TemplateKind = TemplateKind.MESSAGE
     category: str | None = None
+    places: Mapping[tuple[str | None, str], FilePlace] = field(default_factory=dict, compare=False, repr=False)
 
 
 def files(template: TemplateFile) -> dict[str, str]:
@@ -62,14 +86,21 @@ def templates(found: Mapping[str, str]) -> list[TemplateFile]:
         if path.endswith(".html") and f"{path.removesuffix('.html')}.txt" not in documents:
             stem = path.removesuffix(".html")
             raise UsageError(f"{path}: there is no {stem}.txt beside it", "which says what template it is of")
-    own = [_own(path, about) for path, about in documents.items() if "variant" not in about]
-    known = {each.name: each for each in own}
-    if twice := next((each.name for each in own if known[each.name] is not each), None):
-        raise UsageError(f"the template {twice} is in two files")
-    for path, about in documents.items():
-        if "variant" in about:
-            _add_variant(path, about, known)
+    known: dict[str, TemplateFile] = {}
+    for document in documents.values():
+        if "variant" not in document.about:
+            one = _own(document)
+            if (other := known.get(one.name)) is not None:
+                raise UsageError(f"the template {one.name} is in two files: {_path(other)} and {document.path}")
+            known[one.name] = one
+    for document in documents.values():
+        if "variant" in document.about:
+            _add_variant(document, known)
     return [known[name] for name in sorted(known)]
+
+
+def _path(file: TemplateFile) -> str:
+    return file.places[None, "template"].path
 
 
 def write(about: Mapping[str, Any], body: str) -> str:
@@ -89,14 +120,20 @@ def parse(text: str, where: str) -> tuple[dict[str, Any], str]:
 
     All scalars are text, but for the defaults and examples of variables, which are what JSON takes them for.
     """
+    front, body = _divided(text, where)
+    _, said = _fields(text[slice(*front)], where)
+    return said, text[body:]
+
+
+def _divided(text: str, where: str) -> tuple[tuple[int, int], int]:
+    """Return from where to where a front matter goes, and where the body begins."""
     opening = _OPENING.match(text)
     if opening is None:
-        raise UsageError(f"{where}: has no front matter", "the first line is ---, then come template and channel")
+        raise UsageError(f"{where}:1: has no front matter", "the first line is ---, then come template and channel")
     closing = _CLOSING.search(text, opening.end() - 1)
     if closing is None:
-        raise UsageError(f"{where}: the front matter has no end", "it ends with a line ---")
-    front = text[opening.end() : closing.start() + 1]
-    return _fields(front, where), text[closing.end() :]
+        raise UsageError(f"{where}:1: the front matter has no end", "it ends with a line ---")
+    return (opening.end(), closing.start() + 1), closing.end()
 
 
 def _represented(dumper: Any, text: str) -> Any:
@@ -110,29 +147,56 @@ def _written(stem: str, about: dict[str, Any]) -> dict[str, str]:
     return {**found, f"{stem}.html": markup} if markup else found
 
 
-def _document(path: str, found: Mapping[str, str]) -> dict[str, Any]:
-    about, body = parse(found[path], path)
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A file that was read: what its front matter says, its body and HTML among that, and where each begins."""
+
+    path: str
+    about: Mapping[str, Any]
+    places: Mapping[str, FilePlace]
+
+    def place(self, name: str) -> str:
+        """Return where a field is, else the first line."""
+        return self.places.get(name, FilePlace(self.path)).at()
+
+    def of(self, tag: str | None) -> dict[tuple[str | None, str], FilePlace]:
+        """Return the places as those of a language."""
+        return {(tag, name): place for name, place in self.places.items()}
+
+
+def _document(path: str, found: Mapping[str, str]) -> _Document:
+    text = found[path]
+    front, body = _divided(text, path)
+    places, about = _fields(text[slice(*front)], path)
     fields = VARIANT_FIELDS if "variant" in about else OWN_FIELDS
     if unknown := [name for name in about if name not in fields]:
-        raise UsageError(f"{path}: there is no {', '.join(unknown)}", f"it has {', '.join(fields)}")
+        raise UsageError(f"{places[unknown[0]].at()}: there is no {', '.join(unknown)}", f"it has {', '.join(fields)}")
     for name, value in about.items():
         if name not in ("data", "variables") and not isinstance(value, str):
-            raise UsageError(f"{path}: {name} must be a text")
+            raise UsageError(f"{places[name].at()}: {name} must be a text")
     if "template" not in about:
-        raise UsageError(f"{path}: does not say which template it is", "template: NAME")
-    markup = found.get(f"{path.removesuffix('.txt')}.html")
-    return {**about, "body": body, "html": markup}
+        raise UsageError(f"{path}:1: does not say which template it is", "template: NAME")
+    beside = f"{path.removesuffix('.txt')}.html"
+    said = {**about, "body": text[body:], "html": found.get(beside, "").removeprefix("\ufeff")}
+    mine = {"body": FilePlace(path, text.count("\n", 0, body) + 1), "html": FilePlace(beside)}
+    return _Document(path, said, {**places, **mine})
 
 
-def _own(path: str, about: Mapping[str, Any]) -> TemplateFile:
+def _own(document: _Document) -> TemplateFile:
+    about, name = document.about, "template"
     try:
-        language = names.language(about["language"]) if "language" in about else None
-        said = Wording(_parts(about), variables(about.get("variables", []), "variables"), language)
-        channel = _one_of(Channel, about.get("channel", ""), "channel")
-        kind = _one_of(TemplateKind, about.get("kind", TemplateKind.MESSAGE.value), "kind")
-        return TemplateFile(template_name(about["template"]), channel, said, kind, about.get("category"))
+        named = template_name(about[name])
+        name = "language"
+        language = names.language(about[name]) if name in about else None
+        name = "variables"
+        said = Wording(_parts(about), variables(about.get(name, []), name), language)
+        name = "channel"
+        channel = _one_of(Channel, about.get(name, ""), name)
+        name = "kind"
+        kind = _one_of(TemplateKind, about.get(name, TemplateKind.MESSAGE.value), name)
     except UsageError as error:
-        raise UsageError(f"{path}: {error.message}", error.hint) from None
+        raise UsageError(f"{document.place(name)}: {error.message}", error.hint) from None
+    return TemplateFile(named, channel, said, kind, about.get("category"), document.of(None))
 
 
 def _one_of(words: type[_Word], text: str, what: str) -> _Word:
@@ -142,19 +206,21 @@ def _one_of(words: type[_Word], text: str, what: str) -> _Word:
         raise UsageError(f"{text!r} is no {what}", f"it is {', '.join(words)}") from None
 
 
-def _add_variant(path: str, about: Mapping[str, Any], known: dict[str, TemplateFile]) -> None:
+def _add_variant(document: _Document, known: dict[str, TemplateFile]) -> None:
+    about = document.about
     template = known.get(about["template"])
     if template is None:
-        raise UsageError(f"{path}: there is no file of the template {about['template']}")
+        raise UsageError(f"{document.place('template')}: there is no file of the template {about['template']}")
     try:
         tag = names.language(about["variant"])
     except UsageError as error:
-        raise UsageError(f"{path}: {error.message}", error.hint) from None
+        raise UsageError(f"{document.place('variant')}: {error.message}", error.hint) from None
     others = dict(template.said.variants or {})
     if tag in others or tag == template.said.language:
-        raise UsageError(f"{path}: {template.name} is in {tag} in two files")
+        raise UsageError(f"{document.place('variant')}: {template.name} is in {tag} in two files")
     others[tag] = _parts(about)
-    known[template.name] = replace(template, said=replace(template.said, variants=others))
+    said, places = replace(template.said, variants=others), {**template.places, **document.of(tag)}
+    known[template.name] = replace(template, said=said, places=places)
 
 
 def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +228,8 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
     return {name: about[name] for name in wanted if about.get(name)}
 
 
-def _fields(front: str, where: str) -> dict[str, Any]:
+def _fields(front: str, where: str) -> tuple[dict[str, FilePlace], dict[str, Any]]:
+    """Return where each field of a front matter begins, and what it says; of the data each as `data.key`, too."""
     import yaml
 
     try:
@@ -171,26 +238,54 @@ def _fields(front: str, where: str) -> dict[str, Any]:
             _refuse(event, where)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
-                raise UsageError(f"{where}: the front matter is nested too deep")
+                raise UsageError(f"{_marked(event.start_mark, where)}: the front matter is nested too deep")
         node = yaml.compose(front, Loader=yaml.SafeLoader)
         said = {} if node is None else _plain(node, where)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f", line {mark.line + 2}"
         problem = getattr(error, "problem", None) or "it cannot be read"
-        raise UsageError(f"{where}{line}: is no YAML: {problem}") from None
+        raise UsageError(f"{where if mark is None else _marked(mark, where)}: is no YAML: {problem}") from None
     if not isinstance(said, dict):
-        raise UsageError(f"{where}: the front matter must have lines like template: NAME")
-    return {name: _typed(value) if name == "variables" else _as_text(value) for name, value in said.items()}
+        raise UsageError(f"{where}:2: the front matter must have lines like template: NAME")
+    found = {name: _typed(value) if name == "variables" else _as_text(value) for name, value in said.items()}
+    return ({} if node is None else _places(node, front, where)), found
+
+
+def _places(node: YamlNode, front: str, where: str, under: str = "") -> dict[str, FilePlace]:
+    found: dict[str, FilePlace] = {}
+    for key, value in node.value:
+        found[f"{under}{key.value}"] = _place(value, front, where)
+        if key.value == "data" and not under and value.id == "mapping":
+            found |= _places(value, front, where, "data.")
+    return found
+
+
+def _place(node: YamlNode, front: str, where: str) -> FilePlace:
+    """Return where a value begins: exactly, if it stands in the file as it is."""
+    import yaml
+
+    line, column = node.start_mark.line + _FRONT, node.start_mark.column + 1
+    if not isinstance(node, yaml.ScalarNode):
+        return FilePlace(where, line, column, None)
+    if node.style == "|":
+        first = front.split("\n")[node.start_mark.line + 1 :][:1] or [""]
+        return FilePlace(where, line + 1, (indent := len(first[0]) - len(first[0].lstrip(" "))) + 1, indent)
+    quote = len(node.style or "") if node.style != ">" else 0
+    written = front[node.start_mark.index + quote : node.end_mark.index - quote]
+    return FilePlace(where, line, column + quote if written == node.value else None, None)
+
+
+def _marked(mark: Any, where: str) -> str:
+    return f"{where}:{mark.line + _FRONT}:{mark.column + 1}"
 
 
 def _refuse(event: Any, where: str) -> None:
     import yaml
 
     if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-        raise UsageError(f"{where}, line {event.start_mark.line + 2}: anchors and aliases are not read")
+        raise UsageError(f"{_marked(event.start_mark, where)}: anchors and aliases are not read")
     if getattr(event, "tag", None):
-        raise UsageError(f"{where}, line {event.start_mark.line + 2}: tags are not read")
+        raise UsageError(f"{_marked(event.start_mark, where)}: tags are not read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +306,8 @@ def _plain(node: YamlNode, where: str) -> Any:
     found: dict[str, Any] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value in found:
-            line = key.start_mark.line + 2
-            raise UsageError(f"{where}, line {line}: {getattr(key, 'value', 'a key')!s:.40} is there twice, or no name")
+            name = f"{getattr(key, 'value', 'a key')!s:.40}"
+            raise UsageError(f"{_marked(key.start_mark, where)}: {name} is there twice, or no name")
         found[key.value] = _plain(value, where)
     return found
 
@@ -248,6 +343,8 @@ def _as_json(value: Any) -> Any:
 
 
 _FENCE = "---"
+_FRONT = 2
+"""The line in which a front matter begins."""
 _OPENING = re.compile("\ufeff?---[ \\t]*\\r?\\n")
 _CLOSING = re.compile(r"\n---[ \t]*(\r?\n|$)")
 _CONSTANTS = ("null", "true", "false")

@@ -11,7 +11,12 @@ _INCLUDING = frozenset({Construct.INCLUDE, Construct.EXTENDS, Construct.IMPORT, 
 
 def included(source: str) -> set[str]:
     """Return their names; none for what is no template, of which whoever checks it says why."""
+    return {name for name, _ in named(source)}
+
+
+def named(source: str) -> list[tuple[str, int]]:
+    """Return them each with the place where it is named, in the order of the source."""
     try:
-        return {node.name for node in walk(parse(source)) if node.kind in _INCLUDING}
+        return [(node.name, node.start) for node in walk(parse(source)) if node.kind in _INCLUDING]
     except TemplateError:
-        return set()
+        return []

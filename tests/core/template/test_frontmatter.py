@@ -32,6 +32,7 @@ Dear {{ name }},
 bye
 """
 
+_TOO_LARGE = "t.txt:4: variables: a: its default or example holds a number that is too large, or none"
 _letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 _text = st.text(_letters, min_size=1, max_size=40)
 _odd = st.sampled_from(
@@ -113,28 +114,29 @@ def test_files_of_windows_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("hello", "t.txt: has no front matter"),
-        ("---\ntemplate: t\n", "t.txt: the front matter has no end"),
-        ("---\nchannel: sms\n---\n", "t.txt: does not say which template it is"),
-        ("---\ntemplate: t\n---\n", "t.txt: '' is no channel"),
-        ("---\ntemplate: t\nchannel: fax\n---\n", "t.txt: 'fax' is no channel"),
-        ("---\ntemplate: t\nchannel: sms\nkind: x\n---\n", "t.txt: 'x' is no kind"),
-        ("---\ntemplate: ../t\nchannel: sms\n---\n", "t.txt: '../t' is no name of a template"),
-        ("---\ntemplate: t\nchannel: sms\nsubjekt: a\n---\n", "t.txt: there is no subjekt"),
-        ("---\ntemplate: t\nchannel: sms\nsubject: [a]\n---\n", "t.txt: subject must be a text"),
-        ("---\ntemplate: t\ntemplate: u\n---\n", "t.txt, line 3: template is there twice, or no name"),
-        ("---\ntemplate: *a\n---\n", "t.txt, line 2: anchors and aliases are not read"),
-        ("---\ntemplate: &a t\n---\n", "t.txt, line 2: anchors and aliases are not read"),
-        ("---\ntemplate: !!python/name:os.system x\n---\n", "t.txt, line 2: tags are not read"),
-        ("---\na: b: c\n---\n", "t.txt, line 2: is no YAML: mapping values are not allowed here"),
-        ("---\n- a\n---\n", "t.txt: the front matter must have lines like template: NAME"),
-        ("---\ntemplate: t\nchannel: sms\nlanguage: '!'\n---\n", "t.txt: '!' is no language tag"),
+        ("hello", "t.txt:1: has no front matter"),
+        ("---\ntemplate: t\n", "t.txt:1: the front matter has no end"),
+        ("---\nchannel: sms\n---\n", "t.txt:1: does not say which template it is"),
+        ("---\ntemplate: t\n---\n", "t.txt:1: '' is no channel"),
+        ("---\ntemplate: t\nchannel: fax\n---\n", "t.txt:3: 'fax' is no channel"),
+        ("---\ntemplate: t\nchannel: sms\nkind: x\n---\n", "t.txt:4: 'x' is no kind"),
+        ("---\ntemplate: ../t\nchannel: sms\n---\n", "t.txt:2: '../t' is no name of a template"),
+        ("---\ntemplate: t\nchannel: sms\nsubjekt: a\n---\n", "t.txt:4: there is no subjekt"),
+        ("---\ntemplate: t\nchannel: sms\nsubject: [a]\n---\n", "t.txt:4: subject must be a text"),
+        ("---\ntemplate: t\ntemplate: u\n---\n", "t.txt:3:1: template is there twice, or no name"),
+        ("---\ntemplate: *a\n---\n", "t.txt:2:11: anchors and aliases are not read"),
+        ("---\ntemplate: &a t\n---\n", "t.txt:2:11: anchors and aliases are not read"),
+        ("---\ntemplate: !!python/name:os.system x\n---\n", "t.txt:2:11: tags are not read"),
+        ("---\na: b: c\n---\n", "t.txt:2:5: is no YAML: mapping values are not allowed here"),
+        ("---\n- a\n---\n", "t.txt:2: the front matter must have lines like template: NAME"),
+        ("---\ntemplate: t\nchannel: sms\nlanguage: '!'\n---\n", "t.txt:4: '!' is no language tag"),
+        ("---\ntemplate: t\nchannel: sms\nvariables: [{name: a, default: 1e400}]\n---\n", _TOO_LARGE),
         (
             "---\ntemplate: t\nchannel: sms\nvariables: x\n---\n",
-            "t.txt: variables: must be an array of names or objects",
+            "t.txt:4: variables: must be an array of names or objects",
         ),
-        ("---\ntemplate: t\nvariant: de\n---\n", "t.txt: there is no file of the template t"),
-        ("---\na: " + "[" * 5000 + "]" * 5000 + "\n---\n", "t.txt: the front matter is nested too deep"),
+        ("---\ntemplate: t\nvariant: de\n---\n", "t.txt:2: there is no file of the template t"),
+        ("---\na: " + "[" * 5000 + "]" * 5000 + "\n---\n", "t.txt:2:53: the front matter is nested too deep"),
     ],
 )
 def test_what_is_no_template_is_refused_with_its_file(text: str, message: str) -> None:
@@ -148,10 +150,40 @@ def test_files_that_contradict_each_other_are_refused() -> None:
     """Which of them holds would otherwise depend on the order of the directory."""
     variant = "---\ntemplate: welcome\nvariant: de\n---\n"
     for found, message in (
-        ({"a.txt": WELCOME, "b.txt": WELCOME}, "the template welcome is in two files"),
-        ({"welcome.txt": WELCOME, "a.txt": variant, "b.txt": variant}, "b.txt: welcome is in de in two files"),
+        ({"a.txt": WELCOME, "b.txt": WELCOME}, "the template welcome is in two files: a.txt and b.txt"),
+        ({"welcome.txt": WELCOME, "a.txt": variant, "b.txt": variant}, "b.txt:3: welcome is in de in two files"),
         ({"welcome.html": "x"}, "welcome.html: there is no welcome.txt beside it"),
     ):
         with pytest.raises(UsageError) as caught:
             templates(found)
         assert caught.value.message == message
+
+
+def test_a_place_in_a_text_is_one_of_the_file() -> None:
+    """Behind a quote, within an indented text, below the front matter; where a text is folded its first line."""
+    text = """---
+template: t
+channel: push
+title: {{ a }}
+image: 'https://{{ b }}'
+data:
+  one: |
+    x
+      {{ c }}
+  two: "a\\tb"
+  three: >
+    x
+    {{ d }}
+---
+body
+ {{ e }}
+"""
+    [found] = templates({"d/t.txt": text.replace("{{ a }}", '"{{ a }}"')})
+    shown = {name: place.at(2 if name in ("body", "data.one") else 1, 4) for (_, name), place in found.places.items()}
+    assert {name: shown[name] for name in ("title", "image", "body")} == {
+        "title": "d/t.txt:4:12",
+        "image": "d/t.txt:5:12",
+        "body": "d/t.txt:16:4",
+    }
+    assert (shown["data.one"], shown["data.two"]) == ("d/t.txt:9:8", "d/t.txt:10")
+    assert found.places[None, "data.three"].at(2, 3) == "d/t.txt:11"
