@@ -224,7 +224,7 @@ def _diff(old: TemplateFile, new: TemplateFile) -> str:
 def _pulled(path: str, text: str, present: str | None) -> PulledFile:
     if present is None:
         return PulledFile(path, CREATED, text, _compared(path, "", text))
-    same = present.removeprefix("\ufeff") == text  # what editors put before a text is none of it
+    same = present.removeprefix("\ufeff") == text.removeprefix("\ufeff")  # what editors put before a text is none of it
     if same or ((meant := _meant(path, present)) is not None and meant == _meant(path, text)):
         return PulledFile(path, UNCHANGED, present, "")
     return PulledFile(path, UPDATED, text, _compared(path, present, text))

@@ -32,7 +32,7 @@ VARIANT_FIELDS = ("template", "variant", "subject", "title", "image", "data")
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class TextPlace:
     """Where a text begins in a file: of its own lines the first in `column`, the others behind `indent`.
 
     These begin at 1 and at 0; None where they are not what the file has, as behind escapes.
@@ -63,7 +63,7 @@ class TemplateFile:
     said: Wording
     kind: TemplateKind = TemplateKind.MESSAGE
     category: str | None = None
-    places: Mapping[tuple[str | None, str], FilePlace] = field(default_factory=dict, compare=False, repr=False)
+    places: Mapping[tuple[str | None, str], TextPlace] = field(default_factory=dict, compare=False, repr=False)
 
 
 def files(template: TemplateFile) -> dict[str, str]:
@@ -144,7 +144,9 @@ def _represented(dumper: Any, text: str) -> Any:
 def _written(stem: str, about: dict[str, Any]) -> dict[str, str]:
     body, markup = about.pop("body", None) or "", about.pop("html", None)
     found = {f"{stem}.txt": write(about, body)}
-    return {**found, f"{stem}.html": markup} if markup else found
+    if markup:
+        found[f"{stem}.html"] = f"{_MARK}{markup}" if markup.startswith(_MARK) else markup
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +155,13 @@ class _Document:
 
     path: str
     about: Mapping[str, Any]
-    places: Mapping[str, FilePlace]
+    places: Mapping[str, TextPlace]
 
     def place(self, name: str) -> str:
         """Return where a field is, else the first line."""
-        return self.places.get(name, FilePlace(self.path)).at()
+        return self.places.get(name, TextPlace(self.path)).at()
 
-    def of(self, tag: str | None) -> dict[tuple[str | None, str], FilePlace]:
+    def of(self, tag: str | None) -> dict[tuple[str | None, str], TextPlace]:
         """Return the places as those of a language."""
         return {(tag, name): place for name, place in self.places.items()}
 
@@ -177,8 +179,8 @@ def _document(path: str, found: Mapping[str, str]) -> _Document:
     if "template" not in about:
         raise UsageError(f"{path}:1: does not say which template it is", "template: NAME")
     beside = f"{path.removesuffix('.txt')}.html"
-    said = {**about, "body": text[body:], "html": found.get(beside, "").removeprefix("\ufeff")}
-    mine = {"body": FilePlace(path, text.count("\n", 0, body) + 1), "html": FilePlace(beside)}
+    said = {**about, "body": text[body:], "html": found.get(beside, "").removeprefix(_MARK)}
+    mine = {"body": TextPlace(path, text.count("\n", 0, body) + 1), "html": TextPlace(beside)}
     return _Document(path, said, {**places, **mine})
 
 
@@ -228,7 +230,7 @@ def _parts(about: Mapping[str, Any]) -> dict[str, Any]:
     return {name: about[name] for name in wanted if about.get(name)}
 
 
-def _fields(front: str, where: str) -> tuple[dict[str, FilePlace], dict[str, Any]]:
+def _fields(front: str, where: str) -> tuple[dict[str, TextPlace], dict[str, Any]]:
     """Return where each field of a front matter begins, and what it says; of the data each as `data.key`, too."""
     import yaml
 
@@ -251,8 +253,8 @@ def _fields(front: str, where: str) -> tuple[dict[str, FilePlace], dict[str, Any
     return ({} if node is None else _places(node, front, where)), found
 
 
-def _places(node: YamlNode, front: str, where: str, under: str = "") -> dict[str, FilePlace]:
-    found: dict[str, FilePlace] = {}
+def _places(node: YamlNode, front: str, where: str, under: str = "") -> dict[str, TextPlace]:
+    found: dict[str, TextPlace] = {}
     for key, value in node.value:
         found[f"{under}{key.value}"] = _place(value, front, where)
         if key.value == "data" and not under and value.id == "mapping":
@@ -260,19 +262,19 @@ def _places(node: YamlNode, front: str, where: str, under: str = "") -> dict[str
     return found
 
 
-def _place(node: YamlNode, front: str, where: str) -> FilePlace:
+def _place(node: YamlNode, front: str, where: str) -> TextPlace:
     """Return where a value begins: exactly, if it stands in the file as it is."""
     import yaml
 
     line, column = node.start_mark.line + _FRONT, node.start_mark.column + 1
     if not isinstance(node, yaml.ScalarNode):
-        return FilePlace(where, line, column, None)
+        return TextPlace(where, line, column, None)
     if node.style == "|":
         first = front.split("\n")[node.start_mark.line + 1 :][:1] or [""]
-        return FilePlace(where, line + 1, (indent := len(first[0]) - len(first[0].lstrip(" "))) + 1, indent)
+        return TextPlace(where, line + 1, (indent := len(first[0]) - len(first[0].lstrip(" "))) + 1, indent)
     quote = len(node.style or "") if node.style != ">" else 0
     written = front[node.start_mark.index + quote : node.end_mark.index - quote]
-    return FilePlace(where, line, column + quote if written == node.value else None, None)
+    return TextPlace(where, line, column + quote if written == node.value else None, None)
 
 
 def _marked(mark: Any, where: str) -> str:
@@ -343,6 +345,8 @@ def _as_json(value: Any) -> Any:
 
 
 _FENCE = "---"
+_MARK = "\ufeff"
+"""What editors put before a text to tell its encoding; one that is a part of the text stands behind another."""
 _FRONT = 2
 """The line in which a front matter begins."""
 _OPENING = re.compile("\ufeff?---[ \\t]*\\r?\\n")
