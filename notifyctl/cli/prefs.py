@@ -17,6 +17,7 @@ from notifyctl.cli.types import ChannelArgument, UserArgument
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
+from notifyctl.core.text import word
 from notifyctl.services import explaining, preferences
 from notifyctl.services.preferences import ChannelWishes, Left, Wish
 
@@ -33,6 +34,8 @@ FIELDS = (
     Field("timezone", title="TIME ZONE"),
     Field("created_at", FieldKind.TIME),
     Field("updated_at", FieldKind.TIME),
+    Field("unread_hours"),
+    Field("unread_zone"),
 )
 _SHOWN = (*FIELDS, Field("left_categories", FieldKind.JSON))
 _CHANGED = (*_SHOWN, Field("woken", FieldKind.NUMBER))
@@ -58,6 +61,8 @@ def show(ctx: typer.Context, user: UserArgument) -> None:
         run.out.records([each for each in found if each.id or run.out.form != "id"], _SHOWN)
         if found[0].left_categories:
             run.out.say(f"left: {', '.join(found[0].left_categories)}")
+        for each in found:
+            _say_unread(run, each)
 
 
 @app.command("set", scope=Scope.PREFS_WRITE, shows=_CHANGED)
@@ -84,6 +89,7 @@ def set_(
         done = preferences.change(run.system.db, user, channel, wish)
         run.out.record(done, _CHANGED, told=f"{done.channel} of {done.username}: {_in_words(done)}")
         _say_woken(run, done.woken)
+        _say_unread(run, done)
         if (hours := explaining.never_reached(run.system.db, done.user_id, channel, run.settings.policy)) is not None:
             run.out.say(
                 f"warning: no marketing can ever reach {done.username} on {channel}: no moment keeps to {hours}"
@@ -168,6 +174,18 @@ def _in_words(done: ChannelWishes) -> str:
         words.append(f"quiet {done.quiet_hours}")
     words.append(done.timezone or "no time zone set")
     return ", ".join(words)
+
+
+def _say_unread(run: Invocation, wishes: ChannelWishes) -> None:
+    """Say what is stored that cannot be read, and so does not hold."""
+    setting = f"notifyctl prefs set {word(wishes.username)} {wishes.channel}"
+    for what, stored, instead, option in (
+        ("quiet hours", wishes.unread_hours, "none hold", "--quiet 22:00-07:00"),
+        ("zone", wishes.unread_zone, "another stands in", "--timezone Europe/London"),
+    ):
+        if stored is not None:
+            run.out.say(f"warning: {wishes.channel}: the stored {what} {stored!r} cannot be read, {instead}")
+            run.out.say(f"hint: {setting} {option}")
 
 
 def _say_woken(run: Invocation, woken: int) -> None:

@@ -58,7 +58,7 @@ class Carrier:
         return not self.sends and (at is None or self.until is None or at < self.until)
 
 
-class Held(NamedTuple):
+class HoldingBack(NamedTuple):
     """What holds a notification back, whoever delivers: its template, its batch; and the command that ends it."""
 
     why: str
@@ -87,7 +87,7 @@ class Outlook(NamedTuple):
     carrier: Carrier
     objecting: GateStep | None = None
     at_once: GateStep | None = None
-    held: tuple[Held, ...] = ()
+    held: tuple[HoldingBack, ...] = ()
     problem: NotSent | None = None
     on_unknown: OnUnknown = OnUnknown.RETRY
     rules_changed: bool = False
@@ -113,7 +113,7 @@ class Explanation:
     at: int
     gates: tuple[GateStep, ...]
     carrier: Carrier
-    held: tuple[Held, ...]
+    held: tuple[HoldingBack, ...]
     attempt_count: int
     max_retries: int
     twins: tuple[str, ...]

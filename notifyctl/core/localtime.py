@@ -71,8 +71,8 @@ def _begin(zone: Zone, number: int) -> int:
 
 
 def date_of(number: int) -> date:
-    """Return the date of a day, the calendar's last one for what lies behind it."""
-    return date.fromordinal(min(number, _LAST_DAY) + _FIRST_DAY)
+    """Return the date of a day, the calendar's first or last one for what lies outside it."""
+    return date.fromordinal(max(1, min(number, _LAST_DAY) + _FIRST_DAY))
 
 
 def number_of(day: date) -> int:

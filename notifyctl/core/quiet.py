@@ -10,7 +10,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.localtime import DAY_MS, MINUTE_MS, clock
 from notifyctl.core.patterns import pattern
 
-_WRITTEN = pattern(r"(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)", re.ASCII)
+_WRITTEN = pattern(r"(\d\d):(\d\d)(?::(\d\d))?\s*-\s*(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 _STORED = pattern(r"\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d+))?)?\s*$", re.ASCII)
 _HINT = "quiet hours are like 22:00-07:00"
 
@@ -55,9 +55,9 @@ def parse(text: str, option: str) -> Quiet:
     found = _WRITTEN.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{option}: {text!r} is no span of a day", _HINT)
-    hours = [int(each) for each in found.groups()]
-    start, end = ((hours[at] * 60 + hours[at + 1]) * MINUTE_MS for at in (0, 2))
-    if max(hours[1], hours[3]) > 59 or start >= DAY_MS or end > DAY_MS:
+    clocks = [int(each or 0) for each in found.groups()]
+    start, end = ((clocks[at] * 60 + clocks[at + 1]) * MINUTE_MS + clocks[at + 2] * 1_000 for at in (0, 3))
+    if max(*clocks[1:3], *clocks[4:]) > 59 or start >= DAY_MS or end > DAY_MS:
         raise UsageError(f"{option}: {text!r} has a time that no clock shows", _HINT)
     if end - start == DAY_MS:
         raise UsageError(f"{option}: {text!r} is the whole day", "disable the channel: --disable")
@@ -71,6 +71,13 @@ def stored(start: time | None, end: time | None) -> Quiet | None:
     if start is None or end is None or _ms(start) == _ms(end):
         return None
     return Quiet(_ms(start), _ms(end))
+
+
+def unread(start: str | None, end: str | None) -> str | None:
+    """Return what a row says in its own words, where it says something that is no quiet hours; else None."""
+    if (start is None and end is None) or stored(read(start), read(end)) is not None:
+        return None
+    return f"{'?' if start is None else start}-{'?' if end is None else end}"
 
 
 def read(text: str | None) -> time | None:

@@ -13,6 +13,7 @@ from notifyctl.core.patterns import pattern
 EXAMPLE = "2030-10-25T09:00:00+01:00"
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999, the last that ISO 8601 writes with four digits."""
+_EARLIEST_MS = -62_135_596_800_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = pattern(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?\s?([Zz]|[+-]\d{2}(:?\d{2})?)?")
@@ -119,8 +120,9 @@ def after(now: int, duration_ms: int, option: str) -> int:
 
 
 def written(milliseconds: int) -> str:
-    """Return a moment as it stands in messages: ISO 8601 in UTC, to the second."""
-    return (_EPOCH + milliseconds * _MILLISECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """Return a moment as it stands in messages: ISO 8601 in UTC, to the second; the calendar's ends for any beyond."""
+    told = min(max(milliseconds, _EARLIEST_MS), LATEST_MS)
+    return (_EPOCH + told * _MILLISECOND).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _in_utc(text: str) -> str:

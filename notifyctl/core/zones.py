@@ -32,6 +32,7 @@ _STEP_MS = 7 * 86_400_000
 _BLOCK_BITS = 35  # 398 days
 _CYCLE_MS = 146_097 * 86_400_000  # 400 years, after which the calendar repeats, weekdays too
 _CYCLED_FROM_MS = 16_725_225_600_000  # the year 2500
+_CYCLED_BEFORE_MS = -59_011_459_200_000  # the year 100
 
 
 class Zone:
@@ -211,6 +212,8 @@ def _length(data: bytes, header: int, time_size: int) -> int:
 def _in_calendar(at: int) -> datetime:
     if at >= _CYCLED_FROM_MS:
         at = _CYCLED_FROM_MS + (at - _CYCLED_FROM_MS) % _CYCLE_MS
+    elif at < _CYCLED_BEFORE_MS:
+        at = _CYCLED_BEFORE_MS + (at - _CYCLED_BEFORE_MS) % _CYCLE_MS
     return _EPOCH + at * _MILLISECOND
 
 

@@ -15,7 +15,7 @@ from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import (
     Carrier,
     Explanation,
-    Held,
+    HoldingBack,
     Outlook,
     moment_of,
     next_of,
@@ -28,7 +28,7 @@ from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.policy import Policy, digest
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
-from notifyctl.core.suppression import LeftOut, Stops, stops
+from notifyctl.core.suppression import NOTHING, Stops, stops
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.text import word
 from notifyctl.core.triage import SENDER_HELD
@@ -148,26 +148,13 @@ def _of_row(
 ) -> Explanation:
     channel = Channel(row.message_type)
     said, unread = _content(row, channel)
-    known = _known(tx, row.user_id, channel, said, row.category)
-    carrier = _carrier_of(row, known, said, tx.now)
+    subject = _Subject(row, channel, said, _known(tx, row.user_id, channel, said, row.category), policy)
+    carrier = _carrier_of(row, subject.known, said, tx.now)
     at = moment_of(row, carrier, tx.now)
-    steps: tuple[GateStep, ...] = ()
-    outlook = Outlook(carrier, problem=unread, on_unknown=on_unknown.get(channel, OnUnknown.RETRY))
-    left_out: Sequence[LeftOut] = ()
+    steps, person = ((), None) if unread is not None else subject.walked(tx, at)
+    outlook = _outlook(tx, subject, steps, Outlook(carrier, problem=unread), person)
     is_pending = row.status == Status.PENDING
-    if unread is None:
-        subject = _Subject(row, channel, said, known, policy)
-        steps, person = subject.walked(tx, at)
-        now = steps if at == tx.now else subject.walked(tx, tx.now)[0]
-        is_marketing = person is not None and person.marketing
-        outlook = outlook._replace(
-            objecting=_objecting(steps),
-            at_once=_objecting(now),
-            problem=_template_error(tx, row, said, known, is_marketing=is_marketing),
-        )
-        left_out = _against(known, channel, said, person)[1].left_out if is_pending else ()
-    if is_pending:
-        outlook = outlook._replace(held=tuple(_held(tx, row)), rules_changed=_rules_changed(tx, row, policy))
+    stopped = _against(subject.known, channel, said, person)[1] if is_pending and unread is None else NOTHING
     return Explanation(
         id=row.id,
         user_id=row.user_id,
@@ -184,12 +171,29 @@ def _of_row(
         attempt_count=row.attempt_count,
         max_retries=row.max_retries,
         twins=tuple(store.twins(tx, row)),
-        next=next_of(row, outlook),
+        next=next_of(row, outlook._replace(on_unknown=on_unknown.get(channel, OnUnknown.RETRY))),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
         told=tuple(told),
-        left_out=tuple(left_out),
+        left_out=tuple(stopped.left_out),
     )
+
+
+def _outlook(
+    tx: Tx, subject: _Subject, steps: tuple[GateStep, ...], outlook: Outlook, person: Person | None
+) -> Outlook:
+    """Return the outlook with what the gates, the template and what holds it back say."""
+    row = subject.row
+    if outlook.problem is None:
+        is_marketing = person is not None and person.marketing
+        outlook = outlook._replace(
+            objecting=_objecting(steps),
+            at_once=_objecting(subject.walked(tx, tx.now)[0]),
+            problem=_template_error(tx, row, subject.said, subject.known, is_marketing=is_marketing),
+        )
+    if row.status != Status.PENDING:
+        return outlook
+    return outlook._replace(held=tuple(_held(tx, row)), rules_changed=_rules_changed(tx, row, subject.policy))
 
 
 def _rules_changed(tx: Tx, row: Notification, policy: Policy) -> bool:
@@ -220,14 +224,16 @@ def _template_error(
     return None
 
 
-def _held(tx: Tx, row: Notification) -> Iterator[Held]:
+def _held(tx: Tx, row: Notification) -> Iterator[HoldingBack]:
     """Yield what holds it back before all else: its template, its batch."""
     if row.template_id is not None and templates.held(tx, [row.template_id]):
-        yield Held(f"template {row.template} is disabled", f"notifyctl templates enable {word(row.template or '')}")
+        yield HoldingBack(
+            f"template {row.template} is disabled", f"notifyctl templates enable {word(row.template or '')}"
+        )
     batch = None if row.batch_id is None else batches.holding_back(tx, row.id)
     if batch is not None:
         resuming = f"notifyctl batches resume {word(batch.shown)}"
-        yield Held(f"batch {batch.shown} is {_HELD_AS[batch.state]}", resuming)
+        yield HoldingBack(f"batch {batch.shown} is {_HELD_AS[batch.state]}", resuming)
 
 
 _HELD_AS = {

@@ -18,6 +18,7 @@ from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.unsubscribe import PURPOSE, read
+from notifyctl.core.whereabouts import whereabouts
 from notifyctl.store import categories, signing, standings, users
 from notifyctl.store import preferences as store
 from notifyctl.store.categories import LeftCategory
@@ -44,7 +45,8 @@ class Wish:
 class ChannelWishes:
     """What holds for a user on a channel. `id` is None where nobody said anything.
 
-    `quiet_hours` is like `22:00-07:00`; `timezone` is None where nobody set one. `left_categories` is for all channels.
+    `quiet_hours` is like `22:00-07:00`, `unread_hours` what is stored as such and is none; `timezone` is None where
+    nobody set one, `unread_zone` is what is stored as one and is none. `left_categories` is for all channels.
     """
 
     id: str | None
@@ -59,6 +61,8 @@ class ChannelWishes:
     updated_at: int | None
     left_categories: tuple[str, ...] = ()
     woken: int = 0
+    unread_hours: str | None = None
+    unread_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +232,7 @@ def _values(wish: Wish) -> dict[str, Any]:
     if wish.quiet is not None:
         is_none = wish.quiet.strip() == NONE
         start, end = (None, None) if is_none else quiet.parse(wish.quiet, "--quiet").times()
-        values |= {"quiet_hours_start": start, "quiet_hours_end": end}
+        values |= {"quiet_hours_start": start, "quiet_hours_end": end, "unread_hours": None}
     if wish.timezone is not None:
         is_none = wish.timezone.strip() == NONE
         values["timezone"] = zones.UNSET if is_none else zones.parse(wish.timezone, "--timezone")
@@ -239,6 +243,8 @@ def _changes(old: Preference | None, new: Preference) -> dict[str, Any]:
     found = {
         name: [None if old is None else _plain(getattr(old, name)), _plain(getattr(new, name))] for name in _WISHES
     }
+    if old is not None and old.unread_hours != new.unread_hours:
+        found["unread_hours"] = [old.unread_hours, new.unread_hours]
     return {name: values for name, values in found.items() if values[0] != values[1]}
 
 
@@ -275,6 +281,8 @@ def _wishes(said: Preference, username: str) -> ChannelWishes:
         timezone=None if said.timezone == zones.UNSET else said.timezone,
         created_at=said.created_at,
         updated_at=said.updated_at,
+        unread_hours=said.unread_hours,
+        unread_zone=whereabouts(said.timezone, None).unreadable,
     )
 
 

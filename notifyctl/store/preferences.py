@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import time
 from typing import Any
 
@@ -22,7 +21,10 @@ _p = notification_preferences.c
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What a user wants on a channel. Quiet hours are local times, `timezone` may be `core.zones.UNSET`."""
+    """What a user wants on a channel. Quiet hours are local times, `timezone` may be `core.zones.UNSET`.
+
+    `unread_hours` are stored as quiet hours, and are none; they stay where others are not written.
+    """
 
     id: str
     user_id: str
@@ -34,13 +36,14 @@ class Preference:
     timezone: str
     created_at: int
     updated_at: int
+    unread_hours: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPreference(Preference):
     """The same with whose it is."""
 
-    username: str
+    username: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,21 @@ def lock(tx: Tx, user_id: str, channel: Channel) -> Preference | None:
 def write(tx: Tx, new: Sequence[Preference], changed: Sequence[Preference]) -> None:
     """Store what users want on channels, for the first time or anew."""
     if new:
-        tx.execute(insert(notification_preferences), [asdict(each) for each in new])
+        tx.execute(
+            insert(notification_preferences), [{each.name: getattr(row, each.name) for each in _p} for row in new]
+        )
+    _rewrite(tx, [row for row in changed if row.unread_hours is None], _FIXED)
+    _rewrite(tx, [row for row in changed if row.unread_hours is not None], (*_FIXED, *_HOURS))
+
+
+_FIXED = ("id", "user_id", "channel")
+_HOURS = ("quiet_hours_start", "quiet_hours_end")
+
+
+def _rewrite(tx: Tx, changed: Sequence[Preference], kept: Sequence[str]) -> None:
     if not changed:
         return
-    values: dict[str, Any] = {
-        each.name: bindparam(f"new_{each.name}") for each in _p if each.name not in ("id", "user_id", "channel")
-    }
+    values: dict[str, Any] = {each.name: bindparam(f"new_{each.name}") for each in _p if each.name not in kept}
     rows = [{"row": each.id, **{f"new_{name}": getattr(each, name) for name in values}} for each in changed]
     tx.execute(update(notification_preferences).where(_p.id == bindparam("row")).values(values), rows)
 
@@ -131,9 +143,10 @@ def _many(tx: Tx, statement: Select[Any]) -> list[Preference]:
 
 
 def _read(row: Sequence[Any]) -> Sequence[Any]:
-    """Return a row with its quiet hours as times."""
-    before, hours = _COLUMNS_BEFORE_HOURS, _COLUMNS_BEFORE_HOURS + 2
-    return (*row[:before], *map(quiet.read, row[before:hours]), *row[hours:])
+    """Return a row with its quiet hours as times, and as they are written where they are none."""
+    before, hours, last = _COLUMNS_BEFORE_HOURS, _COLUMNS_BEFORE_HOURS + 2, len(_COLUMNS)
+    start, end = row[before:hours]
+    return (*row[:before], quiet.read(start), quiet.read(end), *row[hours:last], quiet.unread(start, end), *row[last:])
 
 
 def _named() -> Select[Any]:

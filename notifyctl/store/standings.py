@@ -244,20 +244,18 @@ def person(channel: str, category: str | None, told: str | None, policy: Policy)
     """Return what rules know of somebody of whom `standing` told that; None where nothing was asked for."""
     said: list[Any] = [] if told is None else json.loads(told)
     enabled, cap, start, end, timezone, kind, group, left, limit = (said + _NOTHING)[: len(_NOTHING)]
-    begin, until = quiet.read(start), quiet.read(end)
-    is_unread = (start is not None and begin is None) or (end is not None and until is None)
     return Person(
         channel=Channel(channel),
         where=whereabouts(timezone, policy.default_timezone),
         policy=policy,
         enabled=enabled is None or bool(enabled),
-        quiet=quiet.stored(begin, until),
+        quiet=quiet.stored(quiet.read(start), quiet.read(end)),
         cap=cap if isinstance(cap, int) else None,
         category=category,
         marketing=kind == CategoryKind.MARKETING,
         left=bool(left),
         group=group or "",
-        unread_hours=f"{start}-{end}" if is_unread else None,
+        unread_hours=quiet.unread(start, end),
         limit=limit if limit is not None else policy.notification_limit,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.claim import ClaimRequest, claim
@@ -188,6 +188,34 @@ def test_quiet_hours_that_another_program_stored_stop_nobody(
     claimed = database.write(lambda tx: claim(tx.at(early), ClaimRequest("twilio", anna, 10, 65_000))).claims
     assert len(claimed) == 1
     assert _set(cli, "--cap", "3")["frequency_cap"] == 3
+
+
+def test_what_is_stored_and_cannot_be_read_is_named(cli: Cli, database: Database, anna: str, backend: str) -> None:
+    """Quiet hours that are none, and a zone that is none: by `show` and `list`, until others are written."""
+    _set(cli, "--quiet", "01:00-02:00", "--timezone", "Europe/London")
+    p = notification_preferences.c
+    odd: dict[Any, Any] = {p.timezone: "Mars/Olympus", p.quiet_hours_end: None}
+    database.write(lambda tx: tx.execute(update(notification_preferences).values(odd)))
+    hours = "01:00:00-?" if backend == "postgresql" else "01:00:00.000000-?"
+    if backend == "sqlite":
+        database.write(lambda tx: tx.execute(text("UPDATE notification_preferences SET quiet_hours_start = 'late'")))
+        hours = "late-?"
+
+    def listed() -> list[tuple[Any, ...]]:
+        found = cli.call("prefs", "list", "-o", "json").ok().json()
+        return [(each["quiet_hours"], each["unread_hours"], each["unread_zone"]) for each in found]
+
+    assert listed() == [(None, hours, "Mars/Olympus")]
+    shown = cli.call("prefs", "show", "anna", "-o", "json").ok()
+    assert [each["unread_hours"] for each in shown.json() if each["channel"] == "sms"] == [hours]
+    assert f"warning: sms: the stored quiet hours {hours!r} cannot be read, none hold" in shown.stderr
+    assert "hint: notifyctl prefs set anna sms --quiet 22:00-07:00" in shown.stderr
+    assert "warning: sms: the stored zone 'Mars/Olympus' cannot be read" in shown.stderr
+    _set(cli, "--cap", "3")
+    assert listed() == [(None, hours, "Mars/Olympus")]
+    _set(cli, "--quiet", "none", "--timezone", "none")
+    assert listed() == [(None, None, None)]
+    assert cli.call("prefs", "show", "anna").ok().stderr == ""
 
 
 def test_why_nobody_in_a_country_of_many_zones_can_be_reached_is_said_in_a_line(cli: Cli, tmp_path: Path) -> None:

@@ -283,3 +283,35 @@ def test_half_of_stored_quiet_hours_are_none() -> None:
     """What another program stored: one time without the other, or two that are the same."""
     start, end = quiet.parse("22:00-07:00", "--quiet").times()
     assert quiet.stored(start, None) is quiet.stored(None, end) is quiet.stored(start, start) is None
+
+
+def test_seconds_are_written_as_they_are_shown() -> None:
+    """Another program may store them, and what shows them (a fixture's dump) is read again."""
+    own = quiet.stored(quiet.read("22:00:30"), quiet.read("07:00"))
+    assert own is not None
+    assert str(own) == "22:00:30-07:00"
+    assert quiet.parse(str(own), "--quiet") == own
+    for text in ("22:00:60-07:00", "00:00:00-24:00:00", "22:00-24:00:01", "07:00-07:00:00"):
+        with pytest.raises(UsageError):
+            quiet.parse(text, "--quiet")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("late", "07:00", "late-07:00"),
+        ("22:00", None, "22:00-?"),
+        (None, "07:00", "?-07:00"),
+        ("07:00", "07:00:00", "07:00-07:00:00"),
+        ("00:00", "24:00", "00:00-24:00"),
+        ("22:00", "24:00", None),
+        (None, None, None),
+    ],
+)
+def test_what_is_stored_as_quiet_hours_and_is_none_keeps_its_words(
+    start: str | None, end: str | None, words: str | None
+) -> None:
+    """So that whoever asks finds out why nothing is quiet."""
+    assert quiet.unread(start, end) == words
+    if words is not None:
+        assert quiet.stored(quiet.read(start), quiet.read(end)) is None

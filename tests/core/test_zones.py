@@ -11,7 +11,7 @@ import tzdata
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from notifyctl.core import zones
+from notifyctl.core import localtime, when, zones
 from notifyctl.core.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -109,3 +109,13 @@ def test_an_operators_utc_is_not_the_schemas_default() -> None:
     """The default says that nobody set a zone."""
     assert zones.parse("UTC", "--timezone") == "Etc/UTC"
     assert zones.parse(" US/Eastern ", "--timezone") == "US/Eastern"
+
+
+@pytest.mark.parametrize("name", ["Pacific/Kiritimati", "America/New_York", "Africa/Casablanca", "Etc/UTC"])
+@pytest.mark.parametrize("at", [2**63 - 1, 253_402_300_800_000, -62_135_596_800_001, -(2**62), -(2**63)])
+def test_a_moment_outside_the_calendar_is_shown_all_the_same(name: str, at: int) -> None:
+    """Any number can stand in a row: whoever asks about it gets an answer."""
+    place = zones.find(name)
+    assert place is not None
+    assert ("9999" if at > 0 else " 1 Jan 1 ") in localtime.shown(place, at, 0)
+    assert when.written(at)[:4] == ("9999" if at > 0 else "0001")
