@@ -85,7 +85,7 @@ def _findings(
 
     if isinstance(source, NotifyctlError):
         return [LintFinding(template.name, number, ERROR, None, None, source.message)]
-    remarks = linter.lint(source, Renderer(), languages)
+    remarks = linter.lint(source, Renderer(), languages, is_part=template.kind != TemplateKind.MESSAGE)
     found = [
         LintFinding(template.name, number, each.severity.value, each.part or None, each.line, each.message)
         for each in remarks

@@ -171,14 +171,16 @@ class _Statements(Expressions):
         name = self._named()
         self.expect("import")
         names: list[str] = []
+        asked: list[Node] = []
         while True:
-            found = self.name().text
-            names.append(self.name().text if self.skip("as") else found)
+            found = self.name()
+            asked.append(Node(Construct.LITERAL, found.start, found.end, found.text))
+            names.append(self.name().text if self.skip("as") else found.text)
             if not self.skip(","):
                 break
         self._context()
         self._close()
-        return self._node(Construct.FROM, name, names=tuple(names))
+        return self._node(Construct.FROM, name, nodes=tuple(asked), names=tuple(names))
 
     def _macro(self) -> Node:
         name = self.name("the macro's name").text

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from notifyctl.core.model import Channel
 from notifyctl.core.segments import segments
-from notifyctl.core.template import grammar, markup
+from notifyctl.core.template import grammar, markup, structure
 from notifyctl.core.template.expression import Construct
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.included import included
 from notifyctl.core.template.render import Renderer, part_names, unit
 from notifyctl.core.template.source import UNSET, Source, Variable
+from notifyctl.core.template.structure import Severity
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit
 from notifyctl.core.template.uses import ITEM, Path, Use, uses
@@ -21,13 +21,6 @@ from notifyctl.core.unsubscribe import VARIABLE
 
 SEGMENTS_USUAL, SEGMENTS_MOST = 3, 10
 """More segments cost more than one expects; more than the second are refused on the way."""
-
-
-class Severity(StrEnum):
-    """Whether sending fails, or only goes worse than it could."""
-
-    ERROR = "error"
-    WARNING = "warning"
 
 
 class Remark(NamedTuple):
@@ -39,20 +32,26 @@ class Remark(NamedTuple):
     message: str
 
 
-def lint(source: Source, renderer: Renderer, languages: Iterable[str] = ()) -> tuple[Remark, ...]:
-    """Return what is wrong with a template; `languages` are those that it should speak. Never raises."""
+def lint(
+    source: Source, renderer: Renderer, languages: Iterable[str] = (), *, is_part: bool = False
+) -> tuple[Remark, ...]:
+    """Return what is wrong with a template; `languages` are those that it should speak. Never raises.
+
+    Of what is only a part of others (`is_part`), these may have set what it does not declare.
+    """
     broken = tuple(_syntax(source, renderer))
     found = [*broken, *_missing_variants(source, languages)]
     if not broken:
         found += [
             *_clients(source),
-            *_variables(source),
+            *_variables(source, is_part=is_part),
+            *_structure(source),
             *_unsubscribing(source),
             *_lengths(source, renderer),
             *_subjects(source),
         ]
     if not any(each.severity is Severity.ERROR for each in found):
-        found += _with_examples(source, renderer)
+        found += _with_examples(source, renderer, [each.message for each in found])
     return tuple(dict.fromkeys(found))
 
 
@@ -85,14 +84,23 @@ def _syntax(source: Source, renderer: Renderer) -> Iterator[Remark]:
 
 def _uses(part: Unit) -> list[tuple[Use, Unit]]:
     """Return what a part and what it includes take from outside."""
-    found = [(use, part) for use in uses(grammar.parse(part.text))]
-    for name in included(part.text):
-        if name in part.includes:
-            found += _uses(part.includes[name])
+    return [(use, _within(part, use.within) or part) for use in uses(part.tree, lambda names: _tree(part, names))]
+
+
+def _within(part: Unit, names: Iterable[str]) -> Unit | None:
+    """Return what is included by these names in a row."""
+    found: Unit | None = part
+    for name in names:
+        found = None if found is None else found.includes.get(name)
     return found
 
 
-def _variables(source: Source) -> Iterator[Remark]:
+def _tree(part: Unit, names: Iterable[str]) -> grammar.Body | None:
+    unit = _within(part, names)
+    return None if unit is None else unit.tree
+
+
+def _variables(source: Source, *, is_part: bool) -> Iterator[Remark]:
     known, used = source.every_variable, set[str]()
     for label, _, part in _parts(source):
         said: set[str] = set()
@@ -105,7 +113,7 @@ def _variables(source: Source) -> Iterator[Remark]:
             line, _ = position(where.text, use.place)
             inside = "" if where is part else f" (in {where.template})"
             # Values have no methods, and whoever goes by the declarations gives nothing else.
-            fails = use.called or (use.path[0] not in known and not use.optional)
+            fails = use.called or (use.path[0] not in known and not use.optional and not is_part)
             yield Remark(
                 Severity.ERROR if fails else Severity.WARNING,
                 label,
@@ -188,18 +196,28 @@ def _subjects(source: Source) -> Iterator[Remark]:
             yield Remark(Severity.ERROR, label, None, "has more than one line")
 
 
-def _with_examples(source: Source, renderer: Renderer) -> Iterator[Remark]:
-    """Yield what fails with the examples, but for what has none and what was told of already."""
-    values, told = {VARIABLE: "https://example.org/", **examples(source)}, set[str]()
+def _with_examples(source: Source, renderer: Renderer, told: Iterable[str]) -> Iterator[Remark]:
+    """Yield what fails with the examples, but for what has none and what was `told` of already."""
+    values = {VARIABLE: "https://example.org/", **examples(source)}
+    seen = {message.partition(" ")[0].replace("[]", "") for message in told}
     for tag in (source.language, *source.variants):
         try:
             renderer.render(source, values, tag)
         except TemplateError as error:
-            if error.variable is None and error.message not in told:
-                told.add(error.message)
-                part = error.part or _main(source)
-                label = part if tag == source.language else f"{tag}:{part}"
-                yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}")
+            variable = error.variable or ""
+            if error.message in seen or variable in seen or variable.partition(".")[0] not in {*values, ""}:
+                continue
+            seen.add(error.message)
+            part = error.part or _main(source)
+            label = part if tag == source.language else f"{tag}:{part}"
+            yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}")
+
+
+def _structure(source: Source) -> Iterator[Remark]:
+    """Yield what names something that there is not, or stands where nothing of it is shown."""
+    for label, _, part in _parts(source):
+        for severity, place, message in structure.faults(part):
+            yield Remark(severity, label, position(part.text, place)[0], message)
 
 
 def _literal(part: Unit) -> str:

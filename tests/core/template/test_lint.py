@@ -35,6 +35,8 @@ from notifyctl.core.template.uses import uses
         ("{% raw %}{{ a }}{% endraw %}{# {{ b }} #}{{ range(c) }}{{ plural(d, other=e) }}", "c d e"),
         ("{{ [a, (b, {'k': c})] }}{{ -d }}{{ not e }}{{ f is divisibleby g }}", "a b c d e f g"),
         ("{% filter replace(a, 'b') %}{{ c }}{% endfilter %}{% block x %}{{ d }}{% endblock %}", "a c d"),
+        ("{% for i in l[:n]|sort(attribute='x')|list %}{{ i.y }}{% endfor %}{{ (l|first).z }}{{ (l|last)[k] }}",
+         "l n l[].y l[].z l l[][] l k"),
         ("{{ ns.a }}{% set ns = namespace(a=b) %}{% set ns.a = c %}{{ ns.a }}", "ns.a b c"),
     ],
 )  # fmt: skip
@@ -95,6 +97,68 @@ def test_what_is_included_takes_and_declares_variables_too() -> None:
 def test_what_is_no_template_is_told_with_its_line(body: str, remark: str) -> None:
     """Both what this program and what the engine refuse."""
     assert remarks(sms(body)) == [remark]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% if o.a is defined %}{{ o.a }}{{ o.a.b }}{% endif %}",
+        "{% if o.a is defined and o.a.b %}{{ o.a.b }}{% else %}x{% endif %}",
+        "{% if o.a is not defined or not o.a.b %}x{% else %}{{ o.a.b }}{% endif %}",
+        "{% if not o.a is defined %}x{% elif o.a.b %}{{ o.a }}{% endif %}",
+        "{{ o.a.b if o.a is defined else 'x' }}{{ 'x' if o.a is undefined else o.a.b }}",
+        "{% for i in o.l %}{% if i.x is defined %}{{ i.x }}{% endif %}{% endfor %}",
+    ],
+)
+def test_what_a_condition_asks_for_may_be_missing(body: str) -> None:
+    """Within it, it is there."""
+    assert remarks(sms(body, [{"name": "o", "example": {"l": [{}]}}])) == []
+    elsewhere = sms(body.replace(" is defined", "").replace(" is not defined", "").replace(" is undefined", ""))
+    assert [each for each in remarks(elsewhere) if each.startswith("error")]
+
+
+def test_what_is_included_sees_what_is_bound_there() -> None:
+    """A row of a table is a partial's; alone it may take what others set, and is no error."""
+    row = Source("row", Channel.SMS, {"body": "{{ item.n }}{{ item.m }}"})
+    rows = {"name": "rows", "example": [{"n": 1}]}
+    source = sms("{% for item in rows %}{% include 'row' %}{% endfor %}", [rows], includes={"row": row})
+    assert remarks(source) == ["warning body:None rows[].m is not in the example of rows (in row)"]
+    assert [each.severity for each in lint(row, Renderer(), is_part=True)] == [Severity.WARNING]
+
+
+def test_functions_macros_blocks_and_plurals_that_there_are_not_are_told() -> None:
+    """All of them render nothing, or not at all, whatever the values are."""
+    other = Source("m", Channel.SMS, {"body": "{% macro a() %}{% endmacro %}{% set v = 1 %}"})
+    layout = Source("base", Channel.SMS, {"body": "{% block x %}{% endblock %}"})
+    within = {"m": other, "base": layout}
+    for body, expected in (
+        ("{{ now() }}", ["error body:1 there is no function now"]),
+        ("{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}{{ range(2) }}{% endcall %}", []),
+        ("{% import 'm' as m %}\n{{ m.a() }}{{ m.b() }}", ["error body:2 there is no b in m"]),
+        ("{% from 'm' import a as c, v, b %}{{ c() }}{{ v }}", ["error body:1 there is no b in m"]),
+        (
+            "{% extends 'base' %}\n{% block y %}1{% endblock %}\nhello",
+            [
+                "warning body:2 there is no block y in base: nothing of it is shown",
+                "warning body:2 it stands outside of the blocks, where nothing is shown",
+            ],
+        ),
+        ("{% extends 'base' %}\n{% set z = 1 %}\n{% block x %}{{ z }}{% block w %}{% endblock %}{% endblock %}", []),
+        ("{{ 1|plural(one='a') }}", ["error body:1 plural: the form other is missing"]),
+        (
+            "{{ plural(1, ones='a', other='b') }}",
+            ["error body:1 plural: there is no form ones, only zero, one, two, few, many, other"],
+        ),
+    ):
+        assert remarks(sms(body, includes=within)) == expected, body
+
+
+def test_what_fails_with_the_examples_is_told_though_a_variable_is_named() -> None:
+    """An item that lacks a member that a filter takes of each."""
+    rows = {"name": "rows", "example": [{"a": 1}, {"b": 1}]}
+    assert remarks(sms("{{ rows|sum(attribute='a') }}", [rows])) == [
+        "warning body:1 fails with the examples: rows has no a in item 2"
+    ]
 
 
 def test_long_text_messages_are_found_in_every_language() -> None:
