@@ -368,6 +368,8 @@ def _show_request(run: Invocation, draft: Draft) -> None:
     settings, system = run.settings, run.system
     leave = settings.unsubscribe_url
     request = sending.preview(system.db, system.keyring, draft, settings.provider_urls, settings.policy, leave)
+    if request.remark:
+        run.out.say(f"warning: {request.remark}")
     if draft.channel is Channel.SMS and (body := request.content.get("body")) and not request.content.get("media"):
         run.out.say(str(segments(body)))
     if run.out.asked_form in (None, "table", "plain"):

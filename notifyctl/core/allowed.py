@@ -24,6 +24,9 @@ class Hours(Protocol):
     def closed(self) -> frozenset[int]:
         """Which days are exceptions."""
 
+    def excepted(self, wall: int) -> int | None:
+        """Return the day but for whose being an exception this wall time would be open; None without one."""
+
     def opens(self, wall: int) -> int | None:
         """Return the first wall time, from this one on, that is open; None without one."""
 

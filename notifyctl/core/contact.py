@@ -43,6 +43,15 @@ class Windows:
         parts = [f"{days} {span}".strip() for days, span in _written(self.week)]
         return ", ".join(parts) or NEVER
 
+    def excepted(self, wall: int) -> int | None:
+        """Return the day but for whose being an exception this wall time would be in its window; None without one."""
+        today = wall // DAY_MS
+        for number in self.closed & {today - 1, today}:
+            at = wall - number * DAY_MS
+            if any(start <= at < end for start, end in self.week[weekday(number)]):
+                return number
+        return None
+
     def opens(self, wall: int) -> int | None:
         """Return the first wall time, from this one on, inside a window; None where there is none left."""
         if not any(self.week):

@@ -22,12 +22,14 @@ _UNTIL_MS = 2_240_524_800_000  # the year 2041
 def of_number(number: str) -> frozenset[str] | None:
     """Return the countries in which a number may be; None where it may be anywhere.
 
-    By its full prefix: +1 876 is Jamaica. A number without a place (+1 800, a pager's) may be in any country of its
-    code, and so may one of a range that is not in use.
+    By its full prefix: +1 876 is Jamaica, also where the rest of the number is of a range that is not in use. A number
+    without a place (+1 800, a pager's) may be in any country of its code, and so may one of a range that is nobody's.
+    Where islands share a range (+590 590 27) it is any of them, but for a large country's own, whose they use.
     """
     from phonenumbers import (
         NumberParseException,
         PhoneNumberType,
+        is_valid_number_for_region,
         number_type,
         parse,
         region_code_for_number,
@@ -38,9 +40,15 @@ def of_number(number: str) -> frozenset[str] | None:
         parsed = parse(number.rpartition(":")[2])
     except NumberParseException:
         return None
-    placed = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
+    kinds = PhoneNumberType
+    # UNKNOWN: it is no number, but what it begins with may say where it would be.
+    placed = (kinds.FIXED_LINE, kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE, kinds.UNKNOWN)
     own = region_code_for_number(parsed) if number_type(parsed) in placed else None
-    found = {own} if own else set(region_codes_for_country_code(parsed.country_code or 0))
+    first, *others = region_codes_for_country_code(parsed.country_code or 0) or ("ZZ",)
+    if own is None:
+        found = {first, *others}
+    else:
+        found = {own, *(each for each in others if own != first and is_valid_number_for_region(parsed, each))}
     return frozenset(found - {"001", "ZZ"}) or None
 
 

@@ -7,6 +7,7 @@ each has its own reason; the claim, `send`'s warning and `explain` ask the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from notifyctl.core import contact, userlimit
 from notifyctl.core.allowed import ZonedHours, allowed_until, first_allowed, is_allowed, spread
 from notifyctl.core.audience import needs_address
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.localtime import local_day
+from notifyctl.core.localtime import date_of, local_day
 from notifyctl.core.model import Category, Channel, Message, OnCap
 from notifyctl.core.policy import Policy
 from notifyctl.core.quiet import Quiet
@@ -227,7 +228,9 @@ def _contact(facts: Facts, person: Person) -> Verdict:
     if is_allowed(windows, facts.now):
         return None
     said = ", ".join(dict.fromkeys(str(each.hours) for each in windows))
-    return _put_off(facts, person, Wait.CONTACT, f"outside the contact window {said}", facts.now)
+    closed = exceptions(windows, facts.now)
+    why = f", except {', '.join(map(str, closed))}" if closed else ""
+    return _put_off(facts, person, Wait.CONTACT, f"outside the contact window {said}{why}", facts.now)
 
 
 def _not_quiet(facts: Facts, person: Person) -> Verdict:
@@ -271,6 +274,12 @@ def _put_off(facts: Facts, person: Person, wait: Wait, reason: str, at: int) -> 
     end = until if wait is Wait.LIMIT else allowed_until(rules, until)
     by_policy = wait in (Wait.CONTACT, Wait.CAP) or not person.where.known or bool(contact_rules(facts, person))
     return PutOff(until, reason, wait, end if expires_at is None else min(end, expires_at), by_policy)
+
+
+def exceptions(rules: Iterable[ZonedHours], now: int) -> list[date]:
+    """Return the dates, by the clocks of rules, but for which they would be open."""
+    days = {hours.excepted(now + zone.offset(now)) for zone, hours in rules}
+    return [date_of(day) for day in sorted(each for each in days if each is not None)]
 
 
 def in_words(rules: Iterable[ZonedHours]) -> str:

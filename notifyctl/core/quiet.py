@@ -31,6 +31,9 @@ class Quiet:
         """No date is an exception."""
         return frozenset()
 
+    def excepted(self, _: int) -> None:
+        """No date is an exception."""
+
     def opens(self, wall: int) -> int:
         """Return the first wall time, from this one on, that is not quiet."""
         return wall + (self.end - wall) % DAY_MS if self._holds(wall) else wall

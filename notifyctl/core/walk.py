@@ -9,7 +9,7 @@ from typing import NamedTuple
 from notifyctl.core import userlimit, zones
 from notifyctl.core.allowed import ZonedHours, first_allowed, is_allowed
 from notifyctl.core.audit.masking import masked_address
-from notifyctl.core.gate import CHECKS, PERSONAL, Facts, GateName, Person, Verdict, contact_rules
+from notifyctl.core.gate import CHECKS, PERSONAL, Facts, GateName, Person, Verdict, contact_rules, exceptions
 from notifyctl.core.localtime import changed, local_day, shown
 from notifyctl.core.zones import Zone
 
@@ -117,7 +117,9 @@ def _opening(rules: tuple[ZonedHours, ...], now: int) -> str:
     if is_allowed(rules, now):
         return f"open in {place}"
     opening = first_allowed(rules, now)
-    return f"{place}; " + ("it never opens" if opening is None else f"opens {shown(zone, opening, now)}")
+    closed = exceptions(rules, now)
+    why = f"except {', '.join(map(str, closed))}; " if closed else ""
+    return f"{place}; {why}" + ("it never opens" if opening is None else f"opens {shown(zone, opening, now)}")
 
 
 def _quiet(facts: Facts, person: Person | None, when: str) -> str:

@@ -28,6 +28,7 @@ from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.sealing import Keyring
 from notifyctl.core.submission import Draft, Former, Plan
+from notifyctl.core.suppression import without
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.providers import registry
@@ -60,7 +61,7 @@ class Submitted:
 class Preview:
     """The request that would deliver a notification, with its secrets hidden: to be shown, not sent.
 
-    `content` is what it says.
+    `content` is what it says, `remark` a warning.
     """
 
     method: str
@@ -68,6 +69,7 @@ class Preview:
     headers: Mapping[str, str]
     body: bytes
     content: Mapping[str, Any]
+    remark: str | None = None
 
 
 def submit(
@@ -124,7 +126,8 @@ def preview(
     """
     planned, template = _without_storing(db, draft, policy, str(uuid.uuid4()), again=True)
     assert isinstance(planned, Plan)  # noqa: S101 - nothing was stored before
-    message = previews.linked(planned.message, unsubscribe_url)
+    remark = planned.remark
+    message = previews.linked(without(planned.message, planned.left_out), unsubscribe_url)
     planned = planned._replace(message=message if template is None else previews.rendered(template, message))
     if (problem := planned.unaddressed) is not None:
         raise problem
@@ -132,7 +135,7 @@ def preview(
     if credentials.service_account is not None:
         credentials = replace(credentials, access_token=HIDDEN)
     request = planning.built(registry.get(planned.provider.provider_name), planned.message, credentials)
-    found = _hidden(request, credentials, planned.message.content)
+    found = replace(_hidden(request, credentials, planned.message.content), remark=remark)
     return found if db.actor.sees_addresses else _discreet(found)
 
 

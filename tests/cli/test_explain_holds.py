@@ -271,3 +271,20 @@ def test_what_another_policy_put_off_goes_at_once(cli: Cli, database: Database, 
     database.write(lambda tx: adopting.adopt(tx, digest(UNCONFIGURED)))
     database.write(adopting.wake_portion)
     assert claimed(database) == [id_]
+
+
+def test_a_dry_run_warns_as_sending_does_and_shows_what_would_be_sent(cli: Cli, database: Database, anna: str) -> None:
+    """Of a rule that objects, until when; of copies that are suppressed, which are not in the request either."""
+    until = quiet_now(cli, database)
+    dry = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "--dry-run", "-o", "json")
+    sealed = cli.call("providers", "update", "sendgrid", "--api-key", "-", input="SG.a.b\n", env=KEYS)
+    assert sealed.exit_code == 0, sealed.stderr
+    done = cli.call(*dry, env=KEYS).ok()
+    assert f"warning: it will be put off until {until}Z: quiet hours" in done.stderr
+    cli.call("prefs", "clear", "anna").ok()
+    assert cli.call(*dry, env=KEYS).ok().stderr == ""
+    cli.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked").ok()
+    copied = cli.call(*dry, "--data", '{"cc": ["bob@example.org", "carl@example.org"]}', env=KEYS).ok()
+    assert "warning: copies that are suppressed will be left out: cc bob@example.org (asked)" in copied.stderr
+    assert "carl@example.org" in copied.json()["body"]
+    assert "bob@example.org" not in copied.json()["body"]

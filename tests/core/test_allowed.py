@@ -180,6 +180,14 @@ def test_a_window_over_midnight_belongs_to_the_day_it_began() -> None:
     assert first_allowed([rule], at(2026, 11, 28, 7)) == at(2026, 12, 12, 1), "the 4th of December is an exception"
 
 
+def test_an_exception_is_named_where_it_alone_closes() -> None:
+    """Of a window over midnight the day is the one that it began; at an hour that is closed anyway there is none."""
+    (night,) = contact.parse("US", {"sms": "fri 20:00-02:00", "except": ["2026-12-04"]}).windows.values()
+    friday = date(2026, 12, 4).toordinal() - date(1970, 1, 1).toordinal()
+    for hour, named in ((19, None), (20, friday), (25, friday), (26, None), (-22, None)):
+        assert night.excepted(friday * DAY_MS + hour * 3_600_000) == named
+
+
 def test_never_is_an_answer() -> None:
     """Where quiet hours cover all that the window leaves, it is said so; no day is deferred to."""
     (windows,) = contact.parse("US", {"email": "09:00-21:00"}).windows.values()

@@ -47,6 +47,15 @@ def holding(windows: contact.ContactWindows, channel: Channel, to: str | None, w
         ("+79161234567", {"RU"}),
         ("+441534456789", {"JE"}),
         ("+33612345678", {"FR"}),
+        ("+12425550123", {"BS"}),  # 555: nobody has such a number, but the Bahamas would
+        ("+14415550123", {"BM"}),
+        ("+18685550123", {"TT"}),
+        ("+77270000000", {"KZ"}),
+        ("+447624123456", {"IM"}),
+        ("+590590271234", {"BL", "MF"}),  # both islands'
+        ("+590590123456", {"GP"}),
+        ("+5997171234", {"BQ"}),
+        ("+61412345678", {"AU"}),
         ("+883510001234567", None),
         ("no number", None),
         ("12345", None),

@@ -22,6 +22,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 NEW_YORK, UNSET = whereabouts("America/New_York", None), whereabouts("UTC", None)
 NUMBER = "+14155552671"
 US = {"US": contact.parse("US", {"sms": "08:00-21:00", "email": "08:00-21:00"})}
+US_BUT_THAT_DAY = {"US": contact.parse("US", {"sms": "08:00-21:00", "except": ["2026-07-01", "2026-07-04"]})}
 NIGHT = quiet.parse("22:00-09:30", "--quiet")
 
 
@@ -300,6 +301,18 @@ def test_what_is_walked_is_what_is_judged(person: Person, now: int, expires_at: 
             MIDNIGHT,
             GateName.CONTACT,
             "08:00-21:00; America/New_York; opens 08:00 EDT",
+        ),
+        (
+            somebody(marketing=True, policy=Policy(contact_windows=US_BUT_THAT_DAY)),
+            NOON,
+            GateName.CONTACT,
+            "08:00-21:00; America/New_York; except 2026-07-01; opens Thu 08:00 EDT",
+        ),
+        (
+            somebody(marketing=True, policy=Policy(contact_windows=US_BUT_THAT_DAY)),
+            NOON + DAY_MS,
+            GateName.CONTACT,
+            "08:00-21:00; open in America/New_York",
         ),
         (
             somebody(marketing=True, policy=Policy(contact_windows=US)),

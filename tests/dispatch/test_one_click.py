@@ -161,6 +161,17 @@ def test_what_is_no_token_is_refused(cli: Cli, mails: Mails, text: str) -> None:
     assert "no unsubscribe token" in refused.stderr
 
 
+def test_of_two_tokens_on_stdin_neither_is_taken(cli: Cli, database: Database, mails: Mails) -> None:
+    """Success would be taken for both; a line's end of any kind, and blanks around it, are no second one."""
+    token, other = mailed_token(cli, database, mails), mailed_token(cli, database, mails, user="bob")
+    refused = cli.call("prefs", "unsubscribe", "-", input=f"{token}\n{other}\n")
+    assert refused.exit_code == 2
+    assert "more than one line" in refused.stderr
+    assert (left(cli), left(cli, "bob")) == ([], [])
+    assert cli.call("prefs", "unsubscribe", "-", input=f" {token} \r\n\r\n").exit_code == 0
+    assert (len(left(cli)), left(cli, "bob")) == (1, [])
+
+
 def test_an_old_token_is_refused(cli: Cli, database: Database, mails: Mails) -> None:
     """A year after its mail was made, by the database's clock; a minute before, it acts."""
     mailed_token(cli, database, mails)
