@@ -60,7 +60,8 @@ def language(text: str) -> str:
     if len(tag) > LANGUAGE_MAX or not _LANGUAGE.fullmatch(tag):
         raise UsageError(f"{_shown(text)} is no language tag", "a language is like en, de-AT or zh-Hant")
     first, *rest = tag.split("-")
-    return "-".join([first.lower(), *(_cased(part) for part in rest)])
+    single = next((place for place, part in enumerate(rest) if len(part) == 1), len(rest))
+    return "-".join([first.lower(), *(_cased(part) for part in rest[:single]), *map(str.lower, rest[single:])])
 
 
 def _cased(part: str) -> str:

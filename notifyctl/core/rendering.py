@@ -49,4 +49,5 @@ def _read(text: str, kind: VariableType) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return text if unfit(value, kind) else value
+    # What is written as a number is one, also where another type was declared: that is what is told.
+    return value if isinstance(value, (int, float)) or not unfit(value, kind) else text

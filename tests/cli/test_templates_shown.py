@@ -44,6 +44,17 @@ def test_preview_of_variables(welcome: Cli) -> None:
     assert (done.exit_code, "hint: --var count=VALUE" in done.stderr) == (2, True)
 
 
+def test_what_is_of_another_type_is_told_as_what_it_was_written_as(welcome: Cli) -> None:
+    """A number with a fraction is no text, and how a list is written on a command line is told."""
+    declared = '[{"name": "name", "type": "array"}, {"name": "count", "type": "integer"}]'
+    welcome.call("templates", "update", "welcome", "--variables", declared).ok()
+    draft = ("templates", "preview", "welcome", "--draft", "--var", "count=1.5", "--var", "name:=[]")
+    assert "count is a number, not an integer" in welcome.call(*draft).stderr
+    done = welcome.call("templates", "preview", "welcome", "--draft", "--var", "count=3.0", "--var", "name=[1]")
+    assert "name is text, not an array" in done.stderr and "hint: --var 'name:=JSON'" in done.stderr
+    assert preview(welcome, "--draft", "--var", "count=3.0", "--var", "name:=[1]")["text"] == "3 for [1]\n"
+
+
 def test_preview_for_a_user_is_in_their_language(welcome: Cli, database: Database) -> None:
     """By look-up: de-AT reads de; a language can be asked for."""
     database.write(lambda tx: tx.execute(update(users).values(language="de-AT")))

@@ -47,7 +47,11 @@ def test_any_username_is_stable(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_as", "stored"), [("EN", "en"), ("de-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")]
+    ("given_as", "stored"),
+    [
+        *(("EN", "en"), ("de-at", "de-AT"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")),
+        *(("EN-us-U-CA-Gregory", "en-US-u-ca-gregory"), ("en-X-us", "en-x-us")),
+    ],
 )
 def test_languages(given_as: str, stored: str) -> None:
     """A tag is stored in the case of RFC 5646, so that equal tags are equal."""

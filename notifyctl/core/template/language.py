@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from notifyctl.core.template.failure import TemplateError
@@ -146,6 +147,7 @@ def _script(full: str) -> str:
 def _parts(tag: str) -> tuple[str, str, str]:
     """Return language, script and region of a tag, as CLDR spells them today."""
     first, *rest = tag.replace("_", "-").split("-")
+    rest = list(takewhile(lambda part: len(part) > 1, rest))  # what stands behind is of extensions, or private
     script = next((part.title() for part in rest if len(part) == 4 and part.isalpha()), "")
     region = next((part.upper() for part in rest if len(part) == 2 or (len(part) == 3 and part.isdigit())), "")
     return _ALIASES.get(first.lower(), first.lower()), script, region
@@ -155,4 +157,14 @@ def _language(tag: str) -> str:
     return _parts(tag)[0]
 
 
-_ALIASES = {"iw": "he", "in": "id", "ji": "yi", "jw": "jv", "mo": "ro", "tl": "fil", "nb": "no"}
+_ALIASES = {
+    "iw": "he",
+    "in": "id",
+    "ji": "yi",
+    "jw": "jv",
+    "mo": "ro",
+    "tl": "fil",
+    "nb": "no",
+    "sh": "sr",
+    "cmn": "zh",
+}

@@ -46,7 +46,7 @@ class _Writer:
         self._as_written = 0
 
     def result(self) -> str:
-        lines = "".join(self._said).translate(_ODD).split("\n")
+        lines = _UNSEEN.sub("", "".join(self._said).translate(_ODD)).split("\n")
         said = "\n".join(line.rstrip() for line in lines).strip("\n")
         return f"{said}\n" if said.strip() else ""
 
@@ -55,7 +55,8 @@ class _Writer:
         tag = node.tag or ""
         if tag == "-text":
             self._text(node.text_content or "")
-        elif tag == "img":
+        elif tag in ("img", "area"):
+            self._links += [len(self._said)] if tag == "area" else []
             self._text(node.attributes.get("alt") or "")
         elif tag == "br":
             self._say("\n", gap=False)
@@ -74,7 +75,7 @@ class _Writer:
     def leave(self, node: LexborNode) -> None:
         """Say what stands behind the children of an element."""
         tag = node.tag or ""
-        if tag == "a":
+        if tag in ("a", "area"):
             self._link(self._links.pop(), node.attributes.get("href") or "")
         elif tag in ("ul", "ol"):
             self._numbers.pop()
@@ -118,9 +119,11 @@ class _Writer:
 
     def _link(self, start: int, address: str) -> None:
         said, address = "".join(self._said[start:]).strip(), address.strip()
+        gap, self._gap = (self._gap, 0) if said else (0, self._gap)  # the address stands behind what is said
         same = {address.rstrip("/"), address.removeprefix("mailto:").removeprefix("tel:")}
         if address and not address.startswith("#") and said.rstrip("/") not in same:
             self._text(f" ({address})")
+        self._gap = max(gap, self._gap)
 
 
 def _number(written: str | None, usual: int) -> int:
@@ -146,7 +149,9 @@ _HIDES = re.compile(
     r"|(?:max-height|opacity)\s*:\s*0(?:px|pt|em|%)?\s*(?:!\s*important\s*)?(?:;|$))",
     re.IGNORECASE,
 )
-_ODD = {0xA0: " ", 0xAD: None, 0x34F: None, 0x200B: None, 0x200C: None, 0xFEFF: None}
+_ODD = {0xA0: " ", 0xAD: None, 0x200B: None, 0xFEFF: None}
+# Between letters they are spelling, as in Persian; elsewhere they fill up what mailboxes show of a mail.
+_UNSEEN = re.compile("(?<![^\\s\u200c\u034f])[\u200c\u034f]+|[\u200c\u034f]+(?![^\\s\u200c\u034f])")
 _GAPS = {
     **dict.fromkeys(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "hr"), 2),
     **dict.fromkeys(("div", "table", "tr", "ul", "ol", "li", "dl", "dt", "dd", "center", "address", "figure"), 1),

@@ -130,7 +130,9 @@ def _check(source: Source, variable: Variable, value: Any) -> None:
     if value is None and variable.default is None:
         return
     if wrong := unfit(value, variable.type):
-        raise TemplateError(f"{variable.name} {wrong}", template=source.name, variable=variable.name)
+        as_text = isinstance(value, str) and variable.type in (VariableType.ARRAY, VariableType.OBJECT)
+        hint = f"--var '{variable.name}:=JSON'" if as_text else None
+        raise TemplateError(f"{variable.name} {wrong}", template=source.name, variable=variable.name, hint=hint)
 
 
 def _text(source: Source, part: str, tag: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notifyctl.core.template.source import UNSET, Source, Variable, VariableType
+from notifyctl.core.template.source import DATE, UNSET, Source, Variable, VariableType
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,5 +37,6 @@ def _property(variable: Variable) -> dict[str, Any]:
 _TYPES: Mapping[VariableType, Mapping[str, Any]] = {
     VariableType.ANY: {},
     **{each: {"type": each.value} for each in VariableType if each not in (VariableType.ANY, VariableType.DATE)},
-    VariableType.DATE: {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]},
+    # Not `format`: a time without its zone is none of those, and few validators look at it.
+    VariableType.DATE: {"type": "string", "pattern": f"^({DATE})$"},
 }

@@ -136,9 +136,15 @@ def described(value: Any) -> str:
 
 
 _NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_DATE = pattern(
-    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DAY = (
+    "[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    f"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29"
 )
+_HOUR = "([01][0-9]|2[0-3])"
+DATE = rf"({_DAY})([T ]{_HOUR}:[0-5][0-9](:([0-5][0-9]|60)(\.[0-9]+)?)?(Z|[+-]{_HOUR}:?[0-5][0-9])?)?"
+"""A date of the calendar, and perhaps a time, as a pattern that JSON Schema has, too."""
+_DATE = pattern(DATE, re.ASCII)
 _FIELDS = ("name", "type", "default", "example")
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"}

@@ -119,6 +119,13 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
         ("<ul><li>a<ol><li>b</li></ol></li><li>c</li></ul>", "  • a\n    1. b\n  • c\n"),
         ('<a href=" https://x.example/ ">go</a>', "go (https://x.example/)\n"),
         ('<a href="https://x.example">https://x.example/</a>', "https://x.example/\n"),
+        ('<a href="https://x.example"><h2>go</h2><p>there</p></a>now', "go\n\nthere (https://x.example)\n\nnow\n"),
+        ('<map><area href="https://x.example" alt="go"></map>', "go (https://x.example)\n"),
+        (
+            "<p>\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645</p>",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645\n",
+        ),
+        ("<p>a&zwnj;&nbsp;&zwnj;&nbsp;&#847; &zwnj;&#847;b</p>", "a   b\n"),
         ("<details><summary>more</summary>all</details>", "more\nall\n"),
         ("<pre>  x\n   y</pre>", "  x\n   y\n"),
         ("plain", "plain\n"),

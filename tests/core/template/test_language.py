@@ -44,6 +44,10 @@ from notifyctl.core.template.source import Source
         ("fr", "en de", None),
         ("x-klingon", "en", None),
         ("i", "en", None),
+        ("en-u-ca-gregory", "en-CA en", "en"),
+        ("en-x-us-gb", "en-GB en", "en"),
+        ("cmn-TW", "zh zh-TW", "zh-TW"),
+        ("sh", "en sr-Latn", "sr-Latn"),
     ],
 )
 def test_the_language_that_suits_best_is_found(tag: str, offered: str, found: str | None) -> None:

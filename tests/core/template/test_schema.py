@@ -48,14 +48,39 @@ def test_the_schema_takes_what_the_template_takes(kind: VariableType) -> None:
     validator = jsonschema.Draft202012Validator(json_schema(source))
     for of, values in VALUES.items():
         for value in values:
-            if kind is VariableType.DATE and of is VariableType.STRING:
-                continue  # formats are told, not checked by every validator
             try:
                 supplied(source, {"x": value})
                 taken = True
             except TemplateError:
                 taken = False
-            if kind is VariableType.DATE and isinstance(value, str):
-                taken = True
             assert validator.is_valid({"x": value}) == taken, (of, value)
             assert not taken or of is not kind or value in VALUES[kind]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_date"),
+    [
+        ("2026-03-29", True),
+        ("2026-03-29T01:30", True),
+        ("2026-03-29 01:30:59.5+0200", True),
+        ("2024-02-29", True),
+        ("2000-02-29T00:00:00-03:30", True),
+        ("2026-02-29", False),
+        ("1900-02-29", False),
+        ("2026-04-31", False),
+        ("2026-03-29T25:00", False),
+        ("2026-03-29T01:60Z", False),
+        ("2026-3-29", False),
+        ("29.03.2026", False),
+        ("", False),
+    ],
+)
+def test_a_date_is_one_of_the_calendar_for_the_schema_too(text: str, is_date: bool) -> None:
+    """Whether a validator looks at formats or not."""
+    source = Source("t", Channel.SMS, {"body": ""}, variables=variables([{"name": "x", "type": "date"}]))
+    assert jsonschema.Draft202012Validator(json_schema(source)).is_valid({"x": text}) == is_date
+    if is_date:
+        supplied(source, {"x": text})
+    else:
+        with pytest.raises(TemplateError, match="not a date"):
+            supplied(source, {"x": text})
