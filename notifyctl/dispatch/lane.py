@@ -30,6 +30,7 @@ NEWS_S = 0.1
 SPARED_S = 0.05
 STUCK_S = 0.5
 WATCH_S = 0.5
+UNHEARD_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +257,19 @@ class Lane(Generic[Item, Done]):
     async def _patiently(self, room: int) -> Portion[Item]:
         """Take, riding out a database that is away. A run with `once` does not wait for it."""
         try:
-            return await self._threads.write(lambda tx: self.queue.take(tx, room))
+            return await self._taken(room)
         except (DatabaseUnavailable, CommitUnknown):
             if self._terms.once:
                 raise
             await self._pause(random.uniform(0.5, 1.5))  # noqa: S311
             return Portion()
+
+    async def _taken(self, room: int) -> Portion[Item]:
+        """Take; with `once` again where nobody knows what became of COMMIT: the next look gives back what that took."""
+        for _ in range(UNHEARD_TRIES if self._terms.once else 0):
+            with suppress(CommitUnknown):
+                return await self._threads.write(lambda tx: self.queue.take(tx, room))
+        return await self._threads.write(lambda tx: self.queue.take(tx, room))
 
     # Working
 

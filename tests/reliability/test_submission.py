@@ -94,3 +94,21 @@ def test_7_an_ambiguous_commit_of_a_dispatcher(postgresql_scene: Scene, tell: Te
     assert not verdict.repeated
     assert verdict.sent == size
     assert min(proxy.broken.values()) > 0
+
+
+@sizes(20, 200)
+def test_7_an_ambiguous_commit_of_a_run_with_once(postgresql_scene: Scene, tell: Tell, size: int) -> None:
+    """A claim of which nobody heard ends no run of cron: it is given back and taken again, and all of it goes."""
+    scene = postgresql_scene
+    scene.patience(3)
+    scene.seed(size, max_retries=0)  # an attempt that was not made, counted, would be a dead letter
+    with Proxy(_socket(scene.url), lambda number: "unheard" if number % 3 == 0 else None) as proxy:
+        run = scene.dispatch("--once", "--concurrency", "2", url=_through(proxy, scene.url))
+        run.process.join(60 + size)
+    verdict = scene.verdict()
+    tell("7 ambiguous COMMIT: once", {**verdict.counts(), **_breaks(proxy)})
+    assert run.process.exitcode == 0, run.said
+    assert not verdict.wrong
+    assert not verdict.repeated
+    assert verdict.sent == size
+    assert scene.count(notifications.c.lease_id.is_not(None)) == 0
