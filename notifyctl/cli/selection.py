@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -153,6 +154,8 @@ def finish(
     failures = [each.error for each in everything if each.error is not None]
     if not failures and (everything or chosen.by_filter):  # a pipe without ids stays silent
         run.out.say(_summary(everything, dry=chosen.dry))
+    if to_send and done:
+        _say_what_holds(run, [each.new_id or each.id for each in done])
     if to_send and done and not chosen.dry:
         run.say_who_sends()
     if not failures:
@@ -165,6 +168,16 @@ def finish(
     raise PartlyDone(
         f"{len(done):,} of {len(everything):,} {could} done; the first that failed: {first.message}", first.hint
     ).noting(refusal)
+
+
+def _say_what_holds(run: Invocation, ids: Sequence[str]) -> None:
+    """Say what keeps back what was to be let go; never at the cost of what was done."""
+    from notifyctl.services.holding import holding
+
+    with suppress(NotifyctlError):
+        for each in holding(run.system.db, ids):
+            waits = "waits" if each.count == 1 else "wait"
+            run.out.say(f"{each.count:,} {waits}: {each.why}; {each.remedy}")
 
 
 def _rehearsed(acted: Sequence[Acted]) -> list[Acted]:

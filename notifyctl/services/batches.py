@@ -123,10 +123,17 @@ def problems(tx: Tx) -> list[Problem]:
         Problem(
             "batch_held",
             f"batch {each.shown} is {_HELD[each.state]}; {each.held:,} held",
-            f"notifyctl batches {'cancel' if each.state is BatchState.CANCELLED else 'resume'} {word(each.shown)}",
+            _way_out(each.state, word(each.shown)),
         )
         for each in store.holding(tx)
     ]
+
+
+def _way_out(state: BatchState, name: str) -> str:
+    """Return the command that ends the waiting; what is left of a cancelled batch may also have been let go since."""
+    if state is not BatchState.CANCELLED:
+        return f"notifyctl batches resume {name}"
+    return f"notifyctl batches cancel {name} gives them up, batches resume {name} lets them go"
 
 
 def close(db: Database, ref: str) -> BatchRow:

@@ -104,8 +104,9 @@ def refuse_pending(tx: Tx, config: ProviderConfig) -> None:
     """Raise Conflict when notifications wait for a provider."""
     waiting = store.pending(tx, config.provider_name)
     if waiting:
+        wait = "1 pending notification waits" if waiting == 1 else f"{waiting:,} pending notifications wait"
         raise Conflict(
-            f"{waiting:,} pending notifications wait for {config.provider_name}",
+            f"{wait} for {config.provider_name}",
             f"notifyctl notifications cancel --provider {config.provider_name}, or notifyctl providers disable",
         )
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from notifyctl.core import content, failover, ratelimit, senders, zones
 from notifyctl.core.allowed import first_allowed
 from notifyctl.core.audience import message
-from notifyctl.core.batch import BatchState
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import (
@@ -30,11 +29,10 @@ from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import Draft, SubmissionFacts
 from notifyctl.core.suppression import NOTHING, Stops, stops
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.text import word
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
-from notifyctl.services import credentials, hearing, previews
+from notifyctl.services import credentials, hearing, holding, previews
 from notifyctl.services.notifications import meant_by
 from notifyctl.store import adopting, batches, categories, standings, status, submissions, template_sources, templates
 from notifyctl.store import notifications as store
@@ -227,20 +225,10 @@ def _template_error(
 def _held(tx: Tx, row: Notification) -> Iterator[HoldingBack]:
     """Yield what holds it back before all else: its template, its batch."""
     if row.template_id is not None and templates.held(tx, [row.template_id]):
-        yield HoldingBack(
-            f"template {row.template} is disabled", f"notifyctl templates enable {word(row.template or '')}"
-        )
+        yield HoldingBack(*holding.of_template(row.template or ""))
     batch = None if row.batch_id is None else batches.holding_back(tx, row.id)
     if batch is not None:
-        resuming = f"notifyctl batches resume {word(batch.shown)}"
-        yield HoldingBack(f"batch {batch.shown} is {_HELD_AS[batch.state]}", resuming)
-
-
-_HELD_AS = {
-    BatchState.PAUSED: "paused",
-    BatchState.CANARY: "a canary: only its first are let go",
-    BatchState.CANCELLED: "cancelled",
-}
+        yield HoldingBack(*holding.of_batch(batch))
 
 
 def _carrier_of(row: Notification, known: SubmissionFacts, said: Mapping[str, Any], now: int) -> Carrier:

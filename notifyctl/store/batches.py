@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -178,6 +178,12 @@ def page(tx: Tx, after: Cursor | None, limit: int | None) -> list[BatchRow]:
 def count(tx: Tx) -> int:
     """Return how many there are."""
     return tx.execute(select(func.count()).select_from(batches)).scalar_one()
+
+
+def held(tx: Tx, batch_ids: Iterable[str]) -> dict[str, BatchRow]:
+    """Return those of these batches that are held, by id."""
+    rows = tx.execute(_select().where(tx.dialect.is_any(b.id, batch_ids), b.hold.is_not(None)))
+    return {row.id: BatchRow(*row) for row in rows}
 
 
 def holding(tx: Tx) -> list[HeldBatch]:
