@@ -144,14 +144,14 @@ def submit(run: Invocation, asked: FileOrder) -> None:
         drafter = Drafter(file.columns, known, asked.defaults, whose, ordinals.next, lambda: str(uuid.uuid4()))
         rejects = None if asked.rejects is None else stack.enter_context(Rejects(asked.rejects, file))
         bad = RejectedRows(run, rejects)
-        order = _order(run, asked, batch)
+        order = _order(run, asked, batch, was_open=is_there and batch.hold is None)
         shown = stack.enter_context(progress.shown(run, file))
         work = _Work(run, asked, order, is_there, bad, shown)
         (work.estimate if asked.dry_run else work.store)(map(drafter, file.rows))
     work.finish()
 
 
-def _order(run: Invocation, asked: FileOrder, batch: BatchRow) -> ImportOrder:
+def _order(run: Invocation, asked: FileOrder, batch: BatchRow, *, was_open: bool) -> ImportOrder:
     from notifyctl.services import importing
     from notifyctl.services.planning import SubmissionTerms
 
@@ -160,7 +160,7 @@ def _order(run: Invocation, asked: FileOrder, batch: BatchRow) -> ImportOrder:
     times = None
     if asked.rate is not None:
         times = importing.times(run.system.db, batch, asked.rate, *asked.begin)
-    return importing.ImportOrder(batch, terms, times, asked.canary)
+    return importing.ImportOrder(batch, terms, times, asked.canary, was_open)
 
 
 class _Work:
@@ -202,6 +202,8 @@ class _Work:
         with closing(Ordinals()) as keys, closing(Ordinals()) as same:
             look = Look(keys, same, self._watch)
             self._tally = estimate(self._run.system.db, rows, self._order, self._bad, look)
+        if self._tally.accepted:
+            self._order.require_canary()
 
     def finish(self) -> None:
         """Say what became of the rows. Raises PartlyDone where some were rejected, KeyboardInterrupt if stopped."""

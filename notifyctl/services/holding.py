@@ -26,7 +26,7 @@ HELD_AS: Mapping[BatchState, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class KeptBack:
     """So many wait, and why; `remedy` is the command that lets them go."""
 
     count: int
@@ -34,7 +34,7 @@ class Held:
     remedy: str
 
 
-def holding(db: Database, ids: Sequence[str]) -> list[Held]:
+def holding(db: Database, ids: Sequence[str]) -> list[KeptBack]:
     """Return what holds those of these notifications back that were not sent, the most frequent first.
 
     Only what somebody has to end: what is over in a moment, or by itself, holds nobody up.
@@ -46,7 +46,7 @@ def holding(db: Database, ids: Sequence[str]) -> list[Held]:
         for each in found:
             if known is not None and (why := known.hold(each)) is not None:
                 counts[why] += each.count
-    return [Held(count, *why) for why, count in counts.most_common()]
+    return [KeptBack(count, *why) for why, count in counts.most_common()]
 
 
 def of_template(name: str) -> tuple[str, str]:

@@ -57,13 +57,22 @@ class ImportOrder:
     """How rows are submitted: as which batch, under which terms.
 
     `times` are when each new one is for, one after the other. Of a batch that does not exist yet the first `canary` go,
-    the others wait until it is resumed.
+    the others wait until it is resumed; to one that was there, and `was_open`, nothing is added under that promise.
     """
 
     batch: BatchRow
     terms: SubmissionTerms = field(default_factory=SubmissionTerms)
     times: Iterator[int] | None = None
     canary: int | None = None
+    was_open: bool = False
+
+    def require_canary(self) -> None:
+        """Raise Conflict where rows that are new would all go at once, which is not what was asked for."""
+        if self.canary is not None and self.was_open:
+            raise Conflict(
+                f"batch {self.batch.shown} is open already: --canary would hold nothing of it back",
+                "a --batch of their own, or no --canary",
+            )
 
     def fitting(self, row: RowDraft | BadRow) -> RowDraft | BadRow:
         """Return the row; or that it has a time of its own where all are spread."""
@@ -355,6 +364,8 @@ def _store(db: Database, order: ImportOrder, chunk: Sequence[_Ready]) -> _Stored
 
 
 def _stored(tx: Tx, order: ImportOrder, chunk: Sequence[_Ready]) -> dict[str, _Ready | Former | NotifyctlError]:
+    if chunk:
+        order.require_canary()
     batch = batches.joined(tx, order.batch, None if order.canary is None else BatchHold.CANARY)
     if batch.hold != BatchHold.CANARY:
         return planning.store_all(tx, chunk)

@@ -264,6 +264,22 @@ def test_a_canary_goes_first(cli: Cli, database: Database, write: Callable[..., 
     assert counts(sent(cli, "-f", write(more + "anna,email,Hello,Last\n"), "--batch", "spring")) == (1, 4, 0)
 
 
+def test_a_canary_holds_nothing_of_a_batch_that_is_open(
+    cli: Cli, database: Database, write: Callable[..., str]
+) -> None:
+    """All that is new would go at once: none of it does, and --dry-run says the same; a file that is there may come."""
+    first = write(GOOD)
+    sent(cli, "-f", first, "--batch", "spring")
+    more = write(GOOD + "omar,email,Hello,More\n" + "omar,email,Hello,Other\n", "more.csv")
+    for args in (("--dry-run",), ()):
+        refused = cli.call("send", "-f", more, "--batch", "spring", "--canary", "1", *args)
+        assert refused.exit_code == 5
+        assert "batch spring is open already: --canary would hold nothing of it back" in refused.stderr
+        assert counts(sent(cli, "-f", first, "--batch", "spring", "--canary", "1", *args)) == (0, 3, 0)
+    assert len(stored(database)) == 3
+    assert counts(sent(cli, "-f", more, "--batch", "autumn", "--canary", "1")) == (5, 0, 0)
+
+
 def test_what_is_added_to_a_held_batch_is_told_to_wait(cli: Cli, write: Callable[..., str]) -> None:
     """And how it is let go; where nothing holds it, nothing is said."""
     first = write(GOOD)
