@@ -45,7 +45,7 @@ def holding(db: Database, ids: Sequence[str]) -> list[KeptBack]:
         counts = Counter[tuple[str, str]]()
         for each in found:
             if known is not None and (why := known.hold(each)) is not None:
-                counts[why] += each.count
+                counts[why] += each.number
     return [KeptBack(count, *why) for why, count in counts.most_common()]
 
 

@@ -24,7 +24,7 @@ class Ground(NamedTuple):
     batch_id: str | None
     is_parked: bool
     fails_over: bool
-    count: int
+    number: int
 
 
 def of(tx: Tx, ids: Iterable[str]) -> list[Ground]:
