@@ -158,6 +158,29 @@ def test_what_did_not_go_out_is_given_back(database: Database, anna: str, kind: 
     assert take(database, NOON + HOUR).claims == ()
 
 
+def test_what_the_cap_put_off_takes_the_place_of_what_dies(database: Database, anna: str) -> None:
+    """A cap of two lets two out that day, though the first be refused: else the next would wait for nothing."""
+    wish(database, anna, frequency_cap=2)
+    ids = [seed.pending(database, anna, due_at=NOON - 10 + at, created_at=at + 1)[0] for at in range(4)]
+    claimed = take(database).claims
+    assert [each.id for each in claimed] == ids[:2]
+    end(database, claimed[0], Kind.PERMANENT)
+    (third,) = take(database).claims
+    assert third.id == ids[2]
+    assert take(database).claims == ()
+    assert seed.notification(database, ids[3]).deferred_by == "cap"
+
+
+def test_what_is_tried_again_keeps_its_turn(database: Database, anna: str) -> None:
+    """Its place is free until then, and is its own when it comes; nothing is woken for it."""
+    wish(database, anna, frequency_cap=1)
+    first, second = (seed.pending(database, anna, due_at=NOON - 10 + at)[0] for at in range(2))
+    (claimed,) = take(database).claims
+    end(database, claimed, Kind.TRANSIENT)
+    assert [each.id for each in take(database, NOON + 1_000).claims] == [first]
+    assert seed.notification(database, second).deferred_by == "cap"
+
+
 def test_a_call_that_was_never_begun_is_given_back(database: Database, anna: str) -> None:
     """A drain releases what it has not begun: the cap is as before."""
     wish(database, anna, frequency_cap=1)

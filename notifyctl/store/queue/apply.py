@@ -6,12 +6,13 @@ that a dispatcher that lost its lease cannot overwrite what happened since.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import func, null, update
+from sqlalchemy import func, literal_column, null, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.types import TypeEngine
 
@@ -31,18 +32,22 @@ from notifyctl.core.change import (
     Reschedule,
     Restore,
     Retry,
+    Row,
     Sent,
     Wake,
 )
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.gate import Wait
+from notifyctl.core.model import Channel, Claim
 from notifyctl.core.webhook.telling import Tidings
 from notifyctl.store.db.dialect import ID, Dialect
 from notifyctl.store.db.hot import Hot
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.hours import METRIC_AT
 from notifyctl.store.queue import letters
 from notifyctl.store.queue.follow import follow
 from notifyctl.store.queue.outbox import anybody
-from notifyctl.store.queue.states import still
+from notifyctl.store.queue.states import PENDING, still
 from notifyctl.store.schema.tables import notifications
 
 C = TypeVar("C", bound=Change)
@@ -95,7 +100,27 @@ def apply(tx: Tx, changes: Sequence[C]) -> Applied[C]:
             known |= {row[0]: Tidings(row[0], *row[2:]) for row in rows if len(row) > 2}
     letters.keep(tx, done)
     follow(tx, done, is_heard=is_heard, known=known)
+    if freed := _freed(done):
+        apply(tx, [Wake(row, due_at=tx.now) for row in _next_by_cap(tx, freed)])
     return Applied(done, is_heard)
+
+
+def _freed(done: Sequence[Change]) -> Counter[tuple[str, str]]:
+    """Return how many places under whose cap are free again: of what counted, and will not go out."""
+    claims = (each.of for each in done if isinstance(each, Bury) and each.uncounts)
+    return Counter((each.user_id, each.channel.value) for each in claims if isinstance(each, Claim) and each.counted)
+
+
+def _next_by_cap(tx: Tx, freed: Mapping[tuple[str, str], int]) -> Iterator[Row]:
+    """Yield as many as there are places of what the caps put off, oldest first."""
+    for (user_id, channel), places in sorted(freed.items()):
+        theirs = (n.user_id == user_id, n.message_type == channel, n.deferred_by == Wait.CAP.value)
+        waiting = (PENDING, n.lease_id.is_(None), n.due_at > tx.now)
+        found = select(n.id, n.provider, METRIC_AT).where(*theirs, *waiting).limit(places)
+        # An expression: else PostgreSQL may walk through everybody's notifications by their age.
+        found = found.order_by(n.created_at + literal_column("0"), n.id)
+        for id_, provider, metric_at in tx.execute(tx.dialect.skip_locked(found, notifications)):
+            yield Row(id_, None, provider, Channel(channel), metric_at)
 
 
 def _written(tx: Tx, kind: type[Change], some: list[C]) -> list[Sequence[Any]]:
