@@ -29,7 +29,8 @@ from notifyctl.core.rowfile.drafting import RowDefaults
 from notifyctl.core.rowfile.rows import BadRow, RowDraft, RowForm
 
 if TYPE_CHECKING:
-    from notifyctl.services.importing import BatchRow, ImportOrder, RowTally
+    from notifyctl.services.importing import BatchRow, ImportOrder
+    from notifyctl.services.rowfiles.tallying import RowTally
 
 FIELDS = (
     Field("batch", FieldKind.ID),
@@ -40,12 +41,12 @@ FIELDS = (
     Field("rejected", FieldKind.NUMBER),
     Field("reasons", FieldKind.JSON),
     Field("held", FieldKind.NUMBER),
-)
-ESTIMATED = (
-    *FIELDS,
     Field("suppressed", FieldKind.JSON),
     Field("deferred", FieldKind.JSON),
     Field("dead_letters", FieldKind.JSON),
+)
+ESTIMATED = (
+    *FIELDS,
     Field("segments", FieldKind.NUMBER),
     Field("last_at", FieldKind.TIME),
     Field("last_at_by_provider", FieldKind.TIMES),
@@ -271,12 +272,12 @@ class _Work:
             "rejected": tally.rejected,
             "reasons": dict(tally.reasons.most_common()),
             "held": self._held,
+            "suppressed": dict(tally.suppressed.most_common()),
+            "deferred": dict(tally.deferred.most_common()),
+            "dead_letters": dict(tally.dead.most_common()),
         }
         if self._asked.dry_run:
             said |= {
-                "suppressed": dict(tally.suppressed.most_common()),
-                "deferred": dict(tally.deferred.most_common()),
-                "dead_letters": dict(tally.dead.most_common()),
                 "segments": tally.segments,
                 "last_at": tally.last_at,
                 "last_at_by_provider": tally.providers,
@@ -296,13 +297,19 @@ class _Work:
         if self._held:
             waits = f"{'would wait' if dry else 'waits' if self._held == 1 else 'wait'} until"
             lines.append(f"  {self._held:,} {waits}: notifyctl batches resume {shlex.quote(self._name)}")
+        lines += _stopped(tally, "would be" if dry else "will be")
         return [*lines, *(_outlook(self._run, tally) if dry else [])]
 
 
-def _outlook(run: Invocation, tally: Any) -> list[str]:
-    """Return what would become of those that would be accepted, in lines."""
+def _stopped(tally: RowTally, will_be: str) -> list[str]:
+    """Return what becomes of those that are accepted, and are not sent at their time, in lines."""
     said = (("cancelled", tally.suppressed), ("put off", tally.deferred), ("dead letters", tally.dead))
-    lines = [f"  {number:,} would be {what}: {why}" for what, kinds in said for why, number in kinds.most_common(TOLD)]
+    return [f"  {number:,} {will_be} {what}: {why}" for what, kinds in said for why, number in kinds.most_common(TOLD)]
+
+
+def _outlook(run: Invocation, tally: Any) -> list[str]:
+    """Return when those that would be accepted would go out, in lines."""
+    lines = []
     if tally.segments:
         lines.append(f"  {tally.segments:,} segments of SMS")
     if tally.last_at is not None:

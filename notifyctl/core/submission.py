@@ -164,6 +164,14 @@ class Plan(NamedTuple):
         return closed(verdict) if self.recipient.closed else verdict
 
     @property
+    def may_be_stopped(self) -> bool:
+        """Whether there is anything by which it could be: of most there is nothing, and very many are asked about."""
+        who, known = self.recipient, self.known
+        if known.person is not None or who.suppression is not None or who.closed or self.message.to is None:
+            return True
+        return bool(known.suppressed) or self.row.expires_at is not None
+
+    @property
     def left_out(self) -> Sequence[LeftOut]:
         """The copies that will not be sent."""
         return self._stops.left_out

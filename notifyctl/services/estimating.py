@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import field, replace
 from hashlib import sha256
@@ -10,7 +9,7 @@ from typing import Protocol
 
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.gate import Person, PutOff, Refuse, Suppress, Verdict, Wait
+from notifyctl.core.gate import Person, PutOff, Refuse, Verdict, Wait
 from notifyctl.core.localtime import local_day
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.notification import State
@@ -23,23 +22,21 @@ from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.core.userlimit import SLOTS
 from notifyctl.services import importing, planning, previews
-from notifyctl.services.importing import DraftedRows, ImportOrder, RowTally
+from notifyctl.services.importing import DraftedRows, ImportOrder
 from notifyctl.services.planning import Planned
+from notifyctl.services.rowfiles.tallying import RowTally
 from notifyctl.store import status, template_sources
 from notifyctl.store.db.database import Database
 
 
 @dataclass(slots=True)
 class Estimate(RowTally):
-    """What rows would come to: of those accepted, how many would be cancelled, put off or dead letters, by reason.
+    """What rows would come to.
 
     `segments` are those of all texts, `last_at` is when the last one would go out under the providers' limits
     (milliseconds since the epoch), `providers` when that is for each.
     """
 
-    suppressed: Counter[str] = field(default_factory=Counter)
-    deferred: Counter[str] = field(default_factory=Counter)
-    dead: Counter[str] = field(default_factory=Counter)
     segments: int = 0
     last_at: int | None = None
     providers: dict[str, int] = field(default_factory=dict)
@@ -124,18 +121,15 @@ class _Estimating:
             return problem
         found = self._found
         found.accepted += 1
-        match self._verdict(planned):
-            case Suppress(reason):
-                importing.count(found.suppressed, reason.partition(": ")[0])
-            case Refuse(category, reason):
-                importing.count(found.dead, f"{category}: {reason}")
-            case _ if problem is not None:  # put off or not: that is what it will end as
-                importing.count(found.dead, f"{Category.TEMPLATE_ERROR}: {problem.message}")
-            case PutOff(until, wait=wait):
-                importing.count(found.deferred, wait.replace("_", " "))
-                self._goes(planned, message, until)
-            case _:
-                self._goes(planned, message, planned.row.due_at)
+        verdict = self._verdict(planned)
+        if problem is not None and (verdict is None or isinstance(verdict, PutOff)):
+            # Put off or not: that is what it will end as.
+            found.stop(Refuse(Category.TEMPLATE_ERROR, problem.message))
+            return planned
+        if verdict is not None:
+            found.stop(verdict)
+        if verdict is None or isinstance(verdict, PutOff):
+            self._goes(planned, message, planned.row.due_at if verdict is None else verdict.until)
         return planned
 
     def _verdict(self, planned: Plan) -> Verdict:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import field
@@ -24,14 +22,15 @@ from sqlalchemy.exc import IntegrityError
 from notifyctl.core.batch import BatchHold, BatchSource
 from notifyctl.core.errors import CommitUnknown, Conflict, NotFound, NotifyctlError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.gate import Verdict
 from notifyctl.core.pace import moments
-from notifyctl.core.refusal import KeyRefusal
 from notifyctl.core.rowfile.drafting import reason_of
 from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft
 from notifyctl.core.submission import Draft, Former, New, Plan
 from notifyctl.core.wording import Template
 from notifyctl.services import planning
 from notifyctl.services.planning import Planned, SubmissionTerms
+from notifyctl.services.rowfiles.tallying import RowTally
 from notifyctl.services.rowfiles.throughput import for_very_many
 from notifyctl.store import batches, submissions, users
 from notifyctl.store.batches import BatchRow as BatchRow
@@ -79,27 +78,6 @@ class ImportOrder:
         if self.times is None or isinstance(row, BadRow) or (row.draft.send_at, row.draft.delay_ms) == (None, None):
             return row
         return BadRow(row.line, "it has a time of its own, and --rate gives each one", row.cells, row.identity)
-
-
-@dataclass(slots=True)
-class RowTally:
-    """What became of rows so far. `read` counts all that were looked at, the others what is certain.
-
-    `reasons` are why rows were rejected, without what is each one's own; `refusal` is what the API key was refused
-    first.
-    """
-
-    read: int = 0
-    accepted: int = 0
-    deduplicated: int = 0
-    rejected: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    refusal: KeyRefusal | None = None
-
-    def reject(self, reason: str) -> None:
-        """Count a row that is not taken."""
-        self.rejected += 1
-        count(self.reasons, reason)
 
 
 class Importer:
@@ -181,7 +159,8 @@ class Importer:
             came_to = row if isinstance(row, BadRow) else next(rest)
             if isinstance(came_to, Plan):
                 kept = _packed(row.cells)
-                ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, kept))
+                stands = came_to.objection if came_to.may_be_stopped else None
+                ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, kept, stands))
             else:
                 self._count(came_to, row.line, row.cells, row.identity)
         self.tally.read += len(rows)
@@ -195,6 +174,8 @@ class Importer:
         for row, became in storing.result():
             if isinstance(became, _Ready):
                 self.tally.accepted += 1
+                if row.stands is not None:
+                    self.tally.stop(row.stands)
             else:
                 self._count(became, row.line, _unpacked(row.cells), row.key)
         self._settled += 1
@@ -215,7 +196,10 @@ class Importer:
 
 
 class _Ready(NamedTuple):
-    """A row of a file that is to be stored: of its plan what `planning.Storable` is, its line, its cells as JSON."""
+    """A row of a file that is to be stored: of its plan what `planning.Storable` is, its line, its cells as JSON.
+
+    `stands` is what would stop it now.
+    """
 
     key: str
     row: New
@@ -223,6 +207,7 @@ class _Ready(NamedTuple):
     files: Mapping[str, str]
     line: int
     cells: bytes | Cells
+    stands: Verdict = None
 
 
 _Stored = list[tuple[_Ready, _Ready | Former | NotifyctlError]]
@@ -276,15 +261,6 @@ def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[_RowPortion]:
     if portion:
         yield portion
 
-
-def count(kinds: Counter[str], reason: str) -> None:
-    """Count a reason by its kind: without what stands in quotes, and numbers."""
-    kind = _OWN.sub("…", reason)[:_KIND_CHARS]
-    kinds[kind if kind in kinds or len(kinds) < _MOST_KINDS else _OTHERS] += 1
-
-
-_OWN = re.compile(r"""'[^']*'|"[^"]*"|\S*[@\d]\S*""")
-_KIND_CHARS, _MOST_KINDS, _OTHERS = 100, 50, "other reasons"
 
 # Helpers
 

@@ -86,3 +86,33 @@ def test_who_is_not_written_to_has_no_template_that_fails(desk: Cli, database: D
     assert said["suppressed"] == {"the address is suppressed": 1}
     assert [key.partition(":")[0] for key in said["dead_letters"]] == ["template_error"]
     assert became(database) == {"cancelled": 1, "failed": 1}
+
+
+def test_sending_a_file_says_as_well_what_will_not_go_out(desk: Cli, database: Database) -> None:
+    """As `send` warns of one: what is stopped or delayed, by reason; of what was there already nothing."""
+    for name in ("bob", "carl", "dora"):
+        desk.call("users", "create", name, "--email", f"{name}@example.org").ok()
+    desk.call("categories", "create", "bills").ok()
+    desk.call("prefs", "opt-out", "anna", "bills").ok()
+    desk.call("prefs", "set", "bob", "email", "--disable").ok()
+    desk.call("suppressions", "add", "email", "carl@example.org", "--reason", "asked").ok()
+    hour = database.moment() // 3_600_000 % 24
+    quiet = "00:00-12:00" if hour < 12 else "12:00-24:00"
+    desk.call("prefs", "set", "dora", "email", "--quiet", quiet, "--timezone", "UTC").ok()
+    (desk.home / "rows.csv").write_text(rows("anna", "bob", "carl", "dora", "omar"))
+    both = ("send", "-f", "rows.csv", "--category", "bills", "--batch", "b", "-o", "json")
+    dry, done = (desk.call(*both, *more).ok() for more in (("--dry-run",), ()))
+    said = done.json()
+    assert (said["accepted"], said["deferred"], said["dead_letters"]) == (5, {"quiet hours": 1}, {})
+    assert set(said["suppressed"]) == {
+        "the user has left the category bills",
+        "the user has disabled email",
+        "the address is suppressed",
+    }
+    assert {name: dry.json()[name] for name in said} == {**said, "batch": None}
+    assert "1 will be put off: quiet hours" in done.stderr
+    assert "1 will be cancelled: the user has disabled email" in done.stderr
+    desk.call("dispatch", "--once").ok()
+    assert became(database) == {"sent": 1, "quiet_hours": 1, "cancelled": 3}
+    again = desk.call(*both).ok().json()
+    assert (again["accepted"], again["deduplicated"], again["suppressed"], again["deferred"]) == (0, 5, {}, {})
