@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from notifyctl.cli.invocation import Invocation
-from notifyctl.cli.output import escaped_lines, iso
+from notifyctl.cli.output import iso
 from notifyctl.core import history, json_codec
 from notifyctl.core.audience import needs_address, own_address
 from notifyctl.core.duration import show_ms
@@ -61,10 +61,10 @@ def past(retry_history: str | None) -> list[AttemptEntry]:
 def write(run: Invocation, entries: Sequence[AttemptEntry]) -> None:
     """Write the attempts for a person, each with its message on a line of its own."""
     for entry in entries:
-        run.out.write(escaped_lines(_lines(run, entry)))
+        _write_one(run, entry)
 
 
-def _lines(run: Invocation, entry: AttemptEntry) -> str:
+def _write_one(run: Invocation, entry: AttemptEntry) -> None:
     began, ended = _ms(entry.get("began_at")), _ms(entry.get("ended_at"))
     at = began if began is not None else _ms(entry.get("retried_at") or entry.get("at"))
     took = show_ms(ended - began) if began is not None and ended is not None else "-"
@@ -75,10 +75,10 @@ def _lines(run: Invocation, entry: AttemptEntry) -> str:
     if entry.get("times"):
         why = f"{why} ({entry['times']} times)".lstrip()
     number = str(entry.get("attempt") or "-")
-    line = f"{number:>3}  {run.out.time(at)}  {took:>6}  {outcome!s:<12}  {why}".rstrip()
+    run.out.hanging(f"{number:>3}  {run.out.time(at)}  {took:>6}  {f'{outcome!s:<12}  ' if why else outcome}", str(why))
     where = f"to {entry['address']}" if entry.get("address") else None
-    more = ": ".join(one_line(str(each)) for each in (where, entry.get("message")) if each)
-    return f"{line}\n     {more}" if more else line
+    if more := ": ".join(one_line(str(each)) for each in (where, entry.get("message")) if each):
+        run.out.hanging("     ", more)
 
 
 def _ms(moment: Any) -> int | None:

@@ -48,7 +48,7 @@ def demo(
     _empty(folder)
     config = _configure(folder)
     with _sandbox(folder, config) as facts:
-        Story(run, folder, config, facts).tell()
+        Story(run, config, facts).tell()
     _farewell(run, folder, facts)
 
 
@@ -117,9 +117,8 @@ def _environment(config: Path) -> dict[str, str]:
 class Story:
     """Runs the story's steps: prints a heading, each command, and what it prints."""
 
-    def __init__(self, run: Invocation, folder: Path, config: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, run: Invocation, config: Path, facts: dict[str, Any]) -> None:
         self._out = run.out
-        self._folder = folder
         self._config = config
         self._facts = facts
 

@@ -62,11 +62,11 @@ class DiscreetOutput(Output):
 
     def write(self, text: str) -> None:
         """Write a line of data."""
-        super().write(self._text(text))
+        super().write(self._seen(text))
 
     def write_exactly(self, text: str) -> None:
         """Write data, no line end added."""
-        super().write_exactly(self._text(text))
+        super().write_exactly(self._seen(text))
 
     def document(self, value: Any) -> None:
         """Write one document."""
@@ -81,11 +81,15 @@ class DiscreetOutput(Output):
     def _record(self, row: Any, fields: Sequence[Field], id_name: str) -> None:
         super()._record(self.row(row), fields, id_name)
 
+    def rich_lines(self, lines: Iterable[Text]) -> None:
+        """Print rich lines."""
+        super().rich_lines(self.lines(lines))
+
     def lines(self, lines: Iterable[Text]) -> list[Text]:
         """Return rich lines as they may be seen."""
         return [_discreet_line(each) for each in lines] if self.hides() else list(lines)
 
-    def _text(self, text: str) -> str:
+    def _seen(self, text: str) -> str:
         return discreet_text(text) if self.hides() else text
 
 

@@ -82,7 +82,6 @@ SHOWN = (
     *listed(0),
     Field("idempotency_key"),
     Field("content_hash"),
-    Field("is_critical", FieldKind.BOOL),
     Field("lease_id", FieldKind.ID),
     Field("leased_by", FieldKind.ID),
     Field("leased_until", FieldKind.TIME),

@@ -9,23 +9,27 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from itertools import chain, islice
-from typing import Any
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
 
+from notifyctl.cli.fields import EPOCH, MILLISECOND, csv_value, json_value
+from notifyctl.cli.fields import Field as Field
+from notifyctl.cli.fields import FieldKind as FieldKind
+from notifyctl.cli.fields import iso as iso
 from notifyctl.cli.formats import as_yaml_text
+from notifyctl.cli.wrapping import hanging
 from notifyctl.core.errors import UsageError
-from notifyctl.core.frozen import dataclass
-from notifyctl.core.json_codec import shown
 from notifyctl.core.patterns import pattern
 from notifyctl.core.spreadsheet import harmless
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 SHORT_ID = 8
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 PAGE = 50
 # Control characters, those that change the direction of text, and halves of surrogate pairs, which no encoding has.
 _UNSAFE = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
@@ -34,46 +38,10 @@ _UNSAFE_IN_JSON = pattern(rf"[{_UNSAFE}]")
 _MARKDOWN = pattern(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
-class FieldKind(StrEnum):
-    """How a field's value is written and aligned; `times` are names, each with a moment, `words` have no blanks."""
-
-    TEXT = "text"
-    ID = "id"
-    TIME = "time"
-    TIMES = "times"
-    JSON = "json"
-    BOOL = "bool"
-    NUMBER = "number"
-    WORDS = "words"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One attribute of a record.
-
-    `name` is the attribute and the JSON name. `title` puts it into the table under that heading; `show` makes the
-    table's text from the whole record where the value itself is not what a person wants to read.
-    """
-
-    name: str
-    kind: FieldKind = FieldKind.TEXT
-    title: str | None = None
-    show: Callable[[Any], str] | None = None
-
-
 def _found(rows: Iterable[Any]) -> Iterable[Any]:
     """Return the rows, the first of which is there: what fails at once fails before a heading is printed."""
     rest = iter(rows)
     return chain(list(islice(rest, 1)), rest)
-
-
-def iso(milliseconds: int) -> str:
-    """Return ISO 8601 in UTC with milliseconds; a moment that no calendar has as its number."""
-    try:
-        moment = _EPOCH + milliseconds * _MILLISECOND
-    except OverflowError:
-        return str(milliseconds)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def escaped(text: str) -> str:
@@ -113,6 +81,17 @@ class Output:
         """Write a line of data as it is."""
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
+
+    def hanging(self, head: str, text: str) -> None:
+        """Write a line, what would be obeyed in it escaped; what a terminal has no room for stands below `text`."""
+        self.write(self._hung(escaped(head), escaped(self._seen(text))))
+
+    def _hung(self, head: str, text: str) -> str:
+        return hanging(head, text, get_terminal_size().columns) if self.on_terminal else head + text
+
+    def _seen(self, text: str) -> str:
+        """Return a text as it may be seen."""
+        return text
 
     def write_exactly(self, text: str) -> None:
         """Write data as it is, no line end added; what a terminal would obey is escaped there."""
@@ -166,7 +145,7 @@ class Output:
             self.write("\n".join(f"{field.name}\t{self.text(row, field)}" for field in chosen))
         elif self.form == "table":
             width = max(len(field.name) for field in chosen)
-            self.write("\n".join(f"{field.name:<{width}}  {self.text(row, field)}" for field in chosen))
+            self.write("\n".join(self._hung(f"{field.name:<{width}}  ", self.text(row, field)) for field in chosen))
         else:
             self.records([row], fields, id_name=id_name)
 
@@ -187,7 +166,7 @@ class Output:
 
     def as_json(self, row: Any, fields: Sequence[Field]) -> dict[str, Any]:
         """Return the record as JSON knows it."""
-        return {field.name: _json_value(getattr(row, field.name), field.kind) for field in fields}
+        return {field.name: json_value(getattr(row, field.name), field.kind) for field in fields}
 
     def text(self, row: Any, field: Field) -> str:
         """Return the field's full text: never cut; empty is `-`."""
@@ -210,7 +189,7 @@ class Output:
         if self.form == "table":
             told = ", ".join(f"{name} until {self.time(moment)}" for name, moment in moments.items())
             return escaped(told) or "-"
-        return escaped(json.dumps(_json_value(moments, FieldKind.TIMES), ensure_ascii=False)) if moments else "-"
+        return escaped(json.dumps(json_value(moments, FieldKind.TIMES), ensure_ascii=False)) if moments else "-"
 
     def clock(self, moment: int, now: int) -> str:
         """Return a moment of the next day as a time of day, another with its date."""
@@ -224,7 +203,7 @@ class Output:
         if milliseconds is None:
             return "-"
         try:
-            moment = _EPOCH + milliseconds * _MILLISECOND
+            moment = EPOCH + milliseconds * MILLISECOND
             moment = moment if self.utc else moment.astimezone()
         except (OverflowError, ValueError, OSError):
             return str(milliseconds)
@@ -270,7 +249,7 @@ class Output:
         sys.stdout.flush()
 
     def _csv_cell(self, value: Any, kind: FieldKind) -> str:
-        text = _csv_value(value, kind)
+        text = csv_value(value, kind)
         if isinstance(value, str) and not self.raw:
             text = harmless(text)
         return escaped(text) if self.on_terminal else text  # a file gets every byte, a terminal none that it would obey
@@ -338,6 +317,14 @@ class Output:
 
         Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=False).print(renderable)
 
+    def rich_lines(self, lines: Iterable[Text]) -> None:
+        """Print rich lines; what is to be pasted is not broken by us."""
+        from rich.console import Console
+
+        console = Console(highlight=False, markup=False, emoji=False)
+        for line in lines:
+            console.print(line, soft_wrap=bool(line.no_wrap))
+
 
 class _CsvLines:
     """Takes the lines of a csv writer: with its CRLF it quotes a lone CR as well, here they end in LF."""
@@ -373,27 +360,3 @@ def _stdout_is_unicode() -> bool:
 def escaped_lines(text: str) -> str:
     """Return `text` escaped line by line."""
     return "\n".join(escaped(line) for line in text.split("\n"))
-
-
-def _json_value(value: Any, kind: FieldKind) -> Any:
-    if value is None:
-        return None
-    if kind is FieldKind.TIME:
-        return iso(value)
-    if kind is FieldKind.TIMES:
-        return {name: iso(moment) for name, moment in value.items()}
-    if kind is FieldKind.JSON and isinstance(value, str):
-        return shown(value, value)
-    return value
-
-
-def _csv_value(value: Any, kind: FieldKind) -> str:
-    if value is None:
-        return ""
-    if kind is FieldKind.TIME:
-        return iso(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if kind is FieldKind.TIMES:
-        value = _json_value(value, kind)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)

@@ -14,7 +14,7 @@ import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Leaf, Noun
-from notifyctl.cli.output import Field, FieldKind, escaped, iso
+from notifyctl.cli.output import Field, FieldKind, iso
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
 from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
@@ -167,7 +167,7 @@ def show(ctx: typer.Context, name: _Name) -> None:
         run.out.record(found, FIELDS)
         run.out.write("")
         for event in events:
-            run.out.write(escaped(_told(run, event)))
+            _tell(run, event)
 
 
 def _event(event: AuditEntry) -> dict[str, Any]:
@@ -176,11 +176,11 @@ def _event(event: AuditEntry) -> dict[str, Any]:
     return {"created_at": iso(event.created_at), "username": username, **said, "audit_id": event.id}
 
 
-def _told(run: Invocation, event: AuditEntry) -> str:
-    """Return one event of a provider's timeline: when, what, why, who."""
+def _tell(run: Invocation, event: AuditEntry) -> None:
+    """Write one event of a provider's timeline: when, what, why, who."""
     why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "provider")
     who = event.actor or event.user_agent or "-"
-    return f"{run.out.time(event.created_at)}  {event.action:<7}  {why or '-'}  ({who})"
+    run.out.hanging(f"{run.out.time(event.created_at)}  {event.action:<7}  ", f"{why or '-'}  ({who})")
 
 
 @app.command(scope=Scope.PROVIDERS_WRITE, cls=_Setter, shows=FIELDS)

@@ -19,6 +19,7 @@ from notifyctl.cli.bars import can_show, short_time
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Leaf, single
 from notifyctl.cli.output import escaped, iso
+from notifyctl.cli.tables import fitted, in_cells
 from notifyctl.cli.types import duration
 from notifyctl.core.conditions import KeptCondition
 from notifyctl.core.duration import show_ms
@@ -97,7 +98,7 @@ def _write(run: Invocation, report: SystemStatus) -> None:
     elif run.out.form == "plain":
         run.out.write("\n".join(line.plain for line in _lines(run, report)))
     else:
-        run.out.rich(Text("\n").join(run.out.lines(_lines(run, report))))
+        run.out.rich_lines(_lines(run, report))
 
 
 def _watch(run: Invocation, seconds: float) -> None:
@@ -137,11 +138,12 @@ def _until_interrupted() -> Callable[[float], None]:
 
 def _lines(run: Invocation, report: SystemStatus) -> Iterator[Text]:
     yield _head(run, report)
+    room = Console().width if run.out.on_terminal else None
     mark = "✗" if can_show("✗") else "!"
     for problem in report.problems:
         yield Text()
         yield Text(f"{mark} {escaped(problem.message)}", style="red")
-        yield Text(f"    {escaped(problem.hint)}")
+        yield Text(f"    {escaped(problem.hint)}", no_wrap=True)
     yield Text()
     left = ["LAST 24 H", *_counts(report)]
     right = ["PENDING NOW", *_pending(run, report)]
@@ -149,18 +151,18 @@ def _lines(run: Invocation, report: SystemStatus) -> Iterator[Text]:
         yield Text(f"{one:<{_LEFT}} {other}".rstrip(), style="bold" if number == 0 else "")
     if report.providers:
         yield Text()
-        yield from _grid(_PROVIDER, [_cells(line) for line in report.providers], left=2)
+        yield from _grid(_PROVIDER, [_cells(line) for line in report.providers], room, left=2)
     if report.receivers.number:
         yield Text()
-        yield from _grid(_RECEIVER, [_receiver(each, report.now) for each in report.receivers.lines], left=2)
+        yield from _grid(_RECEIVER, [_receiver(each, report.now) for each in report.receivers.lines], room, left=2)
         if (more := report.receivers.number - len(report.receivers.lines)) > 0:
             yield Text(f"and {more:,} more: notifyctl metrics show --webhooks")
     if report.conditions:
         yield Text()
-        yield from _grid(_CONDITION, [_condition(each, report.now) for each in report.conditions], left=3)
+        yield from _grid(_CONDITION, [_condition(each, report.now) for each in report.conditions], room, left=3)
     if report.dispatchers:
         yield Text()
-        yield from _grid(_DISPATCHER, [_presence(each, report.now) for each in report.dispatchers], left=1)
+        yield from _grid(_DISPATCHER, [_presence(each, report.now) for each in report.dispatchers], room, left=1)
 
 
 def _head(run: Invocation, report: SystemStatus) -> Text:
@@ -222,13 +224,15 @@ def _split(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in most)
 
 
-def _grid(heads: tuple[str, ...], lines: list[tuple[str, ...]], *, left: int) -> Iterator[Text]:
-    """Yield a table; all columns but the first `left` are aligned to the right."""
+def _grid(heads: tuple[str, ...], lines: list[tuple[str, ...]], room: int | None, *, left: int) -> Iterator[Text]:
+    """Yield a table; the first `left` columns give way where there is no room, the others are right-aligned."""
     rows = [heads, *lines]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(heads))]
+    if room is not None:
+        widths = fitted(widths, [column >= left for column in range(len(heads))], room - 3 * (len(heads) - 1))
     for number, row in enumerate(rows):
         cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
+            in_cells(cell, width, right=column >= left)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield Text("   ".join(cells).rstrip(), style="bold" if number == 0 else "")

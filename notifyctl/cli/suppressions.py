@@ -91,7 +91,8 @@ def fields(now: int = 0) -> tuple[Field, ...]:
     )
 
 
-_ADDED = (*fields(), Field("created", FieldKind.BOOL))
+FIELDS = fields()
+_ADDED = (*FIELDS, Field("created", FieldKind.BOOL))
 _PORTABLE = (
     *(Field(name) for name in ("channel", "address", "cause", "group_id", "reason")),
     Field("created_at", FieldKind.TIME),
@@ -111,7 +112,7 @@ _IMPORTED = (
 )
 
 
-@app.command("list", scope=Scope.SUPPRESSIONS_READ, cls=_WHICH)
+@app.command("list", scope=Scope.SUPPRESSIONS_READ, cls=_WHICH, shows=FIELDS)
 def list_(
     ctx: typer.Context, limit: listing.Limit = None, everything: listing.All = False, cursor: listing.After = None
 ) -> None:
@@ -126,7 +127,7 @@ def list_(
         listing.show(run, paging, found, fields(db.moment()), count=count)
 
 
-@app.command(scope=Scope.SUPPRESSIONS_READ)
+@app.command(scope=Scope.SUPPRESSIONS_READ, shows=FIELDS)
 def show(ctx: typer.Context, address: _Address, channel: _Channel = None) -> None:
     """Show all that stands against an address, however it is written; exit 3 where nothing does."""
     with invocation(ctx) as run:
@@ -137,7 +138,7 @@ def show(ctx: typer.Context, address: _Address, channel: _Channel = None) -> Non
         run.out.records(found, fields(db.moment()))
 
 
-@app.command(scope=Scope.SUPPRESSIONS_WRITE)
+@app.command(scope=Scope.SUPPRESSIONS_WRITE, shows=_ADDED)
 def add(
     ctx: typer.Context,
     channel: ChannelArgument,
@@ -163,7 +164,7 @@ def add(
         run.out.record(added, _ADDED, told=f"{added.channel} {added.address} {did}: {added.id}")
 
 
-@app.command(scope=Scope.SUPPRESSIONS_WRITE)
+@app.command(scope=Scope.SUPPRESSIONS_WRITE, shows=FIELDS)
 def remove(
     ctx: typer.Context, channel: ChannelArgument, address: _Address, yes: Yes = False, confirm: Confirm = None
 ) -> None:
@@ -179,7 +180,7 @@ def remove(
         run.out.say(f"{len(lifted):,} lifted: {address} may be written to again")
 
 
-@app.command("import", scope=Scope.SUPPRESSIONS_WRITE)
+@app.command("import", scope=Scope.SUPPRESSIONS_WRITE, shows=_IMPORTED)
 def import_(
     ctx: typer.Context,
     file: Annotated[str, typer.Option("-f", "--file", metavar="F", help="CSV or NDJSON; - is stdin.")],
@@ -218,7 +219,7 @@ def import_(
             run.out.say(others)
 
 
-@app.command(scope=Scope.SUPPRESSIONS_WRITE)
+@app.command(scope=Scope.SUPPRESSIONS_WRITE, shows=_PULLED)
 def pull(
     ctx: typer.Context,
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Whose lists: sendgrid.")],

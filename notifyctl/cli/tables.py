@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.table import Table
 from rich.text import Text
 
@@ -63,3 +63,11 @@ def fitted(widths: Sequence[int], rigid: Sequence[bool], room: int) -> list[int]
         next_width = fitting[soft[1]] if len(soft) > 1 else NARROWEST
         fitting[widest] -= max(1, min(excess, fitting[widest] - next_width))
     return fitting
+
+
+def in_cells(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text that takes exactly so many cells; one that is longer ends where there is no more room."""
+    if cell_len(text) > width:
+        text = f"{set_cell_size(text, width - 1).rstrip()}…"
+    blanks = " " * (width - cell_len(text))
+    return f"{blanks}{text}" if right else f"{text}{blanks}"

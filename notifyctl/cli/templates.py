@@ -28,6 +28,7 @@ from notifyctl.cli.templates_shown import (
 )
 from notifyctl.cli.types import Confirm, IfNotExists, Yes
 from notifyctl.core import wording
+from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
@@ -38,21 +39,32 @@ from notifyctl.services.templates import NewTemplate, ShownTemplate, TemplateCha
 
 app = Noun("What is sent, written once: templates, their versions and languages.")
 
-FIELDS = (
-    Field("id", FieldKind.ID, "ID"),
-    Field("name", title="NAME"),
-    Field("message_type", title="CH"),
-    Field("kind", title="KIND"),
-    Field("state", title="STATE"),
-    Field("is_active", FieldKind.BOOL),
-    Field("published_version", FieldKind.NUMBER, "VERSION", lambda row: str(row.published_version or "-")),
-    Field("draft_version", FieldKind.NUMBER, "DRAFT"),
-    Field("category", title="CATEGORY"),
-    Field("created_by", FieldKind.ID),
-    Field("username", title="BY"),
-    Field("created_at", FieldKind.TIME),
-    Field("updated_at", FieldKind.TIME, "CHANGED"),
-)
+
+def _fields(now: int) -> tuple[Field, ...]:
+    """Return the fields of a template; ages are those at the moment `now`."""
+    return (
+        Field("id", FieldKind.ID, "ID"),
+        Field("name", title="NAME"),
+        Field("message_type", title="CH", show=_channel),
+        Field("kind"),
+        Field("state", title="STATE"),
+        Field("is_active", FieldKind.BOOL),
+        Field("published_version", FieldKind.NUMBER, "VER", lambda row: str(row.published_version or "-")),
+        Field("draft_version", FieldKind.NUMBER, "DRAFT"),
+        Field("category", title="CATEGORY"),
+        Field("created_by", FieldKind.ID),
+        Field("username", title="BY"),
+        Field("created_at", FieldKind.TIME),
+        Field("updated_at", FieldKind.TIME, "CHANGED", lambda row: age(now - row.updated_at)),
+    )
+
+
+def _channel(row: Template) -> str:
+    """Return the channel for the table, and the kind of what is no message."""
+    return row.message_type if row.kind == TemplateKind.MESSAGE else f"{row.message_type} {row.kind}"
+
+
+FIELDS = _fields(0)
 _CREATED = (*FIELDS, Field("created", FieldKind.BOOL))
 _SAID = (
     Field("version", FieldKind.NUMBER),
@@ -158,7 +170,7 @@ def list_(
         paging, db = listing.Paging(limit, everything, cursor), run.system.db
         wanted = service.wanted(**given(ctx))
         found, count = partial(service.page, db, wanted), partial(service.count, db, wanted)
-        listing.show(run, paging, found, FIELDS, count=count)
+        listing.show(run, paging, found, _fields(db.moment()), count=count)
 
 
 class _SchemaLeaf(Leaf):
@@ -364,4 +376,4 @@ def _write_text(run: Invocation, found: ShownTemplate) -> None:
     for each in found.versions:
         holds = "*" if each.number == found.template.published_version else " "
         more = "  ".join(filter(None, (each.author, each.note)))
-        run.out.write(f"{holds} {each.number}  {each.state:<9}  {run.out.time(each.created_at)}  {more}".rstrip())
+        run.out.hanging(f"{holds} {each.number}  {each.state:<9}  {run.out.time(each.created_at)}  ", more or "-")

@@ -14,7 +14,7 @@ import typer
 from notifyctl.cli import listing
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.options import given, one_of, taking
-from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines, iso
+from notifyctl.cli.output import Field, FieldKind, escaped_lines, iso
 from notifyctl.cli.selection import Ids, Many, agreement, choose, finish, read_ids
 from notifyctl.cli.types import interval, parse_since, parse_until
 from notifyctl.cli.webhooks_fields import EventWords
@@ -161,16 +161,16 @@ def _show_one(run: Invocation, row: Any) -> None:
     run.out.record(row, filled)
     run.out.write(f"\n{escaped_lines(_indented(row.payload))}\n")
     for entry in row.tries:
-        run.out.write(escaped(_in_words(run, entry)))
+        _write_try(run, entry)
     if row.tries:
         run.out.write("")
 
 
-def _in_words(run: Invocation, entry: dict[str, Any]) -> str:
+def _write_try(run: Invocation, entry: dict[str, Any]) -> None:
     at, took = entry.get("at"), entry.get("ms")
     when = run.out.time(at) if isinstance(at, int) else "-"
     lasted = show_ms(took) if isinstance(took, int) else "-"
-    return f"{when}  {lasted:>6}  {_said(entry)}"
+    run.out.hanging(f"{when}  {lasted:>6}  ", _said(entry))
 
 
 def _said(entry: dict[str, Any]) -> str:

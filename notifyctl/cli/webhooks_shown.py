@@ -11,7 +11,7 @@ import typer
 
 from notifyctl.cli.invocation import Invocation, invocation, unconfigured
 from notifyctl.cli.noun import FORMATS, Leaf
-from notifyctl.cli.output import Field, FieldKind, escaped, iso
+from notifyctl.cli.output import Field, FieldKind, iso
 from notifyctl.cli.webhooks_deliveries import LISTED, as_row, listed
 from notifyctl.cli.webhooks_fields import FIELDS, WebhookArgument
 from notifyctl.core.audit.entry import AuditEntry
@@ -71,7 +71,7 @@ def _show(run: Invocation, row: Any, latest: Sequence[DeliveryReport], events: S
         run.out.records([as_row(each) for each in latest], listed(run.system.db.moment()))
         run.out.write("")
     for event in events:
-        run.out.write(escaped(_told(run, event)))
+        _write_event(run, event)
 
 
 def _event(event: AuditEntry) -> dict[str, Any]:
@@ -79,11 +79,11 @@ def _event(event: AuditEntry) -> dict[str, Any]:
     return {"created_at": iso(event.created_at), **said, "audit_id": event.id}
 
 
-def _told(run: Invocation, event: AuditEntry) -> str:
-    """Return one event of a webhook's timeline: when, what, why, who."""
+def _write_event(run: Invocation, event: AuditEntry) -> None:
+    """Write one event of a webhook's timeline: when, what, why, who."""
     why = event.reason or event.changes.get("reason") or ", ".join(name for name in event.changes if name != "user_id")
     who = event.actor or event.user_agent or "-"
-    return f"{run.out.time(event.created_at)}  {event.action:<9}  {why or '-'}  ({who})"
+    run.out.hanging(f"{run.out.time(event.created_at)}  {event.action:<9}  ", f"{why or '-'}  ({who})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines
+from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.cli.webhooks_fields import WebhookArgument
 from notifyctl.core.duration import show_ms
 from notifyctl.core.errors import AnswerIsNo
@@ -55,9 +55,9 @@ def test(ctx: typer.Context, webhook: WebhookArgument) -> None:
 
 
 def _show(run: Invocation, done: HookTest) -> None:
-    run.out.write(escaped(f"POST to {done.host}"))
+    run.out.hanging("POST to ", done.host)
     for name, value in done.headers.items():
-        run.out.write(escaped(f"{name}: {value}"))
+        run.out.hanging(f"{name}: ", value)
     run.out.write(f"\n{escaped_lines(done.request_body)}\n")
     if done.status is not None:
         run.out.write(f"HTTP {done.status} after {show_ms(done.duration_ms)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from notifyctl.cli import attempts, files, hearers
 from notifyctl.cli.invocation import Invocation
-from notifyctl.cli.output import Field, FieldKind, escaped, escaped_lines
+from notifyctl.cli.output import Field, FieldKind, escaped_lines
 from notifyctl.core.json_codec import lenient
 
 
@@ -41,7 +41,7 @@ def _show_one(run: Invocation, row: SimpleNamespace, fields: Sequence[Field]) ->
         attempts.write(run, row.attempts)
     told = getattr(row, "told", ())
     for one in told:
-        run.out.write(escaped(f"webhook {one.webhook} ({one.host})  {hearers.words(run, one)}"))
+        run.out.hanging("webhook ", f"{one.webhook} ({one.host})  {hearers.words(run, one)}")
     if row.attempts or told:
         run.out.write("")
 

@@ -170,4 +170,6 @@ def _report(tx: Tx, row: BatchRow) -> BatchReport:
 def _told(row: BatchRow, found: BatchCounts) -> BatchReport:
     about = {name: getattr(row, name) for name in ("id", "name", "source", "created_at", "held_at", "cancelled_at")}
     numbers = asdict(found)
-    return BatchReport(**about, state=row.state.value, held=numbers.pop("parked"), **numbers)
+    parked = numbers.pop("parked")  # behind a canary some go; what is paused waits whole, in the queue or out of it
+    held = found.pending if row.hold == BatchHold.PAUSED else parked
+    return BatchReport(**about, state=row.state.value, held=held, **numbers)

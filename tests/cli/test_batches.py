@@ -109,7 +109,8 @@ def test_an_unknown_batch_is_not_found(cli: Cli) -> None:
 def test_nothing_of_a_paused_batch_is_sent_until_it_is_resumed(cli: Cli, database: Database) -> None:
     """The others go on; who waits keeps the place, leaves the queue, is shown as held, and comes back."""
     ids, other = batch(database, 3), batch(database, 1, "other")
-    cli.call("batches", "pause", "spring").ok()
+    said = cli.call("batches", "pause", "spring", "-o", "json").ok().json()
+    assert (said["pending"], said["held"]) == (3, 3)  # at once, though they leave the queue by and by
     held = cli.call("notifications", "list", "--state", "held", "-o", "json").ok().json()
     assert {(row["id"], row["batch"]) for row in held} == {(id_, "spring") for id_ in ids}
     assert taken(database) == other
