@@ -14,7 +14,7 @@ from notifyctl.cli.secretfile import write_secret
 from notifyctl.config import expanded
 from notifyctl.core import apikey
 from notifyctl.core.apikey import ApiKey
-from notifyctl.core.errors import UsageError
+from notifyctl.core.errors import CommitUnknown, UsageError
 
 
 def hidden(run: Invocation, what: str, otherwise: str) -> str:
@@ -33,7 +33,8 @@ def new_key(run: Invocation) -> ApiKey:
 def kept(path: str | None, secret: str) -> Iterator[None]:
     """Write a secret to a new file before it is stored elsewhere; the file goes again if that fails.
 
-    Raises Conflict when the file is there already.
+    It stays where nobody knows whether that failed: if it did not, nobody else has the secret. Raises Conflict when the
+    file is there already.
     """
     if path is None:
         yield
@@ -42,6 +43,8 @@ def kept(path: str | None, secret: str) -> Iterator[None]:
     write_secret(file, secret)
     try:
         yield
+    except CommitUnknown as error:
+        raise CommitUnknown(error.message, f"look whether it was stored: if so, {path} has the secret") from error
     except BaseException:
         forget(path)
         raise

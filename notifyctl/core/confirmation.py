@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from notifyctl.core import history
@@ -26,7 +26,9 @@ _KINDS: Mapping[str, type[Confirm]] = {
 def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm | None:
     """Return that a notification is sent after all, where a provider's receipt answers an attempt in doubt.
 
-    None while a dispatcher works on it (its result is waited for), and where no attempt by that provider is in doubt.
+    So it is where no attempt is known at all: the provider has it from a dispatcher of whom the database tells nothing
+    any more, since it was put back from a backup. None while a dispatcher works on it (its result is waited for), and
+    where no attempt by that provider is in doubt.
     """
     if row.status == Status.PENDING and row.lease_id is not None:
         if row.provider != provider or (row.leased_until or 0) > now:
@@ -40,9 +42,9 @@ def answer(row: Addressee, arrival: Arrival, provider: str, now: int) -> Confirm
         return None
     attempts = history.parse(row.retry_history)
     doubtful = [each for each in attempts if _is_in_doubt(each, provider, arrival.attempt)]
-    if not doubtful:
+    if not doubtful and not (row.status == Status.PENDING and _was_never_tried(row, attempts)):
         return None
-    began = doubtful[-1].get("began_at")
+    began = doubtful[-1].get("began_at") if doubtful else _told_at(arrival)
     at = began if isinstance(began, int) else row.last_attempted
     return confirmed(row, row.heard(arrival), provider, row.retry_history, at, now, kind=kind)
 
@@ -72,6 +74,14 @@ def confirmed(
         retry_history=history.append(past, {"event": "receipt", "at": now, "reason": said}),
         said=said,
     )
+
+
+def _was_never_tried(row: Addressee, attempts: Sequence[Mapping[str, Any]]) -> bool:
+    return not row.attempt_count and not any("attempt" in each for each in attempts)
+
+
+def _told_at(arrival: Arrival) -> int | None:
+    return None if arrival.receipt is None else arrival.receipt.at
 
 
 def _is_in_doubt(entry: Mapping[str, Any], provider: str, attempt: int | None) -> bool:

@@ -221,7 +221,11 @@ def _before(tx: Tx, former: Former, new_id: str) -> Submitted:
     found = store.get(tx, [former.id])
     if former.id not in found:
         raise Conflict(f"notification {former.id} was deleted at this moment", "repeat the command")
-    return Submitted(found[former.id], deduplicated=former.id != new_id)
+    row, is_again = found[former.id], former.id != new_id
+    remark = None
+    if is_again and row.status in (Status.FAILED, Status.CANCELLED):
+        remark = f"nothing is sent: what has this key is {row.status}; notifyctl notifications explain {row.id[:8]}"
+    return Submitted(row, deduplicated=is_again, remark=remark)
 
 
 def _required(planned: Planned) -> Plan | Former:

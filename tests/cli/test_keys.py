@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, event, select, text, update
 
 from notifyctl.core import apikey
+from notifyctl.core.errors import CommitUnknown
 from notifyctl.core.model import Actor
 from notifyctl.core.scope import Scope
 from notifyctl.services import admission
@@ -37,6 +38,34 @@ def _made(cli: Cli, *args: str) -> dict[str, Any]:
 
 def _acting(cli: Cli, key: str, *args: str) -> Result:
     return cli.call(*(args or ("users", "list", "-o", "id")), env={"NOTIFYCTL_API_KEY": key})
+
+
+@pytest.mark.parametrize(
+    "act",
+    [("keys", "create", "anna", "--name", "ci"), ("webhooks", "create", "anna", "https://x.example/h", "--event", "*")],
+)
+def test_a_secret_stays_where_nobody_knows_whether_it_was_stored(
+    cli: Cli, database: Database, monkeypatch: pytest.MonkeyPatch, act: tuple[str, ...]
+) -> None:
+    """Lost in COMMIT, it may be in force: the file that has it is all that there is of it. What failed leaves none."""
+    cli.env["NOTIFYCTL_ENCRYPTION_KEYS"] = "k1:" + "QUJD" * 21 + "QQ=="
+    commit = Database._commit
+
+    def commits(db: Database, conn: Any) -> None:
+        commit(db, conn)
+        raise CommitUnknown("the connection was lost while it stored the change")
+
+    monkeypatch.setattr(Database, "_commit", commits)
+    unknown = cli.call(*act, "--secret-file", "secret")
+    assert (unknown.exit_code, "if so, secret has the secret" in unknown.stderr) == (1, True), unknown
+    monkeypatch.undo()
+    secret = (cli.home / "secret").read_text().strip()
+    if act[0] == "keys":
+        _acting(cli, secret).ok()
+    assert secret.startswith(("nctl_", "whsec_"))
+    assert cli.call(*act, "--secret-file", "secret").exit_code == 5
+    assert cli.call(*act[:2], "nobody", *act[3:], "--secret-file", "other").exit_code == 3
+    assert not (cli.home / "other").exists()
 
 
 def test_a_key_is_shown_once_and_stored_as_a_hash(cli: Cli, database: Database) -> None:

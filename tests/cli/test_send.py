@@ -93,6 +93,19 @@ def test_repetition(cli: Cli, database: Database, anna: str) -> None:
     refused(cli.call(*MAIL, "--idempotency-key", " "), 2, "key is empty")
 
 
+def test_repetition_of_what_has_ended_otherwise_than_sent(cli: Cli, database: Database, anna: str) -> None:
+    """Nothing goes by it, which is said: a script that repeats itself would believe that all is well."""
+    key = ("--idempotency-key", "order 17")
+    id_ = cli.call(*MAIL, *key, "-o", "id").ok().stdout.strip()
+    assert "nothing is sent" not in cli.call(*MAIL, *key).ok().stderr
+    for status, is_told in (("cancelled", True), ("failed", True), ("sent", False)):
+        letters.change(database, id_, status=status)
+        again = cli.call(*MAIL, *key, "-o", "id").ok()
+        assert again.stdout.strip() == id_
+        said = f"what has this key is {status}; notifyctl notifications explain {id_[:8]}"
+        assert (said in again.stderr) is is_told, again
+
+
 def test_without_a_key_every_submission_is_its_own(cli: Cli, database: Database, anna: str) -> None:
     """Two people who say the same mean two notifications."""
     assert cli.call(*MAIL, "-o", "id").ok().stdout != cli.call(*MAIL, "-o", "id").ok().stdout

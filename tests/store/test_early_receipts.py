@@ -215,6 +215,32 @@ def test_what_was_refused_stays_refused(database: Database, leased: Claim) -> No
     assert tell(database, Arrival(DELIVERED, second, "m2", 1)) == Counts(delivered=1)
 
 
+@pytest.mark.parametrize("by", ["sendgrid", "smtp"])
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_was_sent_after_the_backup_is_not_sent_again(database: Database, by: str, waits: bool) -> None:
+    """A database from a backup knows nothing of an attempt whose receipt comes: it was made, and is not made twice.
+
+    Also where the receipt waits already, and where another provider is the one that has it. One that was refused, or
+    is only put off after it was tried, is another matter.
+    """
+    seed.provider(database)
+    own, tried = seed.pending(database, seed.user(database), count=2, created_at=NOW - HOUR)
+    past = json.dumps([{"attempt": 1, "provider": "sendgrid", "outcome": "throttled", "began_at": NOW}])
+    put_off = update(notifications).where(notifications.c.id == tried).values(retry_history=past, due_at=NOW + HOUR)
+    database.write(lambda tx: tx.execute(put_off))
+    arrivals = [Arrival(DELIVERED, own, "m1"), Arrival(DELIVERED, tried, "m2")]
+    if waits:
+        database.write(lambda tx: early.keep(tx.at(NOW), by, arrivals))
+        look(database, NOW + HOUR)
+    else:
+        assert tell(database, *arrivals, now=NOW + HOUR, provider=by) == Counts(delivered=1, kept=1)
+    row = seed.notification(database, own)
+    assert (row.status, row.provider, row.provider_message_id) == ("sent", by, "m1")
+    assert (row.sent_at, row.delivered_at, row.attempt_count) == (NOW + 50, NOW + 50, 0)
+    assert seed.notification(database, tried).status == "pending"
+    assert [each.id for each in take(database, NOW + HOUR).claims] == [tried]
+
+
 def test_it_went_by_the_provider_that_says_so(database: Database, leased: Claim) -> None:
     """Another provider has it by now: the first one's receipt keeps it from going out twice, and it was that one."""
     end(database, leased, Outcome(Kind.TRANSIENT, "unavailable", http_status=503))
