@@ -6,6 +6,7 @@ be had, the tests that need it fail.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -53,8 +54,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what is made once out of the time of the first property."""
+    """Keep what is made once out of the time of the first property, and the tests themselves from being garbage."""
     properties.warm_up()
+    gc.collect()
+    gc.freeze()  # eleven thousand tests would be looked through again and again
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

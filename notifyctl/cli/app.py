@@ -116,12 +116,18 @@ def load(name: str) -> Any:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Keep the garbage collector from modules, while they are loaded and ever after: it takes a tenth of a command."""
+    """Keep the garbage collector from modules, while they are loaded and ever after: it takes a tenth of a command.
+
+    Ever after only in a process of the command's own, which began without it (`__main__`): whoever else runs commands
+    has garbage, and what is frozen is never collected.
+    """
+    is_our_process = not gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if is_our_process:
+            gc.freeze()
         gc.enable()
 
 

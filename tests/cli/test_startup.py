@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,3 +153,23 @@ def _params(command: Any) -> Iterator[Any]:
     yield from command.params
     for verb in getattr(command, "commands", {}).values():
         yield from _params(verb)
+
+
+def test_a_process_of_the_commands_own_keeps_the_collector_from_its_modules() -> None:
+    """What `python -m notifyctl` loads is never looked through, and what the command leaves behind is."""
+    program = (
+        "import gc; gc.disable(); from notifyctl.cli.app import load; load('users');"
+        "print(gc.get_freeze_count() > 10_000, gc.isenabled())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["True", "True"]
+
+
+def test_whoever_else_runs_commands_keeps_no_garbage_of_theirs(sqlite_cli: Cli) -> None:
+    """A program that runs a command in its own process can collect what is garbage afterwards: nothing is frozen."""
+    ours = [Cli(sqlite_cli.home, None)]
+    ours.append(ours)  # type: ignore[arg-type]
+    found = weakref.ref(ours[0])
+    sqlite_cli.call("users", "list").ok()
+    del ours
+    gc.collect()
+    assert (found(), gc.isenabled()) == (None, True)
