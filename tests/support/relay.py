@@ -37,7 +37,7 @@ class Relay(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _run(self) -> None:
         server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
@@ -49,7 +49,7 @@ class Relay(ABC):
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.wait(tasks, timeout=5) if tasks else asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.wait(tasks, timeout=30) if tasks else asyncio.sleep(0))
         self._loop.run_until_complete(asyncio.sleep(0.05))
         self._loop.close()
 
