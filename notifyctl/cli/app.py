@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -105,8 +106,9 @@ class Root(RootGroup):
             raise ReaderGone from error
 
 
+@cache
 def load(name: str) -> Any:
-    """Return the command of that name, its module imported."""
+    """Return the command of that name, its module imported. Whoever runs several in one process builds it once."""
     module = next(module for noun, module, _ in COMMANDS if noun == name)
     with _without_garbage_collection():
         command = get_command(importlib.import_module(f"notifyctl.cli.{module}").app)
