@@ -17,7 +17,7 @@ import pytest
 
 from notifyctl.store.db.database import Database
 from tests.reliability import sizes
-from tests.support import postgres, properties
+from tests.support import compiled, postgres, properties
 from tests.support.command import Cli
 from tests.support.databases import PostgreSQLMaker, SQLiteMaker
 from tests.support.sandbox import Sandbox
@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     properties.configure()
+    compiled.share()
     config.pluginmanager.set_blocked("pytest_alembic")  # not used here; where installed, 0.13 breaks pytest 9
     inherited = getattr(config, "workerinput", None)
     if inherited is None:
