@@ -44,6 +44,7 @@ class PostgreSQLMaker:
     def __enter__(self) -> PostgreSQLMaker:
         """Make the template."""
         self._admin = psycopg.connect(_for_psycopg(self._server), autocommit=True)
+        self._strategy = sql.SQL("STRATEGY FILE_COPY" if self._is_quick_to_copy() else "")
         self._create(self._run, template="template0")
         _migrate(self._url(self._run))
         return self
@@ -77,8 +78,13 @@ class PostgreSQLMaker:
             self._drop(name)
 
     def _create(self, name: str, template: str) -> None:
-        command = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._admin.execute(command.format(sql.Identifier(name), sql.Identifier(template)))
+        command = sql.SQL("CREATE DATABASE {} TEMPLATE {} {}")
+        self._admin.execute(command.format(sql.Identifier(name), sql.Identifier(template), self._strategy))
+
+    def _is_quick_to_copy(self) -> bool:
+        """Whether files are copied in half the time of pages: there is a checkpoint before, which costs if it syncs."""
+        fsync = self._admin.execute("SHOW fsync").fetchone()
+        return self._admin.info.server_version >= 150_000 and fsync == ("off",)
 
     def _drop(self, name: str) -> None:
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
