@@ -100,10 +100,18 @@ class Dispatcher:
         Raises NotAllowed when a provider's credentials do not open, DatabaseUnavailable when the database is away at
         the start (with `once`: at any claim).
         """
-        parts = self._parts
         if self.options.max_time_s is not None:
             asyncio.get_running_loop().call_later(self.options.max_time_s, self.stop)
-        parts.run.began(await self._entered())
+        try:
+            self._parts.run.began(await self._entered())
+            await self._dispatch()
+        finally:
+            self.stop()
+            await self._close()
+
+    async def _dispatch(self) -> None:
+        """Begin what a dispatcher does, until the end; then let it come to its end, and leave."""
+        parts = self._parts
         parts.threads.tell = parts.notices.say
         if parts.roster.configs and parts.roster.share < parts.options.concurrency:
             parts.notices.say(f"at most {parts.roster.share} calls at once to each provider: ulimit -n allows no more")
@@ -205,10 +213,14 @@ class Dispatcher:
                 await parts.threads.write(self._left)
                 if parts.run.once:
                     await parts.trail.finish()
-        await parts.wire.aclose()
-        await parts.hook_queue.aclose()
-        await parts.tokens.aclose()
-        await asyncio.to_thread(parts.threads.close)
+
+    async def _close(self) -> None:
+        """Close what was opened, however it ended: a dispatcher that could not even enter keeps no thread either."""
+        try:
+            for opened in (self._parts.wire, self._parts.hook_queue, self._parts.tokens):
+                await opened.aclose()
+        finally:
+            await asyncio.to_thread(self._parts.threads.close)
 
     def _left(self, tx: Tx) -> None:
         self._parts.adopting.leave(tx)

@@ -10,8 +10,13 @@ from contextlib import suppress
 
 import pytest
 
+from notifyctl.core.errors import NotAllowed
+from notifyctl.core.sealing import Keyring
+from notifyctl.dispatch.options import DispatchOptions
 from notifyctl.dispatch.storethreads import StoreThreads
 from notifyctl.store.db.database import Database
+from notifyctl.wiring import make_dispatcher
+from tests.support import seed
 
 
 def _in_transaction(threads: StoreThreads, wait: Callable[[], object]) -> Awaitable[object]:
@@ -55,3 +60,27 @@ def test_what_hangs_is_left_behind(
         # What was left behind gives its connection back, before the database is closed.
         for thread in set(threading.enumerate()) - before:
             thread.join(10)
+
+
+def test_a_dispatcher_that_cannot_begin_leaves_no_thread(database: Database) -> None:
+    """Credentials that nobody opens end it as it enters, which its threads have begun with."""
+    seed.provider(database)
+    before = set(threading.enumerate())
+    dispatcher = make_dispatcher(database, Keyring({}), DispatchOptions(once=True))
+    with pytest.raises(NotAllowed):
+        asyncio.run(dispatcher.run())
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_dispatcher_that_ends_by_a_defect_leaves_no_thread(database: Database) -> None:
+    """What breaks the writing of its last words keeps its threads as little."""
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    before = set(threading.enumerate())
+    dispatcher = make_dispatcher(database, Keyring({}), DispatchOptions(once=True))
+    dispatcher._left = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(dispatcher.run())
+    assert set(threading.enumerate()) <= before
