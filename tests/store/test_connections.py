@@ -369,3 +369,17 @@ def test_no_two_connections_name_a_statement_alike(postgresql: Database) -> None
             both.append(set(tx.execute(text(names)).scalars()))
     assert both[0]
     assert both[0].isdisjoint(both[1])
+
+
+def test_null_that_would_be_stored_as_a_word_is_refused(
+    postgresql_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With array_nulls off `{1,NULL}` holds a word: results were not recorded, and what was sent was sent again."""
+    name = str(make_url(postgresql_url).database)
+    cli = Cli(tmp_path_factory.mktemp("home"), postgresql_url)
+    with _admin(postgresql_url) as admin:
+        admin.execute(sql.SQL("ALTER DATABASE {} SET array_nulls = off").format(sql.Identifier(name)))
+    for words in (("dispatch", "--once"), ("users", "list")):
+        refused = cli.call(*words)
+        assert (refused.exit_code, "array_nulls is off" in refused.stderr) == (1, True), refused
+        assert f"ALTER DATABASE {name} SET array_nulls = on" in refused.stderr

@@ -271,9 +271,17 @@ class Database:
             raise DatabaseUnavailable(f"{self.path}: {error.strerror}") from error
 
     def require_version(self) -> None:
-        """Raise SchemaMismatch unless the schema is the one this program works with."""
+        """Raise SchemaMismatch unless the schema is the one this program works with.
+
+        And NotifyctlError where PostgreSQL takes NULL in arrays for a word, as before 8.2: it would be stored.
+        """
+        nulls = "current_setting('array_nulls')" if self.path is None else "'on'"
         with self.read() as tx:
-            found = tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            row = tx.execute(text(f"SELECT version_num, {nulls} FROM alembic_version")).first()  # noqa: S608 - constants
+        found, nulls = (None, "on") if row is None else row
+        if nulls != "on":
+            hint = f"ALTER DATABASE {self.url.database} SET array_nulls = on, or of the role that sets it"
+            raise NotifyctlError(f"{self.label}: array_nulls is off: what is missing would be stored as a word", hint)
         if found == SCHEMA_VERSION:
             return
         if found is not None and found > SCHEMA_VERSION:  # revisions are numbered
