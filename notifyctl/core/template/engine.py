@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import minijinja
@@ -33,8 +34,9 @@ WORK_MAX = 20_000_000
 INCLUDES_DEEPEST = 8
 """How many templates may include one another in a row."""
 
-_ITEM, _PIECES = 40, 4
-"""What an item of a list counts for, and a character of a text that is put together of its pieces."""
+_ITEM, _PIECES, _OBJECT = 40, 4, 1000
+"""What an item of a list counts for, a character of a text that is put together of its pieces, and an object that is
+compared with others."""
 
 _KEPT = 500
 """How many units a thread keeps compiled."""
@@ -108,12 +110,15 @@ class _Bench:
         made.add_filter(rules.SHOWN_GUARD, self._shown)
         made.add_filter(rules.EACH_SHOWN_GUARD, self._each_shown)
         made.add_filter(rules.PRESENT_GUARD, self._present)
+        for guard, scale in ((rules.WEIGHED_GUARD, 0), (rules.COMPARED_GUARD, 1), (rules.LISTED_GUARD, _OBJECT)):
+            made.add_filter(guard, partial(self._weighed, scale))
         made.add_filter(rules.FORMAT_GUARD, self._formatted)
         made.add_filter("join", self._joined)
         made.add_filter("replace", self._replaced)
         made.add_filter("string", printed)
         made.add_filter("tojson", lambda *given, **how: minijinja.safe(self._made_text(filters.tojson(*given, **how))))
         made.add_filter("urlencode", lambda value: self._made_text(filters.urlencode(value)))
+        made.add_filter("striptags", self._stripped)
         made.add_filter("wordwrap", self._wordwrapped)
         return made
 
@@ -192,6 +197,11 @@ class _Bench:
         self._spend(_PIECES * len(text))
         return text
 
+    def _stripped(self, value: Any) -> str:
+        text = printed(value)
+        self._spend(_PIECES * len(text) + _ITEM * (text.count("&") + text.count("<!--")))
+        return self._made_text(filters.striptags(text))
+
     def _wordwrapped(self, value: Any, *given: Any, **how: Any) -> str:
         text = printed(value)
         self._spend(2 * _PIECES * len(text))
@@ -217,6 +227,13 @@ class _Bench:
         if (value is None and defined is False) or (isinstance(value, str) and value == where):
             raise self._fault(where, "has no value")
         return value
+
+    def _weighed(self, scale: int, value: Any, where: str, defined: bool | None = None) -> Any:
+        """Return any value, its texts counted; what it holds counts so many times `scale`."""
+        if isinstance(value, (list, tuple)):
+            texts = sum(len(each) if isinstance(each, str) else scale for each in value) if scale else 0
+            self._spend(texts + _PIECES * len(value) if scale or isinstance(value, list) else 0)
+        return self._worked(self._present(value, where, defined))
 
     def _each_shown(self, values: Any, where: str, defined: bool | None = None) -> Any:
         """Return the items of a list as they print."""
@@ -335,7 +352,7 @@ def _reason(kind: str, detail: str) -> str:
 _TOO_MANY_STEPS = "it takes too many steps"
 _CAPITAL = re.compile("[A-Z]")
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
-_UNDEFINED = re.compile(r"`([^`]+)` is undefined")
+_UNDEFINED = re.compile(r"`([^`()\[\]]+)` is undefined")
 _CAUSE = re.compile(r"^caused by: (.*) \(in ([0-9a-f]{32}[ht]):(\d+)\)$", re.MULTILINE)
 
 
@@ -349,17 +366,23 @@ def _variable(error: minijinja.TemplateError, where: Unit) -> str | None:
 
 
 def _pointed(error: minijinja.TemplateError, where: Unit) -> str | None:
-    """Return the expression to which the engine points."""
+    """Return the expression to which the engine points, as it was written."""
     if error.range is None:
         return None
-    return where.guarded[0].encode()[slice(*error.range)].decode(errors="replace").strip()
+    begin, end = (_in_source(where, place) for place in error.range)
+    found = where.text[begin:end].strip()
+    return found if len(found) <= 40 else f"{found[:40]}..."
 
 
 def _place(unit: Unit, error: minijinja.TemplateError) -> tuple[int | None, int | None]:
     """Return line and column in the source of what the engine points to, in bytes of what it was given."""
     if error.range is None:
         return error.line, None
+    return position(unit.text, _in_source(unit, error.range[0]))
+
+
+def _in_source(unit: Unit, place: int) -> int:
+    """Return where in the source is what the engine has at a place, in bytes of what it was given."""
     text, added = unit.guarded
-    place = len(text.encode()[: error.range[0]].decode(errors="replace"))
-    place -= sum(min(length, place - at) for at, length in added if at < place)
-    return position(unit.text, place)
+    place = len(text.encode()[:place].decode(errors="replace"))
+    return place - sum(min(length, place - at) for at, length in added if at < place)

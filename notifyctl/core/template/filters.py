@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +31,16 @@ def urlencode(value: Any) -> str:
         return quote(printed(value))
     members = ((name, value[name]) for name in value)
     return "&".join(f"{quote(str(name))}={quote(printed(each))}" for name, each in members if each is not None)
+
+
+def striptags(value: Any) -> str:
+    """Return a text without its tags and comments, references as what they stand for, in one line."""
+    text, kept, at = printed(value), list[str](), 0
+    while (begin := text.find("<!--", at)) >= 0:
+        kept.append(text[at:begin])
+        end = text.find("-->", begin)
+        at = end + 3 if end >= 0 else len(text)
+    return " ".join(unescape(_TAG.sub("", "".join([*kept, text[at:]]))).split())
 
 
 def wordwrap(
@@ -73,6 +84,7 @@ def _wrapped(line: str, width: int, pieces: re.Pattern[str], *, whole: bool) -> 
 
 
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&'"}
+_TAG = re.compile("<[^<>]*>")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _WORD = re.compile(r"\s+|\S+")
 _HYPHENATED = re.compile(r"\s+|-*[^\s-]+(?:-+(?=[^\s-])|-*)|-+")

@@ -43,6 +43,12 @@ ABSENT_GUARD = "_absent"
 """The filter that says that there is no value: where another filter would take that for an empty one."""
 PRESENT_GUARD = "_present"
 """The filter that does so, and lets any value through: where the value is not one of those that are given."""
+WEIGHED_GUARD = "_weighed"
+"""The filter that counts a text before it is gone through, which the engine's own count leaves out."""
+COMPARED_GUARD = "_compared"
+"""The same with what lists hold, too."""
+LISTED_GUARD = "_listed"
+"""The same before filters that compare the items of a list with each other."""
 EACH_GUARD = "_each"
 """The filter that refuses a list with an item that lacks a member: the engine would take that for null."""
 FORMAT_GUARD = "_formatted"
@@ -77,12 +83,23 @@ _BY_NAME = {"truncate": "length", "wordwrap": "width"}
 _STAYING: Mapping[str, tuple[str, ...]] = {
     SHOWN_GUARD: ("string",),
     ABSENT_GUARD: ("defined",),
+    WEIGHED_GUARD: ("not string",),
+    COMPARED_GUARD: ("number", "boolean", "none", "undefined"),
 }
 _TEXTS = _TEXT_FILTERS | _OF_TEXTS
 _PICKING = frozenset({"default", "d", "first", "last"})
 _PERHAPS = _PICKING | {"max", "min"}
-_KNOWING = frozenset({SHOWN_GUARD, EACH_SHOWN_GUARD, PRESENT_GUARD})
-_COMPARISONS = frozenset({"and", "or", "==", "!=", "<", "<=", ">", ">="})
+_KNOWING = frozenset({SHOWN_GUARD, EACH_SHOWN_GUARD, PRESENT_GUARD, WEIGHED_GUARD, COMPARED_GUARD, LISTED_GUARD})
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not in"})
+_GOING_THROUGH = frozenset(
+    {
+        *("endingwith", "eq", "equalto", "ge", "greaterthan", "gt", "in", "iterable", "le", "lessthan", "lt", "ne"),
+        "startingwith",
+    }
+)
+_COMPARING = frozenset({"dictsort", "max", "min", "sort", "unique"})
+_DIGITS = 3
+"""How many digits a place in a text may have that is soon found."""
 _SHORT = 200
 """How many characters an expression may have that is written twice."""
 _PLAIN_FILTERS = _TEXT_FILTERS | {"abs", "count", "float", "int", "length", "round"}
@@ -161,6 +178,11 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
         if (watched := _watched_before(node)) is not None:
             seen.add((watched[0].start, watched[0].end))
             yield watched
+        for each in filter(_may_be_long, _weighed(node)):
+            if (each.start, each.end) not in seen:
+                seen.add((each.start, each.end))
+                compared = node.kind in (Construct.BINARY, Construct.TEST) and node.name != "iterable"
+                yield each, COMPARED_GUARD if compared else WEIGHED_GUARD, None
         guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
@@ -182,9 +204,44 @@ def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
         return of, EACH_SHOWN_GUARD, None
     if (member := _member_of_each(node)) is not None:
         return of, EACH_GUARD, member
+    if node.name in _COMPARING:
+        return of, LISTED_GUARD, None
     if node.name in _LENIENT and _is_simple(of) and of.end - of.start <= _SHORT:
         return of, ABSENT_GUARD, None
     return (of, PRESENT_GUARD, None) if node.name in _OF_ANYTHING and _may_be_undefined(of) else None
+
+
+def _weighed(node: Node) -> tuple[Node, ...]:
+    """Return what is compared or gone through, in which one is looked for, and what is looked for."""
+    if node.kind is Construct.FOR:
+        return node.nodes[:1]
+    if not _is_weighing(node):
+        return ()
+    return node.nodes[: 2 if node.kind is Construct.ITEM else 1]
+
+
+def _is_weighing(node: Node) -> bool:
+    """Whether values are compared, or one is looked for within another; with what is written there that is short."""
+    if node.kind is Construct.ITEM:
+        return not any(_is_short(each) for each in node.nodes[1:])
+    if node.kind is Construct.BINARY:
+        return node.name in _COMPARISONS and not any(_is_short(each) for each in node.nodes)
+    comparing = node.kind is Construct.TEST and node.name in _GOING_THROUGH
+    return comparing and not any(_is_short(each) for each in node.nodes)
+
+
+def _is_short(node: Node) -> bool:
+    """Whether it is a constant, and no large one."""
+    if node.kind is not Construct.LITERAL:
+        return False
+    return len(node.name) <= (_SHORT if node.name[:1] in ("'", '"') else _DIGITS)
+
+
+def _may_be_long(node: Node) -> bool:
+    """Whether a value may be a long text that was not counted when it was made."""
+    if node.kind is Construct.LITERAL:
+        return node.name[:1] in ("'", '"')
+    return _may_be_undefined(node)
 
 
 def _may_be_undefined(node: Node) -> bool:
@@ -219,9 +276,9 @@ def _is_simple(node: Node) -> bool:
     """Whether an expression only picks one of the values that are there."""
     picks = node.kind in (Construct.NAME, Construct.LITERAL, Construct.MEMBER, Construct.ITEM, Construct.CONDITIONAL)
     picks |= node.kind is Construct.FILTER and node.name in _PICKING
-    picks |= node.kind is Construct.BINARY and node.name in _COMPARISONS
+    picks |= node.kind is Construct.BINARY and node.name in ("and", "or", *_COMPARISONS)
     picks |= node.kind is Construct.TEST or (node.kind is Construct.UNARY and node.name == "not")
-    return picks and all(_is_simple(_value(each)) for each in node.nodes)
+    return picks and not _is_weighing(node) and all(_is_simple(_value(each)) for each in node.nodes)
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

@@ -19,10 +19,10 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-Fault = tuple[Severity, int, str]
+StructureFault = tuple[Severity, int, str]
 
 
-def faults(part: Unit) -> Iterator[Fault]:
+def faults(part: Unit) -> Iterator[StructureFault]:
     """Yield what is wrong, with its place in the source."""
     yield from _functions(part)
     yield from _plurals(part.tree)
@@ -31,7 +31,7 @@ def faults(part: Unit) -> Iterator[Fault]:
         yield from _unseen(part, part.includes[parent.name])
 
 
-def _functions(part: Unit) -> Iterator[Fault]:
+def _functions(part: Unit) -> Iterator[StructureFault]:
     modules: dict[str, Unit] = {}
     known = FUNCTIONS | {"caller", "super"}
     for node in walk(part.tree):
@@ -62,7 +62,7 @@ def _made(tree: Body) -> set[str]:
     return found.union(*(node.names for node in tree if node.kind in (Construct.SET, Construct.FROM, Construct.IMPORT)))
 
 
-def _plurals(tree: Body) -> Iterator[Fault]:
+def _plurals(tree: Body) -> Iterator[StructureFault]:
     for node in walk(tree):
         if node.name != "plural" and not (node.kind is Construct.CALL and node.nodes[0].name == "plural"):
             continue
@@ -75,7 +75,7 @@ def _plurals(tree: Body) -> Iterator[Fault]:
             yield Severity.ERROR, node.start, "plural: the form other is missing"
 
 
-def _unseen(part: Unit, parent: Unit) -> Iterator[Fault]:
+def _unseen(part: Unit, parent: Unit) -> Iterator[StructureFault]:
     """Yield what stands beside the blocks that another template shows."""
     blocks = _blocks(parent)
     for node in part.tree:

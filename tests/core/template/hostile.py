@@ -102,12 +102,31 @@ def _strings() -> list[str]:
         "a" * 600_000,
     ]
     found += ["{% for i in range(10000) %}{{ 'a' * 10000 }}{% endfor %}", "{{ ('<' * 1000000)|e|e|e }}"]
+    found += [f"{{% filter striptags %}}{{{{ '{each}' * 240000 }}}}{{% endfilter %}}" for each in ("&", "<!--", "&lt;")]
+    long = "{%% set s = '%s' * %d %%}{%% set t = '%s' * %d %%}{%% set l = [s] %%}{%% set d = {'a': 1} %%}{%% set n = %d %%}"
+    loop = "{% for i in range(29000) %}EACH{% endfor %}"
+    for letter, size in (("a", 700_000), ("\U0001f600", 150_000)):
+        before = long % (letter, size, letter, size, size - 1)
+        found += [before + loop.replace("EACH", each) for each in _OF_LONG_TEXTS]
     grown = "{% set ns = namespace(x='a ') %}{% for i in range(18) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
     again = "{% for i in range(20000) %}{% set y = ns.x|FILTER %}{% endfor %}"
     for each in ("wordwrap(width=1)", "wordwrap(width=79, break_long_words=false)", "urlencode", "tojson", "striptags"):
         found.append(grown + again.replace("FILTER", each))
         found.append(grown.replace("a ", "a-") + again.replace("FILTER", each))
     return found
+
+
+_OF_LONG_TEXTS = [
+    *(f"{{% if {test} %}}{{% endif %}}" for test in ("s == t", "s < t", "s is eq(t)", "s is startingwith t", "s in d")),
+    *(f"{{% if {test} %}}{{% endif %}}" for test in ("[s] == [t]", "l == [t]", "s is iterable", "d[s] is defined")),
+    *("{% if s[n] %}{% endif %}", "{% if s[-1] %}{% endif %}", "{% if (s[n + 9]|default(l))[0] %}{% endif %}"),
+    *(
+        "{% for c in s %}{% break %}{% endfor %}",
+        "{% set x = ('a' if s == t else 'b')|title %}",
+        "{% set x = l[0][n] %}",
+    ),
+    *("{% set x = l|unique|list %}", "{% set x = l|sort %}", "{% set x = l|max %}", "{% set x = (s if s else t)[n] %}"),
+]
 
 
 def _lists() -> list[str]:

@@ -134,9 +134,55 @@ def test_words_are_wrapped_as_jinja_does() -> None:
     assert "width" in error("{{ 'a'|wordwrap(width='x') }}").reason
 
 
+def test_tags_are_stripped_and_nothing_else() -> None:
+    """A sign that is no tag's is part of what somebody wrote."""
+    for markup, text in (
+        ("<p>a</p> <b>b</b><br>c", "a bc"),
+        ("5 < 6 & 7 &lt; 8", "5 < 6 & 7 < 8"),
+        (" a\n<!-- x <b> -->b&nbsp;c<!-- never ends", "a b c"),
+        ("&amp;lt;", "&lt;"),
+    ):
+        assert printed("{{ x|striptags }}", x=markup) == text, markup
+        assert printed("{% filter striptags %}{{ x }}{% endfilter %}", x=markup) == text, markup
+    assert printed("{{ '&lt;b&gt;'|striptags }}", escaped=True) == "&lt;b&gt;"
+
+
 @pytest.mark.parametrize("text", ["a " * 100_000, "a" * 200_000, "a-" * 100_000, "-" * 200_000])
 def test_wrapping_takes_a_time_that_grows_with_the_text(text: str) -> None:
     """A person's text is as long as he likes; letter by letter from each place on, it took minutes."""
     began = time.process_time()
     wordwrap(text, 1)
     assert time.process_time() - began < 2
+
+
+def test_what_is_counted_is_the_value_that_it_was() -> None:
+    """Places in texts and lists, comparisons and loops go on working, and name what has no value."""
+    values: dict[str, Any] = {"s": "äöü", "l": [3, 1, 2], "o": {"a": "x", "b": {"c": 1}}, "k": "a", "n": 1, "z": None}
+    for text, expected in (
+        (
+            "{{ s[0] }}{{ s[-1] }}{{ s[n] }}{{ l[n] }}{{ l[-1] }}{{ o[k] }}{{ o['b'][s|default('c')] is defined }}",
+            "äüö12xfalse",
+        ),
+        (
+            "{{ s == 'äöü' }}{{ s == o.a }}{{ l == l }}{{ o.b == o['b'] }}{{ z == z }}{{ k in o }}{{ n in l }}",
+            "truefalsetruetruetruetruetrue",
+        ),
+        (
+            "{% for c in s %}{{ c }}-{% endfor %}{% for i in l if i > n %}{{ i }}{% endfor %}",
+            "ä-ö-ü-32",
+        ),
+        (
+            "{{ l|sort|join }}{{ l|max }}{{ l|min }}{{ l|unique|join }}{{ o|dictsort|length }}",
+            "123313122",
+        ),
+        ("{{ s is eq s }}{{ y is eq s }}{{ y is iterable }}{{ (l if n == 1 else s)[n] }}", "truefalsetrue1"),
+    ):
+        assert printed(text, **values) == expected, text
+    for text, variable in (
+        ("{{ o.y == k }}", "o.y"),
+        ("{% for i in o.y %}{% endfor %}", "o.y"),
+        ("{{ o.y[n] }}", "o.y"),
+        ("{{ o.y|sort }}", "o.y"),
+    ):
+        assert error(text, **values).variable == variable
+    assert error("{{ l[n][k] == s }}", **values).line == 1
