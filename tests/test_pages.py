@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from notifyctl.config.values import DISPATCH, SETTINGS
-from tests.support.command import REPOSITORY
+from tests.support.command import REPOSITORY, Cli
 from tests.support.prose import PAGES, README, documents, page
 from tests.support.shown import NOUNS, blocks, calls, found, inline, texts, unknown
 
@@ -62,6 +62,19 @@ def test_every_command_that_is_told_is_there() -> None:
         words = re.sub("['\"`\\\\]", "", text).partition(" or ")[0].split()
         if words[0] in NOUNS and "X" not in words[1:2] and path.name != "sealing.py":  # whose texts are MACs' own
             assert unknown(words) is None, (path.name, line, text)
+
+
+def test_every_profile_shown_is_understood(bare_cli: Cli) -> None:
+    """What a page shows of a configuration file is one that can be meant, setting by setting."""
+    shown = [code for each in documents() for code in _profiles(each.read_text(encoding="utf-8"))]
+    assert len(shown) > 1
+    for code in shown:
+        (bare_cli.home / "shown.toml").write_text(code)
+        bare_cli.call("config", "show", "--config", "shown.toml", "--profile", "prod").ok()
+
+
+def _profiles(text: str) -> list[str]:
+    return [code for language, code in blocks(text) if language == "toml" and "[profiles.prod]" in code]
 
 
 def test_every_variable_and_setting_has_its_line() -> None:

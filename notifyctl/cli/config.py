@@ -16,7 +16,9 @@ from notifyctl.cli.output import Field
 from notifyctl.config import SYSTEM_FILE, Settings, default_keys_file, shown_database_url, user_file
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.contact import CountryRules
+from notifyctl.core.model import Channel, OnUnknown
 from notifyctl.core.scope import OPEN
+from notifyctl.core.webhook.target import PORTS
 
 app = Noun("The settings in force, and where they come from.")
 
@@ -77,11 +79,25 @@ def _listed(settings: Settings) -> list[Setting]:
         if isinstance(value, Mapping):
             rows += [
                 Setting(f"{item.name}.{key}", _plain(inner), settings.origins.get(f"{item.name}.{key}", "default"))
-                for key, inner in value.items()
+                for key, inner in {**_defaults(item.name), **value}.items()
             ]
         else:
             rows.append(Setting(item.name, _shown(item.name, value), settings.origins.get(item.name, "default")))
     return rows
+
+
+def _defaults(table: str) -> dict[str, Any]:
+    """Return what is in force of a table where nobody says anything."""
+    if table == "on_unknown":
+        return dict.fromkeys(Channel, OnUnknown.RETRY)
+    if table != "dispatch":
+        return {}
+    from notifyctl.dispatch.options import DispatchOptions  # of all commands this one and `dispatch` need it
+
+    ours = DispatchOptions()
+    times = {name: f"{getattr(ours, f'{name}_s'):.0f}s" for name in ("lease", "poll", "drain")}
+    counts = {"concurrency": ours.concurrency, "batch_size": ours.batch_size, "processes": 1}
+    return {**counts, **times, "bytes_in_flight": f"{ours.bytes_in_flight // 1_000_000}MB"}
 
 
 def _plain(value: Any) -> Any:
@@ -91,6 +107,8 @@ def _plain(value: Any) -> Any:
 def _shown(name: str, value: Any) -> Any:
     if name in ("api_key", "encryption_keys") and value is not None:
         return "set, not shown"
+    if name == "webhook_ports" and value is None:
+        return sorted(PORTS)
     if name == "on_change" and value is not None:
         return shlex.join(value)
     if name == "database_url":

@@ -23,6 +23,7 @@ from notifyctl.core.duration import age
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
+from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.scope import Scope
 from notifyctl.core.webhook.hearer import Hearer
 from notifyctl.services import exporting as exports
@@ -99,6 +100,18 @@ EXPORTED = tuple({field.name: field for field in SHOWN if field.name not in ("at
 
 
 _ProviderId = Annotated[str | None, typer.Option("--provider-id", metavar="ID", help="With this id at the provider.")]
+_Outcome = Annotated[
+    OutcomeKind | None,
+    typer.Option(
+        "--outcome",
+        metavar="O",
+        parser=one_of(OutcomeKind),
+        help=f"With an attempt that ended so: {', '.join(OutcomeKind)}; beside another filter.",
+    ),
+]
+_Stuck = Annotated[
+    int | None, typer.Option("--stuck", metavar="D", parser=duration, help="Pending for longer than this.")
+]
 _Category = Annotated[str | None, typer.Option("--category", metavar="CATEGORY", help="Of this category.")]
 _Batch = Annotated[str | None, typer.Option("--batch", metavar="BATCH", help="Submitted with this batch.")]
 _Template = Annotated[str | None, typer.Option("--template", metavar="T", help="Rendered from this template.")]
@@ -125,6 +138,7 @@ def _filters(
     contains: Annotated[
         str | None, typer.Option("--contains", metavar="TEXT", help="With this in what it says; beside another filter.")
     ] = None,
+    outcome: _Outcome = None,
     provider_message_id: _ProviderId = None,
     template: _Template = None,
     template_version: _TemplateVersion = None,
@@ -142,9 +156,7 @@ def _filters(
     until: Annotated[
         Any, typer.Option("--until", metavar="T", parser=parse_until, help="Created before: the same.")
     ] = None,
-    stuck_ms: Annotated[
-        int | None, typer.Option("--stuck", metavar="D", parser=duration, help="Pending for longer than this.")
-    ] = None,
+    stuck_ms: _Stuck = None,
 ) -> None:
     """Declare which notifications."""
 

@@ -18,6 +18,7 @@ from notifyctl.core.grant import UNRESTRICTED
 from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
+from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.submission import New
 from notifyctl.core.when import Point
 from notifyctl.services import bulk, planning
@@ -54,6 +55,7 @@ class NotificationQuery:
     since: Point | None = None
     until: Point | None = None
     stuck_ms: int | None = None
+    outcome: OutcomeKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class ResolvedQuery:
 def ask(db: Database, query: NotificationQuery) -> ResolvedQuery:
     """Return the query made ready. Raises NotFound for a user or provider that does not exist, UsageError.
 
-    An address and a text are in no index: something else has to say among which to look for them.
+    An address, a text and an outcome are in no index: something else has to say among which to look for them.
     """
     require_bound(query)
     with db.read() as tx:
@@ -245,11 +247,14 @@ def require_provider(tx: Tx, name: str) -> None:
         raise NotFound(f"there is no provider {name!r}", "notifyctl providers list")
 
 
+_IN_NO_INDEX = ("address", "contains", "outcome")
+
+
 def require_bound(query: NotificationQuery) -> None:
     """Raise UsageError where a query would have to look at each notification, and for what says nothing."""
-    unbounded = replace(query, address=None, contains=None) == NotificationQuery()
+    unbounded = replace(query, **dict.fromkeys(_IN_NO_INDEX)) == NotificationQuery()
     if query != NotificationQuery() and unbounded:
-        option = "--address" if query.address is not None else "--contains"
+        option = next(f"--{name}" for name in _IN_NO_INDEX if getattr(query, name) is not None)
         raise UsageError(
             f"{option} looks at each notification: something has to say at which",
             f"{option} with --since 7d, or --user",
@@ -280,6 +285,7 @@ def filter_of(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),
         stuck_ms=query.stuck_ms,
+        outcome=query.outcome,
     )
 
 

@@ -28,6 +28,7 @@ from notifyctl.core.cursor import Cursor
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Channel, Status, metric_at
 from notifyctl.core.notification import Notification, State
+from notifyctl.core.outcome import Kind as OutcomeKind
 from notifyctl.core.submission import New
 from notifyctl.store import lookups
 from notifyctl.store.db.functions import octets
@@ -48,7 +49,7 @@ class NotificationFilter:
     """Which notifications. Times are milliseconds since the epoch; None narrows nothing.
 
     `stuck_ms`: pending for longer than that. `address` is the one in the payload, or where the payload names none
-    one that an attempt took. `contains` is a text in what it says.
+    one that an attempt took. `contains` is a text in what it says. `outcome`: that of any of its attempts.
     """
 
     status: Status | None = None
@@ -66,6 +67,7 @@ class NotificationFilter:
     since: int | None = None
     until: int | None = None
     stuck_ms: int | None = None
+    outcome: OutcomeKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,8 @@ def conditions(tx: Tx, wanted: NotificationFilter, now: int) -> list[ColumnEleme
         found.append(_created_at(wanted) < wanted.until)
     if wanted.stuck_ms is not None:
         found.append(stuck(now, wanted.stuck_ms))
+    if wanted.outcome is not None:
+        found.append(_ended(wanted.outcome, now))
     if wanted.address is not None:
         found.append(_went_to(wanted.address, lookups.sealed(tx, wanted.address, wanted.user_id)))
     if wanted.contains is not None:
@@ -218,6 +222,14 @@ def lock(tx: Tx, ids: Sequence[str]) -> dict[str, LockedNotification]:
 
 
 # Helpers
+
+
+def _ended(outcome: OutcomeKind, now: int) -> ColumnElement[bool]:
+    """Return the condition that an attempt ended so: in the history stand those that did not succeed."""
+    past = func.coalesce(n.retry_history, "").contains(f'"outcome":"{outcome.value}"', autoescape=True)
+    if outcome is OutcomeKind.ACCEPTED:
+        return n.status == Status.SENT.value
+    return or_(past, predicates(now)[State.UNKNOWN]) if outcome is OutcomeKind.UNKNOWN else past
 
 
 def _opened(tx: Tx, row: Sequence[Any]) -> Notification:

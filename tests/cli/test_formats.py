@@ -12,6 +12,7 @@ import pytest
 import yaml
 from sqlalchemy import insert
 
+from notifyctl.config.values import DISPATCH
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import users
 from tests.support import seed
@@ -140,6 +141,10 @@ def test_the_formats_of_settings_and_schema(sqlite: Cli) -> None:
     """A setting is of its type; a revision is the id of a schema's state, an hour that of an hour's numbers."""
     shown = {row["name"]: row["value"] for row in sqlite.call("config", "show", "-o", "json").ok().json()}
     assert (shown["protected"], shown["operator"], shown["log_format"]) == (False, None, "text")
+    assert (shown["on_unknown.sms"], shown["webhook_ports"]) == ("retry", [443, 8443])
+    said = {f"dispatch.{name}" for name in DISPATCH}
+    assert {name for name in shown if name.startswith("dispatch.")} == said
+    assert (shown["dispatch.lease"], shown["dispatch.bytes_in_flight"]) == ("65s", "64MB")
     assert sqlite.call("migrate", "status", "-o", "id").ok().stdout == "0001\n"
     empty = ("migrate", "status", "-o", "id", "--database-url", "sqlite:///nowhere.db")
     assert sqlite.call(*empty).ok().stdout == ""
