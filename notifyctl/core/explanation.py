@@ -81,7 +81,8 @@ class Outlook(NamedTuple):
     """What is known of a notification's next moment.
 
     `objecting` is the first gate that does when it is judged next, `at_once` the first that would now. `problem` is why
-    its content cannot be read or rendered. `rules_changed`: what rules put off is judged again at once.
+    its content cannot be read or rendered. `rules_changed`: what rules put off is judged again at once. `is_resolved`:
+    it is a dead letter with which somebody has dealt.
     """
 
     carrier: Carrier
@@ -91,6 +92,7 @@ class Outlook(NamedTuple):
     problem: NotSent | None = None
     on_unknown: OnUnknown = OnUnknown.RETRY
     rules_changed: bool = False
+    is_resolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,13 +319,21 @@ def _ended(row: Notification, outlook: Outlook) -> Next:
 def _again(row: Notification, outlook: Outlook, words: str, how: str) -> Next:
     """Return how it is sent once more, and what would stand against that by now."""
     found, problem = outlook.objecting, outlook.problem
+    remedies: tuple[str, ...] = ()
     if found is not None and found.gate is GateName.EXPIRY:  # a copy has a time of its own
-        return Next(f"{words}; it has expired", None, (f"notifyctl notifications resend {row.id[:8]}",))
-    command = f"notifyctl {'dlq' if how == 'retry' else 'notifications'} {how} {row.id[:8]}"
-    if found is not None:
+        words, how = f"{words}; it has expired", "resend"
+    elif found is not None:
         after = _objection(row.username, Channel(row.message_type), found, "sent again it would be")
-        return Next(f"{words}; {after.words}", None, (*after.remedies, command))
-    if isinstance(problem, TemplateError):
-        shown = f"notifyctl templates preview {word(row.template or '')} --from-notification {row.id[:8]}"
-        return Next(words, None, (shown, f"{command} --latest-template" if how == "retry" else command))
-    return Next(words, None, (command,))
+        words, remedies = f"{words}; {after.words}", after.remedies
+    command = f"notifyctl {'dlq' if how == 'retry' else 'notifications'} {how} {row.id[:8]}"
+    if how == "retry" and outlook.is_resolved:
+        words, command = f"{words}; it is resolved", f"{command} --force"
+    if found is None and isinstance(problem, TemplateError):
+        remedies = (f"notifyctl templates preview {word(row.template or '')} --from-notification {row.id[:8]}",)
+        command = f"{command} --latest-template" if how == "retry" else command
+    reasons = [each.why for each in outlook.held]
+    if not outlook.carrier.sends:
+        reasons.append(f"{outlook.carrier.name} is {outlook.carrier.hold}")
+    words = f"{words}; held now: {'; '.join(reasons)}" if reasons else words
+    ended = Next(words, None, (*remedies, command))
+    return _with_remedies(ended, outlook, words) if reasons else ended

@@ -34,7 +34,17 @@ from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
 from notifyctl.services import credentials, hearing, holding, previews
 from notifyctl.services.notifications import meant_by
-from notifyctl.store import adopting, batches, categories, standings, status, submissions, template_sources, templates
+from notifyctl.store import (
+    adopting,
+    batches,
+    categories,
+    dlq,
+    standings,
+    status,
+    submissions,
+    template_sources,
+    templates,
+)
 from notifyctl.store import notifications as store
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -189,9 +199,12 @@ def _outlook(
             at_once=_objecting(subject.walked(tx, tx.now)[0]),
             problem=_template_error(tx, row, subject.said, subject.known, is_marketing=is_marketing),
         )
-    if row.status != Status.PENDING:
-        return outlook
-    return outlook._replace(held=tuple(_held(tx, row)), rules_changed=_rules_changed(tx, row, subject.policy))
+    letter = dlq.get(tx, [row.id]).get(row.id) if row.status == Status.FAILED else None
+    return outlook._replace(
+        held=tuple(_held(tx, row)),
+        rules_changed=_rules_changed(tx, row, subject.policy),
+        is_resolved=letter is not None and letter.resolved,
+    )
 
 
 def _rules_changed(tx: Tx, row: Notification, policy: Policy) -> bool:

@@ -16,7 +16,7 @@ from notifyctl.store import adopting
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.claim import ClaimRequest, claim
-from tests.support import seed
+from tests.support import letters, seed
 from tests.support.command import Cli
 
 ME = "11111111-1111-4111-8111-111111111111"
@@ -288,3 +288,22 @@ def test_a_dry_run_warns_as_sending_does_and_shows_what_would_be_sent(cli: Cli, 
     assert "warning: copies that are suppressed will be left out: cc bob@example.org (asked)" in copied.stderr
     assert "carl@example.org" in copied.json()["body"]
     assert "bob@example.org" not in copied.json()["body"]
+
+
+def test_how_to_send_what_has_ended_once_more_is_said_whole(cli: Cli, database: Database, anna: str) -> None:
+    """A provider that is disabled takes no copy, a dead letter that is resolved wants --force: each command works."""
+    cli.call("providers", "disable", "sendgrid").ok()
+    (gone,) = seed.pending(database, anna, status="cancelled", error_message="expired before it was sent")
+    said = explained(cli, gone)
+    assert said["next"].endswith("; held now: sendgrid is disabled")
+    for command in said["remedies"]:
+        typed(cli, command)
+    (copy,) = claimed(database)
+    assert seed.notification(database, copy).resent_from == gone
+    dead = letters.dead(database, anna)[0]
+    cli.call("dlq", "resolve", dead, "--by", "anna").ok()
+    said = explained(cli, dead)
+    assert said["next"].endswith("; it is resolved")
+    assert said["remedies"] == [f"notifyctl dlq retry {dead[:8]} --force"]
+    typed(cli, said["remedy"])
+    assert claimed(database) == [dead]
