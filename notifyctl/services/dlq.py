@@ -164,9 +164,14 @@ def retry(
     """
 
     def work(tx: Tx) -> Retried:
+        there: dict[str, bool] = {}
+
         def objection(letter: DeadLetter) -> NotifyctlError | None:
             if letter.resolved and not force:
                 return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
+            if letter.template_id and not _is_there(tx, letter.template_id, there):
+                reason = f"the template of {letter.notification_id} is deleted: there is nothing to make its text from"
+                return Conflict(reason, f"notifyctl dlq resolve {letter.notification_id}")
             return planning.resubmission_refusal(tx, letter)
 
         letters, others = bulk.split(chosen, store.lock(tx, chosen), objection, WHAT, by_filter=by_filter)
@@ -226,6 +231,13 @@ def reopen(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> l
 
 
 # Helpers
+
+
+def _is_there(tx: Tx, template_id: str, known: dict[str, bool]) -> bool:
+    """Return whether a template is there; each is looked for once."""
+    if template_id not in known:
+        known[template_id] = templates.get(tx, template_id) is not None
+    return known[template_id]
 
 
 def _better(

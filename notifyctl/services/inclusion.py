@@ -70,6 +70,17 @@ def _unfit(template: str, channel: Channel, name: str, included: Template | None
     return None
 
 
+def require_shallow(tx: Tx, row: VersionRow, pinned: Mapping[str, VersionKey]) -> None:
+    """Raise UsageError where templates include one another so deep that none of it would be rendered."""
+    from notifyctl.core.template.engine import INCLUDES_DEEPEST  # here: the engine is loaded by whoever needs it
+
+    level, depth = [template_sources.source_of(tx, row, pinned)], -1
+    while level:
+        level, depth = list({id(each): each for one in level for each in one.includes.values()}.values()), depth + 1
+        if depth > INCLUDES_DEEPEST:
+            raise UsageError(f"what it includes includes others deeper than {INCLUDES_DEEPEST} levels")
+
+
 def check(tx: Tx, said: VersionRow) -> None:
     """Raise TemplateError, which says where, unless all of it is written as templates are."""
     from notifyctl.core.template.render import Renderer  # here: the engine is loaded by whoever needs it

@@ -127,7 +127,7 @@ def value_hint(error: TemplateError) -> str | None:
     """Return how a variable is given its value, where that is what is missing."""
     if error.variable == unsubscribe.VARIABLE:
         return "mail of a marketing category has it, where the profile says unsubscribe_url"
-    return f"--var {error.variable}=VALUE" if error.variable else None
+    return f"--var {error.variable}=VALUE" if error.variable and "has no value" in error.reason else None
 
 
 def linked(message: Message, unsubscribe_url: str | None) -> Message:

@@ -335,6 +335,8 @@ def _to_publish(tx: Tx, template: Template) -> VersionRow:
 
 def _publish(tx: Tx, template: Template, said: VersionRow) -> None:
     pins = inclusion.pins(tx, template, said.wording)
+    if pins:
+        inclusion.require_shallow(tx, said, pins)
     done = replace(said, state=PUBLISHED, published_at=tx.now).including(pins)
     store.put(tx, done)
     store.show_published(tx, done)

@@ -140,6 +140,21 @@ def test_what_cannot_be_included(welcome: Cli, name: str, code: int) -> None:
     assert welcome.call("templates", "show", "loop").exit_code == 3
 
 
+def test_what_would_be_included_too_deep_is_not_published(cli: Cli, database: Database) -> None:
+    """All that was sent by it would become dead letters."""
+    seed.user(database)
+    new = ("--channel", "sms", *BY)
+    cli.call("templates", "create", "p0", *new, "--kind", "partial", "--body", "x").ok()
+    for number in range(1, 9):
+        body = f"{{% include 'p{number - 1}' %}}"
+        cli.call("templates", "create", f"p{number}", *new, "--kind", "partial", "--body", body).ok()
+    cli.call("templates", "create", "fits", *new, "--body", "{% include 'p7' %}").ok()
+    assert cli.call("templates", "preview", "fits", "--part", "body").stdout == "x"
+    done = cli.call("templates", "create", "deep", *new, "--body", "{% include 'p8' %}")
+    assert (done.exit_code, "deeper than 8" in done.stderr) == (2, True), done
+    assert cli.call("templates", "show", "deep").exit_code == 3
+
+
 def test_a_preview_of_marketing_has_a_link_that_acts_for_nobody(welcome: Cli) -> None:
     """The template finds it under its name; whoever follows it leaves nothing."""
     (welcome.home / "c.toml").write_text('unsubscribe_url = "https://example.org/u"\n')

@@ -134,6 +134,18 @@ def test_dead_letters_can_be_retried_with_what_is_published_now(cli: Cli, box: L
     assert said(box.mails[0]) == ("Hi", "Dear reader")
 
 
+def test_what_was_made_of_a_deleted_template_is_not_retried(cli: Cli, box: Letterbox) -> None:
+    """There is nothing to make its text from, whatever is asked for; it would be a dead letter again."""
+    submit(cli)
+    dispatch(cli)
+    cli.call("templates", "delete", "welcome", "--yes").ok()
+    [lost] = cli.call("dlq", "list", "-o", "id").ok().stdout.split()
+    for more in ((), ("--latest-template",)):
+        done = cli.call("dlq", "retry", lost, *more)
+        assert (done.exit_code, "template of" in done.stdout + done.stderr) == (5, True), done
+    assert cli.call("dlq", "list", "-o", "id").ok().stdout.split() == [lost]
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [
