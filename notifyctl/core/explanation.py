@@ -148,8 +148,9 @@ def next_of(row: Notification, outlook: Outlook) -> Next:
     if row.state not in LATER or outlook.rules_changed:
         after = _judged(row, outlook, None)
         return _waiting(after, outlook) if outlook.held or not outlook.carrier.sends else after
-    after = _judged(row, outlook, row.due_at)
-    after = after._replace(at=row.due_at) if after.at is None else after
+    at = None if row.due_at is None else _behind_a_pause(row.due_at, outlook.carrier)
+    after = _judged(row, outlook, at)
+    after = after._replace(at=at) if after.at is None else after
     reasons = [each.why for each in outlook.held]
     if outlook.carrier.holds_at(row.due_at):
         reasons.append(f"{outlook.carrier.name} is {outlook.carrier.hold}")
@@ -160,11 +161,14 @@ def next_of(row: Notification, outlook: Outlook) -> Next:
 
 def moment_of(row: Notification, carrier: Carrier, now: int) -> int:
     """Return as of when it is judged: its own moment, or when a provider that is paused until then goes on."""
-    if row.state in (State.SCHEDULED, State.RETRYING) and row.due_at is not None:
-        return row.due_at
-    if row.status != Status.PENDING or row.state == State.DEFERRED or carrier.sends:
+    if row.status != Status.PENDING or row.state == State.DEFERRED:
         return now
-    return now if carrier.until is None or carrier.passes_by_itself else carrier.until
+    return _behind_a_pause(row.due_at or now if row.state in LATER else now, carrier)
+
+
+def _behind_a_pause(at: int, carrier: Carrier) -> int:
+    """Return the moment, or the end of a pause in which it lies."""
+    return at if carrier.until is None or carrier.passes_by_itself or not carrier.holds_at(at) else carrier.until
 
 
 # What becomes of it once nothing holds it back

@@ -178,6 +178,30 @@ def test_what_expires_while_its_provider_is_paused_is_said_to(cli: Cli, database
     assert claimed(database) == [id_]
 
 
+@pytest.mark.parametrize("state", ["scheduled", "retrying"])
+def test_what_is_due_within_a_pause_is_judged_as_of_its_end(
+    cli: Cli, database: Database, anna: str, state: str
+) -> None:
+    """Nobody looks at it before: what has expired by then is cancelled then, though it had not at its own time."""
+    due = database.moment() + HOUR
+    times: dict[str, Any] = {
+        "due_at": due,
+        "expires_at": due + HOUR,
+        **({"send_at": due} if state == "scheduled" else {}),
+    }
+    (id_,) = seed.pending(database, anna, **times)
+    assert explained(cli, id_)["verdict"] == "send"
+    cli.call("providers", "pause", "sendgrid", "--for", "3h", "--reason", "incident").ok()
+    said = explained(cli, id_)
+    assert (said["state"], said["verdict"]) == (state, "cancel")
+    assert said["next"] == "it will be cancelled: expired before it was sent; held now: sendgrid is paused: incident"
+    assert said["next_at"] == said["judged_at"]
+    assert said["remedies"][0] == "notifyctl providers resume sendgrid"
+    for command in said["remedies"]:
+        typed(cli, command)
+    assert claimed(database) == [id_]
+
+
 def test_the_time_that_is_left_counts_from_now(cli: Cli, database: Database, anna: str) -> None:
     """Of a scheduled one, too, whose gates are walked as of its own moment, which is said."""
     id_ = cli.call(*MAIL, "--in", "5h", env=KEYS).ok().stdout.strip()
