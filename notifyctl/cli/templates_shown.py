@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -18,6 +20,7 @@ from notifyctl.config import expanded
 from notifyctl.core.discretion import discreet_record
 from notifyctl.core.errors import AnswerIsNo, UsageError
 from notifyctl.services import linting, previews, showing
+from notifyctl.services.linting import LintFinding
 from notifyctl.services.previews import PreviewInput, RenderedDifference, RenderedTemplate
 
 PREVIEWED = (
@@ -142,12 +145,24 @@ def lint(
     """Look for mistakes in drafts, and in what is published where there is no draft; exit 7 if there are errors."""
     with invocation(ctx) as run:
         done = linting.lint(run.system.db, names or (), languages or ())
-        run.out.records(done.findings, FINDINGS, id_name="template")
+        if run.out.form == "table" and run.out.fields is None:
+            _write_findings(run, done.findings)
+        else:
+            run.out.records(done.findings, FINDINGS, id_name="template")
         warnings = len(done.findings) - done.errors
         told = f"{done.templates:,} looked at: {done.errors:,} errors, {warnings:,} warnings"
         if done.errors:
             raise AnswerIsNo(told, "notifyctl templates update, then publish")
         run.out.say(told)
+
+
+def _write_findings(run: Invocation, findings: Sequence[LintFinding]) -> None:
+    """Write what was found below the templates' names, whole: a table would cut off what is wrong."""
+    for (name, version), found in groupby(findings, lambda each: (each.template, each.version)):
+        run.out.write(f"{escaped_lines(name)}, version {version}")
+        for each in found:
+            place = ":".join(str(part) for part in (each.part, each.line) if part is not None)
+            run.out.hanging(f"  {each.severity:<7}  {place}{'  ' if place else ''}", each.message)
 
 
 def _given(run: Invocation, ctx: typer.Context, user: str | None) -> PreviewInput:

@@ -144,3 +144,14 @@ def test_who_makes_a_template_need_not_stand_in_the_file(cli: Cli) -> None:
     apply(cli, SHORT.replace("hi", "ho"), "--by", "anna").ok()
     [first, second] = cli.call("templates", "list", "-o", "json").ok().json()
     assert first["created_by"] == second["created_by"] is not None
+
+
+def test_a_default_that_is_true_is_not_1(cli: Cli) -> None:
+    """In Python they are equal; a template prints them as two things."""
+    text = "users: [{username: anna, email: a@example.org}]\ntemplates:\n" + (
+        "  - {name: t, channel: sms, by: anna, body: '{{ a }}', variables: [{name: a, default: DEFAULT}]}\n"
+    )
+    apply(cli, text.replace("DEFAULT", "1")).ok()
+    for default, said in (("true", "true"), ("true", "true"), ("1", "1")):
+        apply(cli, text.replace("DEFAULT", default)).ok()
+        assert cli.call("templates", "preview", "t", "--part", "body").stdout == said

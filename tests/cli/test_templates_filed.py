@@ -291,3 +291,18 @@ def test_a_category_has_to_be_there(folder: Cli) -> None:
     assert folder.call(*made, "-o", "json").ok().json()["category"] == "news"
     assert folder.call("templates", "update", "news", "--category", "olds").exit_code == 3
     assert folder.call("templates", "update", "news", "--category", "", "-o", "json").ok().json()["category"] is None
+
+
+def test_findings_are_told_whole(folder: Cli) -> None:
+    """A table would cut off what is wrong, and has no room for a template's name."""
+    push(folder)
+    name = "marketing/newsletter.weekly-digest"
+    body = "{{ undeclared_variable_with_a_long_name.member.of_another }}"
+    folder.call("templates", "create", name, "--channel", "sms", "--body", body, "--by", "anna").ok()
+    done = folder.call("templates", "lint", name, "-o", "table")
+    assert done.exit_code == 7
+    assert done.stdout.splitlines() == [
+        f"{name}, version 1",
+        "  error    body:1  undeclared_variable_with_a_long_name is not declared",
+    ]
+    assert folder.call("templates", "lint", name, "-o", "plain").stdout.startswith("template\tversion\tseverity")
