@@ -12,10 +12,10 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
-from notifyctl.cli.stdin import stdin_bytes, stdin_is_terminal, stdin_line
+from notifyctl.cli.stdin import stdin_single_line
 from notifyctl.cli.types import ChannelArgument, UserArgument
+from notifyctl.core import zones
 from notifyctl.core.cursor import Cursor
-from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
 from notifyctl.core.text import word
@@ -148,7 +148,8 @@ def unsubscribe(
     For whatever answers the POST at `unsubscribe_url`. A second time changes nothing, and succeeds.
     """
     with invocation(ctx) as run:
-        given = _token_on_stdin() if token == "-" else token  # noqa: S105 - a hyphen
+        # Alone: of several, one that is done would be taken for all.
+        given = stdin_single_line("").decode(errors="replace") if token == "-" else token  # noqa: S105 - a hyphen
         done = preferences.unsubscribe(run.system.db, run.system.keyring, given)
         _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
 
@@ -159,14 +160,6 @@ def opt_in(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
     with invocation(ctx) as run:
         done = preferences.come_back(run.system.db, user, category)
         _tell(run, done, f"{done.username} is back in {done.category}" if done.changed else "had not left it")
-
-
-def _token_on_stdin() -> str:
-    """Return the token that stands there alone: of several, one done would be taken for all."""
-    given = stdin_line("")
-    if not stdin_is_terminal() and stdin_bytes("").strip():
-        raise UsageError("stdin has more than one line", "one token a call")
-    return given.decode(errors="replace")
 
 
 def _tell(run: Invocation, done: Left, words: str) -> None:
@@ -190,11 +183,15 @@ def _say_unread(run: Invocation, wishes: ChannelWishes) -> None:
     setting = f"notifyctl prefs set {word(wishes.username)} {wishes.channel}"
     for what, stored, instead, option in (
         ("quiet hours", wishes.unread_hours, "none hold", "--quiet 22:00-07:00"),
-        ("zone", wishes.unread_zone, "another stands in", "--timezone Europe/London"),
+        ("zone", wishes.unread_zone, "another stands in", f"--timezone {_meant(wishes.unread_zone)}"),
     ):
         if stored is not None:
             run.out.say(f"warning: {wishes.channel}: the stored {what} {stored!r} cannot be read, {instead}")
             run.out.say(f"hint: {setting} {option}")
+
+
+def _meant(zone: str | None) -> str:
+    return next(iter(zones.suggestions(zone or "")), "Europe/London")
 
 
 def _say_woken(run: Invocation, woken: int) -> None:

@@ -37,6 +37,26 @@ def stdin_line(where: str) -> bytes:
     return line
 
 
+def stdin_single_line(where: str) -> bytes:
+    """Return the line that stands on stdin. Raises UsageError as `stdin_bytes` does, and for a second line.
+
+    It is not waited for the end, which whoever writes a line and waits for what comes of it does not make.
+    """
+    stream, given = _stdin(where), b""
+    while b"\n" not in given.lstrip() and len(given) <= MOST_BYTES:
+        try:
+            chunk = stream.read1(1 << 20)  # type: ignore[attr-defined]
+        except OSError as error:
+            raise UsageError(f"{where}stdin: {error.strerror}") from error
+        if not chunk:
+            break
+        given += chunk
+    line, _, rest = given.lstrip().partition(b"\n")
+    if rest.strip():
+        raise UsageError(f"{where}stdin has more than one line")
+    return line
+
+
 def stdin_words(where: str) -> list[str]:
     """Return what stands on stdin between blanks. Raises UsageError as `stdin_bytes` does, and for what is no text."""
     try:

@@ -194,7 +194,7 @@ def test_what_is_stored_and_cannot_be_read_is_named(cli: Cli, database: Database
     """Quiet hours that are none, and a zone that is none: by `show` and `list`, until others are written."""
     _set(cli, "--quiet", "01:00-02:00", "--timezone", "Europe/London")
     p = notification_preferences.c
-    odd: dict[Any, Any] = {p.timezone: "Mars/Olympus", p.quiet_hours_end: None}
+    odd: dict[Any, Any] = {p.timezone: "europe/berlin", p.quiet_hours_end: None}
     database.write(lambda tx: tx.execute(update(notification_preferences).values(odd)))
     hours = "01:00:00-?" if backend == "postgresql" else "01:00:00.000000-?"
     if backend == "sqlite":
@@ -205,14 +205,15 @@ def test_what_is_stored_and_cannot_be_read_is_named(cli: Cli, database: Database
         found = cli.call("prefs", "list", "-o", "json").ok().json()
         return [(each["quiet_hours"], each["unread_hours"], each["unread_zone"]) for each in found]
 
-    assert listed() == [(None, hours, "Mars/Olympus")]
+    assert listed() == [(None, hours, "europe/berlin")]
     shown = cli.call("prefs", "show", "anna", "-o", "json").ok()
     assert [each["unread_hours"] for each in shown.json() if each["channel"] == "sms"] == [hours]
     assert f"warning: sms: the stored quiet hours {hours!r} cannot be read, none hold" in shown.stderr
     assert "hint: notifyctl prefs set anna sms --quiet 22:00-07:00" in shown.stderr
-    assert "warning: sms: the stored zone 'Mars/Olympus' cannot be read" in shown.stderr
+    assert "warning: sms: the stored zone 'europe/berlin' cannot be read" in shown.stderr
+    assert "hint: notifyctl prefs set anna sms --timezone Europe/Berlin" in shown.stderr
     _set(cli, "--cap", "3")
-    assert listed() == [(None, hours, "Mars/Olympus")]
+    assert listed() == [(None, hours, "europe/berlin")]
     _set(cli, "--quiet", "none", "--timezone", "none")
     assert listed() == [(None, None, None)]
     assert cli.call("prefs", "show", "anna").ok().stderr == ""

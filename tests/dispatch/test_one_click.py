@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from email import message_from_bytes, policy
@@ -170,6 +171,16 @@ def test_of_two_tokens_on_stdin_neither_is_taken(cli: Cli, database: Database, m
     assert (left(cli), left(cli, "bob")) == ([], [])
     assert cli.call("prefs", "unsubscribe", "-", input=f" {token} \r\n\r\n").exit_code == 0
     assert (len(left(cli)), left(cli, "bob")) == (1, [])
+    waiting = cli.start("prefs", "unsubscribe", "-", stdin=subprocess.PIPE)
+    try:
+        assert waiting.stdin is not None
+        waiting.stdin.write(f"{other}\n")
+        waiting.stdin.flush()
+        assert waiting.wait(60) == 0, "it waits for no end that its caller does not make"
+    finally:
+        waiting.kill()
+        waiting.communicate()
+    assert len(left(cli, "bob")) == 1
 
 
 def test_an_old_token_is_refused(cli: Cli, database: Database, mails: Mails) -> None:
