@@ -102,13 +102,11 @@ def drop(tx: Tx, config: ProviderConfig) -> ProviderConfig:
 
 def refuse_pending(tx: Tx, config: ProviderConfig) -> None:
     """Raise Conflict when notifications wait for a provider."""
-    waiting = store.pending(tx, config.provider_name)
+    waiting, name = store.pending(tx, config.provider_name), config.provider_name
     if waiting:
         wait = "1 pending notification waits" if waiting == 1 else f"{waiting:,} pending notifications wait"
-        raise Conflict(
-            f"{wait} for {config.provider_name}",
-            f"notifyctl notifications cancel --provider {config.provider_name}, or notifyctl providers disable",
-        )
+        hint = f"notifyctl notifications cancel --provider {name}, or notifyctl providers disable {name}"
+        raise Conflict(f"{wait} for {name}", hint)
 
 
 def taken(name: str, *, keep: bool) -> Conflict:

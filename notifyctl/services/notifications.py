@@ -342,16 +342,15 @@ def _barred(tx: Tx, chosen: Sequence[str]) -> dict[str, NotifyctlError]:
 
 
 def _not_restorable(row: LockedNotification, now: int) -> NotifyctlError | None:
+    anew = f"notifyctl notifications resend {row.id}"
     if row.status != Status.CANCELLED:
         return Conflict(f"notification {row.id} is {row.status}", f"notifyctl notifications show {row.id}")
     if row.error_message != operate.BY_OPERATOR:
         why = row.error_message or "for a reason that is not known"
-        return Conflict(
-            f"notification {row.id} was not cancelled by an operator: {why}", "notifyctl notifications resend"
-        )
+        return Conflict(f"notification {row.id} was not cancelled by an operator: {why}", anew)
     if row.expires_at is not None and row.expires_at <= now:
         expired = when.written(row.expires_at)
-        return Standing(f"notification {row.id} expired {expired}", "notifyctl notifications resend")
+        return Standing(f"notification {row.id} expired {expired}", anew)
     return None
 
 

@@ -143,7 +143,7 @@ def _remedy(value: SealedValue, keyring: Keyring) -> str:
     if table is provider_configs:
         return "enter the credentials of these rows again (notifyctl providers update NAME --api-key -)"
     if table is notification_webhooks:
-        return "notifyctl webhooks rotate-secret makes another one"
+        return "notifyctl webhooks rotate-secret WEBHOOK makes another one"
     if _is_of_trail(value):
         return f"notifyctl audit seal --lost-key {kid} lets the audit trail go on"
     if table is signing_keys:

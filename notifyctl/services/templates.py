@@ -12,6 +12,7 @@ from notifyctl.core.errors import Conflict, NotFound, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.grant import require_release
 from notifyctl.core.model import Channel
+from notifyctl.core.text import word
 from notifyctl.core.wording import Template, TemplateKind, TemplateParts, Wording, checked, template_name
 from notifyctl.services import inclusion
 from notifyctl.store import categories, users
@@ -378,10 +379,9 @@ def _refuse_needed(tx: Tx, template: Template) -> None:
     waiting = store.pending(tx, template.id)
     if waiting:
         some = "1 pending notification is" if waiting == 1 else f"{waiting:,} pending notifications are"
-        raise Conflict(
-            f"{some} made of {template.name}",
-            f"notifyctl notifications cancel --template {template.name}, or notifyctl templates disable",
-        )
+        name = word(template.name)
+        hint = f"notifyctl notifications cancel --template {name}, or notifyctl templates disable {name}"
+        raise Conflict(f"{some} made of {template.name}", hint)
     includers = store.included_by(tx, template.name, template.id)
     if includers:
         raise Conflict(f"{template.name} is included by {', '.join(includers)}", "take it out of those first")

@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 
+from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.store.db.database import Database
 from tests.support import seed
 from tests.support.command import Cli, Result
@@ -64,3 +65,19 @@ def test_webhooks(desk: Cli) -> None:
     works = told(desk.call("webhooks", "enable", called, "--redeliver"), "webhooks redeliver")
     assert works == ["webhooks", "redeliver", "--webhook", called, "--failed"]
     desk.call(*works).ok()
+
+
+def test_what_cannot_be_restored_or_deleted(desk: Cli, database: Database) -> None:
+    """The way out names what it is for: it runs as it stands there."""
+    user = desk.call("users", "show", USER, "-o", "json").ok().json()["id"]
+    [gone] = seed.pending(database, user, status="cancelled", error_message="the address is suppressed: x")
+    [late] = seed.pending(database, user, status="cancelled", error_message=BY_OPERATOR, expires_at=1)
+    for id_ in (gone, late):
+        anew = told(desk.call("notifications", "restore", id_, "--yes"), "notifications resend")
+        desk.call(*anew).ok()
+    kept = told(desk.call("providers", "delete", "sendgrid", "--yes"), "providers disable")
+    desk.call(*kept).ok()
+    desk.call("templates", "create", "hi", "--channel", "sms", "--body", "b", "--by", USER).ok()
+    version = desk.call("templates", "show", "hi", "-o", "json").ok().json()
+    seed.pending(database, user, "twilio", template_id=version["id"], template_version=1)
+    desk.call(*told(desk.call("templates", "delete", "hi", "--yes"), "templates disable")).ok()
