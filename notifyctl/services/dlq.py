@@ -164,17 +164,17 @@ def retry(
     """
 
     def work(tx: Tx) -> Retried:
-        there: dict[str, bool] = {}
+        locked = store.lock(tx, chosen)
+        gone = templates.gone(tx, (each.template_id for each in locked.values()))
 
         def objection(letter: DeadLetter) -> NotifyctlError | None:
             if letter.resolved and not force:
                 return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
-            if letter.template_id and not _is_there(tx, letter.template_id, there):
-                reason = f"the template of {letter.notification_id} is deleted: there is nothing to make its text from"
-                return Conflict(reason, f"notifyctl dlq resolve {letter.notification_id}")
+            if letter.template_id in gone:
+                return planning.unmade(letter.notification_id, f"notifyctl dlq resolve {letter.notification_id}")
             return planning.resubmission_refusal(tx, letter)
 
-        letters, others = bulk.split(chosen, store.lock(tx, chosen), objection, WHAT, by_filter=by_filter)
+        letters, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         moments = (tx.now + round(index * interval_ms) for index in range(len(letters)))
         newest = templates.published(tx, {each.template_id or "" for each in letters}) if latest_template else {}
         requeued = [
@@ -231,13 +231,6 @@ def reopen(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> l
 
 
 # Helpers
-
-
-def _is_there(tx: Tx, template_id: str, known: dict[str, bool]) -> bool:
-    """Return whether a template is there; each is looked for once."""
-    if template_id not in known:
-        known[template_id] = templates.get(tx, template_id) is not None
-    return known[template_id]
 
 
 def _better(

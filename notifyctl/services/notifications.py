@@ -226,8 +226,11 @@ def resend(
             moment = when.not_past(send_at, tx.now, "--at")
         active = {config.provider_name for config in providers.load_active(tx)}
         found = store.get(tx, chosen)
+        gone = templates.gone(tx, (row.template_id for row in found.values()))
 
         def objection(row: Notification) -> NotifyctlError | None:
+            if row.template_id in gone:
+                return planning.unmade(row.id, "notifyctl send submits it anew")
             return _not_resendable(row, active) or planning.resubmission_refusal(tx, row)
 
         may, others = bulk.split(chosen, found, objection, WHAT, by_filter=by_filter)

@@ -251,6 +251,11 @@ def resubmission_refusal(tx: Tx, row: Sendable) -> NotAllowed | None:
     return barred or refusal(grant, row.user_id, lenient(row.payload))
 
 
+def unmade(notification_id: str, hint: str) -> Conflict:
+    """Return that there is nothing any more to render one from."""
+    return Conflict(f"the template of {notification_id} is deleted: there is nothing to make its text from", hint)
+
+
 def became(planned: S, former: Former | None) -> S | Former | NotifyctlError:
     """Return what became of a plan that was to be stored, where its key is a former submission's by now."""
     if former is not None and former.id == planned.row.id:

@@ -155,6 +155,12 @@ def held(tx: Tx, template_ids: Iterable[str]) -> frozenset[str]:
     return frozenset(tx.execute(select(t.id).where(tx.dialect.is_any(t.id, template_ids), ~t.is_active)).scalars())
 
 
+def gone(tx: Tx, template_ids: Iterable[str | None]) -> set[str]:
+    """Return those of these templates that were deleted."""
+    wanted = {each for each in template_ids if each is not None}
+    return wanted - set(tx.execute(select(t.id).where(tx.dialect.is_any(t.id, wanted))).scalars()) if wanted else set()
+
+
 def holding(tx: Tx) -> dict[str, int]:
     """Return how many notifications that left the queue disabled templates hold back, by their names."""
     statement = (

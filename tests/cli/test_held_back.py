@@ -95,3 +95,21 @@ def test_who_has_a_stand_in_does_not_wait(cli: Cli, database: Database, anna: st
     cli.call("providers", "pause", "sendgrid", "--reason", "r").ok()
     said = waits(cli.call("dlq", "retry", *ids).ok())
     assert said == "1 waits: sendgrid is paused; notifyctl providers resume sendgrid"
+
+
+@pytest.mark.parametrize("how", [(), ("--latest-template",), ("--dry-run",)])
+def test_what_has_no_template_any_more_is_not_let_go(
+    cli: Cli, database: Database, anna: str, common: dict[str, Any], how: tuple[str, ...]
+) -> None:
+    """It would be a dead letter again, at once: it stays one, of many those others go, and a copy is not made."""
+    [made] = letters.dead(database, anna, **common)
+    [plain] = letters.dead(database, anna)
+    cli.call("templates", "delete", "hi", "--yes").ok()
+    done = cli.call("dlq", "retry", made, plain, *how, "-o", "json")
+    results = {row["id"]: row["result"] for row in done.json()}
+    assert (done.exit_code, results[made]) == (6, "failed")
+    assert results[plain].endswith("retried")
+    assert f"the template of {made} is deleted" in done.stderr
+    assert seed.dead_letter(database, made) is not None
+    resent = cli.call("notifications", "resend", made, *how[1:])
+    assert (resent.exit_code, "is deleted: there is nothing" in resent.stderr) == (5, True)
