@@ -21,6 +21,8 @@ READER_GONE = 141
 
 _RAW = pattern("[\ud800-\udfff]")  # what Python makes of bytes that are no text
 
+_NO_WHOLE = pattern("is not a valid int(eger)?( range)?")
+_NO_NUMBER = pattern("is not a valid float( range)?")
 _UsageError = typer.BadParameter.__base__  # Typer exports only the subclass
 
 
@@ -69,12 +71,17 @@ def _facts(error: BaseException, argv: list[str]) -> tuple[int, str, str, str | 
     if _UsageError is not None and isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "notifyctl"
-        return 2, "usage", error.format_message().rstrip("."), f"{path} --help"  # type: ignore[attr-defined]
+        return 2, "usage", _said(error.format_message()), f"{path} --help"  # type: ignore[attr-defined]
     if isinstance(error, UnicodeEncodeError) and _RAW.search(error.object):
         raw = next((repr(word[:80]) for word in argv if _RAW.search(word)), "something that was given")
         return 2, "usage", f"{raw} is no text in UTF-8", None
     message = f"unexpected {type(error).__name__}: {' '.join(without_rows(str(error)).split())[:200]}"
     return 1, "failed", message, "this is a defect; run it again with --debug and report what it prints"
+
+
+def _said(message: str) -> str:
+    """Return what Click says of a command line, without its names of types."""
+    return _NO_NUMBER.sub("is no number", _NO_WHOLE.sub("is no whole number", message)).rstrip(".")
 
 
 def _say(problem: dict[str, Any], problems: Sequence[tuple[str, Mapping[str, Any]]], *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from notifyctl.cli.fields import EPOCH, MILLISECOND, csv_value, json_value
 from notifyctl.cli.fields import Field as Field
 from notifyctl.cli.fields import FieldKind as FieldKind
 from notifyctl.cli.fields import iso as iso
-from notifyctl.cli.formats import as_yaml_text
+from notifyctl.cli.formats import OBEYED, UNSAFE, as_yaml_text, stdout_is_unicode
 from notifyctl.cli.wrapping import hanging
 from notifyctl.core.errors import UsageError
 from notifyctl.core.patterns import pattern
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 SHORT_ID = 8
 PAGE = 50
-# Control characters, those that change the direction of text, and halves of surrogate pairs, which no encoding has.
-_UNSAFE = r"\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-_CONTROL = pattern(rf"[\x00-\x1f{_UNSAFE}]")
-_UNSAFE_IN_JSON = pattern(rf"[{_UNSAFE}]")
 _MARKDOWN = pattern(r"[\\`*\[\]<>|~&#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
@@ -46,7 +42,7 @@ def _found(rows: Iterable[Any]) -> Iterable[Any]:
 
 def escaped(text: str) -> str:
     """Return `text` with control and direction-changing characters made visible."""
-    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+    return OBEYED.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 class Output:
@@ -336,12 +332,12 @@ class _CsvLines:
 
 def as_json_text(value: Any, indent: int | None = None) -> str:
     """Return JSON as people read it, but with what a terminal would obey written as escapes."""
-    return obeyed_by_none(json.dumps(value, ensure_ascii=not _stdout_is_unicode(), indent=indent, default=str))
+    return obeyed_by_none(json.dumps(value, ensure_ascii=not stdout_is_unicode(), indent=indent, default=str))
 
 
 def obeyed_by_none(text: str) -> str:
     """Return JSON in which what a terminal would obey is written as escapes."""
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def known_fields(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
@@ -350,11 +346,6 @@ def known_fields(wanted: Sequence[str], names: Sequence[str]) -> Sequence[str]:
         if name not in names:
             raise UsageError(f"--fields: there is no field {name!r}", f"there are: {', '.join(names)}")
     return wanted
-
-
-def _stdout_is_unicode() -> bool:
-    # None: something that takes text as it is stands in stdout's place.
-    return (sys.stdout.encoding or "utf-8").lower().startswith("utf")
 
 
 def escaped_lines(text: str) -> str:

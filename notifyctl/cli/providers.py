@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notifyctl.cli import timeline
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Leaf, Noun
-from notifyctl.cli.output import Field, FieldKind, iso
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.prompt import hidden
 from notifyctl.cli.secretfile import read_secret
-from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration
+from notifyctl.cli.types import Confirm, IfNotExists, Yes, duration, seconds
 from notifyctl.config import contents
-from notifyctl.core.audit.entry import AuditEntry
 from notifyctl.core.errors import AnswerIsNo, NotAllowed, UsageError
 from notifyctl.core.scope import Scope
 from notifyctl.core.setting import setting
@@ -87,7 +87,10 @@ _RateLimit = Annotated[
     typer.Option("--rate-limit", metavar="N", min=0, max=_INT32, help="Requests a minute; no limit (0) unless set."),
 ]
 _Timeout = Annotated[
-    int | None, typer.Option("--timeout", metavar="N", min=1, max=300, help="Seconds for a request; 30 unless set.")
+    int | None,
+    typer.Option(
+        "--timeout", metavar="D", parser=seconds("--timeout", 300), help="Most time for a request.  [30s unless set]"
+    ),
 ]
 _Priority = Annotated[
     int | None,
@@ -161,26 +164,12 @@ def show(ctx: typer.Context, name: _Name) -> None:
         found = providers.get(run.system.db, name)
         events = providers.timeline(run.system.db, found.id)
         if run.out.form != "table" or run.out.fields is not None:
-            told = [_event(each) for each in events]
+            told = [timeline.entry(each) for each in events]
             run.out.record(SimpleNamespace(**asdict(found), timeline=told), _SHOWN)
             return
         run.out.record(found, FIELDS)
         run.out.write("")
-        for event in events:
-            _tell(run, event)
-
-
-def _event(event: AuditEntry) -> dict[str, Any]:
-    said = {name: getattr(event, name) for name in ("action", "actor", "user_agent", "reason", "changes")}
-    username = event.actor if event.actor_id else None
-    return {"created_at": iso(event.created_at), "username": username, **said, "audit_id": event.id}
-
-
-def _tell(run: Invocation, event: AuditEntry) -> None:
-    """Write one event of a provider's timeline: when, what, why, who."""
-    why = event.changes.get("reason") or ", ".join(name for name in event.changes if name != "provider")
-    who = event.actor or event.user_agent or "-"
-    run.out.hanging(f"{run.out.time(event.created_at)}  {event.action:<7}  ", f"{why or '-'}  ({who})")
+        timeline.write(run, events)
 
 
 @app.command(scope=Scope.PROVIDERS_WRITE, cls=_Setter, shows=FIELDS)

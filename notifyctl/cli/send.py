@@ -222,9 +222,9 @@ def _draft(
     how: _How,
 ) -> Draft:
     if user is None:
-        raise typer.BadParameter("Missing argument 'USER', or -f FILE.", ctx)
+        raise UsageError("Missing argument 'USER', or -f FILE", f"{ctx.command_path} --help")
     if channel is None:
-        raise typer.BadParameter("Missing option '--channel'.", ctx)
+        raise UsageError("Missing option '--channel'", f"--channel {', '.join(Channel)}")
     payload, written = _content(channel, told, how.template, how.var)
     last = (how.max_retries, how.template, how.category, how.critical, written)
     return Draft(user, channel, payload, key, how.provider, times.send_at, times.delay_ms, times.expires_in_ms, *last)

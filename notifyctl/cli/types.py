@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -24,6 +26,20 @@ def duration(text: str) -> int:
     Raises UsageError (exit 2) for what is no positive duration.
     """
     return parse_ms(text)
+
+
+def seconds(option: str, most: int) -> Callable[[str], int]:
+    """Return a parser for a DURATION of whole seconds, at most so many; it names the option where it refuses one."""
+
+    def parse(text: str) -> int:
+        with suppress(UsageError):
+            count, rest = divmod(parse_ms(text), 1_000)
+            if not rest and count <= most:
+                return count
+        raise UsageError(f"{option}: {text!r} is not 1s to {most}s, in whole seconds", f"{option} 20s")
+
+    parse.__name__ = "seconds"
+    return parse
 
 
 def interval(text: str) -> float:

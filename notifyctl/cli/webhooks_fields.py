@@ -11,6 +11,7 @@ from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.noun import SECRET
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.secretfile import read_secret
+from notifyctl.cli.types import seconds
 from notifyctl.core.duration import age
 from notifyctl.core.webhook.event import EVERYTHING, PREFIX, WebhookEvent
 from notifyctl.core.webhook.schedule import LONGEST_TIMEOUT_S, MOST_RETRIES, RETRIES, TIMEOUT_S
@@ -82,7 +83,10 @@ RetriesOption = typer.Option(
     "--retries", metavar="N", min=0, max=MOST_RETRIES, help=f"Attempts after the first one.  [{RETRIES}]"
 )
 TimeoutOption = typer.Option(
-    "--timeout", metavar="N", min=1, max=LONGEST_TIMEOUT_S, help=f"Seconds for a whole attempt.  [{TIMEOUT_S}]"
+    "--timeout",
+    metavar="D",
+    parser=seconds("--timeout", LONGEST_TIMEOUT_S),
+    help=f"Most time for a whole attempt.  [{TIMEOUT_S}s]",
 )
 WebhookArgument = Annotated[
     str, typer.Argument(metavar="WEBHOOK", help="Its name, USER/NAME, its id, or a unique beginning of that.")

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from notifyctl.cli import timeline
 from notifyctl.cli.invocation import Invocation, invocation, unconfigured
 from notifyctl.cli.noun import FORMATS, Leaf
-from notifyctl.cli.output import Field, FieldKind, iso
+from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.webhooks_deliveries import LISTED, as_row, listed
 from notifyctl.cli.webhooks_fields import FIELDS, WebhookArgument
 from notifyctl.core.audit.entry import AuditEntry
@@ -60,7 +61,7 @@ def show(
             _show(run, SimpleNamespace(**row), latest, events)
             return
         sent = [run.out.as_json(as_row(each), LISTED) for each in latest]
-        run.out.record(SimpleNamespace(**row, deliveries=sent, timeline=[*map(_event, events)]), SHOWN)
+        run.out.record(SimpleNamespace(**row, deliveries=sent, timeline=[*map(timeline.entry, events)]), SHOWN)
 
 
 def _show(run: Invocation, row: Any, latest: Sequence[DeliveryReport], events: Sequence[AuditEntry]) -> None:
@@ -70,20 +71,7 @@ def _show(run: Invocation, row: Any, latest: Sequence[DeliveryReport], events: S
     if latest:
         run.out.records([as_row(each) for each in latest], listed(run.system.db.moment()))
         run.out.write("")
-    for event in events:
-        _write_event(run, event)
-
-
-def _event(event: AuditEntry) -> dict[str, Any]:
-    said = {name: getattr(event, name) for name in ("action", "actor", "user_agent", "reason", "changes")}
-    return {"created_at": iso(event.created_at), **said, "audit_id": event.id}
-
-
-def _write_event(run: Invocation, event: AuditEntry) -> None:
-    """Write one event of a webhook's timeline: when, what, why, who."""
-    why = event.reason or event.changes.get("reason") or ", ".join(name for name in event.changes if name != "user_id")
-    who = event.actor or event.user_agent or "-"
-    run.out.hanging(f"{run.out.time(event.created_at)}  {event.action:<9}  ", f"{why or '-'}  ({who})")
+    timeline.write(run, events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -413,7 +413,7 @@ def test_the_timeline(cli: Cli) -> None:
     assert {entry["action"] for entry in timeline} == {"pause"}
     assert all(entry["user_agent"] and entry["created_at"].endswith("Z") for entry in timeline)
     shown = _providers(cli, "show", "sendgrid", "-o", "table").ok().stdout
-    assert f"  pause    reason 9  ({timeline[0]['actor']})" in shown and "@" in timeline[0]["actor"]
+    assert f"  pause      reason 9  ({timeline[0]['actor']})" in shown and "@" in timeline[0]["actor"]
 
 
 def test_pause_and_resume(cli: Cli) -> None:
