@@ -51,6 +51,7 @@ SHOWN = (
     Field("remedies", FieldKind.JSON),
     Field("dispatched", FieldKind.BOOL),
     Field("tzdata"),
+    Field("policy_differs", FieldKind.BOOL),
 )
 _SIGNS = {GateAnswer.OK: "✓", GateAnswer.OBJECTS: "✗", GateAnswer.NOT_ASKED: "·"}
 _NAME, _WIDTH = 14, 80
@@ -144,6 +145,7 @@ def _row(found: Explanation) -> SimpleNamespace:
         remedies=list(found.next.remedies),
         dispatched=found.dispatched,
         tzdata=found.tzdata,
+        policy_differs=found.policy_differs,
     )
 
 
@@ -195,6 +197,8 @@ def _screen(run: Invocation, found: Explanation) -> Iterator[str]:
         yield f"{'or' if number == 0 else '':<{_NAME}}  {remedy}"
     if found.gates and not found.dispatched:
         yield from _lines("dispatch", "no dispatcher is running: notifyctl dispatch")
+    if found.gates and found.policy_differs:
+        yield from _lines("policy", "of this configuration; dispatchers go by another one: --config, --profile")
     yield f"{'time zones':<{_NAME}}  tzdata {found.tzdata}"
 
 

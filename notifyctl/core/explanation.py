@@ -101,7 +101,8 @@ class Explanation:
 
     `gates` were walked as of the moment `at`, `asked_at` was when; they are empty for what has ended. `twins` say the
     same to the same user within a day, `told` are the webhooks that heard of it, `left_out` copies that would not be
-    sent. `tzdata` is the edition of the time zones that was used.
+    sent. `tzdata` is the edition of the time zones that was used. `policy_differs`: those who dispatch go by another
+    configuration than whoever asked, so that their answer may be another one.
     """
 
     id: str | None
@@ -122,6 +123,7 @@ class Explanation:
     next: Next
     dispatched: bool
     tzdata: str
+    policy_differs: bool
     told: tuple[Hearer, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 

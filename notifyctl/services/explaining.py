@@ -108,6 +108,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
             next=next_of_supposed(who.username, asked.channel, outlook, asked.at),
             dispatched=bool(status.alive(tx)),
             tzdata=zones.version(),
+            policy_differs=adopting.differs(tx, digest(policy)),
         )
 
 
@@ -182,6 +183,7 @@ def _of_row(
         next=next_of(row, outlook._replace(on_unknown=on_unknown.get(channel, OnUnknown.RETRY))),
         dispatched=bool(status.alive(tx)),
         tzdata=zones.version(),
+        policy_differs=adopting.differs(tx, digest(policy)),
         told=tuple(told),
         left_out=tuple(stopped.left_out),
     )

@@ -61,10 +61,27 @@ def is_waking(tx: Tx) -> bool:
     return tx.execute(select(a.digest).where(waits)).first() is not None
 
 
+def differs(tx: Tx, digest: str) -> bool:
+    """Return whether those who dispatch go by another policy: all that are alive; where none is, whoever was last."""
+    adopted = tx.execute(select(a.digest)).scalar_one_or_none()
+    alive = _of_the_living(tx)
+    return digest not in alive if alive else adopted not in (None, digest)
+
+
 def will_wake(tx: Tx, digest: str) -> bool:
     """Return whether a dispatcher with that policy has something to wake, or will adopt it and then has."""
     adopted = tx.execute(select(a.digest)).scalar_one_or_none()
-    return adopted is not None and (adopted != digest or is_waking(tx))
+    if adopted is None:
+        return False
+    alive = _of_the_living(tx)
+    is_next = not alive or digest in alive  # else the policy is of somebody who only looks
+    return is_waking(tx) or (adopted != digest and is_next)
+
+
+def _of_the_living(tx: Tx) -> set[str]:
+    """Return by which policies dispatchers go that are alive."""
+    living = (d.heartbeat_at >= tx.now - ALIVE_MS, d.policy_digest.is_not(None))
+    return set(tx.execute(select(d.policy_digest).where(*living).distinct()).scalars())
 
 
 def wake_portion(tx: Tx, by: int | None = None, most: int = PORTION) -> bool:

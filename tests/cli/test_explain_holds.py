@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from notifyctl.core.policy import UNCONFIGURED, digest
+from notifyctl.core.model import OnCap
+from notifyctl.core.policy import UNCONFIGURED, Policy, digest
+from notifyctl.core.presence import Heartbeat
 from notifyctl.core.sealing import format_key
-from notifyctl.store import adopting
+from notifyctl.store import adopting, dispatchers
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.claim import ClaimRequest, claim
@@ -288,7 +290,7 @@ def test_what_another_policy_put_off_goes_at_once(cli: Cli, database: Database, 
     database.write(lambda tx: adopting.adopt(tx, digest(UNCONFIGURED)))
     (id_,) = seed.pending(database, anna, due_at=database.moment() + 5 * HOUR, **why)
     assert explained(cli, id_)["next"] == "judged again; it was put off: outside"
-    database.write(lambda tx: adopting.adopt(tx, "that of another configuration"))
+    database.write(lambda tx: adopting.adopt(tx, "0" * 64))
     said = explained(cli, id_)
     assert (said["next"], said["next_at"]) == ("sent by sendgrid, now", None)
     assert claimed(database) == []
@@ -331,3 +333,21 @@ def test_how_to_send_what_has_ended_once_more_is_said_whole(cli: Cli, database: 
     assert said["remedies"] == [f"notifyctl dlq retry {dead[:8]} --force"]
     typed(cli, said["remedy"])
     assert claimed(database) == [dead]
+
+
+def test_that_dispatchers_go_by_another_policy_is_said(cli: Cli, database: Database, anna: str) -> None:
+    """Whoever asks without their configuration would be told what they do not do, and take it for the answer."""
+    why: dict[str, Any] = {"deferred_by": "quiet_hours", "error_message": "quiet hours 22:00-07:00"}
+    (id_,) = seed.pending(database, anna, due_at=database.moment() + 60_000, **why)
+    assert explained(cli, id_)["policy_differs"] is False
+    others = Policy(on_cap=OnCap.CANCEL)
+    database.write(lambda tx: adopting.adopt(tx, digest(others)))
+    database.write(lambda tx: dispatchers.beat(tx, Heartbeat(ME, "web1", 4711, 0, 0, policy=digest(others))))
+    said = explained(cli, id_)
+    assert (said["policy_differs"], said["next"]) == (True, "judged again; it was put off: quiet hours 22:00-07:00")
+    assert "policy of this configuration; dispatchers go by another one" in shown(cli, id_)
+    config = cli.home / "config.toml"
+    config.write_text('[policy]\non_cap = "cancel"\n')
+    same = ("--config", str(config))
+    assert explained(cli, id_, *same)["policy_differs"] is False
+    assert "policy of this" not in shown(cli, id_, *same)
