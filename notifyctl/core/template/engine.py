@@ -18,25 +18,18 @@ from typing import Any
 
 import minijinja
 
-from notifyctl.core.template import filters, rules
+from notifyctl.core.template import rules
+from notifyctl.core.template.counted import ITEM, OBJECT, OUTPUT_MAX, PIECE, TOO_MANY_STEPS, CountedFilters, too_long
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit, UnitSet
-from notifyctl.core.template.values import TakenValues, given, joined, lacking, printed, replaced, unfit
+from notifyctl.core.template.values import TakenValues, given, lacking, printed, unfit
 
-OUTPUT_MAX = 1_000_000
-"""How many bytes a part may have when it is rendered."""
 FUEL = 250_000
 """How many steps a part may take."""
 
-WORK_MAX = 20_000_000
-"""How many characters the filters of this program may be given and give."""
 INCLUDES_DEEPEST = 8
 """How many templates may include one another in a row."""
-
-_ITEM, _PIECES, _OBJECT = 40, 4, 1000
-"""What an item of a list counts for, a character of a text that is put together of its pieces, and an object that is
-compared with others."""
 
 _KEPT = 500
 """How many units a thread keeps compiled."""
@@ -83,7 +76,7 @@ class _Bench:
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         self._units: dict[str, Unit] = {}
-        self._room, self._work = OUTPUT_MAX, WORK_MAX
+        self._room, self._counted = OUTPUT_MAX, CountedFilters(minijinja.safe)
         self._environment = self._made(functions)
 
     def _made(self, functions: Mapping[str, Callable[..., Any]]) -> minijinja.Environment:
@@ -110,21 +103,17 @@ class _Bench:
         made.add_filter(rules.SHOWN_GUARD, self._shown)
         made.add_filter(rules.EACH_SHOWN_GUARD, self._each_shown)
         made.add_filter(rules.PRESENT_GUARD, self._present)
-        for guard, scale in ((rules.WEIGHED_GUARD, 0), (rules.COMPARED_GUARD, 1), (rules.LISTED_GUARD, _OBJECT)):
+        for guard, scale in ((rules.WEIGHED_GUARD, 0), (rules.COMPARED_GUARD, 1), (rules.LISTED_GUARD, OBJECT)):
             made.add_filter(guard, partial(self._weighed, scale))
         made.add_filter(rules.FORMAT_GUARD, self._formatted)
-        made.add_filter("join", self._joined)
-        made.add_filter("replace", self._replaced)
-        made.add_filter("string", printed)
-        made.add_filter("tojson", lambda *given, **how: minijinja.safe(self._made_text(filters.tojson(*given, **how))))
-        made.add_filter("urlencode", lambda value: self._made_text(filters.urlencode(value)))
-        made.add_filter("striptags", self._stripped)
-        made.add_filter("wordwrap", self._wordwrapped)
+        for name, function in self._counted.filters.items():
+            made.add_filter(name, function)
         return made
 
     def render(self, unit: Unit, values: Mapping[str, Any]) -> str:
         self._add(unit)
-        self._room, self._work = OUTPUT_MAX, WORK_MAX
+        self._room = OUTPUT_MAX
+        self._counted.begin(escapes=unit.escaped)
         try:
             if unit.shadowing <= values.keys():
                 text = self._environment.render_template(unit.key, **values)
@@ -133,7 +122,7 @@ class _Bench:
         except BaseException as error:
             raise _explained(error, unit, self._units) from None
         if len(text) * 4 > OUTPUT_MAX and len(text.encode(errors="replace")) > OUTPUT_MAX:
-            raise _too_long().at(unit.template, unit.part)
+            raise too_long().at(unit.template, unit.part)
         return text
 
     def _rendered_apart(self, unit: Unit, values: Mapping[str, Any]) -> str:
@@ -178,49 +167,9 @@ class _Bench:
         unit = self._units[parent].includes.get(name)
         return name if unit is None else unit.key
 
-    def _worked(self, value: Any) -> Any:
-        """Count what passes between the engine and these filters, which the engine's own count leaves out."""
-        if isinstance(value, str):
-            self._spend(len(value))
-        return value
-
-    def _spend(self, work: int) -> None:
-        """Count what these filters do, by the characters that the engine would go through meanwhile."""
-        self._work -= work
-        if self._work < 0:
-            raise TemplateError(_TOO_MANY_STEPS)
-
-    def _made_text(self, text: str) -> str:
-        """Return a text that was made of many pieces."""
-        if len(text) > OUTPUT_MAX:
-            raise _too_long()
-        self._spend(_PIECES * len(text))
-        return text
-
-    def _stripped(self, value: Any) -> str:
-        text = printed(value)
-        self._spend(_PIECES * len(text) + _ITEM * (text.count("&") + text.count("<!--")))
-        return self._made_text(filters.striptags(text))
-
-    def _wordwrapped(self, value: Any, *given: Any, **how: Any) -> str:
-        text = printed(value)
-        self._spend(2 * _PIECES * len(text))
-        return self._made_text(filters.wordwrap(text, *given, **how))
-
-    def _joined(self, values: Any, separator: Any = "", attribute: str | None = None) -> str:
-        self._spend(_ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
-        texts = joined(values, attribute)
-        between = self._worked(printed(separator))
-        if sum(map(len, texts)) + len(between) * len(texts) > OUTPUT_MAX:
-            raise TemplateError("join: the text becomes too long")
-        return str(self._worked(between.join(texts)))
-
-    def _replaced(self, value: Any, old: Any, new: Any) -> str:
-        return str(self._worked(replaced(self._worked(value), old, new, OUTPUT_MAX)))
-
     def _shown(self, value: Any, where: str, defined: bool | None = None) -> str:
         """Return a value as it prints, lists and objects as JSON."""
-        return self._text(self._present(value, where, defined))
+        return self._counted.text(self._present(value, where, defined))
 
     def _present(self, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return any value. None may stand for none, where it is told; `where` does, where it is given instead."""
@@ -232,21 +181,15 @@ class _Bench:
         """Return any value, its texts counted; what it holds counts so many times `scale`."""
         if isinstance(value, (list, tuple)):
             texts = sum(len(each) if isinstance(each, str) else scale for each in value) if scale else 0
-            self._spend(texts + _PIECES * len(value) if scale or isinstance(value, list) else 0)
-        return self._worked(self._present(value, where, defined))
+            self._counted.spend(texts + PIECE * len(value) if scale or isinstance(value, list) else 0)
+        return self._counted.passed(self._present(value, where, defined))
 
     def _each_shown(self, values: Any, where: str, defined: bool | None = None) -> Any:
         """Return the items of a list as they print."""
         if not isinstance(self._present(values, where, defined), (list, tuple)):
             return values  # which a filter that is for each of them refuses or goes through by itself
-        self._spend(_ITEM * len(values))
-        return [self._text(each) for each in values]
-
-    def _text(self, value: Any) -> str:
-        """Return a value as it prints: a text is the same, marked as safe or not."""
-        text = printed(value)
-        self._spend(len(text) if isinstance(value, str) else _PIECES * len(text))
-        return text
+        self._counted.spend(ITEM * len(values))
+        return [self._counted.text(each) for each in values]
 
     def _formatted(self, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return what `format` puts in: numbers as they are, for it to write."""
@@ -257,14 +200,14 @@ class _Bench:
         """Return the value that a guard is at, unless it is unfit."""
         reason = unfit(value, defined)
         if reason is None:
-            return self._worked(value)
+            return self._counted.passed(value)
         raise self._fault(where, reason)
 
     def _each(self, values: Any, where: str, attribute: Any, defined: bool | None = None) -> Any:
         """Return a list each of whose items has a member: the engine would take one that it lacks for null."""
         if values is None:
             return self._plain(values, where, defined)
-        self._spend(_ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
+        self._counted.spend(ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
         reason = lacking(values, attribute)
         if reason is None:
             return values
@@ -292,12 +235,8 @@ class _Bench:
             raise TemplateError("a function cannot be printed")
         self._room -= len(text)
         if self._room < 0:
-            raise _too_long()
+            raise too_long()
         return text
-
-
-def _too_long() -> TemplateError:
-    return TemplateError(f"it is longer than {OUTPUT_MAX:,} bytes when it is rendered")
 
 
 def _explained(error: BaseException, unit: Unit, units: Mapping[str, Unit]) -> BaseException:
@@ -335,7 +274,7 @@ def _included_failure(cause: re.Match[str], units: Mapping[str, Unit]) -> Templa
     variable = undefined[1] if undefined else None
     reason = f"{variable} has no value" if variable else detail.removeprefix("invalid operation: ")
     if "out of fuel" in reason:
-        reason = _TOO_MANY_STEPS
+        reason = TOO_MANY_STEPS
     lines = where.text.split("\n")
     column = lines[number - 1].find(variable) + 1 if variable and number <= len(lines) else 0
     return TemplateError(
@@ -345,11 +284,10 @@ def _included_failure(cause: re.Match[str], units: Mapping[str, Unit]) -> Templa
 
 def _reason(kind: str, detail: str) -> str:
     if kind == "OutOfFuel":
-        return _TOO_MANY_STEPS
+        return TOO_MANY_STEPS
     return detail or _CAPITAL.sub(lambda letter: f" {letter[0].lower()}", kind).strip()
 
 
-_TOO_MANY_STEPS = "it takes too many steps"
 _CAPITAL = re.compile("[A-Z]")
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
 _UNDEFINED = re.compile(r"`([^`()\[\]]+)` is undefined")

@@ -197,6 +197,11 @@ def joined(values: Any, attribute: str | None = None) -> list[str]:
     return [printed(value) for value in values]
 
 
+def is_marked(text: str) -> bool:
+    """Whether a text is marked as safe."""
+    return hasattr(text, "__html__")
+
+
 def lacking(values: Any, attribute: Any) -> str | None:
     """Return why not each of some values has a member, `a.b` that of a member; None where each has it."""
     if not isinstance(values, (list, tuple)):
@@ -215,9 +220,8 @@ def _member(value: Any, attribute: Any) -> Any:
     return value
 
 
-def replaced(value: Any, old: Any, new: Any, most: int) -> str:
+def replaced(text: str, old: str, new: str, most: int) -> str:
     """Return the text with `old` replaced, of at most that many characters."""
-    text, old, new = printed(value), printed(old), printed(new)
     if not old:
         raise TemplateError("replace: there is nothing to be replaced")
     if len(text) + text.count(old) * (len(new) - len(old)) > most:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifyctl.core.template.engine import OUTPUT_MAX, Engine
+from notifyctl.core.template.counted import OUTPUT_MAX
+from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.rules import FILTERS
 from notifyctl.core.template.unit import Unit

@@ -186,3 +186,25 @@ def test_what_is_counted_is_the_value_that_it_was() -> None:
     ):
         assert error(text, **values).variable == variable
     assert error("{{ l[n][k] == s }}", **values).line == 1
+
+
+def test_join_and_replace_keep_what_is_safe_and_escape_the_rest() -> None:
+    """In HTML only: a text between names, or instead of a line's end, may be markup; a name never is."""
+    names, note = ["A & B", "<c>"], "x\n<y>"
+    for text, html, plain in (
+        ("{{ names|join('<br>'|safe) }}", "A &amp; B<br>&lt;c&gt;", "A & B<br><c>"),
+        ("{{ names|join('<br>') }}", "A &amp; B&lt;br&gt;&lt;c&gt;", "A & B<br><c>"),
+        ("{{ ['<i>'|safe, names[0]]|join }}", "<i>A &amp; B", "<i>A & B"),
+        ("{{ names|map('e')|join('/'|safe) }}", "A &amp; B/&lt;c&gt;", "A &amp; B/&lt;c&gt;"),
+        ("{{ note|replace('\n', '<br>'|safe) }}", "x<br>&lt;y&gt;", "x<br><y>"),
+        ("{{ note|e|replace('\n', '<br>'|safe) }}", "x<br>&lt;y&gt;", "x<br>&lt;y&gt;"),
+        ("{{ note|replace('\n', '<br>') }}", "x&lt;br&gt;&lt;y&gt;", "x<br><y>"),
+        (
+            "{% set s %}<b>{{ note }}</b>{% endset %}{{ s|replace('\n', ' & ') }}",
+            "<b>x &amp; &lt;y&gt;</b>",
+            "<b>x & <y></b>",
+        ),
+    ):
+        given = text.replace("'\n'", "'\\n'")
+        assert printed(given, True, names=names, note=note) == html, text
+        assert printed(given, names=names, note=note) == plain, text
