@@ -175,15 +175,12 @@ def retry(
             return planning.resubmission_refusal(tx, letter)
 
         letters, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
-        moments = (tx.now + round(index * interval_ms) for index in range(len(letters)))
+        moments = [tx.now + round(index * interval_ms) for index in range(len(letters))]
         newest = templates.published(tx, {each.template_id or "" for each in letters}) if latest_template else {}
-        requeued = [
-            replace(
-                operate.requeue(letter, due, retries, tx.now), template_version=newest.get(letter.template_id or "")
-            )
-            for letter, due in zip(letters, moments, strict=True)
-        ]
-        done = apply(tx, requeued).ids
+        requeued = (operate.requeue(each, due, retries, tx.now) for each, due in zip(letters, moments, strict=True))
+        versions = (newest.get(each.template_id or "") for each in letters)
+        changes = [replace(each, template_version=it) for each, it in zip(requeued, versions, strict=True)]
+        done = apply(tx, changes).ids
         expired = [letter for letter in letters if letter.expires_at is not None and letter.expires_at <= tx.now]
         reasons = Counter(letter.failure_reason for letter in letters if letter.notification_id in done)
         acted = bulk.in_order(chosen, done, "retried", others)
