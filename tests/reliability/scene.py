@@ -19,11 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import dispatchers, notifications, provider_configs
-from tests.reliability import nursery, submitter, worker
+from tests.reliability import submitter, worker
 from tests.reliability.checker import Verdict, check
 from tests.reliability.ledger import Ledger
 from tests.reliability.stub import Stub
-from tests.support import seed
+from tests.support import nursery, seed
 from tests.support.command import WARNINGS_ONLY, Cli
 from tests.support.world import KEYS
 

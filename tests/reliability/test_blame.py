@@ -17,11 +17,11 @@ from sqlalchemy import func, select
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs, notifications
 from tests.dispatch import test_answers as answers
-from tests.reliability import nursery, worker
+from tests.reliability import worker
 from tests.reliability.scene import Dispatching, Scene
 from tests.reliability.sizes import Tell, sizes
 from tests.reliability.stub import Stub, always
-from tests.support import seed
+from tests.support import nursery, seed
 from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Scripted, token
 from tests.support.threefold import add_providers

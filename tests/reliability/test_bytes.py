@@ -19,9 +19,9 @@ from notifyctl.core import attached
 from notifyctl.store import attachments as files
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
-from tests.reliability import nursery, worker
+from tests.reliability import worker
 from tests.reliability.sizes import Tell, sizes
-from tests.support import seed
+from tests.support import nursery, seed
 from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Scripted, reply
 from tests.support.threefold import add_providers

@@ -18,10 +18,10 @@ from sqlalchemy import func, select
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notification_dlq, notifications
-from tests.reliability import nursery, worker
+from tests.reliability import worker
 from tests.reliability.hostility import WAYS
 from tests.reliability.sizes import Tell, sizes
-from tests.support import seed
+from tests.support import nursery, seed
 from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Scripted, reply
 from tests.support.threefold import add_providers

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+from notifyctl.cli.app import main
+from tests.support import nursery
 from tests.support.command import Cli
 
 PROVIDERS = ("sendgrid", "twilio", "fcm", "smtp")
@@ -22,12 +24,9 @@ class Sandbox:
         self.log = cli.home / "requests.ndjson"
         self.service_account = cli.home / "service-account.json"
         files = ("--log", str(self.log), "--service-account", str(self.service_account))
-        # A pipe that nobody reads would stop it one day.
-        self._process = cli.start("sandbox", "--port", "0", *files, "-o", "json", *options, stderr=subprocess.DEVNULL)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the sandbox ended with exit code {self._process.wait(10)}"
-        self.facts: dict[str, Any] = json.loads(line)
+        command = ["sandbox", "--port", "0", *files, "-o", "json", *options]
+        self._process = nursery.start(main, command, env=cli.env, folder=cli.home, name="sandbox")
+        self.facts: dict[str, Any] = json.loads(self._first_line(cli.home / "sandbox.out"))
         self.url: str = self.facts["url"]
 
     @property
@@ -45,14 +44,21 @@ class Sandbox:
         wanted = (provider,) if provider else PROVIDERS
         return [line for line in _lines(self.log) if line["provider"] in wanted and line["method"] == "GET"]
 
-    def stop(self) -> int:
+    def stop(self) -> int | None:
         """End it and return its exit code."""
         self._process.terminate()
-        try:
-            self._process.communicate(timeout=10)
-        finally:
-            self._process.kill()
-        return self._process.returncode
+        self._process.join(10)
+        self._process.kill()
+        self._process.join()
+        return self._process.exitcode
+
+    def _first_line(self, out: Path) -> str:
+        end = time.monotonic() + 60
+        while not out.exists() or not out.read_text().endswith("\n"):
+            assert self._process.is_alive(), f"the sandbox ended with exit code {self._process.exitcode}"
+            assert time.monotonic() < end, "the sandbox says nothing"
+            time.sleep(0.01)
+        return out.read_text().splitlines()[0]
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.reliability.worker", "tests.reliability.submitter"])
+_CONTEXT.set_forkserver_preload(["tests.reliability.worker", "tests.reliability.submitter", "notifyctl.cli.sandbox"])
 
 
 def start(work: Callable[..., int], *args: object, env: Mapping[str, str], folder: Path, name: str) -> BaseProcess:
