@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from notifyctl.store.schema.tables import audit_logs
 from tests.support import canaries, seed, wiretap
 from tests.support.canaries import Canaries
 from tests.support.command import Cli, Result
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, SandboxCommand
 from tests.support.world import stop
 
 # Every character that an encoding changes and a header may hold.
@@ -73,9 +73,13 @@ def life(cli: Cli) -> Life:
 
 
 @pytest.fixture
-def server(sandbox_with: Callable[..., Sandbox]) -> Sandbox:
-    """A sandbox that takes its time, so that a dispatcher can be looked at while it works."""
-    return sandbox_with("--latency", "500ms")
+def server(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox that takes its time, so that a dispatcher can be looked at while it works, and that itself can be."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    running = SandboxCommand(Cli(home=folder, database_url=None), "--latency", "500ms")
+    yield running
+    running.stop()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Sandbox:
         self.service_account = cli.home / "service-account.json"
         files = ("--log", str(self.log), "--service-account", str(self.service_account))
         command = ["sandbox", "--port", "0", *files, "-o", "json", *options]
-        self._process = nursery.start(main, command, env=cli.env, folder=cli.home, name="sandbox")
+        self._begin(cli, command)
         self.facts: dict[str, Any] = json.loads(self._first_line(cli.home / "sandbox.out"))
         self.url: str = self.facts["url"]
 
@@ -52,13 +53,39 @@ class Sandbox:
         self._process.join()
         return self._process.exitcode
 
+    def _begin(self, cli: Cli, command: list[str]) -> None:
+        self._process = nursery.start(main, command, env=cli.env, folder=cli.home, name="sandbox")
+
+    def _is_alive(self) -> bool:
+        return self._process.is_alive()
+
     def _first_line(self, out: Path) -> str:
         end = time.monotonic() + 60
         while not out.exists() or not out.read_text().endswith("\n"):
-            assert self._process.is_alive(), f"the sandbox ended with exit code {self._process.exitcode}"
+            assert self._is_alive(), "the sandbox ended as it began"
             assert time.monotonic() < end, "the sandbox says nothing"
             time.sleep(0.01)
         return out.read_text().splitlines()[0]
+
+
+class SandboxCommand(Sandbox):
+    """The same, begun as an operator begins it: for a test that looks at its command line and its environment."""
+
+    def stop(self) -> int:
+        """End it and return its exit code."""
+        self._command.terminate()
+        try:
+            return self._command.wait(10)
+        finally:
+            self._command.kill()
+            self._command.wait()
+
+    def _begin(self, cli: Cli, command: list[str]) -> None:
+        with (cli.home / "sandbox.out").open("w") as out:
+            self._command = cli.start(*command, stdout=out, stderr=subprocess.DEVNULL)
+
+    def _is_alive(self) -> bool:
+        return self._command.poll() is None
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
