@@ -138,7 +138,7 @@ def next_of_supposed(username: str, channel: Channel, outlook: Outlook, at: int 
         after = Next(f"sent by {carrier.sender}{', now' if at is None else ''}", at)
     if not carrier.holds_at(at):
         return after
-    return _waiting(after, outlook, "it would wait" if after.is_end else "it waits")
+    return _waiting(after, outlook, "it would wait")
 
 
 def next_of(row: Notification, outlook: Outlook) -> Next:
@@ -150,7 +150,7 @@ def next_of(row: Notification, outlook: Outlook) -> Next:
     if row.state not in LATER or outlook.rules_changed:
         after = _judged(row, outlook, None)
         return _waiting(after, outlook) if outlook.held or not outlook.carrier.sends else after
-    at = None if row.due_at is None else _behind_a_pause(row.due_at, outlook.carrier)
+    at = None if row.due_at is None else behind_a_pause(row.due_at, outlook.carrier)
     after = _judged(row, outlook, at)
     after = after._replace(at=at) if after.at is None else after
     reasons = [each.why for each in outlook.held]
@@ -165,10 +165,10 @@ def moment_of(row: Notification, carrier: Carrier, now: int) -> int:
     """Return as of when it is judged: its own moment, or when a provider that is paused until then goes on."""
     if row.status != Status.PENDING or row.state == State.DEFERRED:
         return now
-    return _behind_a_pause(row.due_at or now if row.state in LATER else now, carrier)
+    return behind_a_pause(row.due_at or now if row.state in LATER else now, carrier)
 
 
-def _behind_a_pause(at: int, carrier: Carrier) -> int:
+def behind_a_pause(at: int, carrier: Carrier) -> int:
     """Return the moment, or the end of a pause in which it lies."""
     return at if carrier.until is None or carrier.passes_by_itself or not carrier.holds_at(at) else carrier.until
 

@@ -16,6 +16,7 @@ from notifyctl.core.explanation import (
     Explanation,
     HoldingBack,
     Outlook,
+    behind_a_pause,
     moment_of,
     next_of,
     next_of_supposed,
@@ -85,6 +86,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         if isinstance(who, NotifyctlError):
             raise who
         carrier = _stood_in_for(_carrier(_preferred(known.providers, asked.channel), at), known, asked.channel, at)
+        at = behind_a_pause(at, carrier)
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
         steps = _walked(known, _facts(known, asked.channel, {}, None, at, person), is_now=at == tx.now)

@@ -351,3 +351,17 @@ def test_that_dispatchers_go_by_another_policy_is_said(cli: Cli, database: Datab
     same = ("--config", str(config))
     assert explained(cli, id_, *same)["policy_differs"] is False
     assert "policy of this" not in shown(cli, id_, *same)
+
+
+def test_what_does_not_exist_would_wait_for_a_pause_as_well(cli: Cli, database: Database, anna: str) -> None:
+    """And be judged when that ends: by the rules of then, which need not be those of now."""
+    supposed = ("--user", "anna", "--channel", "email")
+    quiet_now(cli, database)
+    cli.call("providers", "pause", "sendgrid", "--for", "12h", "--reason", "incident").ok()
+    said = explained(cli, *supposed)
+    assert (said["verdict"], said["next"]) == ("send", "it would wait for sendgrid: paused: incident")
+    assert said["next_at"] == said["judged_at"]
+    cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    said = explained(cli, *supposed)
+    then = "then it would be cancelled: the user has disabled email"
+    assert (said["verdict"], said["next"]) == ("cancel", f"it would wait for sendgrid: paused: incident; {then}")
