@@ -13,6 +13,7 @@ from notifyctl.cli.noun import Noun
 from notifyctl.cli.options import taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.selection import Many, agreement, caught, finish
+from notifyctl.core.batch import BatchState
 from notifyctl.core.duration import age
 from notifyctl.core.scope import Scope
 from notifyctl.core.text import word
@@ -74,7 +75,11 @@ def show(ctx: typer.Context, batch: _Batch) -> None:
 def pause(ctx: typer.Context, batch: _Batch) -> None:
     """Let nothing more of a batch go until it is resumed; what is being sent right now ends first."""
     with invocation(ctx) as run:
-        _tell(run, batches.pause(run.system.db, batch))
+        before = batches.get(run.system.db, batch)
+        paused = batches.pause(run.system.db, before.id)
+        _tell(run, paused)
+        if before.state == BatchState.CANARY and paused.state == BatchState.PAUSED and paused.pending:
+            run.out.say(f"its canary ends with that: batches resume lets all {paused.pending:,} go that are pending")
 
 
 @app.command(scope=Scope.BATCHES_WRITE, shows=FIELDS)

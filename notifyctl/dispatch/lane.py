@@ -148,6 +148,9 @@ class Lane(Generic[Item, Done]):
         for result in self.queue.left():
             self.unrecorded += 1
             self._recorder.put(result)
+        if (give_back := self.queue.unheard()) is not None:
+            with suppress(DatabaseUnavailable, CommitUnknown):
+                await self._threads.write(give_back)
 
     async def _is_done(self, portion: Portion[Item]) -> bool:
         """Return whether there is nothing left to do, after a look in vain; wait where there may be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -168,11 +168,8 @@ def retry(
         gone = templates.gone(tx, (each.template_id for each in locked.values()))
 
         def objection(letter: DeadLetter) -> NotifyctlError | None:
-            if letter.resolved and not force:
-                return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
-            if letter.template_id in gone:
-                return planning.unmade(letter.notification_id, f"notifyctl dlq resolve {letter.notification_id}")
-            return planning.resubmission_refusal(tx, letter)
+            ends = None if force else _is_dealt_with(letter)
+            return ends or _unmade(letter, gone) or planning.resubmission_refusal(tx, letter)
 
         letters, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         moments = [tx.now + round(index * interval_ms) for index in range(len(letters))]
@@ -228,6 +225,18 @@ def reopen(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> l
 
 
 # Helpers
+
+
+def _is_dealt_with(letter: DeadLetter) -> Conflict | None:
+    if not letter.resolved:
+        return None
+    return Conflict(f"dead letter {letter.notification_id} is resolved", "--force retries it all the same")
+
+
+def _unmade(letter: DeadLetter, gone: Set[str]) -> Conflict | None:
+    if letter.template_id not in gone:
+        return None
+    return planning.unmade(letter.notification_id, f"notifyctl dlq resolve {letter.notification_id}")
 
 
 def _better(

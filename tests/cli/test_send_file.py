@@ -264,6 +264,16 @@ def test_a_canary_goes_first(cli: Cli, database: Database, write: Callable[..., 
     assert counts(sent(cli, "-f", write(more + "anna,email,Hello,Last\n"), "--batch", "spring")) == (1, 4, 0)
 
 
+def test_who_pauses_a_canary_learns_what_resuming_lets_go(cli: Cli, write: Callable[..., str]) -> None:
+    """A pause is no canary: what waited behind it goes with the rest when that is resumed."""
+    sent(cli, "-f", write(GOOD), "--batch", "spring", "--canary", "1")
+    paused = cli.call("batches", "pause", "spring").ok()
+    assert "its canary ends with that: batches resume lets all 3 go that are pending" in paused.stderr
+    assert "canary" not in cli.call("batches", "pause", "spring").ok().stderr
+    resumed = cli.call("batches", "resume", "spring", "-o", "json").ok().json()
+    assert (resumed["state"], resumed["held"]) == ("open", 0)
+
+
 def test_a_canary_holds_nothing_of_a_batch_that_is_open(
     cli: Cli, database: Database, write: Callable[..., str]
 ) -> None:

@@ -89,6 +89,9 @@ class Slow:
     def left(self) -> list[int]:
         return []
 
+    def unheard(self) -> None:
+        """Return nothing: all was heard."""
+
 
 class Shrinking(Slow):
     """A queue whose places become fewer just as one of them is free, while the lane waits for others to be."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -112,3 +114,24 @@ def test_7_an_ambiguous_commit_of_a_run_with_once(postgresql_scene: Scene, tell:
     assert not verdict.repeated
     assert verdict.sent == size
     assert scene.count(notifications.c.lease_id.is_not(None)) == 0
+
+
+def test_7_who_leaves_gives_back_what_nobody_heard_of(postgresql_scene: Scene) -> None:
+    """Told to stop after claims of which nothing was heard: no lease is left, and no attempt is counted."""
+    scene = postgresql_scene
+    scene.patience(3)
+    scene.seed(10)
+    deaf = threading.Event()
+    deaf.set()
+    with Proxy(_socket(scene.url), lambda number: "unheard" if number > 1 and deaf.is_set() else None) as proxy:
+        run = scene.dispatch("--concurrency", "4", url=_through(proxy, scene.url))
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 60)
+        run.process.terminate()  # while it waits before it looks again
+        time.sleep(0.1)
+        deaf.clear()
+        run.process.join(60)
+    assert run.process.exitcode == 0, run.said
+    verdict = scene.verdict()
+    assert verdict.sent == len({each.id for each in scene.stub.requests()})
+    assert scene.count(notifications.c.lease_id.is_not(None)) == 0
+    assert scene.count(notifications.c.status == "pending", notifications.c.attempt_count > 0) == 0

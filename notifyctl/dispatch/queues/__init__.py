@@ -5,7 +5,7 @@ All have the same lease, fence, budget and drain; what is taken and what an atte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from notifyctl.core.frozen import dataclass
@@ -84,3 +84,6 @@ class Queue(Protocol[Item, Done_co]):
 
     def left(self) -> Sequence[Done_co]:
         """Return what becomes of what was taken and kept for later, now that the lane is over."""
+
+    def unheard(self) -> Callable[[Tx], None] | None:
+        """Return what gives back what was taken where nobody knows whether that was stored; None: there is none."""

@@ -30,7 +30,7 @@ from notifyctl.dispatch.run import Run
 from notifyctl.dispatch.sender import Sender
 from notifyctl.dispatch.tally import ProviderTally
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim
+from notifyctl.store.queue.claim import Batch, ClaimRequest, StandIn, claim, give_back
 from notifyctl.store.queue.record import AttemptResult
 from notifyctl.store.queue.take import MOST_BYTES
 
@@ -228,6 +228,11 @@ class Notifications:
     def left(self) -> Sequence[AttemptResult]:
         """Return nothing: what is claimed is begun."""
         return ()
+
+    def unheard(self) -> Callable[[Tx], None] | None:
+        """Return what gives back claims of which nothing was heard: for others they would be lost in the call."""
+        lost = tuple(self._unheard)
+        return (lambda tx: give_back(tx, self.provider, lost)) if lost else None
 
     async def _is_ours(self, outcome: Outcome) -> bool:
         """Return whether this host is why nothing was sent."""

@@ -227,6 +227,9 @@ class Questions:
         items, self._follow_ups = self._follow_ups, []
         return [_not_asked(self.provider, item, self.answering.rest_ms) for item in items]
 
+    def unheard(self) -> None:
+        """Return nothing: what waits for its lease to end loses nothing by that but time."""
+
     def _judged(self, item: Question, trace: Trace) -> Asked:
         """Return what was said of the messages; those of which more can be learned wait for it."""
         follow_ups = [] if item.mail else list(_follow_ups(item, trace))

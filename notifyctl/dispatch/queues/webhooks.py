@@ -218,6 +218,9 @@ class Webhooks:
         """Return nothing: what is claimed is begun."""
         return ()
 
+    def unheard(self) -> None:
+        """Return nothing: what waits for its lease to end loses nothing by that but time."""
+
     async def aclose(self) -> None:
         """Close the way out."""
         if self._wire is not None:

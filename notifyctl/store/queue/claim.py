@@ -124,7 +124,7 @@ class Batch:
 def claim(tx: Tx, order: ClaimRequest) -> Batch:
     """Take at most `order.limit` notifications that are due."""
     if order.unheard:
-        _give_back(tx, order)
+        give_back(tx, order.provider, order.unheard)
     batch = Batch(tx.now) if _is_idle(tx, order) else _claimed(tx, order, order.lease_id)
     if batch.claims or not order.undecided:
         return batch
@@ -146,19 +146,19 @@ def _claimed(tx: Tx, order: ClaimRequest, lease_id: str) -> Batch:
     return _look_closer(tx, order, lease_id)
 
 
-def _give_back(tx: Tx, order: ClaimRequest) -> None:
+def give_back(tx: Tx, provider: str, unheard: Sequence[str]) -> None:
     """Release what was taken by claims whose COMMIT was not answered: no call was begun. No index leads there."""
     n = notifications.c
     columns = (n.id, n.lease_id, n.provider, n.message_type, METRIC_AT, n.due_at, n.attempt_count, n.last_attempted)
-    ours = (n.provider == order.provider, IN_QUEUE, tx.dialect.is_any(n.lease_id, order.unheard))
+    ours = (n.provider == provider, IN_QUEUE, tx.dialect.is_any(n.lease_id, unheard))
     counted = select(n.id, n.user_id, n.message_type, n.counted_at).where(*ours, n.counted_at == n.last_attempted)
     standings.give_back(tx, [Counted(*row) for row in tx.execute(counted)])
     found = tx.execute(select(*columns).where(*ours))
     apply(
         tx,
         [
-            Release(Row(id_, lease_id, provider, Channel(channel), metric_at), due_at, attempts - 1, last)
-            for id_, lease_id, provider, channel, metric_at, due_at, attempts, last in found
+            Release(Row(id_, lease_id, by, Channel(channel), metric_at), due_at, attempts - 1, last)
+            for id_, lease_id, by, channel, metric_at, due_at, attempts, last in found
         ],
     )
 
