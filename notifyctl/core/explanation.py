@@ -194,12 +194,20 @@ def _judged(row: Notification, outlook: Outlook, at: int | None) -> Next:
             return found
         return found._replace(remedies=_instead(row, outlook), is_end=found.is_end and outlook.at_once is not None)
     if problem is not None:  # it is rendered when no gate objects
-        shown = f"notifyctl templates preview {word(row.template or '')} --from-notification {row.id[:8]}"
-        return _dead(Category.TEMPLATE_ERROR, problem.message, at, shown)
+        return _dead(Category.TEMPLATE_ERROR, problem.message, at, *_previewed(row))
     if at is None:
         return Next(f"sent by {outlook.carrier.sender}, now")
     made = "another attempt" if row.state == State.RETRYING else "sent"
     return Next(f"{made} by {outlook.carrier.sender}", at, _at_once(row, outlook.at_once))
+
+
+def _previewed(row: Notification) -> tuple[str, ...]:
+    """Return the command that shows what is wrong with its template, while there is one."""
+    return (
+        ()
+        if row.template is None
+        else (f"notifyctl templates preview {word(row.template)} --from-notification {row.id[:8]}",)
+    )
 
 
 def _judged_again(row: Notification, outlook: Outlook, verdict: Verdict) -> Next:
@@ -334,8 +342,10 @@ def _again(row: Notification, outlook: Outlook, words: str, how: str) -> Next:
     command = f"notifyctl {'dlq' if how == 'retry' else 'notifications'} {how} {row.id[:8]}"
     if how == "retry" and outlook.is_resolved:
         words, command = f"{words}; it is resolved", f"{command} --force"
+    if row.template_id is not None and row.template is None:
+        return Next(f"{words}; its template is deleted: there is nothing to make its text from", is_end=True)
     if found is None and isinstance(problem, TemplateError):
-        remedies = (f"notifyctl templates preview {word(row.template or '')} --from-notification {row.id[:8]}",)
+        remedies = _previewed(row)
         command = f"{command} --latest-template" if how == "retry" else command
     reasons = [each.why for each in outlook.held]
     if not outlook.carrier.sends:

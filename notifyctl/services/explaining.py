@@ -228,7 +228,7 @@ def _template_error(
     key = (row.template_id, row.template_version or 0)
     source, channel = template_sources.source(tx, key), Channel(row.message_type)
     if source is None:
-        return None
+        return TemplateError(f"version {key[1]} of template {row.template or key[0]} is gone")
     mail = message(row.id, channel, said, who.address, template=TemplateRef(*key, who.language))
     if is_marketing and channel is Channel.EMAIL:
         mail = mail._replace(subscription=Subscription(row.user_id, row.category or "", tx.now))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from notifyctl.core.model import OnCap
 from notifyctl.core.policy import UNCONFIGURED, Policy, digest
@@ -18,6 +19,7 @@ from notifyctl.store import adopting, dispatchers
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.claim import ClaimRequest, claim
+from notifyctl.store.schema.tables import notifications
 from tests.support import letters, seed
 from tests.support.command import Cli
 
@@ -365,3 +367,24 @@ def test_what_does_not_exist_would_wait_for_a_pause_as_well(cli: Cli, database: 
     said = explained(cli, *supposed)
     then = "then it would be cancelled: the user has disabled email"
     assert (said["verdict"], said["next"]) == ("cancel", f"it would wait for sendgrid: paused: incident; {then}")
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "pending"])
+def test_what_was_made_of_a_template_that_is_deleted_is_not_said_to_go(
+    cli: Cli, database: Database, anna: str, status: str
+) -> None:
+    """There is nothing to make its text from: no command lets it go."""
+    new = ("templates", "create", "bill", "--channel", "email", "--by", "anna", "--subject", "s", "--body", "b")
+    cli.call(*new).ok()
+    id_ = cli.call(*PLAIN, "--template", "bill", env=KEYS).ok().stdout.strip()
+    n = notifications.c
+    ended = {"status": "failed" if status == "failed" else "cancelled", "error_message": "gone"}
+    database.write(lambda tx: tx.execute(update(notifications).where(n.id == id_).values(**ended)))
+    cli.call("templates", "delete", "bill", "--yes").ok()
+    database.write(lambda tx: tx.execute(update(notifications).where(n.id == id_).values(status=status)))
+    said = explained(cli, id_)
+    assert said["remedies"] == []
+    if status == "pending":
+        assert said["next"].startswith("it will be a dead letter (template_error): version 1 of template")
+    else:
+        assert said["next"].endswith("gone; its template is deleted: there is nothing to make its text from")
