@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_params_convertors_ctx_param_name_from_function
 
+from notifyctl.cli.blaming import name_options
 from notifyctl.cli.repeated import OnceEach
 from notifyctl.core.scope import Scope
 from notifyctl.core.text import one_line
@@ -160,6 +161,7 @@ class Leaf(OnceEach, TyperCommand):
         own = attrs.get("params") or []
         own = [*own, *_beside(own, _reasons() if any("--confirm" in param.opts for param in own) else [])]
         attrs["params"] = [*own, *_beside(own, _global_params(self, hidden=True))]
+        name_options(attrs["params"])
         super().__init__(name, **attrs)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:

@@ -49,3 +49,29 @@ def test_what_is_missing(desk: Cli) -> None:
     told = desk.call("send", "anna", "--body", "x").stderr.splitlines()
     assert told == ["error: Missing option '--channel'", "hint: --channel email, sms, push"]
     assert desk.call("send").stderr.startswith("error: Missing argument 'USER', or -f FILE\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "send anna --channel sms --body x --in 1h --expires-in soon",
+        "dispatch --poll 1s --lease 0s",
+        "dispatch --bytes-in-flight 1q",
+        "dlq retry --all --rate x",
+        "notifications list --since 2h --stuck x",
+        "notifications list --since 2h --until x",
+        "keys create anna --name x --expires-in 0",
+        "keys create anna --name x --scope users:read --scope nope",
+        "metrics show --last x",
+        "status --watch x",
+        "webhooks rotate-secret w --grace x",
+        "webhooks redeliver --webhook w --failed --rate x",
+    ],
+)
+def test_the_option_is_named_whose_value_is_refused(desk: Cli, line: str) -> None:
+    """Once, whichever it is of several that take the same kind of value."""
+    words = line.split()
+    refused = desk.call(*words)
+    first = refused.stderr.splitlines()[0]
+    assert refused.exit_code == 2
+    assert first.startswith(f"error: {words[-2]}: ") and first.count(words[-2]) == 1, first

@@ -48,14 +48,11 @@ def _one(line: str) -> Iterator[str]:
         yield word
 
 
-_loaded = cache(load)
-
-
 def found(words: list[str]) -> tuple[str, Any, list[str]]:
     """Return the command that words begin with: its path, it (None where there is none), and what is left."""
     if not words or words[0] not in NOUNS:
         return "", None, words
-    path, command, rest = words[0], _loaded(words[0]), words[1:]
+    path, command, rest = words[0], load(words[0]), words[1:]
     while (verbs := getattr(command, "commands", None)) is not None:
         if not rest or rest[0].startswith("-"):
             break
