@@ -99,7 +99,7 @@ class _Bench:
         made.add_filter(rules.GUARD, self._plain)
         made.add_filter(rules.TEXT_GUARD, lambda *given: printed(self._plain(*given)))
         made.add_filter(rules.EACH_GUARD, self._each)
-        made.add_filter(rules.ABSENT_GUARD, lambda _, where, defined: self._plain(None, where))
+        made.add_filter(rules.ABSENT_GUARD, lambda _, where, defined: self._plain(None, where, False))
         made.add_filter(rules.SHOWN_GUARD, self._shown)
         made.add_filter(rules.EACH_SHOWN_GUARD, self._each_shown)
         made.add_filter(rules.PRESENT_GUARD, self._present)
@@ -198,15 +198,15 @@ class _Bench:
 
     def _plain(self, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return the value that a guard is at, unless it is unfit."""
-        reason = unfit(value, defined)
+        reason = unfit(self._present(value, where, defined))
         if reason is None:
             return self._counted.passed(value)
         raise self._fault(where, reason)
 
     def _each(self, values: Any, where: str, attribute: Any, defined: bool | None = None) -> Any:
         """Return a list each of whose items has a member: the engine would take one that it lacks for null."""
-        if values is None:
-            return self._plain(values, where, defined)
+        if self._present(values, where, defined) is None:
+            return None
         self._counted.spend(ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
         reason = lacking(values, attribute)
         if reason is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source, described
+from notifyctl.core.template.values import printed
 
 FORMS = ("zero", "one", "two", "few", "many", "other")
 """The plural forms of CLDR; which a language has, and for which numbers, is its own."""
@@ -80,7 +81,7 @@ def plural(number: Any, **forms: Any) -> str:
     if "other" not in forms:
         raise TemplateError("plural: the form other is missing", hint='{{ n|plural(one="file", other="files") }}')
     found = forms.get(form(number, _spoken.get()), forms["other"])
-    return found if isinstance(found, str) else str(found)
+    return printed(found)
 
 
 def form(number: float, tag: str) -> str:

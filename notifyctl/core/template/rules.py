@@ -89,7 +89,6 @@ _STAYING: Mapping[str, tuple[str, ...]] = {
 _TEXTS = _TEXT_FILTERS | _OF_TEXTS
 _PICKING = frozenset({"default", "d", "first", "last"})
 _PERHAPS = _PICKING | {"max", "min"}
-_KNOWING = frozenset({SHOWN_GUARD, EACH_SHOWN_GUARD, PRESENT_GUARD, WEIGHED_GUARD, COMPARED_GUARD, LISTED_GUARD})
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not in"})
 _GOING_THROUGH = frozenset(
     {
@@ -132,19 +131,19 @@ def guarded(source: str, tree: Body, mark: str) -> tuple[str, tuple[tuple[int, i
     places: list[tuple[int, int, str]] = []
     for number, (node, guard, member) in enumerate(_watched(tree)):
         twice = _twice(source, node)
+        where = f"'{mark}:{node.start}:{node.end}'"
+        begin, filler, end = "((", "", ")"
         defined = ",true" if node.kind is Construct.LITERAL else ""
         if _is_path(node):
             defined = f",({source[node.start : node.end]}) is defined"
-        if member is not None:
-            defined = f",{source[member.start : member.end]}{defined}"
-        where = f"'{mark}:{node.start}:{node.end}'"
-        begin, filler, end = "((", "", ")"
         if guard in _STAYING and twice:
             # A text stays what it is, marked as safe or not, and costs nothing.
             stays = " or ".join(f"{twice} is {test}" for test in _STAYING[guard])
             begin, end, defined = f"({twice} if {stays} else ((", "))", f",{twice} is defined"
-        elif guard in _KNOWING and not defined and _may_be_undefined(node):
+        elif not defined and _may_be_undefined(node):
             filler = f"|default({where})"  # the guard takes its own place in the source for no value
+        if member is not None:
+            defined = f",{source[member.start : member.end]}{defined}"
         places += [
             (node.start, -number, begin),
             (node.end, number, f"){filler}|{guard}({where}{defined}){end}"),
@@ -183,7 +182,7 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
                 seen.add((each.start, each.end))
                 compared = node.kind in (Construct.BINARY, Construct.TEST) and node.name != "iterable"
                 yield each, COMPARED_GUARD if compared else WEIGHED_GUARD, None
-        guard, known = _GUARDS.get((node.kind, node.name), (GUARD, _is_plain))
+        guard, known = _GUARDS.get((node.kind, _acting(node)), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
                 continue  # what that one is made of is watched in its turn
@@ -200,7 +199,7 @@ def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
     if node.name in _OF_TEXTS:  # the engine would print what is no text as Python does
         is_text = _is_text(of) or (of.kind is Construct.FILTER and of.name in _TEXTS)
         return None if is_text else (of, SHOWN_GUARD, None)
-    if node.name == "map" and len(node.nodes) > 1 and node.nodes[1].name[1:-1] in _OF_TEXTS:
+    if node.name == "map" and _acting(node) in _OF_TEXTS:
         return of, EACH_SHOWN_GUARD, None
     if (member := _member_of_each(node)) is not None:
         return of, EACH_GUARD, member
@@ -209,6 +208,12 @@ def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
     if node.name in _LENIENT and _is_simple(of) and of.end - of.start <= _SHORT:
         return of, ABSENT_GUARD, None
     return (of, PRESENT_GUARD, None) if node.name in _OF_ANYTHING and _may_be_undefined(of) else None
+
+
+def _acting(node: Node) -> str:
+    """Return the name of a filter, of `map` that of the one which it is for."""
+    is_for_another = node.kind is Construct.FILTER and node.name == "map" and len(node.nodes) > 1
+    return node.nodes[1].name[1:-1] if is_for_another else node.name
 
 
 def _weighed(node: Node) -> tuple[Node, ...]:

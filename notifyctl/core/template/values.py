@@ -123,7 +123,7 @@ def as_json(value: Any, indent: int = 0) -> str:
 
 def _write_json(value: Any, write: Callable[[str], object], end: str, indent: int) -> None:
     if isinstance(value, (ObjectValue, dict)):
-        members = ((f"{_quoted(str(name))}: ", value[name]) for name in value)
+        members = ((f"{_quoted(_name(name))}: ", value[name]) for name in value)
         _write_members("{}", members, write, end, indent)
     elif isinstance(value, (list, tuple)):
         _write_members("[]", (("", each) for each in value), write, end, indent)
@@ -133,6 +133,11 @@ def _write_json(value: Any, write: Callable[[str], object], end: str, indent: in
         write("null" if value is None else printed(value))
     else:
         raise TemplateError(f"a {type(value).__name__} cannot be printed")
+
+
+def _name(of: Any) -> str:
+    """Return the name of a member: that of one which a template made may be no text."""
+    return "null" if of is None else printed(of)
 
 
 def _write_members(
@@ -229,11 +234,9 @@ def replaced(text: str, old: str, new: str, most: int) -> str:
     return text.replace(old, new)
 
 
-def unfit(value: Any, defined: bool | None) -> str | None:
-    """Return why a value cannot become a part of another one, or None; `defined` says whether it has a value."""
-    if value is None:
-        return None if defined else "has no value"
-    if isinstance(value, (str, int, float)):
+def unfit(value: Any) -> str | None:
+    """Return why a value cannot become a part of another one, or None."""
+    if value is None or isinstance(value, (str, int, float)):
         return None
     return "is a list or an object, which cannot become a part of another value"
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.filters import wordwrap
+from notifyctl.core.template.language import FUNCTIONS
 from notifyctl.core.template.unit import Unit
 
 OF_TEXTS = ("upper|lower", "trim", "safe", "e", "indent(2)", "striptags", "truncate(length=90)", "wordwrap(width=90)")
@@ -38,7 +39,7 @@ PRINTED = [(None, ""), (True, "true"), (2.0, "2"), (1e-7, "0.0000001"), (2**70, 
 
 
 def printed(text: str, escaped: bool = False, **values: Any) -> str:
-    return Engine().render(Unit("t", "body", text, escaped), values)
+    return Engine(FUNCTIONS).render(Unit("t", "body", text, escaped), values)
 
 
 def error(text: str, **values: Any) -> TemplateError:
@@ -208,3 +209,28 @@ def test_join_and_replace_keep_what_is_safe_and_escape_the_rest() -> None:
         given = text.replace("'\n'", "'\\n'")
         assert printed(given, True, names=names, note=note) == html, text
         assert printed(given, names=names, note=note) == plain, text
+
+
+@pytest.mark.parametrize(("value", "text"), PRINTED)
+def test_forms_of_plurals_and_what_is_put_into_texts_print_by_the_rule(value: Any, text: str) -> None:
+    """By whatever way they come; null is nothing, and no error that says that there is no value."""
+    for template in (
+        "{{ 2|plural(one='a', other=x) }}",
+        "{{ '%s'|format([x]|first) }}",
+        "{{ ['%s']|map('format', x)|join }}",
+        "{{ ([x]|first) ~ '' }}",
+        "{{ 'a'|replace('a', l[0]) }}",
+        "{{ '%s'|format(l[0]) }}",
+        "{{ ['', '']|join(l[0]) }}",
+    ):
+        assert printed(template, x=value, l=[value]) == text, template
+    for template in (
+        "{{ '%s'|format([]|first) }}",
+        "{{ ([]|first) ~ '' }}",
+        "{{ l[7] ~ '' }}",
+        "{{ ''|replace('a', l[7]) }}",
+    ):
+        assert "has no value" in error(template, l=[]).reason, template
+    assert error("{{ l[0]|map(attribute='a')|list }}", l=[]).line == 1
+    assert printed("{{ l[0]|map(attribute='a')|list }}", l=[None]) == "[]"
+    assert printed("{{ [0]|map('default', false)|list }}{{ {none: 1, true: 2} }}") == '[0]{"null": 1, "true": 2}'
