@@ -59,7 +59,8 @@ class Person(NamedTuple):
     `used` counts what was sent to the user on the channel in the present local day (`localtime.local_day` of the zone),
     attempts of unknown outcome included. `category` is its name, and `left` says that the user left it. `slots` are
     those of the user's limit, in notifications a minute. `group` is what the category is at SendGrid. `unread_hours`
-    are stored as quiet hours, and are none.
+    are stored as quiet hours, and are none. `ahead` is how many of `used`, and of those in `slots`, are only due before
+    it.
     """
 
     channel: Channel
@@ -77,6 +78,7 @@ class Person(NamedTuple):
     slots: tuple[Slot, ...] = ()
     group: str = ""
     unread_hours: str | None = None
+    ahead: tuple[int, int] = (0, 0)
 
     def addressed(self, message: Message) -> Message:
         """Return the message, which is of the category's group of mails."""

@@ -142,13 +142,20 @@ def _cap(facts: Facts, person: Person | None) -> str:
         return "of marketing only (cap_counts_transactional)"
     day = local_day(person.where.zone, facts.now)
     passed = "; a critical one passes" if person.critical else ""
-    return f"{person.used} of {person.cap} on {day.date.isoformat()}, {person.where}{passed}"
+    ahead = person.ahead[0]
+    used = f"{person.used - ahead} of {person.cap}{_due_before(ahead)}"
+    return f"{used} on {day.date.isoformat()}, {person.where}{passed}"
 
 
 def _limit(facts: Facts, person: Person | None) -> str:
     if person is None or person.limit is None:
         return "none"
-    return f"{userlimit.used(person.slots, facts.now)} of {person.limit} in a minute"
+    ahead = person.ahead[1]
+    return f"{userlimit.used(person.slots, facts.now) - ahead} of {person.limit}{_due_before(ahead)} in a minute"
+
+
+def _due_before(ahead: int) -> str:
+    return f", with {ahead} more due before it," if ahead else ""
 
 
 _WORDS: dict[GateName, Callable[[Facts, Person | None], str]] = {

@@ -34,6 +34,7 @@ from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
 from notifyctl.services import credentials, hearing, holding, previews
+from notifyctl.services.ahead import in_line, last_in_line
 from notifyctl.services.notifications import meant_by
 from notifyctl.store import (
     adopting,
@@ -89,6 +90,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         at = behind_a_pause(at, carrier)
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
+        person = last_in_line(tx, who.id, who.address, person, policy) if at == tx.now else person
         steps = _walked(known, _facts(known, asked.channel, {}, None, at, person), is_now=at == tx.now)
         outlook = Outlook(carrier, _objecting(steps))
         return Explanation(
@@ -148,6 +150,7 @@ class _Subject(NamedTuple):
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], self.policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
+        person = in_line(tx, row, message("", self.channel, self.said, _address_of(self.known)).to, person, self.policy)
         is_copied = row.status == Status.SENT or (row.status == Status.CANCELLED and row.error_message != BY_OPERATOR)
         expires_at = row.copy_expires_at(at) if is_copied else row.expires_at
         asked = _facts(self.known, self.channel, self.said, expires_at, at, person)
@@ -306,6 +309,10 @@ def _walked(known: SubmissionFacts, asked: Facts, *, is_now: bool) -> tuple[Gate
         each if verdict == each.verdict else each._replace(verdict=verdict, words="does not open")
         for each, verdict in found
     )
+
+
+def _address_of(known: SubmissionFacts) -> str | None:
+    return None if isinstance(known.recipient, NotifyctlError) else known.recipient.address
 
 
 def _against(

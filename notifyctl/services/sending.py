@@ -35,6 +35,7 @@ from notifyctl.providers import registry
 from notifyctl.providers.contract import Credentials, Request
 from notifyctl.providers.unseal import open_credentials
 from notifyctl.services import planning, previews
+from notifyctl.services.ahead import last_in_line
 from notifyctl.services.planning import Planned, SubmissionTerms
 from notifyctl.store import notifications as store
 from notifyctl.store import submissions, template_sources
@@ -98,7 +99,7 @@ def submit(
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
         _required(planning.checked(planned, terms))
-        return _stored(tx, planned, known.providers)
+        return _stored(tx, _behind_others(tx, planned, policy), known.providers)
 
     try:
         done = db.write(work)
@@ -178,10 +179,20 @@ def _without_storing(
         planned = _required(planning.plan(draft, known, new_id, tx.now, tx.actor.grant))
         if isinstance(planned, Former):
             return planned, None
+        planned = _behind_others(tx, planned, policy)
         if planned.message.template is None:
             return planned, None
         id_, number, _ = planned.message.template
         return planned, template_sources.source(tx, (id_, number))
+
+
+def _behind_others(tx: Tx, planned: Plan, policy: Policy) -> Plan:
+    """Return the plan with what rules will know of its user when those that are due have gone."""
+    row, known = planned.row, planned.known
+    if row.due_at > tx.now:
+        return planned
+    person = last_in_line(tx, row.user_id, planned.message.to, known.person, policy)
+    return planned._replace(known=known._replace(person=person))
 
 
 def _rehearsed(db: Database, draft: Draft, terms: SubmissionTerms, new_id: str) -> str | None:
