@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from notifyctl.cli.stdin import stdin_line
@@ -11,7 +12,7 @@ from notifyctl.core.errors import Conflict, UsageError
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a new file that only its owner reads. Raises Conflict when there is one already."""
+    """Write a new file that only its owner reads, whole or not at all. Raises Conflict when there is one already."""
     path = expanded(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -22,8 +23,15 @@ def write_secret(path: Path, text: str) -> None:
         ) from error
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{text}\n")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # what there is of it would be taken for the secret, or be in the way of another try
+        with suppress(OSError):
+            path.unlink()
+        raise UsageError(f"{path}: {error.strerror}", "name a place with room for it") from error
 
 
 def read_secret(source: str, option: str, *, may_be_empty: bool = False) -> str:

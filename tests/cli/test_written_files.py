@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -111,3 +112,28 @@ def test_the_demo_empties_what_an_earlier_one_marked(tmp_path: Path, precious: P
     with pytest.raises(Conflict, match=r"notes\.txt"):
         _empty(folder)
     assert untouched(precious)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [("keys", "create", "anna", "--name", "x"), ("secrets", "generate-key"), ("secrets", "generate-key", "--save")],
+)
+def test_a_secret_is_written_whole_or_not_at_all(
+    sqlite_cli: Cli, monkeypatch: pytest.MonkeyPatch, act: tuple[str, ...]
+) -> None:
+    """A full disk: it is said, no piece is left that would be taken for the secret, and it can be repeated."""
+    sqlite_cli.call("users", "create", "anna", "--email", "anna@example.org").ok()
+    where = () if act[-1] == "--save" else ("--secret-file", str(sqlite_cli.home / "secret"))
+    before = {each for each in sqlite_cli.home.rglob("*") if each.is_file()}
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    refused = sqlite_cli.call(*act, *where)
+    assert (refused.exit_code, "No space left on device" in refused.stderr) == (2, True), refused
+    assert "defect" not in refused.stderr
+    assert {each for each in sqlite_cli.home.rglob("*") if each.is_file()} == before
+    assert sqlite_cli.call("keys", "list", "-o", "json").ok().json() == []
+    monkeypatch.undo()
+    sqlite_cli.call(*act, *where).ok()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifyctl.core.errors import UsageError
+from notifyctl.core.errors import NotifyctlError, UsageError
 from notifyctl.core.rowfile.drafting import Drafter, RowDefaults, columns
 from notifyctl.core.rowfile.rows import BadRow, RowDraft
 from notifyctl.services.rowfiles.opening import opened
@@ -174,3 +175,34 @@ def test_a_run_that_fails_leaves_the_file_of_another_alone(tmp_path: Path) -> No
             raise RuntimeError
     assert rejects.read_text() == "_row,_line,_reason,user\nid,2,why,anna\n"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["r.csv", "x.csv"]
+
+
+def test_what_could_not_be_written_whole_takes_nobodys_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full in the middle: the file of the last time stays, and the error says where the beginning is."""
+    rows, into = folder / "full.csv", folder / "earlier.csv"
+    rows.write_text("user,body\nnobody,x\n")
+    into.write_text("of the last time\n")
+
+    class Full:
+        """A file for which there is no room any more."""
+
+        def __init__(self, file: Any) -> None:
+            self._file = file
+
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._file, name)
+
+    def rejecting(rejects: Rejects) -> None:
+        with rejects:
+            rejects.write(BadRow(2, "there is no user 'nobody'", ["nobody", "x"], "1"))
+            monkeypatch.setattr(rejects, "_file", Full(rejects._file))
+            rejects.write(BadRow(3, "there is no user 'nobody'", ["nobody", "x"], "2"))
+
+    with opened(str(rows)) as file, pytest.raises(NotifyctlError, match="No space left") as failed:
+        rejecting(Rejects(str(into), file))
+    assert into.read_text() == "of the last time\n"
+    part = Path(str(failed.value.hint).rpartition("what there is of it: ")[2])
+    assert "nobody" in part.read_text()

@@ -9,6 +9,7 @@ import csv
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -30,6 +31,7 @@ class Rejects:
 
     def __init__(self, path: str, rows: RowFile) -> None:
         self.written = 0
+        self._broken = False
         self._rows = rows.name
         self._path = _place(path)
         self._beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
@@ -69,6 +71,10 @@ class Rejects:
             self._file.close()
             self._beside.unlink(missing_ok=True)
             return
+        if self._broken:  # what could not be written whole takes nobody's place, and is where the error says
+            with suppress(OSError):
+                self._file.close()
+            return
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -102,6 +108,7 @@ class Rejects:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> NotifyctlError:
+        self._broken = True
         return NotifyctlError(f"--rejects: {self._path}: {error.strerror}", f"what there is of it: {self._beside}")
 
     def _theirs(self, cells: Sequence[str]) -> list[str]:
