@@ -75,12 +75,15 @@ class Output:
 
     def write(self, text: str) -> None:
         """Write a line of data as it is."""
+        self._put(text)
+
+    def _put(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 
     def hanging(self, head: str, text: str) -> None:
         """Write a line, what would be obeyed in it escaped; what a terminal has no room for stands below `text`."""
-        self.write(self._hung(escaped(head), escaped(self._seen(text))))
+        self._put(self._hung(escaped(self._seen(head)), escaped(self._seen(text))))
 
     def _hung(self, head: str, text: str) -> str:
         return hanging(head, text, get_terminal_size().columns) if self.on_terminal else head + text
@@ -141,7 +144,9 @@ class Output:
             self.write("\n".join(f"{field.name}\t{self.text(row, field)}" for field in chosen))
         elif self.form == "table":
             width = max(len(field.name) for field in chosen)
-            self.write("\n".join(self._hung(f"{field.name:<{width}}  ", self.text(row, field)) for field in chosen))
+            # It was looked through whole: a part of what is broken over lines may look like an address.
+            told = (self._hung(f"{field.name:<{width}}  ", self._seen(self.text(row, field))) for field in chosen)
+            self._put("\n".join(told))
         else:
             self.records([row], fields, id_name=id_name)
 

@@ -16,6 +16,7 @@ from notifyctl.store.schema.tables import notifications
 from tests.cli.test_framework import LEAVES
 from tests.support import letters, seed
 from tests.support.command import Cli, Result
+from tests.support.terminal import on_terminal
 
 MAIL, PHONE, TOKEN = "jane.doe@example.com", "+14155552345", "cKd93-a-device-token-of-somebody"
 OTHER = "carbon.copy@example.net"
@@ -100,6 +101,20 @@ def test_no_command_shows_an_address(cli: Cli, ids: dict[str, str]) -> None:
             if done.exit_code != 0 or leaked(done):
                 faults.append((words, form, done.exit_code, leaked(done), done.stderr))
     assert faults == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_no_end_of_a_line_lets_one_pass(cli: Cli, database: Database, ids: dict[str, str]) -> None:
+    """It is looked for before lines are broken for a narrow terminal, and nothing else is taken for one."""
+    name = f"{'x' * 30}<{MAIL}>"
+    theirs = notifications.c.id == ids["sent"]
+    database.write(lambda tx: tx.execute(update(notifications).where(theirs).values(provider_message_id=name)))
+    env = {"NOTIFYCTL_API_KEY": hidden_from(cli, Scope.NOTIFICATIONS_READ)}
+    for columns in (44, 47, 50, 62):
+        shown = on_terminal(cli, "notifications", "show", ids["sent"], columns=columns, env=env).stdout
+        assert "provider_message_id" in shown
+        assert MAIL not in "".join(shown.split())
+        assert "0" * 64 in "".join(shown.split())  # the hash of what it says, of which a part might be a number
 
 
 def test_who_has_the_scope_sees_them(cli: Cli, ids: dict[str, str]) -> None:
