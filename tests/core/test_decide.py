@@ -121,6 +121,16 @@ def test_the_last_attempt_is_buried_under_its_category(kind: Kind, category: Cat
     assert act.category is category
 
 
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.UNKNOWN])
+@pytest.mark.parametrize("most", [0, 1, 5])
+def test_each_attempt_that_is_left_is_used(kind: Kind, most: int) -> None:
+    """Of 1 + max_retries attempts only the last one ends it: one less is a message given up too early."""
+    acts = [
+        decide(Attempt(claim(attempt=n, max_retries=most), 1, 2), Outcome(kind, "no"), 0.5) for n in range(1, most + 2)
+    ]
+    assert [type(act) for act in acts] == [Retry] * most + [Bury]
+
+
 @given(st.integers(0, 30), chances)
 def test_what_is_throttled_comes_back_ever_later(times: int, chance: float) -> None:
     """2 s, 4 s ... 15 min, never sooner for the jitter: it uses up no attempt, so nothing else would slow it down."""

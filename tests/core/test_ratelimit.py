@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,12 @@ def test_the_whole_of_it_is_used(per_minute: int, begins: int) -> None:
     first = (60_000 + begins) * 1_000
     used = bisect_left(arrivals, first + MINUTE_US) - bisect_left(arrivals, first)
     assert used >= int(per_minute * 0.95)
+
+
+@pytest.mark.parametrize(("per_minute", "at_once"), [(1, 1), (59, 1), (119, 1), (120, 2), (600, 10), (6_000, 100)])
+def test_a_seconds_worth_may_begin_at_once(per_minute: int, at_once: int) -> None:
+    """And no more: a provider that counts by the second is not called with what two of them allow."""
+    assert take(0, 60_000, per_minute, 1_000)[0] == at_once
 
 
 def test_nothing_taken_changes_nothing() -> None:

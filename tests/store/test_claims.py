@@ -86,6 +86,15 @@ def test_the_lease_covers_two_deadlines(database: Database, anna: str) -> None:
     assert (batch.deadline_ms, batch.lease_ms) == (300_000, 605_000)
 
 
+def test_who_asks_for_a_longer_lease_has_it(database: Database, anna: str) -> None:
+    """`--lease` is the least that it is: until then nobody else takes what it holds, and then somebody may."""
+    (id_,) = seed.pending(database, anna)
+    assert take(database, lease_ms=200_000).lease_ms == 200_000
+    assert seed.notification(database, id_).leased_until == NOW + 200_000
+    assert take(database, now=NOW + 199_999).claims == ()
+    assert [each.id for each in take(database, now=NOW + 200_000).claims] == [id_]
+
+
 def test_an_expired_lease_is_due_again_and_says_what_is_unknown(database: Database, anna: str) -> None:
     """What a lost dispatcher did nobody knows: the history says so, and the next attempt is counted."""
     (id_,) = seed.pending(database, anna)
