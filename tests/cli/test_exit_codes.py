@@ -568,7 +568,7 @@ def test_10_files_that_may_not_be_written(sqlite_cli: Cli) -> None:
     path = Path(sqlite_cli.env["NOTIFYCTL_DATABASE_URL"].removeprefix("sqlite:///"))
     create = ("users", "create", "omar", "--email", "omar@example.org")
     path.chmod(0o444)
-    explained(without_privileges(sqlite_cli, *create), 10, "readonly")
+    explained(without_privileges(sqlite_cli, *create), 10, "readonly", "has to be able to write the database's file")
     path.chmod(0o600)
     folder = path.parent / "closed"
     folder.mkdir()
@@ -579,6 +579,9 @@ def test_10_files_that_may_not_be_written(sqlite_cli: Cli) -> None:
         explained(without_privileges(sqlite_cli, *create), 10, str(folder))
         documented(without_privileges(sqlite_cli, *create, "-o", "json"), 10, "database_unavailable")
         explained(without_privileges(sqlite_cli, "migrate", "up"), 10, str(folder))
+        folder.chmod(0)
+        for words in (create, ("migrate", "up"), ("status",)):
+            explained(without_privileges(sqlite_cli, *words), 10, str(folder), "its folder: ls -la")
     finally:
         folder.chmod(0o700)
     assert [row["username"] for row in sqlite_cli.call("users", "list", "-o", "json").ok().json()] == ["anna"]

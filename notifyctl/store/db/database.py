@@ -23,7 +23,7 @@ from notifyctl.core.model import Actor
 from notifyctl.core.sealing import Keyring
 from notifyctl.store.db import engines, urls
 from notifyctl.store.db.dialect import POSTGRESQL, SQLITE, Dialect
-from notifyctl.store.db.failures import is_lost, is_worth_repeating, translated
+from notifyctl.store.db.failures import is_lost, is_worth_repeating, of_file, translated
 from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.hot import as_sqlalchemy
 from notifyctl.store.db.pooled import Pooled
@@ -58,7 +58,7 @@ def only_writer(path: Path) -> Iterator[None]:
                 f"another process has been writing to {path} for {WRITE_LOCK_TIMEOUT_S} s"
             ) from error
         except OSError as error:
-            raise DatabaseUnavailable(f"{error.filename or path}: {error.strerror}") from error
+            raise of_file(path, error) from error
         yield
 
 
@@ -268,7 +268,7 @@ class Database:
                 raise DatabaseUnavailable(f"the database at {self.path} is gone") from error
             raise missing_file(self.path) from error
         except OSError as error:
-            raise DatabaseUnavailable(f"{self.path}: {error.strerror}") from error
+            raise of_file(self.path, error) from error
 
     def require_version(self) -> None:
         """Raise SchemaMismatch unless the schema is the one this program works with.

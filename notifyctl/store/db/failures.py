@@ -5,8 +5,10 @@ IntegrityError alone passes through, because what it means is the caller's to sa
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -37,12 +39,12 @@ _NO_RIGHT = "42501"
 _SQLITE_UNAVAILABLE = (
     "locked",
     "full",
-    "unable to open",
     "disk I/O error",
     "not a database",
     "malformed",
 )
 _SEARCH_PATH = "ALTER ROLE ... SET search_path = public, or the schema that is meant; then notifyctl migrate up"
+MAY_NOT = "whoever runs this has to be able to write the database's file, and its folder: ls -la shows whose they are"
 _NO_DATABASE = pattern(r'database "(.+)" does not exist')
 _UTF8 = "createdb -E UTF8 -T template0 NAME"
 _REFUSALS = (
@@ -62,6 +64,12 @@ _REFUSALS = (
 """What makes a server refuse a connection until somebody changes something: to repeat it is of no use."""
 # psycopg's words, and libpq's: 'connection is bad: invalid sslmode value: "x"'.
 _WRONG_OPTION = pattern(r"invalid connection option|bad value for|connection is bad: invalid \w+ (value|number): ")
+
+
+def of_file(path: Path, error: OSError) -> DatabaseUnavailable:
+    """Return what it means that a database's file, or one beside it, cannot be used."""
+    hint = MAY_NOT if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else None
+    return DatabaseUnavailable(f"{error.filename or path}: {error.strerror}", hint)
 
 
 def is_worth_repeating(error: DBAPIError) -> bool:
@@ -123,7 +131,9 @@ def _meaning(label: str, error: DBAPIError, *, served: bool) -> NotifyctlError:
         return SchemaMismatch(f"{label} has no schema of this program, or an older one ({words})")
     if not served:
         if "readonly" in words:
-            return DatabaseReadOnly(f"{label}: {words}")
+            return DatabaseReadOnly(f"{label}: {words}", MAY_NOT)
+        if "unable to open" in words:
+            return DatabaseUnavailable(f"{label}: {words}", f"{MAY_NOT}, ulimit -n how many files may be open")
         known = any(mark in words for mark in _SQLITE_UNAVAILABLE)
         return DatabaseUnavailable(f"{label}: {words}") if known else _defect(f"{label}: {words}")
     return _meaning_of_postgresql(label, error, words)

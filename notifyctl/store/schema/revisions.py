@@ -26,6 +26,7 @@ from notifyctl.core.errors import Conflict, DatabaseUnavailable, SchemaMismatch,
 from notifyctl.core.migration import Difference, Revision, SchemaStatus
 from notifyctl.store.db.database import WRITE_LOCK_TIMEOUT_S, Database, newer_schema
 from notifyctl.store.db.dialect import UTF8
+from notifyctl.store.db.failures import MAY_NOT, of_file
 from notifyctl.store.db.filelock import exclusive, lock_of
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema import drift, functions
@@ -235,8 +236,8 @@ def _create_file(database: Database) -> None:
     path = database.path
     if path is None:
         return
-    _refuse_loose_end(path)
     try:
+        _refuse_loose_end(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive(lock_of(path), WRITE_LOCK_TIMEOUT_S):
             # Never opened where it exists: to close it would take away the locks that this process's connections hold.
@@ -244,5 +245,7 @@ def _create_file(database: Database) -> None:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             with closing(sqlite3.connect(path)) as conn:
                 conn.execute(database.dialect.creation)
-    except (OSError, sqlite3.Error) as error:
-        raise DatabaseUnavailable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise of_file(path, error) from error
+    except sqlite3.Error as error:
+        raise DatabaseUnavailable(f"{path}: {error}", MAY_NOT if "readonly" in str(error) else None) from error
