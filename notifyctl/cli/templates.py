@@ -15,7 +15,7 @@ from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import FORMATS, Leaf, Noun
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import Field, FieldKind, escaped_lines, iso
-from notifyctl.cli.templates_filed import PULLED, PUSHED, pull, push
+from notifyctl.cli.templates_filed import PULLED, PUSHED, pull, push, some
 from notifyctl.cli.templates_shown import (
     DIFFERENCES,
     FINDINGS,
@@ -322,7 +322,7 @@ def _json(text: str, option: str) -> Any:
 def _say_behind(run: Invocation, done: Template) -> None:
     """Say which templates stay pinned to another version of this one."""
     if names := service.behind(run.system.db, done):
-        run.out.say(f"included as it was: {', '.join(names)}; notifyctl templates publish NAME takes this version")
+        run.out.say(f"included as it was: {some(names)}; notifyctl templates publish NAME takes this version")
 
 
 def _creator(run: Invocation, by: str | None) -> str:

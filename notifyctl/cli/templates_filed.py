@@ -22,6 +22,8 @@ PUSHED = (
 )
 PULLED = (Field("path", title="FILE"), Field("result", title="RESULT"), Field("diff"))
 _SUFFIXES = (".txt", ".html")
+SOME = 5
+"""How many names stand in a sentence."""
 
 _Dir = Annotated[str, typer.Argument(metavar="DIR", help="A folder with files NAME.txt and NAME.html.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the differences, and change nothing.")]
@@ -52,7 +54,7 @@ def push(
         _show(run, done, PUSHED, "name", dry=dry_run)
         drafts = [each.name for each in done if each.result == filing.UPDATED]
         if drafts and not dry_run:
-            run.out.say(f"drafts: {', '.join(drafts)}; notifyctl templates publish NAME, or push --publish")
+            run.out.say(f"drafts: {some(drafts)}; notifyctl templates publish NAME, or push --publish")
 
 
 def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
@@ -70,6 +72,13 @@ def pull(ctx: typer.Context, folder: _Dir, dry_run: _DryRun = False) -> None:
                     _write(root, each.path, None if each.result == filing.REMOVED else each.text)
         _warn(run, [each.path for each in done if each.result != filing.REMOVED])
         _show(run, done, PULLED, "path", dry=dry_run)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return names for a sentence: the first of them, and how many others there are."""
+    if len(names) <= SOME + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:SOME])} and {len(names) - SOME:,} others"
 
 
 def _existing(folder: str) -> Path:

@@ -241,6 +241,21 @@ def test_what_includes_a_template_is_published_with_it_or_named(folder: Cli) -> 
     assert "includes version" not in folder.call("templates", "lint", "welcome").stdout
 
 
+def test_of_many_names_a_sentence_has_the_first(folder: Cli) -> None:
+    """A layout is in hundreds of templates."""
+    for number in range(8):
+        text = f"---\ntemplate: m{number}\nchannel: email\n---\n{{% extends 'base' %}}"
+        (folder.home / "t" / f"m{number}.txt").write_text(text)
+    push(folder)
+    folder.call("templates", "update", "base", "--body", "{% block x %}{% endblock %}").ok()
+    told = folder.call("templates", "publish", "base").ok().stderr
+    assert "included as it was: m0, m1, m2, m3, m4 and 4 others;" in told
+    for number in range(8):
+        with (folder.home / "t" / f"m{number}.txt").open("a") as file:
+            file.write("{# new #}")
+    assert "and 4 others; notifyctl" in folder.call("templates", "push", "t", "--by", "anna").ok().stderr
+
+
 def test_differences_are_shown_by_lines(folder: Cli) -> None:
     """A carriage return by itself, or what Unicode takes for a line's end, ends none in a file."""
     (folder.home / "t" / "zz.txt").write_bytes(BASE.encode() + "a\rb\x0bc\u2028d\n".encode())

@@ -200,6 +200,14 @@ def test_missing_variants_are_told() -> None:
         ("<iframe></iframe>", "1 mail programs drop <iframe>"),
         ("<div style='POSITION : absolute'>x</div>", "1 mail programs drop position"),
         ("<style>\n.a{position:fixed}</style>", "2 mail programs drop position"),
+        (
+            "<style>p{color:red}\n@media (max-width:600px){p{color:blue;width:100%} b{margin:0!important}}</style>",
+            "2 what @media says of color gives way to the styles at the elements: add !important",
+        ),
+        (
+            "<style>/* p{width:1px} */@media print{p{ WIDTH : 100% }}</style><p style='width: 600px'>x</p>",
+            "1 what @media says of width gives way to the styles at the elements: add !important",
+        ),
         ("<style>@import url(x.css);</style>", "1 mail programs drop @import"),
         (
             "<link rel='stylesheet' href='https://x.example/a.css'>",
