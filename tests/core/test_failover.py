@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from notifyctl.core import failover, history
@@ -17,6 +17,7 @@ from tests.support.claims import claim
 NAMES = ("a", "b", "c")
 names = st.sampled_from(NAMES)
 kinds = st.sampled_from(Kind)
+mostly_transient = st.just(Kind.TRANSIENT) | kinds
 
 
 def claimed(past: list[dict[str, Any]], fails_over: bool = True, provider: str = "a") -> Claim:
@@ -41,17 +42,22 @@ def test_the_best_that_works_stands_in_for_all_that_fail(preferred: list[tuple[s
     assert found == ({working[0]: failing} if working and failing else {})
 
 
-@given(st.lists(st.tuples(names, kinds), max_size=6), kinds, st.booleans(), st.permutations(NAMES))
+@given(
+    st.lists(st.tuples(names, mostly_transient), max_size=6), mostly_transient, st.booleans(), st.permutations(NAMES)
+)
+@example([], Kind.TRANSIENT, True, ["a", "b", "c"])
+@example([("a", Kind.TRANSIENT)], Kind.TRANSIENT, True, ["a", "b", "c"])
+@example([("b", Kind.TRANSIENT)], Kind.TRANSIENT, True, ["a", "b", "c"])
 def test_one_that_failed_twice_goes_to_one_that_has_not_tried(
     past: list[tuple[str, Kind]], kind: Kind, fails_over: bool, others: list[str]
 ) -> None:
     """After two transient failures of its provider, to the best that has not had it; pinned or perhaps sent: never."""
     attempt = Attempt(claimed([attempted(*each) for each in past], fails_over), 1, 2)
-    others.remove("a")
+    others = [name for name in others if name != "a"]
     found = failover.elsewhere(decide(attempt, Outcome(kind, "x"), 0.5), attempt, others)
     to = found.provider if isinstance(found, Retry) and found.provider != "a" else None
     fresh = [name for name in others if name not in {provider for provider, _ in past}]
-    often = [*past, ("a", kind)].count(("a", Kind.TRANSIENT)) >= failover.FAILURES
+    often = [*past, ("a", kind)].count(("a", Kind.TRANSIENT)) >= 2
     due = fails_over and kind is Kind.TRANSIENT and often and fresh != []
     assert to == (fresh[0] if due else None)
 
