@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,10 @@ SUBJECT_MAX = 255
 TEXT_MAX = 1_000_000
 """How many characters a part may have: more would never be rendered."""
 
+VALUE_DEEPEST = 50
+"""Levels of lists and objects that a value of a variable may have."""
+_TOO_DEEP = f"lists and objects in one another deeper than {VALUE_DEEPEST} levels"
+_NUL = pattern(r"(?<!\\)(?:\\\\)*\\u0000")
 _NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*", re.ASCII)
 _UUID = pattern(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _VARIABLE = pattern(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -143,14 +147,29 @@ def variables(value: Any, where: str) -> tuple[Any, ...]:
 def _unwritable(declaration: Any) -> str | None:
     """Return what of a declaration cannot be stored as JSON, or None."""
     try:
-        json.dumps(declaration, ensure_ascii=False, allow_nan=False).encode()
+        written = json.dumps(declaration, ensure_ascii=False, allow_nan=False)
+        written.encode()
     except UnicodeEncodeError:
         return "half a character, which is no text"
     except ValueError:
         return "a number that is too large, or none"
     except RecursionError:
-        return "too many lists and objects in one another"
-    return None
+        return _TOO_DEEP
+    if _NUL.search(written):
+        return "NUL (U+0000), which is no character of a text"
+    return _TOO_DEEP if _is_deep(declaration) else None
+
+
+def _is_deep(declaration: Any) -> bool:
+    """Whether a value of it is nested deeper than templates take."""
+    level = [declaration]
+    for _ in range(VALUE_DEEPEST + 1):
+        level = [each for one in level if isinstance(one, (dict, list)) for each in _members(one)]
+    return any(isinstance(each, (dict, list)) for each in level)
+
+
+def _members(of: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return of.values() if isinstance(of, dict) else of
 
 
 def _written(variables: tuple[Any, ...]) -> str:

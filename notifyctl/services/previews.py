@@ -6,10 +6,10 @@ import difflib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
-from notifyctl.core import content, unsubscribe
+from notifyctl.core import content, names, unsubscribe
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
@@ -80,7 +80,7 @@ def preview(
     """
     with db.read() as tx:
         template = store.find(tx, ref)
-        start = _start(tx, template, given)
+        start = _start(tx, template, _in_words(given))
         if number is None and not draft and start.ref is not None and start.ref.id == template.id:
             number = start.ref.version
         row = templates.chosen(tx, template, number, draft=draft)
@@ -95,13 +95,13 @@ def diff(db: Database, ref: str, given: PreviewInput, one: int | None, two: int 
     """
     with db.read() as tx:
         template = store.find(tx, ref)
-        start = _start(tx, template, given)
+        start = _start(tx, template, _in_words(given))
         old, new = _two(tx, template, one, two)
         sources = [(row, inclusion.source_of(tx, template, row)) for row in (old, new)]
     before, after = (_rendered(template, row, source, start, given).content for row, source in sources)
-    names = list(dict.fromkeys((*before, *after)))
+    fields = list(dict.fromkeys((*before, *after)))
     labels = (f"{template.name} {old.number}", f"{template.name} {new.number}")
-    return [_compared(name, before.get(name), after.get(name), labels) for name in names]
+    return [_compared(name, before.get(name), after.get(name), labels) for name in fields]
 
 
 def json_schema(db: Database, ref: str, number: int | None = None, *, draft: bool = False) -> dict[str, Any]:
@@ -150,6 +150,11 @@ class _Start:
 
     message: Message
     ref: TemplateRef | None = None
+
+
+def _in_words(given: PreviewInput) -> PreviewInput:
+    """Return it with its language in the usual spelling. Raises UsageError."""
+    return given if given.language is None else replace(given, language=names.language(given.language))
 
 
 def _start(tx: Tx, template: Template, given: PreviewInput) -> _Start:

@@ -263,3 +263,31 @@ def test_a_user_who_made_templates(welcome: Cli, database: Database) -> None:
     assert welcome.call("users", "delete", "anna", "--yes").exit_code == 5
     welcome.call("users", "delete", "anna", "--yes", "--reassign-templates-to", "bob").ok()
     assert shown(welcome)["username"] == "bob"
+
+
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [
+        ("1e400", "too large"),
+        ("NaN", "too large, or none"),
+        ('"\\ud800"', "half a character"),
+        ('"a\\u0000b"', "NUL"),
+        ("[" * 51 + "]" * 51, "deeper than 50"),
+        ("[" * 5000 + "]" * 5000, ""),
+    ],
+)
+def test_a_default_is_what_a_template_can_be_given(anna: Cli, default: str, said: str) -> None:
+    """Else nothing could be stored, or nothing sent by it."""
+    made = ("templates", "create", "t", "--channel", "sms", "--body", "{{ a|length }}", "--by", "anna", "--variables")
+    done = anna.call(*made, f'[{{"name": "a", "default": {default}}}]')
+    assert (done.exit_code, said in done.stderr) == (2, True), done
+    fits = '{"b\\\\u0000": ' + "[" * 49 + "]" * 49 + "}"
+    anna.call(*made, f'[{{"name": "a", "default": {fits}}}]').ok()
+    assert anna.call("templates", "preview", "t", "--part", "body").ok().stdout == "1"
+
+
+def test_a_preview_is_for_a_language_that_there_can_be(welcome: Cli) -> None:
+    """As everywhere else."""
+    for verb in ("preview", "diff"):
+        done = welcome.call("templates", verb, "welcome", "--var", "name=A", "--language", "??")
+        assert (done.exit_code, "no language tag" in done.stderr) == (2, True), done

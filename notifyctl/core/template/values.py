@@ -10,11 +10,11 @@ from typing import Any
 
 from notifyctl.core import json_codec
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.wording import VALUE_DEEPEST
 
 Escape = Callable[[str], str]
 
-DEEPEST = 50
-"""Levels of lists and objects that a value may have."""
+DEEPEST = VALUE_DEEPEST
 _LARGEST = 2**63
 _SMALL = 32 * 1024
 # The first of them stands in what the others become.
