@@ -189,6 +189,13 @@ def test_check_finds_what_only_postgresql_can_change(
     assert schema.check(postgresql) == (expected,)
 
 
+def test_check_takes_quotes_for_no_difference(postgresql: Database) -> None:
+    """A server that is set to quote all names tells the same schema in other words."""
+    _execute(postgresql, f"ALTER DATABASE {postgresql.url.database} SET quote_all_identifiers = on")
+    postgresql.close()  # the setting holds for new connections
+    assert schema.check(postgresql) == ()
+
+
 def test_check_finds_another_condition(postgresql: Database) -> None:
     """A CHECK of the same name with other values is another one."""
     _execute(

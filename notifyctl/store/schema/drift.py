@@ -13,7 +13,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect
+from sqlalchemy import CheckConstraint, Connection, MetaData, Table, inspect, text
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from notifyctl.core.migration import Difference
@@ -46,6 +46,8 @@ OPTIONS: Mapping[str, Any] = {
 
 def differences(conn: Connection, dialect: Dialect) -> tuple[Difference, ...]:
     """Return in what the database differs, in no particular order. Reads only."""
+    if dialect is POSTGRESQL:  # with it, types and functions are told otherwise than they were made
+        conn.execute(text("SET LOCAL quote_all_identifiers = off"))
     found = [_told(item) for item in _compared_by_alembic(conn)]
     missing = {difference.what for difference in found if difference.how == "missing"}
     tables = [table for name, table in metadata.tables.items() if name not in missing]
