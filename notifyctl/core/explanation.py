@@ -82,7 +82,7 @@ class Outlook(NamedTuple):
 
     `objecting` is the first gate that does when it is judged next, `at_once` the first that would now. `problem` is why
     its content cannot be read or rendered. `rules_changed`: what rules put off is judged again at once. `is_resolved`:
-    it is a dead letter with which somebody has dealt.
+    it is a dead letter with which somebody has dealt. `names_address`: its content names its address itself.
     """
 
     carrier: Carrier
@@ -93,6 +93,7 @@ class Outlook(NamedTuple):
     on_unknown: OnUnknown = OnUnknown.RETRY
     rules_changed: bool = False
     is_resolved: bool = False
+    names_address: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _judged(row: Notification, outlook: Outlook, at: int | None) -> Next:
     if row.state == State.DEFERRED and not outlook.rules_changed and not isinstance(verdict, (Suppress, Refuse)):
         return _judged_again(row, outlook, verdict)
     if objecting is not None:
-        found = _objection(row.username, Channel(row.message_type), objecting, "it will be")
+        found = _objecting(row, outlook, objecting, "it will be")
         if _is_for_good(objecting):
             return found
         return found._replace(remedies=_instead(row, outlook), is_end=found.is_end and outlook.at_once is not None)
@@ -227,6 +228,14 @@ def _lost(row: Notification, on_unknown: OnUnknown) -> str | None:
 
 def _dead(category: Category, reason: str, at: int | None = None, *remedies: str) -> Next:
     return Next(f"it will be a dead letter ({category}): {reason}", at, remedies, is_end=True)
+
+
+def _objecting(row: Notification, outlook: Outlook, objecting: GateStep, will_be: str) -> Next:
+    """Return what an objection makes of it; an address of the content's own is none of the user's."""
+    found = _objection(row.username, Channel(row.message_type), objecting, will_be)
+    if objecting.gate is GateName.ADDRESS and isinstance(objecting.verdict, Suppress) and outlook.names_address:
+        return found._replace(remedies=(f"notifyctl suppressions remove {row.message_type} ADDRESS",))
+    return found
 
 
 def _objection(username: str, channel: Channel, objecting: GateStep, will_be: str) -> Next:
@@ -337,7 +346,7 @@ def _again(row: Notification, outlook: Outlook, words: str, how: str) -> Next:
     if found is not None and found.gate is GateName.EXPIRY:  # a copy has a time of its own
         words, how = f"{words}; it has expired", "resend"
     elif found is not None:
-        after = _objection(row.username, Channel(row.message_type), found, "sent again it would be")
+        after = _objecting(row, outlook, found, "sent again it would be")
         words, remedies = f"{words}; {after.words}", after.remedies
     command = f"notifyctl {'dlq' if how == 'retry' else 'notifications'} {how} {row.id[:8]}"
     if how == "retry" and outlook.is_resolved:

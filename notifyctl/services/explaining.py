@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from notifyctl.core import content, failover, ratelimit, senders, zones
 from notifyctl.core.allowed import first_allowed
-from notifyctl.core.audience import message
+from notifyctl.core.audience import message, own_address
 from notifyctl.core.content import InvalidPayload, NewerPayload
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.explanation import (
@@ -211,6 +211,7 @@ def _outlook(
         held=tuple(_held(tx, row)),
         rules_changed=_rules_changed(tx, row, subject.policy),
         is_resolved=letter is not None and letter.resolved,
+        names_address=own_address(subject.channel, subject.said) is not None,
     )
 
 

@@ -89,3 +89,16 @@ def test_send_warns_of_those_that_go_before_it(cli: Cli, database: Database, ann
         assert words in cli.call(*mail, *more, env=KEYS).ok().stderr
     for passing in (("--critical",), ("--in", "2d")):
         assert words not in cli.call(*mail, *passing, env=KEYS).ok().stderr
+
+
+def test_who_is_not_the_users_own_address_is_not_looked_for_there(cli: Cli, database: Database, anna: str) -> None:
+    """`send --to` somebody who is suppressed: the user's contact points would show nothing of that."""
+    cli.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked").ok()
+    said = {"v": 1, "subject": "s", "text": "t", "to": "Bob <bob@example.org>"}
+    ids = [*seed.pending(database, anna, payload=json.dumps(said))]
+    ids += seed.pending(database, anna, payload=json.dumps(said), status="cancelled", error_message="asked")
+    pending, ended = explained(cli, *ids)
+    assert pending["remedies"] == ["notifyctl suppressions remove email ADDRESS"]
+    assert ended["remedies"][0] == "notifyctl suppressions remove email ADDRESS"
+    cli.call("suppressions", "remove", "email", "bob@example.org", "--yes").ok()
+    assert [each["verdict"] for each in explained(cli, ids[0])] == ["send"]
