@@ -165,8 +165,10 @@ class Leaf(OnceEach, TyperCommand):
         super().__init__(name, **attrs)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write an example, and what is to be known of the values."""
+        """Write an example, what is to be known of the values, and where the options of all commands stand."""
         _write_example(ctx, formatter, {param.metavar for param in self.params if param.metavar})
+        formatter.write_paragraph()
+        formatter.write_text("Every command also takes --profile, --utc and others: notifyctl --help.")
 
     def invoke(self, ctx: Any) -> Any:
         """Run it, unless a format or a field that it does not have was asked for."""

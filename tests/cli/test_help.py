@@ -19,7 +19,9 @@ def test_every_example_is_understood(bare_cli: Cli, path: str) -> None:
     """Each command's help has an example of that command, which the command itself reads without an error."""
     assert path in EXAMPLES, "notifyctl/cli/examples.py"
     line = EXAMPLES[path]
-    assert f"Example:\n  {line}\n" in bare_cli.call(*path.split(), "--help").ok().stdout
+    shown = bare_cli.call(*path.split(), "--help").ok().stdout
+    assert f"Example:\n  {line}\n" in shown
+    assert "\nEvery command also takes --profile, --utc and others: notifyctl --help.\n" in shown
     words = shlex.split(re.split(r" [|<>] ", line)[0])
     assert words[: len(path.split()) + 1] == ["notifyctl", *path.split()]
     LEAVES[path].make_context(path, words[len(path.split()) + 1 :])
@@ -79,6 +81,13 @@ def test_exit_codes_at_the_root(bare_cli: Cli) -> None:
     listed = shown[shown.index("Exit codes") : shown.index("First steps")]
     assert {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130, 141, 143} <= {int(each) for each in re.findall(r"\d+", listed)}
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_every_command_takes_stands_at_the_root(bare_cli: Cli) -> None:
+    """Where each command's help sends people there is what it spares them."""
+    shown = bare_cli.call("--help").ok().stdout
+    for option in (each for each in LEAVES["users list"].params if each.hidden):
+        assert option.opts[-1] in shown and option.help[:20] in shown
 
 
 def test_as_wide_as_the_terminal(bare_cli: Cli) -> None:
