@@ -285,11 +285,14 @@ def _included_failure(cause: re.Match[str], units: Mapping[str, Unit]) -> Templa
 def _reason(kind: str, detail: str) -> str:
     if kind == "OutOfFuel":
         return TOO_MANY_STEPS
+    if _NAMELESS.search(detail):
+        return "a part of it has no value"
     return detail or _CAPITAL.sub(lambda letter: f" {letter[0].lower()}", kind).strip()
 
 
 _CAPITAL = re.compile("[A-Z]")
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
+_NAMELESS = re.compile(r"`[^`]*` is undefined")
 _UNDEFINED = re.compile(r"`([^`()\[\]]+)` is undefined")
 _CAUSE = re.compile(r"^caused by: (.*) \(in ([0-9a-f]{32}[ht]):(\d+)\)$", re.MULTILINE)
 
@@ -309,6 +312,8 @@ def _pointed(error: minijinja.TemplateError, where: Unit) -> str | None:
         return None
     begin, end = (_in_source(where, place) for place in error.range)
     found = where.text[begin:end].strip()
+    if where.text[:begin].rstrip().endswith("|"):
+        return f"what {found.partition('(')[0]} is given"
     return found if len(found) <= 40 else f"{found[:40]}..."
 
 

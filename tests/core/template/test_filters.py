@@ -73,6 +73,9 @@ def test_what_has_no_value_is_named_by_whatever_way_it_comes() -> None:
         found = error(f"{{{{ ([]|sort|first)|{name} }}}}")
         assert ("has no value" in found.reason, found.variable, found.line) == (True, None, 1), name
     assert error("{{ []|max }}").reason == "[]|max has no value"
+    assert error("{{ l[i]|batch(2)|list }}", l=[], i=3).reason == "what batch is given has no value"
+    assert error("{{ l[i] }}", l=[], i=3).reason == "l[i] has no value"
+    assert "`" not in error("{{ (l[0] if l[i] else 7)|capitalize }}", l=[], i=3).reason
     assert error("{{ l|map('title')|list }}").variable == "l"
     assert error("{{ o.l|map('title')|list }}", o={}).variable == "o.l"
     assert printed("{{ l|map('title')|list }}", l=None) == "[]"
