@@ -98,7 +98,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {"plural": plural}
 def _rule(tag: str) -> Callable[[float], str]:
     from babel.core import Locale, UnknownLocaleError  # here: it is large, and few templates need it
 
-    for name in (tag.replace("-", "_"), _language(tag), "en"):
+    parts = list(takewhile(lambda part: len(part) > 1, tag.split("-")))  # no extensions, nor what is private
+    for name in (*("_".join(parts[:count]) for count in range(len(parts), 1, -1)), _language(tag), "en"):
         try:
             return Locale.parse(name).plural_form
         except (UnknownLocaleError, ValueError):

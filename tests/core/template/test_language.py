@@ -60,6 +60,9 @@ def test_the_language_that_suits_best_is_found(tag: str, offered: str, found: st
     [
         ("en", [0, 1, 2, 1.5], "other one other other"),
         ("de", [1, 1.0, 5], "one one other"),
+        ("pt-PT-x-informal", [0, 1], "other one"),
+        ("pt-BR-u-nu-latn", [0, 1], "one one"),
+        ("sh", [1, 2, 5], "one few other"),
         ("fr", [0, 1, 2], "one one other"),
         ("pl", [1, 2, 5, 22, 25, 1.5], "one few many few many other"),
         ("ar", [0, 1, 2, 3, 11, 100], "zero one two few many other"),
