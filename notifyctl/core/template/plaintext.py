@@ -59,7 +59,8 @@ class _Writer:
             self._links += [len(self._said)] if tag == "area" else []
             self._text(node.attributes.get("alt") or "")
         elif tag == "br":
-            self._say("\n", gap=False)
+            self._say(f"\n{self._indent()}", gap=False)
+            self._blank = True
         if tag in _SILENT or tag.startswith("-") or _is_hidden(node):
             return False
         self._break(_GAPS.get(tag, 0))
@@ -83,6 +84,8 @@ class _Writer:
             self._blank = bool(self._said)
             self._said += ["  "] if self._said and not self._gap else []
         self._as_written -= tag == "pre"
+        if tag == "pre" and self._said:
+            self._said[-1] = self._said[-1].rstrip("\n")
         self._break(_GAPS.get(tag, 0))
 
     def _text(self, text: str) -> None:
@@ -96,9 +99,9 @@ class _Writer:
             self._say(words)
             self._blank = words.endswith(" ")
 
-    def _say(self, text: str, *, gap: bool = True) -> None:
+    def _say(self, text: str, *, gap: bool = True, indent: str | None = None) -> None:
         if gap and self._gap and self._said:
-            self._said.append("\n" * self._gap)
+            self._said.append("\n" * self._gap + (self._indent() if indent is None else indent))
         self._gap = 0 if gap else self._gap
         self._begun = False
         self._said.append(text)
@@ -108,13 +111,17 @@ class _Writer:
         if self._said and lines and not self._begun:
             self._gap = max(self._gap, lines)
 
+    def _indent(self) -> str:
+        """Return how far a line is indented that goes on with an item of a list."""
+        return "  " * (len(self._numbers) + 1) if self._numbers and not self._as_written else ""
+
     def _item(self, value: str | None) -> None:
         number = self._numbers[-1] if self._numbers else None
         if number is not None:
             number = _number(value, number)
             self._numbers[-1] = number + 1
         indent = "  " * max(1, len(self._numbers))
-        self._say(f"{indent}• " if number is None else f"{indent}{number}. ")
+        self._say(f"{indent}• " if number is None else f"{indent}{number}. ", indent="")
         self._blank = self._begun = True
 
     def _link(self, start: int, address: str) -> None:

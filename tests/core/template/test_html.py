@@ -126,6 +126,11 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
             "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645\n",
         ),
         ("<p>a&zwnj;&nbsp;&zwnj;&nbsp;&#847; &zwnj;&#847;b</p>", "a   b\n"),
+        (
+            "<ul><li><p>a</p><p>b</p></li><li>c<br>d<ol><li>e</li></ol>f</li></ul>g",
+            "  • a\n\n    b\n\n  • c\n    d\n    1. e\n    f\ng\n",
+        ),
+        ("<pre>  a\n   b\n</pre>c", "  a\n   b\n\nc\n"),
         ("<details><summary>more</summary>all</details>", "more\nall\n"),
         ("<pre>  x\n   y</pre>", "  x\n   y\n"),
         ("plain", "plain\n"),
