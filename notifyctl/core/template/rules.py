@@ -8,6 +8,7 @@ a thread's stack may be short: nothing may call itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from notifyctl.core.template.expression import Construct, Node, refused
@@ -97,6 +98,7 @@ _GOING_THROUGH = frozenset(
     }
 )
 _COMPARING = frozenset({"dictsort", "max", "min", "sort", "unique"})
+_CONVERSION = re.compile("%[^a-zA-Z%]*[a-zA-Z%]")
 _DIGITS = 3
 """How many digits a place in a text may have that is soon found."""
 _SHORT = 200
@@ -182,7 +184,8 @@ def _watched(tree: Body) -> Iterator[tuple[Node, str, Node | None]]:
                 seen.add((each.start, each.end))
                 compared = node.kind in (Construct.BINARY, Construct.TEST) and node.name != "iterable"
                 yield each, COMPARED_GUARD if compared else WEIGHED_GUARD, None
-        guard, known = _GUARDS.get((node.kind, _acting(node)), (GUARD, _is_plain))
+        acting = "~" if _puts_texts_in(node) else _acting(node)
+        guard, known = _GUARDS.get((node.kind, acting), (GUARD, _is_plain))
         for each in _parts(node):
             if node.kind in _DISPLAYS and each.kind in _DISPLAYS:
                 continue  # what that one is made of is watched in its turn
@@ -208,6 +211,13 @@ def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
     if node.name in _LENIENT and _is_simple(of) and of.end - of.start <= _SHORT:
         return of, ABSENT_GUARD, None
     return (of, PRESENT_GUARD, None) if node.name in _OF_ANYTHING and _may_be_undefined(of) else None
+
+
+def _puts_texts_in(node: Node) -> bool:
+    """Whether it is a `format` that is seen to put in texts only: then numbers are put in as they print."""
+    if node.kind is not Construct.FILTER or node.name != "format" or node.nodes[0].kind is not Construct.LITERAL:
+        return False
+    return all(each[-1] in "s%" for each in _CONVERSION.findall(node.nodes[0].name))
 
 
 def _acting(node: Node) -> str:
@@ -340,6 +350,7 @@ def _is_formatted(node: Node) -> bool:
 
 _GUARDS = {
     (Construct.BINARY, "~"): (TEXT_GUARD, _is_text),
+    (Construct.FILTER, "~"): (TEXT_GUARD, _is_text),
     (Construct.FILTER, "format"): (FORMAT_GUARD, _is_formatted),
 }
 

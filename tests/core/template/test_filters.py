@@ -237,3 +237,11 @@ def test_forms_of_plurals_and_what_is_put_into_texts_print_by_the_rule(value: An
     assert error("{{ l[0]|map(attribute='a')|list }}", l=[]).line == 1
     assert printed("{{ l[0]|map(attribute='a')|list }}", l=[None]) == "[]"
     assert printed("{{ [0]|map('default', false)|list }}{{ {none: 1, true: 2} }}") == '[0]{"null": 1, "true": 2}'
+
+
+def test_format_puts_texts_in_as_they_print() -> None:
+    """Where all that it puts in are texts; to other conversions numbers are what they are."""
+    assert printed("{{ '%s %5s%%'|format(x, x) }}", x=1e-7) == "0.0000001 0.0000001%"
+    assert printed("{{ '<%s>'|format(x) }}", x=1e22) == "<10000000000000000000000>"
+    assert printed("{{ '<%(a)s>'|format(a=x) }}", x=None) == "<>"
+    assert printed("{{ '%.2f %d'|format(2.5, 3) }}") == "2.50 3"
