@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic
@@ -16,6 +17,7 @@ from typing import Generic
 from notifyctl.core.errors import CommitUnknown, DatabaseUnavailable
 from notifyctl.core.frozen import dataclass
 from notifyctl.dispatch.budget import Budget
+from notifyctl.dispatch.foresight import Foresight
 from notifyctl.dispatch.lease import Lease
 from notifyctl.dispatch.portioning import Portioning
 from notifyctl.dispatch.queues import Done, Item, Portion, Queue
@@ -31,26 +33,30 @@ SPARED_S = 0.05
 STUCK_S = 0.5
 WATCH_S = 0.5
 UNHEARD_TRIES = 3
+WAIT_S = 0.25
+"""For how long what was taken ahead may wait for a place: then others may have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneOptions:
     """How a lane works. With `once` it ends when nothing is left, else it looks again every `poll_s` seconds.
 
-    It takes at most `portion` items at a look. With `once` it waits `patience_s` seconds, altogether, until something
-    may be taken that may not yet.
+    It takes at most `portion` items at a look; `ahead`: also for places that calls are about to leave. With `once` it
+    waits `patience_s` seconds, altogether, until something may be taken that may not yet.
     """
 
     once: bool
     poll_s: float
     portion: int
     patience_s: float = 0.0
+    ahead: bool = False
 
 
 class Lane(Generic[Item, Done]):
     """Works for one queue until it is stopped, or with `once` until nothing is left.
 
-    `unrecorded` is how many results are on their way to the database.
+    `unrecorded` is how many results are on their way to the database. `_in_hand` are those that were taken and have not
+    ended: they are in flight, about to be, or `_waiting` for a call to end.
     """
 
     def __init__(
@@ -72,17 +78,21 @@ class Lane(Generic[Item, Done]):
         self._workers: set[asyncio.Task[None]] = set()
         self._given: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[tuple[Item, Lease]]] = []
+        self._waiting: deque[tuple[Item, Lease]] = deque()
+        self._in_hand = 0
         self._over = False
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._wakeup = Wakeup()
-        self._probing = False
+        self._look_again = False
         self._patience_s = terms.patience_s
         self._portioning = Portioning(terms.portion)
+        self._foresight = Foresight()
 
     def stop(self) -> None:
-        """Take no more."""
+        """Take no more, and give back what is not begun."""
         self._stopping.set()
+        self._give_back()
         self._freed.set()
         self._wakeup.ring()
 
@@ -95,7 +105,7 @@ class Lane(Generic[Item, Done]):
         """Work on what was taken without a look; one may begin now."""
         self._freed.set()
         if portion.items:
-            self._tally.in_flight += len(portion.items)
+            self._in_hand += len(portion.items)
             task = asyncio.create_task(self._start(portion, lease))
             self._given.add(task)
             task.add_done_callback(self._given.discard)
@@ -118,8 +128,7 @@ class Lane(Generic[Item, Done]):
                     return
                 await self._pause(STUCK_S)
                 continue
-            if self._budget.spent:
-                await self._all_ended()
+            if await self._is_spent():
                 return
             self._wakeup.look()
             self.queue.looks()
@@ -139,7 +148,7 @@ class Lane(Generic[Item, Done]):
         self._over = True
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                while self._tally.in_flight:
+                while self._in_hand:
                     self._freed.clear()
                     await self._freed.wait()
         for worker in self._workers:
@@ -176,16 +185,22 @@ class Lane(Generic[Item, Done]):
         else:  # earlier nothing may be taken, whatever is hinted
             await self._pause(min(poll, wait_ms / 1_000))
 
+    async def _is_spent(self) -> bool:
+        """Return whether no more may be attempted; what was taken ahead, and may be given back, is waited for."""
+        if self._budget.spent:
+            await self._all_ended()
+        return self._budget.spent
+
     async def _all_ended(self) -> None:
         """Wait until no call is running, or until told to stop. Each call has a deadline of its own."""
-        while self._tally.in_flight and not self._stopping.is_set():
+        while self._in_hand and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
 
     async def _one_has_ended(self) -> None:
         """Wait until one of the running calls has ended, for as long as one waits between two looks."""
         self._freed.clear()
-        if self._tally.in_flight and not self._stopping.is_set():
+        if self._in_hand and not self._stopping.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._terms.poll_s):
                     await self._freed.wait()
@@ -193,7 +208,7 @@ class Lane(Generic[Item, Done]):
     async def _changed(self) -> bool:
         """Wait until no call is running; return whether there may be more to do: one was a probe, or was given back."""
         await self._all_ended()
-        again, self._probing = self.queue.gave_back() or self._probing, False
+        again, self._look_again = self.queue.gave_back() or self._look_again, False
         while again and self.unrecorded and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
@@ -202,16 +217,19 @@ class Lane(Generic[Item, Done]):
     # Taking
 
     async def _room(self) -> int:
-        """Return how many places to fill: all that are free when half of them are, or when that takes too long.
+        """Return how many places to fill: all that will be free when half of them are, or when that takes too long.
 
         A claim of a few costs nearly as much as one of many, and one of none half as much.
         """
         most = self._portioning.most
         half = min((self.queue.places() + 1) // 2, most)
         await self._until_free(1)
-        await self._worthwhile(GATHER_S, lambda: self._free() >= half and self.queue.takes_many())
+        await self._worthwhile(
+            GATHER_S,
+            lambda: (self._ahead(self._foresight.ahead) > 0 or self._free() >= half) and self.queue.takes_many(),
+        )
         await self._worthwhile(NEWS_S, self.queue.has_more)
-        return min(self._free(), most)
+        return min(self._free() + self._ahead(self._foresight.ahead), most)
 
     async def _worthwhile(self, seconds: float, is_enough: Callable[[], bool]) -> None:
         """Wait until a look is worth what it costs, at most that long, or until told to stop."""
@@ -233,11 +251,15 @@ class Lane(Generic[Item, Done]):
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave
         # unknown stays bounded: where as many results wait as calls may be in flight, nothing more is taken.
         most = self.queue.places()
-        return min(most, 2 * most - self.unrecorded) - self._tally.in_flight
+        return min(most, 2 * most - self.unrecorded) - self._in_hand
+
+    def _ahead(self, ending: int) -> int:
+        """Return for how many places something may be taken that calls are about to leave: at most for all."""
+        return min(ending, self.queue.places()) if self._terms.ahead else 0
 
     async def _until_free(self, places: int) -> None:
-        """Wait until so many places are free, or until told to stop."""
-        while self._free() < places and not self._stopping.is_set():
+        """Wait until so many places will be free, or until told to stop."""
+        while self._free() + self._ahead(self._foresight.during_look) < places and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
 
@@ -253,8 +275,10 @@ class Lane(Generic[Item, Done]):
             used = len(portion.items)
         finally:
             self._budget.settle(reserved, used)
-        self._portioning.looked(time.monotonic() - began, used, portion.lease_ms)
-        self._probing = self._probing or portion.probes
+        now = time.monotonic()
+        self._portioning.looked(now - began, used, portion.lease_ms)
+        self._foresight.looked(began, now)
+        self._look_again = self._look_again or portion.probes
         return portion, Lease(portion.now, began, portion.lease_ms, portion.deadline_ms)
 
     async def _patiently(self, room: int) -> Portion[Item]:
@@ -277,20 +301,26 @@ class Lane(Generic[Item, Done]):
     # Working
 
     async def _begin(self, portion: Portion[Item], lease: Lease) -> None:
-        self._tally.in_flight += len(portion.items)
+        self._in_hand += len(portion.items)
         await self._start(portion, lease)
 
     async def _start(self, portion: Portion[Item], lease: Lease) -> None:
         if self._over or not await self.queue.ready(portion):
             for item in portion.items:
-                self._ended(self.queue.release(item))
+                self._put(self.queue.release(item))
             return
-        for item in portion.items:
+        free = max(0, self.queue.places() - self._tally.in_flight)
+        for item in portion.items[:free]:
+            self._tally.in_flight += 1
             if self._idle:
                 self._idle.pop().set_result((item, lease))
             else:
                 worker = asyncio.create_task(self._work(item, lease))
                 self._workers.add(worker)
+        if ahead := portion.items[free:]:
+            self._waiting.extend((item, lease) for item in ahead)
+            wait = 0.0 if self._stopping.is_set() else WAIT_S
+            asyncio.get_running_loop().call_later(wait, self._give_back, lease)
 
     async def _work(self, item: Item, lease: Lease) -> None:
         """Work on one item after another, until the lane is over."""
@@ -300,12 +330,39 @@ class Lane(Generic[Item, Done]):
             if self._over:
                 return
             del item, lease  # the item may be large, and the next one may come late
+            if self._waiting and self._next_may_begin():
+                self._tally.in_flight += 1
+                item, lease = self._waiting.popleft()
+                continue
             waiting: asyncio.Future[tuple[Item, Lease]] = loop.create_future()
             self._idle.append(waiting)
             item, lease = await waiting
 
+    def _next_may_begin(self) -> bool:
+        """Return whether what waits may take the place of what has ended. It is given back where it may not at all."""
+        if not self.queue.goes_on():
+            self._give_back()
+            return False
+        return self._tally.in_flight < self.queue.places()
+
     def _ended(self, result: Done) -> None:
         self._tally.in_flight -= 1
+        self._foresight.ended()
+        self._put(result)
+
+    def _give_back(self, lease: Lease | None = None) -> None:
+        """Give back what waits for a place; `lease`: of what was taken under that one, where calls take long now."""
+        back = [self.queue.release(item) for item, own in self._waiting if lease in (None, own)]
+        self._waiting = deque(each for each in self._waiting if lease not in (None, each[1]))
+        if back:
+            self._look_again = True
+            self._foresight.erred()
+            self._budget.settle(0, -len(back))
+        for result in back:
+            self._put(result)
+
+    def _put(self, result: Done) -> None:
+        self._in_hand -= 1
         self.unrecorded += 1
         self._recorder.put(result)
         self._freed.set()

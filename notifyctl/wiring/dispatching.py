@@ -157,7 +157,7 @@ def _sending(
     claim_terms = ClaimTerms(
         presence.id, lease_ms, shared.run, presence.watch, *bounds, options.on_unknown, options.policy
     )
-    lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size)
+    lane_terms = LaneOptions(options.once, options.poll_s, options.batch_size, ahead=True)
 
     host = Host(roster, notices.say, once=options.once)
 

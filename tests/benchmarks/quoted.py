@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).with_name("results.json")
+FULL = 1_000
+"""Calls in flight that would take more than a core."""
 STARTS = {
     "notifyctl --help": "`notifyctl --help`, to `python -c 'import typer'`",
     "users list (SQLite)": "`notifyctl users list` on SQLite, to `python -c 'import typer, sqlalchemy'`",
@@ -37,11 +40,16 @@ def _rows(facts: Mapping[str, Any]) -> list[tuple[str, float]]:
         for name in ("PgQueuer", "BullMQ", "Procrastinate", "Celery")
         if name in systems
     ]
-    costs = facts["backlog"]
+    costs, slow = facts["backlog"], [each for each in facts["slow"] if each["program"] == "notifyctl"]
     return [
         *by,
         ("the same on SQLite, to PostgreSQL", 1 / systems["notifyctl, SQLite"]["ours_by_theirs"]),
         ("two processes on two cores, to one", facts["scaling"]["ratio"]),
+        *(
+            (f"{each['in_flight']} in flight, answers after 50 ms, to what that makes possible", median(each["share"]))
+            for each in slow
+            if each["in_flight"] < FULL
+        ),
         ("e-mail while every SMS hangs for 20 s, to e-mail alone", facts["hanging"]["ratio"]),
         *(
             (f"{what} a notification, beside 700,000 notifications to beside 10,000", _growth(cost))

@@ -80,6 +80,9 @@ class Slow:
     def has_more(self) -> bool:
         return True
 
+    def goes_on(self) -> bool:
+        return True
+
     def looks(self) -> None:
         pass
 

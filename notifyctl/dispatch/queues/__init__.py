@@ -61,6 +61,9 @@ class Queue(Protocol[Item, Done_co]):
     def has_more(self) -> bool:
         """Return whether a look may find anything, as far as is known here: others may have made something."""
 
+    def goes_on(self) -> bool:
+        """Return whether what was taken ahead may begin: not after a refusal that stands for all, until a look."""
+
     def looks(self) -> None:
         """Take note that a look begins: it may miss what is made from here on."""
 

@@ -37,6 +37,7 @@ from notifyctl.store.queue.take import MOST_BYTES
 log = logging.getLogger(__name__)
 
 _LARGE = frozenset({"attachments", "text", "html", "template_data", "variables"})
+_FOR_ALL = frozenset({Kind.THROTTLED, Kind.CONFIG})
 _NO_TEXT = "not recordable"
 _BROKEN_OFF = Outcome(Kind.UNKNOWN, "broken off at shutdown before the provider answered")
 
@@ -91,6 +92,7 @@ class Notifications:
         self._ceiling: int | None = None
         self._evidence = Evidence()
         self._gave_back = False
+        self._goes_on = True
         self._weight = 0
         """How many bytes the large messages in flight have. A claim in its thread may find it higher than it is."""
 
@@ -107,6 +109,10 @@ class Notifications:
     def has_more(self) -> bool:
         """Return True: only a look tells."""
         return True
+
+    def goes_on(self) -> bool:
+        """Return whether no call was refused for all since the last look."""
+        return self._goes_on
 
     def looks(self) -> None:
         """Nothing is known that a look would make stale."""
@@ -157,6 +163,7 @@ class Notifications:
         if batch is None:  # perhaps it was stored all the same
             return
         self._unheard.clear()
+        self._goes_on = True
         if batch.held is not None and batch.held.lasts and self._tally.held != batch.held:
             self._around.failing()
         self._tally.held, self._ceiling = batch.held, batch.ceiling
@@ -191,11 +198,12 @@ class Notifications:
         """Deliver one notification, and decide what to record."""
         began_at, began, deadline_s = lease.moment(), time.monotonic(), lease.deadline_ms / 1_000
         end = lease.call_ends_by()
-        if not lease.allows_a_call():
+        sender = self._senders.get(item.version)
+        if sender is None or not lease.allows_a_call():
             return self.release(item)
         said: Outcome | None = None
         try:
-            answer = await self._senders[item.version].deliver(item.message, deadline_s, end)
+            answer = await sender.deliver(item.message, deadline_s, end)
             outcome = said = veiled(item, answer)
         except DatabaseUnavailable:
             self._gave_back = True
@@ -211,6 +219,7 @@ class Notifications:
         elif await self._is_ours(outcome):
             self._gave_back = True
             return self.release(item)
+        self._goes_on = self._goes_on and outcome.kind not in _FOR_ALL
         item = self._let_go(item)
         self._tally.latencies.append((time.monotonic() - began) * 1_000)
         return AttemptResult(item, self._decided(Attempt(item, began_at, lease.moment()), outcome), said)

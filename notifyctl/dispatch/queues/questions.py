@@ -143,6 +143,10 @@ class Questions:
         """Return True: only a look tells."""
         return True
 
+    def goes_on(self) -> bool:
+        """Return True: nothing is taken ahead."""
+        return True
+
     def looks(self) -> None:
         """Nothing is known that a look would make stale."""
 

@@ -108,6 +108,10 @@ class Webhooks:
         """Return whether there is something new, or there was more than somebody had room for, who has room by now."""
         return self._made or any(each.has_more and each.in_flight < each.most for each in self._shares.values())
 
+    def goes_on(self) -> bool:
+        """Return True: nothing is taken ahead."""
+        return True
+
     def looks(self) -> None:
         """Take note that a look begins."""
         self._made = False
