@@ -284,18 +284,19 @@ class Done:
 def check(member: Member, done: Done) -> Iterator[str]:
     """Compare what an oracle says of a user's notifications with what the claim did; yield what was said of each.
 
-    The first of them was explained as the claim found it, those behind it only when it had done its work.
+    All were explained as the claim found them, each behind those that are due before it; what was put off, once more
+    when the claim had done its work.
     """
     case, rows = member.case, done.rows
-    order = sorted(member.ids, key=lambda id_: (rows[id_].status != "pending", id_ not in done.leased))
-    for place, id_ in enumerate(order):
-        row, said = rows[id_], done.before if place == 0 else done.after
+    for id_ in sorted(member.ids):
+        row = rows[id_]
         meant = judged(case, row.due_at if row.deferred_by else None)
-        told = (case, meant, row, said.get(id_))
+        told = (case, meant, row, done.before[id_])
         assert _end(row, done.leased) == meant.end, told
         _check_row(case, meant, row, told)
-        if id_ in said:
-            _check_said(meant, _verdict(said[id_]), row, told)
+        _check_said(meant, _verdict(done.before[id_]), row, told)
+        if id_ in done.after:
+            _check_said(meant, _verdict(done.after[id_]), row, told)
         if meant.word == "send":
             second = case.now // 1_000
             case = replace(case, used=case.used + int(case.counted), sent=(*case.sent, (second, 1)))

@@ -197,8 +197,9 @@ def lease_length(least_ms: int, timeout_seconds: int) -> int:
     return max(least_ms, 2_000 * timeout_seconds + LEASE_MARGIN_MS)
 
 
-def _place(due: Due) -> tuple[bool, int]:
-    return not due.is_critical, due.due_at
+def _place(due: Due) -> tuple[bool, int, str]:
+    # Of what is due at the same moment the ids decide who is first under a cap: whoever explains it counts on it.
+    return not due.is_critical, due.due_at, due.id
 
 
 def _lease(tx: Tx, wanted: LeaseRequest, due: Sequence[Due], length: int, *, over: bool = False) -> None:
