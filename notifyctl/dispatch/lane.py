@@ -219,17 +219,16 @@ class Lane(Generic[Item, Done]):
     async def _room(self) -> int:
         """Return how many places to fill: all that will be free when half of them are, or when that takes too long.
 
-        A claim of a few costs nearly as much as one of many, and one of none half as much.
+        A claim of a few costs nearly as much as one of many, and one of none half as much. What is taken ahead is
+        enough when it lasts until a next look.
         """
-        most = self._portioning.most
+        most, seen = self._portioning.most, self._foresight
         half = min((self.queue.places() + 1) // 2, most)
+        enough = min(half, seen.ahead - seen.during_look) or half
         await self._until_free(1)
-        await self._worthwhile(
-            GATHER_S,
-            lambda: (self._ahead(self._foresight.ahead) > 0 or self._free() >= half) and self.queue.takes_many(),
-        )
+        await self._worthwhile(GATHER_S, lambda: self._free(seen.ahead) >= enough and self.queue.takes_many())
         await self._worthwhile(NEWS_S, self.queue.has_more)
-        return min(self._free() + self._ahead(self._foresight.ahead), most)
+        return min(self._free(seen.ahead), most)
 
     async def _worthwhile(self, seconds: float, is_enough: Callable[[], bool]) -> None:
         """Wait until a look is worth what it costs, at most that long, or until told to stop."""
@@ -247,19 +246,16 @@ class Lane(Generic[Item, Done]):
         none = self._over or self._stopping.is_set() or self._recorder.is_stuck
         return 0 if none else min(self._free(), self._portioning.most)
 
-    def _free(self) -> int:
+    def _free(self, ending: int = 0) -> int:
+        """Return how many places are free, with those that so many calls are about to leave."""
         # A call that has ended makes room for another while its result is recorded. But what a crash would leave
-        # unknown stays bounded: where as many results wait as calls may be in flight, nothing more is taken.
+        # unknown stays bounded, by twice the places: so much is taken, in flight or waits to be recorded.
         most = self.queue.places()
-        return min(most, 2 * most - self.unrecorded) - self._in_hand
-
-    def _ahead(self, ending: int) -> int:
-        """Return for how many places something may be taken that calls are about to leave: at most for all."""
-        return min(ending, self.queue.places()) if self._terms.ahead else 0
+        return min(most + ending, 2 * most - self.unrecorded) - self._in_hand
 
     async def _until_free(self, places: int) -> None:
         """Wait until so many places will be free, or until told to stop."""
-        while self._free() + self._ahead(self._foresight.during_look) < places and not self._stopping.is_set():
+        while self._free(self._foresight.during_look) < places and not self._stopping.is_set():
             self._freed.clear()
             await self._freed.wait()
 
@@ -277,7 +273,8 @@ class Lane(Generic[Item, Done]):
             self._budget.settle(reserved, used)
         now = time.monotonic()
         self._portioning.looked(now - began, used, portion.lease_ms)
-        self._foresight.looked(began, now)
+        if self._terms.ahead:
+            self._foresight.looked(began, now)
         self._look_again = self._look_again or portion.probes
         return portion, Lease(portion.now, began, portion.lease_ms, portion.deadline_ms)
 

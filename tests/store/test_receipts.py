@@ -135,8 +135,8 @@ def test_the_notifications_own_id_goes_before_the_providers(database: Database) 
     [("pending", Counts(kept=2)), ("failed", Counts(ignored=2)), ("cancelled", Counts(ignored=2))],
 )
 def test_what_was_not_sent_is_left_alone(database: Database, status: str, counts: Counts) -> None:
-    """Where no attempt is in doubt a receipt makes a pending, failed or cancelled notification nothing else."""
-    [id_] = sent(database, receipt_due_at=None, status=status)
+    """Where no attempt is in doubt a receipt makes what was tried, failed or was cancelled nothing else."""
+    [id_] = sent(database, receipt_due_at=None, status=status, attempt_count=1, last_attempted=NOW - HOUR)
     before = seed.notification(database, id_)
     assert tell(database, of(id_, DELIVERED), Arrival(DEAD, notification_id=id_)).counts == counts
     assert seed.notification(database, id_) == before
