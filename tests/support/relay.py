@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+ROUNDS = 3
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -45,13 +46,20 @@ class Relay(ABC):
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(asyncio.sleep(0))  # what never began would end without closing anything
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.wait(tasks, timeout=30) if tasks else asyncio.sleep(0))
-        self._loop.run_until_complete(asyncio.sleep(0.05))
+        self._end_tasks()
         self._loop.close()
+
+    def _end_tasks(self) -> None:
+        """End all, and what a connection begins that was accepted just before: it closes what it has opened."""
+        rounds_without = 0
+        while rounds_without < ROUNDS:
+            self._loop.run_until_complete(asyncio.sleep(0.01))  # what never began would end without closing anything
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                self._loop.run_until_complete(asyncio.wait(tasks, timeout=30))
+            rounds_without = 0 if tasks else rounds_without + 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client, ends = (reader, writer), [writer]
