@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -181,5 +184,17 @@ def run() -> None:
     """
     open_streams()
     code = main(sys.argv[1:])
+    _keep_interrupts_from(code)
     gc.freeze()
     sys.exit(code)
+
+
+def _keep_interrupts_from(code: int) -> None:
+    """Let the exit code tell what the command did, also where Ctrl-C is pressed between its end and the process's.
+
+    Threads that hold the end up are left then. When Python has none left it forgets handlers, but not what is ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

@@ -352,6 +352,47 @@ def test_interrupted_before_it_began(sqlite_cli: Cli, tmp_path: Path) -> None:
     assert (process.returncode, err) == (-signal.SIGINT, "")
 
 
+LATE = """
+import atexit, os, signal, sys, threading, time
+press = lambda: os.kill(os.getpid(), signal.SIGINT)
+class Forgotten:
+    def __del__(self, press=press):
+        press()
+def linger():
+    while threading.main_thread().is_alive() and not hasattr(sys, "exit_code"):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    press()
+    time.sleep(60)
+{when}
+from notifyctl.__main__ import run
+sys.argv = ["notifyctl", *{argv}]
+try:
+    run()
+except SystemExit as end:
+    sys.exit_code = end.code
+    raise
+"""
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["--version"], 0), (["nonsense"], 2)])
+@pytest.mark.parametrize(
+    "when",
+    ["threading.Thread(target=linger).start()", "atexit.register(press)", "sys.modules['forgotten'] = Forgotten()"],
+)
+def test_interrupted_after_it_ended(when: str, argv: list[str], code: int) -> None:
+    """Ctrl-C while the process tidies up: the exit code says what the command did, and nothing waits for threads."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LATE.format(when=when, argv=argv)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ran.returncode == code, ran
+    assert ("notifyctl " in ran.stdout, "Traceback" in ran.stderr) == (code == 0, False), ran
+
+
 # Configuration
 
 
