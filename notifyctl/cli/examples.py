@@ -117,6 +117,7 @@ EXAMPLES = {
     "receipts poll": "notifyctl receipts poll --provider twilio",
     "receipts ingest": "notifyctl receipts ingest - --provider sendgrid < events.json",
     "metrics show": "notifyctl metrics show --by hour --last 24h",
+    "metrics export": "notifyctl metrics export --output /var/lib/node_exporter/notifyctl.prom",
     "metrics rollup": "notifyctl metrics rollup",
     "audit list": "notifyctl audit list --user anna --action delete --since 7d",
     "audit show": "notifyctl audit show 3f9c2a71",

@@ -90,6 +90,17 @@ def export(
         run.out.say(f"{rows:,} written to {path}")
 
 
+def write_text(target: str | None, text: str) -> Path | None:
+    """Write a text to stdout, or to the file that `target` names, which whoever the umask lets may read: its path."""
+    if target in (None, STDOUT):
+        sys.stdout.write(text)
+        return None
+    path = _named(str(target))
+    with _beside(path, 0o666) as file, _told_of(path):
+        file.write(text.encode())
+    return path
+
+
 # Where it goes
 
 
@@ -111,13 +122,13 @@ def _named(target: str) -> Path:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
+def _beside(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
     """Yield a new file that becomes `path` when all was written; else nothing of it is left."""
     # Its name is known before it is there: from then on it is removed, whenever that ends.
     part = path.parent / f".notifyctl-{secrets.token_hex(8)}.part"
     with _gone_when_killed(part):
         try:
-            with _closing(_new(part)) as file:
+            with _closing(_new(part, mode)) as file:
                 yield file
                 with _told_of(path):
                     file.flush()
@@ -129,9 +140,9 @@ def _beside(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def _new(part: Path) -> BinaryIO:
+def _new(part: Path, mode: int) -> BinaryIO:
     try:
-        return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
+        return os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "w+b")
     except OSError as error:
         raise UsageError(f"--output: {part.parent}: {error.strerror}") from error
 

@@ -10,8 +10,10 @@ import typer
 from rich.text import Text
 
 from notifyctl.cli.bars import bar, short_time, sparkline
+from notifyctl.cli.exporting import write_text
+from notifyctl.cli.exposition import WRITERS, Exposition
 from notifyctl.cli.invocation import Invocation, invocation
-from notifyctl.cli.noun import Noun
+from notifyctl.cli.noun import Noun, TextLeaf
 from notifyctl.cli.output import Field, FieldKind, escaped
 from notifyctl.cli.types import duration, parse_since, parse_until
 from notifyctl.core.errors import UsageError
@@ -135,6 +137,27 @@ def rollup(ctx: typer.Context, since: _CountedSince = None) -> None:
         if run.given.verbose or run.out.on_terminal:
             until = "" if done.until is None else f"; counted up to {written(done.until)}"
             run.out.say(f"{done.hours:,} hours counted, {done.recounted:,} again{until}")
+
+
+@app.command(scope=Scope.METRICS_READ, cls=TextLeaf)
+def export(
+    ctx: typer.Context,
+    form: Annotated[Exposition | None, typer.Option("--format", help="For which program.  [prometheus]")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Write this file, whole or not at all: for a collector of files."
+        ),
+    ] = None,
+) -> None:
+    """Export what monitoring asks for: counts since the first day, what waits, providers, problems, at this moment."""
+    with invocation(ctx) as run:
+        from notifyctl.cli import status
+
+        text = WRITERS[form or Exposition.PROMETHEUS](status.read(run), metrics.ever(run.system.db))
+        path = write_text(target, text)
+        if path is not None and (run.given.verbose or run.out.on_terminal):
+            run.out.say(f"written to {path}")
 
 
 def _show_sent(run: Invocation, query: MetricsQuery) -> None:

@@ -59,7 +59,7 @@ def _status(
     """Show what runs, what waits, what is wrong and the command that helps."""
     with invocation(ctx) as run:
         if watch is None:
-            _write(run, _read(run))
+            _write(run, read(run))
         else:
             _watch(run, watch / 1_000)
 
@@ -73,7 +73,8 @@ class _DocumentLeaf(Leaf):
 app = single("The whole system at a glance.", _status, _DocumentLeaf, scope=Scope.STATUS_READ)
 
 
-def _read(run: Invocation) -> SystemStatus:
+def read(run: Invocation) -> SystemStatus:
+    """Return the state of the system, its moments written as the form of the output writes them."""
     clock = run.out.clock if run.out.form in ("table", "plain") else _exact
     settings = run.settings
     return status.read(run.system.db, _keyring(run), settings.provider_urls, clock, settings.audit_anchor)
@@ -106,13 +107,13 @@ def _watch(run: Invocation, seconds: float) -> None:
     pause = _until_interrupted()
     if run.out.form != "table" or run.out.fields is not None or not run.out.on_terminal:
         while True:
-            _write(run, _read(run))
+            _write(run, read(run))
             pause(seconds)
     from rich.live import Live
 
     with Live(auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
-            live.update(Text("\n").join(run.out.lines(_lines(run, _read(run)))), refresh=True)
+            live.update(Text("\n").join(run.out.lines(_lines(run, read(run)))), refresh=True)
             pause(seconds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from typing import TypeAlias
 
 from notifyctl.core import when
 from notifyctl.core.errors import NotFound, UsageError
@@ -14,10 +15,10 @@ from notifyctl.core.when import Point
 from notifyctl.store import hours, metrics, notifications, providers
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.hours import HOUR_MS, Bucket
+from notifyctl.store.hours import DAY_MS, HOUR_MS, Bucket
 from notifyctl.store.metrics import RolledUp
 
-DAY_MS = 24 * HOUR_MS
+Ever: TypeAlias = hours.Ever
 _CHANNELS = [channel.value for channel in Channel]
 
 
@@ -101,6 +102,12 @@ def show(db: Database, query: MetricsQuery) -> MetricsReport:
     total = _totals(_Group(), buckets, since, until)
     rows = [_totals(group, groups[group], since, until) for group in sorted(groups, key=_order)]
     return MetricsReport(since, until, now, rows, total)
+
+
+def ever(db: Database) -> list[Ever]:
+    """Return what each provider did on each channel since the first day."""
+    with db.read() as tx:
+        return hours.ever(tx)
 
 
 def rollup(db: Database, since: Point | None = None) -> RolledUp:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from notifyctl.core import conditions as core
 from notifyctl.core.conditions import Condition, SeenCondition
@@ -67,11 +68,17 @@ class ReceiversReport:
 
 @dataclass(frozen=True, slots=True)
 class ReceiversLately:
-    """What `status` shows: how many there are, those that it has room for with their last hour, and what is wrong."""
+    """What `status` shows: how many there are, those that it has room for with their last hour, and what is wrong.
+
+    Of all of them are `by_state`, how many deliveries are `waiting`, and since when the oldest of those does (ms).
+    """
 
     number: int
     lines: list[ReceiverTotals]
     problems: list[Problem]
+    by_state: Mapping[str, int]
+    waiting: int = 0
+    oldest_undelivered_at: int | None = None
 
 
 def show(db: Database, query: MetricsQuery) -> ReceiversReport:
@@ -85,12 +92,19 @@ def lately(tx: Tx) -> ReceiversLately:
     """Return how they do, and which are in trouble; next to nothing is asked where there are none."""
     rows = _totals(tx, tx.now - HOUR_MS, tx.now + HOUR_MS)
     if not rows:
-        return ReceiversLately(0, [], [])
+        return ReceiversLately(0, [], [], _by_state(rows))
     worst = sorted(rows, key=lambda each: (_STATES.index(each.state), each.oldest_undelivered_at or tx.now))
     found = core.of_receivers(condition_store.receivers(tx), tx.now)
     stalled = condition_store.stalled_delivery(tx)
     problems = [*_of_conditions(found), *([] if stalled is None else [_of_stalled(tx.now - stalled[1])])]
-    return ReceiversLately(len(rows), worst[:LINES], problems)
+    oldest = min((each.oldest_undelivered_at for each in rows if each.oldest_undelivered_at is not None), default=None)
+    waiting = sum(each.waiting for each in rows)
+    return ReceiversLately(len(rows), worst[:LINES], problems, _by_state(rows), waiting, oldest)
+
+
+def _by_state(rows: Sequence[ReceiverTotals]) -> Mapping[str, int]:
+    found = Counter(each.state for each in rows)
+    return {state: found[state] for state in _STATES}
 
 
 def _totals(tx: Tx, since: int, until: int) -> list[ReceiverTotals]:

@@ -40,6 +40,7 @@ from notifyctl.store.db.tx import Tx
 from notifyctl.store.schema.tables import metrics_dirty_hours, notification_metrics, notifications
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 n = notifications.c
 m = notification_metrics.c
@@ -73,6 +74,18 @@ class Bucket:
     delivery_ms: int
     delivered: int = 0
     bounced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ever:
+    """What one provider did on a channel since the first day; the same numbers as a bucket's."""
+
+    provider: str
+    message_type: str
+    sent: int
+    failed: int
+    delivered: int
+    bounced: int
 
 
 def hour_of(moment: int) -> int:
@@ -119,6 +132,37 @@ def read(tx: Tx, since: int, until: int) -> list[Bucket]:
     fresh = since if newest is None else min(max(since, newest + HOUR_MS), until)
     live = _ranges(_dirty(tx, since, fresh))
     return _buckets(tx, [*live, (fresh, until)] if fresh < until else live, since, until)
+
+
+def ever(tx: Tx) -> list[Ever]:
+    """Return the numbers of all hours until now. Days that no change has touched since are added up by the database."""
+    newest = newest_counted(tx)
+    fresh = 0 if newest is None else newest + HOUR_MS
+    begin = min(_dirty(tx, 0, fresh), default=fresh) // DAY_MS * DAY_MS
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 4)
+    found: list[Sequence[Any]] = [*tx.execute(_summed_before(date_and_hour(begin)[0]))]
+    for each in read(tx, begin, max(begin, hour_of(tx.now)) + HOUR_MS):
+        found.append((each.provider, each.message_type, each.sent, each.failed, each.delivered, each.bounced))
+    for provider, message_type, *values in found:
+        key = (provider, message_type)
+        sums[key] = [a + b for a, b in zip(sums[key], values, strict=True)]
+    return [Ever(*key, *values) for key, values in sorted(sums.items())]
+
+
+def _summed_before(day: date) -> Select[Any]:
+    numbers = (
+        (m.total_sent, m.erased_sent),
+        (m.total_failed, m.erased_failed),
+        (m.total_delivered, m.erased_delivered),
+        (m.total_bounced, m.erased_bounced),
+    )
+    rolled = m.rolled_at.is_not(None)
+    sums = (cast(func.sum(case((rolled, counted), else_=erased)), BigInteger) for counted, erased in numbers)
+    return (
+        select(m.provider, m.message_type, *sums)
+        .where(m.hour.is_not(None), m.date < day)
+        .group_by(m.provider, m.message_type)
+    )
 
 
 def count(tx: Tx, hours: Collection[int]) -> list[Bucket]:

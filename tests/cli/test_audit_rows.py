@@ -45,8 +45,17 @@ LOOKING = frozenset(
         *("batches list", "batches show", "dlq list", "dlq show", "dlq export", "suppressions list"),
         *("suppressions show", "suppressions export", "categories list", "categories show", "prefs show", "prefs list"),
         *("limits show", "limits list", "fixtures dump", "fixtures schema", "webhooks list", "webhooks show"),
-        *("webhooks deliveries", "webhooks events", "metrics show", "audit list", "audit show", "audit actions"),
-        *("audit export", "audit verify", "status", "secrets status", "config show", "config path", "completion show"),
+        *("webhooks deliveries", "webhooks events", "metrics show", "metrics export", "audit list", "audit show"),
+        *(
+            "audit actions",
+            "audit export",
+            "audit verify",
+            "status",
+            "secrets status",
+            "config show",
+            "config path",
+            "completion show",
+        ),
     )
 )
 """Commands that change nothing whatever they are given."""
