@@ -29,7 +29,7 @@ from notifyctl.store.schema.tables import suppressions as suppressed
 from notifyctl.store.suppressions import AddressNews
 from tests.dispatch.test_addresses_at_rest import FILE, NUMBER, OTHER, REFUSED, _everything, _opening, _silent, _stored
 from tests.dispatch.test_addresses_at_rest import peopled as peopled
-from tests.support.world import KEYS, World, stop
+from tests.support.world import KEYS, World
 
 
 @pytest.mark.parametrize("command", [atrest.encrypt, atrest.decrypt, atrest.renew])
@@ -87,7 +87,7 @@ def test_a_long_transaction_keeps_nobody_waiting_but_who_begins(postgresql_url: 
 
 def test_what_is_on_its_way_is_waited_for(make_world: Callable[..., World], database: Database) -> None:
     """Its claim knew the address in clear: what the provider says then is written after all others were sealed."""
-    world = make_world("--latency", "1500ms")
+    world = make_world("--latency", "4s")
     world.ok("users", "create", "carl", "--email", "carl@example.org")
     world.ok("users", "contacts", "add", "carl", "sms", "+1 500 555 0009")  # "not a mobile number", the API answers
     id_ = world.send("sms", user="carl")
@@ -97,7 +97,8 @@ def test_what_is_on_its_way_is_waited_for(make_world: Callable[..., World], data
         time.sleep(0.02)
     done = world.ok("secrets", "encrypt-addresses", "--yes")
     assert "waiting for what comes of 1 message" in done.stderr
-    assert stop(sending)[0] == 0
+    _, err = sending.communicate(timeout=60)
+    assert (sending.returncode, err) == (0, "")
     said = _everything(database)
     assert "5005550009" not in said and "(address)" in said
     assert world.show(id_)["status"] == "failed"
