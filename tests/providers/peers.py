@@ -14,6 +14,7 @@ from typing import Any
 
 from notifyctl.providers.contract import Failure, Request, Response
 from notifyctl.providers.wire import Wire
+from tests.support.ending import end
 
 BODY = b'{"text":"hello"}'
 SECRET = "AC0123456789abcdef0123456789abcdef"
@@ -60,10 +61,9 @@ class Server:
 @asynccontextmanager
 async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Answer each request as `answer` does, on one port of loopback."""
-    server, tasks = Server(), set()
+    server, talks, writers = Server(), set[asyncio.Task[None]](), set[asyncio.StreamWriter]()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
         server.connections += 1
         number = 0
         try:
@@ -78,19 +78,17 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
             server.left.set()
         finally:
             writer.close()
-            tasks.discard(asyncio.current_task())
 
-    listening = await asyncio.start_server(
-        lambda *both: asyncio.ensure_future(talk(*both)) and None, "127.0.0.1", 0, ssl=tls
-    )
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.ensure_future(talk(reader, writer)))
+        writers.add(writer)
+
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:
-        listening.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(listening, talks, writers)
 
 
 @asynccontextmanager

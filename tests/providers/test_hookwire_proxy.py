@@ -20,6 +20,7 @@ from notifyctl.core.webhook.attempt import HookCall
 from notifyctl.providers.hookwire import HookAnswer, HookWire
 from notifyctl.providers.http.dial import Resolve
 from tests.providers.peers import Loops, ok, run, serving
+from tests.support.ending import end
 
 PUBLIC, PUBLIC_6 = "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"
 
@@ -54,6 +55,7 @@ async def proxying(behind: str, **answers: bytes) -> AsyncIterator[Proxy]:
     """Run a proxy in front of the server with that URL."""
     proxy = Proxy(behind=int(behind.rpartition(":")[2]), answers=answers)
     tasks: set[asyncio.Task[None]] = set()
+    writers: set[asyncio.StreamWriter] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -72,21 +74,21 @@ async def proxying(behind: str, **answers: bytes) -> AsyncIterator[Proxy]:
                 return
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             inner, outer = await asyncio.open_connection("127.0.0.1", proxy.behind)
+            writers.add(outer)
             await asyncio.gather(_pass_on(reader, outer), _pass_on(inner, writer))
         finally:
             writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.ensure_future(talk(reader, writer)))
+        writers.add(writer)
 
     listening = await asyncio.start_server(connected, "127.0.0.1", 0)
     proxy.port = listening.sockets[0].getsockname()[1]
     try:
         yield proxy
     finally:
-        listening.close()
-        for task in tasks:
-            task.cancel()
+        await end(listening, tasks, writers)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert not isinstance(result, AssertionError), result
 

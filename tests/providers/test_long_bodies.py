@@ -17,6 +17,7 @@ import trustme
 from notifyctl.cli.loops import loop_factory
 from notifyctl.providers.contract import Failure, Response
 from tests.providers.peers import OK, request, run, wired
+from tests.support.ending import end
 
 BODY = bytes(range(256)) * 40_000
 LOOPS = [asyncio.new_event_loop, loop_factory() or asyncio.new_event_loop]
@@ -28,6 +29,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Give each connection to `talk`, and close it afterwards."""
     talks: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -35,17 +37,15 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncItera
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(
-        lambda *both: talks.append(asyncio.ensure_future(whole(*both))), "127.0.0.1", 0, ssl=tls
-    )
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.ensure_future(whole(reader, writer)))
+        writers.append(writer)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        server.close()
-        for each in talks:
-            each.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
-        await asyncio.sleep(0.05)  # for the transports' last words
+        await end(server, talks, writers)
 
 
 @pytest.fixture

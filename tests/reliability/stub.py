@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
+from tests.support.ending import close, turns
+
 # What the provider does with a request, by name; a three-digit name is the status it answers with.
 ACCEPTS = frozenset({None, "swallow", "garbage", "half", "hang", "500"})
 """The mail is out: with an answer, or with none, or with one that nobody can read. 500 is the worst kind of error."""
@@ -107,10 +109,10 @@ class Stub:
         try:
             self._loop.run_forever()
         finally:
-            server.close()
+            self._loop.run_until_complete(close(server))
             for each in list(self._connections):
                 each.abort()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._loop.run_until_complete(turns())
             self._loop.close()
 
     # Of the connections, in the thread

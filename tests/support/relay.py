@@ -9,7 +9,8 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-ROUNDS = 3
+from tests.support.ending import close, turns
+
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -45,21 +46,14 @@ class Relay(ABC):
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
-        self._end_tasks()
+        self._loop.run_until_complete(close(server))
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=30))
+        self._loop.run_until_complete(turns())
         self._loop.close()
-
-    def _end_tasks(self) -> None:
-        """End all, and what a connection begins that was accepted just before: it closes what it has opened."""
-        rounds_without = 0
-        while rounds_without < ROUNDS:
-            self._loop.run_until_complete(asyncio.sleep(0.01))  # what never began would end without closing anything
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                self._loop.run_until_complete(asyncio.wait(tasks, timeout=30))
-            rounds_without = 0 if tasks else rounds_without + 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client, ends = (reader, writer), [writer]

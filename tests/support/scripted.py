@@ -14,6 +14,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.support.ending import end
+
 TOKEN = "ya29.scripted"
 
 
@@ -86,20 +88,19 @@ class Scripted:
     async def _main(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         talks: set[asyncio.Task[None]] = set()
+        writers: set[asyncio.StreamWriter] = set()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             talk = asyncio.create_task(self._talk(Peer(reader, writer)))
             talks.add(talk)
-            talk.add_done_callback(talks.discard)
+            writers.add(writer)
+            talk.add_done_callback(lambda _: (talks.discard(talk), writers.discard(writer)))
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=1_024)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._end.wait()
-        server.close()
-        for talk in list(talks):
-            talk.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        await end(server, talks, writers)
 
     async def _talk(self, peer: Peer) -> None:
         try:
