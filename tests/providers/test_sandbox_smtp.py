@@ -81,7 +81,7 @@ def test_a_wrong_login(start_sandbox: Callable[..., Any]) -> None:
 def test_faults(start_sandbox: Callable[..., Any], fault: str, kind: Kind) -> None:
     """Each fault strikes when the mail was handed over, as often as it should; afterwards all is well."""
     with start_sandbox(f"smtp={fault}x1") as sandbox:
-        (struck,) = outcomes(sandbox, timeout_s=2 if fault in ("slow", "hang") else 30)
+        (struck,) = outcomes(sandbox, timeout_s=5 if fault in ("slow", "hang") else 30)
         (well,) = outcomes(sandbox)
         (first, second) = sandbox.log
     assert (struck.kind, well.kind) == (kind, Kind.ACCEPTED)

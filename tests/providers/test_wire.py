@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -144,10 +143,17 @@ def test_no_whole_answer_is_ambiguous(answer: Answer) -> None:
 @pytest.mark.parametrize("answer", [pytest.param(hang, id="silence"), pytest.param(drip, id="a byte now and then")])
 def test_deadline_covers_everything(answer: Answer) -> None:
     """No provider holds a place longer than the deadline, not even one that keeps sending."""
-    began = time.monotonic()
-    [failure], _ = exchange(answer, timeout_s=1)
-    assert failure == Failure(FailureKind.AMBIGUOUS, "127.0.0.1: no whole answer within 1 s")
-    assert time.monotonic() - began < 15
+
+    async def after_one(peer: Peer) -> None:
+        await (ok(peer) if peer.number == 1 else answer(peer))
+
+    async def main() -> Response | Failure:
+        async with serving(after_one) as server, wired() as wire:
+            # There is a connection then, and to be slow on a busy machine does not end the call before it was made.
+            assert isinstance(await wire.send(request(server.url), 20), Response)
+            return await wire.send(request(server.url), 1)
+
+    assert run(main()) == Failure(FailureKind.AMBIGUOUS, "127.0.0.1: no whole answer within 1 s")
 
 
 def test_endless_body_is_cut() -> None:
@@ -378,11 +384,10 @@ def test_machine_without_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_slow_connecting_is_unsent() -> None:
     """A peer that lets us wait in the handshake leaves enough of the deadline to know that nothing was sent."""
-    began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         failure = _send(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout_s=4)
     assert isinstance(failure, Failure) and failure.kind is FailureKind.UNSENT
-    assert time.monotonic() - began < 4
+    assert failure.message == "127.0.0.1: not connected: setting up TLS took longer than 2 s"
 
 
 @pytest.mark.parametrize(
