@@ -43,6 +43,7 @@ FINDINGS = (
     Field("severity", title="WHAT"),
     Field("part", title="PART"),
     Field("line", FieldKind.NUMBER, "LINE"),
+    Field("column", FieldKind.NUMBER, "COLUMN"),
     Field("message", title="MESSAGE"),
 )
 _PARTS = tuple(field.name for field in PREVIEWED[4:])
@@ -161,7 +162,7 @@ def _write_findings(run: Invocation, findings: Sequence[LintFinding]) -> None:
     for (name, version), found in groupby(findings, lambda each: (each.template, each.version)):
         run.out.write(f"{escaped_lines(name)}, version {version}")
         for each in found:
-            place = ":".join(str(part) for part in (each.part, each.line) if part is not None)
+            place = ":".join(str(part) for part in (each.part, each.line, each.column) if part is not None)
             run.out.hanging(f"  {each.severity:<7}  {place}{'  ' if place else ''}", each.message)
 
 

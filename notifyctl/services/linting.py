@@ -23,7 +23,7 @@ ERROR = "error"
 class LintFinding:
     """What was found in a version of a template: `severity` is `error`, where sending fails, or `warning`.
 
-    `part` is of the template's own language, else as in `de:subject`; lines begin at 1.
+    `part` is of the template's own language, else as in `de:subject`; lines and columns begin at 1.
     """
 
     template: str
@@ -32,6 +32,7 @@ class LintFinding:
     part: str | None
     line: int | None
     message: str
+    column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _findings(
         return [LintFinding(template.name, number, ERROR, None, None, source.message)]
     remarks = linter.lint(source, Renderer(), languages, is_part=template.kind != TemplateKind.MESSAGE)
     found = [
-        LintFinding(template.name, number, each.severity.value, each.part or None, each.line, each.message)
+        LintFinding(template.name, number, each.severity.value, each.part or None, each.line, each.message, each.column)
         for each in remarks
     ]
     if _lacks_a_subject(template, source):

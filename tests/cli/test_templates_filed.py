@@ -318,6 +318,6 @@ def test_findings_are_told_whole(folder: Cli) -> None:
     assert done.exit_code == 7
     assert done.stdout.splitlines() == [
         f"{name}, version 1",
-        "  error    body:1  undeclared_variable_with_a_long_name is not declared",
+        "  error    body:1:4  undeclared_variable_with_a_long_name is not declared",
     ]
     assert folder.call("templates", "lint", name, "-o", "plain").stdout.startswith("template\tversion\tseverity")

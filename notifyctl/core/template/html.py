@@ -20,17 +20,21 @@ def inline(markup: str) -> str:
     """Return the HTML with its styles at the elements that they are for. Raises TemplateError where it is too deep.
 
     Rules that no element can have, like media queries and `:hover`, stay in the head, as do style sheets that are for
-    some media only, and comments for Outlook. HTML without a style sheet stays as it is, to the byte. Done with what
-    was rendered, not with the template: there, what a loop repeats, a condition leaves out and a layout surrounds is
-    not yet what the style sheet's selectors are about.
+    some media only, links to those elsewhere, and what is said to Outlook: where that has elements of its own, the
+    styles of which they have a part stay as well. HTML without a style sheet stays as it is, to the byte. Done with
+    what was rendered, not with the template: there, what a loop repeats, a condition leaves out and a layout surrounds
+    is not yet what the style sheet's selectors are about.
     """
     if not has_styles(markup):
         return markup
     require_shallow(markup)
-    inlined = _inliner().inline(_STYLE_TAG.sub(_left_alone, markup)).replace(_LEFT_ALONE, "<style")
-    inlined = _EMPTY_STYLE.sub("", inlined)
-    doctype = _DOCTYPE.match(markup)
-    return _DOCTYPE.sub(lambda _: doctype[0], inlined, count=1) if doctype else inlined
+    comments, revealed = _declared(markup)
+    keeps = any(each.startswith("<!--[if") and _ELEMENT.search(each) for each in comments)
+    marked = _STYLE_TAG.sub(_left_alone, _marked(markup, revealed))
+    inlined = _inliner(keeps=keeps).inline(marked).replace(_LEFT_ALONE, "<style")
+    inlined = _MARKED.sub(r"<!\1>", _EMPTY_STYLE.sub("", inlined))
+    ours, theirs = _DOCTYPE.match(markup), _DOCTYPE.match(inlined)
+    return f"{inlined[: theirs.start(1)]}{ours[1]}{inlined[theirs.end(1) :]}" if ours and theirs else inlined
 
 
 def _left_alone(tag: re.Match[str]) -> str:
@@ -101,11 +105,43 @@ def _tags_of_endless(lower: str) -> Iterator[tuple[str, str]]:
             yield found[1], found[2]
 
 
+def _declared(markup: str) -> tuple[list[str], list[re.Match[str]]]:
+    """Return the comments, and beside them what opens or ends what is shown to some programs: `<![if !mso]>`."""
+    comments, revealed = list[str](), list[re.Match[str]]()
+    at = 0
+    while (found := _DECLARATION.search(markup, at)) is not None:
+        at = found.end()
+        if found[1]:
+            revealed.append(found)
+            continue
+        end = markup.find("-->", found.start() + 2)
+        if end < 0:
+            break
+        at = end + 3
+        comments.append(markup[found.start() : at])
+    return comments, revealed
+
+
+def _marked(markup: str, revealed: list[re.Match[str]]) -> str:
+    """Return it with comments in the place of these, which the inliner would make other ones of."""
+    found, last = list[str](), 0
+    for each in revealed:
+        found += [markup[last : each.start()], f"<!--{_MARK}{each[1]}-->"]
+        last = each.end()
+    return "".join([*found, markup[last:]])
+
+
 @cache
-def _inliner() -> CSSInliner:
+def _inliner(*, keeps: bool) -> CSSInliner:
+    """Return what puts styles at elements, and `keeps` them in the sheet, too."""
     from css_inline import CSSInliner  # here: no other part of the program needs it
 
-    return CSSInliner(keep_style_tags=True, remove_inlined_selectors=True, load_remote_stylesheets=False)
+    return CSSInliner(
+        keep_style_tags=True,
+        keep_link_tags=True,
+        remove_inlined_selectors=not keeps,
+        load_remote_stylesheets=False,
+    )
 
 
 _STYLE = re.compile("<style", re.IGNORECASE)
@@ -116,7 +152,12 @@ _EVERYWHERE = ("", "all", "screen")
 _CSS = ("", "text/css")
 _EMPTY_STYLE = re.compile(r"<style[^>]{0,2000}>\s*</style>")
 _BEGINS_STYLE = re.compile(r"<(style|(s|st|sty|styl)?\s*(\{|\Z))", re.IGNORECASE)
-_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_DOCTYPE = re.compile(r"(?:\s|<\?[^>]*>|<!--(?:[^-]|-(?!->))*-->)*(<!doctype[^>]*>)", re.IGNORECASE)
+_DECLARATION = re.compile(r"<!--|<!(\[(?:if\b[^\]<>\"']{0,200}|endif)\]\s*)>", re.IGNORECASE)
+_MARK = "data-css-inline"
+_MARKED = re.compile(f"<!--{_MARK}(.*?)-->", re.DOTALL)
+_ELEMENT = re.compile(r"<(?!(?:style|xml|meta|link|noscript|base)\b|[a-z]+:)[a-z]", re.IGNORECASE)
+"""One that styles can be for, in a comment for Outlook."""
 _TAG = re.compile(r"<(/?)([a-z][^\s/>]*)")
 _HIDDEN_FROM_PARSER = re.compile(r"<!--.*?-->|<(style|script)\b.*?</\1", re.DOTALL)
 _BEGIN = re.compile(r"<(?:!--|(/?)([a-z][^\s/>]*))")

@@ -24,12 +24,16 @@ SEGMENTS_USUAL, SEGMENTS_MOST = 3, 10
 
 
 class Remark(NamedTuple):
-    """What was found. `part` is of the template's own language, else `de:subject`; `line` is of that part, from 1."""
+    """What was found. `part` is of the template's own language, else `de:subject`.
+
+    `line` and `column` are of that part, from 1, None where nothing is known of them.
+    """
 
     severity: Severity
     part: str
     line: int | None
     message: str
+    column: int | None = None
 
 
 def lint(
@@ -52,7 +56,10 @@ def lint(
         ]
     if not any(each.severity is Severity.ERROR for each in found):
         found += _with_examples(source, renderer, [each.message for each in found])
-    return tuple(dict.fromkeys(found))
+    once: dict[tuple[object, ...], Remark] = {}  # of several in one line the first
+    for each in found:
+        once.setdefault(each[:-1], each)
+    return tuple(once.values())
 
 
 def examples(source: Source) -> dict[str, Any]:
@@ -76,7 +83,7 @@ def _syntax(source: Source, renderer: Renderer) -> Iterator[Remark]:
             renderer.check_part(source, part.part, tag)
             named = included(part.text)
         except TemplateError as error:
-            yield Remark(Severity.ERROR, label, error.line, error.reason)
+            yield Remark(Severity.ERROR, label, error.line, error.reason, error.column)
             continue
         for name in sorted(named - part.includes.keys()):
             yield Remark(Severity.ERROR, label, None, f"there is no template {name} that it could include")
@@ -110,16 +117,11 @@ def _variables(source: Source, *, is_part: bool) -> Iterator[Remark]:
             if reason is None or str(use) in said:
                 continue
             said.add(str(use))
-            line, _ = position(where.text, use.place)
+            line, column = position(where.text, use.place) if where is part else (None, None)
             inside = "" if where is part else f" (in {where.template})"
             # Values have no methods, and whoever goes by the declarations gives nothing else.
             fails = use.called or (use.path[0] not in known and not use.optional and not is_part)
-            yield Remark(
-                Severity.ERROR if fails else Severity.WARNING,
-                label,
-                line if where is part else None,
-                f"{reason}{inside}",
-            )
+            yield Remark(Severity.ERROR if fails else Severity.WARNING, label, line, f"{reason}{inside}", column)
     for name in sorted(known.keys() - used):
         if any(each.name == name for each in source.variables):
             yield Remark(Severity.WARNING, "variables", None, f"{name} is declared and not used")
@@ -210,14 +212,15 @@ def _with_examples(source: Source, renderer: Renderer, told: Iterable[str]) -> I
             seen.add(error.message)
             part = error.part or _main(source)
             label = part if tag == source.language else f"{tag}:{part}"
-            yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}")
+            yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}", error.column)
 
 
 def _structure(source: Source) -> Iterator[Remark]:
     """Yield what names something that there is not, or stands where nothing of it is shown."""
     for label, _, part in _parts(source):
         for severity, place, message in structure.faults(part):
-            yield Remark(severity, label, position(part.text, place)[0], message)
+            line, column = position(part.text, place)
+            yield Remark(severity, label, line, message, column)
 
 
 def _literal(part: Unit) -> str:

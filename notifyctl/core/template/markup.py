@@ -90,6 +90,10 @@ class _Finder(HTMLParser):
                 line = self.getpos()[0] + data.count("\n", 0, found.start())
                 self.found.append((line, f"mail programs drop {what}"))
 
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Read `<![if !mso]>` and all that begins so as browsers do: as a comment. Others would be a failure here."""
+        return self.parse_bogus_comment(i, 0)
+
     def _note(self, message: str) -> None:
         self.found.append((self.getpos()[0], message))
 

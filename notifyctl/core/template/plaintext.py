@@ -150,9 +150,10 @@ _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,9}")
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _SILENT = frozenset({"script", "style", "title", "head", "template", "select", "object", "iframe"})
 _PREVIEW = frozenset({"preheader", "preview-text"})
-# Not a font's size of 0: layouts give that to what stands around all of a mail.
+# Not a font's size of 0: layouts give that to what stands around all of a mail. Nor `mso-hide`, by which buttons are
+# hidden from Outlook alone, which gets another one in a comment.
 _HIDES = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden"
     r"|(?:max-height|opacity)\s*:\s*0(?:px|pt|em|%)?\s*(?:!\s*important\s*)?(?:;|$))",
     re.IGNORECASE,
 )

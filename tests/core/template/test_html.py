@@ -32,7 +32,7 @@ def test_styles_are_put_at_their_elements_and_the_rest_stays() -> None:
     assert '<p style="color: red;margin: 0">' in found
     assert '<td style="background: #eee;">a</td>' in found
     assert "@media (max-width: 600px) { p { color: green !important } }" in found
-    assert "a:hover { color: blue; }" in found
+    assert "a:hover { color: blue }" in found
     assert '<!--[if mso]><table width="600"><tr><td><![endif]-->' in found
     assert 'href="https://x.example/o?a=1&amp;b=2"' in found
 
@@ -60,7 +60,51 @@ def test_a_style_sheet_for_some_media_is_put_at_no_element(attributes: str) -> N
     assert rendered["text"] == "x\n", "what it hides is hidden from those whom it is for"
 
 
-@pytest.mark.parametrize("part", ["<style ", "<script ", "<!-- ", "<style", "<style '", '<style "', "<STYLE\n"])
+def test_elements_for_outlook_keep_the_styles_they_have_in_the_sheet() -> None:
+    """Tables in its comments are none of the document's, so that nothing is put at them: MJML's rely on the sheet."""
+    sheet = "<style>td { mso-table-lspace: 0pt } a:hover { color: red }</style>"
+    ghost = "<!--[if mso | IE]><table><tr><td width=300><![endif]-->"
+    page = "<html><head>{}</head><body>{}<table><tr><td>x</td></tr></table></body></html>"
+    found = html.inline(page.format(sheet, ghost))
+    assert sheet in found
+    assert ghost in found
+    assert '<td style="mso-table-lspace: 0pt;">x</td>' in found
+    settings = "<!--[if mso]><noscript><xml><o:OfficeDocumentSettings/></xml></noscript><![endif]-->"
+    for without in (settings, "<!-- <td> -->", "<!--[if !mso]><!--><b>y</b><!--<![endif]-->"):
+        assert "td {" not in html.inline(page.format(sheet, without)), "no element there has a part of it"
+
+
+@pytest.mark.parametrize("begin", ["<![if !mso]>", "<![if (gt IE 5)&(lt IE 7)]>", "<![IF gte mso 9]>"])
+def test_what_is_shown_to_all_but_outlook_stays_so(begin: str) -> None:
+    """These are no comments: written as ones, they would end nowhere, or show what was to be hidden."""
+    inner = f"{begin}<p>x</p><![endif]>"
+    for around in ("<div>{}", "<b>y</b><!--[if mso]><i>o</i><![endif]-->{}", "<td>{}</td><!-- <![if a]> -->"):
+        found = html.inline("<style>p{color:red}</style>" + around.format(inner))
+        assert f'{begin}<p style="color: red;">x</p><![endif]>' in found
+        assert "data-css-inline" not in found
+        assert ("<!--[if mso]><i>o</i><![endif]-->" in around) == ("<!--[if mso]><i>o</i><![endif]-->" in found)
+
+
+def test_fonts_from_elsewhere_stay_linked() -> None:
+    """Some mail programs load them, and they were asked for."""
+    link = '<link href="https://fonts.example/css?family=Ubuntu" rel="stylesheet">'
+    assert link in html.inline(f"<html><head>{link}<style>p{{color:red}}</style></head><body><p>x</body></html>")
+
+
+@pytest.mark.parametrize("before", ['<?xml version="1.0"?>', "<!-- made by hand -->\n", "<!-- <!DOCTYPE a> -->", ""])
+def test_the_doctype_stays_whatever_stands_before_it(before: str) -> None:
+    """By it programs decide how they lay out a page."""
+    doctype = (
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">'
+    )
+    found = html.inline(f"{before}{doctype}<html><head><style>p{{color:red}}</style></head><body><p>x</body></html>")
+    assert f"{doctype}<html>" in found
+    assert found.count(doctype) == 1
+
+
+@pytest.mark.parametrize(
+    "part", ["<style ", "<script ", "<!-- ", "<style", "<style '", '<style "', "<STYLE\n", "<![if "]
+)
 def test_what_never_ends_is_looked_for_once(part: str) -> None:
     """A style sheet, a script, a comment and their tags: from each place on, the search would take minutes."""
     began = time.process_time()
@@ -110,6 +154,10 @@ def test_elements_too_deep_are_refused_not_died_of() -> None:
         ("<table><tr><td>Item</td><td>Price</td></tr><tr><td>A</td><td>3</td></tr></table>", "Item  Price\nA  3\n"),
         ("<ul><li>a</li><li>b</li></ul>", "  • a\n  • b\n"),
         ("<!--[if mso]><p>outlook</p><![endif]--><p>all</p>", "all\n"),
+        (
+            '<!--[if mso]><v:rect/><![endif]--><a href="https://x.example" style="mso-hide:all">go</a>',
+            "go (https://x.example)\n",
+        ),
         ('<p style="DISPLAY: none">x</p><p style="max-height:0px">y</p><p hidden>z</p>v', "v\n"),
         ('<table><tr><td style="font-size:0px;padding:0">all of a mail</td></tr></table>', "all of a mail\n"),
         ("<div>a<div>b</div></div>c", "a\nb\nc\n"),

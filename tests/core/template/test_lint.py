@@ -99,6 +99,15 @@ def test_what_is_no_template_is_told_with_its_line(body: str, remark: str) -> No
     assert remarks(sms(body)) == [remark]
 
 
+def test_where_it_is_wrong_is_told_to_the_column() -> None:
+    """Of what is no template, of a variable, and of a block that is shown nowhere."""
+    assert [(each.line, each.column) for each in lint(sms("a\n  {{ b"), Renderer())] == [(2, 5)]
+    assert [(each.line, each.column) for each in lint(sms("ä {{ b }}\n{{ 1 }} {{ f(1) }}"), Renderer())] == [
+        (1, 6),
+        (2, 12),
+    ]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -240,6 +249,13 @@ def test_values_that_can_end_their_attribute_are_found(markup: str, remark: str)
     assert found.startswith(f"warning html:{remark}")
     fine = "<a title='{{ v }}' data-v='{{ v|tojson }}'>{{ v|tojson }}</a><b title=\"{{ v }}\">x</b>"
     assert remarks(Source("t", Channel.EMAIL, {"html": fine}, variables=variables(["v"]))) == []
+
+
+@pytest.mark.parametrize("markup", ["<![if !mso]>", "<![foo[x]]>", "<![ x", "<![1]>", "<![CDATA[x]]>", "<![", "<!x>"])
+def test_what_is_no_comment_and_no_element_is_passed_over(markup: str) -> None:
+    """Browsers take it for a comment, as what comes behind it shows."""
+    source = Source("t", Channel.EMAIL, {"html": f"<p>x</p>{markup}><p onclick='x()'>y</p>"})
+    assert remarks(source) == ["warning html:1 mail programs drop onclick"]
 
 
 def test_what_is_put_in_is_not_taken_for_html() -> None:
