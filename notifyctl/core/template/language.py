@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from itertools import takewhile
@@ -40,15 +40,15 @@ def best(tag: str, offered: list[str]) -> str | None:
 
     Of several that are as near it is that of most who speak it: `fr` finds `fr-FR` before `fr-CA`.
     """
-    wanted = tag.lower()
-    for each in offered:
-        if each.lower() == wanted:
-            return each
+    known = {each.lower(): each for each in offered}
+    for wanted in _written(tag):
+        if wanted in known:
+            return known[wanted]
     lines = {each: _line(each) for each in offered}
     for ancestor in _line(tag):
         related = [(line.index(ancestor), each) for each, line in lines.items() if ancestor in line]
         if related:
-            return min(related, key=lambda found: (found[0], not _is_usual(found[1])))[1]
+            return min(related, key=lambda found: (found[0], not _is_usual(found[1]), found[1].count("-")))[1]
     own = _language(tag)
     offered = sorted(offered, key=lambda each: not _is_usual(each))
     return next((each for each in offered if _language(each) == own), None)
@@ -105,6 +105,17 @@ def _rule(tag: str) -> Callable[[float], str]:
         except (UnknownLocaleError, ValueError):
             continue
     raise AssertionError("English has plurals")
+
+
+def _written(tag: str) -> Iterator[str]:
+    """Yield a language as it is written, then without what stands behind its region, from the end, as RFC 4647 does."""
+    parts, core = tag.lower().split("-"), sum(map(bool, _parts(tag)))
+    yield tag.lower()
+    while len(parts) > core:
+        parts.pop()
+        while len(parts) > 1 and len(parts[-1]) == 1:
+            parts.pop()
+        yield "-".join(parts)
 
 
 @lru_cache(maxsize=10_000)

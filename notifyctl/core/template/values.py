@@ -15,7 +15,7 @@ from notifyctl.core.wording import VALUE_DEEPEST
 Escape = Callable[[str], str]
 
 DEEPEST = VALUE_DEEPEST
-_LARGEST = 2**63
+_LARGEST = 2**127
 _SMALL = 32 * 1024
 # The first of them stands in what the others become.
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from notifyctl.core.template.counted import OUTPUT_MAX
 from notifyctl.core.template.engine import Engine
 from notifyctl.core.template.failure import TemplateError
+from notifyctl.core.template.language import FUNCTIONS
 from notifyctl.core.template.rules import FILTERS
 from notifyctl.core.template.unit import Unit
 
@@ -50,6 +51,24 @@ def error(text: str, **values: Any) -> TemplateError:
     with pytest.raises(TemplateError) as caught:
         printed(text, **values)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{{ n + 1 }} {{ n * 2 }} {{ -n }}", "{n1} {n2} -{n}"),
+        ("{{ n > 5 }} {{ -n < 5 }} {{ n == m }}", "true true true"),
+        ("{{ [n, 1]|sum }} {{ [n, 3]|min }} {{ [n, 3]|sort }}", "{n1} 3 [3, {n}]"),
+        ("{{ n|tojson }} {{ [n]|tojson }} {{ n|string }} {{ n|abs }}", "{n} [{n}] {n} {n}"),
+        ("{{ n is number }} {{ n is string }} {{ n|plural(one='a', other='b') }}", "true false b"),
+        ("{{ '%d'|format(n) }}", "{n}"),
+    ],
+)
+@pytest.mark.parametrize("n", [2**63, 10**20, 2**126])
+def test_large_integers_are_numbers(text: str, said: str, n: int) -> None:
+    """As text they would be put behind one another by `*`, be less than no number, and be quoted in JSON."""
+    rendered = Engine(FUNCTIONS).render(Unit("t", "body", text), {"n": n, "m": n})
+    assert rendered == said.replace("{n1}", str(n + 1)).replace("{n2}", str(2 * n)).replace("{n}", str(n))
 
 
 @pytest.mark.parametrize(("value", "text"), GOLDEN)

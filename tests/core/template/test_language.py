@@ -48,6 +48,11 @@ from notifyctl.core.template.source import Source
         ("en-x-us-gb", "en-GB en", "en"),
         ("cmn-TW", "zh zh-TW", "zh-TW"),
         ("sh", "en sr-Latn", "sr-Latn"),
+        ("sl-rozaj-biske-1994", "sl sl-rozaj-biske", "sl-rozaj-biske"),
+        ("de-CH-1996-x-formal", "de de-CH de-CH-1996", "de-CH-1996"),
+        ("zh-HK-x-a", "zh zh-TW", "zh-TW"),
+        ("ca-ES", "ca-valencia ca", "ca"),
+        ("de-AT", "de-1996 de", "de"),
     ],
 )
 def test_the_language_that_suits_best_is_found(tag: str, offered: str, found: str | None) -> None:
