@@ -18,8 +18,9 @@ from typing import Any
 
 import minijinja
 
-from notifyctl.core.template import rules
+from notifyctl.core.template import blame, rules
 from notifyctl.core.template.counted import ITEM, OBJECT, OUTPUT_MAX, PIECE, TOO_MANY_STEPS, CountedFilters, too_long
+from notifyctl.core.template.expression import Node
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit, UnitSet
@@ -218,10 +219,9 @@ class _Bench:
         unit = self._units[key]
         name = unit.text[int(start) : int(end)].strip()
         line, column = position(unit.text, int(start))
-        shown = name if len(name) <= 40 else f"{name[:40]}..."
-        variable = name if _PATH.fullmatch(name) else None
+        variable = name if blame.PATH.fullmatch(name) else None
         return TemplateError(
-            f"{shown} {reason}",
+            f"{blame.short(name)} {reason}",
             template=unit.template,
             part=unit.part,
             line=line,
@@ -244,7 +244,7 @@ def _explained(error: BaseException, unit: Unit, units: Mapping[str, Unit]) -> B
     if isinstance(error, minijinja.TemplateError):
         return _failure(error, unit, units)
     if isinstance(error, TemplateError):
-        return error.at(unit.template, unit.part)
+        return blame.of_filter(error, unit).at(unit.template, unit.part)
     if isinstance(error, (TypeError, AttributeError, LookupError, ValueError, RecursionError)):
         return TemplateError("calls what is no function", template=unit.template, part=unit.part)
     if type(error).__name__ == "PanicException":
@@ -261,6 +261,8 @@ def _failure(error: minijinja.TemplateError, unit: Unit, units: Mapping[str, Uni
     variable = _variable(error, where)
     nameless = variable or (_pointed(error, where) if error.kind == "UndefinedError" else None)
     reason = f"{nameless} has no value" if nameless else _reason(error.kind, detail)
+    if not nameless and error.kind in _OF_VALUES and (node := _expression(error, where)) is not None:
+        reason, variable = f"{blame.shown(where, node)}: {reason}", blame.variable(where, node)
     for key, each in units.items():
         reason = reason.replace(key, each.template)
     line, column = _place(where, error)
@@ -291,7 +293,8 @@ def _reason(kind: str, detail: str) -> str:
 
 
 _CAPITAL = re.compile("[A-Z]")
-_PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
+_OF_VALUES = frozenset({"InvalidOperation", "CannotUnpack"})
+"""Errors of the engine that are about values of which it does not tell the names."""
 _NAMELESS = re.compile(r"`[^`]*` is undefined")
 _UNDEFINED = re.compile(r"`([^`()\[\]]+)` is undefined")
 _CAUSE = re.compile(r"^caused by: (.*) \(in ([0-9a-f]{32}[ht]):(\d+)\)$", re.MULTILINE)
@@ -303,7 +306,7 @@ def _variable(error: minijinja.TemplateError, where: Unit) -> str | None:
     if found or error.kind != "UndefinedError":
         return found[1] if found else None
     pointed = _pointed(error, where)
-    return pointed if pointed and _PATH.fullmatch(pointed) else None
+    return pointed if pointed and blame.PATH.fullmatch(pointed) else None
 
 
 def _pointed(error: minijinja.TemplateError, where: Unit) -> str | None:
@@ -314,7 +317,15 @@ def _pointed(error: minijinja.TemplateError, where: Unit) -> str | None:
     found = where.text[begin:end].strip()
     if where.text[:begin].rstrip().endswith("|"):
         return f"what {found.partition('(')[0]} is given"
-    return found if len(found) <= 40 else f"{found[:40]}..."
+    node = _expression(error, where)
+    return found if node is None else blame.shown(where, node)
+
+
+def _expression(error: minijinja.TemplateError, where: Unit) -> Node | None:
+    """Return the expression to which the engine points."""
+    if error.range is None:
+        return None
+    return blame.expression(where, *(_in_source(where, place) for place in error.range))
 
 
 def _place(unit: Unit, error: minijinja.TemplateError) -> tuple[int | None, int | None]:

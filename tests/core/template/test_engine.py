@@ -71,6 +71,31 @@ def test_large_integers_are_numbers(text: str, said: str, n: int) -> None:
     assert rendered == said.replace("{n1}", str(n + 1)).replace("{n2}", str(2 * n)).replace("{n}", str(n))
 
 
+@pytest.mark.parametrize(
+    ("text", "said", "variable"),
+    [
+        ("{{ o.total|round(2) }}", "o.total|round(2): cannot round value (string)", "o.total"),
+        ("{{ count + 1 }}", "count + 1: tried to use + operator", "count"),
+        ("{% for i in n %}{% endfor %}", "n: number is not iterable", "n"),
+        ("{{ count|join(', ') }}", "count|join(', '): there is no list to be joined", "count"),
+        ("{{ count|plural(other='x') }}", "count|plural(other='x'): it takes a number, which text is not", "count"),
+        ("{{ plural(o.total, other='x') }}", "plural(o.total, other='x'): it takes a number", "o.total"),
+        ("{% include 'p' %}{% set a = n|replace('', 'x') %}", "n|replace('', 'x'): there is nothing", "n"),
+        ("{{ rows[5].a }}", "rows[5].a has no value", None),
+        ("{% for r in rows %}{{ loop.previtem.a }}{% endfor %}", "loop.previtem.a has no value", "loop.previtem.a"),
+        ("{{ (count + 1) * n }}", "(count + 1): tried to use + operator", "count"),
+    ],
+)
+def test_values_of_which_something_cannot_be_made_are_named(text: str, said: str, variable: str | None) -> None:
+    """An amount that was given as text is what a dead letter has to name: neither engine nor filters do."""
+    unit = Unit("t", "body", f"x\n {text}", includes={"p": Unit("p", "body", "-")})
+    values = {"o": {"total": "12.5"}, "count": "3", "n": 3, "rows": [{"a": 1}]}
+    with pytest.raises(TemplateError) as caught:
+        Engine(FUNCTIONS).render(unit, values)
+    assert caught.value.reason.startswith(said)
+    assert (caught.value.line, caught.value.variable) == (2, variable)
+
+
 @pytest.mark.parametrize(("value", "text"), GOLDEN)
 def test_each_value_prints_by_the_rule(value: Any, text: str) -> None:
     """What a value prints as is stated in the module, and holds whatever the engine's version prints."""
