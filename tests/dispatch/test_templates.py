@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -117,6 +118,38 @@ def test_a_template_error_is_one_message_s_end(cli: Cli, database: Database, box
     assert letter.failure_reason == "template_error"
     assert "name" in row.error_message and "welcome" in row.error_message
     assert (row.status, row.attempt_count) == ("failed", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "why"),
+    [
+        (
+            "welcome",
+            "UPDATE template_versions SET variables = '[1]'",
+            "welcome: variables: an integer declares no variable",
+        ),
+        ("welcome", "DELETE FROM notification_templates WHERE name = 'welcome'", "is gone"),
+        ("footed", "DELETE FROM notification_templates WHERE name = 'foot'", "include non-existing template 'foot'"),
+    ],
+)
+def test_what_another_program_spoilt_is_a_dead_letter_that_says_so(
+    cli: Cli, database: Database, box: Letterbox, name: str, statement: str, why: str
+) -> None:
+    """Tried again it would fail again. Where foreign keys are off, as SQLite has them, versions outlive a template."""
+    made = ("templates", "create", "--channel", "email", "--by", "anna", "--body")
+    cli.call(*made, "foot", "foot", "--kind", "partial").ok()
+    cli.call(*made, "{% include 'foot' %}", "footed", "--subject", "F").ok()
+    id_ = cli.call("send", "anna", "--channel", "email", "--template", name, "--var", "name=A", "-o", "id").ok().stdout
+    if database.path is None:
+        database.write(lambda tx: tx.conn.exec_driver_sql(statement))
+    else:
+        with closing(sqlite3.connect(database.path)) as connection, connection:
+            connection.execute(statement)
+    assert dispatch(cli)["dead"] == 1
+    assert why in seed.notification(database, id_.strip()).error_message
+    shown = cli.call("templates", "preview", name, "--var", "name=A")
+    assert shown.exit_code == (3 if why == "is gone" else 2)
+    assert why in shown.stderr or shown.exit_code == 3
 
 
 def test_dead_letters_can_be_retried_with_what_is_published_now(cli: Cli, box: Letterbox) -> None:
