@@ -92,7 +92,7 @@ class _Finder(HTMLParser):
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:
         """Read `<![if !mso]>` and all that begins so as browsers do: as a comment. Others would be a failure here."""
-        return self.parse_bogus_comment(i, 0)
+        return self.parse_bogus_comment(i, report=False)
 
     def _note(self, message: str) -> None:
         self.found.append((self.getpos()[0], message))
