@@ -74,4 +74,4 @@ def csv_value(value: Any, kind: FieldKind) -> str:
         return "true" if value else "false"
     if kind is FieldKind.TIMES:
         value = json_value(value, kind)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, tuple)) else str(value)

@@ -156,6 +156,7 @@ def submission(*, timed: bool) -> Callable[..., None]:
     ) -> None:
         with invocation(ctx) as run:
             times = _times(at, in_, expires_in, timed=timed)
+            _refuse_no_name(category)
             told = _Told(subject, body, body_file, html_file, attach or [], to, data)
             how = _How(provider, max_retries, template, category, critical, var or [])
             of_one = {"USER": user, "--attach": attach, "--idempotency-key": key, "--wait": wait, "--timeout": timeout}
@@ -175,6 +176,12 @@ app = single(
     scope=Scope.NOTIFICATIONS_SUBMIT,
     shows=(*SHOWN, *ESTIMATED),
 )
+
+
+def _refuse_no_name(category: str | None) -> None:
+    """Raise UsageError for a variable of a script that was never set: who left the category would get it."""
+    if category is not None and not category.strip():
+        raise UsageError("--category: the name is empty", "notifyctl categories list")
 
 
 class _Times(NamedTuple):

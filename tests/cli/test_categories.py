@@ -79,3 +79,15 @@ def test_who_left_stays_away_when_it_is_made_anew(cli: Cli, database: Database) 
     assert cli.call("categories", "delete", "newsletter", "--yes", "-o", "json").ok().json()["left_by"] == 1
     cli.call("categories", "create", "newsletter", "--kind", "marketing").ok()
     assert cli.call("categories", "show", "newsletter", "-o", "json").ok().json()["left_by"] == 1
+
+
+@pytest.mark.parametrize("given", [(), ("-f", "-")])
+def test_an_empty_name_is_not_none(cli: Cli, database: Database, given: tuple[str, ...]) -> None:
+    """A script's variable that was never set makes no mail of a category that people left one of none."""
+    seed.provider(database)
+    seed.user(database)
+    rest = ("--channel", "email", "--subject", "s", "--body", "b", "--category", "")
+    refused = cli.call("send", *(given or ("anna",)), *rest, input='{"user": "anna"}\n')
+    assert refused.exit_code == 2
+    assert "--category: the name is empty" in refused.stderr
+    assert cli.call("notifications", "list", "-o", "json").ok().json() == []

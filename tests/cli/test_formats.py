@@ -116,6 +116,24 @@ def test_no_cell_runs(sqlite: Cli, sqlite_url: str) -> None:
     assert cells("--raw") == names
 
 
+@pytest.mark.parametrize(
+    ("args", "several"),
+    [
+        (("prefs", "show", "anna"), {"left_categories"}),
+        (("notifications", "explain", "--user", "anna", "--channel", "email"), {"gates", "remedies", "twins"}),
+    ],
+)
+def test_a_cell_of_several_values_is_json(sqlite: Cli, sqlite_url: str, args: tuple[str, ...], several: set[str]) -> None:
+    """What CSV has in one cell is what JSON has there, and can be read as such."""
+    named(sqlite_url, ["anna"])
+    sqlite.call("categories", "create", "news").ok()
+    sqlite.call("prefs", "opt-out", "anna", "news").ok()
+    found = sqlite.call(*args, "-o", "json").ok().json()
+    rows = csv.DictReader(io.StringIO(sqlite.call(*args, "-o", "csv").ok().stdout, newline=""))
+    for said, row in zip(found if isinstance(found, list) else [found], rows, strict=True):
+        assert {name: json.loads(row[name]) for name in several} == {name: said[name] for name in several}
+
+
 @pytest.mark.parametrize("args", [("users", "list"), ("users", "show", "anna"), ("status",)])
 def test_ndjson_is_a_line_an_object(sqlite: Cli, sqlite_url: str, args: tuple[str, ...]) -> None:
     """On a terminal as well."""
