@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from notifyctl.core.gate import Facts, Person, gate
+from notifyctl.core import content
+from notifyctl.core.content import InvalidPayload, NewerPayload
+from notifyctl.core.gate import Person, gate
 from notifyctl.core.model import Channel
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.policy import Policy
+from notifyctl.services import judging
+from notifyctl.services.judging import Said
 from notifyctl.store import notifications as store
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
@@ -16,40 +20,54 @@ from notifyctl.store.notifications import InLine
 from notifyctl.store.standings import Whom, counts_in
 
 
-def in_line(tx: Tx, row: Notification, address: str | None, person: Person | None, policy: Policy) -> Person | None:
+def in_line(tx: Tx, row: Notification, person: Person | None, policy: Policy) -> Person | None:
     """Return what rules know of the user of one that is due, with what those use up that go before it."""
     if person is None or row.state != State.DUE or _counts_nothing(person):
         return person
-    return _behind(tx, row.user_id, address, person, store.due_before(tx, row), policy)
+    return _behind(tx, row.user_id, person, store.due_before(tx, row), policy)
 
 
-def last_in_line(tx: Tx, user_id: str, address: str | None, person: Person | None, policy: Policy) -> Person | None:
+def last_in_line(tx: Tx, user_id: str, person: Person | None, policy: Policy) -> Person | None:
     """Return what rules know of a user for one more, with what those use up that are due."""
     if person is None or _counts_nothing(person):
         return person
-    return _behind(tx, user_id, address, person, store.due_of(tx, user_id, critical=person.critical), policy)
+    return _behind(tx, user_id, person, store.due_of(tx, user_id, critical=person.critical), policy)
 
 
 def _counts_nothing(person: Person) -> bool:
     return person.cap is None and person.limit is None
 
 
-def _behind(
-    tx: Tx, user_id: str, address: str | None, person: Person, others: Sequence[InLine], policy: Policy
-) -> Person:
+def _behind(tx: Tx, user_id: str, person: Person, others: Sequence[InLine], policy: Policy) -> Person:
     """Judge those before it one after the other, as claims do, each with what the ones before it use up."""
-    found = standings.of(tx, {Whom(user_id, each.message_type, each.category) for each in others}, policy)
+    read = [(each, said) for each in others if (said := _said(each)) is not None]
+    if not read:
+        return person
+    found = standings.of(tx, {_whom(user_id, each) for each, _ in read}, policy)
+    about = judging.known(tx, user_id, [said for _, said in read])
     used, sent, second = Counter[str](), 0, tx.now // 1_000
-    for each in others:
-        whom = Whom(user_id, each.message_type, each.category)
+    for (each, (channel, said, _)), known in zip(read, about, strict=True):
+        whom = _whom(user_id, each)
         them = found.person(whom, critical=each.is_critical, counted_at=each.counted_at)
         if them is None:
             continue
         them = them._replace(used=them.used + used[each.message_type], slots=(*them.slots, (second, sent)))
-        to = address if Channel(each.message_type) is person.channel else None
-        if gate(Facts(tx.now, each.expires_at, False, to, None, them)) is not None:
+        if gate(judging.asked(known, channel, said, each.expires_at, tx.now, them)) is not None:
             continue
         sent += 1
         used[each.message_type] += them.counts and not counts_in(each.counted_at, found.days.get(whom))
     ahead = used[person.channel.value]
     return person._replace(used=person.used + ahead, slots=(*person.slots, (second, sent)), ahead=(ahead, sent))
+
+
+def _whom(user_id: str, each: InLine) -> Whom:
+    return Whom(user_id, each.message_type, each.category)
+
+
+def _said(each: InLine) -> Said | None:
+    """Return what one says, which decides where it goes; None where that cannot be read: it counts nowhere."""
+    channel = Channel(each.message_type)
+    try:
+        return channel, content.parse(each.payload, channel), each.category
+    except (InvalidPayload, NewerPayload):
+        return None

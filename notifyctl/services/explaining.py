@@ -21,19 +21,19 @@ from notifyctl.core.explanation import (
     next_of,
     next_of_supposed,
 )
-from notifyctl.core.gate import BY_RULES, Facts, Person, all_rules, closed, facts, in_words
+from notifyctl.core.gate import BY_RULES, Facts, Person, all_rules, closed, in_words
 from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.policy import Policy, digest
 from notifyctl.core.provider import ProviderConfig
-from notifyctl.core.submission import Draft, SubmissionFacts
-from notifyctl.core.suppression import NOTHING, Stops, stops
+from notifyctl.core.submission import SubmissionFacts
+from notifyctl.core.suppression import NOTHING
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.triage import SENDER_HELD
 from notifyctl.core.walk import GateStep, walk
 from notifyctl.core.webhook.hearer import Hearer
-from notifyctl.services import credentials, hearing, holding, previews
+from notifyctl.services import credentials, hearing, holding, judging, previews
 from notifyctl.services.ahead import in_line, last_in_line
 from notifyctl.services.notifications import meant_by
 from notifyctl.store import (
@@ -43,7 +43,6 @@ from notifyctl.store import (
     dlq,
     standings,
     status,
-    submissions,
     template_sources,
     templates,
 )
@@ -90,8 +89,8 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         at = behind_a_pause(at, carrier)
         whom = Whom(who.id, asked.channel.value, asked.category)
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
-        person = last_in_line(tx, who.id, who.address, person, policy) if at == tx.now else person
-        steps = _walked(known, _facts(known, asked.channel, {}, None, at, person), is_now=at == tx.now)
+        person = last_in_line(tx, who.id, person, policy) if at == tx.now else person
+        steps = _walked(known, judging.asked(known, asked.channel, {}, None, at, person), is_now=at == tx.now)
         outlook = Outlook(carrier, _objecting(steps))
         return Explanation(
             id=None,
@@ -126,7 +125,7 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
             raise known.recipient
         whom = Whom(known.recipient.id, channel.value, None)
         person = standings.of(tx, [whom], policy).persons[whom]._replace(marketing=True)
-        rules = all_rules(_facts(known, channel, {}, None, tx.now, person), person)
+        rules = all_rules(judging.asked(known, channel, {}, None, tx.now, person), person)
         if first_allowed(rules, tx.now) is not None:
             return None
         return in_words(rules)
@@ -150,10 +149,10 @@ class _Subject(NamedTuple):
         whom = Whom(row.user_id, row.message_type, row.category)
         found = standings.of(tx.at(at), [whom], self.policy, row.lease_id)
         person = found.person(whom, critical=row.is_critical, counted_at=row.counted_at)
-        person = in_line(tx, row, message("", self.channel, self.said, _address_of(self.known)).to, person, self.policy)
+        person = in_line(tx, row, person, self.policy)
         is_copied = row.status == Status.SENT or (row.status == Status.CANCELLED and row.error_message != BY_OPERATOR)
         expires_at = row.copy_expires_at(at) if is_copied else row.expires_at
-        asked = _facts(self.known, self.channel, self.said, expires_at, at, person)
+        asked = judging.asked(self.known, self.channel, self.said, expires_at, at, person)
         return _walked(self.known, asked, is_now=at == tx.now), person
 
 
@@ -168,7 +167,7 @@ def _of_row(
     steps, person = ((), None) if unread is not None else subject.walked(tx, at)
     outlook = _outlook(tx, subject, steps, Outlook(carrier, problem=unread), person)
     is_pending = row.status == Status.PENDING
-    stopped = _against(subject.known, channel, said, person)[1] if is_pending and unread is None else NOTHING
+    stopped = judging.against(subject.known, channel, said, person)[1] if is_pending and unread is None else NOTHING
     return Explanation(
         id=row.id,
         user_id=row.user_id,
@@ -277,7 +276,7 @@ def _stood_in_for(carrier: Carrier, known: SubmissionFacts, channel: Channel, no
 
 
 def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any], category: str | None) -> SubmissionFacts:
-    [known] = submissions.known(tx, [Draft(user, channel, said, key="", category=category)])
+    [known] = judging.known(tx, user, [(channel, said, category)])
     return known
 
 
@@ -289,18 +288,6 @@ def _content(row: Notification, channel: Channel) -> tuple[Mapping[str, Any], In
         return {}, problem
 
 
-def _facts(
-    known: SubmissionFacts,
-    channel: Channel,
-    said: Mapping[str, Any],
-    expires_at: int | None,
-    at: int,
-    person: Person | None,
-) -> Facts:
-    mail, against = _against(known, channel, said, person)
-    return facts(mail, expires_at, against.to, at, person)
-
-
 def _walked(known: SubmissionFacts, asked: Facts, *, is_now: bool) -> tuple[GateStep, ...]:
     steps, who = walk(asked, is_now=is_now), known.recipient
     if isinstance(who, NotifyctlError) or not who.closed:
@@ -310,22 +297,6 @@ def _walked(known: SubmissionFacts, asked: Facts, *, is_now: bool) -> tuple[Gate
         each if verdict == each.verdict else each._replace(verdict=verdict, words="does not open")
         for each, verdict in found
     )
-
-
-def _address_of(known: SubmissionFacts) -> str | None:
-    return None if isinstance(known.recipient, NotifyctlError) else known.recipient.address
-
-
-def _against(
-    known: SubmissionFacts, channel: Channel, said: Mapping[str, Any], person: Person | None
-) -> tuple[Message, Stops]:
-    """Return what is to be delivered, and what stands against its addresses."""
-    who = known.recipient
-    if isinstance(who, NotifyctlError):
-        raise who
-    mail = message("", channel, said, who.address)
-    mail = mail if person is None else person.addressed(mail)
-    return mail, stops(mail, who.address, who.suppression, known.suppressed)
 
 
 def _objecting(steps: Sequence[GateStep]) -> GateStep | None:

@@ -191,7 +191,7 @@ def _behind_others(tx: Tx, planned: Plan, policy: Policy) -> Plan:
     row, known = planned.row, planned.known
     if row.due_at > tx.now:
         return planned
-    person = last_in_line(tx, row.user_id, planned.message.to, known.person, policy)
+    person = last_in_line(tx, row.user_id, known.person, policy)
     return planned._replace(known=known._replace(person=person))
 
 

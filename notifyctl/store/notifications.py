@@ -214,6 +214,7 @@ class InLine(NamedTuple):
     """One that is due, by what rules ask of it; times are milliseconds since the epoch."""
 
     message_type: str
+    payload: str
     category: str | None
     is_critical: bool
     expires_at: int | None

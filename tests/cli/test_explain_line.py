@@ -102,3 +102,23 @@ def test_who_is_not_the_users_own_address_is_not_looked_for_there(cli: Cli, data
     assert ended["remedies"][0] == "notifyctl suppressions remove email ADDRESS"
     cli.call("suppressions", "remove", "email", "bob@example.org", "--yes").ok()
     assert [each["verdict"] for each in explained(cli, ids[0])] == ["send"]
+
+
+@pytest.mark.parametrize("rule", ["cap", "limit"])
+def test_what_cannot_go_before_it_uses_up_nothing(cli: Cli, database: Database, anna: str, rule: str) -> None:
+    """One on a channel without an address, one to an address that is suppressed, one whose content cannot be read."""
+    seed.provider(database, "fcm")
+    push = json.dumps({"v": 1, "title": "t", "body": "b"})
+    ids = seed.pending(database, anna, due_at=1, message_type="push", provider="fcm", payload=push)
+    to_bob = json.dumps({"v": 1, "subject": "s", "text": "t", "to": "bob@example.org"})
+    ids += seed.pending(database, anna, due_at=2, payload=to_bob)
+    ids += seed.pending(database, anna, due_at=3, payload="{")
+    ids += [seed.pending(database, anna, due_at=10 + at)[0] for at in range(2)]
+    cli.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked").ok()
+    if rule == "cap":
+        cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+    else:
+        cli.call("limits", "set", "anna", "--per-minute", "1").ok()
+    before = explained(cli, *ids)
+    assert [each["verdict"] for each in before] == ["fail", "cancel", None, "send", "defer"]
+    assert become(database, ids[3:]) == ["send", "defer"]
