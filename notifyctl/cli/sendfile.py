@@ -186,12 +186,14 @@ class _Work:
     def store(self, rows: Iterator[RowDraft | BadRow]) -> None:
         """Submit rows. Raises what ends it early, with how to go on."""
         from notifyctl.services.importing import Importer
+        from notifyctl.services.rowfiles.ordinals import Ordinals
 
-        importer = Importer(self._run.system.db, self._order, self._bad, self._watch)
-        self._tally = importer.tally
         try:
-            with _interruptible(self._run, importer.stop):
-                self._ended = importer.run(rows)
+            with closing(Ordinals()) as seen:
+                importer = Importer(self._run.system.db, self._order, self._bad, self._watch, seen)
+                self._tally = importer.tally
+                with _interruptible(self._run, importer.stop):
+                    self._ended = importer.run(rows)
         except NotifyctlError as error:
             raise self._cut_short(error) from error
 

@@ -57,7 +57,7 @@ def checked(key: str, value: Any, origin: str) -> Any:
         if key == "provider_urls":
             return _provider_urls(_typed(value, dict), origin)
         if key == "on_unknown":
-            return {Channel(_one_of(each, tuple(Channel))): _on_unknown(act) for each, act in _typed(value, dict).items()}
+            return dict(_on_unknown(*each) for each in _typed(value, dict).items())
         if key == "dispatch":
             return {name: _of_dispatch(name, item) for name, item in _typed(value, dict).items()}
         if key == "on_cap":
@@ -167,8 +167,8 @@ def _typed(value: Any, kind: type) -> Any:
     return value
 
 
-def _on_unknown(act: str) -> OnUnknown:
-    return OnUnknown(_one_of(act, tuple(OnUnknown)))
+def _on_unknown(channel: str, act: str) -> tuple[Channel, OnUnknown]:
+    return Channel(_one_of(channel, tuple(Channel))), OnUnknown(_one_of(act, tuple(OnUnknown)))
 
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import field
 from hashlib import sha256
-from typing import Protocol
 
 from notifyctl.core.errors import NotifyctlError
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.gate import Person, PutOff, Refuse, Verdict, Wait
-from notifyctl.core.localtime import local_day
+from notifyctl.core.gate import PutOff, Refuse
 from notifyctl.core.model import Category, Channel, Message
 from notifyctl.core.notification import State
 from notifyctl.core.pace import Outflow
@@ -20,11 +18,11 @@ from notifyctl.core.segments import segments
 from notifyctl.core.submission import Former, Plan, other_content
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
-from notifyctl.core.userlimit import SLOTS
 from notifyctl.services import importing, planning, previews
 from notifyctl.services.importing import DraftedRows, ImportOrder
 from notifyctl.services.planning import Planned
 from notifyctl.services.rowfiles.tallying import RowTally
+from notifyctl.services.using import Seen, Using
 from notifyctl.store import status, template_sources
 from notifyctl.store.db.database import Database
 
@@ -40,13 +38,6 @@ class Estimate(RowTally):
     segments: int = 0
     last_at: int | None = None
     providers: dict[str, int] = field(default_factory=dict)
-
-
-class Seen(Protocol):
-    """Counts digests."""
-
-    def next(self, digest: bytes) -> int:
-        """Return how often this digest has come, this time included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +66,7 @@ class _Estimating:
     def __init__(self, db: Database, order: ImportOrder, rejected: Callable[[BadRow], None], look: Look) -> None:
         self._db, self._order, self._tell, self._look = db, order, rejected, look
         self._found = Estimate()
+        self._using = Using(look.same)
         self._outflows: dict[str, Outflow] = {}
         self._sources: dict[tuple[str, int], Source | None] = {}
         self._checkers: planning.Checkers = {}
@@ -121,7 +113,7 @@ class _Estimating:
             return problem
         found = self._found
         found.accepted += 1
-        verdict = self._verdict(planned)
+        verdict = self._using.verdict(planned)
         if problem is not None and (verdict is None or isinstance(verdict, PutOff)):
             # Put off or not: that is what it will end as.
             found.stop(Refuse(Category.TEMPLATE_ERROR, problem.message))
@@ -131,29 +123,6 @@ class _Estimating:
         if verdict is None or isinstance(verdict, PutOff):
             self._goes(planned, message, planned.row.due_at if verdict is None else verdict.until)
         return planned
-
-    def _verdict(self, planned: Plan) -> Verdict:
-        """Return what would stop it, after the file's rows before it: they count against caps and limits as well."""
-        person, row = planned.known.person, planned.row
-        verdict = planned.objection
-        if person is None or verdict is not None:
-            return verdict
-        if person.cap is not None and person.counts:
-            day = local_day(person.where.zone, row.due_at).number
-            earlier = self._earlier(row.user_id, row.message_type, day)
-            person = person._replace(used=person.used + earlier)
-            verdict = _judged(planned, person)
-        limit = person.limit
-        if limit is not None and verdict is None:
-            second = row.due_at // 1_000
-            earlier = self._earlier(row.user_id, second // (SLOTS + 1))
-            person = person._replace(slots=(*person.slots, (second, earlier)))
-            verdict = _later(_judged(planned, person), earlier, limit)
-        return verdict
-
-    def _earlier(self, *what: object) -> int:
-        """Return how many rows before this one count as this one does."""
-        return self._look.same.next(sha256(repr(what).encode()).digest()[:16]) - 1
 
     def _goes(self, planned: Plan, message: Message, due_at: int) -> None:
         """Count what would be sent."""
@@ -192,15 +161,3 @@ class _Estimating:
                 self._outflows[each.provider].add(now, each.count)
         self._found.providers = {name: flow.ends_at(now) for name, flow in sorted(self._outflows.items())}
         self._found.last_at = max(self._found.providers.values(), default=None)
-
-
-def _judged(planned: Plan, person: Person) -> Verdict:
-    return planned._replace(known=planned.known._replace(person=person)).objection
-
-
-def _later(verdict: Verdict, earlier: int, limit: int) -> Verdict:
-    """Return what the user's limit makes of a row: each window's length takes no more than that."""
-    if not isinstance(verdict, PutOff) or verdict.wait is not Wait.LIMIT:
-        return verdict
-    windows = max(0, earlier // max(limit, 1) - 1)
-    return replace(verdict, until=verdict.until + windows * (SLOTS + 1) * 1_000)

@@ -32,6 +32,7 @@ from notifyctl.services import planning
 from notifyctl.services.planning import Planned, SubmissionTerms
 from notifyctl.services.rowfiles.tallying import RowTally
 from notifyctl.services.rowfiles.throughput import for_very_many
+from notifyctl.services.using import Seen, Using
 from notifyctl.store import batches, submissions, users
 from notifyctl.store.batches import BatchRow as BatchRow
 from notifyctl.store.db.database import Database
@@ -81,16 +82,25 @@ class ImportOrder:
 
 
 class Importer:
-    """Submits rows. `rejected` is told of each row that is not taken, `watch` of how far it is; so is `tally`."""
+    """Submits rows. `rejected` is told of each row that is not taken, `watch` of how far it is; so is `tally`.
+
+    `seen` counts rows of the same person.
+    """
 
     def __init__(
-        self, db: Database, order: ImportOrder, rejected: Callable[[BadRow], None], watch: Callable[[RowTally], None]
+        self,
+        db: Database,
+        order: ImportOrder,
+        rejected: Callable[[BadRow], None],
+        watch: Callable[[RowTally], None],
+        seen: Seen,
     ) -> None:
         self.tally = RowTally()
         self._db = db
         self._order = order
         self._tell = rejected
         self._watch = watch
+        self._using = Using(seen)
         self._stopped = False
         self._settled = 0
         # Without a look at the first it would be found out late, and for all at once, that a file comes again.
@@ -159,7 +169,7 @@ class Importer:
             came_to = row if isinstance(row, BadRow) else next(rest)
             if isinstance(came_to, Plan):
                 kept = _packed(row.cells)
-                stands = came_to.objection if came_to.may_be_stopped else None
+                stands = self._using.verdict(came_to) if came_to.may_be_stopped else None
                 ready.append(_Ready(came_to.key, came_to.row, came_to.template, came_to.files, row.line, kept, stands))
             else:
                 self._count(came_to, row.line, row.cells, row.identity)

@@ -123,7 +123,7 @@ def test_no_cell_runs(sqlite: Cli, sqlite_url: str) -> None:
         (("notifications", "explain", "--user", "anna", "--channel", "email"), {"gates", "remedies", "twins"}),
     ],
 )
-def test_a_cell_of_several_values_is_json(sqlite: Cli, sqlite_url: str, args: tuple[str, ...], several: set[str]) -> None:
+def test_a_cell_of_lists_is_json(sqlite: Cli, sqlite_url: str, args: tuple[str, ...], several: set[str]) -> None:
     """What CSV has in one cell is what JSON has there, and can be read as such."""
     named(sqlite_url, ["anna"])
     sqlite.call("categories", "create", "news").ok()

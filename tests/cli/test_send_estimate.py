@@ -29,10 +29,11 @@ def desk(cli: Cli, sandbox: Sandbox) -> Cli:
 
 
 def estimated(cli: Cli, text: str) -> Any:
-    """Look at a file, send it and dispatch it; return what was said of it before."""
+    """Look at a file, send it and dispatch it; return what was said of it before, which sending it says as well."""
     (cli.home / "rows.csv").write_text(text)
     said = cli.call("send", "-f", "rows.csv", "--dry-run", "-o", "json").ok().json()
-    cli.call("send", "-f", "rows.csv").ok()
+    sent = cli.call("send", "-f", "rows.csv", "-o", "json").ok().json()
+    assert [sent[each] for each in ("suppressed", "deferred")] == [said[each] for each in ("suppressed", "deferred")]
     cli.call("dispatch", "--once").ok()
     return said
 

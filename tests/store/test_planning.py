@@ -7,6 +7,7 @@ import json
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from hashlib import sha256
 
 import pytest
@@ -20,6 +21,7 @@ from notifyctl.core.rowfile.rows import BadRow
 from notifyctl.core.submission import Draft, Former, Plan
 from notifyctl.services import importing, planning, sending
 from notifyctl.services.planning import Planned, SubmissionTerms
+from notifyctl.services.rowfiles.ordinals import Ordinals
 from notifyctl.store import batches, submissions
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
@@ -79,8 +81,8 @@ def test_an_import_leaves_the_interpreter_as_it_was(database: Database, anna: st
 
     before = gc.isenabled(), sys.getswitchinterval()
     order = importing.ImportOrder(importing.begin(database, "spring")[0])
-    with pytest.raises(UsageError, match="ends here"):
-        importing.Importer(database, order, lambda row: None, lambda tally: None).run(broken())
+    with closing(Ordinals()) as seen, pytest.raises(UsageError, match="ends here"):
+        importing.Importer(database, order, lambda row: None, lambda tally: None, seen).run(broken())
     assert (gc.isenabled(), sys.getswitchinterval()) == before
 
 
