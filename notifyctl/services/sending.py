@@ -21,6 +21,7 @@ from notifyctl.core.errors import (
     TimedOut,
 )
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.gate import Refuse, Suppress
 from notifyctl.core.model import Category, Status
 from notifyctl.core.notification import Notification
 from notifyctl.core.patterns import pattern
@@ -99,11 +100,10 @@ def submit(
         if isinstance(planned, Former):
             return _before(tx, planned, new_id)
         _required(planning.checked(planned, terms))
-        return _stored(tx, _behind_others(tx, planned, policy), known.providers)
+        return _stored(tx, _behind_others(tx, planned, policy), known.providers, rehearsed)
 
     try:
-        done = db.write(work)
-        return done if rehearsed is None or done.deduplicated else replace(done, remark=_joined(done.remark, rehearsed))
+        return db.write(work)
     except CommitUnknown as error:
         raise CommitUnknown(
             error.message,
@@ -215,7 +215,8 @@ def _joined(*remarks: str | None) -> str | None:
     return "\n".join(remark for remark in remarks if remark) or None
 
 
-def _stored(tx: Tx, planned: Plan, providers: Sequence[ProviderConfig]) -> Submitted:
+def _stored(tx: Tx, planned: Plan, providers: Sequence[ProviderConfig], rehearsed: str | None) -> Submitted:
+    """Store it; `rehearsed` is what to warn of when it is rendered, which what a rule ends is not."""
     row = planned.row
     became = planning.store_all(tx, [planned])[row.id]
     if isinstance(became, NotifyctlError):
@@ -225,7 +226,8 @@ def _stored(tx: Tx, planned: Plan, providers: Sequence[ProviderConfig]) -> Submi
     held = submission.is_held(row, providers, tx.now)
     name = None if planned.template is None else planned.template.name
     begun = store.begun(row, planned.recipient.username, held=held, template=name)
-    return Submitted(begun, False, planned.remark)
+    ends = isinstance(planned.objection, (Suppress, Refuse))
+    return Submitted(begun, False, planned.remark if ends else _joined(planned.remark, rehearsed))
 
 
 def _before(tx: Tx, former: Former, new_id: str) -> Submitted:

@@ -388,3 +388,19 @@ def test_what_was_made_of_a_template_that_is_deleted_is_not_said_to_go(
         assert said["next"].startswith("it will be a dead letter (template_error): version 1 of template")
     else:
         assert said["next"].endswith("gone; its template is deleted: there is nothing to make its text from")
+
+
+@pytest.mark.parametrize("rule", ["disabled", "quiet"])
+def test_send_warns_of_a_template_only_where_it_comes_to_that(
+    cli: Cli, database: Database, anna: str, rule: str
+) -> None:
+    """What a rule cancels is not rendered: it is no dead letter. What is put off is, later."""
+    words = ("--subject", "Hi", "--body", "{{ 1 // (name | length) }}", "--variables", "name", "--by", "anna")
+    cli.call("templates", "create", "hi", "--channel", "email", *words).ok()
+    if rule == "disabled":
+        cli.call("prefs", "set", "anna", "email", "--disable").ok()
+    else:
+        quiet_now(cli, database)
+    sent = cli.call("send", "anna", "--channel", "email", "--template", "hi", "--var", "name=").ok()
+    assert ("it will be cancelled" in sent.stderr) == (rule == "disabled")
+    assert ("becomes a dead letter" in sent.stderr) == (rule == "quiet")
