@@ -31,6 +31,11 @@ class Whereabouts:
         """Whether it is the person's own, and not one that stands in."""
         return self.origin is ZoneOrigin.USER
 
+    @property
+    def own(self) -> str | None:
+        """The name of the zone that the person set; None for none, and for what is none."""
+        return self.zone.name if self.known else None
+
     def __str__(self) -> str:
         """Return the zone, and why this one where the person set none."""
         if self.known:

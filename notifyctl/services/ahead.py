@@ -46,13 +46,13 @@ def _behind(tx: Tx, user_id: str, person: Person, others: Sequence[InLine], poli
     found = standings.of(tx, {_whom(user_id, each) for each, _ in read}, policy)
     about = judging.known(tx, user_id, [said for _, said in read])
     used, sent, second = Counter[str](), 0, tx.now // 1_000
-    for (each, (channel, said, _)), known in zip(read, about, strict=True):
+    for (each, (channel, message, _)), known in zip(read, about, strict=True):
         whom = _whom(user_id, each)
         them = found.person(whom, critical=each.is_critical, counted_at=each.counted_at)
         if them is None:
             continue
         them = them._replace(used=them.used + used[each.message_type], slots=(*them.slots, (second, sent)))
-        if gate(judging.asked(known, channel, said, each.expires_at, tx.now, them)) is not None:
+        if gate(judging.asked(known, channel, message, each.expires_at, tx.now, them)) is not None:
             continue
         sent += 1
         used[each.message_type] += them.counts and not counts_in(each.counted_at, found.days.get(whom))

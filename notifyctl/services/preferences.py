@@ -270,6 +270,7 @@ def _listed(said: NamedPreference) -> ChannelWishes:
 
 
 def _wishes(said: Preference, username: str) -> ChannelWishes:
+    where = whereabouts(said.timezone, None)
     return ChannelWishes(
         id=said.id,
         user_id=said.user_id,
@@ -278,11 +279,11 @@ def _wishes(said: Preference, username: str) -> ChannelWishes:
         enabled=said.enabled,
         frequency_cap=said.frequency_cap,
         quiet_hours=_hours(said),
-        timezone=None if said.timezone == zones.UNSET else said.timezone,
+        timezone=where.own or where.unreadable,
         created_at=said.created_at,
         updated_at=said.updated_at,
         unread_hours=said.unread_hours,
-        unread_zone=whereabouts(said.timezone, None).unreadable,
+        unread_zone=where.unreadable,
     )
 
 

@@ -219,6 +219,25 @@ def test_what_is_stored_and_cannot_be_read_is_named(cli: Cli, database: Database
     assert cli.call("prefs", "show", "anna").ok().stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("stored", "zone", "unread"),
+    [("", None, None), ("  ", None, None), (" UTC", None, None), ("Europe/London ", "Europe/London", None),
+     ("Mars/Base", "Mars/Base", "Mars/Base")],
+)  # fmt: skip
+def test_a_zone_is_shown_as_it_is_used(
+    cli: Cli, database: Database, stored: str, zone: str | None, unread: str | None
+) -> None:
+    """However another program wrote it; and what is dumped of it can be applied."""
+    _set(cli, "--cap", "3")
+    odd = update(notification_preferences).values({notification_preferences.c.timezone: stored})
+    database.write(lambda tx: tx.execute(odd))
+    (listed,) = cli.call("prefs", "list", "-o", "json").ok().json()
+    assert (listed["timezone"], listed["unread_zone"]) == (zone, unread)
+    (cli.home / "dump.yaml").write_text(cli.call("fixtures", "dump").ok().stdout)
+    applied = cli.call("fixtures", "apply", "-f", "dump.yaml", "--dry-run", "--exit-code")
+    assert applied.exit_code == 0, applied.stderr
+
+
 def test_why_nobody_in_a_country_of_many_zones_can_be_reached_is_said_in_a_line(cli: Cli, tmp_path: Path) -> None:
     """Ten hours in each of Russia's zones are no moment for all of them: that is said once, not once for each."""
     config = tmp_path / "config.toml"
