@@ -12,7 +12,8 @@ from notifyctl.core.category import provider_group as group_id
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import Conflict, UsageError
 from notifyctl.core.frozen import dataclass
-from notifyctl.store import adopting
+from notifyctl.core.text import word
+from notifyctl.store import adopting, templates
 from notifyctl.store import categories as store
 from notifyctl.store.categories import CategoryRow, ListedCategory
 from notifyctl.store.db.database import Database
@@ -107,13 +108,30 @@ def put(tx: Tx, new: Sequence[CategoryRow], changed: Sequence[tuple[CategoryRow,
 
 
 def delete(db: Database, name: str) -> ListedCategory:
-    """Delete a category; who left it stays known. Raises NotFound, and Conflict while something of it is pending."""
+    """Delete a category; who left it stays known.
 
-    return db.write(lambda tx: remove(tx, name))
+    Raises NotFound, and Conflict while something of it is pending or to be made of a template.
+    """
+
+    def work(tx: Tx) -> ListedCategory:
+        _require_no_template(tx, store.lock(tx, name).name)
+        return remove(tx, name)
+
+    return db.write(work)
+
+
+def _require_no_template(tx: Tx, name: str) -> None:
+    """Raise Conflict where templates are of the category: nothing could be sent by them any more."""
+    found = templates.of_category(tx, name)
+    if not found:
+        return
+    first, more = found[0], len(found) - 1
+    said = f"templates {first} and {more:,} more are" if more else f"template {first} is"
+    raise Conflict(f"{said} of the category {name}", f"notifyctl templates update {word(first)} --category ''")
 
 
 def remove(tx: Tx, name: str) -> ListedCategory:
-    """Delete a category as `delete` does."""
+    """Delete a category as `delete` does, of which no template is."""
     row = store.lock(tx, name)
     if store.is_pending(tx, row.name):
         hint = f"notifyctl notifications cancel --category {row.name}"

@@ -143,6 +143,11 @@ def by_name(tx: Tx, names: Iterable[str]) -> dict[str, Template]:
     return {each.name: each for each in _many(tx, _select().where(tx.dialect.is_any(t.name, list(names))))}
 
 
+def of_category(tx: Tx, name: str) -> list[str]:
+    """Return the names of the templates that are of a category, in order."""
+    return sorted(tx.execute(select(t.name).where(t.category == name)).scalars())
+
+
 def published(tx: Tx, template_ids: Iterable[str]) -> dict[str, int]:
     """Return which version of these templates holds now."""
     columns = select(t.id, t.published_version)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from sqlalchemy import select
 
@@ -69,6 +71,21 @@ def test_what_is_pending_keeps_its_category(cli: Cli, database: Database) -> Non
     refused = cli.call("categories", "delete", "newsletter", "--yes")
     assert refused.exit_code == 5
     assert "still to be sent" in refused.stderr
+
+
+def test_what_templates_are_of_is_not_deleted(cli: Cli, database: Database) -> None:
+    """Nothing could be sent by them any more; the hint, pasted for each, lets it go."""
+    seed.user(database)
+    words = ("--channel", "email", "--subject", "Hi", "--body", "Hello", "--category", "newsletter", "--by", "anna")
+    for name in ("june", "may"):
+        cli.call("templates", "create", name, *words).ok()
+    for left in ("templates june and 1 more are", "template may is"):
+        refused = cli.call("categories", "delete", "newsletter", "--yes")
+        assert refused.exit_code == 5
+        assert f"{left} of the category newsletter" in refused.stderr
+        hint = refused.stderr.partition("hint: notifyctl ")[2].strip()
+        cli.call(*shlex.split(hint)).ok()
+    cli.call("categories", "delete", "newsletter", "--yes").ok()
 
 
 def test_who_left_stays_away_when_it_is_made_anew(cli: Cli, database: Database) -> None:
