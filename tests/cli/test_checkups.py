@@ -200,7 +200,7 @@ def test_an_api_key_asks_what_it_may(on_sqlite: Providers) -> None:
 def test_each_has_its_time_and_no_more(on_sqlite: Providers) -> None:
     """One that says nothing costs its own time limit, and the others nothing: all are asked at once."""
     for name in ("sendgrid", "fcm"):
-        on_sqlite.cli.call("providers", "update", name, "--timeout", "1").ok()
+        on_sqlite.cli.call("providers", "update", name, "--timeout", "4").ok()
 
     async def hang(peer: Peer) -> None:
         await peer.reader.read()
@@ -211,8 +211,8 @@ def test_each_has_its_time_and_no_more(on_sqlite: Providers) -> None:
     assert time.monotonic() - began < 20  # one limit and a slow machine, not the default limit of 30 s
     for name in ("sendgrid", "fcm"):
         assert rows[name]["result"] == "unreachable"
-        assert rows[name]["duration_ms"] >= 900
-    assert re.search(r"within (1|0\.\d+) s$", rows["sendgrid"]["problem"])  # what is left of it when the call begins
+        assert rows[name]["duration_ms"] >= 3_900
+    assert re.search(r"within (4|3\.\d+) s$", rows["sendgrid"]["problem"])  # what is left of it when the call begins
     assert "no access token" in rows["fcm"]["problem"]
     assert rows["twilio"]["ok"]
 

@@ -165,11 +165,11 @@ def test_trouble_is_silent(bare_cli: Cli, env: dict[str, str]) -> None:
 def test_an_answer_in_time_or_none(bare_cli: Cli) -> None:
     """A server that takes the call and says nothing does not keep a shell waiting."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x"
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=300"
         began = time.monotonic()
         done = asked(bare_cli, "notifyctl users show ", NOTIFYCTL_DATABASE_URL=url)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert LIMIT_S < 1 and time.monotonic() - began < 4.5, "the connection's own limit is 5 s"
+    assert LIMIT_S < 1 and time.monotonic() - began < 45, "the connection's own limit is 300 s"
 
 
 @pytest.mark.parametrize("line", ["notifyctl no", "notifyctl notifications list --status ", "notifyctl providers add "])

@@ -12,13 +12,12 @@ from notifyctl.core.sealing import format_key
 from notifyctl.store import providers
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.claim import ClaimRequest, claim
-from tests.support import seed
+from tests.support import quiet, seed
 from tests.support.command import Cli
 
 ME = "11111111-1111-4111-8111-111111111111"
 KEYS = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k", bytes(64))}
 HOUR = 3_600_000
-ALL_DAY = ("00:00-12:00", "12:00-24:00")
 
 
 @pytest.fixture
@@ -40,8 +39,8 @@ def claimed(database: Database, provider: str = "sendgrid") -> list[str]:
 
 def quiet_now(cli: Cli, database: Database) -> None:
     """Let it be quiet for anna at this moment, by the database's clock."""
-    hour = database.moment() // HOUR % 24
-    cli.call("prefs", "set", "anna", "email", "--quiet", ALL_DAY[hour // 12], "--timezone", "UTC").ok()
+    hours, _ = quiet.around(database.moment())
+    cli.call("prefs", "set", "anna", "email", "--quiet", hours, "--timezone", "UTC").ok()
 
 
 @pytest.mark.parametrize("case", ["send", "cancel", "fail", "defer", "left", "critical", "expired", "suppressed"])

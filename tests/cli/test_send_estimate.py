@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
+from tests.support import quiet
 from tests.support.command import Cli
 from tests.support.sandbox import Sandbox
 from tests.support.world import KEYS
@@ -97,9 +98,8 @@ def test_sending_a_file_says_as_well_what_will_not_go_out(desk: Cli, database: D
     desk.call("prefs", "opt-out", "anna", "bills").ok()
     desk.call("prefs", "set", "bob", "email", "--disable").ok()
     desk.call("suppressions", "add", "email", "carl@example.org", "--reason", "asked").ok()
-    hour = database.moment() // 3_600_000 % 24
-    quiet = "00:00-12:00" if hour < 12 else "12:00-24:00"
-    desk.call("prefs", "set", "dora", "email", "--quiet", quiet, "--timezone", "UTC").ok()
+    hours, _ = quiet.around(database.moment())
+    desk.call("prefs", "set", "dora", "email", "--quiet", hours, "--timezone", "UTC").ok()
     (desk.home / "rows.csv").write_text(rows("anna", "bob", "carl", "dora", "omar"))
     both = ("send", "-f", "rows.csv", "--category", "bills", "--batch", "b", "-o", "json")
     dry, done = (desk.call(*both, *more).ok() for more in (("--dry-run",), ()))

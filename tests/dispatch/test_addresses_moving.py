@@ -118,7 +118,7 @@ def test_a_claim_that_looked_before_is_waited_for(make_world: Callable[..., Worl
     def claimed(tx: Tx) -> None:
         tx.execute(update(notifications).where(n.id == id_).values(sent_to=NUMBER, attempt_count=1))
         sealing.append(pool.submit(atrest.encrypt, *_opening(database), tell))
-        waiting.wait(5)
+        waiting.wait(60)
 
     sealing: list[Future[Moved]] = []
     with ThreadPoolExecutor() as pool:

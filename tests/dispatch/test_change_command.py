@@ -38,11 +38,11 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has its time, and then no more."""
-    monkeypatch.setattr(watching, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(watching, "TIMEOUT_S", 3.0)  # in which it has begun, on a busy machine too
     path = tmp_path / "page"
     path.write_text(f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child\nwait\n")
     path.chmod(0o700)
-    assert "took longer than 0 s, and was ended" in (watching.run(ChangeCommand((str(path),)), NEWS) or "")
+    assert "took longer than 3 s, and was ended" in (watching.run(ChangeCommand((str(path),)), NEWS) or "")
     child = int((tmp_path / "child").read_text())
     end = time.monotonic() + 10
     while _runs(child) and time.monotonic() < end:

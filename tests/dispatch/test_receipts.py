@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import update
 
+from notifyctl.dispatch.queues.questions import PLACES
 from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import notifications
 from tests.support import seed
@@ -166,18 +167,15 @@ def test_once_asks_no_longer_than_two_seconds(
     cli: Cli, provider: Scripted, sent: Callable[..., list[str]], database: Database
 ) -> None:
     """However slowly it is answered: no new question is begun after that."""
-    times: list[float] = []
 
     async def slowly(peer: Peer, path: str) -> None:
-        times.append(time.monotonic())
         await asyncio.sleep(0.5)
         await peer.say(message(path))
 
     provider.script = lambda asked: lambda peer: slowly(peer, asked.path)
     sent(120)
     cli.call("dispatch", "--once").ok()
-    assert times[-1] - times[0] < 2.0
-    assert len(times) < 50
+    assert 1 <= len(questions(provider)) <= 4 * PLACES, "the fifth at each place would be begun after two seconds"
 
 
 def test_once_ends_in_time_where_a_provider_hangs(
@@ -224,7 +222,7 @@ def test_who_is_asked_is_seen_while_it_runs(
         cli.call("providers", "update", "twilio", "--set", "receipts=poll").ok()
         wait_until(lambda: len(questions(provider)) == 1)
         cli.call("providers", "update", "twilio", "--set", "receipts=").ok()
-        time.sleep(3)  # it looks every two seconds
+        time.sleep(6)  # it looks every two seconds
         [id_] = sent(1)
         time.sleep(6)  # and asks every five
         assert len(questions(provider)) == 1

@@ -111,11 +111,9 @@ def test_a_failure_waits_for_its_retry(database: Database, anna: str, receivers:
     receiver = receivers(lambda _: 500 if len(receiver.told) == 1 else 200)
     id_ = webhook(database, anna, receiver.url)
     first, second = owe(database, id_, anna, each=2)
-    began = time.monotonic()
     tally = run(database).tally.webhooks
-    assert time.monotonic() - began < 4, "the first retry would be after 4 s at least"
     assert (tally.delivered, tally.failed) == (1, 1)
-    assert [each.id for each in receiver.told] == [first, second]
+    assert [each.id for each in receiver.told] == [first, second], "it would be told again if it were waited for"
     seed.change_delivery(database, first, next_retry_at=1)
     run(database)
     assert [each.id for each in receiver.told] == [first, second, first]
@@ -145,14 +143,13 @@ def test_who_hangs_takes_nobody_elses_places(database: Database, anna: str, rece
         await peer.reader.read()
 
     silent, good = receivers(lambda _: never), receivers()
-    hung = webhook(database, anna, silent.url, timeout_seconds=3)
+    hung = webhook(database, anna, silent.url, timeout_seconds=5)
     quick = webhook(database, anna, good.url)
     owe(database, hung, anna, 60)
     owe(database, quick, anna, 60)
-    began = time.monotonic()
     tally = run(database).tally.webhooks
     assert len(good.told) == 60
-    assert max(each.at for each in good.told) - began < 3
+    assert max(each.at for each in good.told) - silent.told[0].at < 5
     assert tally.delivered == 60
     assert 1 <= tally.failed <= 32
     left = seed.deliveries(database, webhook_id=hung)

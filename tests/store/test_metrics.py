@@ -351,11 +351,11 @@ def test_a_change_that_commits_after_the_count(postgresql_url: str) -> None:
         tx.execute(update(notifications).values(status="failed"))
         metrics.mark_dirty(tx, [START])
         changed.set()
-        assert counted.wait(10)
+        assert counted.wait(60)
 
     thread = threading.Thread(target=db.write, args=(late,))
     thread.start()
-    assert changed.wait(10)
+    assert changed.wait(60)
     assert rollup(db).hours == 1
     assert shown(db) == {(START, "sendgrid", "email"): [0, 0, 1, 0, 0, 0]}
     counted.set()
@@ -378,7 +378,7 @@ def test_a_deletion_that_commits_after_the_count(postgresql_url: str) -> None:
     def deletion(tx: Tx) -> None:
         tx.execute(delete(notifications).where(notifications.c.user_id == user_id))
         deleted.set()
-        assert counted.wait(10)
+        assert counted.wait(60)
         # The upsert comes last here: the roll-up would wait for its row.
         added = hours.key_of(START, "sendgrid", "email") | {"erased_sent": 2, "erased_delivery_ms": 3_000}
         statement = tx.dialect.insert(notification_metrics)
@@ -387,7 +387,7 @@ def test_a_deletion_that_commits_after_the_count(postgresql_url: str) -> None:
 
     thread = threading.Thread(target=db.write, args=(deletion,))
     thread.start()
-    assert deleted.wait(10)
+    assert deleted.wait(60)
     rollup(db)
     assert shown(db) == {(START, "sendgrid", "email"): [3, 0, 0, 1_500, 0, 0]}
     counted.set()
@@ -463,14 +463,14 @@ def test_roll_ups_take_turns(postgresql_url: str) -> None:
         return done.wait(0.5)
 
     def second() -> None:
-        assert held.wait(10)
+        assert held.wait(60)
         rollup(db)
         done.set()
 
     other = threading.Thread(target=second)
     other.start()
     assert not db.write(hold)
-    assert done.wait(10)
+    assert done.wait(60)
     other.join()
     db.close()
 

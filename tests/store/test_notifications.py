@@ -239,9 +239,9 @@ def test_the_same_submission_is_stored_once(database: Database, database_url: st
     ]
     for worker in workers:
         worker.start()
-    found = [answer for _ in workers for answer in answers.get(timeout=60)]
+    found = [answer for _ in workers for answer in answers.get(timeout=300)]
     for worker in workers:
-        worker.join(timeout=60)
+        worker.join(timeout=300)
     with database.read() as tx:
         rows = {row.id: json.loads(row.payload)["body"] for row in tx.execute(select(notifications))}
         audited = tx.execute(select(func.count()).select_from(audit_logs)).scalar_one()

@@ -349,12 +349,12 @@ def test_a_rule_that_is_loosened_meanwhile_puts_nothing_off(database: Database, 
         standings.lock(tx, [anna])
         tx.execute(delete(notification_preferences))
         begun.set()
-        claiming.wait(5)
+        claiming.wait(60)
         sleep(0.2)  # longer than a claim takes to read what was
 
     changing = threading.Thread(target=lambda: database.write(loosen))
     changing.start()
-    begun.wait(5)
+    assert begun.wait(60)
     claiming.set()
     batch = take(database)
     changing.join()
