@@ -82,7 +82,8 @@ class Outlook(NamedTuple):
 
     `objecting` is the first gate that does when it is judged next, `at_once` the first that would now. `problem` is why
     its content cannot be read or rendered. `rules_changed`: what rules put off is judged again at once. `is_resolved`:
-    it is a dead letter with which somebody has dealt. `names_address`: its content names its address itself.
+    it is a dead letter with which somebody has dealt. `elsewhere`: what suppresses its address is not shown with the
+    user's own addresses, as it is of another one, or of a group of mails alone.
     """
 
     carrier: Carrier
@@ -93,7 +94,7 @@ class Outlook(NamedTuple):
     on_unknown: OnUnknown = OnUnknown.RETRY
     rules_changed: bool = False
     is_resolved: bool = False
-    names_address: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def next_of_supposed(username: str, channel: Channel, outlook: Outlook, at: int 
     carrier, found = outlook.carrier, outlook.objecting
     if carrier.name is None:
         return Next("nothing: no provider delivers on this channel", None, ("notifyctl providers list",), is_end=True)
-    after = _objection(username, channel, found, "it would be") if found is not None else None
+    after = _objecting(username, channel, outlook, found, "it would be") if found is not None else None
     if after is None:
         after = Next(f"sent by {carrier.sender}{', now' if at is None else ''}", at)
     if not carrier.holds_at(at):
@@ -190,7 +191,7 @@ def _judged(row: Notification, outlook: Outlook, at: int | None) -> Next:
     if row.state == State.DEFERRED and not outlook.rules_changed and not isinstance(verdict, (Suppress, Refuse)):
         return _judged_again(row, outlook, verdict)
     if objecting is not None:
-        found = _objecting(row, outlook, objecting, "it will be")
+        found = _objecting(row.username, Channel(row.message_type), outlook, objecting, "it will be")
         if _is_for_good(objecting):
             return found
         return found._replace(remedies=_instead(row, outlook), is_end=found.is_end and outlook.at_once is not None)
@@ -230,11 +231,11 @@ def _dead(category: Category, reason: str, at: int | None = None, *remedies: str
     return Next(f"it will be a dead letter ({category}): {reason}", at, remedies, is_end=True)
 
 
-def _objecting(row: Notification, outlook: Outlook, objecting: GateStep, will_be: str) -> Next:
-    """Return what an objection makes of it; an address of the content's own is none of the user's."""
-    found = _objection(row.username, Channel(row.message_type), objecting, will_be)
-    if objecting.gate is GateName.ADDRESS and isinstance(objecting.verdict, Suppress) and outlook.names_address:
-        return found._replace(remedies=(f"notifyctl suppressions remove {row.message_type} ADDRESS",))
+def _objecting(username: str, channel: Channel, outlook: Outlook, objecting: GateStep, will_be: str) -> Next:
+    """Return what an objection makes of it; not everything that suppresses an address is shown with the user's own."""
+    found = _objection(username, channel, objecting, will_be)
+    if objecting.gate is GateName.ADDRESS and isinstance(objecting.verdict, Suppress) and outlook.elsewhere:
+        return found._replace(remedies=(f"notifyctl suppressions remove {channel} ADDRESS",))
     return found
 
 
@@ -346,7 +347,7 @@ def _again(row: Notification, outlook: Outlook, words: str, how: str) -> Next:
     if found is not None and found.gate is GateName.EXPIRY:  # a copy has a time of its own
         words, how = f"{words}; it has expired", "resend"
     elif found is not None:
-        after = _objecting(row, outlook, found, "sent again it would be")
+        after = _objecting(row.username, Channel(row.message_type), outlook, found, "sent again it would be")
         words, remedies = f"{words}; {after.words}", after.remedies
     command = f"notifyctl {'dlq' if how == 'retry' else 'notifications'} {how} {row.id[:8]}"
     if how == "retry" and outlook.is_resolved:

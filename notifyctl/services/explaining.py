@@ -91,7 +91,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
         person = standings.of(tx.at(at), [whom], policy).person(whom, critical=asked.critical)
         person = last_in_line(tx, who.id, person, policy) if at == tx.now else person
         steps = _walked(known, judging.asked(known, asked.channel, {}, None, at, person), is_now=at == tx.now)
-        outlook = Outlook(carrier, _objecting(steps))
+        outlook = Outlook(carrier, _objecting(steps), elsewhere=_is_elsewhere(known, asked.channel, {}))
         return Explanation(
             id=None,
             user_id=who.id,
@@ -210,7 +210,7 @@ def _outlook(
         held=tuple(_held(tx, row)),
         rules_changed=_rules_changed(tx, row, subject.policy),
         is_resolved=letter is not None and letter.resolved,
-        names_address=own_address(subject.channel, subject.said) is not None,
+        elsewhere=_is_elsewhere(subject.known, subject.channel, subject.said),
     )
 
 
@@ -297,6 +297,12 @@ def _walked(known: SubmissionFacts, asked: Facts, *, is_now: bool) -> tuple[Gate
         each if verdict == each.verdict else each._replace(verdict=verdict, words="does not open")
         for each, verdict in found
     )
+
+
+def _is_elsewhere(known: SubmissionFacts, channel: Channel, said: Mapping[str, Any]) -> bool:
+    """Return whether its address, if it is suppressed, is so by something that is not shown with the user's own."""
+    who = known.recipient
+    return own_address(channel, said) is not None or isinstance(who, NotifyctlError) or who.suppression is None
 
 
 def _objecting(steps: Sequence[GateStep]) -> GateStep | None:

@@ -104,6 +104,19 @@ def test_who_is_not_the_users_own_address_is_not_looked_for_there(cli: Cli, data
     assert [each["verdict"] for each in explained(cli, ids[0])] == ["send"]
 
 
+def test_who_left_a_group_is_not_looked_for_among_addresses(cli: Cli, database: Database, anna: str) -> None:
+    """The user's own address is not suppressed but for that group's mails: the list of addresses shows nothing."""
+    cli.call("categories", "create", "news", "--kind", "marketing", "--provider-group", "88").ok()
+    said = ("--reason", "asked", "--cause", "opt_out")
+    cli.call("suppressions", "add", "email", "anna@example.org", *said, "--group", "88").ok()
+    (id_,) = seed.pending(database, anna, category="news")
+    for asked in ((id_,), (*SUPPOSED, "--category", "news")):
+        assert explained(cli, *asked)[0]["remedies"] == ["notifyctl suppressions remove email ADDRESS"]
+    cli.call("suppressions", "add", "email", "anna@example.org", "--reason", "asked").ok()
+    for asked in ((id_,), SUPPOSED):
+        assert explained(cli, *asked)[0]["remedies"] == ["notifyctl users contacts list anna"]
+
+
 @pytest.mark.parametrize("rule", ["cap", "limit"])
 def test_what_cannot_go_before_it_uses_up_nothing(cli: Cli, database: Database, anna: str, rule: str) -> None:
     """One on a channel without an address, one to an address that is suppressed, one whose content cannot be read."""
