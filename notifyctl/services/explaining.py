@@ -165,7 +165,7 @@ def _of_row(
     carrier = _carrier_of(row, subject.known, said, tx.now)
     at = moment_of(row, carrier, tx.now)
     steps, person = ((), None) if unread is not None else subject.walked(tx, at)
-    outlook = _outlook(tx, subject, steps, Outlook(carrier, problem=unread), person)
+    outlook = _outlook(tx, subject, steps, Outlook(carrier, problem=unread), person, at)
     is_pending = row.status == Status.PENDING
     stopped = judging.against(subject.known, channel, said, person)[1] if is_pending and unread is None else NOTHING
     return Explanation(
@@ -194,7 +194,7 @@ def _of_row(
 
 
 def _outlook(
-    tx: Tx, subject: _Subject, steps: tuple[GateStep, ...], outlook: Outlook, person: Person | None
+    tx: Tx, subject: _Subject, steps: tuple[GateStep, ...], outlook: Outlook, person: Person | None, at: int
 ) -> Outlook:
     """Return the outlook with what the gates, the template and what holds it back say."""
     row = subject.row
@@ -202,7 +202,7 @@ def _outlook(
         is_marketing = person is not None and person.marketing
         outlook = outlook._replace(
             objecting=_objecting(steps),
-            at_once=_objecting(subject.walked(tx, tx.now)[0]),
+            at_once=_objecting(steps if at == tx.now else subject.walked(tx, tx.now)[0]),
             problem=_template_error(tx, row, subject.said, subject.known, is_marketing=is_marketing),
         )
     letter = dlq.get(tx, [row.id]).get(row.id) if row.status == Status.FAILED else None
