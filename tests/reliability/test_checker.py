@@ -41,7 +41,7 @@ def _record_late(scene: Scene, tricks: dict[str, Any]) -> None:
     scene.stub.latency = 0.0
     scene.seed(8)
     stalled = scene.dispatch(tricks={**tricks, "stop": ["record.ready", 1, "STOP"]})
-    scene.wait(stalled.paused, 30)
+    scene.wait(stalled.paused, 60)
     scene.stub.latency = (
         2.2  # in which somebody has to see that the rows are free: a matter of chance on a busy machine
     )
@@ -60,7 +60,7 @@ def test_the_lease(scene: Scene, tell: Tell, off: str | None) -> None:
     scene.patience(3)
     scene.seed(4)
     stalled = scene.dispatch(tricks={**tricks, "stop": ["claim.committed", 1, "STOP"]})
-    scene.wait(stalled.paused, 30)
+    scene.wait(stalled.paused, 60)
     other = scene.dispatch(tricks=tricks)
     scene.wait_until_all_ended(60)
     stalled.resume()

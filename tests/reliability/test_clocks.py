@@ -28,11 +28,11 @@ def test_25_a_clock_that_steps(scene: Scene, tell: Tell, size: int) -> None:
     scene.patience(30)
     scene.db.write(lambda tx: tx.execute(update(provider_configs).values(rate_limit=AT_ONCE * 60)))
     dispatchers = [scene.dispatch("--concurrency", "32", tricks={"clock": str(clock)}) for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in dispatchers), 30)
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     longest = 0.0
     for number in range(size):
         scene.seed(AT_ONCE)
-        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 30, pause=0.01)
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 60, pause=0.01)
         _set(clock, STEPS[number % len(STEPS)])
         began = time.monotonic()
         scene.wait_until_all_ended(60)
@@ -58,7 +58,7 @@ def test_25_the_dead_are_still_found(scene: Scene, tell: Tell, size: int) -> Non
         scene.stub.latency = 60.0
         scene.seed(5)
         victim = scene.dispatch("--concurrency", "8", tricks={"clock": str(clock)})
-        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) == 5, 30)
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) == 5, 60)
         victim.kill()
         scene.stub.latency = 0.0
         _set(clock, STEP_MS)

@@ -105,7 +105,7 @@ def test_24_a_file_that_is_replaced(sqlite_scene: Scene, tell: Tell) -> None:
     """Another database takes the place of the one that a dispatcher works on: it goes on with that, and says so."""
     scene = sqlite_scene
     dispatcher = scene.dispatch()
-    scene.wait(lambda: dispatcher.id is not None, 30)
+    scene.wait(lambda: dispatcher.id is not None, 60)
     path = Path(scene.url.removeprefix("sqlite:///"))
     scene.seed(20)
     scene.wait_until_all_ended(30)

@@ -127,6 +127,7 @@ def test_an_import_into_a_file_beside_a_dispatcher(sqlite_scene: Scene, tmp_path
     file.write_text("".join(lines))
     scene.seed(200)
     dispatcher = scene.dispatch("--concurrency", "16")
+    scene.wait(lambda: dispatcher.id is not None, 60)
     started = time.monotonic()
     running = scene.cli.start("send", "-f", str(file), "--channel", "email", "--subject", "Hi", "-o", "json")
     sent_meanwhile = 0

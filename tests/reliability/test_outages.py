@@ -31,7 +31,7 @@ def test_6_postgresql_stopped_hard_and_started_again(fragile: Scene, server: Ser
     scene, chance = fragile, random.Random(6)
     scene.stub.latency = 0.02
     dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in dispatchers), 30)
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     submitters = [scene.submit(f"s{number}", 10**6, until=str(scene.home / "enough")) for number in range(2)]
     waits: list[float] = []
     for number in range(size):
@@ -63,7 +63,7 @@ def test_6_backends_terminated(postgresql_scene: Scene, tell: Tell, size: int) -
     scene, chance = postgresql_scene, random.Random(66)
     scene.stub.latency = 0.02
     dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
-    scene.wait(lambda: all(each.id for each in dispatchers), 30)
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     submitters = [scene.submit(f"s{number}", size * 20) for number in range(2)]
     ended = 0
     while ended < size:

@@ -134,7 +134,7 @@ def test_24_a_pooler_that_changes_its_mode(
         scene.patience(30)
         scene.stub.latency = 0.01
         dispatchers = [scene.dispatch("--concurrency", "16") for _ in range(2)]
-        scene.wait(lambda: all(each.id for each in dispatchers), 30)
+        scene.wait(lambda: all(each.id for each in dispatchers), 60)
         for mode in ("session", "transaction", "transaction"):
             bouncer.change(mode)
             scene.seed(300)

@@ -47,9 +47,9 @@ def test_24_sigterm_holds(scene: Scene, network: Swallower, tell: Tell, size: in
         network.silent = False
         scene.stub.latency = 0.2
         dispatcher = scene.dispatch("--drain", f"{DRAIN_S}s", url=network.url)
-        scene.wait(lambda each=dispatcher: each.id is not None, 30)  # type: ignore[misc]
+        scene.wait(lambda each=dispatcher: each.id is not None, 60)  # type: ignore[misc]
         scene.seed(20)
-        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 30)
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 60)
         network.silent = True
         began = time.monotonic()
         dispatcher.process.terminate()
@@ -68,9 +68,9 @@ def test_24_max_time_holds(scene: Scene, network: Swallower, tell: Tell, size: i
         network.silent = False
         scene.stub.latency = 0.5
         scene.seed(200)
-        limits = ("--once", "--max-time", "3s", "--drain", f"{DRAIN_S}s", "--concurrency", "8")
+        limits = ("--once", "--max-time", "8s", "--drain", f"{DRAIN_S}s", "--concurrency", "8")
         dispatcher = scene.dispatch(*limits, url=network.url)
-        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 30)
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 60)
         network.silent = True
         began = time.monotonic()
         dispatcher.process.join(60)
@@ -78,7 +78,7 @@ def test_24_max_time_holds(scene: Scene, network: Swallower, tell: Tell, size: i
         assert dispatcher.process.exitcode in (6, 10), dispatcher.said
         assert "silent" in dispatcher.said or "did not answer" in dispatcher.said, dispatcher.said
     tell("24 silent: --max-time", {"runs": size, "longest s": round(longest, 1)})
-    assert longest < 3 + DRAIN_S + MARGIN_S
+    assert longest < 8 + DRAIN_S + MARGIN_S
 
 
 @sizes(1, 10)
@@ -87,10 +87,10 @@ def test_24_it_goes_on(scene: Scene, network: Swallower, tell: Tell, size: int) 
     scene.patience(30)
     scene.stub.latency = 0.05
     dispatcher = scene.dispatch("--concurrency", "8", url=network.url)
-    scene.wait(lambda: dispatcher.id is not None, 30)
+    scene.wait(lambda: dispatcher.id is not None, 60)
     for _ in range(size):
         scene.seed(50)
-        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 30)
+        scene.wait(lambda: scene.count(notifications.c.lease_id.is_not(None)) > 0, 60)
         network.silent = True
         time.sleep(6)
         network.silent = False
@@ -113,12 +113,12 @@ def test_24_timeout_holds(postgresql_url: str, network: Swallower, tmp_path: Pat
     seed.provider(db, config_json='{"from": "a@example.org"}')
     cli = Cli(tmp_path, network.url)
     send = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b")
-    waiting = cli.start(*send, "--wait", "--timeout", "3s", "-o", "id")
+    waiting = cli.start(*send, "--wait", "--timeout", "8s", "-o", "id")
     try:
         until = time.monotonic() + 30
         while not (stored := _stored(db)) and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(1)  # what answers the COMMIT is on its way, and then the waiting begins
+        time.sleep(4)  # what answers the COMMIT is on its way, and then the waiting begins
         network.silent, began = True, time.monotonic()
         stdout, stderr = waiting.communicate(timeout=60)
     finally:
@@ -126,7 +126,7 @@ def test_24_timeout_holds(postgresql_url: str, network: Swallower, tmp_path: Pat
         db.close()
     assert (waiting.returncode, stdout) == (11, f"{stored[0]}\n"), stderr
     assert "still pending" in stderr
-    assert time.monotonic() - began < 3 + TIMEOUT_MARGIN_S
+    assert time.monotonic() - began < 8 + TIMEOUT_MARGIN_S
 
 
 def _stored(db: Database) -> list[str]:

@@ -147,7 +147,7 @@ def _share_what_is_scheduled(
     scene.stub.latency = 0.02
     scene.patience(30)
     scene.stub.faults = lambda id_, nth: "503" if nth == 1 and id_[0] in "01" else None
-    scene.wait(lambda: all(each.id for each in dispatchers), 30)
+    scene.wait(lambda: all(each.id for each in dispatchers), 60)
     now = scene.db.moment() + clock_ahead_ms
     spread_ms = 3_000 + size
     chance = random.Random(5)
@@ -174,7 +174,7 @@ def test_5_leases_do_not_follow_the_host(postgresql_scene: Scene, tell: Tell, sk
     stuck = scene.dispatch(
         "--concurrency", "1", tricks={**STILL, "skew_ms": skew_ms, "stop": ["send.begun", 1, "STOP"]}
     )
-    scene.wait(stuck.paused, 30)
+    scene.wait(stuck.paused, 60)
     began = time.monotonic()
     other = scene.dispatch(tricks=STILL)
     scene.wait_until_all_ended(lease_s + 60)
