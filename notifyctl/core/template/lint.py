@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from notifyctl.core.model import Channel
@@ -55,7 +55,7 @@ def lint(
             *_subjects(source),
         ]
     if not any(each.severity is Severity.ERROR for each in found):
-        found += _with_examples(source, renderer, [each.message for each in found])
+        found += _with_examples(source, renderer, tuple(found))
     once: dict[tuple[object, ...], Remark] = {}  # of several in one line the first
     for each in found:
         once.setdefault(each[:-1], each)
@@ -198,21 +198,27 @@ def _subjects(source: Source) -> Iterator[Remark]:
             yield Remark(Severity.ERROR, label, None, "has more than one line")
 
 
-def _with_examples(source: Source, renderer: Renderer, told: Iterable[str]) -> Iterator[Remark]:
+def _with_examples(source: Source, renderer: Renderer, told: Sequence[Remark]) -> Iterator[Remark]:
     """Yield what fails with the examples, but for what has none and what was `told` of already."""
     values = {VARIABLE: "https://example.org/", **examples(source)}
-    seen = {message.partition(" ")[0].replace("[]", "") for message in told}
+    seen = {each.message.partition(" ")[0] for each in told} | (source.every_variable.keys() - values.keys())
     for tag in (source.language, *source.variants):
         try:
             renderer.render(source, values, tag)
         except TemplateError as error:
-            variable = error.variable or ""
-            if error.message in seen or variable in seen or variable.partition(".")[0] not in {*values, ""}:
+            variable, part = error.variable or "", error.part or _main(source)
+            label = part if tag == source.language else f"{tag}:{part}"
+            seen_before = {error.message, variable, variable.partition(".")[0]} & seen
+            if seen_before or any(_is_about(each, error, label) for each in told):
                 continue
             seen.add(error.message)
-            part = error.part or _main(source)
-            label = part if tag == source.language else f"{tag}:{part}"
             yield Remark(Severity.WARNING, label, error.line, f"fails with the examples: {error.reason}", error.column)
+
+
+def _is_about(remark: Remark, error: TemplateError, label: str) -> bool:
+    """Whether a remark tells what is wrong at the place at which rendering fails."""
+    within = remark.message.endswith(f"(in {error.template})")
+    return within or (remark.part, remark.line, remark.column) == (label, error.line, error.column)
 
 
 def _structure(source: Source) -> Iterator[Remark]:

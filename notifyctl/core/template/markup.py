@@ -49,7 +49,7 @@ _COMMENT = re.compile(r"/\*.{0,10000}?\*/", re.DOTALL)
 _QUERY = re.compile(r"@media[^{}]{0,500}\{((?:[^{}]{0,2000}\{[^{}]{0,5000}\}){0,500})[^{}]{0,2000}\}", re.IGNORECASE)
 _DECLARATION = re.compile(r"(?:^|[{;])\s*([a-zA-Z-]{1,60})\s*:([^;{}]{0,1000})")
 _ADDRESSES = ("href", "src", "background", "poster", "srcset")
-_ABSOLUTE = re.compile(r"(https?:|mailto:|tel:|sms:|cid:|#)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
 
 def _blank(tag: re.Match[str]) -> str:
@@ -144,4 +144,4 @@ def _of_attribute(tag: str, name: str, value: str) -> Iterator[str]:
         elif address.startswith(("javascript:", "vbscript:")):
             yield f"mail programs drop scripts in {name}"
         elif not _ABSOLUTE.match(address) and tag != "link":
-            yield f"{name} {value[:60]!r} leads nowhere in a mail: write the whole address"
+            yield f"{name} {value.strip()[:60]!r} leads nowhere in a mail: write the whole address"

@@ -204,7 +204,7 @@ def _watched_before(node: Node) -> tuple[Node, str, Node | None] | None:
         return None if is_text else (of, SHOWN_GUARD, None)
     if node.name == "map" and _acting(node) in _OF_TEXTS:
         return of, EACH_SHOWN_GUARD, None
-    if (member := _member_of_each(node)) is not None:
+    if (member := member_of_each(node)) is not None:
         return of, EACH_GUARD, member
     if node.name in _COMPARING:
         return of, LISTED_GUARD, None
@@ -268,7 +268,7 @@ def _may_be_undefined(node: Node) -> bool:
     return node.kind in (Construct.NAME, Construct.MEMBER, Construct.ITEM, Construct.CONDITIONAL)
 
 
-def _member_of_each(node: Node) -> Node | None:
+def member_of_each(node: Node) -> Node | None:
     """Return the name of a member that a filter takes of each item, which has to have it."""
     if node.name in ("selectattr", "rejectattr"):
         member, test = (*node.nodes[1:3], None, None)[:2]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from notifyctl.core.template.expression import Construct, Node
 from notifyctl.core.template.grammar import Body
-from notifyctl.core.template.rules import FUNCTIONS
+from notifyctl.core.template.rules import FUNCTIONS, member_of_each
 
 ITEM = "[]"
 """In a path, any item of a list: `{% for i in order.items %}{{ i.name }}` takes `order`, `items`, `[]`, `name`."""
@@ -176,6 +176,10 @@ class _Walk:
             if not called or each.kind is not Construct.NAME:
                 self._value(each, scope, optional=number == 0 and _may_be_missing(node), called=called)
 
+        if (member := member_of_each(node)) is not None and (listed := self._path(node.nodes[0], scope)) is not None:
+            path = (*listed, ITEM, *_attribute(member.name))
+            self._found.append(Use(path, node.nodes[0].start, optional=False, within=self._within))
+
     def _choice(self, node: Node, scope: _Scope) -> None:
         value, test, *otherwise = node.nodes
         self._value(test, scope)
@@ -223,6 +227,12 @@ def _member(node: Node) -> str:
     index = node.nodes[1] if len(node.nodes) > 1 else node
     quoted = index.kind is Construct.LITERAL and index.name[:1] in ("'", '"')
     return index.name[1:-1] if quoted else ITEM
+
+
+def _attribute(written: str) -> Path:
+    """Return the path of what a filter takes of each item: `a.b` is a member's member."""
+    names = written.strip("'\"").split(".")
+    return tuple(ITEM if name.isdigit() else name for name in names)
 
 
 def _may_be_missing(node: Node) -> bool:

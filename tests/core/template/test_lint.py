@@ -36,7 +36,11 @@ from notifyctl.core.template.uses import uses
         ("{{ [a, (b, {'k': c})] }}{{ -d }}{{ not e }}{{ f is divisibleby g }}", "a b c d e f g"),
         ("{% filter replace(a, 'b') %}{{ c }}{% endfilter %}{% block x %}{{ d }}{% endblock %}", "a c d"),
         ("{% for i in l[:n]|sort(attribute='x')|list %}{{ i.y }}{% endfor %}{{ (l|first).z }}{{ (l|last)[k] }}",
-         "l n l[].y l[].z l l[][] l k"),
+         "l l[].x n l[].y l[].z l l[][] l k"),
+        ("{{ l|map(attribute='x.y')|join }}{{ o.r|sum(attribute=\"n\") }}{{ l|selectattr('on')|list|length }}",
+         "l l[].x.y o.r o.r[].n l l[].on"),
+        ("{{ l|map(attribute='0.k')|join }}{{ l|map(attribute='m', default='')|join }}{{ l|map('upper')|join }}",
+         "l l[][].k l l"),
         ("{{ ns.a }}{% set ns = namespace(a=b) %}{% set ns.a = c %}{{ ns.a }}", "ns.a b c"),
     ],
 )  # fmt: skip
@@ -162,11 +166,11 @@ def test_functions_macros_blocks_and_plurals_that_there_are_not_are_told() -> No
         assert remarks(sms(body, includes=within)) == expected, body
 
 
-def test_what_fails_with_the_examples_is_told_though_a_variable_is_named() -> None:
-    """An item that lacks a member that a filter takes of each."""
+def test_an_item_that_lacks_what_a_filter_takes_of_each_is_told() -> None:
+    """Sums, sorting and choosing fail with it; it is told once."""
     rows = {"name": "rows", "example": [{"a": 1}, {"b": 1}]}
     assert remarks(sms("{{ rows|sum(attribute='a') }}", [rows])) == [
-        "warning body:1 fails with the examples: rows has no a in item 2"
+        "warning body:1 rows[].a is not in the example of rows"
     ]
 
 
@@ -227,6 +231,7 @@ def test_missing_variants_are_told() -> None:
         ("<img alt='' src='data:image/png;base64,x'>", "1 mail programs drop data: in src"),
         ("<img src='https://x.example/a.png'>", "1 the image has no alt text, which is what most people see first"),
         ("<a href='/orders'>a</a>", "1 href '/orders' leads nowhere in a mail: write the whole address"),
+        ("<a href='{% if 1 %}/a{% endif %}'>a</a>", "1 href '/a' leads nowhere in a mail: write the whole address"),
         ("<p>" + "x" * 102_000, "None is longer than 102,000 bytes, behind which Gmail cuts it off"),
     ],
 )
@@ -263,6 +268,14 @@ def test_what_is_put_in_is_not_taken_for_html() -> None:
     markup = """<a href="{{ url }}/x">a</a><tr {% if on %}class="a"{% endif %}><td>{{ "<script>" }}</td>"""
     source = Source("t", Channel.EMAIL, {"html": markup}, variables=variables(["url", "on"]))
     assert lint(source, Renderer()) == ()
+
+
+@pytest.mark.parametrize(
+    "address", ["https://x.example/", "ftp://x.example/", "whatsapp://send?text=x", "geo:1,2", "#a"]
+)
+def test_whole_addresses_of_any_scheme_lead_somewhere(address: str) -> None:
+    """An app on a phone is reached by an address of its own."""
+    assert remarks(Source("t", Channel.EMAIL, {"html": f"<a href='{address}'>a</a>"})) == []
 
 
 def test_marketing_has_a_link_to_unsubscribe() -> None:
@@ -305,6 +318,17 @@ def test_what_fails_with_the_examples_is_told() -> None:
     )
     (found,) = remarks(source)
     assert found.startswith("warning body:1 fails with the examples: items|first has no value")
+
+
+def test_what_fails_in_what_a_template_bound_itself_is_told_too() -> None:
+    """A loop's value is not given from outside: that it has no example says nothing. Once told is enough."""
+    o = {"name": "o", "example": {"a": 1, "l": [{"n": 1}]}}
+    assert remarks(sms("{% for k, v in o|items %}{{ v.x }}{% endfor %}", [o])) == [
+        "warning body:1 fails with the examples: v.x has no value"
+    ]
+    assert remarks(sms("{% for i in o.l %}{{ i.m }}{% endfor %}", [o])) == [
+        "warning body:1 o.l[].m is not in the example of o"
+    ]
 
 
 @pytest.mark.parametrize("part", ["{{", "{%", "<a ", "<a b='", "<!-- ", "{% raw %}{{ {% endraw %}"])
