@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from notifyctl.core.template.expression import Construct, Node
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.grammar import walk
+from notifyctl.core.template.rules import FUNCTIONS
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit
 
@@ -56,6 +57,23 @@ def of_filter(error: TemplateError, unit: Unit) -> TemplateError:
         column=column,
         variable=error.variable or (variable(where, given[0]) if given else None),
         hint=error.hint,
+    )
+
+
+def of_call(unit: Unit) -> TemplateError:
+    """Return that something is called that is no function, with its place, where only one thing may be meant."""
+    calls = [(each, node) for each in _all(unit) for node in walk(each.tree) if _is_of_a_value(node)]
+    if len(calls) != 1:
+        return TemplateError("calls what is no function", template=unit.template, part=unit.part)
+    [(where, node)] = calls
+    line, column = position(where.text, node.start)
+    reason = f"{shown(where, node.nodes[0])} is no function: values have no methods"
+    return TemplateError(reason, template=where.template, part=where.part, line=line, column=column)
+
+
+def _is_of_a_value(node: Node) -> bool:
+    return node.kind is Construct.CALL and (
+        node.nodes[0].kind is Construct.MEMBER or node.nodes[0].name not in FUNCTIONS
     )
 
 

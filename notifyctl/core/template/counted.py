@@ -7,15 +7,17 @@ from typing import Any
 
 from notifyctl.core.template import filters
 from notifyctl.core.template.failure import TemplateError
-from notifyctl.core.template.values import escaped, is_marked, joined, printed, replaced
+from notifyctl.core.template.values import LISTS, escaped, is_marked, joined, printed, replaced
 
 OUTPUT_MAX = 1_000_000
 """How many bytes a part may have when it is rendered."""
 WORK_MAX = 20_000_000
 """How many characters these filters may be given and give."""
-ITEM, PIECE, OBJECT = 40, 4, 1000
-"""What an item of a list counts for, a character of a text that is put together of pieces, and an object that is
-compared with others."""
+ITEM, MEMBER, PIECE, JSON, WORD, OBJECT = 40, 150, 4, 32, 150, 1000
+"""What an item of a list counts for, and a member of it; a character of a text that is put together of pieces, or of
+lists and objects; a word of one that is; and an object that is compared with others."""
+_WIDE = 6
+"""What a character counts for that is not ASCII, where texts are compared whatever their case."""
 TOO_MANY_STEPS = "it takes too many steps"
 
 
@@ -38,7 +40,7 @@ class CountedFilters:
             "replace": self._replaced,
             "string": printed,
             "striptags": self._stripped,
-            "tojson": lambda *given, **how: self._safe(self._made(filters.tojson(*given, **how))),
+            "tojson": self._as_json,
             "urlencode": lambda value: self._made(filters.urlencode(value)),
             "wordwrap": self._wordwrapped,
         }
@@ -58,8 +60,17 @@ class CountedFilters:
     def text(self, value: Any) -> str:
         """Return a value as it prints: a text is the same, marked as safe or not."""
         text = printed(value)
-        self.spend(len(text) if isinstance(value, str) else PIECE * len(text))
+        self.spend(len(text) if isinstance(value, str) else JSON * len(text))
         return text
+
+    def compared(self, value: Any, scale: int) -> int:
+        """Return what an item counts for that is compared with others of its list, an object `scale`."""
+        return len(value) * (1 if value.isascii() else _WIDE) if isinstance(value, str) else scale
+
+    def _as_json(self, value: Any, *given: Any, **how: Any) -> str:
+        text = self._made(filters.tojson(value, *given, **how))
+        self.spend(0 if isinstance(value, str) else (JSON - PIECE) * len(text))
+        return self._safe(text)
 
     def _made(self, text: str) -> str:
         """Return a text that was made of many pieces."""
@@ -75,11 +86,11 @@ class CountedFilters:
 
     def _wordwrapped(self, value: Any, *given: Any, **how: Any) -> str:
         text = printed(value)
-        self.spend(2 * PIECE * len(text))
+        self.spend(2 * PIECE * len(text) + WORD * sum(map(text.count, filters.BREAKS)))
         return self._made(filters.wordwrap(text, *given, **how))
 
     def _joined(self, values: Any, separator: Any = "", attribute: str | None = None) -> str:
-        self.spend(ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
+        self.spend(ITEM * len(values) if isinstance(values, LISTS) else 0)
         texts = joined(values, attribute)
         between = self.passed(printed(separator))
         if sum(map(len, texts)) + len(between) * len(texts) > OUTPUT_MAX:

@@ -19,12 +19,21 @@ from typing import Any
 import minijinja
 
 from notifyctl.core.template import blame, rules
-from notifyctl.core.template.counted import ITEM, OBJECT, OUTPUT_MAX, PIECE, TOO_MANY_STEPS, CountedFilters, too_long
+from notifyctl.core.template.counted import (
+    ITEM,
+    MEMBER,
+    OBJECT,
+    OUTPUT_MAX,
+    PIECE,
+    TOO_MANY_STEPS,
+    CountedFilters,
+    too_long,
+)
 from notifyctl.core.template.expression import Node
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit, UnitSet
-from notifyctl.core.template.values import TakenValues, given, lacking, printed, unfit
+from notifyctl.core.template.values import LISTS, TakenValues, given, lacking, printed, unfit
 
 FUEL = 250_000
 """How many steps a part may take."""
@@ -180,14 +189,14 @@ class _Bench:
 
     def _weighed(self, scale: int, value: Any, where: str, defined: bool | None = None) -> Any:
         """Return any value, its texts counted; what it holds counts so many times `scale`."""
-        if isinstance(value, (list, tuple)):
-            texts = sum(len(each) if isinstance(each, str) else scale for each in value) if scale else 0
+        if isinstance(value, LISTS):
+            texts = sum(self._counted.compared(each, scale) for each in value) if scale else 0
             self._counted.spend(texts + PIECE * len(value) if scale or isinstance(value, list) else 0)
         return self._counted.passed(self._present(value, where, defined))
 
     def _each_shown(self, values: Any, where: str, defined: bool | None = None) -> Any:
         """Return the items of a list as they print."""
-        if not isinstance(self._present(values, where, defined), (list, tuple)):
+        if not isinstance(self._present(values, where, defined), LISTS):
             return values  # which a filter that is for each of them refuses or goes through by itself
         self._counted.spend(ITEM * len(values))
         return [self._counted.text(each) for each in values]
@@ -208,7 +217,7 @@ class _Bench:
         """Return a list each of whose items has a member: the engine would take one that it lacks for null."""
         if self._present(values, where, defined) is None:
             return None
-        self._counted.spend(ITEM * len(values) if isinstance(values, (list, tuple)) else 0)
+        self._counted.spend(MEMBER * len(values) if isinstance(values, LISTS) else 0)
         reason = lacking(values, attribute)
         if reason is None:
             return values
@@ -246,7 +255,7 @@ def _explained(error: BaseException, unit: Unit, units: Mapping[str, Unit]) -> B
     if isinstance(error, TemplateError):
         return blame.of_filter(error, unit).at(unit.template, unit.part)
     if isinstance(error, (TypeError, AttributeError, LookupError, ValueError, RecursionError)):
-        return TemplateError("calls what is no function", template=unit.template, part=unit.part)
+        return blame.of_call(unit)
     if type(error).__name__ == "PanicException":
         return TemplateError("the engine gave up", template=unit.template, part=unit.part)
     return error

@@ -83,6 +83,8 @@ def _wrapped(line: str, width: int, pieces: re.Pattern[str], *, whole: bool) -> 
     yield "".join(now)
 
 
+BREAKS = "-" + "".join(each for each in map(chr, range(0x3001)) if each.isspace())
+"""Behind what a line may end."""
 _UNSAFE = {ord(each): f"\\u{ord(each):04x}" for each in "<>&'"}
 _TAG = re.compile("<[^<>]*>")
 _LINE_END = re.compile(r"\r\n|\r|\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring as _quoted
 from typing import Any
@@ -67,6 +67,41 @@ class ObjectValue:
             raise AttributeError("items")
 
 
+class ListValue:
+    """A list as a template sees it: its items and nothing else, where a list would have its methods too.
+
+    The engine asks for those that it needs; a tuple it would convert whole wherever its name stands.
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: tuple[Any, ...]) -> None:
+        self._items = items
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._items[place]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ListValue) and self._items == other._items
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+    def __str__(self) -> str:
+        return as_json(self)
+
+
+Sequence.register(ListValue)  # which tells the engine that it is one
+LISTS = (list, tuple, ListValue)
+"""What a list may be that comes from the engine: one that a template made, or one that it was given."""
+
+
 class LargeInteger(str):
     """An integer that the engine has no room for, by its digits: within lists and objects it is printed as one."""
 
@@ -125,7 +160,7 @@ def _write_json(value: Any, write: Callable[[str], object], end: str, indent: in
     if isinstance(value, (ObjectValue, dict)):
         members = ((f"{_quoted(_name(name))}: ", value[name]) for name in value)
         _write_members("{}", members, write, end, indent)
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, LISTS):
         _write_members("[]", (("", each) for each in value), write, end, indent)
     elif isinstance(value, str):
         write(value if isinstance(value, LargeInteger) else _quoted(value))
@@ -193,12 +228,13 @@ def _with_slashes(text: str) -> str:
 
 def joined(values: Any, attribute: str | None = None) -> list[str]:
     """Return the values, or that member of each, as they print."""
-    if not isinstance(values, (list, tuple)):
+    if not isinstance(values, LISTS):
         raise TemplateError("join: there is no list to be joined")
     if attribute is not None:
         if (reason := lacking(values, attribute)) is not None:
             raise TemplateError(f"join: the list {reason}")
-        values = [_member(each, attribute) for each in values]
+        path = str(attribute).split(".")
+        values = [_member(each, path) for each in values]
     return [printed(value) for value in values]
 
 
@@ -209,19 +245,20 @@ def is_marked(text: str) -> bool:
 
 def lacking(values: Any, attribute: Any) -> str | None:
     """Return why not each of some values has a member, `a.b` that of a member; None where each has it."""
-    if not isinstance(values, (list, tuple)):
+    if not isinstance(values, LISTS):
         return None
+    path = str(attribute).split(".")
     for number, each in enumerate(values, 1):
         try:
-            _member(each, attribute)
+            _member(each, path)
         except (LookupError, TypeError, ValueError):
             return f"has no {attribute} in item {number}"
     return None
 
 
-def _member(value: Any, attribute: Any) -> Any:
-    for name in str(attribute).split("."):
-        value = value[int(name) if isinstance(value, (list, tuple)) else name]
+def _member(value: Any, path: list[str]) -> Any:
+    for name in path:
+        value = value[int(name) if isinstance(value, LISTS) else name]
     return value
 
 
@@ -268,7 +305,7 @@ def _given(value: Any, name: str, depth: int) -> Any:
     if depth >= DEEPEST:
         raise TemplateError(f"{name} is nested too deep", variable=name)
     if isinstance(value, (list, tuple)):
-        return tuple(_given(each, name, depth + 1) for each in value)
+        return ListValue(tuple(_given(each, name, depth + 1) for each in value))
     if isinstance(value, Mapping):
         return ObjectValue({_text(key, name): _given(each, name, depth + 1) for key, each in value.items()})
     raise TemplateError(f"{name} is a {type(value).__name__}, which JSON does not have", variable=name)
