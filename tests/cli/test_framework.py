@@ -684,7 +684,7 @@ def completed(cli: Cli, line: str) -> list[str]:
     ("line", "offered"),
     [
         ("notifyctl me", ["metrics"]),
-        ("notifyctl metrics ", ["show", "rollup"]),
+        ("notifyctl metrics ", ["show", "rollup", "export"]),
         ("notifyctl users contacts su", ["suppress"]),
         ("notifyctl -o json dl", ["dlq"]),
         ("notifyctl metrics show --by d", ["day"]),
