@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import ports
 from tests.support.command import Cli, Result
 from tests.support.sandbox import Sandbox
 from tests.support.shell import Shell
@@ -228,9 +228,9 @@ def test_every_command_of_the_farewell_works(demo: Demo, tmp_path: Path) -> None
         assert done.exit_code == 0 and done.stdout, done
     assert sandbox.endswith("&") and dispatch == "notifyctl dispatch"
     before = demo.sql("SELECT count(*) FROM notifications WHERE status = 'sent'")[0][0]
-    serving = shell.start(f"{export}; {sandbox.removesuffix('&')}")
+    port = int(sandbox.split("--port ")[1].split(")")[0])
+    serving, _ = ports.serving(lambda _: shell.start(f"{export}; {sandbox.removesuffix('&')}"), port)
     try:
-        _until(lambda: _listens(int(sandbox.split("--port ")[1].split(")")[0])))
         added = shell.run(f"{export}; notifyctl notifications reschedule --state scheduled --at now --all --yes")
         assert added.exit_code == 2  # a filter and --all
         shell.run(f"{export}; notifyctl notifications reschedule --state scheduled --at now --yes").ok()
@@ -370,8 +370,3 @@ def _is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -15,12 +15,12 @@ from notifyctl.store import rights
 from notifyctl.store.db.database import Database
 from notifyctl.store.roles import TABLES
 from tests.cli.test_matrix import _filled
-from tests.support import roles
+from tests.support import ports, roles
 from tests.support.command import Cli
 from tests.support.shell import Shell
 from tests.support.threefold import add_providers
 from tests.support.tree import LEAVES, NOT_HERE, line
-from tests.test_packaging import _free_port, _ok, _statuses, _until_listening, blocks
+from tests.test_packaging import _ok, _statuses, blocks
 
 OTHERS = {"migrate up": "owner", "migrate down": "owner", "audit purge": "owner", "dispatch": "dispatch"}
 """What an operator does not run: everything else is the operator's."""
@@ -87,15 +87,14 @@ def urls(postgresql_url: str) -> Iterator[dict[str, str]]:
 def test_the_walk_through_with_the_least_privileged_roles(urls: dict[str, str], tmp_path: Path) -> None:
     """Each line by whoever it is for: the owner migrates, a dispatcher dispatches, an operator does the rest."""
     (sandbox,), commands = blocks("Walk-through")
-    port, home = str(_free_port()), tmp_path / "home"
+    home = tmp_path / "home"
     home.mkdir()
     by = {
         kind: Shell(home, tmp_path / "tools", {"HOME": str(home), "NOTIFYCTL_DATABASE_URL": url})
         for kind, url in urls.items()
     }
-    serving = by["operate"].start(f"exec {sandbox.replace('8025', port)}")
+    serving, port = ports.serving(lambda port: by["operate"].start(f"exec {sandbox.replace('8025', str(port))}"))
     try:
-        _until_listening(port)
         for command in commands:
             found = re.search(r"notifyctl (migrate up|dispatch)\b", command)
             shell = by[OTHERS[found[1]] if found else "operate"]

@@ -7,19 +7,17 @@ import fcntl
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from notifyctl import __version__
 from notifyctl.store.schema import functions
+from tests.support import ports
 from tests.support.command import REPOSITORY, Cli, Result
 from tests.support.shell import Shell
 from tests.support.world import KEYS
@@ -133,14 +131,12 @@ def test_the_walk_through_of_the_readme(empty_database_url: str, backend: str, t
     """A person who types what the README says, in an empty home, ends with notifications that are sent."""
     (sandbox,), commands = blocks("Walk-through")
     assert "notifyctl sandbox --port 8025" in sandbox and len(commands) >= 10
-    port = str(_free_port())
     home = tmp_path / "home"
     home.mkdir()
     database = {} if backend == "sqlite" else {"NOTIFYCTL_DATABASE_URL": empty_database_url}
     shell = Shell(home, tmp_path / "tools", {"HOME": str(home), **database})
-    serving = shell.start(f"exec {sandbox.replace('8025', port)}")
+    serving, port = ports.serving(lambda port: shell.start(f"exec {sandbox.replace('8025', str(port))}"))
     try:
-        _until_listening(port)
         for command in commands:
             _ok(shell.run(command.replace(":8025", f":{port}")), command)
         statuses = _statuses(shell)
@@ -161,24 +157,3 @@ def _ok(result: Result, command: str) -> None:
 def _statuses(shell: Shell) -> Mapping[str, str]:
     rows = shell.run("notifyctl notifications list -o json").ok().json()
     return {row["message_type"]: row["status"] for row in rows}
-
-
-def _free_port() -> int:
-    """Return a port that is free, and so is the next one, where the sandbox takes mail."""
-    while True:
-        with socket.socket() as probe, socket.socket() as next_:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-            with suppress(OSError, OverflowError):
-                next_.bind(("127.0.0.1", port + 1))
-                return port
-
-
-def _until_listening(port: str) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("the sandbox did not start")

@@ -198,8 +198,16 @@ class Dispatching:
         except (FileNotFoundError, ProcessLookupError):  # one has ended meanwhile, so not all stand
             return False
 
+    def _heeds(self, number: signal.Signals) -> bool:
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            return False
+        return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
     def stop(self, timeout: float = 60) -> dict[str, Any]:
-        """End it gently and return its report."""
+        """End it gently and return its report; one that has hardly begun is waited for, or the signal would kill it."""
+        self._scene.wait(lambda: not self.runs or self._heeds(signal.SIGTERM), timeout)
         self.process.terminate()
         self.process.join(timeout)
         assert self.process.exitcode == 0, self.said

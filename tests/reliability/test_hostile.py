@@ -26,7 +26,7 @@ from tests.support.command import Cli
 from tests.support.scripted import Answer, Asked, Scripted, reply
 from tests.support.threefold import add_providers
 
-PATIENCE_S = {False: 20, True: 1}
+PATIENCE_S = {False: 20, True: 4}
 """The time limit for ways that hang and for those that do not: on a busy machine an answer must not come too late."""
 LONGEST_MS = 30_000
 GROWTH_MB = 50

@@ -18,8 +18,14 @@ from tests.support import seed
 from tests.support.world import KEYS
 
 DISPATCHERS = 4
-SLOWLY = "import sys; from notifyctl.services import rotating; rotating.BATCH = 5; from notifyctl.cli.app import main"
-"""In batches so small that it can be killed between two of them."""
+SLOWLY = """
+import sys, time
+from notifyctl.services import rotating
+from notifyctl.cli.app import main
+portion, rotating.BATCH = rotating.store.portion, 5
+rotating.store.portion = lambda *which: time.sleep(0.1) or portion(*which)
+"""
+"""In batches so small, and so far apart, that it can be killed between two of them."""
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def test_the_key_changes_while_dispatchers_send(keyed: Scene, size: dict[str, in
     scene.patience(30)
     _seal(scene, size["secrets"])
     running = [scene.dispatch() for _ in range(DISPATCHERS)]
-    scene.wait(lambda: all(each.id for each in running), 30)
+    scene.wait(lambda: all(each.id for each in running), 60)
     scene.seed(size["notifications"] // 2)
     _ok(scene, "generate-key", "--add")
     _ok(scene, "rotate", "--activate", "k2")
@@ -83,7 +89,7 @@ def _seal(scene: Scene, count: int) -> None:
 
 
 def _killed_in_the_middle(scene: Scene, secrets: int) -> None:
-    command = [sys.executable, "-c", f"{SLOWLY}; sys.exit(main(['secrets', 'rotate']))"]
+    command = [sys.executable, "-c", f"{SLOWLY}sys.exit(main(['secrets', 'rotate']))"]
     process = subprocess.Popen(command, env=scene.cli.env, cwd=scene.home, stderr=subprocess.DEVNULL)
     try:
         scene.wait(lambda: "k2" in _sealed_with(scene), 60, pause=0.01)
