@@ -299,7 +299,7 @@ def _no_database(life: Life, database_url: str) -> None:
 
 
 def _until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not done():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)

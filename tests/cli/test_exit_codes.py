@@ -444,7 +444,7 @@ def test_130_and_143_interrupted(cli: Cli, database: Database, anna: str, how: i
     process = cli.start(*SMS, "--wait")
     try:
         _until(lambda: count(database) == 1)
-        time.sleep(0.3)
+        time.sleep(1.5)  # it has to hear of that as well, and then waits
         began = time.monotonic()
         process.send_signal(how)
         _, err = process.communicate(timeout=20)
@@ -458,7 +458,7 @@ def test_130_and_143_interrupted(cli: Cli, database: Database, anna: str, how: i
 
 
 def _until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not done():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
