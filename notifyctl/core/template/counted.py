@@ -11,7 +11,7 @@ from notifyctl.core.template.values import LISTS, escaped, is_marked, joined, pr
 
 OUTPUT_MAX = 1_000_000
 """How many bytes a part may have when it is rendered."""
-WORK_MAX = 20_000_000
+WORK_MAX = 12_000_000
 """How many characters these filters may be given and give."""
 ITEM, MEMBER, PIECE, JSON, WORD, OBJECT = 40, 150, 4, 32, 150, 1000
 """What an item of a list counts for, and a member of it; a character of a text that is put together of pieces, or of

@@ -35,7 +35,7 @@ from notifyctl.core.template.tokens import position
 from notifyctl.core.template.unit import Unit, UnitSet
 from notifyctl.core.template.values import LISTS, TakenValues, given, lacking, printed, unfit
 
-FUEL = 250_000
+FUEL = 180_000
 """How many steps a part may take."""
 
 INCLUDES_DEEPEST = 8
