@@ -21,7 +21,7 @@ _PREFIX = "notifyctl_"
 _PROVIDER_STATES = ("ok", *Hold)
 
 Labels = tuple[str, ...]
-Values = Iterable[tuple[Labels, float]]
+Samples = Iterable[tuple[Labels, float]]
 
 
 class Exposition(StrEnum):
@@ -119,23 +119,23 @@ def _of_ever(ever: Sequence[Ever]) -> Iterator[Any]:
     yield _gauge("failed", "Notifications that failed for good, since the first day.", of, failed)
 
 
-def _each(counts: Mapping[str, int]) -> Values:
+def _each(counts: Mapping[str, int]) -> Samples:
     return (((name,), count) for name, count in sorted(counts.items()))
 
 
-def _gauge(name: str, text: str, labels: Sequence[str], values: Values) -> Any:
+def _gauge(name: str, text: str, labels: Sequence[str], values: Samples) -> Any:
     from prometheus_client.core import GaugeMetricFamily
 
     return _filled(GaugeMetricFamily(_PREFIX + name, text, labels=labels), values)
 
 
-def _counter(name: str, text: str, labels: Sequence[str], values: Values) -> Any:
+def _counter(name: str, text: str, labels: Sequence[str], values: Samples) -> Any:
     from prometheus_client.core import CounterMetricFamily
 
     return _filled(CounterMetricFamily(_PREFIX + name, text, labels=labels), values)
 
 
-def _filled(family: Any, values: Values) -> Any:
+def _filled(family: Any, values: Samples) -> Any:
     for labels, value in values:
         family.add_metric(labels, value)
     return family

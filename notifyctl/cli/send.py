@@ -16,7 +16,7 @@ from notifyctl.cli.noun import single
 from notifyctl.cli.options import given, one_of, taking
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind, escaped_lines
 from notifyctl.cli.sendfile import ESTIMATED, FileOrder, of_file
-from notifyctl.cli.types import duration
+from notifyctl.cli.types import category_name, duration
 from notifyctl.core import composition, content, when
 from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, Status
@@ -156,9 +156,8 @@ def submission(*, timed: bool) -> Callable[..., None]:
     ) -> None:
         with invocation(ctx) as run:
             times = _times(at, in_, expires_in, timed=timed)
-            _refuse_no_name(category)
             told = _Told(subject, body, body_file, html_file, attach or [], to, data)
-            how = _How(provider, max_retries, template, category, critical, var or [])
+            how = _How(provider, max_retries, template, category_name(category), critical, var or [])
             of_one = {"USER": user, "--attach": attach, "--idempotency-key": key, "--wait": wait, "--timeout": timeout}
             if of_rows := _given_of_file(ctx, of_one):
                 return _submit_file(run, of_rows, channel, told, times, how, dry_run=dry_run)
@@ -176,12 +175,6 @@ app = single(
     scope=Scope.NOTIFICATIONS_SUBMIT,
     shows=(*SHOWN, *ESTIMATED),
 )
-
-
-def _refuse_no_name(category: str | None) -> None:
-    """Raise UsageError for a variable of a script that was never set: who left the category would get it."""
-    if category is not None and not category.strip():
-        raise UsageError("--category: the name is empty", "notifyctl categories list")
 
 
 class _Times(NamedTuple):

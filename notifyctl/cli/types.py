@@ -76,3 +76,13 @@ Confirm = Annotated[str | None, typer.Option("--confirm", metavar="PROFILE", hel
 SecretFile = Annotated[
     str | None, typer.Option("--secret-file", metavar="F", help="Write the secret there, readable by you only.")
 ]
+
+
+def category_name(given: str | None) -> str | None:
+    """Return a category's name. Raises UsageError for a variable of a script that was never set.
+
+    Who left the category would get what is of none.
+    """
+    if given is not None and not given.strip():
+        raise UsageError("--category: the name is empty", "notifyctl categories list")
+    return given

@@ -14,7 +14,7 @@ from notifyctl.core.policy import Policy
 from notifyctl.core.submission import SubmissionFacts
 from notifyctl.core.userlimit import Slot
 from notifyctl.services import judging
-from notifyctl.services.judging import Said
+from notifyctl.services.judging import Saying
 from notifyctl.store import notifications as store
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
@@ -71,7 +71,7 @@ def _is_decided(person: Person, now: int) -> bool:
     return person.limit is not None and userlimit.free_at(person.slots, person.limit, now) is not None
 
 
-def _read(tx: Tx, user_id: str, others: Sequence[InLine]) -> Iterator[tuple[InLine, Said, SubmissionFacts]]:
+def _read(tx: Tx, user_id: str, others: Sequence[InLine]) -> Iterator[tuple[InLine, Saying, SubmissionFacts]]:
     """Yield those that can be read with what they say, and what is known of that, a few with one look."""
     for begin in range(0, len(others), _PORTION):
         read = [(each, said) for each in others[begin : begin + _PORTION] if (said := _said(each)) is not None]
@@ -87,7 +87,7 @@ def _whom(user_id: str, each: InLine) -> Whom:
     return Whom(user_id, each.message_type, each.category)
 
 
-def _said(each: InLine) -> Said | None:
+def _said(each: InLine) -> Saying | None:
     """Return what one says, which decides where it goes; None where that cannot be read: it counts nowhere."""
     channel = Channel(each.message_type)
     try:

@@ -14,11 +14,11 @@ from notifyctl.core.suppression import Stops, stops
 from notifyctl.store import submissions
 from notifyctl.store.db.tx import Tx
 
-Said = tuple[Channel, Mapping[str, Any], str | None]
+Saying = tuple[Channel, Mapping[str, Any], str | None]
 """The channel of a notification, what it says, and its category."""
 
 
-def known(tx: Tx, user: str, said: Sequence[Said]) -> list[SubmissionFacts]:
+def known(tx: Tx, user: str, said: Sequence[Saying]) -> list[SubmissionFacts]:
     """Return what is known of notifications of one user, each of which says that."""
     drafts = [Draft(user, channel, content, key="", category=category) for channel, content, category in said]
     return submissions.known(tx, drafts, likely_new=True)

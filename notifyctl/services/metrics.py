@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import TypeAlias
 
 from notifyctl.core import when
 from notifyctl.core.errors import NotFound, UsageError
@@ -16,9 +15,9 @@ from notifyctl.store import hours, metrics, notifications, providers
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.hours import DAY_MS, HOUR_MS, Bucket
+from notifyctl.store.hours import Ever as Ever
 from notifyctl.store.metrics import RolledUp
 
-Ever: TypeAlias = hours.Ever
 _CHANNELS = [channel.value for channel in Channel]
 
 
