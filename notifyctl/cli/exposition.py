@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notifyctl import __version__
 from notifyctl.core.conditions import Condition
 from notifyctl.core.health import Hold
-from notifyctl.services.metrics import Ever
-from notifyctl.services.status import SystemStatus
+
+if TYPE_CHECKING:
+    from notifyctl.services.metrics import Ever
+    from notifyctl.services.status import SystemStatus
 
 _PREFIX = "notifyctl_"
 _PROVIDER_STATES = ("ok", *Hold)

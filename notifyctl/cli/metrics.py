@@ -10,7 +10,6 @@ import typer
 from rich.text import Text
 
 from notifyctl.cli.bars import bar, short_time, sparkline
-from notifyctl.cli.exporting import write_text
 from notifyctl.cli.exposition import WRITERS, Exposition
 from notifyctl.cli.invocation import Invocation, invocation
 from notifyctl.cli.noun import Noun, TextLeaf
@@ -153,6 +152,7 @@ def export(
     """Export what monitoring asks for: counts since the first day, what waits, providers, problems, at this moment."""
     with invocation(ctx) as run:
         from notifyctl.cli import status
+        from notifyctl.cli.exporting import write_text
 
         text = WRITERS[form or Exposition.PROMETHEUS](status.read(run), metrics.ever(run.system.db))
         path = write_text(target, text)

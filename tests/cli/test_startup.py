@@ -57,6 +57,14 @@ def test_completion_of_nouns_is_light(bare_cli: Cli) -> None:
     assert imported(bare_cli, env=protocol) & HEAVY == set()
 
 
+@pytest.mark.parametrize("verb", ["show", "rollup"])
+def test_metrics_load_nothing_of_their_export(sqlite_cli: Cli, sqlite_url: str, verb: str) -> None:
+    """What an export tells of providers, and the library that writes it, is no part of the others, which cron runs."""
+    of_export = {"prometheus_client", "notifyctl.services.status", "notifyctl.providers", "notifyctl.cli.exporting"}
+    assert imported(sqlite_cli, "metrics", verb) & of_export == set()
+    assert of_export <= imported(sqlite_cli, "metrics", "export")
+
+
 def test_send_imports_what_it_needs(sqlite_cli: Cli, sqlite_url: str) -> None:
     """A submission on SQLite loads one adapter, and nothing that talks to a server, a network or a terminal."""
     db = Database(sqlite_url)
