@@ -117,9 +117,10 @@ class Session:
         """Return what the server says to a command that does nothing."""
         return _response("noop", *await self._say(b"NOOP"))
 
-    async def deliver(self, mail: Mail) -> Response:
+    async def deliver(self, mail: Mail, ends_at: float) -> Response:
         """Hand the mail over and return the reply that decided; raises when the connection fails.
 
+        Raises TimeoutError where it is past `ends_at`, by the monotonic clock, when all but the last line is said.
         Recipients after the first may be refused: the answer to a mail that was sent names them.
         """
         date = f"Date: {formatdate(time.time(), localtime=True)}\r\n".encode()
@@ -138,7 +139,7 @@ class Session:
         code, text = await self._say(b"DATA")
         if code != 354:
             return _response("data", code, text)
-        code, text = await self._hand_over(date, mail.message)
+        code, text = await self._hand_over(date, mail.message, ends_at)
         facts = {"message-id": mail.message_id, "recipients": str(len(mail.recipients) - len(refusals))}
         return _response("end", code, text, facts, refusals)
 
@@ -173,7 +174,7 @@ class Session:
         if getattr(self._protocol, "_buffer", None):
             raise SMTPException("the server answers what nobody asked")
 
-    async def _hand_over(self, date: bytes, message: bytes) -> tuple[int, str]:
+    async def _hand_over(self, date: bytes, message: bytes, ends_at: float) -> tuple[int, str]:
         """Send the message, dated, and return the reply.
 
         The library's own way sends it with the dot that ends it. Here the dot goes last: a connection that is lost
@@ -195,6 +196,8 @@ class Session:
                 await _written(transport, reply)
             if reply.done():  # refused in the middle: the rest would be taken for commands
                 self.usable = False
+            elif time.monotonic() >= ends_at:  # this process stood still, and the loop has not yet heard of it
+                raise TimeoutError
             else:
                 protocol.write(b".\r\n")  # raises when the connection is lost by now
                 self.handed_over = True

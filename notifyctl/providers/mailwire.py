@@ -59,7 +59,7 @@ class MailWire:
             mail = None if request.method == "NOOP" else _mail(request)
         except (ValueError, KeyError):
             return Failure(FailureKind.UNSENT, "the request has an impossible address or header")
-        attempt = _Attempt()
+        attempt = _Attempt(time.monotonic() + timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(self._pool(relay), mail, attempt)
@@ -91,15 +91,15 @@ class MailWire:
                 attempt.waited = True
                 session = attempt.session = await self._used_before(pool)
                 if session is not None:
-                    answer = await self._asked_again(pool, session, mail)
+                    answer = await self._asked_again(pool, session, mail, attempt.ends_at)
                     if answer is not None:
                         return answer
                 session = attempt.session = await Session.open(pool.relay, await pool.context())
-                return await self._asked(pool, session, mail)
+                return await self._asked(pool, session, mail, attempt.ends_at)
 
-    async def _asked(self, pool: _Pool, session: Session, mail: Mail | None) -> Response:
+    async def _asked(self, pool: _Pool, session: Session, mail: Mail | None, ends_at: float) -> Response:
         try:
-            answer = await (session.check() if mail is None else session.deliver(mail))
+            answer = await (session.check() if mail is None else session.deliver(mail, ends_at))
         except BaseException:
             session.usable = False
             self._close([session])
@@ -107,13 +107,13 @@ class MailWire:
         self._keep(pool, session)
         return answer
 
-    async def _asked_again(self, pool: _Pool, session: Session, mail: Mail | None) -> Response | None:
+    async def _asked_again(self, pool: _Pool, session: Session, mail: Mail | None, ends_at: float) -> Response | None:
         """Return the reply on a connection that was used before; None where it has come to its end.
 
         Servers take so many mails on one connection, then they close it or say 421: on a new one they take the next.
         """
         try:
-            answer = await self._asked(pool, session, mail)
+            answer = await self._asked(pool, session, mail, ends_at)
         except (SMTPException, OSError):
             if session.handed_over:
                 raise
@@ -200,8 +200,9 @@ class _Pool:
 
 @dataclass(slots=True)
 class _Attempt:
-    """How far it came."""
+    """How far it came; `ends_at` is by the monotonic clock."""
 
+    ends_at: float
     waited: bool = False
     session: Session | None = None
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,28 @@ def ask(resolve: Resolve, loops: Loops, timeout_s: float = 10) -> Response | Fai
             return await wire.send(request(url), timeout_s)
 
     return run(main(), loops)
+
+
+def test_who_stood_still_while_it_connected_sends_nothing(loops: Loops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is over, and no timer has rung yet, since the whole process was stopped: somebody else may send it."""
+    dialled = dial.Dialler.dial
+
+    async def then_stands(*args: Any) -> Any:
+        connection = await dialled(*args)
+        time.sleep(3.1)  # noqa: ASYNC251 - as a process does that is stopped
+        return connection
+
+    monkeypatch.setattr(dial.Dialler, "dial", then_stands)
+
+    async def main() -> tuple[Response | Failure, list[bytes]]:
+        async with serving(ok) as server, wired() as wire:
+            answer = await wire.send(request(server.url), 3)
+            await asyncio.sleep(0.2)
+            return answer, server.heads
+
+    answer, heads = run(main(), loops)
+    assert isinstance(answer, Failure)
+    assert (answer.kind, answer.fault, heads) == (FailureKind.UNSENT, Fault.HOST, [])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import trustme
 from notifyctl.cli import loops
 from notifyctl.core.model import Channel, Message
 from notifyctl.core.outcome import Fault
-from notifyctl.providers import mailwire
+from notifyctl.providers import mailsession, mailwire
 from notifyctl.providers.contract import Credentials, Failure, FailureKind, Request, Response
 from notifyctl.providers.smtp import Smtp
 from notifyctl.providers.wire import Wire
@@ -258,6 +258,23 @@ def test_lost_in_the_middle_of_the_mail(loop: LoopFactory) -> None:
         asked = request(server, text="word " * 3_000_000)
         answer = run(lambda wire: wire.send(asked, LONG_S), loop)
     assert isinstance(answer, Failure) and answer.kind is FailureKind.UNSENT
+
+
+@pytest.mark.parametrize("loop", [None, loops.loop_factory()], ids=["python", "fastest"])
+def test_who_stood_still_before_the_last_line(loop: LoopFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is over, and no timer has rung yet, since the whole process was stopped: the mail stays unfinished."""
+    written = mailsession._written
+
+    async def then_stands(*args: Any) -> None:
+        await written(*args)
+        time.sleep(3.1)  # noqa: ASYNC251 - as a process does that is stopped
+
+    monkeypatch.setattr(mailsession, "_written", then_stands)
+    with MailServer() as server:
+        asked = request(server)
+        answer = run(lambda wire: wire.send(asked, 3), loop)
+    assert isinstance(answer, Failure) and answer.kind is FailureKind.UNSENT
+    assert server.mails == []
 
 
 def test_a_server_that_reads_nothing() -> None:

@@ -29,10 +29,11 @@ def test_the_fence(scene: Scene, tell: Tell, off: str | None) -> None:
     for _ in range(MOST_ROUNDS if off else 1):
         _record_late(scene, tricks)
         verdict = scene.verdict()
-        if verdict.repeated:
+        if verdict.unadmitted:
             break
     tell(f"proof: {off or 'all on'}", verdict.counts())
-    assert bool(verdict.repeated) == (off is not None)
+    # Not whether any was repeated: the stalled one's last requests may be on their way out as it is stopped.
+    assert list(verdict.wrong) == (["unadmitted"] if off else [])
 
 
 def _record_late(scene: Scene, tricks: dict[str, Any]) -> None:
@@ -42,9 +43,8 @@ def _record_late(scene: Scene, tricks: dict[str, Any]) -> None:
     scene.seed(8)
     stalled = scene.dispatch(tricks={**tricks, "stop": ["record.ready", 1, "STOP"]})
     scene.wait(stalled.paused, 60)
-    scene.stub.latency = (
-        2.2  # in which somebody has to see that the rows are free: a matter of chance on a busy machine
-    )
+    # In which somebody has to see that the rows are free: a matter of chance on a busy machine.
+    scene.stub.latency = 2.2
     other = scene.dispatch(tricks=tricks)
     scene.wait(lambda: len(scene.stub.requests(began)) == 16, 60)
     stalled.resume()
@@ -57,7 +57,7 @@ def _record_late(scene: Scene, tricks: dict[str, Any]) -> None:
 def test_the_lease(scene: Scene, tell: Tell, off: str | None) -> None:
     """Without the look at the lease, whoever stood still after a claim sends what another has sent meanwhile."""
     tricks = {**SHORT, **({"without": [off]} if off else {})}
-    scene.patience(3)
+    scene.patience(10)
     scene.seed(4)
     stalled = scene.dispatch(tricks={**tricks, "stop": ["claim.committed", 1, "STOP"]})
     scene.wait(stalled.paused, 60)

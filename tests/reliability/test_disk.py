@@ -104,6 +104,7 @@ def _stored(db: Database) -> set[str]:
 def test_24_a_file_that_is_replaced(sqlite_scene: Scene, tell: Tell) -> None:
     """Another database takes the place of the one that a dispatcher works on: it goes on with that, and says so."""
     scene = sqlite_scene
+    scene.patience(30)
     dispatcher = scene.dispatch()
     scene.wait(lambda: dispatcher.id is not None, 60)
     path = Path(scene.url.removeprefix("sqlite:///"))

@@ -82,7 +82,7 @@ def test_7_an_ambiguous_commit_is_repeated_with_its_key(postgresql_scene: Scene,
 def test_7_an_ambiguous_commit_of_a_dispatcher(postgresql_scene: Scene, tell: Tell, size: int) -> None:
     """Claims and results whose COMMIT is lost or not heard of: nothing is lost, nothing is sent twice."""
     scene = postgresql_scene
-    scene.patience(10)
+    scene.patience(30)
     scene.seed(size, max_retries=50)
     with Proxy(_socket(scene.url), _breaking(0.3, seed=8)) as proxy:
         each = scene.dispatch("--concurrency", "4" if size < 100 else "32", url=_through(proxy, scene.url))
@@ -102,7 +102,7 @@ def test_7_an_ambiguous_commit_of_a_dispatcher(postgresql_scene: Scene, tell: Te
 def test_7_an_ambiguous_commit_of_a_run_with_once(postgresql_scene: Scene, tell: Tell, size: int) -> None:
     """A claim of which nobody heard ends no run of cron: it is given back and taken again, and all of it goes."""
     scene = postgresql_scene
-    scene.patience(10)
+    scene.patience(30)
     scene.seed(size, max_retries=0)  # an attempt that was not made, counted, would be a dead letter
     with Proxy(_socket(scene.url), lambda number: "unheard" if number % 3 == 0 else None) as proxy:
         run = scene.dispatch("--once", "--concurrency", "2", url=_through(proxy, scene.url))
@@ -119,7 +119,7 @@ def test_7_an_ambiguous_commit_of_a_run_with_once(postgresql_scene: Scene, tell:
 def test_7_who_leaves_gives_back_what_nobody_heard_of(postgresql_scene: Scene) -> None:
     """Told to stop after claims of which nothing was heard: no lease is left, and no attempt is counted."""
     scene = postgresql_scene
-    scene.patience(10)
+    scene.patience(30)
     scene.seed(10)
     deaf = threading.Event()
     deaf.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -39,7 +40,7 @@ class HttpClient:
         Only being cancelled raises; it closes the connection, but does not recall what was written.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, end = loop.time(), time.monotonic() + timeout_s
         try:
             start = self._head(request.method, request.url, tuple(request.headers.items()))
             if request.varying:
@@ -56,6 +57,10 @@ class HttpClient:
                     self._pool.spare(loop.time())
                 reason = f"{start.origin.host}: not connected: {error}"
                 return Failure(FailureKind.UNSENT, reason, error.fault, error.refused)
+            if time.monotonic() >= end:  # this process stood still meanwhile, and the loop's clock with it
+                connection.close()
+                reason = f"{start.origin.host}: no time was left once it was connected"
+                return Failure(FailureKind.UNSENT, reason, Fault.HOST)
         # Nothing is awaited between here and the writing: what was usable is still.
         return await self._exchange(connection, start, request.body, began + timeout_s, timeout_s, loop)
 
