@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, replace
 
 from notifyctl.core import names
@@ -114,15 +114,19 @@ def delete(db: Database, name: str) -> ListedCategory:
     """
 
     def work(tx: Tx) -> ListedCategory:
-        _require_no_template(tx, store.lock(tx, name).name)
+        require_no_template(tx, store.lock(tx, name).name)
         return remove(tx, name)
 
     return db.write(work)
 
 
-def _require_no_template(tx: Tx, name: str) -> None:
-    """Raise Conflict where templates are of the category: nothing could be sent by them any more."""
-    found = templates.of_category(tx, name)
+def require_no_template(tx: Tx, name: str, leaving: Container[str] = (), others: Container[str] = ()) -> None:
+    """Raise Conflict where templates are of the category: nothing could be sent by them any more.
+
+    Those whose ids are `leaving` do not count, nor those with the names of `others`.
+    """
+    of_it = templates.of_category(tx, name)
+    found = [each for id_, each in of_it if id_ not in leaving and each not in others]
     if not found:
         return
     first, more = found[0], len(found) - 1
@@ -131,7 +135,7 @@ def _require_no_template(tx: Tx, name: str) -> None:
 
 
 def remove(tx: Tx, name: str) -> ListedCategory:
-    """Delete a category as `delete` does, of which no template is."""
+    """Delete a category as `delete` does, of which no template stays."""
     row = store.lock(tx, name)
     if store.is_pending(tx, row.name):
         hint = f"notifyctl notifications cancel --category {row.name}"

@@ -143,9 +143,10 @@ def by_name(tx: Tx, names: Iterable[str]) -> dict[str, Template]:
     return {each.name: each for each in _many(tx, _select().where(tx.dialect.is_any(t.name, list(names))))}
 
 
-def of_category(tx: Tx, name: str) -> list[str]:
-    """Return the names of the templates that are of a category, in order."""
-    return sorted(tx.execute(select(t.name).where(t.category == name)).scalars())
+def of_category(tx: Tx, name: str) -> list[tuple[str, str]]:
+    """Return the ids and names of the templates that are of a category, in the order of the names."""
+    found = tx.execute(select(t.id, t.name).where(t.category == name))
+    return sorted(map(tuple, found), key=lambda each: each[1])
 
 
 def published(tx: Tx, template_ids: Iterable[str]) -> dict[str, int]:

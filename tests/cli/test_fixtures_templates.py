@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.test_fixtures import apply, changes
-from tests.support.command import Cli
+from tests.support.command import Cli, Result
 
 TEMPLATES = """\
 users:
@@ -155,3 +155,65 @@ def test_a_default_that_is_true_is_not_1(cli: Cli) -> None:
     for default, said in (("true", "true"), ("true", "true"), ("1", "1")):
         apply(cli, text.replace("DEFAULT", default)).ok()
         assert cli.call("templates", "preview", "t", "--part", "body").stdout == said
+
+
+NEWS = """\
+users:
+  - {username: anna, email: anna@example.org}
+categories:
+  - {name: news, kind: marketing}
+"""
+STORY = "  - {name: story, channel: sms, by: anna, body: b, category: news}\n"
+
+
+def _pruned(cli: Cli, text: str, *more: str) -> Result:
+    return apply(cli, text, "--label", "ci", "--prune", *more)
+
+
+def test_a_category_that_templates_are_of_is_not_pruned(cli: Cli) -> None:
+    """As `categories delete` refuses it, in its words, before it asks: no template could be sent any more."""
+    apply(cli, NEWS, "--label", "ci").ok()
+    apply(cli, f"templates:\n{STORY}{STORY.replace('story', 'tale')}").ok()
+    less = NEWS.partition("categories:")[0]
+    for more in ((), ("--dry-run",), ("--yes",)):
+        refused = _pruned(cli, less, *more)
+        assert refused.exit_code == 5
+        assert "templates story and 1 more are of the category news" in refused.stderr
+        assert "notifyctl templates update story --category ''" in refused.stderr
+        assert "--prune removes" not in refused.stderr
+    assert cli.call("categories", "show", "news").ok()
+    one = f"{less}templates:\n{STORY.replace(', category: news', '')}"
+    assert "template tale is of the category news" in _pruned(cli, one, "--yes").stderr
+    for name in ("story", "tale"):
+        cli.call("templates", "update", name, "--category", "").ok()
+    assert changes(_pruned(cli, less, "--yes", "-o", "json")) == [("categories", "news", "delete")]
+
+
+def test_a_category_goes_with_its_templates_or_when_they_leave_it(cli: Cli) -> None:
+    """What the same fixture removes or makes another one's is in nobody's way."""
+    apply(cli, f"{NEWS}templates:\n{STORY}{STORY.replace('story', 'tale')}", "--label", "ci").ok()
+    left = f"{NEWS.partition('categories:')[0]}templates:\n{STORY.replace(', category: news', '')}"
+    assert changes(_pruned(cli, left, "--yes", "-o", "json")) == [
+        ("templates", "story", "update"),
+        ("templates", "tale", "delete"),
+        ("categories", "news", "delete"),
+    ]
+    assert cli.call("templates", "show", "story", "-o", "json").ok().json()["category"] is None
+
+
+@pytest.mark.parametrize("told", ["--dry-run", "--yes"])
+@pytest.mark.parametrize("made_before", [True, False])
+def test_what_names_a_thing_keeps_it_from_being_pruned(cli: Cli, told: str, made_before: bool) -> None:
+    """A fixture that names what it removes is told so with the line; nothing is made of what is gone then."""
+    both = f"{NEWS}templates:\n{STORY}limits:\n  - {{user: anna, per_minute: 3}}\n"
+    apply(cli, both if made_before else NEWS, "--label", "ci").ok()
+    refused = _pruned(cli, both.partition("categories:")[0] + "templates:" + both.partition("templates:")[2], told)
+    assert refused.exit_code == 5
+    assert (
+        "-:4:52: templates[0].category: template story names the category news, which --prune removes" in refused.stderr
+    )
+    assert "add it below categories:" in refused.stderr
+    refused = _pruned(cli, "limits:\n  - {user: anna, per_minute: 4}\n", told)
+    assert refused.exit_code == 5
+    assert "-:2:6: limits[0].user: limit anna notification names the user anna, which --prune removes" in refused.stderr
+    assert cli.call("users", "show", "anna").ok()
