@@ -183,15 +183,11 @@ def _say_unread(run: Invocation, wishes: ChannelWishes) -> None:
     setting = f"notifyctl prefs set {word(wishes.username)} {wishes.channel}"
     for what, stored, instead, option in (
         ("quiet hours", wishes.unread_hours, "none hold", "--quiet 22:00-07:00"),
-        ("zone", wishes.unread_zone, "another stands in", f"--timezone {_meant(wishes.unread_zone)}"),
+        ("zone", wishes.unread_zone, "another stands in", f"--timezone {zones.meant(wishes.unread_zone or '')}"),
     ):
         if stored is not None:
             run.out.say(f"warning: {wishes.channel}: the stored {what} {stored!r} cannot be read, {instead}")
             run.out.say(f"hint: {setting} {option}")
-
-
-def _meant(zone: str | None) -> str:
-    return next(iter(zones.suggestions(zone or "")), "Europe/London")
 
 
 def _say_woken(run: Invocation, woken: int) -> None:

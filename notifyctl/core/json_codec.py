@@ -90,6 +90,14 @@ def stored(text: str | bytes | None, default: T) -> T:
     return value if isinstance(value, type(default)) else default
 
 
+def is_amiss(text: str | bytes | None, kind: type) -> bool:
+    """Return whether a text says something that `stored` takes for nothing: no JSON, or a value of another kind."""
+    if not text:
+        return False
+    value = lenient(text, ...)
+    return value is not None and not isinstance(value, kind)
+
+
 def is_too_deep(value: Any) -> bool:
     """Return whether a value is nested deeper than `DEEPEST`."""
     level = [value]

@@ -187,6 +187,12 @@ def suggestions(text: str) -> list[str]:
     return list(dict.fromkeys(found))[:3]
 
 
+@cache
+def meant(text: str) -> str:
+    """Return the name that is probably meant, or one that shows how they are written."""
+    return next(iter(suggestions(text)), "Europe/London")
+
+
 def _city(name: str) -> str:
     return name.rpartition("/")[2].casefold()
 

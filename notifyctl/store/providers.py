@@ -45,6 +45,12 @@ def listed(tx: Tx) -> list[ProviderConfig]:
     return _many(tx, _everything().order_by(_CONFIG.created_at.desc(), _CONFIG.id.desc()))
 
 
+def with_unread_settings(tx: Tx) -> list[str]:
+    """Return the names of those whose stored settings are none; they count as having none."""
+    found = tx.execute(select(_CONFIG.provider_name, _CONFIG.config_json).order_by(_CONFIG.provider_name))
+    return [name for name, text in found if json_codec.is_amiss(text, dict)]
+
+
 def get(tx: Tx, provider_name: str) -> ProviderConfig | None:
     """Return the provider of that name."""
     found = _many(tx, _everything().where(_CONFIG.provider_name == provider_name))

@@ -18,7 +18,7 @@ from notifyctl.core.content import canonical
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound
 from notifyctl.core.frozen import dataclass
-from notifyctl.core.json_codec import stored
+from notifyctl.core.json_codec import is_amiss, stored
 from notifyctl.core.model import Channel
 from notifyctl.core.wording import Template, TemplateState, Wording
 from notifyctl.store import ids
@@ -32,6 +32,7 @@ VersionKey = tuple[str, int]
 """A template's id and the number of a version."""
 
 _OWN_PARTS = ("subject", "body", "html", "title", "image")
+_KINDS: Mapping[str, type] = {"variables": list, "data": dict, "variants": dict}
 DRAFT, PUBLISHED = "draft", "published"
 
 t, v, n = notification_templates.c, template_versions.c, notifications.c
@@ -72,6 +73,11 @@ class VersionRow:
         variants: dict[str, Any] = stored(self.variants, {})
         declared: list[Any] = stored(self.variables, [])
         return Wording({**own, **({"data": data} if data else {})}, tuple(declared), self.language, variants or None)
+
+    @property
+    def unread(self) -> list[str]:
+        """The names of its parts that are no JSON of their kind: what it says is without them."""
+        return [name for name, kind in _KINDS.items() if is_amiss(getattr(self, name), kind)]
 
     @property
     def pins(self) -> dict[str, VersionKey]:
