@@ -46,6 +46,7 @@ _LEFT = (
     Field("category", title="CATEGORY"),
     Field("left", FieldKind.BOOL, "LEFT"),
     Field("changed", FieldKind.BOOL),
+    Field("woken", FieldKind.NUMBER),
 )
 
 _Category = Annotated[str, typer.Argument(metavar="CATEGORY", help="The category's name.")]
@@ -166,6 +167,7 @@ def _tell(run: Invocation, done: Left, words: str) -> None:
     run.out.record(done, _LEFT, id_name="user_id", told=words)
     if not done.changed and not (run.out.on_terminal and run.out.asked_form is None):
         run.out.say(f"{done.username} {words}")
+    _say_woken(run, done.woken)
 
 
 def _in_words(done: ChannelWishes) -> str:

@@ -25,7 +25,7 @@ from notifyctl.store.categories import LeftCategory
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.preferences import NamedPreference, Preference, PreferenceFilter
-from notifyctl.store.queue.wake import wake_all
+from notifyctl.store.queue.wake import wake_all, wake_of_categories
 from notifyctl.store.users import User
 
 _WISHES = ("enabled", "frequency_cap", "quiet_hours_start", "quiet_hours_end", "timezone")
@@ -67,13 +67,17 @@ class ChannelWishes:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """That a user left a category or came back. `changed`: whether it was otherwise before."""
+    """That a user left a category or came back.
+
+    `changed`: whether it was otherwise before; `woken`: how many are due again.
+    """
 
     user_id: str
     username: str
     category: str
     left: bool
     changed: bool
+    woken: int = 0
 
 
 def of_user(db: Database, ref: str) -> list[ChannelWishes]:
@@ -195,9 +199,10 @@ def come_back(db: Database, ref: str, category: str) -> Left:
         row_id = categories.come_back(tx, user.id, name)
         if row_id is None:
             categories.find(tx, name)
-        else:
-            tx.audit("opt_in", "category", [(row_id, {"user_id": user.id, "category": name})])
-        return Left(user.id, user.username, name, left=False, changed=row_id is not None)
+            return Left(user.id, user.username, name, left=False, changed=False)
+        tx.audit("opt_in", "category", [(row_id, {"user_id": user.id, "category": name})])
+        woken = wake_of_categories(tx, [(user.id, name)])
+        return Left(user.id, user.username, name, left=False, changed=True, woken=woken)
 
     return db.write(work)
 
@@ -205,10 +210,18 @@ def come_back(db: Database, ref: str, category: str) -> Left:
 # Helpers
 
 
-def leave_all(tx: Tx, said: Sequence[LeftCategory]) -> None:
-    """Write down that users leave categories that they have not left."""
+def leave_all(tx: Tx, said: Sequence[LeftCategory]) -> int:
+    """Write down that users leave categories that they have not left; return how many are due again, to be cancelled.
+
+    The users' rows are locked.
+    """
     categories.leave_all(tx, said)
+    return _left_now(tx, said)
+
+
+def _left_now(tx: Tx, said: Sequence[LeftCategory]) -> int:
     tx.audit("opt_out", "category", [_leaving(each) for each in said])
+    return wake_of_categories(tx, [(each.user_id, each.category) for each in said])
 
 
 def _leaving(row: LeftCategory) -> tuple[str, dict[str, str]]:
@@ -216,11 +229,9 @@ def _leaving(row: LeftCategory) -> tuple[str, dict[str, str]]:
 
 
 def _left(tx: Tx, user: User, name: str, source: OptOutSource) -> Left:
-    row_id = str(uuid.uuid4())
-    changed = categories.leave(tx, row_id, user.id, name, source)
-    if changed:
-        tx.audit("opt_out", "category", [_leaving(LeftCategory(row_id, user.id, name, source.value))])
-    return Left(user.id, user.username, name, left=True, changed=changed)
+    row = LeftCategory(str(uuid.uuid4()), user.id, name, source.value)
+    changed = categories.leave(tx, row.id, user.id, name, source)
+    return Left(user.id, user.username, name, left=True, changed=changed, woken=_left_now(tx, [row]) if changed else 0)
 
 
 def _values(wish: Wish) -> dict[str, Any]:

@@ -236,6 +236,15 @@ def test_a_loosened_rule_wakes_what_it_put_off(cli: Cli, database: Database) -> 
     assert "1 deferred notification due again" in apply(cli, text.format(cap=9)).ok().stderr
 
 
+def test_an_opt_out_wakes_what_it_cancels(cli: Cli, database: Database) -> None:
+    """As `prefs opt-out` does."""
+    anna = seed.user(database)
+    [row] = seed.pending(database, anna, due_at=2**42, deferred_by="cap", category="news")
+    text = "categories: [{name: news, kind: marketing}]\nopt_outs: [{user: anna, category: news}]\n"
+    assert "1 deferred notification due again" in apply(cli, text).ok().stderr
+    assert seed.notification(database, row).due_at < 2**42
+
+
 def test_dump_apply_dump_is_the_same_text(cli: Cli, database: Database) -> None:
     """Also for names that other readers of YAML take for something else."""
     odd = [

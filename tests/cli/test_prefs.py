@@ -157,6 +157,35 @@ def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, databas
     assert {row["id"] for row in listed} == {*others[2:6]}
 
 
+def test_who_leaves_a_category_or_comes_back_wakes_what_is_of_it(cli: Cli, database: Database, anna: str) -> None:
+    """On every channel, in the same transaction; what is of other categories, or other people's, keeps its time."""
+    bob, late = seed.user(database, "bob"), 2**41
+    cli.call("categories", "create", "news", "--kind", "marketing").ok()
+    cap = {"due_at": late, "deferred_by": "cap", "error_message": "the cap is reached"}
+    theirs = [
+        *seed.pending(database, anna, category="news", **cap),
+        *seed.pending(database, anna, "twilio", category="news", **cap),
+    ]
+    others = [
+        *seed.pending(database, anna, **cap),
+        *seed.pending(database, anna, category="offers", **cap),
+        *seed.pending(database, bob, category="news", **cap),
+        *seed.pending(database, anna, category="news", due_at=late, send_at=late),
+        *seed.pending(database, anna, category="news", due_at=late, attempt_count=1),
+        *seed.pending(database, anna, category="news", due_at=late, deferred_by="sender"),
+    ]
+    out = cli.call("prefs", "opt-out", "anna", "news", "-o", "json").ok()
+    assert (out.json()["woken"], out.stderr) == (2, "2 deferred notifications are due again\n")
+    with database.read() as tx:
+        assert all(seed.notification(database, each).due_at <= tx.now for each in theirs)
+    assert {seed.notification(database, each).due_at for each in others} == {late}
+    assert cli.call("prefs", "opt-out", "anna", "news", "-o", "json").ok().json()["woken"] == 0
+    again = seed.pending(database, anna, category="news", **cap)
+    assert cli.call("prefs", "opt-in", "anna", "news", "-o", "json").ok().json()["woken"] == 1
+    assert seed.notification(database, again[0]).due_at < late
+    assert cli.call("prefs", "opt-in", "anna", "news", "-o", "json").ok().json()["woken"] == 0
+
+
 def test_quiet_hours_that_another_program_stored_stop_nobody(
     cli: Cli, database: Database, anna: str, backend: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, exists, select
@@ -20,23 +20,26 @@ from notifyctl.store.schema.tables import notifications
 n = notifications.c
 
 
-def wake(tx: Tx, user_id: str, channels: Sequence[Channel]) -> int:
-    """Make due again what rules put off of a user's, on these channels; return how many.
+def wake_all(tx: Tx, whose: Iterable[tuple[str, str]]) -> int:
+    """Make due again what rules put off of users' on channels; return how many.
 
-    The user's row is locked by whoever changes a rule, and by a claim before it reads them: what a claim is about to
+    The users' rows are locked by whoever changes a rule, and by a claim before it reads them: what a claim is about to
     judge is judged by the new rule, and what it has put off by the old one is there to be found.
     """
-    theirs = (PENDING, n.user_id == user_id, n.message_type.in_([each.value for each in channels]))
-    return _woken(tx, _deferred(tx, *theirs))
+    return _wake(tx, n.message_type, whose)
 
 
-def wake_all(tx: Tx, whose: Iterable[tuple[str, str]]) -> int:
-    """Make due again what rules put off of users' on channels, as `wake` does; return how many."""
+def wake_of_categories(tx: Tx, whose: Iterable[tuple[str, str]]) -> int:
+    """Make due again what rules put off of users' that is of categories, as `wake_all` does; return how many."""
+    return _wake(tx, n.category, whose)
+
+
+def _wake(tx: Tx, column: ColumnElement[Any], whose: Iterable[tuple[str, str]]) -> int:
     rows = sorted(set(whose))
     if not rows:
         return 0
-    v = tx.dialect.rowset("v", {"user_id": ID, "channel": String(20)}, rows)
-    theirs = exists().where(v.c.user_id == n.user_id, v.c.channel == n.message_type)
+    v = tx.dialect.rowset("v", {"user_id": ID, "of": String(50)}, rows)
+    theirs = exists().where(v.c.user_id == n.user_id, v.c.of == column)
     # The ids by themselves as well: they are what an index is for.
     return _woken(tx, _deferred(tx, PENDING, tx.dialect.is_any(n.user_id, [id_ for id_, _ in rows]), theirs))
 
