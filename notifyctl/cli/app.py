@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -160,6 +161,16 @@ def root(
 
 
 def main(argv: list[str]) -> int:
+    """Run one command line and return its exit code, in a process that goes on: its signals are its own again."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        return _main(argv)
+    finally:
+        for number, handler in before.items() if threading.current_thread() is threading.main_thread() else ():
+            signal.signal(number, handler)
+
+
+def _main(argv: list[str]) -> int:
     """Run one command line and return its exit code. The only place that catches."""
     try:
         code = _run(argv)
@@ -183,18 +194,18 @@ def run() -> None:
     What is left then goes with the process: to look through it once more takes longer than many a command.
     """
     open_streams()
-    code = main(sys.argv[1:])
-    _keep_interrupts_from(code)
+    code = _main(sys.argv[1:])
+    _keep_signals_from(code)
     gc.freeze()
     sys.exit(code)
 
 
-def _keep_interrupts_from(code: int) -> None:
-    """Let the exit code tell what the command did, also where Ctrl-C is pressed between its end and the process's.
+def _keep_signals_from(code: int) -> None:
+    """Let the exit code tell what the command did, also where a signal comes between its end and the process's.
 
     Threads that hold the end up are left then. When Python has none left it forgets handlers, but not what is ignored.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        return
-    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(code))
+            atexit.register(signal.signal, number, signal.SIG_IGN)

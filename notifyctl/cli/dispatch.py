@@ -23,6 +23,7 @@ from notifyctl.config import outside_environment
 from notifyctl.core.audit.anchoring import AnchorTerms
 from notifyctl.core.duration import parse_ms
 from notifyctl.core.errors import PartlyDone, UsageError
+from notifyctl.core.heed import heed
 from notifyctl.core.model import Channel
 from notifyctl.core.scope import Scope
 from notifyctl.core.size import parse_bytes
@@ -250,9 +251,9 @@ def _run(
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop)
+        heed(signal.SIGTERM, stop)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that closed; nohup does not care
-            loop.add_signal_handler(signal.SIGHUP, stop)
+            heed(signal.SIGHUP, stop)
         loop.add_signal_handler(signal.SIGINT, _interrupt, working, interrupts, say)
         telling = journal.summarize(lambda: working.tally) if journal is not None else _view(working, run, processes)
         beside = asyncio.create_task(telling)

@@ -19,6 +19,7 @@ from notifyctl.cli.logs import configure
 from notifyctl.cli.loops import loop_factory
 from notifyctl.config import Settings
 from notifyctl.core.errors import NotifyctlError
+from notifyctl.core.heed import heed
 from notifyctl.core.private import without_rows
 from notifyctl.core.scope import Scope
 from notifyctl.dispatch.dispatcher import Dispatcher
@@ -106,7 +107,7 @@ async def _serve(dispatcher: Dispatcher, parent: _Parent) -> None:
 
     loop.add_reader(0, let_go)
     # It was born with signals blocked. SIGINT and SIGHUP stay so: a person at the terminal means the parent.
-    loop.add_signal_handler(signal.SIGTERM, dispatcher.stop)
+    heed(signal.SIGTERM, dispatcher.stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     telling = asyncio.create_task(_tell(dispatcher, parent))
     try:

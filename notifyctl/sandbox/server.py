@@ -13,6 +13,7 @@ from aiohttp import web
 
 from notifyctl.core.errors import Conflict
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.heed import heed
 from notifyctl.sandbox import smtp
 from notifyctl.sandbox.http import server
 from notifyctl.sandbox.journal import Journal
@@ -104,16 +105,13 @@ def bind_one(port: int) -> socket.socket:
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Event]:
     """Set the event at SIGTERM or SIGINT; outside the main thread no handler can be set, and the caller cancels."""
-    stopped, loop, taken = asyncio.Event(), asyncio.get_running_loop(), list[signal.Signals]()
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                loop.add_signal_handler(number, stopped.set)
-            except NotImplementedError:  # Windows: Control-C cancels
-                continue
-            taken.append(number)
+        heed(signal.SIGTERM, stopped.set)
+        with suppress(NotImplementedError):  # Windows: Control-C cancels
+            loop.add_signal_handler(signal.SIGINT, stopped.set)
     try:
         yield stopped
     finally:
-        for number in taken:
-            loop.remove_signal_handler(number)
+        with suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGINT)

@@ -354,7 +354,7 @@ def test_interrupted_before_it_began(sqlite_cli: Cli, tmp_path: Path) -> None:
 
 LATE = """
 import atexit, os, signal, sys, threading, time
-press = lambda: os.kill(os.getpid(), signal.SIGINT)
+press = lambda: os.kill(os.getpid(), signal.{how})
 class Forgotten:
     def __del__(self, press=press):
         press()
@@ -380,10 +380,11 @@ except SystemExit as end:
     "when",
     ["threading.Thread(target=linger).start()", "atexit.register(press)", "sys.modules['forgotten'] = Forgotten()"],
 )
-def test_interrupted_after_it_ended(when: str, argv: list[str], code: int) -> None:
-    """Ctrl-C while the process tidies up: the exit code says what the command did, and nothing waits for threads."""
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_interrupted_after_it_ended(when: str, argv: list[str], code: int, how: str) -> None:
+    """Ctrl-C or `kill` while the process tidies up: the exit code says what was done, and nothing waits for threads."""
     ran = subprocess.run(
-        [sys.executable, "-c", LATE.format(when=when, argv=argv)],
+        [sys.executable, "-c", LATE.format(when=when, argv=argv, how=how)],
         capture_output=True,
         text=True,
         timeout=30,
