@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from typer import Context
 from typer.main import get_command
 
 from notifyctl.cli.app import COMMANDS, app, load
@@ -22,7 +23,7 @@ _IDS = {"notifications": "notification", "dlq": "dead_letter", "keys": "key"}
 _BY_NAME = {"user": "user", "provider": "provider", "profile": "profile", "config": "file", "settings": "setting",
             "by": "user", "reassign_templates_to": "user", "names": "provider",
             "template": "template", "from_notification": "notification", "notification": "notification",
-            "save": "file"}  # fmt: skip
+            "save": "file", "category": "category"}  # fmt: skip
 
 
 def outline() -> dict[str, Any]:
@@ -88,6 +89,7 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
     if getattr(param, "is_flag", False) or getattr(param, "count", False):
         return None
     words = getattr(param.type, "choices", None) or getattr(getattr(param.type, "func", None), "words", None)
+    words = words or _completed(command, param)
     if words:
         return [str(getattr(word, "value", word)) for word in words]
     noun, metavar = path.partition(" ")[0], (param.metavar or "").strip("[].")
@@ -112,6 +114,12 @@ def _kind(path: str, command: Any, param: Any) -> str | list[str] | None:
     if metavar == "CATEGORY":
         return "category" if path != "categories create" else ""
     return "file" if metavar in _FILES else _BY_NAME.get(param.name or "", "")
+
+
+def _completed(command: Any, param: Any) -> list[str]:
+    """Return the words that an option of its own account offers: what is typed there may be something else, too."""
+    own = getattr(param, "_custom_shell_complete", None)
+    return [] if own is None else [each.value for each in param.shell_complete(Context(command), "")]
 
 
 if __name__ == "__main__":

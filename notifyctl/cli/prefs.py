@@ -134,7 +134,7 @@ def opt_out(ctx: typer.Context, user: UserArgument, category: _Category) -> None
     """Let a user leave a category: nothing of it is sent to them any more, on any channel."""
     with invocation(ctx) as run:
         done = preferences.leave(run.system.db, user, category)
-        _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
+        _tell(run, done, f"left {done.category}" if done.changed else "had left it already")
 
 
 @app.command(scope=Scope.PREFS_WRITE, shows=_LEFT)
@@ -152,7 +152,7 @@ def unsubscribe(
         # Alone: of several, one that is done would be taken for all.
         given = stdin_single_line("").decode(errors="replace") if token == "-" else token  # noqa: S105 - a hyphen
         done = preferences.unsubscribe(run.system.db, run.system.keyring, given)
-        _tell(run, done, f"{done.username} left {done.category}" if done.changed else "had left it already")
+        _tell(run, done, f"left {done.category}" if done.changed else "had left it already")
 
 
 @app.command("opt-in", scope=Scope.PREFS_WRITE, shows=_LEFT)
@@ -160,11 +160,11 @@ def opt_in(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
     """Take back that a user left a category: nothing else does."""
     with invocation(ctx) as run:
         done = preferences.come_back(run.system.db, user, category)
-        _tell(run, done, f"{done.username} is back in {done.category}" if done.changed else "had not left it")
+        _tell(run, done, f"is back in {done.category}" if done.changed else "had not left it")
 
 
 def _tell(run: Invocation, done: Left, words: str) -> None:
-    run.out.record(done, _LEFT, id_name="user_id", told=words)
+    run.out.record(done, _LEFT, id_name="user_id", told=f"{done.username} {words}")
     if not done.changed and not (run.out.on_terminal and run.out.asked_form is None):
         run.out.say(f"{done.username} {words}")
     _say_woken(run, done.woken)

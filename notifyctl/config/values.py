@@ -122,9 +122,9 @@ def _zone(name: str, origin: str) -> str:
 
 
 def _contact_windows(table: Mapping[str, Any]) -> dict[str, CountryRules]:
-    from notifyctl.core.contact import parse
+    from notifyctl.core.contact import ANYBODY, parse
 
-    return {country: parse(country, rules) for country, rules in table.items()}
+    return {country: parse(country, rules, of_anybody=ANYBODY in table) for country, rules in table.items()}
 
 
 def _unsubscribe_url(url: str) -> str:

@@ -24,6 +24,9 @@ class OptOutSource(StrEnum):
 def provider_group(text: str) -> str | None:
     """Return the id of a group of mails at SendGrid as it is stored, None for no text. Raises UsageError."""
     group = text.strip()
-    if group and not (group.isascii() and group.isdigit() and len(group) <= 20):
+    if not group:
+        return None
+    number = group.lstrip("0")  # as SendGrid writes it, or who left there is not found
+    if not (number.isascii() and number.isdigit() and len(group) <= 20):
         raise UsageError(f"{text!r} is no id of a provider's group", "SendGrid shows it as a number, like 12345")
-    return group or None
+    return number

@@ -138,8 +138,11 @@ def windows_of(table: ContactWindows, country: str, channel: Channel) -> Windows
     return replace(hours, closed=hours.closed | own.closed) if hours is not None and own is not None else hours
 
 
-def parse(country: str, value: object) -> CountryRules:
-    """Return what a table of the configuration says of one country. Raises ValueError that names key and remedy."""
+def parse(country: str, value: object, *, of_anybody: bool = False) -> CountryRules:
+    """Return what a table of the configuration says of one country. Raises ValueError that names key and remedy.
+
+    Where there are windows `of_anybody`, a country may have no more than exceptions, which hold in those.
+    """
     if country != ANYBODY and country not in countries.known():
         meant = "the United Kingdom is GB" if country.upper() == "UK" else "one is like US"
         raise ValueError(f"{country!r} is no country: {meant} (ISO 3166), or {ANYBODY} for anybody else")
@@ -155,8 +158,9 @@ def parse(country: str, value: object) -> CountryRules:
         for channel in Channel
         if channel.value in value
     }
-    if not found:
-        raise ValueError(f"{country} names no channel: there are {', '.join(allowed)}")
+    if not found and not (closed and of_anybody and country != ANYBODY):
+        lone = f"; {EXCEPT} by itself is for the windows of {ANYBODY}" if closed else ""
+        raise ValueError(f"{country} names no channel: there are {', '.join(allowed)}{lone}")
     return CountryRules(found, closed)
 
 

@@ -60,7 +60,7 @@ class Person(NamedTuple):
     attempts of unknown outcome included. `category` is its name, and `left` says that the user left it. `slots` are
     those of the user's limit, in notifications a minute. `group` is what the category is at SendGrid. `unread_hours`
     are stored as quiet hours, and are none. `ahead` is how many of `used`, and of those in `slots`, are only due before
-    it.
+    it. Of a category that is not `declared` nobody knows the kind: the stricter one holds.
     """
 
     channel: Channel
@@ -79,6 +79,7 @@ class Person(NamedTuple):
     group: str = ""
     unread_hours: str | None = None
     ahead: tuple[int, int] = (0, 0)
+    declared: bool = True
 
     def addressed(self, message: Message) -> Message:
         """Return the message, which is of the category's group of mails."""

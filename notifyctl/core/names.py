@@ -50,7 +50,8 @@ def category(text: str) -> str:
     """Return a category's name as it is stored: up to 50 of `a-z0-9_.-`. Raises UsageError."""
     name = text.strip()
     if not _CATEGORY.fullmatch(name):
-        raise UsageError(f"{_shown(text)} is no name of a category", "a category is like newsletter or order.shipped")
+        like = "a category is like newsletter or order.shipped: at most 50 of a-z, 0-9, _, . and -"
+        raise UsageError(f"{_shown(text)} is no name of a category", like)
     return name
 
 

@@ -120,7 +120,7 @@ def asked(message: Message, own: str | None) -> list[AddressKey]:
     """
     to = message.to
     found = [each.key for each in _copies(message)]
-    if to is not None and (to != own or not to.isascii() or _group(message)):
+    if to is not None and (to != own or not to.isascii() or _groups(message)):
         found.append(key(message.channel, to))
     return found
 
@@ -130,15 +130,15 @@ def stops(message: Message, own: str | None, suppression: str | None, known: Rea
     if message.to is None or (not known and suppression is None):
         return NOTHING
     why = suppression if message.to == own else None
-    of_group = _group(message)
+    groups = _groups(message)
     if not known:
         return Stops(why)
     left_out = [
         LeftOut(each.field, each.address, reason)
         for each in _copies(message)
-        if (reason := _why(known, each.key, of_group)) is not None
+        if (reason := _why(known, each.key, groups)) is not None
     ]
-    return Stops(why or _why(known, key(message.channel, message.to), of_group), left_out)
+    return Stops(why or _why(known, key(message.channel, message.to), groups), left_out)
 
 
 def without(message: Message, left_out: Sequence[LeftOut]) -> Message:
@@ -183,13 +183,13 @@ def _copies(message: Message) -> Iterable[_Copy]:
             yield _Copy(field, address, key(Channel.EMAIL, address))
 
 
-def _group(message: Message) -> str:
-    """Return the group of mails that it is one of: the content's own, else its category's."""
-    return group(message.content) or message.group
+def _groups(message: Message) -> list[str]:
+    """Return the groups of mails that it is one of, each of which people can leave: the content's, its category's."""
+    return [each for each in (group(message.content), message.group) if each]
 
 
-def _why(known: Reasons, address: AddressKey, of_group: str) -> str | None:
+def _why(known: Reasons, address: AddressKey, groups: Sequence[str]) -> str | None:
     found = known.get(address)
     if not found:
         return None
-    return found.get("") or (found.get(of_group) if of_group else None)
+    return next((why for each in ("", *groups) if (why := found.get(each))), None)

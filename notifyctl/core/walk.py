@@ -98,6 +98,8 @@ def _category(_: Facts, person: Person | None) -> str:
     if person is None or person.category is None:
         return "none: transactional"
     kind = "marketing" if person.marketing else "transactional"
+    if not person.declared:
+        kind = f"there is none of that name: judged as {kind}"
     return f"{person.category} ({kind}), {'left' if person.left else 'not left'}"
 
 

@@ -41,6 +41,7 @@ def create(
     def work(tx: Tx) -> CreatedCategory:
         row = replace(wanted, id=str(uuid.uuid4()), created_at=tx.now, updated_at=tx.now)
         if store.create(tx, row):
+            _told_its_kind(tx, [row])
             tx.audit("create", "category", [(row.id, _facts(row))])
             return CreatedCategory(**asdict(row), created=True)
         present = store.find(tx, row.name)
@@ -100,11 +101,19 @@ def update(
 def put(tx: Tx, new: Sequence[CategoryRow], changed: Sequence[tuple[CategoryRow, CategoryRow]]) -> None:
     """Write new categories, of names that none has, and others in the place of what they were, as `update` does."""
     store.create_all(tx, new)
+    _told_its_kind(tx, new)
     tx.audit("create", "category", [(each.id, _facts(each)) for each in new])
     store.replace_all(tx, [each for _, each in changed])
     if any(old.kind != each.kind for old, each in changed):
         adopting.judge_anew(tx)
     tx.audit("update", "category", [(each.id, _changes(old, each)) for old, each in changed])
+
+
+def _told_its_kind(tx: Tx, new: Sequence[CategoryRow]) -> None:
+    """Let what is pending of these names be judged anew where it is no marketing, for which it was taken."""
+    names = [each.name for each in new if each.kind != CategoryKind.MARKETING]
+    if names and store.are_pending(tx, names):
+        adopting.judge_anew(tx)
 
 
 def delete(db: Database, name: str) -> ListedCategory:
@@ -137,7 +146,7 @@ def require_no_template(tx: Tx, name: str, leaving: Container[str] = (), others:
 def remove(tx: Tx, name: str) -> ListedCategory:
     """Delete a category as `delete` does, of which no template stays."""
     row = store.lock(tx, name)
-    if store.is_pending(tx, row.name):
+    if store.are_pending(tx, [row.name]):
         hint = f"notifyctl notifications cancel --category {row.name}"
         raise Conflict(f"notifications of the category {row.name} are still to be sent", hint)
     gone = store.listed(tx, name)

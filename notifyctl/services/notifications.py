@@ -283,7 +283,7 @@ def filter_of(tx: Tx, query: NotificationQuery) -> NotificationFilter:
         provider_message_id=query.provider_message_id,
         template_id=templates.find(tx, query.template).id if query.template is not None else None,
         template_version=query.template_version,
-        category=categories.find(tx, query.category).name if query.category is not None else None,
+        category=categories.known(tx, query.category) if query.category is not None else None,
         batch_id=batches.find(tx, query.batch).id if query.batch is not None else None,
         since=when.at(query.since, tx.now),
         until=when.at(query.until, tx.now),

@@ -76,6 +76,16 @@ def find(tx: Tx, name: str) -> CategoryRow:
     return CategoryRow(*row)
 
 
+def known(tx: Tx, name: str) -> str:
+    """Return the name of a category; one that is deleted is known while notifications have it. Raises NotFound."""
+    try:
+        return find(tx, name).name
+    except NotFound:
+        if not tx.execute(select(exists().where(notifications.c.category == name.strip()))).scalar():
+            raise
+        return name.strip()
+
+
 def missing(name: str) -> NotFound:
     """Return that there is no such category."""
     return NotFound(f"there is no category {ids.shown(name)}", "notifyctl categories list")
@@ -139,10 +149,9 @@ def remove(tx: Tx, id_: str) -> None:
     tx.execute(delete(categories).where(_c.id == id_))
 
 
-def is_pending(tx: Tx, name: str) -> bool:
-    """Return whether something of the category is still to be sent."""
-    n = notifications.c
-    return bool(tx.execute(select(exists().where(PENDING, n.category == name))).scalar())
+def are_pending(tx: Tx, names: Sequence[str]) -> bool:
+    """Return whether something of these categories is still to be sent."""
+    return bool(tx.execute(select(exists().where(PENDING, notifications.c.category.in_(names)))).scalar())
 
 
 def leave(tx: Tx, row_id: str, user_id: str, name: str, source: OptOutSource) -> bool:

@@ -244,6 +244,7 @@ def person(channel: str, category: str | None, told: str | None, policy: Policy)
     """Return what rules know of somebody of whom `standing` told that; None where nothing was asked for."""
     said: list[Any] = [] if told is None else json.loads(told)
     enabled, cap, start, end, timezone, kind, group, left, limit = (said + _NOTHING)[: len(_NOTHING)]
+    declared = category is None or kind is not None
     return Person(
         channel=Channel(channel),
         where=whereabouts(timezone, policy.default_timezone),
@@ -252,11 +253,12 @@ def person(channel: str, category: str | None, told: str | None, policy: Policy)
         quiet=quiet.stored(quiet.read(start), quiet.read(end)),
         cap=cap if isinstance(cap, int) else None,
         category=category,
-        marketing=kind == CategoryKind.MARKETING,
+        marketing=kind == CategoryKind.MARKETING or not declared,
         left=bool(left),
         group=group or "",
         unread_hours=quiet.unread(start, end),
         limit=limit if limit is not None else policy.notification_limit,
+        declared=declared,
     )
 
 
@@ -317,7 +319,8 @@ def _counted(tx: Tx, days: Sequence[Day], policy: Policy, not_of: str | None) ->
     joined = v.join(notifications, theirs).outerjoin(categories, categories.c.name == _n.category)
     found = select(v.c.user_id, v.c.channel, v.c.began, func.count()).select_from(joined)
     if not policy.cap_counts_transactional:
-        found = found.where(categories.c.kind == CategoryKind.MARKETING.value)
+        is_gone = and_(_n.category.is_not(None), categories.c.kind.is_(None))
+        found = found.where(or_(categories.c.kind == CategoryKind.MARKETING.value, is_gone))
     rows = tx.execute(found.group_by(v.c.user_id, v.c.channel, v.c.began))
     return {**dict.fromkeys(days, 0), **{Day(row[0], row[1], row[2]): row[3] for row in rows}}
 

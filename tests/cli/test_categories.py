@@ -57,12 +57,15 @@ def test_what_is_no_name_is_refused(cli: Cli, name: str) -> None:
         name = "a\nb"
     refused = cli.call("categories", "create", "--", name)
     assert refused.exit_code == 2
-    assert "is like newsletter" in refused.stderr
+    assert "is like newsletter or order.shipped: at most 50 of a-z, 0-9" in refused.stderr
 
 
 def test_a_group_that_is_none_is_refused(cli: Cli) -> None:
     """SendGrid's groups are numbers."""
-    assert cli.call("categories", "create", "other", "--provider-group", "abc").exit_code == 2
+    for text in ("abc", "0", "7.5", "-7"):
+        assert cli.call("categories", "create", "other", "--provider-group", text).exit_code == 2
+    made = cli.call("categories", "create", "other", "--provider-group", " 0012 ", "-o", "json").ok().json()
+    assert made["provider_group"] == "12"
 
 
 def test_what_is_pending_keeps_its_category(cli: Cli, database: Database) -> None:
@@ -96,6 +99,14 @@ def test_who_left_stays_away_when_it_is_made_anew(cli: Cli, database: Database) 
     assert cli.call("categories", "delete", "newsletter", "--yes", "-o", "json").ok().json()["left_by"] == 1
     cli.call("categories", "create", "newsletter", "--kind", "marketing").ok()
     assert cli.call("categories", "show", "newsletter", "-o", "json").ok().json()["left_by"] == 1
+
+
+def test_what_was_sent_is_found_by_a_category_that_is_gone(cli: Cli, database: Database) -> None:
+    """Notifications keep its name; a name that nothing ever had is a mistake."""
+    sent = seed.pending(database, seed.user(database), category="newsletter", status="sent", sent_at=5)
+    cli.call("categories", "delete", "newsletter", "--yes").ok()
+    assert cli.call("notifications", "list", "--category", "newsletter", "-o", "id").ok().stdout.split() == sent
+    assert cli.call("notifications", "list", "--category", "newsleter").exit_code == 3
 
 
 @pytest.mark.parametrize("given", [(), ("-f", "-")])

@@ -60,6 +60,10 @@ def test_the_kept_outline_is_current() -> None:
         ("notifyctl prefs list --dis", ["--disabled"]),
         ("notifyctl notifications list --status f", ["failed"]),
         ("notifyctl dlq list --reason in", ["invalid_recipient", "invalid_payload"]),
+        ("notifyctl audit list --action opt_", ["opt_in", "opt_out"]),
+        ("notifyctl audit export --resource cat", ["category"]),
+        ("notifyctl suppressions list --reason b", ["bounce"]),
+        ("notifyctl fixtures dump --kind opt", ["opt_outs"]),
         ("notifyctl providers add s", ["sendgrid", "smtp"]),
         ("notifyctl providers update smtp --set sec", ["security="]),
         ("notifyctl providers remove x --ye", ["--yes"]),
@@ -97,11 +101,14 @@ def test_what_is_in_the_database(cli: Cli, database: Database) -> None:
     seed.provider(database)
     (pending,) = seed.pending(database, anna)
     cli.call("keys", "create", "anna", "--name", "cron", "-o", "id", "--secret-file", "key").ok()
+    cli.call("categories", "create", "newsletter", "--kind", "marketing").ok()
     with environment(cli):
         assert set(values("notifyctl users show ")) == {"anna", "omar"}
         assert candidates(["keys", "create"], "a") == [("anna", "anna@example.org")]
         assert values("notifyctl notifications list --user o") == ["omar"]
         assert values("notifyctl dlq list --provider ") == ["sendgrid"]
+        for line in ("prefs opt-out anna ", "send anna --category ", "templates create t --category "):
+            assert values(f"notifyctl {line}") == ["newsletter"]
         assert values("notifyctl users show a_%") == []
         ((found, what),) = candidates(["notifications", "show"], pending[:3])
         assert (found, what.split()[:3]) == (pending, ["email", "pending", "anna"])

@@ -14,6 +14,7 @@ from notifyctl.store.queue.claim import ClaimRequest, claim
 from notifyctl.store.schema.tables import audit_logs, notification_preferences, notifications
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.terminal import on_terminal
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +129,13 @@ def test_a_category_is_left_and_only_opt_in_brings_back(cli: Cli) -> None:
     assert cli.call("prefs", "show", "anna", "-o", "json").ok().json()[0]["left_categories"] == []
     assert cli.call("prefs", "opt-out", "anna", "unknown").exit_code == 3
     assert cli.call("prefs", "opt-in", "anna", "unknown").exit_code == 3
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_whom_it_is_about_is_said_on_a_terminal_too(cli: Cli) -> None:
+    """Also where nothing was changed."""
+    cli.call("categories", "create", "newsletter", "--kind", "marketing").ok()
+    assert on_terminal(cli, "prefs", "opt-in", "anna", "newsletter").stdout == "anna had not left it\n"
 
 
 def test_a_changed_rule_wakes_what_it_put_off_and_nothing_else(cli: Cli, database: Database, anna: str) -> None:

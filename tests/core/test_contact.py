@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifyctl.config import values
 from notifyctl.core import contact, countries, zones
 from notifyctl.core.allowed import first_allowed, is_allowed
+from notifyctl.core.errors import UsageError
 from notifyctl.core.model import Channel, OnCap
 from notifyctl.core.policy import Policy, digest
 from notifyctl.core.whereabouts import whereabouts
@@ -164,6 +166,21 @@ def test_a_countrys_holidays_hold_in_the_windows_for_anybody() -> None:
     assert not is_allowed([rule], at(2026, 7, 4, 16))
     assert not is_allowed([rule], at(2027, 1, 1, 16))
     assert is_allowed([rule], at(2026, 7, 3, 16))
+
+
+def test_a_country_may_have_no_more_than_holidays() -> None:
+    """They hold in the windows for anybody, so that each country need not repeat these; without such they are idle."""
+    said = {"*": {"sms": "09:00-20:00", "except": ["2027-01-01"]}, "DE": {"except": ["2026-10-03"]}}
+    windows = values.checked("contact_windows", said, "here")
+    (rule,) = contact.rules(windows, Channel.SMS, "+4915112345678", UNSET)
+    assert not is_allowed([rule], at(2026, 10, 3, 12))
+    assert not is_allowed([rule], at(2027, 1, 1, 12))
+    assert is_allowed([rule], at(2026, 10, 4, 12))
+    (other,) = contact.rules(windows, Channel.SMS, "+33612345678", UNSET)
+    assert is_allowed([other], at(2026, 10, 3, 12))
+    for lone in ({"DE": {"except": ["2026-10-03"]}}, {"*": {"except": ["2026-10-03"]}}):
+        with pytest.raises(UsageError, match="names no channel.*except by itself is for the windows of"):
+            values.checked("contact_windows", lone, "here")
 
 
 @pytest.mark.parametrize(

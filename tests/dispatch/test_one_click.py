@@ -229,6 +229,23 @@ def test_a_token_outlives_its_category(cli: Cli, database: Database, mails: Mail
     assert left(cli) == ["newsletter"]
 
 
+def test_what_is_tried_again_of_a_deleted_category_can_be_left_too(cli: Cli, database: Database, mails: Mails) -> None:
+    """Nobody knows its kind any more: a dead letter of marketing does not become a mail that nobody can leave."""
+    headers = {"List-Unsubscribe": "<https://example.org/own>"}
+    dead, sent = pending(database, "newsletter", headers=headers), pending(database, "newsletter")
+    dispatch(cli)
+    cli.call("categories", "delete", "newsletter", "--yes").ok()
+    cli.call("dlq", "retry", dead, "--yes").ok()
+    cli.call("notifications", "resend", sent, "--yes").ok()
+    told = cli.call("notifications", "explain", dead, "-o", "json").ok().stdout
+    assert "newsletter (there is none of that name: judged as marketing), not left" in told
+    dispatch(cli)
+    assert seed.notification(database, dead).status == "failed"
+    assert len(mails.bodies) == 2
+    cli.call("prefs", "unsubscribe", token_of(link_of(mails.headers("sendgrid")[1]))).ok()
+    assert left(cli) == ["newsletter"]
+
+
 def test_a_token_of_who_is_gone(cli: Cli, database: Database, mails: Mails) -> None:
     """There is nobody to write to, and nothing is written."""
     token = mailed_token(cli, database, mails)
@@ -391,3 +408,25 @@ def test_a_category_is_a_group_at_sendgrid(cli: Cli, database: Database, mails: 
     assert sorted(str(mail.get("asm", {}).get("group_id")) for mail in mails.bodies) == ["3", "9", "None", "None"]
     warned = cli.call(*send[:-1], "--category", "newsletter").ok()
     assert "will be cancelled" in warned.stderr
+
+
+def test_who_left_the_categorys_group_gets_no_mail_that_names_another(
+    cli: Cli, database: Database, mails: Mails
+) -> None:
+    """Nor one whose category has the id with zeros before it; who left the group that the content names gets none."""
+    for category, group in (("newsletter", "7"), ("offers", "0008"), ("receipts", "9")):
+        cli.call("categories", "update", category, "--provider-group", group).ok()
+    events = [
+        {"event": "group_unsubscribe", "email": "anna@example.org", "asm_group_id": each, "timestamp": 1_900_000_000}
+        for each in (3, 7, 8)
+    ]
+    cli.call("receipts", "ingest", "-", "--provider", "sendgrid", input=json.dumps(events)).ok()
+    stopped = [
+        pending(database, "newsletter", asm={"group_id": 5}),
+        pending(database, "offers"),
+        pending(database, "receipts", asm={"group_id": 3}),
+    ]
+    goes = pending(database, "receipts", asm={"group_id": 5})
+    dispatch(cli)
+    assert [seed.notification(database, each).status for each in stopped] == ["cancelled"] * 3
+    assert seed.notification(database, goes).status == "sent"

@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from notifyctl.store.db.database import Database
+from notifyctl.store.schema.tables import categories
 from tests.support import oracle, seed
 from tests.support.command import Cli
 from tests.support.scripted import Asked, Peer, Scripted, reply
@@ -277,6 +279,20 @@ def test_another_contact_window_lets_out_what_the_old_one_put_off(flow: Flow) ->
     flow.ok("dispatch", "--once")
     assert flow.taken == []
     (flow.cli.home / "config.toml").write_text('[policy.contact_windows]\n"*" = { email = "00:00-24:00" }\n')
+    flow.ok("dispatch", "--once")
+    assert len(flow.taken) == 2
+
+
+def test_of_a_category_that_is_gone_windows_hold_until_its_kind_is_said_again(flow: Flow, database: Database) -> None:
+    """What another program wrote, or is tried again, of a name that there is no more: the stricter kind's rules."""
+    case = Case(category="bills", zone="Asia/Tokyo")
+    ids = flow.submit(0, case)
+    flow.rule(0, case)
+    database.write(lambda tx: tx.execute(delete(categories).where(categories.c.name == "bills")))
+    flow.ok("dispatch", "--once")
+    assert flow.taken == []
+    assert {seed.notification(database, each).deferred_by for each in ids} == {"contact_window"}
+    flow.ok("categories", "create", "bills")
     flow.ok("dispatch", "--once")
     assert len(flow.taken) == 2
 
