@@ -161,6 +161,9 @@ def opt_in(ctx: typer.Context, user: UserArgument, category: _Category) -> None:
     with invocation(ctx) as run:
         done = preferences.come_back(run.system.db, user, category)
         _tell(run, done, f"is back in {done.category}" if done.changed else "had not left it")
+        if (why := explaining.mail_is_suppressed(run.system.db, done.user_id, done.category)) is not None:
+            run.out.say(f"warning: mail of it still does not go to {done.username}: the address is suppressed: {why}")
+            run.out.say("hint: notifyctl suppressions remove email ADDRESS")
 
 
 def _tell(run: Invocation, done: Left, words: str) -> None:

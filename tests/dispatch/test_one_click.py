@@ -430,3 +430,18 @@ def test_who_left_the_categorys_group_gets_no_mail_that_names_another(
     dispatch(cli)
     assert [seed.notification(database, each).status for each in stopped] == ["cancelled"] * 3
     assert seed.notification(database, goes).status == "sent"
+
+
+def test_who_left_a_group_there_is_not_back_by_opt_in_alone(cli: Cli, database: Database, mails: Mails) -> None:
+    """The operator who was asked to let somebody back in is told what still stands against it, and what ends it."""
+    cli.call("categories", "update", "newsletter", "--provider-group", "7").ok()
+    cli.call("prefs", "opt-out", "anna", "newsletter").ok()
+    event = {"event": "group_unsubscribe", "email": "anna@example.org", "asm_group_id": 7, "timestamp": 1_900_000_000}
+    cli.call("receipts", "ingest", "-", "--provider", "sendgrid", input=json.dumps([event])).ok()
+    told = cli.call("prefs", "opt-in", "anna", "newsletter", "-o", "json").ok()
+    assert told.json()["changed"] is True
+    assert "mail of it still does not go to anna: the address is suppressed: group_unsubscribe 7" in told.stderr
+    assert "hint: notifyctl suppressions remove email ADDRESS" in told.stderr
+    cli.call("suppressions", "remove", "email", "anna@example.org", "--yes").ok()
+    for user, category in (("anna", "newsletter"), ("anna", "offers"), ("bob", "newsletter")):
+        assert "warning" not in cli.call("prefs", "opt-in", user, category).ok().stderr
