@@ -179,7 +179,7 @@ def test_a_country_may_have_no_more_than_holidays() -> None:
     (other,) = contact.rules(windows, Channel.SMS, "+33612345678", UNSET)
     assert is_allowed([other], at(2026, 10, 3, 12))
     for lone in ({"DE": {"except": ["2026-10-03"]}}, {"*": {"except": ["2026-10-03"]}}):
-        with pytest.raises(UsageError, match="names no channel.*except by itself is for the windows of"):
+        with pytest.raises(UsageError, match=r"names no channel.*except by itself is for the windows of"):
             values.checked("contact_windows", lone, "here")
 
 
