@@ -24,6 +24,7 @@ from notifyctl.dispatch.presence import Presence
 from notifyctl.dispatch.queues.questions import Asked, Question
 from notifyctl.dispatch.queues.webhooks import Webhooks
 from notifyctl.dispatch.recorder import Recorder
+from notifyctl.dispatch.returning import Returning
 from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import LAST_RECORDS_S, Run
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -67,6 +68,7 @@ class Parts:
     watching: Watching | None
     presence: Presence
     adopting: Adopting
+    returning: Returning
     trail: TrailKeeper
     budget: Budget
     tally: Tally
@@ -119,6 +121,7 @@ class Dispatcher:
         recordings = {asyncio.create_task(each.run()) for each in parts.recorders}
         try:
             await parts.adopting.begin()
+            await parts.returning.begin()
             await self._work(recordings)
         finally:
             self.stop()

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from notifyctl.config import outside_environment
@@ -34,6 +35,7 @@ from notifyctl.dispatch.queues.notifications import ClaimTerms, Notifications, S
 from notifyctl.dispatch.queues.questions import Asked, Question, Questions, QuestionTerms
 from notifyctl.dispatch.queues.webhooks import HookResults, HookTerms, Webhooks
 from notifyctl.dispatch.recorder import Recorder, Settling
+from notifyctl.dispatch.returning import Returning
 from notifyctl.dispatch.roster import Roster
 from notifyctl.dispatch.run import Run
 from notifyctl.dispatch.storethreads import StoreThreads
@@ -45,7 +47,6 @@ from notifyctl.providers.wire import Wire
 from notifyctl.store import attachments, calls, dispatchers, metrics
 from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
-from notifyctl.store.queue import parked
 from notifyctl.store.queue.record import AttemptResult, Recorded, hold, record
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from notifyctl.providers.hookwire import HookWire
 
 log = logging.getLogger(__name__)
+
+Look = tuple[float, Callable[[], Awaitable[None]]]
+"""How often to look for something, in seconds, and how."""
 
 ASK_S = 5.0
 ONCE_ASKING_S = 2.0
@@ -65,10 +69,9 @@ ONCE_RESTING_S = 2.0
 
 HEARTBEAT_S = dispatchers.HEARTBEAT_MS / 1_000
 ROLLUP_S = 60.0
-ADOPTING_S = 2.0
 EARLY_S = 1.0
-PARKED_S = 2.0
-"""How often to look for what templates hold back no more."""
+HELD_S = 2.0
+"""How often to look for what another policy put off, and for what templates and batches hold back no more."""
 SWEEP_S = 600.0
 """How often files are looked for that nothing refers to any more: others may have deleted notifications."""
 
@@ -104,8 +107,9 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     telling = _telling(shared, presence.id, keyring, room)
     lanes, recorder = _sending(shared, presence, budget, telling)
     asking, asked = _asking(shared)
-    early, watching = EarlyReceipts(threads, notices.say), _watching(shared)
+    early, watching, returning = EarlyReceipts(threads, notices.say), _watching(shared), Returning(threads, run)
     trail = TrailKeeper(threads, keyring, options.anchors, outside_environment(), notices.say)
+    looks = ((EARLY_S, early.look), (HELD_S, adopting.wake), (HELD_S, returning.look))
     return Dispatcher(
         Parts(
             options=options,
@@ -119,11 +123,12 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
             webhooks=telling.lanes,
             hook_queue=telling.queue,
             recorders=(recorder, asked, telling.recorder),
-            chores=Chores([*_chores(db, shared, presence, lanes), *_later(run, early, adopting, trail, watching)]),
+            chores=Chores([*_chores(db, shared, presence, lanes), *_looking(run, looks, trail, watching)]),
             early=early,
             watching=watching,
             presence=presence,
             adopting=adopting,
+            returning=returning,
             trail=trail,
             budget=budget,
             tally=tally,
@@ -269,11 +274,9 @@ def _watching(shared: _Shared) -> Watching | None:
     return Watching(shared.threads, command, shared.notices.say)
 
 
-def _later(
-    run: Run, early: EarlyReceipts, adopting: Adopting, trail: TrailKeeper, watching: Watching | None
-) -> list[Chore]:
+def _looking(run: Run, looks: Iterable[Look], trail: TrailKeeper, watching: Watching | None) -> list[Chore]:
     """Return the chores that look again at what could not be done at once, after the audit trail, and for people."""
-    looking: list[Chore] = [lambda: regularly(EARLY_S, early.look), lambda: regularly(ADOPTING_S, adopting.wake)]
+    looking: list[Chore] = [partial(regularly, seconds, look) for seconds, look in looks]
     if not run.once:
         looking.append(lambda: regularly(SEAL_S, trail.tend))
     if watching is not None:  # a run with `once` also looks at its end
@@ -295,12 +298,6 @@ def _chores(db: Database, shared: _Shared, presence: Presence, lanes: Notificati
         lanes.hint(provider)
 
     chores: list[Chore] = [lambda: regularly(HEARTBEAT_S, lambda: threads.write(presence.beat))]
-
-    async def come_back() -> None:
-        while await threads.write(parked.come_back) >= parked.PORTION:
-            continue
-
-    chores.append(lambda: regularly(PARKED_S, come_back))
     if not run.once:
         chores.append(lambda: regularly(ROLLUP_S, lambda: threads.apart(metrics.rollup)))
         chores.append(lambda: regularly(SWEEP_S, lambda: threads.write(attachments.drop_unused)))

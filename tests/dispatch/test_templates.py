@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
@@ -261,6 +261,16 @@ def test_a_disabled_template_holds_what_was_submitted(cli: Cli, database: Databa
     assert dispatch(cli)["accepted"] == 2
     cli.call("notifications", "restore", mine[0], "--yes").ok()
     assert dispatch(cli)["accepted"] == 1
+
+
+def test_a_run_that_ends_begins_with_what_is_held_no_more(cli: Cli, database: Database, box: Letterbox) -> None:
+    """`templates enable` puts back the first thousand, and who writes `is_active` none: cron's run is to send them."""
+    for number in range(2):
+        submit(cli, "--var", f"name={number}")
+    cli.call("templates", "disable", "welcome").ok()
+    assert dispatch(cli)["accepted"] == 0
+    database.write(lambda tx: tx.execute(update(notification_templates).values(is_active=True)))
+    assert dispatch(cli)["accepted"] == 2
 
 
 def test_what_was_held_comes_back_in_portions(database: Database) -> None:

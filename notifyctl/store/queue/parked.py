@@ -49,6 +49,11 @@ def park(tx: Tx, provider: str, held: HeldBack, due_by: int, most: int = PORTION
     return len(ids)
 
 
+def is_freed(tx: Tx) -> bool:
+    """Return whether there is something that nothing holds back any more."""
+    return bool(_freed(tx))
+
+
 def come_back(tx: Tx, most: int = PORTION) -> int:
     """Put at most so many that nothing holds back any more into the queue, oldest first; return how many."""
     back = 0
