@@ -239,7 +239,8 @@ def reschedule(
     with invocation(ctx) as run:
         moment = when.moment_or_now(at, "--at")
         chosen = choose(run, ctx, ids, _many("reschedule", service.select_pending))
-        acted = service.reschedule(chosen.db, chosen.ids, moment, critical=critical, by_filter=chosen.by_filter)
+        by_filter, policy = chosen.by_filter, run.settings.policy
+        acted = service.reschedule(chosen.db, chosen.ids, moment, critical=critical, by_filter=by_filter, policy=policy)
         finish(run, chosen, acted, to_send=True)
 
 
@@ -275,7 +276,8 @@ def resend(
             raise UsageError("--at and --in exclude each other")
         send_at = None if at is None else when.moment(at, "--at")
         chosen = choose(run, ctx, ids, _many("resend", service.select_ended))
-        acted = service.resend(chosen.db, chosen.ids, send_at=send_at, delay_ms=in_, by_filter=chosen.by_filter)
+        by_filter, policy = chosen.by_filter, run.settings.policy
+        acted = service.resend(chosen.db, chosen.ids, send_at=send_at, delay_ms=in_, by_filter=by_filter, policy=policy)
         finish(run, chosen, acted, COPIES, id_name="new_id", to_send=True)
 
 

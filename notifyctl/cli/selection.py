@@ -14,6 +14,7 @@ from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import given
 from notifyctl.cli.output import SHORT_ID, Field, FieldKind
 from notifyctl.cli.stdin import stdin_words
+from notifyctl.cli.stops import stopped
 from notifyctl.core.errors import Conflict, NotifyctlError, PartlyDone, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.services import bulk
@@ -155,6 +156,7 @@ def finish(
     if not failures and (everything or chosen.by_filter):  # a pipe without ids stays silent
         run.out.say(_summary(everything, dry=chosen.dry))
     if to_send and done:
+        _say_what_stops(run, done, dry=chosen.dry)
         _say_what_holds(run, [each.new_id or each.id for each in done])
     if to_send and done and not chosen.dry:
         run.say_who_sends()
@@ -168,6 +170,22 @@ def finish(
     raise PartlyDone(
         f"{len(done):,} of {len(everything):,} {could} done; the first that failed: {first.message}", first.hint
     ).noting(refusal)
+
+
+def _say_what_stops(run: Invocation, done: Sequence[Acted], *, dry: bool) -> None:
+    """Say what rules make of what is to be sent: of one as `send` says it, of many how many."""
+    if len(done) == 1 and done[0].remark is not None:
+        run.out.say(f"warning: {done[0].remark}")
+        return
+    stands = [each.stands for each in done if each.stands is not None]
+    if not stands:
+        return
+    from notifyctl.services.rowfiles.tallying import StopTally  # few are stopped
+
+    tally = StopTally()
+    for each in stands:
+        tally.stop(each)
+    run.out.say("\n".join(stopped(tally, dry=dry)))
 
 
 def _say_what_holds(run: Invocation, ids: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from notifyctl.cli.invocation import Invocation
 from notifyctl.cli.options import one_of
 from notifyctl.cli.output import Field, FieldKind
 from notifyctl.cli.rejecting import TOLD, RejectedRows
+from notifyctl.cli.stops import stopped
 from notifyctl.cli.types import interval
 from notifyctl.core.batch import BatchHold, batch_name
 from notifyctl.core.duration import show_ms
@@ -299,14 +300,8 @@ class _Work:
         if self._held:
             waits = f"{'would wait' if dry else 'waits' if self._held == 1 else 'wait'} until"
             lines.append(f"  {self._held:,} {waits}: notifyctl batches resume {shlex.quote(self._name)}")
-        lines += _stopped(tally, "would be" if dry else "will be")
+        lines += [f"  {line}" for line in stopped(tally, dry=dry)]
         return [*lines, *(_outlook(self._run, tally) if dry else [])]
-
-
-def _stopped(tally: RowTally, will_be: str) -> list[str]:
-    """Return what becomes of those that are accepted, and are not sent at their time, in lines."""
-    said = (("cancelled", tally.suppressed), ("put off", tally.deferred), ("dead letters", tally.dead))
-    return [f"  {number:,} {will_be} {what}: {why}" for what, kinds in said for why, number in kinds.most_common(TOLD)]
 
 
 def _outlook(run: Invocation, tally: Any) -> list[str]:

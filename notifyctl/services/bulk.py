@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from notifyctl.core.errors import Conflict, NotAllowed, NotFound, NotifyctlError
 from notifyctl.core.frozen import dataclass
+from notifyctl.core.gate import Verdict
 from notifyctl.store.selections import PAST, PERHAPS_SENT, Pick
 
 __all__ = ["PAST", "PERHAPS_SENT", "Acted", "Selection"]
@@ -35,7 +36,8 @@ class Selection:
 class Acted:
     """The result for one id: `result` is `cancelled`, `retried` and so on, `skipped` or `failed`; `detail` says why.
 
-    `error` is set where it failed. `new_id` is the copy that was made.
+    `error` is set where it failed. `new_id` is the copy that was made. `stands` is what will stop what is to be sent,
+    `remark` a warning of that, where it is the only one.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Acted:
     detail: str | None = None
     error: NotifyctlError | None = None
     new_id: str | None = None
+    stands: Verdict = None
+    remark: str | None = None
 
     @property
     def code(self) -> str | None:

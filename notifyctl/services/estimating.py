@@ -19,6 +19,7 @@ from notifyctl.core.submission import Former, Plan, other_content
 from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import Source
 from notifyctl.services import importing, planning, previews
+from notifyctl.services.ahead import DueLines
 from notifyctl.services.importing import DraftedRows, ImportOrder
 from notifyctl.services.planning import Planned
 from notifyctl.services.rowfiles.tallying import RowTally
@@ -67,6 +68,7 @@ class _Estimating:
         self._db, self._order, self._tell, self._look = db, order, rejected, look
         self._found = Estimate()
         self._using = Using(look.same)
+        self._lines = DueLines(order.terms.policy, db.moment())
         self._outflows: dict[str, Outflow] = {}
         self._sources: dict[tuple[str, int], Source | None] = {}
         self._checkers: planning.Checkers = {}
@@ -77,7 +79,7 @@ class _Estimating:
         for portion in importing.portions(rows):
             fitting = list(map(self._order.fitting, portion))
             drafts = [row.draft for row in fitting if isinstance(row, RowDraft)]
-            planned = iter(importing.plans(self._db, drafts, self._order))
+            planned = iter(importing.plans(self._db, drafts, self._order, self._lines))
             for row in fitting:
                 came_to = row if isinstance(row, BadRow) else self._seen(next(planned))
                 if isinstance(came_to, Plan):

@@ -283,7 +283,7 @@ def _stood_in_for(carrier: Carrier, known: SubmissionFacts, channel: Channel, no
 
 
 def _known(tx: Tx, user: str, channel: Channel, said: Mapping[str, Any], category: str | None) -> SubmissionFacts:
-    [known] = judging.known(tx, user, [(channel, said, category)])
+    [known] = judging.known(tx, [(user, channel, said, category)])
     return known
 
 

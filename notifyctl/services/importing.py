@@ -29,6 +29,7 @@ from notifyctl.core.rowfile.rows import BadRow, Cells, RowDraft
 from notifyctl.core.submission import Draft, Former, New, Plan
 from notifyctl.core.wording import Template
 from notifyctl.services import planning
+from notifyctl.services.ahead import DueLines
 from notifyctl.services.planning import Planned, SubmissionTerms
 from notifyctl.services.rowfiles.tallying import RowTally
 from notifyctl.services.rowfiles.throughput import for_very_many
@@ -101,6 +102,7 @@ class Importer:
         self._tell = rejected
         self._watch = watch
         self._using = Using(seen)
+        self._lines = DueLines(order.terms.policy, db.moment())
         self._stopped = False
         self._settled = 0
         # Without a look at the first it would be found out late, and for all at once, that a file comes again.
@@ -154,7 +156,9 @@ class Importer:
                 fitting = list(map(self._order.fitting, portion))
                 drafts = [row.draft for row in fitting if isinstance(row, RowDraft)]
                 self._looks -= 1
-                planning_it = planner.submit(plans, self._db, drafts, self._order, likely_new=self._looks < 0)
+                planning_it = planner.submit(
+                    plans, self._db, drafts, self._order, self._lines, likely_new=self._looks < 0
+                )
                 if before is not None:
                     yield before[0], before[1].result()
                 before = fitting, planning_it
@@ -248,14 +252,20 @@ def times(
     return moments(first if last is None else max(first, last + round(interval_ms)), interval_ms)
 
 
-def plans(db: Database, drafts: Sequence[Draft], order: ImportOrder, *, likely_new: bool = False) -> list[Planned]:
-    """Return what each draft comes to. Those that are `likely_new` are looked for when they are stored."""
+def plans(
+    db: Database, drafts: Sequence[Draft], order: ImportOrder, lines: DueLines, *, likely_new: bool = False
+) -> list[Planned]:
+    """Return what each draft comes to, behind what is due before it.
+
+    Those that are `likely_new` are looked for when they are stored.
+    """
     if order.times is not None:
         drafts = _spread(db, drafts, order.times, order.terms)
     # Of a canary the first that are new go: which they are must be known before.
     likely_new = likely_new and order.canary is None
     ids = _new_ids(len(drafts))
-    return db.consult(lambda tx: planning.plan_all(tx, drafts, ids, order.terms, order.batch.id, likely_new=likely_new))
+    asked = partial(planning.plan_all, drafts=drafts, ids=ids, terms=order.terms, batch_id=order.batch.id)
+    return db.consult(lambda tx: lines.behind(tx, asked(tx, likely_new=likely_new)))
 
 
 def portions(rows: DraftedRows, most: int = PORTION) -> Iterator[_RowPortion]:

@@ -19,9 +19,10 @@ from notifyctl.core.json_codec import lenient
 from notifyctl.core.model import Channel, Status
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.outcome import Kind as OutcomeKind
+from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.submission import New
 from notifyctl.core.when import Point
-from notifyctl.services import bulk, planning
+from notifyctl.services import bulk, planning, returning
 from notifyctl.services.bulk import Acted, Selection, Standing
 from notifyctl.store import attachments, batches, categories, ids, providers, selections, templates, users
 from notifyctl.store import notifications as store
@@ -181,25 +182,29 @@ def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> 
 
 
 def reschedule(
-    db: Database, chosen: Sequence[str], send_at: int | None, *, critical: bool = False, by_filter: bool = False
+    db: Database,
+    chosen: Sequence[str],
+    send_at: int | None,
+    *,
+    critical: bool = False,
+    by_filter: bool = False,
+    policy: Policy = UNCONFIGURED,
 ) -> list[Acted]:
-    """Move pending notifications to `send_at` (None: now), as a new time to send. Raises UsageError for a past one.
+    """Move pending notifications to `send_at` (None: now), as a new time to send, and say what will stop them then.
 
-    `critical`: they pass quiet hours and caps from now on.
+    `critical`: they pass quiet hours and caps from now on. Raises UsageError for a time that is past.
     """
 
     def work(tx: Tx) -> list[Acted]:
         moment = tx.now if send_at is None else when.not_past(send_at, tx.now, "--at")
-        locked = store.lock(tx, chosen)
-
-        barred = _barred(tx, chosen)
+        locked, barred = store.lock(tx, chosen), _barred(tx, chosen)
 
         def objection(row: LockedNotification) -> NotifyctlError | None:
             return _not_free(row, tx.now) or _expires_before(row, moment) or barred.get(row.id)
 
         may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         done = apply(tx, [operate.reschedule(row, moment, tx.now, critical=critical) for row in may]).ids
-        return bulk.in_order(chosen, done, "rescheduled", others)
+        return returning.judged(tx, bulk.in_order(chosen, done, "rescheduled", others), policy)
 
     return db.write(work)
 
@@ -211,8 +216,9 @@ def resend(
     send_at: int | None = None,
     delay_ms: int | None = None,
     by_filter: bool = False,
+    policy: Policy = UNCONFIGURED,
 ) -> list[Acted]:
-    """Submit a copy of each ended notification, linked by `resent_from`; `new_id` says which.
+    """Submit a copy of each ended notification, linked by `resent_from`; `new_id` says which; and what will stop it.
 
     The copy goes by the same provider, at once, at `send_at` or after `delay_ms`, with as much time to live as the
     first had. Raises UsageError for a time that is past.
@@ -236,7 +242,8 @@ def resend(
         may, others = bulk.split(chosen, found, objection, WHAT, by_filter=by_filter)
         submit(tx, [_copy(row, *fresh[row.id], tx.now, moment) for row in may])
         outcome = bulk.in_order(chosen, {row.id for row in may}, "resent", others)
-        return [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
+        copies = [replace(each, new_id=fresh[each.id][0]) if each.done else each for each in outcome]
+        return returning.judged(tx, copies, policy)
 
     return db.write(work)
 

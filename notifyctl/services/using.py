@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
+from notifyctl.core import userlimit
 from notifyctl.core.gate import Person, PutOff, Verdict, Wait
 from notifyctl.core.localtime import local_day
 from notifyctl.core.submission import Plan
@@ -29,7 +30,7 @@ class Using:
         """Return what would stop a row: those before it count against caps and limits as well."""
         person, row = planned.known.person, planned.row
         verdict = planned.objection
-        if person is None or verdict is not None:
+        if person is None or not _goes_today(verdict):
             return verdict
         if person.cap is not None and person.counts:
             day = local_day(person.where.zone, row.due_at).number
@@ -37,11 +38,12 @@ class Using:
             person = person._replace(used=person.used + earlier)
             verdict = _judged(planned, person)
         limit = person.limit
-        if limit is not None and verdict is None:
+        if limit is not None and _goes_today(verdict):
             second = row.due_at // 1_000
             earlier = self._earlier(row.user_id, second // (SLOTS + 1))
+            before = userlimit.used(person.slots, row.due_at) + earlier
             person = person._replace(slots=(*person.slots, (second, earlier)))
-            verdict = _later(_judged(planned, person), earlier, limit)
+            verdict = _later(_judged(planned, person), before, limit)
         return verdict
 
     def _earlier(self, *what: object) -> int:
@@ -53,9 +55,18 @@ def _judged(planned: Plan, person: Person) -> Verdict:
     return planned._replace(known=planned.known._replace(person=person)).objection
 
 
-def _later(verdict: Verdict, earlier: int, limit: int) -> Verdict:
+def _goes_today(verdict: Verdict) -> bool:
+    """Return whether it uses up caps and limits: what waits for a minute's limit does as well."""
+    return verdict is None or _is_of_limit(verdict)
+
+
+def _is_of_limit(verdict: Verdict) -> TypeGuard[PutOff]:
+    return isinstance(verdict, PutOff) and verdict.wait is Wait.LIMIT
+
+
+def _later(verdict: Verdict, before: int, limit: int) -> Verdict:
     """Return what the user's limit makes of a row: each window's length takes no more than that."""
-    if not isinstance(verdict, PutOff) or verdict.wait is not Wait.LIMIT:
+    if not _is_of_limit(verdict):
         return verdict
-    windows = max(0, earlier // max(limit, 1) - 1)
+    windows = max(0, before // max(limit, 1) - 1)
     return replace(verdict, until=verdict.until + windows * (SLOTS + 1) * 1_000)

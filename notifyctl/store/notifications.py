@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -40,7 +40,6 @@ from notifyctl.store.streams import RowStream, streamed
 
 DAY_MS = 86_400_000
 MOST_TWINS = 10
-MOST_IN_LINE = 1_000
 
 n = notifications.c
 
@@ -208,35 +207,6 @@ def twins(tx: Tx, row: Notification) -> list[str]:
     near = n.created_at.between(row.created_at - DAY_MS, row.created_at + DAY_MS)
     found = select(n.id).where(*same, near, n.id != row.id).order_by(n.created_at.desc(), n.id).limit(MOST_TWINS)
     return list(tx.execute(found).scalars())
-
-
-class InLine(NamedTuple):
-    """One that is due, by what rules ask of it; times are milliseconds since the epoch."""
-
-    message_type: str
-    payload: str
-    category: str | None
-    is_critical: bool
-    expires_at: int | None
-    counted_at: int | None
-
-
-def due_before(tx: Tx, row: Notification) -> list[InLine]:
-    """Return what is due of the same user and goes before it, in that order."""
-    earlier = or_(n.due_at < row.due_at, and_(n.due_at == row.due_at, n.id < row.id))
-    before = and_(n.is_critical.is_(True), earlier) if row.is_critical else or_(n.is_critical.is_(True), earlier)
-    return _in_line(tx, n.user_id == row.user_id, n.id != row.id, before)
-
-
-def due_of(tx: Tx, user_id: str, *, critical: bool) -> list[InLine]:
-    """Return what is due of a user in the order in which it goes; what goes before a `critical` one that is new."""
-    return _in_line(tx, n.user_id == user_id, *([n.is_critical.is_(True)] if critical else []))
-
-
-def _in_line(tx: Tx, *conditions: ColumnElement[bool]) -> list[InLine]:
-    found = select(*(n[name] for name in InLine._fields)).where(predicates(tx.now)[State.DUE], *conditions)
-    in_order = found.order_by(n.is_critical.desc(), n.due_at, n.id).limit(MOST_IN_LINE)
-    return [InLine(*row) for row in tx.execute(in_order)]
 
 
 # Locking

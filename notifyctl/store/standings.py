@@ -131,6 +131,21 @@ def of(tx: Tx, wanted: Iterable[Whom], policy: Policy, not_of: str | None = None
     )
 
 
+def then(tx: Tx, asked: Mapping[int, tuple[int, Whom]], policy: Policy) -> dict[int, Standings]:
+    """Return for each of these (by place) what rules know at its moment."""
+    spans: dict[int, tuple[int, dict[int, Whom]]] = {}
+    for place, (moment, whom) in asked.items():
+        spans.setdefault(moment // _SPAN_MS, (moment, {}))[1][place] = whom
+    found: dict[int, Standings] = {}
+    for moment, of_whom in spans.values():
+        found |= dict.fromkeys(of_whom, of(tx.at(moment), of_whom.values(), policy))
+    return found
+
+
+_SPAN_MS = 15 * 60_000
+"""Days begin at the quarters of an hour, whatever the zone: within one everybody's day is the same."""
+
+
 def slots(tx: Tx, user_ids: set[str]) -> dict[str, tuple[Slot, ...]]:
     """Return how many went to these users in which second, of those that may still count."""
     if not user_ids:

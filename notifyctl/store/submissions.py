@@ -33,9 +33,12 @@ n = notifications.c
 
 
 def known(
-    tx: Tx, drafts: Sequence[Draft], policy: Policy = UNCONFIGURED, *, likely_new: bool = False
+    tx: Tx, drafts: Sequence[Draft], policy: Policy | None = UNCONFIGURED, *, likely_new: bool = False
 ) -> list[SubmissionFacts]:
-    """Return what is known of each draft, in their order; of what is `likely_new` earlier submissions are not."""
+    """Return what is known of each draft, in their order; of what is `likely_new` earlier submissions are not.
+
+    Without a `policy` what rules know is left out: whoever asks them looks for itself.
+    """
     recipients, found_by = _recipients(tx, drafts)
     keys = [None if likely_new else _key(draft, who) for draft, who in zip(drafts, recipients, strict=True)]
     before = formers(tx, [key for key in keys if key is not None])
@@ -50,7 +53,7 @@ def known(
     plain = found_by.are_plain
     wanted = [each for row in rows for each in _further(*row, among_plain=plain)]
     suppressed = suppressions.reasons(tx, wanted, found_by)
-    persons = _persons(tx, list(zip(drafts, recipients, about, strict=True)), policy)
+    persons = [None] * len(drafts) if policy is None else _persons(tx, drafts, recipients, about, policy)
     return [
         SubmissionFacts(
             who, None if key is None else before.get(key), configs, suppressed, named.get(draft.template), topic, person
@@ -76,6 +79,11 @@ def formers(tx: Tx, keys: Sequence[str]) -> dict[str, Former]:
     return {key: Former(id_, digest) for key, id_, digest in found}
 
 
+def are_rules_asked(who: Recipient, category: str | None, policy: Policy) -> bool:
+    """Return whether there is any rule by which something of that category could be stopped."""
+    return who.ruled or category is not None or policy.notification_limit is not None
+
+
 # Helpers
 
 
@@ -89,34 +97,23 @@ def _templates(tx: Tx, drafts: Sequence[Draft]) -> dict[str | None, Template | N
 
 
 def _persons(
-    tx: Tx, asked: Sequence[tuple[Draft, Recipient | NotifyctlError, str | NotifyctlError | None]], policy: Policy
-) -> list[Person | None]:
+    tx: Tx,
+    drafts: Sequence[Draft],
+    recipients: Sequence[Recipient | NotifyctlError],
+    about: Sequence[str | NotifyctlError | None],
+    policy: Policy,
+) -> Sequence[Person | None]:
     """Return what rules know of each draft's user at the moment it is for; nothing is asked where there are none."""
-    spans: dict[int, _Span] = {}
-    for place, (draft, who, category) in enumerate(asked):
+    asked: dict[int, tuple[int, Whom]] = {}
+    for place, (draft, who, category) in enumerate(zip(drafts, recipients, about, strict=True)):
         if isinstance(who, NotifyctlError) or isinstance(category, NotifyctlError):
             continue
-        if who.ruled or category is not None or policy.notification_limit is not None:
-            moment = draft.due_at(tx.now)
-            span = spans.setdefault(moment // _SPAN_MS, _Span(moment, {}))
-            span.whom[place] = Whom(who.id, draft.channel.value, category)
-    found: list[Person | None] = [None] * len(asked)
-    for moment, whom in spans.values():
-        known = standings.of(tx.at(moment), whom.values(), policy)
-        for place, each in whom.items():
-            found[place] = known.person(each, critical=asked[place][0].critical)
+        if are_rules_asked(who, category, policy):
+            asked[place] = draft.due_at(tx.now), Whom(who.id, draft.channel.value, category)
+    found: list[Person | None] = [None] * len(drafts)
+    for place, known in standings.then(tx, asked, policy).items():
+        found[place] = known.person(asked[place][1], critical=drafts[place].critical)
     return found
-
-
-_SPAN_MS = 15 * 60_000
-"""Days begin at the quarters of an hour, whatever the zone: within one everybody's day is the same."""
-
-
-class _Span(NamedTuple):
-    """A moment, and for which drafts (by place) of about that time rules are asked of whom."""
-
-    moment: int
-    whom: dict[int, Whom]
 
 
 def _by_id(tx: Tx, ref: str) -> Template | NotifyctlError:

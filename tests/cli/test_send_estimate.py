@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from notifyctl.services import ahead, importing
 from notifyctl.store.db.database import Database
+from notifyctl.store.db.tx import Tx
+from notifyctl.store.lines import InLine, LinePart, due_before
 from notifyctl.store.schema.tables import notifications
 from tests.support import quiet
 from tests.support.command import Cli
@@ -117,3 +121,63 @@ def test_sending_a_file_says_as_well_what_will_not_go_out(desk: Cli, database: D
     assert became(database) == {"sent": 1, "quiet_hours": 1, "cancelled": 3}
     again = desk.call(*both).ok().json()
     assert (again["accepted"], again["deduplicated"], again["suppressed"], again["deferred"]) == (0, 5, {}, {})
+
+
+@pytest.mark.parametrize("rule", ["cap", "limit"])
+def test_what_waits_before_the_rows_uses_up_a_cap_and_a_limit(desk: Cli, database: Database, rule: str) -> None:
+    """As it does before one that is sent: but nothing that cannot go out, or is later, or is another channel's cap."""
+    desk.call("users", "contacts", "add", "anna", "sms", "+14155552671").ok()
+    for mail in (("anna",), ("anna", "--in", "2d"), ("anna", "--to", "bob@example.org"), ("omar",)):
+        desk.call("send", *mail, "--channel", "email", "--subject", "before", "--body", "b").ok()
+    desk.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked").ok()
+    options = ("email", "--cap", "2", "--timezone", "UTC") if rule == "cap" else ("--per-minute", "2")
+    desk.call("prefs" if rule == "cap" else "limits", "set", "anna", *options).ok()
+    said = estimated(desk, rows("anna", "omar", "anna", "anna"))
+    assert (said["accepted"], said["suppressed"], said["deferred"]) == (4, {}, {rule: 2})
+    # Of the four that went before one is for later, one was cancelled.
+    assert became(database) == {"sent": 4, rule: 2, "pending": 1, "cancelled": 1}
+
+
+def test_critical_rows_stand_behind_critical_ones_alone(desk: Cli, database: Database) -> None:
+    """They go before all others that wait, by a limit, too."""
+    desk.call("limits", "set", "anna", "--per-minute", "2").ok()
+    for more in ((), ("--critical",)):
+        desk.call("send", "anna", "--channel", "email", "--subject", "before", "--body", "b", *more).ok()
+    said = estimated(desk, rows("anna", extra=",true"))
+    assert said["deferred"] == {}
+    assert became(database) == {"sent": 2, "limit": 1}
+
+
+def test_a_line_is_looked_at_as_it_was_before_the_file(
+    desk: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the file itself submitted by then does not count twice, though each row is looked at when others are in."""
+    for module, name, value in ((importing, "PORTION", 1), (importing, "CHUNK_CHARS", 1), (ahead, "_KNOWN_MS", 0)):
+        monkeypatch.setattr(module, name, value)
+    desk.call("prefs", "set", "anna", "email", "--cap", "5", "--timezone", "UTC").ok()
+    desk.call("send", "anna", "--channel", "email", "--subject", "before", "--body", "b").ok()
+    said = estimated(desk, rows(*["anna"] * 6))
+    assert said["deferred"] == {"cap": 2}
+    assert became(database) == {"sent": 5, "cap": 2}
+
+
+def test_lines_are_looked_at_together_and_only_of_who_has_a_rule(
+    desk: Cli, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One look for all the people of a portion, and none for who has neither cap nor limit."""
+    looks: list[int] = []
+
+    def looking(tx: Tx, asked: Sequence[LinePart], until: int | None = None) -> list[tuple[int, InLine]]:
+        looks.append(len(asked))
+        return due_before(tx, asked, until)
+
+    monkeypatch.setattr(ahead, "due_before", looking)
+    (desk.home / "rows.csv").write_text(rows(*("anna", "omar") * 20))
+    send = ("send", "-f", "rows.csv", "--dry-run", "-o", "json")
+    desk.call("prefs", "set", "omar", "email", "--quiet", "22:00-07:00", "--timezone", "UTC").ok()
+    desk.call(*send).ok()
+    assert looks == []
+    for name in ("anna", "omar"):
+        desk.call("limits", "set", name, "--per-minute", "30").ok()
+    desk.call(*send).ok()
+    assert looks == [2]

@@ -11,11 +11,30 @@ from notifyctl.core.refusal import KeyRefusal
 
 
 @dataclass(slots=True)
-class RowTally:
+class StopTally:
+    """How many that are accepted will be cancelled, put off or dead letters, by reason."""
+
+    suppressed: Counter[str] = field(default_factory=Counter)
+    deferred: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+
+    def stop(self, verdict: Objection) -> None:
+        """Count one that is accepted, and will not go out at its time."""
+        match verdict:
+            case Suppress(reason):
+                count(self.suppressed, reason.partition(": ")[0])
+            case Refuse(category, reason):
+                count(self.dead, f"{category}: {reason}")
+            case PutOff(wait=wait):
+                count(self.deferred, wait.replace("_", " "))
+
+
+@dataclass(slots=True)
+class RowTally(StopTally):
     """What became of rows so far. `read` counts all that were looked at, the others what is certain.
 
     `reasons` are why rows were rejected, without what is each one's own; `refusal` is what the API key was refused
-    first. Of those accepted the others say how many will be cancelled, put off or dead letters, by reason.
+    first.
     """
 
     read: int = 0
@@ -24,24 +43,11 @@ class RowTally:
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     refusal: KeyRefusal | None = None
-    suppressed: Counter[str] = field(default_factory=Counter)
-    deferred: Counter[str] = field(default_factory=Counter)
-    dead: Counter[str] = field(default_factory=Counter)
 
     def reject(self, reason: str) -> None:
         """Count a row that is not taken."""
         self.rejected += 1
         count(self.reasons, reason)
-
-    def stop(self, verdict: Objection) -> None:
-        """Count a row that is accepted, and will not go out at its time."""
-        match verdict:
-            case Suppress(reason):
-                count(self.suppressed, reason.partition(": ")[0])
-            case Refuse(category, reason):
-                count(self.dead, f"{category}: {reason}")
-            case PutOff(wait=wait):
-                count(self.deferred, wait.replace("_", " "))
 
 
 def count(kinds: Counter[str], reason: str) -> None:
