@@ -274,7 +274,8 @@ def _put_off(facts: Facts, person: Person, wait: Wait, reason: str, at: int) -> 
     if expires_at is not None and until >= expires_at:
         early = f"it would expire at {written(expires_at)}, before it may be sent at {written(until)}"
         return Suppress(f"{early}: {reason}")
-    end = until if wait is Wait.LIMIT else allowed_until(rules, until)
+    # A minute is each person's own; a day, and a window that opens, are one moment for very many.
+    end = until if wait is Wait.LIMIT and until == at else allowed_until(rules, until)
     by_policy = wait in (Wait.CONTACT, Wait.CAP) or not person.where.known or bool(contact_rules(facts, person))
     return PutOff(until, reason, wait, end if expires_at is None else min(end, expires_at), by_policy)
 

@@ -232,6 +232,19 @@ def test_the_users_limit_counts_the_slots_that_decide(offsets: list[tuple[int, i
         )
 
 
+def test_what_waits_for_the_limit_and_then_for_a_window_goes_out_spread() -> None:
+    """The window that opens is one moment for very many people; the minute is each one's own."""
+    closing = at(2026, 7, 2, 0, 59)  # 20:59 in New York
+    used = {"limit": 1, "slots": ((closing // 1_000, 1),)}
+    soon = gate(asked(somebody(**used), closing))
+    morning = gate(asked(somebody(marketing=True, policy=Policy(contact_windows=US), **used), closing))
+    assert isinstance(soon, PutOff)
+    assert isinstance(morning, PutOff)
+    assert (soon.until, soon.end) == (closing + 61_000, closing + 61_000)
+    assert (morning.wait, morning.until) == (Wait.LIMIT, at(2026, 7, 2, 12))
+    assert morning.end == morning.until + SPREAD_MS
+
+
 times = st.times().map(lambda each: each.replace(microsecond=0))
 policies = st.builds(
     Policy,
