@@ -5,6 +5,7 @@ There is no database here: it says which command a handler would run, and change
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from email import message_from_bytes, policy
@@ -15,6 +16,7 @@ from notifyctl.core.unsubscribe import LIST, ONE_CLICK, PARAMETER, POST, is_of_p
 from notifyctl.sandbox.exchange import IncomingRequest, Reply
 
 PATH = "/unsubscribe"
+_URI = re.compile(r"<([^<>]*)>")  # RFC 2369, 2: an address may have commas itself
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -38,8 +40,7 @@ def steps(headers: Mapping[str, str]) -> dict[str, str]:
     """Return how the mail with these headers is left, by who does it; empty for one that says nothing of it."""
     named = {name.rpartition(" ")[2].lower(): value for name, value in headers.items()}
     link, post = named.get(LIST.lower(), ""), named.get(POST.lower())
-    uris = [each.partition("<")[2].partition(">")[0] for each in link.split(",")]
-    urls = [each for each in uris if each.lower().startswith(("https:", "http:"))]
+    urls = [each for each in _URI.findall(link) if each.lower().startswith(("https:", "http:"))]
     if post != ONE_CLICK or len(urls) != 1:
         return {"Not with one click": f"{LIST}: {link}; {POST}: {post}"} if link or post else {}
     token = _token(urls[0].partition("?")[2])

@@ -19,7 +19,7 @@ from notifyctl.core.template.failure import TemplateError
 from notifyctl.core.template.source import UNSET, Source
 from notifyctl.core.wording import Template
 from notifyctl.services import inclusion, notifications, templates
-from notifyctl.store import attachments, users
+from notifyctl.store import attachments, categories, users
 from notifyctl.store import notifications as stored
 from notifyctl.store import templates as store
 from notifyctl.store.db.database import Database
@@ -146,10 +146,14 @@ def linked(message: Message, unsubscribe_url: str | None) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """A message that is yet to be rendered, and the version that it was submitted with."""
+    """A message that is yet to be rendered, and the version that it was submitted with.
+
+    `is_judged`: whether it can be left is said by its own category, and not by the template's.
+    """
 
     message: Message
     ref: TemplateRef | None = None
+    is_judged: bool = False
 
 
 def _in_words(given: PreviewInput) -> PreviewInput:
@@ -187,7 +191,16 @@ def _of_notification(tx: Tx, template: Template, given: PreviewInput) -> _Start:
     before = None if row.template_id is None else TemplateRef(row.template_id, row.template_version or 0)
     ref = TemplateRef(template.id, 0, language)
     message = Message(id_, template.channel, None, {**payload, content.VARIABLES: merged}, template=ref)
-    return _Start(message, before)
+    if row.category is not None and categories.is_marketing(tx, row.category):
+        message = _leavable(message, row.category)
+    return _Start(message, before, is_judged=row.category is not None or row.template_id == template.id)
+
+
+def _leavable(message: Message, category: str) -> Message:
+    """Return a mail of marketing as one that can be left: by nobody."""
+    if message.channel is not Channel.EMAIL:
+        return message
+    return message._replace(subscription=Subscription(str(uuid.UUID(int=0)), category, 0))
 
 
 def _two(tx: Tx, template: Template, one: int | None, two: int | None) -> tuple[VersionRow, VersionRow]:
@@ -214,9 +227,9 @@ def _rendered(
         values = {**examples, **message.content[content.VARIABLES]}
         message = message._replace(content={**message.content, content.VARIABLES: values})
     language = None if message.template is None else message.template.language
-    if source.marketing and message.channel is Channel.EMAIL:
-        of = Subscription(str(uuid.UUID(int=0)), source.category or "", 0)
-        message = linked(message._replace(subscription=of), given.unsubscribe_url)
+    if source.marketing and not start.is_judged:
+        message = _leavable(message, source.category or "")
+    message = linked(message, given.unsubscribe_url)
     try:
         said = dict(rendered(source, message).content)
     except TemplateError as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, delete, exists, func, insert, select, update
 
-from notifyctl.core.category import OptOutSource
+from notifyctl.core.category import CategoryKind, OptOutSource
 from notifyctl.core.cursor import Cursor
 from notifyctl.core.errors import NotFound
 from notifyctl.core.frozen import dataclass
@@ -84,6 +84,11 @@ def known(tx: Tx, name: str) -> str:
         if not tx.execute(select(exists().where(notifications.c.category == name.strip()))).scalar():
             raise
         return name.strip()
+
+
+def is_marketing(tx: Tx, name: str) -> bool:
+    """Return whether the rules of marketing hold for a category: those that are gone are judged so, too."""
+    return tx.execute(select(_c.kind).where(_c.name == name)).scalar() in (None, CategoryKind.MARKETING)
 
 
 def missing(name: str) -> NotFound:

@@ -21,7 +21,7 @@ from notifyctl.store.schema.tables import audit_logs, category_opt_outs, signing
 from notifyctl.store.schema.tables import notification_templates as _templates
 from notifyctl.store.schema.tables import notifications as _notifications
 from tests.support import seed
-from tests.support.command import Cli
+from tests.support.command import Cli, Result
 from tests.support.mailserver import MailServer
 from tests.support.oneclick import link_of, token_of
 from tests.support.scripted import Asked, Peer, Scripted, reply
@@ -445,3 +445,25 @@ def test_who_left_a_group_there_is_not_back_by_opt_in_alone(cli: Cli, database: 
     cli.call("suppressions", "remove", "email", "anna@example.org", "--yes").ok()
     for user, category in (("anna", "newsletter"), ("anna", "offers"), ("bob", "newsletter")):
         assert "warning" not in cli.call("prefs", "opt-in", user, category).ok().stderr
+
+
+def test_a_notification_is_previewed_with_the_link_of_its_own_category(
+    cli: Cli, database: Database, mails: Mails
+) -> None:
+    """As it is sent: whether it can be left is said by what it is about, whatever its template's category is."""
+    words = ("--channel", "email", "--by", "anna", "--subject", "s", "--body", "{{ unsubscribe_url }}")
+    cli.call("templates", "create", "plain", *words).ok()
+    cli.call("templates", "create", "promo", *words, "--category", "newsletter").ok()
+    send = ("send", "anna", "--channel", "email", "-o", "id", "--template")
+    news = cli.call(*send, "plain", "--category", "offers").ok().stdout.strip()
+    bill = cli.call(*send, "promo", "--category", "receipts").ok().stdout.strip()
+
+    def previewed(template: str, id_: str) -> Result:
+        return cli.call("templates", "preview", template, "--from-notification", id_, "-o", "json")
+
+    for template in ("plain", "promo"):
+        assert "token=v1.-preview." in previewed(template, news).ok().json()["text"]
+        assert "unsubscribe_url has no value" in previewed(template, bill).stderr
+    cli.call("templates", "preview", "promo").ok()
+    dispatch(cli)
+    assert [seed.notification(database, each).status for each in (news, bill)] == ["sent", "failed"]

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from notifyctl.core.model import Subscription
-from notifyctl.core.unsubscribe import preview_token
+from notifyctl.core.unsubscribe import ONE_CLICK, preview_token
+from notifyctl.sandbox.oneclick import steps
 from notifyctl.store.db.database import Database
 from tests.dispatch.test_one_click import configured, pending
 from tests.dispatch.test_one_click_handler import FORMS
@@ -83,3 +84,11 @@ def test_mail_by_the_mail_server_is_shown_the_same(world: World, database: Datab
     with httpx.Client(base_url=world.sandbox.url) as client:
         newest = client.get("/messages.json").json()[0]
         assert "one click" not in client.get(f"/messages/{newest['number']}").text
+
+
+def test_an_address_may_have_commas() -> None:
+    """RFC 2369, 2: addresses stand in angle brackets, others may stand beside (RFC 8058, 3.1)."""
+    link = "https://example.org/u?lists=a,b&token=v1.x"
+    said = {"List-Unsubscribe": f"<mailto:leave@example.org?subject=a,b>, <{link}>", "List-Unsubscribe-Post": ONE_CLICK}
+    assert steps(said)["Link"] == link
+    assert steps(said)["Its handler does"] == "notifyctl prefs unsubscribe v1.x"
