@@ -79,7 +79,7 @@ def suppose(db: Database, asked: Supposed, policy: Policy) -> Explanation:
     """Say what would become of a notification. Raises NotFound for the user or the category."""
     with db.read() as tx:
         if asked.category is not None:
-            categories.find(tx, asked.category)
+            asked = asked._replace(category=categories.find(tx, asked.category).name)
         at = tx.now if asked.at is None else asked.at
         known = _known(tx, asked.user, asked.channel, {}, asked.category)
         who = known.recipient

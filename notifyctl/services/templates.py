@@ -254,15 +254,13 @@ def credit(tx: Tx, template: Template, creator_id: str) -> None:
 
 
 def _first(tx: Tx, wanted: NewTemplate, creator: str) -> Template:
-    if wanted.category:
-        categories.find(tx, wanted.category)
     return Template(
         id=str(uuid.uuid4()),
         name=wanted.name,
         message_type=wanted.channel.value,
         kind=wanted.kind.value,
         is_active=True,
-        category=wanted.category or None,
+        category=categories.find(tx, wanted.category).name if wanted.category else None,
         published_version=0,
         draft_version=1,
         created_by=creator,
@@ -292,10 +290,9 @@ def _present(tx: Tx, wanted: NewTemplate, said: Wording, *, keep: bool) -> Ready
 def _set_category(tx: Tx, template: Template, category: str | None) -> dict[str, Any]:
     if category is None or (category or None) == template.category:
         return {}
-    if category:
-        categories.find(tx, category)
-    store.change(tx, template.id, category=category or None)
-    return {"category": [template.category, category or None]}
+    name = categories.find(tx, category).name if category else None
+    store.change(tx, template.id, category=name)
+    return {} if name == template.category else {"category": [template.category, name]}
 
 
 def _redraft(

@@ -45,7 +45,7 @@ def known(
     configs = providers.by_preference(tx)
     named = _templates(tx, drafts)
     theirs = {ref: each.category for ref, each in named.items() if isinstance(each, Template)}
-    meant = [draft.category or theirs.get(draft.template) for draft in drafts]
+    meant = [draft.category.strip() if draft.category else theirs.get(draft.template) for draft in drafts]
     groups = categories.groups(tx, [name for name in meant if name is not None])
     about = [name if name is None or name in groups else categories.missing(name) for name in meant]
     of_groups = [groups.get(name or "", "") for name in meant]

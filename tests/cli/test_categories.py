@@ -13,6 +13,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.schema.tables import audit_logs
 from tests.support import seed
 from tests.support.command import Cli
+from tests.support.threefold import add_providers
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,26 @@ def test_what_was_sent_is_found_by_a_category_that_is_gone(cli: Cli, database: D
     cli.call("categories", "delete", "newsletter", "--yes").ok()
     assert cli.call("notifications", "list", "--category", "newsletter", "-o", "id").ok().stdout.split() == sent
     assert cli.call("notifications", "list", "--category", "newsleter").exit_code == 3
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_blanks_around_a_name_are_no_part_of_it(cli: Cli, database: Database) -> None:
+    """As spreadsheets leave them: what takes such a name is of the category, and not of one that there is not."""
+    add_providers(cli, "http://127.0.0.1:9", "sendgrid")
+    seed.user(database)
+    about, made = ("--category", " newsletter "), ("--channel", "email", "--subject", "s", "--body", "b")
+    cli.call("templates", "create", "june", *made, *about, "--by", "anna").ok()
+    cli.call("templates", "create", "may", *made, "--by", "anna").ok()
+    cli.call("templates", "update", "may", *about).ok()
+    for name in ("june", "may"):
+        assert cli.call("templates", "show", name, "-o", "json").ok().json()["category"] == "newsletter"
+    cli.call("send", "anna", *made, *about).ok()
+    rows = "user,subject,body,category\nanna,s,b, newsletter \n"
+    cli.call("send", "-f", "-", "--format", "csv", "--channel", "email", input=rows).ok()
+    sent = cli.call("notifications", "list", *about, "-o", "json").ok().json()
+    assert [each["category"] for each in sent] == ["newsletter", "newsletter"]
+    told = cli.call("notifications", "explain", "--user", "anna", "--channel", "email", *about).ok()
+    assert "newsletter (marketing), not left" in told.stdout
 
 
 @pytest.mark.parametrize("given", [(), ("-f", "-")])
