@@ -20,7 +20,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.queue import parked
 from notifyctl.store.queue.claim import ClaimRequest, claim
 from notifyctl.store.schema.tables import notifications
-from tests.support import letters, quiet, seed
+from tests.support import letters, midday, quiet, seed
 from tests.support.command import Cli
 
 ME = "11111111-1111-4111-8111-111111111111"
@@ -134,11 +134,12 @@ def test_all_remedies_as_they_are_printed_let_it_go(
     cli: Cli, database: Database, anna: str, gate: str, hold: str, tmp_path: Path
 ) -> None:
     """Before it was ever judged as well: what can be passed says how, and what holds it how that ends."""
+    wish = ("prefs", "set", "anna", "email", "--timezone", midday.zone())
     if gate in ("cap", "both"):
-        cli.call("prefs", "set", "anna", "email", "--cap", "1").ok()
+        cli.call(*wish, "--cap", "1").ok()
         seed.pending(database, anna, status="sent", sent_at=database.moment())
     if gate != "cap":
-        quiet_now(cli, database)
+        cli.call(*wish, "--quiet", midday.AROUND).ok()
     more = ("--expires-in", "60s") if gate == "expiring" else ()
     id_ = cli.call(*MAIL, *more, env=KEYS).ok().stdout.strip() if hold == "none" else made(cli, tmp_path, hold, *more)
     if hold == "batch":

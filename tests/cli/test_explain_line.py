@@ -10,7 +10,7 @@ import pytest
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.claim import ClaimRequest, claim
-from tests.support import seed
+from tests.support import midday, seed
 from tests.support.command import Cli
 
 KEYS = {"NOTIFYCTL_ENCRYPTION_KEYS": format_key("k", bytes(64))}
@@ -49,7 +49,7 @@ def test_each_of_several_is_said_what_becomes_of_it(cli: Cli, database: Database
     ids += seed.pending(database, anna, due_at=99, is_critical=True)
     cli.call("prefs", "opt-out", "anna", "bills").ok()
     if rule == "cap":
-        cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", "UTC").ok()
+        cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", midday.zone()).ok()
     else:
         cli.call("limits", "set", "anna", "--per-minute", "2").ok()
     before = explained(cli, *ids)
@@ -73,14 +73,14 @@ def test_what_is_held_or_later_uses_up_nothing(cli: Cli, database: Database, ann
     seed.pending(database, anna, due_at=later, send_at=later)
     seed.pending(database, seed.user(database, "omar"), due_at=1)
     (id_,) = seed.pending(database, anna, due_at=10)
-    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     assert [each["verdict"] for each in explained(cli, id_)] == ["send"]
     assert become(database, [id_]) == ["send"]
 
 
 def test_send_warns_of_those_that_go_before_it(cli: Cli, database: Database, anna: str) -> None:
     """Of one that is due at once, as its dry run does; one for later is not behind them."""
-    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     cli.call("providers", "update", "sendgrid", "--api-key", "-", input="SG.a.b\n", env=KEYS).ok()
     mail = ("send", "anna", "--channel", "email", "--subject", "s", "--body", "b", "-o", "json")
     assert cli.call(*mail, env=KEYS).ok().stderr == ""
@@ -129,7 +129,7 @@ def test_what_cannot_go_before_it_uses_up_nothing(cli: Cli, database: Database, 
     ids += [seed.pending(database, anna, due_at=10 + at)[0] for at in range(2)]
     cli.call("suppressions", "add", "email", "bob@example.org", "--reason", "asked").ok()
     if rule == "cap":
-        cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+        cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     else:
         cli.call("limits", "set", "anna", "--per-minute", "1").ok()
     before = explained(cli, *ids)

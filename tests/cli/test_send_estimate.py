@@ -14,7 +14,7 @@ from notifyctl.store.db.database import Database
 from notifyctl.store.db.tx import Tx
 from notifyctl.store.lines import InLine, LinePart, due_before
 from notifyctl.store.schema.tables import notifications
-from tests.support import quiet
+from tests.support import midday, quiet
 from tests.support.command import Cli
 from tests.support.sandbox import Sandbox
 from tests.support.world import KEYS
@@ -57,7 +57,7 @@ def rows(*of: str, extra: str = "") -> str:
 
 def test_rows_use_up_a_cap_and_a_limit(desk: Cli, database: Database) -> None:
     """Those of the same person before them count, as they do when they are sent: on a day, and in a minute."""
-    desk.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", "UTC").ok()
+    desk.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", midday.zone()).ok()
     desk.call("limits", "set", "omar", "--per-minute", "1").ok()
     said = estimated(desk, rows(*("anna", "omar") * 3, "anna"))
     assert (said["accepted"], said["deferred"]) == (7, {"cap": 2, "limit": 2})
@@ -68,7 +68,7 @@ def test_what_is_over_a_cap_is_cancelled_where_policy_says_so(desk: Cli, databas
     """It is counted among what is suppressed then."""
     (desk.home / "policy.toml").write_text('profile = "p"\n[profiles.p.policy]\non_cap = "cancel"\n')
     desk.env["NOTIFYCTL_CONFIG"] = str(desk.home / "policy.toml")
-    desk.call("prefs", "set", "anna", "email", "--cap", "1").ok()
+    desk.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     said = estimated(desk, rows("anna", "anna", "omar", "anna"))
     assert said["suppressed"] == {"the user's cap of … a day is reached": 2}
     assert became(database) == {"sent": 2, "cancelled": 2}
@@ -76,7 +76,7 @@ def test_what_is_over_a_cap_is_cancelled_where_policy_says_so(desk: Cli, databas
 
 def test_critical_ones_are_over_no_cap(desk: Cli, database: Database) -> None:
     """They count, and are not stopped."""
-    desk.call("prefs", "set", "anna", "email", "--cap", "1").ok()
+    desk.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     said = estimated(desk, rows("anna", "anna", extra=",true") + "anna,email,Hello,last,\n")
     assert said["deferred"] == {"cap": 1}
     assert became(database) == {"sent": 2, "cap": 1}

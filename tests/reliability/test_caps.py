@@ -10,19 +10,14 @@ from sqlalchemy import func, select
 from notifyctl.store.schema.tables import notifications
 from tests.reliability.scene import Scene
 from tests.reliability.sizes import Tell, sizes
+from tests.support import midday
 
 CAP = 3
 n = notifications.c
 
 
-def _noon_zone() -> str:
-    """Return a zone in which no day ends soon: POSIX signs, so that Etc/GMT-3 is three hours ahead of UTC."""
-    hour = time.gmtime().tm_hour
-    return f"Etc/GMT{hour - 12:+d}" if hour != 12 else "Etc/UTC"
-
-
 def _cap(scene: Scene) -> None:
-    scene.cli.call("prefs", "set", "anna", "email", "--cap", str(CAP), "--timezone", _noon_zone()).ok()
+    scene.cli.call("prefs", "set", "anna", "email", "--cap", str(CAP), "--timezone", midday.zone()).ok()
 
 
 def _settled(scene: Scene) -> bool:
