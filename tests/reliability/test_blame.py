@@ -29,7 +29,13 @@ from tests.support.threefold import add_providers
 n = notifications.c
 
 LACKS = ("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EADDRNOTAVAIL", "ENETUNREACH", "EHOSTUNREACH")
-MOST_AN_HOUR = 12
+FIRST_WAIT_S, LONGEST_WAIT_S = 2, 900
+MOST_AN_HOUR = 11
+"""Questions in an hour from the throttle on: waits double from 2 s to 900 s, and begin with the answer before them.
+
+The first nine end at 2, 6, 14 ... 1,022 s, the next ones at 1,922 and 2,822; a twelfth would at 3,722. Jitter and
+whatever else takes time makes waits longer, and never shorter.
+"""
 
 
 # The host
@@ -194,16 +200,20 @@ def test_27_a_refusal_concerns_only_whom_it_blames(crowd: Crowd, tell: Tell, siz
 @pytest.mark.parametrize("backend", ["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
 @sizes(600, 60)
 def test_27_an_hour_of_throttling(scene: Scene, tell: Tell, size: int) -> None:
-    """A throttle that names no time is asked ever more rarely, one message at a time. Time is `size` times as short."""
+    """A throttle that names no time is asked ever more rarely, one message at a time. Time is `size` times as short.
+
+    Its hour begins with the first of its answers, and so after the first request came; all 20 were in flight by then.
+    """
     scene.patience(30)
     scene.stub.faults = always("429")
     scene.seed(20)
-    quick = {"probes": {"throttled": [2_000 // size, 900_000 // size]}, "throttled_ms": 1, "backoff_ms": 1}
+    waits = [seconds * 1_000 // size for seconds in (FIRST_WAIT_S, LONGEST_WAIT_S)]
+    quick = {"probes": {"throttled": waits}, "throttled_ms": 1, "backoff_ms": 1}
     dispatcher = scene.dispatch("--concurrency", "20", tricks=quick)
     scene.wait(lambda: len(scene.stub.requests()) >= 20, 60)
     time.sleep(3_600 / size)
     times = [each.at for each in scene.stub.requests()]
-    asked = sum(at <= times[19] + 3_600 / size for at in times)
+    asked = sum(at <= times[0] + 3_600 / size for at in times)
     dispatcher.stop()
     tell("27 an hour of throttling", {"in flight when it began": 20, "requests": asked, "most": 20 + MOST_AN_HOUR})
     assert 20 + 3 <= asked <= 20 + MOST_AN_HOUR
