@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+from notifyctl.core.template import cascade
+
 CLIPPED = 102_000
 """Bytes of HTML behind which Gmail cuts a mail off."""
 
@@ -23,7 +25,7 @@ def dropped(source: str) -> list[tuple[int | None, str]]:
     else:
         parser.feed(shown)
         parser.close()
-        parser.found += _overridden(parser.sheets, parser.styled)
+        parser.found += cascade.overridden(parser.sheets, parser.elements)
     if len(source.encode(errors="replace")) > CLIPPED:
         parser.found.append((None, f"is longer than {CLIPPED:,} bytes, behind which Gmail cuts it off"))
     return parser.found
@@ -45,9 +47,6 @@ _STYLES = (
     (re.compile(r"@import", re.IGNORECASE), "@import"),
     (re.compile(r"expression\s*\(|behavior\s*:", re.IGNORECASE), "expressions in CSS"),
 )
-_COMMENT = re.compile(r"/\*.{0,10000}?\*/", re.DOTALL)
-_QUERY = re.compile(r"@media[^{}]{0,500}\{((?:[^{}]{0,2000}\{[^{}]{0,5000}\}){0,500})[^{}]{0,2000}\}", re.IGNORECASE)
-_DECLARATION = re.compile(r"(?:^|[{;])\s*([a-zA-Z-]{1,60})\s*:([^;{}]{0,1000})")
 _ADDRESSES = ("href", "src", "background", "poster", "srcset")
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:|#", re.IGNORECASE)
 
@@ -63,7 +62,7 @@ class _Finder(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found: list[tuple[int | None, str]] = []
         self.sheets: list[tuple[int, str]] = []
-        self.styled: list[str] = []
+        self.elements: list[cascade.StyledElement] = []
         self._in_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -73,7 +72,7 @@ class _Finder(HTMLParser):
             self._note(f"a value stands in <{tag}> without quotes: whoever gives it can end the attribute")
         for message in _of_tag(tag, given):
             self._note(message)
-        self.styled += [given["style"]] if "style" in given else []
+        self.elements.append(cascade.element(tag, given))
         for name, value in given.items():
             for message in _of_attribute(tag, name, value):
                 self._note(message)
@@ -96,29 +95,6 @@ class _Finder(HTMLParser):
 
     def _note(self, message: str) -> None:
         self.found.append((self.getpos()[0], message))
-
-
-def _overridden(sheets: list[tuple[int, str]], styled: list[str]) -> Iterator[tuple[int | None, str]]:
-    """Yield where what is for some screens gives way to what stands at the elements, as most styles do in the end."""
-    queries: list[tuple[int, str]] = []
-    usual = list(styled)
-    for line, sheet in sheets:
-        text, at = _COMMENT.sub(_blank, sheet), 0
-        for query in _QUERY.finditer(text):
-            queries.append((line + text.count("\n", 0, query.start()), query[1]))
-            usual.append(text[at : query.start()])
-            at = query.end()
-        usual.append(text[at:])
-    known = {name for text in usual for name, _ in _declarations(text)}
-    for line, rules in queries:
-        names = {name for name, value in _declarations(rules) if "important" not in value and name in known}
-        if names:
-            said = ", ".join(sorted(names))
-            yield line, f"what @media says of {said} gives way to the styles at the elements: add !important"
-
-
-def _declarations(rules: str) -> list[tuple[str, str]]:
-    return [(name.lower(), value.lower()) for name, value in _DECLARATION.findall(rules)]
 
 
 def _of_tag(tag: str, given: dict[str, str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import pytest
 from notifyctl.core.model import Channel
 from notifyctl.core.template.grammar import parse
 from notifyctl.core.template.lint import Remark, Severity, lint
+from notifyctl.core.template.markup import dropped
 from notifyctl.core.template.render import Renderer
 from notifyctl.core.template.source import Source, variables
 from notifyctl.core.template.uses import uses
@@ -221,6 +222,14 @@ def test_missing_variants_are_told() -> None:
             "<style>/* p{width:1px} */@media print{p{ WIDTH : 100% }}</style><p style='width: 600px'>x</p>",
             "1 what @media says of width gives way to the styles at the elements: add !important",
         ),
+        (
+            "<style>a{color:red}\n\na:hover{color:blue;margin:0}</style><a href='https://x.example'>x</a>",
+            "3 what :hover says of color gives way to the styles at the elements: add !important",
+        ),
+        (
+            "<style>.main .btn:HOVER, #go:active{COLOR:blue}</style><a class='wide btn' style='color: red'>x</a>",
+            "1 what :hover says of color gives way to the styles at the elements: add !important",
+        ),
         ("<style>@import url(x.css);</style>", "1 mail programs drop @import"),
         (
             "<link rel='stylesheet' href='https://x.example/a.css'>",
@@ -238,6 +247,33 @@ def test_missing_variants_are_told() -> None:
 def test_html_that_mail_programs_drop_is_found(markup: str, remark: str) -> None:
     """Such a mail looks right in a browser, and in no mailbox."""
     assert remarks(Source("t", Channel.EMAIL, {"html": markup})) == [f"warning html:{remark}"]
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        "p{color:red} a:hover{color:blue}",  # nothing stands at the link
+        "a{color:red} a:hover{color:blue !important}",
+        "a{color:red} a:hover{color:red}",
+        "a{color:red} a:hover{text-decoration:underline}",
+        "a{color:red} .other:hover{color:blue}",
+        "a{color:red} @media screen{p{margin:0}} /* a:hover{color:blue} */",
+        "a::before{color:red} a:first-child{color:blue}",
+    ],
+)
+def test_states_of_elements_that_nothing_stands_against_are_passed_over(sheet: str) -> None:
+    """What is said of `:hover` is seen where a style of the same name stands at no such element."""
+    markup = f"<style>{sheet}</style><p>x</p><a class='b' href='https://x.example'>x</a>"
+    assert remarks(Source("t", Channel.EMAIL, {"html": markup})) == []
+
+
+def test_sheets_that_mean_harm_take_no_time() -> None:
+    """Thousands of rules and of elements are not compared each with each."""
+    rules = "".join(f".a{n}:hover{{color:blue}}.a{n}{{color:red}}" for n in range(20_000))
+    elements = "".join(f"<p class='a{n}'>" for n in range(20_000))
+    began = time.process_time()
+    assert any(":hover" in message for _, message in dropped(f"<style>{rules}</style>{elements}"))
+    assert time.process_time() - began < 15
 
 
 @pytest.mark.parametrize(
