@@ -149,6 +149,8 @@ def next_of(row: Notification, outlook: Outlook) -> Next:
         return _ended(row, outlook)
     if row.state == State.IN_FLIGHT:
         return Next("its attempt is being made, until the lease ends at the latest", row.leased_until)
+    if _lost(row, outlook) is not None:  # a claim ends it before it asks what holds it back
+        outlook = outlook._replace(held=())
     if row.state not in LATER or outlook.rules_changed:
         after = _judged(row, outlook, None)
         return _waiting(after, outlook) if outlook.held or not outlook.carrier.sends else after
@@ -181,7 +183,7 @@ def behind_a_pause(at: int, carrier: Carrier) -> int:
 def _judged(row: Notification, outlook: Outlook, at: int | None) -> Next:
     """Return what becomes of it at that moment, None being now, when it is claimed."""
     problem, objecting = outlook.problem, outlook.objecting
-    if row.state == State.UNKNOWN and (lost := _lost(row, outlook.on_unknown)) is not None:
+    if (lost := _lost(row, outlook)) is not None:
         return _dead(Category.OUTCOME_UNKNOWN, lost)
     if isinstance(problem, NewerPayload):
         return Next(f"left to a newer dispatcher: {problem}", at)
@@ -220,9 +222,11 @@ def _judged_again(row: Notification, outlook: Outlook, verdict: Verdict) -> Next
     return Next(words, row.due_at, _at_once(row, outlook.at_once))
 
 
-def _lost(row: Notification, on_unknown: OnUnknown) -> str | None:
-    """Return why it is not tried again, its dispatcher being gone; None where it is."""
-    if on_unknown is OnUnknown.HOLD:
+def _lost(row: Notification, outlook: Outlook) -> str | None:
+    """Return why it is not tried again, its dispatcher being gone; None where it is, or none is gone."""
+    if row.state != State.UNKNOWN:
+        return None
+    if outlook.on_unknown is OnUnknown.HOLD:
         return "nobody knows whether it was sent (on_unknown = hold)"
     return "nobody knows whether its last attempt was taken" if row.attempt_count > row.max_retries else None
 

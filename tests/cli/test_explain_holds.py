@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from notifyctl.core.model import OnCap
+from notifyctl.core.model import Channel, OnCap, OnUnknown
 from notifyctl.core.policy import UNCONFIGURED, Policy, digest
 from notifyctl.core.presence import Heartbeat
 from notifyctl.core.sealing import format_key
@@ -165,6 +165,26 @@ def test_a_template_and_a_provider_that_hold_it_are_both_named(
     for command in said["remedies"]:
         typed(cli, command)
     assert claimed(database) == [id_]
+
+
+@pytest.mark.parametrize("case", ["hold", "last"])
+@pytest.mark.parametrize("hold", HOLDS)
+def test_what_is_not_tried_again_waits_for_its_provider_alone(
+    cli: Cli, database: Database, anna: str, hold: str, case: str, tmp_path: Path
+) -> None:
+    """Of an attempt whose outcome nobody knows a claim decides before it asks for templates and batches."""
+    config = tmp_path / "config.toml"
+    config.write_text('[policy]\non_unknown = { email = "hold" }\n')
+    id_ = made(cli, tmp_path, hold)
+    lost = {"lease_id": ME, "leased_until": 2, "last_attempted": 1, "due_at": 2, "parked_at": None}
+    lost |= {"attempt_count": 6 if case == "last" else 1}
+    database.write(lambda tx: tx.execute(update(notifications).values(lost)))
+    said = explained(cli, id_, *(("--config", str(config)) if case == "hold" else ()))
+    waits = hold == "provider"
+    assert said["next"].startswith("it waits for sendgrid" if waits else "it will be a dead letter (outcome_unknown)")
+    how = {Channel.EMAIL: OnUnknown.HOLD if case == "hold" else OnUnknown.RETRY}
+    database.write(lambda tx: claim(tx, ClaimRequest("sendgrid", ME, 100, 65_000, on_unknown=how)))
+    assert seed.notification(database, id_).status == ("pending" if waits else "failed")
 
 
 def test_what_expires_while_its_provider_is_paused_is_said_to(cli: Cli, database: Database, anna: str) -> None:
