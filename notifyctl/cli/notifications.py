@@ -258,7 +258,8 @@ def restore(ctx: typer.Context, ids: Ids = None) -> None:
             asks=lambda found: _soon(found) is not None,
         )
         chosen = choose(run, ctx, ids, many)
-        finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=chosen.by_filter), to_send=True)
+        by_filter, policy = chosen.by_filter, run.settings.policy
+        finish(run, chosen, service.restore(chosen.db, chosen.ids, by_filter=by_filter, policy=policy), to_send=True)
 
 
 @app.command(scope=Scope.NOTIFICATIONS_SUBMIT, cls=_Acting, shows=COPIES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import field
 from typing import TypeVar
 
@@ -46,9 +46,9 @@ def last_in_line(tx: Tx, user_id: str, person: Person | None, policy: Policy) ->
 class DueLines:
     """The lines behind which very many come: of many people they are looked at together, and of each but at times."""
 
-    def __init__(self, policy: Policy, until: int) -> None:
-        """Look at what was due before that moment: what is due later counts with those that come."""
-        self._policy, self._until = policy, until
+    def __init__(self, policy: Policy, until: int, mine: Container[str] = ()) -> None:
+        """Look at what was due before that moment, but not at `mine`: those, and what is due later, are what comes."""
+        self._policy, self._until, self._mine = policy, until, mine
         self._known: dict[_Whose, tuple[int, int]] = {}
         self._forget_at = 0
 
@@ -73,7 +73,7 @@ class DueLines:
         if tx.now >= self._forget_at or len(self._known) > _MOST_KNOWN:
             self._known, self._forget_at = {}, tx.now + _KNOWN_MS
         new = {whose: _last(whose[0], person) for whose, person in asked.items() if whose not in self._known}
-        _walk(tx, list(new.values()), self._policy, self._until)
+        _walk(tx, list(new.values()), self._policy, self._until, self._mine)
         self._known |= {whose: (line.used, line.sent) for whose, line in new.items()}
 
 
@@ -100,14 +100,14 @@ class _Line:
         return self.caps[self.person.channel.value]
 
     def part(self, now: int, room: int) -> LinePart:
-        """Return of what to ask next: as much as may decide, and there is room for."""
+        """Return of what to ask next: as much as may decide, and there is room for; more where few of them go."""
         person = _behind(self.person, self.used, self.sent, now)
         left = [room]
         if person.cap is not None and person.counts:
             left.append(person.cap - person.used)
         if person.limit is not None:
             left.append(person.limit - userlimit.used(person.slots, now))
-        return LinePart(self.place, self.seen, max(1, min(left)))
+        return LinePart(self.place, self.seen, max(1, min(room, max(self.seen, min(left)))))
 
     def goes_on(self, found: Sequence[InLine], asked: LinePart, now: int) -> bool:
         """Take note that so many were looked at; return whether what is behind them may change anything."""
@@ -142,14 +142,15 @@ _PART, _ROOM = 20, 4_000
 """So many of a line are looked at together, and so many of all."""
 
 
-def _walk(tx: Tx, lines: Sequence[_Line], policy: Policy, until: int | None = None) -> None:
-    """Go along lines, a part of each at a time, as far as it changes anything."""
+def _walk(tx: Tx, lines: Sequence[_Line], policy: Policy, until: int | None = None, mine: Container[str] = ()) -> None:
+    """Go along lines, a part of each at a time, as far as it changes anything; `mine` do not count."""
     while lines:
         parts = [line.part(tx.now, max(1, min(_PART, _ROOM // len(lines)))) for line in lines]
         found: list[list[InLine]] = [[] for _ in lines]
         for at, each in due_before(tx, parts, until):
             found[at].append(each)
-        _take(tx, [(line, each) for line, theirs in zip(lines, found, strict=True) for each in theirs], policy)
+        others = ((line, each) for line, theirs in zip(lines, found, strict=True) for each in theirs)
+        _take(tx, [(line, each) for line, each in others if each.id not in mine], policy)
         walked = zip(lines, found, parts, strict=True)
         lines = [line for line, theirs, part in walked if line.goes_on(theirs, part, tx.now)]
 

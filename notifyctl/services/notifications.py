@@ -164,19 +164,20 @@ def select_cancelled(db: Database, query: NotificationQuery) -> Selection:
         return _cancelled(tx, [*store.conditions(tx, asked.filter, asked.now), *mine])
 
 
-def restore(db: Database, chosen: Sequence[str], *, by_filter: bool = False) -> list[Acted]:
-    """Take back cancellations that an operator made; each is due when it was."""
+def restore(
+    db: Database, chosen: Sequence[str], *, by_filter: bool = False, policy: Policy = UNCONFIGURED
+) -> list[Acted]:
+    """Take back cancellations that an operator made; each is due when it was. Say what will stop them then."""
 
     def work(tx: Tx) -> list[Acted]:
-        locked = store.lock(tx, chosen)
-        barred = _barred(tx, chosen)
+        locked, barred = store.lock(tx, chosen), _barred(tx, chosen)
 
         def objection(row: LockedNotification) -> NotifyctlError | None:
             return _not_restorable(row, tx.now) or barred.get(row.id)
 
         may, others = bulk.split(chosen, locked, objection, WHAT, by_filter=by_filter)
         done = apply(tx, [operate.restore(row) for row in may]).ids
-        return bulk.in_order(chosen, done, "restored", others)
+        return returning.judged(tx, bulk.in_order(chosen, done, "restored", others), policy)
 
     return db.write(work)
 
@@ -359,8 +360,7 @@ def _not_restorable(row: LockedNotification, now: int) -> NotifyctlError | None:
         why = row.error_message or "for a reason that is not known"
         return Conflict(f"notification {row.id} was not cancelled by an operator: {why}", anew)
     if row.expires_at is not None and row.expires_at <= now:
-        expired = when.written(row.expires_at)
-        return Standing(f"notification {row.id} expired {expired}", anew)
+        return Standing(f"notification {row.id} expired {when.written(row.expires_at)}", anew)
     return None
 
 

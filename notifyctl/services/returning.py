@@ -19,6 +19,7 @@ from notifyctl.services.using import Using
 from notifyctl.store import notifications as store
 from notifyctl.store import standings
 from notifyctl.store.db.tx import Tx
+from notifyctl.store.lines import in_order
 from notifyctl.store.standings import Whom
 from notifyctl.store.submissions import are_rules_asked
 
@@ -28,7 +29,7 @@ PORTION = 2_000
 def judged(tx: Tx, acted: Sequence[Acted], policy: Policy) -> list[Acted]:
     """Return what was done, with what will stop those that are to be sent; of a single one in words, too.
 
-    They are stored by then, and due no earlier than now. Where addresses are sealed, and no encryption key is here that
+    They are stored by then. Where addresses are sealed, and no encryption key is here that
     tells whose is suppressed, nothing is said: it is no reason not to do it.
     """
     try:
@@ -50,8 +51,8 @@ class _Digests:
 
 
 def _judged(tx: Tx, acted: Sequence[Acted], policy: Policy) -> list[Acted]:
-    ids = [each.new_id or each.id for each in acted if each.done]
-    using, lines = Using(_Digests()), DueLines(policy, tx.now)
+    ids = in_order(tx, [each.new_id or each.id for each in acted if each.done])
+    using, lines = Using(_Digests()), DueLines(policy, tx.now, frozenset(ids))
     stands: dict[str, tuple[Verdict, str | None]] = {}
     for begin in range(0, len(ids), PORTION):
         for plan in lines.behind(tx, _plans(tx, ids[begin : begin + PORTION], policy)):

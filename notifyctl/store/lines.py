@@ -29,6 +29,7 @@ class LinePlace(NamedTuple):
 class InLine(NamedTuple):
     """One that is due, by what rules ask of it; times are milliseconds since the epoch."""
 
+    id: str
     message_type: str
     payload: str
     category: str | None
@@ -65,6 +66,12 @@ def due_before(tx: Tx, asked: Sequence[LinePart], until: int | None = None) -> l
     part = select(line.at, *(n[name] for name in InLine._fields)).where(n.id == line.due_id)
     wanted = part.where(line.nth > line.skip, line.nth <= line.skip + line.most).order_by(line.at, line.nth)
     return [(row[0], InLine(*row[1:])) for row in tx.execute(wanted)]
+
+
+def in_order(tx: Tx, ids: Sequence[str]) -> list[str]:
+    """Return those of these that exist, in the order in which they go."""
+    found = select(n.id).where(tx.dialect.is_any(n.id, ids)).order_by(n.is_critical.desc(), n.due_at, n.id)
+    return list(tx.execute(found).scalars())
 
 
 _PART: Mapping[str, TypeEngine[Any]] = {

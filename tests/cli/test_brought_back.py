@@ -1,4 +1,4 @@
-"""`notifications resend` and `reschedule` warn as `send` does: of what they bring back, and rules stop or put off."""
+"""`notifications resend`, `reschedule` and `restore` warn as `send` does of what rules make of what they bring back."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.claim import ClaimRequest, claim
@@ -167,6 +168,34 @@ def test_what_cannot_be_read_is_brought_back_without_a_word(cli: Cli, database: 
         (id_,) = seed.pending(database, anna, payload=payload, **later)
         is_quiet(cli, database)
         assert "warning" not in brought(cli, act, id_).stderr
+
+
+def test_what_is_restored_is_judged_for_its_time(cli: Cli, database: Database, anna: str) -> None:
+    """One whose time is past is due at once; one for later when it is due, which is not in these quiet hours."""
+    now, cancelled = database.moment(), {"status": "cancelled", "error_message": BY_OPERATOR}
+    until = is_quiet(cli, database)
+    (past,) = seed.pending(database, anna, **cancelled)
+    half_a_day = now + 43_200_000
+    (later,) = seed.pending(database, anna, due_at=half_a_day, send_at=half_a_day, **cancelled)
+    words = f"warning: it will be put off until {until}: quiet hours"
+    assert words in brought(cli, "restore", past, "--dry-run", "--yes").stderr
+    assert words in brought(cli, "restore", past, "--yes").stderr
+    assert "put off" not in brought(cli, "restore", later).stderr
+
+
+def test_what_is_restored_does_not_stand_before_itself(cli: Cli, database: Database, anna: str) -> None:
+    """They are due when they were, before others that wait, and each counts once: of five under a cap of four."""
+    cancelled = {"status": "cancelled", "error_message": BY_OPERATOR}
+    ids = [
+        *seed.pending(database, anna, count=3, **cancelled),
+        *seed.pending(database, anna, is_critical=True, **cancelled),
+    ]
+    seed.pending(database, anna, due_at=1)
+    cli.call("prefs", "set", "anna", "email", "--cap", "5", "--timezone", "UTC").ok()
+    assert "put off" not in brought(cli, "restore", *ids, "--dry-run", "--yes").stderr
+    cli.call("prefs", "set", "anna", "email", "--cap", "4", "--timezone", "UTC").ok()
+    assert "1 will be put off: cap" in brought(cli, "restore", *ids, "--yes").stderr
+    assert len(claimed(database)) == 4
 
 
 @pytest.mark.parametrize("act", ACTS)
