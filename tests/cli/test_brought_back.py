@@ -13,7 +13,7 @@ from notifyctl.core.operate import BY_OPERATOR
 from notifyctl.core.sealing import format_key
 from notifyctl.store.db.database import Database
 from notifyctl.store.queue.claim import ClaimRequest, claim
-from tests.support import letters, quiet, seed
+from tests.support import letters, midday, quiet, seed
 from tests.support.command import Cli, Result
 
 ME = "11111111-1111-4111-8111-111111111111"
@@ -100,7 +100,7 @@ def test_what_is_due_before_uses_up_caps_and_limits(
     seed.pending(database, anna, due_at=1)
     first, second = candidates(database, act, anna, 2)
     if rule == "cap":
-        cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+        cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     else:
         cli.call("limits", "set", "anna", "--per-minute", "1").ok()
     later = datetime.fromtimestamp(database.moment() / 1_000 + 86_400 * 3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -114,7 +114,7 @@ def test_many_are_summed_up_by_reason(cli: Cli, database: Database, anna: str, a
     """Those of one person before count as well: as `send -f` has it. A rehearsal says what would be."""
     omar, eve = seed.user(database, "omar"), seed.user(database, "eve")
     ids = [each for user, count in ((anna, 3), (omar, 2), (eve, 1)) for each in candidates(database, act, user, count)]
-    cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", "UTC").ok()
+    cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", midday.zone()).ok()
     cli.call("prefs", "set", "omar", "email", "--disable").ok()
     seed.pending(database, anna, due_at=1)
     dry = brought(cli, act, *ids, "--dry-run").stderr
@@ -137,7 +137,7 @@ def test_many_are_summed_up_by_reason(cli: Cli, database: Database, anna: str, a
 def test_what_is_moved_does_not_stand_before_itself(cli: Cli, database: Database, anna: str) -> None:
     """Two that are due already, and fit: moved to now they are two as before."""
     ids = seed.pending(database, anna, count=2, due_at=1)
-    cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", "UTC").ok()
+    cli.call("prefs", "set", "anna", "email", "--cap", "2", "--timezone", midday.zone()).ok()
     assert "put off" not in brought(cli, "reschedule", *ids).stderr
     assert "put off" not in brought(cli, "reschedule", ids[0]).stderr
     assert set(claimed(database)) == set(ids)
@@ -155,7 +155,7 @@ def test_what_counts_already_counts_once(cli: Cli, database: Database, anna: str
     now = database.moment()
     tried: dict[str, Any] = {"attempt_count": 1, "last_attempted": now, "counted_at": now}
     (id_,) = seed.pending(database, anna, due_at=now + 3_600_000, **tried)
-    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", "UTC").ok()
+    cli.call("prefs", "set", "anna", "email", "--cap", "1", "--timezone", midday.zone()).ok()
     assert "warning" not in brought(cli, "reschedule", id_).stderr
     assert claimed(database) == [id_]
 
