@@ -137,6 +137,9 @@ def _without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
+_ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that end a program; Windows has no SIGHUP."""
+
 app = typer.Typer(
     cls=Root,
     invoke_without_command=True,
@@ -162,12 +165,13 @@ def root(
 
 def main(argv: list[str]) -> int:
     """Run one command line and return its exit code, in a process that goes on: its signals are its own again."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in _ENDINGS}
     try:
         return _main(argv)
     finally:
         for number, handler in before.items() if threading.current_thread() is threading.main_thread() else ():
-            signal.signal(number, handler)
+            if handler is not None:  # else it is none of Python's
+                signal.signal(number, handler)
 
 
 def _main(argv: list[str]) -> int:
@@ -205,7 +209,7 @@ def _keep_signals_from(code: int) -> None:
 
     Threads that hold the end up are left then. When Python has none left it forgets handlers, but not what is ignored.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: os._exit(code))
             atexit.register(signal.signal, number, signal.SIG_IGN)

@@ -100,6 +100,12 @@ def test_servers_that_were_told_already(bare_cli: Cli, start: Start, command: tu
 
 def test_a_caller_gets_its_signals_back(world: World) -> None:
     """Who runs commands in a process of its own is told to end as before."""
-    before = signal.getsignal(signal.SIGTERM)
-    world.dispatch()
-    assert signal.getsignal(signal.SIGTERM) is before
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, lambda *_: None) for each in numbers]
+    own = [signal.getsignal(each) for each in numbers]
+    try:
+        world.dispatch()
+        assert [signal.getsignal(each) for each in numbers] == own
+    finally:
+        for each, handler in zip(numbers, before, strict=True):
+            signal.signal(each, handler)
