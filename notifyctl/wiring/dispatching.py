@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Look = tuple[float, Callable[[], Awaitable[None]]]
+Round = tuple[float, Callable[[], Awaitable[None]]]
 """How often to look for something, in seconds, and how."""
 
 ASK_S = 5.0
@@ -99,14 +99,12 @@ def assemble(db: Database, keyring: Keyring, options: DispatchOptions, notify: C
     run, threads, wire, tokens, tally = Run(options), StoreThreads(db), Wire(), TokenSource(), Tally()
     notices, news, policy = Notices(tally, notify), asyncio.Event(), digest(options.policy)
     presence = Presence(str(uuid.uuid4()), tally, policy, keyring)
-    adopting = Adopting(threads, run, policy, notices.say)
-    room, budget = room_for_connections(), Budget(options.limit)
-    one_click = OneClick(threads, keyring, options.unsubscribe_url)
+    adopting, room = Adopting(threads, run, policy, notices.say), room_for_connections()
+    one_click, budget = OneClick(threads, keyring, options.unsubscribe_url), Budget(options.limit)
     roster = Roster(threads, keyring, options.channels, options.provider_urls, wire, tokens, room, one_click)
     shared = _Shared(options, run, threads, wire, roster, tally, notices, news)
     telling = _telling(shared, presence.id, keyring, room)
-    lanes, recorder = _sending(shared, presence, budget, telling)
-    asking, asked = _asking(shared)
+    (lanes, recorder), (asking, asked) = _sending(shared, presence, budget, telling), _asking(shared)
     early, watching, returning = EarlyReceipts(threads, notices.say), _watching(shared), Returning(threads, run)
     trail = TrailKeeper(threads, keyring, options.anchors, outside_environment(), notices.say)
     looks = ((EARLY_S, early.look), (HELD_S, adopting.wake), (HELD_S, returning.look))
@@ -274,7 +272,7 @@ def _watching(shared: _Shared) -> Watching | None:
     return Watching(shared.threads, command, shared.notices.say)
 
 
-def _looking(run: Run, looks: Iterable[Look], trail: TrailKeeper, watching: Watching | None) -> list[Chore]:
+def _looking(run: Run, looks: Iterable[Round], trail: TrailKeeper, watching: Watching | None) -> list[Chore]:
     """Return the chores that look again at what could not be done at once, after the audit trail, and for people."""
     looking: list[Chore] = [partial(regularly, seconds, look) for seconds, look in looks]
     if not run.once:
