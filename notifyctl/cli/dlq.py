@@ -160,6 +160,7 @@ def retry(
             force=force,
             latest_template=latest_template,
             by_filter=chosen.by_filter,
+            policy=run.settings.policy,
         )
         _warn(run, done, dry=chosen.dry)
         finish(run, chosen, done.acted, to_send=True)

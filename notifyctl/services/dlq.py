@@ -16,8 +16,9 @@ from notifyctl.core.deadletter import DeadLetter
 from notifyctl.core.errors import Conflict, NotifyctlError, UsageError
 from notifyctl.core.frozen import dataclass
 from notifyctl.core.model import Category, Channel
+from notifyctl.core.policy import UNCONFIGURED, Policy
 from notifyctl.core.when import Point
-from notifyctl.services import bulk, planning
+from notifyctl.services import bulk, planning, returning
 from notifyctl.services.bulk import Acted, Selection
 from notifyctl.services.notifications import require_provider
 from notifyctl.store import attachments, batches, ids, selections, templates, users
@@ -156,8 +157,9 @@ def retry(
     force: bool = False,
     latest_template: bool = False,
     by_filter: bool = False,
+    policy: Policy = UNCONFIGURED,
 ) -> Retried:
-    """Send the dead letters' notifications once more, each with `retries` attempts after the next one.
+    """Send the dead letters' notifications again, each with `retries` attempts after the next; say what will stop them.
 
     `interval_ms` spaces the moments from which they are due. `force` takes resolved ones as well. With
     `latest_template` each is rendered from what is published now, and no longer from what it was submitted with.
@@ -180,8 +182,10 @@ def retry(
         done = apply(tx, changes).ids
         expired = [letter for letter in letters if letter.expires_at is not None and letter.expires_at <= tx.now]
         reasons = Counter(letter.failure_reason for letter in letters if letter.notification_id in done)
-        acted = bulk.in_order(chosen, done, "retried", others)
-        return Retried(acted, _suppressed(tx, letters), len(expired), reasons)
+        acted, suppressed = bulk.in_order(chosen, done, "retried", others), _suppressed(tx, letters)
+        if len(letters) > 1 or not (suppressed or expired):  # of one that is said already
+            acted = returning.judged(tx, acted, policy)
+        return Retried(acted, suppressed, len(expired), reasons)
 
     return db.write(work)
 

@@ -1,4 +1,4 @@
-"""`notifications resend`, `reschedule` and `restore` warn as `send` does of what rules make of what they bring back."""
+"""`notifications resend`, `dlq retry` and the like warn as `send` does of what rules make of what they bring back."""
 
 from __future__ import annotations
 
@@ -196,6 +196,18 @@ def test_what_is_restored_does_not_stand_before_itself(cli: Cli, database: Datab
     cli.call("prefs", "set", "anna", "email", "--cap", "4", "--timezone", "UTC").ok()
     assert "1 will be put off: cap" in brought(cli, "restore", *ids, "--yes").stderr
     assert len(claimed(database)) == 4
+
+
+def test_dead_letters_that_are_retried_are_judged_each_for_its_moment(cli: Cli, database: Database, anna: str) -> None:
+    """In quiet hours, as any other; of what is said of an address nothing more. With --rate each has its own."""
+    first, *others = letters.dead(database, anna, count=3)
+    until = is_quiet(cli, database)
+    retry = ("dlq", "retry", "--yes")
+    assert f"warning: it will be put off until {until}: quiet hours" in cli.call(*retry, first).ok().stderr
+    dry = cli.call(*retry, *others, "--rate", "0.1/h", "--dry-run").ok().stderr
+    assert "1 would be put off: quiet hours" in dry
+    cli.call("suppressions", "add", "email", "anna@example.org", "--reason", "asked").ok()
+    assert cli.call(*retry, others[0]).ok().stderr.count("warning: ") == 1
 
 
 @pytest.mark.parametrize("act", ACTS)
