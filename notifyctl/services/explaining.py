@@ -134,8 +134,9 @@ def never_reached(db: Database, user: str, channel: Channel, policy: Policy) -> 
 def mail_is_suppressed(db: Database, user: str, category: str) -> str | None:
     """Return why no mail of a category is sent to a user's address, whatever the user wants; None where it is."""
     with db.read() as tx:
-        known = _known(tx, user, Channel.EMAIL, {}, category)
-        return judging.against(known, Channel.EMAIL, {}, known.person)[1].to
+        known, whom = _known(tx, user, Channel.EMAIL, {}, category), Whom(user, Channel.EMAIL.value, category)
+        person = standings.of(tx, [whom], Policy()).persons[whom]  # for the category's group at a provider
+        return judging.against(known, Channel.EMAIL, {}, person)[1].to
 
 
 # Helpers
