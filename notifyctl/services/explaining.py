@@ -25,7 +25,7 @@ from notifyctl.core.gate import BY_RULES, Facts, Person, all_rules, closed, in_w
 from notifyctl.core.model import Channel, Message, OnUnknown, Status, Subscription, TemplateRef
 from notifyctl.core.notification import Notification, State
 from notifyctl.core.operate import BY_OPERATOR
-from notifyctl.core.policy import Policy, digest
+from notifyctl.core.policy import UNCONFIGURED, Policy, digest
 from notifyctl.core.provider import ProviderConfig
 from notifyctl.core.submission import SubmissionFacts
 from notifyctl.core.suppression import NOTHING
@@ -135,7 +135,7 @@ def mail_is_suppressed(db: Database, user: str, category: str) -> str | None:
     """Return why no mail of a category is sent to a user's address, whatever the user wants; None where it is."""
     with db.read() as tx:
         known, whom = _known(tx, user, Channel.EMAIL, {}, category), Whom(user, Channel.EMAIL.value, category)
-        person = standings.of(tx, [whom], Policy()).persons[whom]  # for the category's group at a provider
+        person = standings.of(tx, [whom], UNCONFIGURED).persons[whom]  # for the category's group at a provider
         return judging.against(known, Channel.EMAIL, {}, person)[1].to
 
 
